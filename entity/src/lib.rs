@@ -1,0 +1,11 @@
+//! What a row looks like. One module per table; no logic.
+//!
+//! Times are unix milliseconds (`i64`), so that both databases compare them as numbers.
+
+pub mod denylist_epoch;
+pub mod key;
+pub mod revocation;
+pub mod session;
+pub mod setup_link;
+pub mod throttle;
+pub mod user;

@@ -1,0 +1,1 @@
+//! A hash map, for one process.

@@ -1,0 +1,1 @@
+//! Redis, believed only as far as it can be.

@@ -1,0 +1,1 @@
+//! Guards: the handler argument that protects a route.

@@ -1,0 +1,2 @@
+//! The `latchet` program.
+fn main() {}

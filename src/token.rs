@@ -1,0 +1,1 @@
+//! Claims, and how they are signed and checked. No I/O.
