@@ -1,1 +1,266 @@
-//! The state machine of rotation.
+//! The state machine of rotation: what a refresh token that was shown is worth.
+//!
+//! Pure: no I/O, no clock, no randomness. The store reads a row into a [`SessionState`], asks
+//! [`decide`], and writes [`SessionState::rotated`] back under a condition on the generation it read.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::clock::Time;
+
+#[cfg(test)]
+mod properties;
+
+/// What deciding about a session needs to know of its row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SessionState {
+    /// How many times the refresh token was rotated; the current token carries this number.
+    pub generation: u64,
+    /// When the current generation was made.
+    pub rotated_at: Time,
+    /// When each earlier generation got its successor.
+    pub superseded: Superseded,
+    /// Absolute end, never extended.
+    pub expires_at: Time,
+    /// How long the session may rest between two rotations.
+    pub idle_limit: Duration,
+    /// Why the session was revoked; `None` while it was not.
+    pub revoked: Option<RevokeReason>,
+}
+
+impl SessionState {
+    /// Returns this session one generation later.
+    #[must_use]
+    pub fn rotated(&self, now: Time) -> Self {
+        Self {
+            generation: self.generation + 1,
+            rotated_at: now,
+            superseded: self.superseded.with(now),
+            ..self.clone()
+        }
+    }
+
+    /// Returns how the session has ended by `now`; `None` while it lives.
+    pub fn end(&self, now: Time) -> Option<End> {
+        if let Some(reason) = self.revoked {
+            return Some(End::Revoked(reason));
+        }
+        let rested = now.since(self.rotated_at);
+        (now >= self.expires_at || rested >= self.idle_limit).then_some(End::Expired)
+    }
+}
+
+/// What a refresh token that was shown is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is the current one: make its successor.
+    Rotate,
+    /// It has a successor, or must wait for one: answer the current generation and change nothing.
+    Replay,
+    /// It was superseded longer than grace ago: somebody kept a copy. Revoke the session.
+    Reuse,
+    /// It is newer than the row, as after a restored backup: refuse and change nothing.
+    Unknown,
+    /// The session is over.
+    Ended(End),
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Its absolute or its idle lifetime is over.
+    Expired,
+    /// Somebody or something ended it.
+    Revoked(RevokeReason),
+}
+
+/// Why a session was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RevokeReason {
+    /// Its owner logged out, or ended it from another device.
+    Logout,
+    /// Its owner ended every session.
+    LogoutAll,
+    /// A superseded token was shown after grace.
+    Reuse,
+    /// The password was changed in another session.
+    PasswordChanged,
+    /// The account was disabled.
+    Disabled,
+    /// An administrator ended it.
+    Admin,
+}
+
+impl RevokeReason {
+    const ALL: [Self; 6] = [
+        Self::Logout,
+        Self::LogoutAll,
+        Self::Reuse,
+        Self::PasswordChanged,
+        Self::Disabled,
+        Self::Admin,
+    ];
+
+    /// Returns the reason as it stands in the database and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::Reuse => "reuse",
+            Self::PasswordChanged => "password_changed",
+            Self::Disabled => "disabled",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for RevokeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that should be a [`RevokeReason`], a [`Superseded`] or a [`Grace`] is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not {expected}")]
+pub struct Malformed {
+    text: String,
+    expected: &'static str,
+}
+
+impl FromStr for RevokeReason {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .ok_or_else(|| Malformed {
+                text: text.to_owned(),
+                expected: "a reason to revoke",
+            })
+    }
+}
+
+/// When each earlier generation got its successor: the latest [`Superseded::REMEMBERED`], newest
+/// first. Written in the database as milliseconds between commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Superseded(Vec<Time>);
+
+impl Superseded {
+    /// How many generations back a replay can be told from reuse.
+    pub const REMEMBERED: usize = 16;
+
+    /// Returns when the generation `back` before the current one was superseded, 1 being its
+    /// parent; `None` when that is forgotten.
+    fn at(&self, back: u64) -> Option<Time> {
+        let index = usize::try_from(back.checked_sub(1)?).ok()?;
+        self.0.get(index).copied()
+    }
+
+    fn with(&self, now: Time) -> Self {
+        let older = self.0.iter().copied().take(Self::REMEMBERED - 1);
+        Self(std::iter::once(now).chain(older).collect())
+    }
+
+    /// Returns what the next rotation forgets: the oldest time when there is no room for one more.
+    fn next_forgotten(&self) -> Option<Time> {
+        self.0.get(Self::REMEMBERED - 1).copied()
+    }
+}
+
+impl fmt::Display for Superseded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, time) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{}", time.millis())?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Superseded {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let malformed = || Malformed {
+            text: text.to_owned(),
+            expected: "at most 16 times between commas",
+        };
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let times: Vec<Time> = text
+            .split(',')
+            .map(|millis| millis.parse().map(Time::from_millis))
+            .collect::<Result<_, _>>()
+            .map_err(|_| malformed())?;
+        if times.len() > Self::REMEMBERED {
+            return Err(malformed());
+        }
+        Ok(Self(times))
+    }
+}
+
+/// How long a superseded token still answers, from nothing to a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grace(Duration);
+
+impl Grace {
+    /// No grace: every superseded token is reuse.
+    pub const STRICT: Self = Self(Duration::ZERO);
+    /// The longest grace there may be. A thief goes unseen for this long.
+    pub const MAX: Self = Self(Duration::from_mins(1));
+
+    /// Returns this grace, or `None` when it is longer than [`Grace::MAX`].
+    pub fn new(duration: Duration) -> Option<Self> {
+        (duration <= Self::MAX.0).then_some(Self(duration))
+    }
+
+    /// Returns how long it is.
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+
+    /// Returns whether a generation superseded at `superseded_at` still answers.
+    ///
+    /// A time ahead of `now` counts as this moment: replicas' clocks differ, and an honest retry
+    /// that reaches the slower one must not look like theft.
+    fn covers(self, superseded_at: Time, now: Time) -> bool {
+        now.since(superseded_at) < self.0
+    }
+}
+
+/// Ten seconds: longer than a retry takes, shorter than a thief needs to be noticed.
+impl Default for Grace {
+    fn default() -> Self {
+        Self(Duration::from_secs(10))
+    }
+}
+
+/// Decides what a refresh token of generation `presented` is worth.
+///
+/// Ordered by generation and never by clock, because clocks of replicas differ and two rotations
+/// may share a millisecond. Any ancestor inside grace is a replay, not only the parent: two tabs
+/// that rotate in turn leave a slow third request several generations behind, and it is honest.
+pub fn decide(session: &SessionState, presented: u64, now: Time, grace: Grace) -> Decision {
+    if let Some(end) = session.end(now) {
+        return Decision::Ended(end);
+    }
+    let Some(back) = session.generation.checked_sub(presented) else {
+        return Decision::Unknown;
+    };
+    let inside_grace = |time: Option<Time>| time.is_some_and(|time| grace.covers(time, now));
+    if back == 0 {
+        // Rotating would forget a time that still decides between replay and reuse.
+        if inside_grace(session.superseded.next_forgotten()) {
+            return Decision::Replay;
+        }
+        return Decision::Rotate;
+    }
+    if inside_grace(session.superseded.at(back)) {
+        return Decision::Replay;
+    }
+    Decision::Reuse
+}

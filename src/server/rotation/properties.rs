@@ -1,0 +1,219 @@
+//! Properties of `decide` over any session and any history of rotations.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Decision, End, Grace, RevokeReason, SessionState, Superseded, decide};
+use crate::clock::Time;
+
+const HOUR: u64 = 3_600_000;
+const START: Time = Time::from_millis(1_800_000_000_000);
+
+/// A session together with everything that ever happened to it, which the row does not remember.
+#[derive(Clone, Debug)]
+struct History {
+    session: SessionState,
+    superseded_at: Vec<Time>,
+    now: Time,
+}
+
+impl History {
+    fn begin() -> Self {
+        Self {
+            session: SessionState {
+                generation: 0,
+                rotated_at: START,
+                superseded: Superseded::default(),
+                expires_at: START + Duration::from_hours(1000),
+                idle_limit: Duration::from_hours(100),
+                revoked: None,
+            },
+            superseded_at: Vec::new(),
+            now: START,
+        }
+    }
+
+    /// Waits, then shows the current token.
+    fn show_current(&mut self, wait: u64, grace: Grace) -> Decision {
+        self.now = self.now + Duration::from_millis(wait);
+        let decision = decide(&self.session, self.session.generation, self.now, grace);
+        if decision == Decision::Rotate {
+            self.session = self.session.rotated(self.now);
+            self.superseded_at.push(self.now);
+        }
+        decision
+    }
+}
+
+fn grace() -> impl Strategy<Value = Grace> {
+    prop_oneof![Just(0), Just(10_000), 0..=60_000_u64]
+        .prop_map(|millis| Grace::new(Duration::from_millis(millis)).unwrap())
+}
+
+/// Waits from a burst to a pause, so that histories cross the edge of grace in both directions.
+fn waits() -> impl Strategy<Value = Vec<u64>> {
+    let wait = prop_oneof![Just(0), 0..50_u64, 0..3_000_u64, 0..120_000_u64];
+    prop::collection::vec(wait, 0..60)
+}
+
+prop_compose! {
+    fn history()(waits in waits(), grace in grace(), pause in 0..90_000_u64) -> (History, Grace) {
+        let mut history = History::begin();
+        for wait in waits {
+            history.show_current(wait, grace);
+        }
+        history.now = history.now + Duration::from_millis(pause);
+        (history, grace)
+    }
+}
+
+fn reason() -> impl Strategy<Value = RevokeReason> {
+    prop::sample::select(RevokeReason::ALL.to_vec())
+}
+
+proptest! {
+    #[test]
+    fn an_ancestor_is_a_replay_inside_its_own_grace_and_reuse_after_it((history, grace) in history()) {
+        for (presented, superseded_at) in (0_u64..).zip(&history.superseded_at) {
+            let inside = history.now.since(*superseded_at) < grace.duration();
+            let expected = if inside { Decision::Replay } else { Decision::Reuse };
+
+            let decision = decide(&history.session, presented, history.now, grace);
+
+            prop_assert_eq!(decision, expected, "generation {}", presented);
+        }
+    }
+
+    #[test]
+    fn the_current_token_rotates_unless_grace_is_full((history, grace) in history()) {
+        let lately = history.superseded_at.iter()
+            .filter(|time| history.now.since(**time) < grace.duration())
+            .count();
+        let expected = if lately >= Superseded::REMEMBERED { Decision::Replay } else { Decision::Rotate };
+
+        let decision = decide(&history.session, history.session.generation, history.now, grace);
+
+        prop_assert_eq!(decision, expected);
+    }
+
+    #[test]
+    fn a_generation_that_was_never_made_is_unknown((history, grace) in history(), ahead in 1..u64::from(u32::MAX)) {
+        let presented = history.session.generation + ahead;
+
+        let decision = decide(&history.session, presented, history.now, grace);
+
+        prop_assert_eq!(decision, Decision::Unknown);
+    }
+
+    #[test]
+    fn a_revoked_session_is_ended_whatever_is_shown((history, grace) in history(), reason in reason(), presented in 0..100_u64, later in 0..2_000 * HOUR) {
+        let session = SessionState { revoked: Some(reason), ..history.session };
+
+        let decision = decide(&session, presented, history.now + Duration::from_millis(later), grace);
+
+        prop_assert_eq!(decision, Decision::Ended(End::Revoked(reason)));
+    }
+
+    #[test]
+    fn an_expired_session_is_ended_whatever_is_shown((history, grace) in history(), presented in 0..100_u64, later in 0..HOUR) {
+        let later = Duration::from_millis(later);
+        let rested = history.session.rotated_at + history.session.idle_limit + later;
+        let over = history.session.expires_at + later;
+
+        for now in [rested, over] {
+            let decision = decide(&history.session, presented, now, grace);
+
+            prop_assert_eq!(decision, Decision::Ended(End::Expired));
+        }
+    }
+
+    #[test]
+    fn a_session_lives_until_the_last_millisecond((history, grace) in history()) {
+        let session = SessionState { expires_at: history.now + Duration::from_millis(1), ..history.session };
+
+        prop_assert_eq!(session.end(history.now), None);
+        prop_assert_eq!(session.end(session.expires_at), Some(End::Expired));
+        prop_assert_eq!(decide(&session, 0, session.expires_at, grace), Decision::Ended(End::Expired));
+    }
+
+    #[test]
+    fn rotating_moves_one_generation_and_nothing_that_bounds_the_session((history, _) in history()) {
+        let before = history.session;
+
+        let after = before.rotated(history.now);
+
+        prop_assert_eq!(after.generation, before.generation + 1);
+        prop_assert_eq!(after.rotated_at, history.now);
+        prop_assert_eq!(after.expires_at, before.expires_at);
+        prop_assert_eq!(after.idle_limit, before.idle_limit);
+        prop_assert_eq!(after.revoked, before.revoked);
+    }
+
+    #[test]
+    fn superseded_times_survive_the_database((history, _) in history()) {
+        let text = history.session.superseded.to_string();
+
+        let read: Superseded = text.parse().unwrap();
+
+        prop_assert_eq!(read, history.session.superseded);
+    }
+
+    #[test]
+    fn a_clock_that_runs_behind_turns_no_honest_retry_into_reuse((history, grace) in history(), behind in 1..HOUR) {
+        prop_assume!(grace > Grace::STRICT && history.session.generation > 0);
+        let slow = history.session.rotated_at - Duration::from_millis(behind);
+
+        let decision = decide(&history.session, history.session.generation - 1, slow, grace);
+
+        prop_assert_eq!(decision, Decision::Replay);
+    }
+}
+
+#[test]
+fn strict_grace_calls_every_ancestor_reuse_at_once() {
+    let mut history = History::begin();
+    history.show_current(0, Grace::STRICT);
+
+    let decision = decide(&history.session, 0, history.now, Grace::STRICT);
+
+    assert_eq!(decision, Decision::Reuse);
+}
+
+#[test]
+fn the_seventeenth_rotation_inside_grace_waits() {
+    let mut history = History::begin();
+
+    let decisions: Vec<_> = (0..17)
+        .map(|_| history.show_current(100, Grace::default()))
+        .collect();
+    let after_grace = history.show_current(9_000, Grace::default());
+
+    assert_eq!(decisions[..16], [Decision::Rotate; 16]);
+    assert_eq!(decisions[16], Decision::Replay);
+    assert_eq!(after_grace, Decision::Rotate);
+    assert_eq!(history.session.generation, 17);
+}
+
+#[test]
+fn reasons_survive_the_database() {
+    for reason in RevokeReason::ALL {
+        assert_eq!(reason.as_str().parse(), Ok(reason));
+    }
+    assert!("".parse::<RevokeReason>().is_err());
+}
+
+#[test]
+fn text_that_is_no_list_of_times_is_refused() {
+    let seventeen = vec!["1"; 17].join(",");
+
+    for text in [",", "1,", "1,,2", "x", " 1", &seventeen] {
+        assert!(text.parse::<Superseded>().is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn grace_is_at_most_a_minute() {
+    assert_eq!(Grace::new(Duration::from_mins(1)), Some(Grace::MAX));
+    assert_eq!(Grace::new(Duration::from_millis(60_001)), None);
+}
