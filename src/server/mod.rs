@@ -1,3 +1,4 @@
 //! The auth service.
 
+pub mod config;
 pub mod rotation;

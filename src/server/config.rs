@@ -1,0 +1,204 @@
+//! Every setting of the server, with its flag, variable, default and help in one place.
+//!
+//! A field `access_ttl` is the flag `--access-ttl`, the variable `LATCHET_ACCESS_TTL` (or
+//! `LATCHET_ACCESS_TTL_FILE`, naming a file that holds the value) and the key `access_ttl` of the
+//! TOML file. Earlier wins: flag, variable, file, default. [`load`] merges them, [`Config::check`]
+//! refuses what would be unsafe.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+
+mod check;
+mod load;
+mod secret;
+mod values;
+
+pub use load::{ConfigError, load};
+pub use secret::{RootSecret, SecretError, check_strength};
+pub use values::{DatabaseKind, DatabaseUrl, Origin, Rate};
+
+use values::{duration, network, secret, size};
+
+const NETWORK: &str = "Network";
+const STORAGE: &str = "Storage";
+const TOKENS: &str = "Tokens and sessions";
+const ACCOUNTS: &str = "Accounts and passwords";
+const LIMITS: &str = "Limits";
+const LOGS: &str = "Logs";
+
+/// Who may create an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// Anybody, by `POST /v1/register`.
+    Open,
+    /// Administrators only.
+    Closed,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `pretty` on a terminal, `json` otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The settings of one server.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "latchet")]
+pub struct Config {
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Address and port to listen on
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", help_heading = NETWORK)]
+    pub listen: SocketAddr,
+    /// Where clients reach this server, such as https://auth.example.org [default: http://<listen>]
+    #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
+    pub public_url: Origin,
+    /// Certificate chain (PEM) to speak TLS with; without it a proxy does
+    #[arg(long, value_name = "FILE", help_heading = NETWORK)]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of --tls-cert
+    #[arg(long, value_name = "FILE", help_heading = NETWORK)]
+    pub tls_key: Option<PathBuf>,
+    /// Proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = network, help_heading = NETWORK)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Other origins whose pages may call this server with cookies
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', help_heading = NETWORK)]
+    pub allowed_origins: Vec<Origin>,
+
+    /// Folder for the database and the root secret, where no others are given
+    #[arg(long, value_name = "DIR", default_value = "./data", help_heading = STORAGE)]
+    pub data_dir: PathBuf,
+    /// sqlite: or postgres: URL; the variable `DATABASE_URL` is read too [default: <data-dir>/latchet.db]
+    #[arg(long, value_name = "URL", required = false, help_heading = STORAGE)]
+    pub database_url: DatabaseUrl,
+    /// redis:, rediss:, sentinel or cluster URL; the variable `REDIS_URL` is read too
+    #[arg(long, value_name = "URL", value_parser = secret, help_heading = STORAGE)]
+    pub redis_url: Option<SecretString>,
+    /// Secret that seals the keys and signs refresh tokens, the same on every replica; as a
+    /// variable or in a file only. Make one with `latchet secret` [default: in <data-dir>/root-secret]
+    #[arg(long, value_name = "SECRET", value_parser = secret, help_heading = STORAGE)]
+    pub root_secret: Option<SecretString>,
+
+    /// `iss` of the tokens [default: <public-url>]
+    #[arg(long, value_name = "NAME", required = false, help_heading = TOKENS)]
+    pub issuer: String,
+    /// `aud` of the access tokens [default: <issuer>]
+    #[arg(long, value_name = "NAME,…", required = false, value_delimiter = ',', help_heading = TOKENS)]
+    pub audience: Vec<String>,
+    /// Life of an access token
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration, help_heading = TOKENS)]
+    pub access_ttl: Duration,
+    /// Life of a session, never extended
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration, help_heading = TOKENS)]
+    pub session_ttl: Duration,
+    /// A session that is not refreshed for this long ends
+    #[arg(long, value_name = "TIME", default_value = "14d", value_parser = duration, help_heading = TOKENS)]
+    pub idle_ttl: Duration,
+    /// How long a rotated refresh token still answers with its successor; 0s to 60s
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = TOKENS)]
+    pub grace: Duration,
+    /// Clock difference to other issuers that is forgiven; 0s to 60s
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = TOKENS)]
+    pub leeway: Duration,
+    /// Public keys (PEM or JWK) of others whose tokens are accepted too
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',', help_heading = TOKENS)]
+    pub verification_keys: Vec<PathBuf>,
+
+    /// Who may create an account
+    #[arg(long, value_name = "WHO", default_value = "closed", help_heading = ACCOUNTS)]
+    pub registration: Registration,
+    /// Shortest password accepted, in bytes; 8 to 64
+    #[arg(long, value_name = "BYTES", default_value_t = 15, help_heading = ACCOUNTS)]
+    pub min_password: usize,
+    /// Memory of one password hash
+    #[arg(long, value_name = "KIB", default_value_t = 19_456, help_heading = ACCOUNTS)]
+    pub argon2_memory_kib: u32,
+    /// Passes over that memory
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = ACCOUNTS)]
+    pub argon2_passes: u32,
+    /// Lanes of that memory
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = ACCOUNTS)]
+    pub argon2_lanes: u32,
+    /// Threads that hash passwords [default: one per core]
+    #[arg(long, value_name = "N", help_heading = ACCOUNTS)]
+    pub password_threads: Option<usize>,
+    /// Name of an administrator to create when there is no user yet
+    #[arg(long, value_name = "NAME", help_heading = ACCOUNTS)]
+    pub bootstrap_admin: Option<String>,
+    /// File that holds the password of --bootstrap-admin
+    #[arg(long, value_name = "FILE", help_heading = ACCOUNTS)]
+    pub bootstrap_admin_password_file: Option<PathBuf>,
+
+    /// Largest request body
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size, help_heading = LIMITS)]
+    pub body_limit: usize,
+    /// Time to send a request's head
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
+    pub header_timeout: Duration,
+    /// Time for a whole request, its body included
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
+    pub request_timeout: Duration,
+    /// Time that an idle connection is kept open
+    #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration, help_heading = LIMITS)]
+    pub idle_timeout: Duration,
+    /// Connections served at once; more wait
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = LIMITS)]
+    pub max_connections: usize,
+    /// Time between a stop signal and closing the listener, for a proxy to look elsewhere
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = LIMITS)]
+    pub drain_delay: Duration,
+    /// Time for running requests to finish after that
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
+    pub drain_timeout: Duration,
+    /// Login attempts per account
+    #[arg(long, value_name = "N/TIME", default_value = "10/15m", help_heading = LIMITS)]
+    pub throttle_account: Rate,
+    /// Login attempts per client address
+    #[arg(long, value_name = "N/TIME", default_value = "100/15m", help_heading = LIMITS)]
+    pub throttle_ip: Rate,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", default_value = "auto", help_heading = LOGS)]
+    pub log_format: LogFormat,
+    /// What is logged: off, error, warn, info, debug, trace, or per part such as info,latchet=debug
+    #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = LOGS)]
+    pub log_level: String,
+}
+
+impl Config {
+    /// Returns the checked settings of a server from `args` (the program's name first) and `env`.
+    ///
+    /// # Errors
+    /// When a setting is unknown, malformed or unsafe.
+    pub fn load<A, E>(args: A, env: E) -> Result<Self, ConfigError>
+    where
+        A: IntoIterator<Item: Into<std::ffi::OsString>>,
+        E: IntoIterator<Item: Into<(String, String)>>,
+    {
+        let config: Self = load(
+            args.into_iter().map(Into::into).collect(),
+            env.into_iter().map(Into::into).collect(),
+        )?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Returns whether cookies and links use https.
+    pub fn is_https(&self) -> bool {
+        self.public_url.is_https()
+    }
+}

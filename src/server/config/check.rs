@@ -1,0 +1,127 @@
+//! Refuses settings that are unsafe or contradict each other, all at once, each with its mending.
+
+use std::time::Duration;
+
+use super::{Config, ConfigError, DatabaseKind, RootSecret, SecretError};
+
+/// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
+const OWASP: [(u32, u32); 5] = [(1, 47_104), (2, 19_456), (3, 12_288), (4, 9_216), (5, 7_168)];
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Config {
+    /// Returns whether these settings are safe to serve with.
+    ///
+    /// # Errors
+    /// Every reason why not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        self.check_network(&mut faults);
+        self.check_secret(&mut faults);
+        self.check_times(&mut faults);
+        self.check_accounts(&mut faults);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Refused(faults))
+        }
+    }
+
+    fn check_network(&self, faults: &mut Vec<String>) {
+        let mut refuse = |text: String| faults.push(text);
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            refuse("tls_cert and tls_key belong together: set both or neither".to_owned());
+        }
+        if !self.public_url.is_https() && !self.public_url.is_loopback() {
+            refuse(format!(
+                "passwords and tokens would travel in clear to {}: put a proxy with TLS in front, or set LATCHET_TLS_CERT and LATCHET_TLS_KEY, and set LATCHET_PUBLIC_URL to the https:// address that clients use",
+                self.public_url
+            ));
+        } else if !self.public_url.is_https() && !self.listen.ip().is_loopback() {
+            refuse(format!(
+                "listening on {} takes plain http from other machines: listen on 127.0.0.1, or set LATCHET_PUBLIC_URL to the https:// address of the proxy in front",
+                self.listen
+            ));
+        }
+        if self.public_url.is_loopback() && self.public_url.is_https() && self.tls_cert.is_none() {
+            refuse(format!(
+                "public_url is {} but nothing speaks TLS there: set LATCHET_TLS_CERT and LATCHET_TLS_KEY, or use http:// for development",
+                self.public_url
+            ));
+        }
+        for proxies in &self.trusted_proxies {
+            if proxies.prefix_len() == 0 {
+                refuse(format!(
+                    "trusted_proxies {proxies} lets every client choose its own address: name the networks of your proxies only"
+                ));
+            }
+        }
+        for origin in &self.allowed_origins {
+            if !origin.is_https() && !origin.is_loopback() {
+                refuse(format!(
+                    "allowed_origins {origin} is not https: anybody on the path could act as its pages"
+                ));
+            }
+        }
+    }
+
+    /// The file in the data folder is read when the server starts; here only what is configured.
+    fn check_secret(&self, faults: &mut Vec<String>) {
+        if self.root_secret.is_none() && self.database_url.kind() == DatabaseKind::Sqlite {
+            return;
+        }
+        if let Err(error @ (SecretError::Weak(_) | SecretError::Missing)) = RootSecret::load(self) {
+            faults.push(error.to_string());
+        }
+    }
+
+    fn check_times(&self, faults: &mut Vec<String>) {
+        let mut between = |name: &str, value: Duration, least: Duration, most: Duration| {
+            if value < least || value > most {
+                faults.push(format!(
+                    "{name} is {value:?}; it must be between {least:?} and {most:?}"
+                ));
+            }
+        };
+        let year = MINUTE * 60 * 24 * 366;
+        between("grace", self.grace, Duration::ZERO, MINUTE);
+        between("leeway", self.leeway, Duration::ZERO, MINUTE);
+        between("access_ttl", self.access_ttl, Duration::from_secs(10), MINUTE * 60 * 24);
+        between("session_ttl", self.session_ttl, self.access_ttl, year * 2);
+        between("idle_ttl", self.idle_ttl, self.access_ttl, year * 2);
+        between("header_timeout", self.header_timeout, Duration::from_millis(100), MINUTE * 5);
+        between("request_timeout", self.request_timeout, Duration::from_millis(100), MINUTE * 60);
+        between("idle_timeout", self.idle_timeout, Duration::from_millis(100), MINUTE * 60);
+        between("drain_delay", self.drain_delay, Duration::ZERO, MINUTE * 60);
+        between("drain_timeout", self.drain_timeout, Duration::ZERO, MINUTE * 60);
+    }
+
+    fn check_accounts(&self, faults: &mut Vec<String>) {
+        let mut refuse = |text: String| faults.push(text);
+        if !(8..=64).contains(&self.min_password) {
+            refuse(format!(
+                "min_password is {}; it must be between 8 and 64 bytes",
+                self.min_password
+            ));
+        }
+        let (memory, passes) = (self.argon2_memory_kib, self.argon2_passes);
+        let least = OWASP.iter().rev().find(|(row, _)| *row <= passes);
+        if least.is_none_or(|(_, least)| memory < *least) {
+            refuse(format!(
+                "argon2 with {memory} KiB and {passes} passes is weaker than OWASP's table: use at least {} KiB, or more passes",
+                least.unwrap_or(&OWASP[0]).1
+            ));
+        }
+        if !(1..=16).contains(&self.argon2_lanes) || memory > 4 << 20 || passes > 100 {
+            refuse("argon2 takes 1 to 16 lanes, at most 4 GiB and at most 100 passes".to_owned());
+        }
+        if self.bootstrap_admin.is_some() != self.bootstrap_admin_password_file.is_some() {
+            refuse("bootstrap_admin and bootstrap_admin_password_file belong together: set both or neither".to_owned());
+        }
+        if self.password_threads == Some(0) || self.max_connections == 0 {
+            refuse("password_threads and max_connections must be at least 1".to_owned());
+        }
+        if !(1 << 10..=16 << 20).contains(&self.body_limit) {
+            refuse("body_limit must be between 1KiB and 16MiB".to_owned());
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The root secret: the one secret of a server, kept outside its database. The keys in the database
+//! are sealed with what is derived from it, and refresh tokens are signed so.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Config, DatabaseKind};
+
+const MIN_LENGTH: usize = 32;
+
+/// The secret that others are derived from.
+#[derive(Clone, Debug)]
+pub struct RootSecret(SecretString);
+
+/// Why there is no root secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It could be guessed.
+    #[error("the root secret {0}; make one with `latchet secret`")]
+    Weak(&'static str),
+    /// Replicas cannot share a file that each makes for itself.
+    #[error(
+        "PostgreSQL is shared by replicas, so the root secret must be too: set LATCHET_ROOT_SECRET (or LATCHET_ROOT_SECRET_FILE) to the same value on each; make one with `latchet secret`"
+    )]
+    Missing,
+    /// The file could not be read or made.
+    #[error("cannot {attempt} the root secret in {}", path.display())]
+    File {
+        /// `read` or `write`.
+        attempt: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
+}
+
+impl RootSecret {
+    /// Returns the configured secret, or the one in the data folder, which is made when it is
+    /// missing and the database is a SQLite file.
+    ///
+    /// # Errors
+    /// When the secret is weak, missing, or its file fails.
+    pub fn load(config: &Config) -> Result<Self, SecretError> {
+        if let Some(secret) = &config.root_secret {
+            return Self::checked(secret.clone());
+        }
+        if config.database_url.kind() == DatabaseKind::Postgres {
+            return Err(SecretError::Missing);
+        }
+        let path = config.data_dir.join("root-secret");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::checked(SecretString::from(text.trim())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(&path),
+            Err(source) => Err(SecretError::File {
+                attempt: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Makes a new secret of 256 random bits.
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn generate() -> Result<Self, SecretError> {
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes).map_err(|_| SecretError::NoRandomness)?;
+        Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    /// Returns the secret's text, as it stands in the configuration.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    fn checked(secret: SecretString) -> Result<Self, SecretError> {
+        check_strength(secret.expose_secret()).map_err(SecretError::Weak)?;
+        Ok(Self(secret))
+    }
+
+    fn create(path: &Path) -> Result<Self, SecretError> {
+        let secret = Self::generate()?;
+        write_private(path, secret.expose()).map_err(|source| SecretError::File {
+            attempt: "write",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(secret)
+    }
+}
+
+/// Refuses secrets that are short, repetitive or copied from an example.
+///
+/// # Errors
+/// What is wrong with it, to be put after "the secret".
+pub fn check_strength(secret: &str) -> Result<(), &'static str> {
+    if secret.len() < MIN_LENGTH {
+        return Err("is shorter than 32 characters");
+    }
+    let lower = secret.to_ascii_lowercase();
+    let placeholders = ["changeme", "change-me", "change_me", "secret", "example", "password"];
+    if placeholders.iter().any(|word| lower.contains(word)) {
+        return Err("looks like a placeholder");
+    }
+    let mut seen = [false; 256];
+    secret.bytes().for_each(|byte| seen[usize::from(byte)] = true);
+    if seen.iter().filter(|seen| **seen).count() < 10 {
+        return Err("repeats the same few characters");
+    }
+    Ok(())
+}
+
+/// Makes the folder (0700) and the file (0600). `create_new`, so that of two processes that start
+/// at once one fails instead of both keeping a different secret.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    #[cfg(unix)]
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    let mut file = std::fs::OpenOptions::new();
+    file.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        folder.mode(0o700);
+        file.mode(0o600);
+    }
+    if let Some(parent) = path.parent() {
+        folder.create(parent)?;
+    }
+    let mut file = file.open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}

@@ -1,0 +1,242 @@
+//! The values that settings take: durations, sizes, rates, addresses.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use poem::http::Uri;
+use secrecy::{ExposeSecret, SecretString};
+
+/// Reads `90s`, `15m`, `12h`, `30d`, `250ms`, or a sequence such as `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let fault = || format!("`{text}` is not a duration; write it like 10s, 15m, 12h or 30d");
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    if rest.is_empty() {
+        return Err(fault());
+    }
+    while !rest.is_empty() {
+        let (number, after) = split_number(rest).ok_or_else(fault)?;
+        let end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, next) = after.split_at(end);
+        let millis: u64 = match unit.trim() {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(fault()),
+        };
+        let part = number.checked_mul(millis).ok_or_else(fault)?;
+        total = total
+            .checked_add(Duration::from_millis(part))
+            .ok_or_else(fault)?;
+        rest = next;
+    }
+    Ok(total)
+}
+
+/// Reads `65536`, `64KiB`, `1MiB`, or decimal `64kB`, `1MB`.
+pub(super) fn size(text: &str) -> Result<usize, String> {
+    let fault = || format!("`{text}` is not a size; write it like 65536, 64KiB or 1MiB");
+    let (number, unit) = split_number(text.trim()).ok_or_else(fault)?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        _ => return Err(fault()),
+    };
+    number
+        .checked_mul(factor)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(fault)
+}
+
+fn split_number(text: &str) -> Option<(u64, &str)> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    Some((digits.parse().ok()?, rest))
+}
+
+/// Reads a network, or one address as the network that holds only it.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| {
+            format!("`{text}` is not a network; write it like 10.0.0.0/8 or 192.168.1.7")
+        })
+}
+
+/// Takes a secret as it is: a refusal here would print it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape that clap wants of a parser"
+)]
+pub(super) fn secret(text: &str) -> Result<SecretString, Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// At most so many in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub limit: u32,
+    /// In how much time.
+    pub window: Duration,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || format!("`{text}` is not a rate; write it like 10/15m");
+        let (limit, window) = text.split_once('/').ok_or_else(fault)?;
+        let rate = Self {
+            limit: limit.trim().parse().map_err(|_| fault())?,
+            window: duration(window)?,
+        };
+        if rate.limit == 0 || rate.window.is_zero() {
+            return Err(fault());
+        }
+        Ok(rate)
+    }
+}
+
+/// Scheme, host and port of a web site, such as `https://auth.example.org`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    text: String,
+    host: String,
+    is_https: bool,
+}
+
+impl Origin {
+    /// Returns it as browsers send it in the header `Origin`: no slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns whether the scheme is https.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// Returns whether the host is this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fault = || format!("`{text}` is not an origin; write it like https://auth.example.org");
+        let uri: Uri = text.trim().parse().map_err(|_| fault())?;
+        let scheme = uri.scheme_str().ok_or_else(fault)?.to_ascii_lowercase();
+        let authority = uri.authority().ok_or_else(fault)?;
+        let is_https = match scheme.as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(fault()),
+        };
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(fault());
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(format!(
+                "`{text}` has a path; cookies and discovery need the root of a host: write it like https://auth.example.org"
+            ));
+        }
+        let host = authority.host().to_ascii_lowercase();
+        let default_port = if is_https { 443 } else { 80 };
+        let port = match authority.port_u16() {
+            Some(port) if port != default_port => format!(":{port}"),
+            _ => String::new(),
+        };
+        Ok(Self {
+            text: format!("{scheme}://{host}{port}"),
+            host,
+            is_https,
+        })
+    }
+}
+
+/// Which engine holds the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// One file, one server process.
+    Sqlite,
+    /// Shared by any number of replicas.
+    Postgres,
+}
+
+/// Where the data is. Its text may hold a password, so it is never printed.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    kind: DatabaseKind,
+    text: SecretString,
+}
+
+impl DatabaseUrl {
+    /// Returns the engine.
+    pub fn kind(&self) -> DatabaseKind {
+        self.kind
+    }
+
+    /// Returns the whole URL, with its password.
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        let kind = match scheme {
+            "sqlite" => DatabaseKind::Sqlite,
+            "postgres" | "postgresql" => DatabaseKind::Postgres,
+            _ => {
+                return Err(
+                    "this is not a database URL; write it like sqlite://data/latchet.db or postgres://user:password@host/latchet"
+                        .to_owned(),
+                );
+            }
+        };
+        Ok(Self {
+            kind,
+            text: SecretString::from(text),
+        })
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseUrl")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
