@@ -13,7 +13,6 @@ use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-
 mod check;
 mod load;
 mod secret;
@@ -63,7 +62,7 @@ pub struct Config {
     /// Address and port to listen on
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", help_heading = NETWORK)]
     pub listen: SocketAddr,
-    /// Where clients reach this server, such as https://auth.example.org [default: http://<listen>]
+    /// Where clients reach this server, such as `https://auth.example.org` [default: http and --listen]
     #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
     pub public_url: Origin,
     /// Certificate chain (PEM) to speak TLS with; without it a proxy does
@@ -82,21 +81,21 @@ pub struct Config {
     /// Folder for the database and the root secret, where no others are given
     #[arg(long, value_name = "DIR", default_value = "./data", help_heading = STORAGE)]
     pub data_dir: PathBuf,
-    /// sqlite: or postgres: URL; the variable `DATABASE_URL` is read too [default: <data-dir>/latchet.db]
+    /// sqlite: or postgres: URL; the variable `DATABASE_URL` is read too [default: latchet.db in --data-dir]
     #[arg(long, value_name = "URL", required = false, help_heading = STORAGE)]
     pub database_url: DatabaseUrl,
     /// redis:, rediss:, sentinel or cluster URL; the variable `REDIS_URL` is read too
     #[arg(long, value_name = "URL", value_parser = secret, help_heading = STORAGE)]
     pub redis_url: Option<SecretString>,
     /// Secret that seals the keys and signs refresh tokens, the same on every replica; as a
-    /// variable or in a file only. Make one with `latchet secret` [default: in <data-dir>/root-secret]
+    /// variable or in a file only. Make one with `latchet secret` [default: in the file root-secret in --data-dir]
     #[arg(long, value_name = "SECRET", value_parser = secret, help_heading = STORAGE)]
     pub root_secret: Option<SecretString>,
 
-    /// `iss` of the tokens [default: <public-url>]
+    /// `iss` of the tokens [default: --public-url]
     #[arg(long, value_name = "NAME", required = false, help_heading = TOKENS)]
     pub issuer: String,
-    /// `aud` of the access tokens [default: <issuer>]
+    /// `aud` of the access tokens [default: --issuer]
     #[arg(long, value_name = "NAME,…", required = false, value_delimiter = ',', help_heading = TOKENS)]
     pub audience: Vec<String>,
     /// Life of an access token
@@ -190,8 +189,8 @@ impl Config {
         E: IntoIterator<Item: Into<(String, String)>>,
     {
         let config: Self = load(
-            args.into_iter().map(Into::into).collect(),
-            env.into_iter().map(Into::into).collect(),
+            &args.into_iter().map(Into::into).collect::<Vec<_>>(),
+            &env.into_iter().map(Into::into).collect::<Vec<_>>(),
         )?;
         config.check()?;
         Ok(config)
@@ -202,3 +201,6 @@ impl Config {
         self.public_url.is_https()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,14 @@ use std::time::Duration;
 use super::{Config, ConfigError, DatabaseKind, RootSecret, SecretError};
 
 /// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
-const OWASP: [(u32, u32); 5] = [(1, 47_104), (2, 19_456), (3, 12_288), (4, 9_216), (5, 7_168)];
-const MINUTE: Duration = Duration::from_secs(60);
+const OWASP: [(u32, u32); 5] = [
+    (1, 47_104),
+    (2, 19_456),
+    (3, 12_288),
+    (4, 9_216),
+    (5, 7_168),
+];
+const MINUTE: Duration = Duration::from_mins(1);
 
 impl Config {
     /// Returns whether these settings are safe to serve with.
@@ -85,14 +91,39 @@ impl Config {
         let year = MINUTE * 60 * 24 * 366;
         between("grace", self.grace, Duration::ZERO, MINUTE);
         between("leeway", self.leeway, Duration::ZERO, MINUTE);
-        between("access_ttl", self.access_ttl, Duration::from_secs(10), MINUTE * 60 * 24);
+        between(
+            "access_ttl",
+            self.access_ttl,
+            Duration::from_secs(10),
+            MINUTE * 60 * 24,
+        );
         between("session_ttl", self.session_ttl, self.access_ttl, year * 2);
         between("idle_ttl", self.idle_ttl, self.access_ttl, year * 2);
-        between("header_timeout", self.header_timeout, Duration::from_millis(100), MINUTE * 5);
-        between("request_timeout", self.request_timeout, Duration::from_millis(100), MINUTE * 60);
-        between("idle_timeout", self.idle_timeout, Duration::from_millis(100), MINUTE * 60);
+        between(
+            "header_timeout",
+            self.header_timeout,
+            Duration::from_millis(100),
+            MINUTE * 5,
+        );
+        between(
+            "request_timeout",
+            self.request_timeout,
+            Duration::from_millis(100),
+            MINUTE * 60,
+        );
+        between(
+            "idle_timeout",
+            self.idle_timeout,
+            Duration::from_millis(100),
+            MINUTE * 60,
+        );
         between("drain_delay", self.drain_delay, Duration::ZERO, MINUTE * 60);
-        between("drain_timeout", self.drain_timeout, Duration::ZERO, MINUTE * 60);
+        between(
+            "drain_timeout",
+            self.drain_timeout,
+            Duration::ZERO,
+            MINUTE * 60,
+        );
     }
 
     fn check_accounts(&self, faults: &mut Vec<String>) {

@@ -45,21 +45,21 @@ type Givens = BTreeMap<String, Given>;
 /// # Errors
 /// When a setting is unknown or malformed, or when help was asked for.
 pub fn load<T: CommandFactory + FromArgMatches>(
-    args: Vec<OsString>,
-    env: Vec<(String, String)>,
+    args: &[OsString],
+    env: &[(String, String)],
 ) -> Result<T, ConfigError> {
     let names = option_names(&T::command());
-    let from_env = read_env(&env, &names)?;
-    let mut givens = match file_name::<T>(&args, &from_env) {
+    let from_env = read_env(env, &names)?;
+    let mut givens = match file_name::<T>(args, &from_env) {
         Some(path) => read_file(&path, &names)?,
         None => Givens::new(),
     };
     givens.extend(from_env);
 
-    let first = parse::<T>(&args, &givens)?;
+    let first = parse::<T>(args, &givens)?;
     refuse_secrets_as_flags(&first)?;
     derive_defaults(&first, &mut givens);
-    let second = parse::<T>(&args, &givens)?;
+    let second = parse::<T>(args, &givens)?;
     Ok(T::from_arg_matches(&second)?)
 }
 
@@ -77,12 +77,24 @@ fn variable(name: &str) -> String {
 }
 
 fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMatches, ConfigError> {
-    let command = T::command().mut_args(|arg| match givens.get(arg.get_id().as_str()) {
-        Some(given) => {
-            let values: Vec<OsStr> = given.values.iter().map(OsStr::from).collect();
-            arg.default_values(values).hide_default_value(true)
+    let command = T::command();
+    let names = option_names(&command);
+    let command = command.mut_args(|arg| {
+        let name = arg.get_id().to_string();
+        let arg = match givens.get(&name) {
+            Some(given) => {
+                let values: Vec<OsStr> = given.values.iter().map(OsStr::from).collect();
+                arg.default_values(values).hide_default_value(true)
+            }
+            None => arg,
+        };
+        match arg.get_help() {
+            Some(help) if names.contains(&name) => {
+                let help = format!("{help} [env: {}]", variable(&name));
+                arg.long_help(help)
+            }
+            _ => arg,
         }
-        None => arg,
     });
     command
         .try_get_matches_from(args)
@@ -112,7 +124,10 @@ fn name_the_place<T: CommandFactory>(error: clap::Error, givens: &Givens) -> Con
     let Some(given) = name.and_then(|name| givens.get(&name)) else {
         return error.into();
     };
-    let why = match (std::error::Error::source(&error), error.get(ContextKind::ValidValue)) {
+    let why = match (
+        std::error::Error::source(&error),
+        error.get(ContextKind::ValidValue),
+    ) {
         (Some(source), _) => source.to_string(),
         (None, Some(ContextValue::Strings(valid))) => {
             format!("it must be one of: {}", valid.join(", "))

@@ -109,12 +109,21 @@ pub fn check_strength(secret: &str) -> Result<(), &'static str> {
         return Err("is shorter than 32 characters");
     }
     let lower = secret.to_ascii_lowercase();
-    let placeholders = ["changeme", "change-me", "change_me", "secret", "example", "password"];
+    let placeholders = [
+        "changeme",
+        "change-me",
+        "change_me",
+        "secret",
+        "example",
+        "password",
+    ];
     if placeholders.iter().any(|word| lower.contains(word)) {
         return Err("looks like a placeholder");
     }
     let mut seen = [false; 256];
-    secret.bytes().for_each(|byte| seen[usize::from(byte)] = true);
+    secret
+        .bytes()
+        .for_each(|byte| seen[usize::from(byte)] = true);
     if seen.iter().filter(|seen| **seen).count() < 10 {
         return Err("repeats the same few characters");
     }

@@ -72,9 +72,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| {
-            format!("`{text}` is not a network; write it like 10.0.0.0/8 or 192.168.1.7")
-        })
+        .map_err(|_| format!("`{text}` is not a network; write it like 10.0.0.0/8 or 192.168.1.7"))
 }
 
 /// Takes a secret as it is: a refusal here would print it.

@@ -1,0 +1,243 @@
+use super::*;
+
+fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let args = std::iter::once("latchet").chain(args.iter().copied());
+    let env = env
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Config::load(args, env)
+}
+
+fn refusal(args: &[&str], env: &[(&str, &str)]) -> String {
+    match load(args, env) {
+        Ok(_) => panic!("these settings were accepted: {args:?} {env:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+const STRONG: &str = "uJ2rWq8kB0c5m1XyZp4vTn7aGd9eHs3f";
+
+#[test]
+fn no_settings_at_all_serve_sqlite_on_loopback() {
+    let config = load(&[], &[]).unwrap();
+
+    assert_eq!(config.public_url.as_str(), "http://127.0.0.1:8080");
+    assert_eq!(config.issuer, "http://127.0.0.1:8080");
+    assert_eq!(config.audience, ["http://127.0.0.1:8080"]);
+    assert_eq!(config.database_url.expose(), "sqlite://./data/latchet.db");
+    assert_eq!(config.access_ttl, Duration::from_mins(15));
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let file = file("access_ttl = \"1m\"\nsession_ttl = \"1h\"\nidle_ttl = \"50m\"");
+    let env = [
+        ("LATCHET_CONFIG", file.path().to_str().unwrap()),
+        ("LATCHET_ACCESS_TTL", "2m"),
+        ("LATCHET_SESSION_TTL", "2h"),
+    ];
+
+    let config = load(&["--access-ttl", "3m"], &env).unwrap();
+
+    assert_eq!(config.access_ttl, Duration::from_mins(3));
+    assert_eq!(config.session_ttl, Duration::from_hours(2));
+    assert_eq!(config.idle_ttl, Duration::from_mins(50));
+    assert_eq!(config.grace, Duration::from_secs(10));
+}
+
+#[test]
+fn a_variable_may_name_a_file_that_holds_the_value() {
+    let file = file(&format!("{STRONG}\n"));
+    let path = file.path().to_str().unwrap();
+
+    let config = load(&[], &[("LATCHET_ROOT_SECRET_FILE", path)]).unwrap();
+
+    assert_eq!(RootSecret::load(&config).unwrap().expose(), STRONG);
+}
+
+#[test]
+fn lists_come_from_commas_or_toml_arrays() {
+    let file = file("trusted_proxies = [\"10.0.0.0/8\", \"192.168.0.7\"]");
+    let path = file.path().to_str().unwrap();
+
+    let config = load(&["--config", path], &[("LATCHET_AUDIENCE", "a,b")]).unwrap();
+
+    assert_eq!(config.audience, ["a", "b"]);
+    assert_eq!(config.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest_known_one() {
+    let file = file("acces_ttl = \"1m\"");
+    let path = file.path().to_str().unwrap();
+
+    let key = refusal(&["--config", path], &[]);
+    let variable = refusal(&[], &[("LATCHET_ACCES_TTL", "1m")]);
+
+    assert!(
+        key.ends_with("unknown key `acces_ttl`; did you mean `access_ttl`?"),
+        "{key}"
+    );
+    assert_eq!(
+        variable,
+        "unknown variable LATCHET_ACCES_TTL; did you mean `LATCHET_ACCESS_TTL`?"
+    );
+}
+
+#[test]
+fn variables_that_kubernetes_makes_for_a_service_are_no_settings() {
+    let env = [
+        ("LATCHET_SERVICE_HOST", "10.1.2.3"),
+        ("LATCHET_PORT", "tcp://10.1.2.3:80"),
+        ("LATCHET_PORT_80_TCP_ADDR", "10.1.2.3"),
+    ];
+
+    assert!(load(&[], &env).is_ok());
+}
+
+#[test]
+fn a_malformed_variable_is_named_and_its_value_is_not_shown() {
+    let database = refusal(&[], &[("DATABASE_URL", "mysql://me:hunter2@host/db")]);
+    let duration = refusal(&[], &[("LATCHET_GRACE", "10 parsecs")]);
+
+    assert!(database.starts_with("DATABASE_URL: this is not a database URL"));
+    assert!(!database.contains("hunter2"));
+    assert_eq!(
+        duration,
+        "LATCHET_GRACE: `10 parsecs` is not a duration; write it like 10s, 15m, 12h or 30d"
+    );
+}
+
+#[test]
+fn unsafe_settings_are_refused_with_the_way_out() {
+    let postgres = ("DATABASE_URL", "postgres://localhost/latchet");
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (&[postgres], "set LATCHET_ROOT_SECRET"),
+        (&[("LATCHET_ROOT_SECRET", "short")], "shorter than 32"),
+        (
+            &[("LATCHET_ROOT_SECRET", "changeme-changeme-changeme-12345")],
+            "placeholder",
+        ),
+        (
+            &[(
+                "LATCHET_ROOT_SECRET",
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            )],
+            "same few characters",
+        ),
+        (
+            &[("LATCHET_PUBLIC_URL", "http://auth.example.org")],
+            "LATCHET_PUBLIC_URL to the https://",
+        ),
+        (
+            &[("LATCHET_LISTEN", "0.0.0.0:80")],
+            "LATCHET_PUBLIC_URL to the https://",
+        ),
+        (
+            &[
+                ("LATCHET_LISTEN", "0.0.0.0:80"),
+                ("LATCHET_PUBLIC_URL", "http://localhost"),
+            ],
+            "listen on 127.0.0.1",
+        ),
+        (&[("LATCHET_TLS_CERT", "cert.pem")], "set both or neither"),
+        (&[("LATCHET_GRACE", "61s")], "between 0ns and 60s"),
+        (&[("LATCHET_MIN_PASSWORD", "7")], "between 8 and 64"),
+        (&[("LATCHET_ARGON2_PASSES", "1")], "use at least 47104 KiB"),
+        (
+            &[("LATCHET_BOOTSTRAP_ADMIN", "root")],
+            "set both or neither",
+        ),
+        (&[("LATCHET_TRUSTED_PROXIES", "0.0.0.0/0")], "only"),
+        (
+            &[("LATCHET_ALLOWED_ORIGINS", "http://app.example.org")],
+            "not https",
+        ),
+    ];
+
+    for (env, way_out) in table {
+        let text = refusal(&[], env);
+        assert!(text.contains(way_out), "{env:?} said: {text}");
+    }
+}
+
+#[test]
+fn plain_http_on_all_addresses_is_fine_behind_a_proxy_with_tls() {
+    let env = [
+        ("LATCHET_LISTEN", "0.0.0.0:8080"),
+        ("LATCHET_PUBLIC_URL", "https://auth.example.org/"),
+    ];
+
+    let config = load(&[], &env).unwrap();
+
+    assert_eq!(config.public_url.as_str(), "https://auth.example.org");
+}
+
+#[test]
+fn the_root_secret_is_not_taken_from_the_command_line() {
+    let text = refusal(&["--root-secret", STRONG], &[]);
+
+    assert!(text.contains("LATCHET_ROOT_SECRET_FILE"));
+    assert!(!text.contains(STRONG));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_root_secret_is_made_once_and_only_its_owner_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let config = load(&["--data-dir", data.to_str().unwrap()], &[]).unwrap();
+
+    let first = RootSecret::load(&config).unwrap();
+    let second = RootSecret::load(&config).unwrap();
+
+    assert_eq!(first.expose(), second.expose());
+    assert_eq!(first.expose().len(), 43);
+    let mode = std::fs::metadata(data.join("root-secret"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn durations_sizes_and_rates_are_read_as_people_write_them() {
+    assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+    assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+    assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
+    assert!(duration("900").is_err());
+    assert!(duration("").is_err());
+    assert!(duration("99999999999999999999d").is_err());
+    assert_eq!(size("64KiB"), Ok(65_536));
+    assert_eq!(size("65536"), Ok(65_536));
+    assert!(size("64 parsecs").is_err());
+    assert_eq!(
+        "10/15m".parse(),
+        Ok(Rate {
+            limit: 10,
+            window: Duration::from_mins(15)
+        })
+    );
+    assert!("0/15m".parse::<Rate>().is_err());
+}
+
+#[test]
+fn help_groups_the_settings_and_names_their_variables() {
+    let text = refusal(&["--help"], &[]);
+
+    for part in [
+        "Network:",
+        "Tokens and sessions:",
+        "--access-ttl <TIME>",
+        "LATCHET_ACCESS_TTL",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+}
