@@ -1,0 +1,21 @@
+//! Waiting for something to become true, with a deadline and never by a fixed sleep.
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is expected to happen.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits until `is_true`, blocking; panics with `what` after [`DEADLINE`].
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_true() {
+        assert!(
+            start.elapsed() < DEADLINE,
+            "waited {DEADLINE:?} for: {what}"
+        );
+        std::thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,189 @@
+//! PostgreSQL servers, started here as child processes.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::child::{Child, Ending, program};
+use super::{poll, port, scratch};
+
+/// One server with its own data. Most tests share one and have a database each in it
+/// ([`Postgres::shared`]); those that kill it start their own ([`Postgres::start`]).
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    folder: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// What `initdb` makes takes a second and is the same every time, so it is made once and copied.
+static TEMPLATE: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = folder();
+    run(as_server_user(Command::new(program("initdb")).args([
+        "--no-sync",
+        "--auth=trust",
+        "--username=postgres",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--pgdata",
+    ]))
+    .arg(folder.path().join("data")));
+    folder
+});
+
+static SHARED: LazyLock<Postgres> = LazyLock::new(Postgres::start);
+
+impl Postgres {
+    /// Returns the server that tests share.
+    pub(crate) fn shared() -> &'static Self {
+        &SHARED
+    }
+
+    /// Starts a server of one's own.
+    pub(crate) fn start() -> Self {
+        let folder = folder();
+        run(as_server_user(Command::new("cp").arg("-R"))
+            .arg(TEMPLATE.path().join("data"))
+            .arg(folder.path().join("data")));
+        let mut server = Self {
+            folder,
+            port: port::free(),
+            child: None,
+        };
+        server.resume();
+        server
+    }
+
+    /// Makes an empty database and returns its URL.
+    pub(crate) fn database(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Runs a statement and returns its rows as `psql` prints them, columns parted by `|`.
+    pub(crate) fn sql(&self, database: &str, statement: &str) -> String {
+        run(self.psql(database).arg(statement))
+    }
+
+    /// Kills the server with `SIGKILL`, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        child.signal(Signal::KILL);
+        child.wait(poll::DEADLINE);
+    }
+
+    /// Starts a killed server again, on the same port and data.
+    pub(crate) fn resume(&mut self) {
+        let data = self.folder.path().join("data");
+        // The backends of a killed server take a moment to notice, and hold its lock until then.
+        poll::until("PostgreSQL to start", || {
+            if self
+                .child
+                .as_mut()
+                .is_none_or(|child| child.ended().is_some())
+            {
+                self.child = Some(start(&data, self.folder.path(), self.port));
+            }
+            self.psql("postgres")
+                .arg("SELECT 1")
+                .output()
+                .is_ok_and(|out| out.status.success())
+        });
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut psql = Command::new(program("psql"));
+        psql.args([
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--username=postgres",
+        ])
+        .args(["--set=ON_ERROR_STOP=1", "--host=127.0.0.1"])
+        .arg(format!("--port={}", self.port))
+        .arg(format!("--dbname={database}"))
+        .arg("--command");
+        psql
+    }
+}
+
+fn start(data: &Path, sockets: &Path, port: u16) -> Child {
+    let mut command = Command::new(program("postgres"));
+    let settings = [
+        "listen_addresses=127.0.0.1",
+        "max_connections=200",
+        "shared_buffers=32MB",
+        // A killed process loses nothing that the kernel has; only a power cut would.
+        "fsync=off",
+        "full_page_writes=off",
+    ];
+    command
+        .arg("-D")
+        .arg(data)
+        .arg("-k")
+        .arg(sockets)
+        .arg("-p")
+        .arg(port.to_string());
+    for setting in settings {
+        command.args(["-c", setting]);
+    }
+    let log = std::fs::File::create(sockets.join("log")).expect("the folder is ours");
+    command
+        .stdout(log.try_clone().expect("files can be cloned"))
+        .stderr(log);
+    Child::start(as_server_user(&mut command), Ending::Quit)
+}
+
+/// Returns a temporary folder that the server's user may write to.
+fn folder() -> TempDir {
+    let folder = scratch::folder();
+    if let Some((uid, gid)) = server_user() {
+        std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).expect("root may give away");
+    }
+    folder
+}
+
+/// Lets `command` run as an ordinary user when the tests run as root, which PostgreSQL refuses.
+fn as_server_user(command: &mut Command) -> &mut Command {
+    match server_user() {
+        Some((uid, gid)) => command.uid(uid).gid(gid).current_dir("/"),
+        None => command,
+    }
+}
+
+fn server_user() -> Option<(u32, u32)> {
+    static USER: LazyLock<Option<(u32, u32)>> = LazyLock::new(|| {
+        let id = |flag: &str| {
+            run(Command::new("id").args([flag, "postgres"]))
+                .trim()
+                .parse()
+                .expect("ids are numbers")
+        };
+        rustix::process::geteuid()
+            .is_root()
+            .then(|| (id("-u"), id("-g")))
+    });
+    *USER
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("the programs used here print UTF-8")
+}

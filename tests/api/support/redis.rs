@@ -1,0 +1,114 @@
+//! Redis servers, started here as child processes, and the ways in which they forget.
+
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::child::{Child, Ending, program};
+use super::{poll, port, scratch};
+
+/// One server with its own port and no persistence of its own accord.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    folder: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Redis {
+    /// Starts an empty server.
+    pub(crate) fn start() -> Self {
+        let folder = scratch::folder();
+        let mut server = Self {
+            folder,
+            port: port::free(),
+            child: None,
+        };
+        server.resume();
+        server
+    }
+
+    /// Returns the URL for `REDIS_URL`.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}", self.address())
+    }
+
+    /// Returns host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Kills the server with `SIGKILL`; what was not saved is gone.
+    pub(crate) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        child.signal(Signal::KILL);
+        child.wait(poll::DEADLINE);
+    }
+
+    /// Starts a killed server again, on the same port and with the last dump, if there is one.
+    pub(crate) fn resume(&mut self) {
+        let mut command = Command::new(program("redis-server"));
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args([
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--maxmemory-policy",
+                "noeviction",
+            ])
+            .arg("--dir")
+            .arg(self.folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.child = Some(Child::start(&mut command, Ending::Kill));
+        let address = self.url();
+        poll::until("Redis to answer", || {
+            let ended = self
+                .child
+                .as_mut()
+                .is_some_and(|child| child.ended().is_some());
+            assert!(!ended, "redis-server ended at once; is its port taken?");
+            ask(&address, &["PING"]).is_ok()
+        });
+    }
+
+    /// Stops the server's world: connections stay open and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.running().signal(Signal::STOP);
+    }
+
+    /// Ends [`freeze`](Self::freeze).
+    pub(crate) fn thaw(&self) {
+        self.running().signal(Signal::CONT);
+    }
+
+    /// Writes all data to the dump that the next [`resume`](Self::resume) loads.
+    pub(crate) fn save(&self) {
+        self.ask::<()>(&["SAVE"]);
+    }
+
+    /// Sends one command and returns its answer.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let value = ask(&self.url(), command).expect("Redis answers");
+        redis::from_redis_value(value).expect("the answer has the expected shape")
+    }
+
+    fn running(&self) -> &Child {
+        self.child.as_ref().expect("the server runs")
+    }
+}
+
+fn ask(url: &str, command: &[&str]) -> redis::RedisResult<redis::Value> {
+    let client = redis::Client::open(url)?;
+    let mut connection = client.get_connection_with_timeout(std::time::Duration::from_secs(2))?;
+    let mut request = redis::Cmd::new();
+    for part in command {
+        request.arg(*part);
+    }
+    request.query(&mut connection)
+}
