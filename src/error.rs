@@ -1,6 +1,16 @@
 //! Why a request was refused, and how that is said on the wire.
+//!
+//! Every refusal is a [`Problem`]: one body (RFC 9457) and one stable `code` per reason, so that a
+//! client can act without reading texts. `WWW-Authenticate` names an error only when a token was
+//! shown and refused, because clients refresh their token on exactly that (RFC 6750, section 3).
 
-use poem::http::StatusCode;
+use poem::Response;
+use poem::error::ResponseError;
+use poem::http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// What a client is told to wait when nothing better is known.
+const RETRY_AFTER_SECS: u32 = 1;
 
 /// An error answer as RFC 9457 `application/problem+json` with a stable `code`.
 #[derive(Clone, Debug)]
@@ -11,6 +21,92 @@ pub struct Problem {
     pub code: &'static str,
     /// What went wrong, for a person, with the way out where there is one.
     pub detail: String,
+    /// What is wrong with which field; empty unless the input did not validate.
+    pub errors: Vec<FieldError>,
+    /// Seconds until another try makes sense; 429 and 503 always say one.
+    pub retry_after: Option<u32>,
+    /// The challenge sent as `WWW-Authenticate`.
+    pub challenge: Option<String>,
+}
+
+/// One field that did not validate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Name of the field as the client wrote it.
+    pub field: String,
+    /// What is wrong with it, for a person.
+    pub detail: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl Problem {
+    /// Returns a problem without challenge, waiting time or field errors.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    /// Returns what the status means; with `type` being `about:blank` RFC 9457 wants exactly that.
+    pub fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Error")
+    }
+
+    /// Turns this into the answer that is sent.
+    pub fn into_response(self, request_id: Option<&str>) -> Response {
+        let body = serde_json::to_vec(&Body {
+            kind: "about:blank",
+            title: self.title(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            request_id,
+            errors: &self.errors,
+        })
+        .unwrap_or_default();
+        let mut response = Response::builder()
+            .status(self.status)
+            .content_type("application/problem+json")
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(body);
+        let headers = response.headers_mut();
+        if let Some(secs) = self.waiting_time() {
+            headers.insert(header::RETRY_AFTER, secs.into());
+        }
+        if let Some(challenge) = self
+            .challenge
+            .and_then(|text| HeaderValue::try_from(text).ok())
+        {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+
+    fn waiting_time(&self) -> Option<u32> {
+        let must_say = matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        );
+        self.retry_after.or(must_say.then_some(RETRY_AFTER_SECS))
+    }
 }
 
 /// Why a token was not accepted.
@@ -49,4 +145,177 @@ pub enum AuthError {
     /// The denylist could not be asked; retryable.
     #[error("the check could not be completed")]
     Unavailable,
+}
+
+impl AuthError {
+    /// Returns how this refusal is said on the wire.
+    pub fn problem(&self) -> Problem {
+        let (status, code, error) = self.row();
+        let detail = self.to_string();
+        let challenge = error.map(|error| match error {
+            "" => r#"Bearer realm="latchet""#.to_owned(),
+            error => format!(r#"Bearer error="{error}", error_description="{detail}""#),
+        });
+        Problem {
+            challenge,
+            ..Problem::new(status, code, detail)
+        }
+    }
+
+    /// The table of refusals: status, `code`, and the `error` of the challenge. An empty `error` asks
+    /// for a token without blaming one; `None` sends no challenge at all.
+    fn row(&self) -> (StatusCode, &'static str, Option<&'static str>) {
+        const INVALID: Option<&str> = Some("invalid_token");
+        // RFC 9470: a refreshed token would not help, the user has to prove the password again.
+        const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
+        let unauthorized = StatusCode::UNAUTHORIZED;
+        match self {
+            Self::MissingToken => (unauthorized, "missing_token", Some("")),
+            Self::MalformedToken(_) => (unauthorized, "malformed_token", INVALID),
+            Self::InvalidToken(_) => (unauthorized, "invalid_token", INVALID),
+            Self::TokenExpired => (unauthorized, "token_expired", INVALID),
+            Self::WrongTokenType => (unauthorized, "wrong_token_type", INVALID),
+            Self::TokenRevoked => (unauthorized, "token_revoked", INVALID),
+            Self::FreshTokenRequired => (unauthorized, "fresh_token_required", STEP_UP),
+            Self::InsufficientScope => (
+                StatusCode::FORBIDDEN,
+                "insufficient_scope",
+                Some("insufficient_scope"),
+            ),
+            Self::CsrfFailed(_) => (StatusCode::FORBIDDEN, "csrf_failed", None),
+            Self::AmbiguousToken => (
+                StatusCode::BAD_REQUEST,
+                "validation_failed",
+                Some("invalid_request"),
+            ),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
+        }
+    }
+}
+
+/// Lets a guard's refusal leave any poem application as a [`Problem`], without middleware.
+impl ResponseError for AuthError {
+    fn status(&self) -> StatusCode {
+        self.row().0
+    }
+
+    fn as_response(&self) -> Response {
+        self.problem().into_response(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> [AuthError; 11] {
+        [
+            AuthError::MissingToken,
+            AuthError::MalformedToken("x"),
+            AuthError::InvalidToken("x"),
+            AuthError::TokenExpired,
+            AuthError::WrongTokenType,
+            AuthError::TokenRevoked,
+            AuthError::FreshTokenRequired,
+            AuthError::InsufficientScope,
+            AuthError::CsrfFailed("x"),
+            AuthError::AmbiguousToken,
+            AuthError::Unavailable,
+        ]
+    }
+
+    fn challenge(error: &AuthError) -> String {
+        let response = error.as_response();
+        let value = response.headers().get(header::WWW_AUTHENTICATE);
+        value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_problem_json_with_its_code() {
+        for error in all() {
+            let problem = error.problem();
+            let response = problem.clone().into_response(Some("r1"));
+
+            assert_eq!(response.status(), problem.status);
+            assert_eq!(response.content_type(), Some("application/problem+json"));
+            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+            let body: serde_json::Value =
+                serde_json::from_slice(&response.into_body().into_vec().await.unwrap()).unwrap();
+            assert_eq!(
+                body,
+                serde_json::json!({
+                    "type": "about:blank",
+                    "title": problem.status.canonical_reason().unwrap(),
+                    "status": problem.status.as_u16(),
+                    "code": problem.code,
+                    "detail": error.to_string(),
+                    "request_id": "r1",
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_token_that_was_shown_is_called_invalid() {
+        assert_eq!(
+            challenge(&AuthError::MissingToken),
+            r#"Bearer realm="latchet""#
+        );
+        assert_eq!(
+            challenge(&AuthError::TokenExpired),
+            r#"Bearer error="invalid_token", error_description="the token has expired""#
+        );
+        for silent in [AuthError::CsrfFailed("x"), AuthError::Unavailable] {
+            assert_eq!(challenge(&silent), "");
+        }
+    }
+
+    #[test]
+    fn a_refresh_is_not_suggested_where_it_would_not_help() {
+        assert!(
+            challenge(&AuthError::FreshTokenRequired).contains("insufficient_user_authentication")
+        );
+        assert!(challenge(&AuthError::InsufficientScope).contains(r#"error="insufficient_scope""#));
+    }
+
+    #[test]
+    fn a_busy_answer_says_when_to_come_back() {
+        assert_eq!(
+            AuthError::Unavailable.as_response().headers()[header::RETRY_AFTER],
+            "1"
+        );
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "later");
+        problem.retry_after = Some(30);
+        assert_eq!(
+            problem.into_response(None).headers()[header::RETRY_AFTER],
+            "30"
+        );
+        assert!(
+            !AuthError::TokenExpired
+                .as_response()
+                .headers()
+                .contains_key(header::RETRY_AFTER)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_field_that_does_not_validate_is_named() {
+        let mut problem = Problem::new(StatusCode::BAD_REQUEST, "validation_failed", "no");
+        problem.errors.push(FieldError {
+            field: "username".into(),
+            detail: "too long".into(),
+        });
+
+        let body = problem
+            .into_response(None)
+            .into_body()
+            .into_string()
+            .await
+            .unwrap();
+
+        assert!(
+            body.contains(r#""errors":[{"field":"username","detail":"too long"}]"#),
+            "{body}"
+        );
+    }
 }
