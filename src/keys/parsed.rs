@@ -1,0 +1,223 @@
+//! Keys that are parsed once.
+//!
+//! `jsonwebtoken` parses a key anew for every token: 18 instead of 10.5 µs for an EdDSA signature,
+//! 642 instead of 244 µs for RS256. It asks a process-wide [`CryptoProvider`] for its cryptography,
+//! so ours hands out what [`register`](Registry::register) has parsed already. Every key that this
+//! provider does not know goes to the stock provider; a program that installed another provider
+//! before its first key keeps that one, and only loses speed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair,
+};
+use aws_lc_rs::{digest, hmac};
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier};
+use jsonwebtoken::signature::{Error, Signer, Verifier};
+use jsonwebtoken::{DecodingKey, EncodingKey, errors};
+
+use super::{Algorithm, KeyError};
+
+const UNREADABLE: KeyError = KeyError::Malformed("its parts do not make a key of this algorithm");
+
+/// The private part of a key.
+pub(super) enum Private {
+    Ed(Ed25519KeyPair),
+    Ec(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+    Hmac(Box<hmac::Key>),
+}
+
+/// The part of a key that checks.
+pub(super) enum Public {
+    Asymmetric(Algorithm, ParsedPublicKey),
+    Hmac(Box<hmac::Key>),
+}
+
+impl Private {
+    /// Parses PKCS#8 (EdDSA, ES256), PKCS#1 (RS256) or the secret itself (HS256).
+    pub(super) fn parse(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
+        let rejected = |_| UNREADABLE;
+        Ok(match algorithm {
+            Algorithm::EdDsa => Self::Ed(Ed25519KeyPair::from_pkcs8(bytes).map_err(rejected)?),
+            Algorithm::Es256 => Self::Ec(
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
+                    .map_err(rejected)?,
+            ),
+            Algorithm::Rs256 => Self::Rsa(RsaKeyPair::from_der(bytes).map_err(rejected)?),
+            Algorithm::Hs256 => Self::Hmac(hmac_key(bytes)),
+        })
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Ed(_) => Algorithm::EdDsa,
+            Self::Ec(_) => Algorithm::Es256,
+            Self::Rsa(_) => Algorithm::Rs256,
+            Self::Hmac(_) => Algorithm::Hs256,
+        }
+    }
+}
+
+impl Public {
+    /// Parses the raw key (EdDSA), the uncompressed point (ES256), PKCS#1 (RS256) or the secret (HS256).
+    pub(super) fn parse(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
+        let key = match algorithm {
+            Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, bytes),
+            Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes),
+            Algorithm::Rs256 => ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, bytes),
+            Algorithm::Hs256 => {
+                return Ok(Self::Hmac(hmac_key(bytes)));
+            }
+        };
+        Ok(Self::Asymmetric(algorithm, key.map_err(|_| UNREADABLE)?))
+    }
+}
+
+fn hmac_key(secret: &[u8]) -> Box<hmac::Key> {
+    Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))
+}
+
+/// A parsed key as `jsonwebtoken` wants to hold it.
+struct Shared<K>(Arc<K>);
+
+impl Signer<Vec<u8>> for Shared<Private> {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(match &*self.0 {
+            Private::Ed(key) => key
+                .try_sign(message)
+                .map_err(Error::from_source)?
+                .as_ref()
+                .to_vec(),
+            Private::Ec(key) => {
+                let signature = key.sign(&SystemRandom::new(), message);
+                signature.map_err(Error::from_source)?.as_ref().to_vec()
+            }
+            Private::Rsa(key) => {
+                let mut signature = vec![0; key.public_modulus_len()];
+                key.sign(
+                    &RSA_PKCS1_SHA256,
+                    &SystemRandom::new(),
+                    message,
+                    &mut signature,
+                )
+                .map_err(Error::from_source)?;
+                signature
+            }
+            Private::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
+        })
+    }
+}
+
+impl JwtSigner for Shared<Private> {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        self.0.algorithm().jose()
+    }
+}
+
+impl Verifier<Vec<u8>> for Shared<Public> {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), Error> {
+        match &*self.0 {
+            Public::Asymmetric(_, key) => key.verify_sig(message, signature),
+            Public::Hmac(key) => hmac::verify(key, message, signature),
+        }
+        .map_err(Error::from_source)
+    }
+}
+
+impl JwtVerifier for Shared<Public> {
+    fn algorithm(&self) -> jsonwebtoken::Algorithm {
+        match &*self.0 {
+            Public::Asymmetric(algorithm, _) => algorithm.jose(),
+            Public::Hmac(_) => Algorithm::Hs256.jose(),
+        }
+    }
+}
+
+/// Hash of an algorithm and a key's bytes; the bytes themselves are not kept a second time.
+type Fingerprint = [u8; 32];
+
+pub(super) fn fingerprint(algorithm: Algorithm, bytes: &[u8]) -> Fingerprint {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(algorithm.name().as_bytes());
+    context.update(bytes);
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(context.finish().as_ref());
+    fingerprint
+}
+
+/// Finds a parsed key by what `jsonwebtoken` has at hand, the key's bytes. Holds it weakly: a private
+/// key leaves memory with the last [`SigningKey`](super::SigningKey) that owns it.
+pub(super) struct Registry<K>(RwLock<HashMap<Fingerprint, Weak<K>>>);
+
+impl<K> Registry<K> {
+    fn new() -> Self {
+        Self(RwLock::new(HashMap::new()))
+    }
+
+    /// Returns the parsed key for these bytes, parsing at most once while somebody holds it.
+    pub(super) fn register(
+        &self,
+        algorithm: Algorithm,
+        bytes: &[u8],
+        parse: impl FnOnce(Algorithm, &[u8]) -> Result<K, KeyError>,
+    ) -> Result<Arc<K>, KeyError> {
+        LazyLock::force(&INSTALLED);
+        let fingerprint = fingerprint(algorithm, bytes);
+        if let Some(known) = self.find(&fingerprint) {
+            return Ok(known);
+        }
+        let key = Arc::new(parse(algorithm, bytes)?);
+        let mut keys = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        keys.retain(|_, key| key.strong_count() > 0);
+        keys.insert(fingerprint, Arc::downgrade(&key));
+        Ok(key)
+    }
+
+    fn find(&self, fingerprint: &Fingerprint) -> Option<Arc<K>> {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        keys.get(fingerprint)?.upgrade()
+    }
+}
+
+pub(super) static PRIVATE: LazyLock<Registry<Private>> = LazyLock::new(Registry::new);
+pub(super) static PUBLIC: LazyLock<Registry<Public>> = LazyLock::new(Registry::new);
+
+static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
+    signer_factory: |algorithm, key| signer(*algorithm, key),
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
+    key_utils: DEFAULT_PROVIDER.key_utils.clone(),
+});
+
+static INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
+
+fn signer(
+    algorithm: jsonwebtoken::Algorithm,
+    key: &EncodingKey,
+) -> errors::Result<Box<dyn JwtSigner>> {
+    let known = Algorithm::of_jose(algorithm)
+        .filter(|_| key.family() == algorithm.family())
+        .and_then(|ours| PRIVATE.find(&fingerprint(ours, key.as_bytes())));
+    match known {
+        Some(parsed) => Ok(Box::new(Shared(parsed))),
+        None => (DEFAULT_PROVIDER.signer_factory)(&algorithm, key),
+    }
+}
+
+fn verifier(
+    algorithm: jsonwebtoken::Algorithm,
+    key: &DecodingKey,
+) -> errors::Result<Box<dyn JwtVerifier>> {
+    let known = Algorithm::of_jose(algorithm)
+        .filter(|_| key.family() == algorithm.family())
+        .zip(key.try_get_as_bytes().ok())
+        .and_then(|(ours, bytes)| PUBLIC.find(&fingerprint(ours, bytes)));
+    match known {
+        Some(parsed) => Ok(Box::new(Shared(parsed))),
+        None => (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key),
+    }
+}

@@ -1,0 +1,130 @@
+//! What counts as strong enough.
+
+use super::KeyError;
+
+/// Fewest bytes an HMAC secret may have: the size of its hash (RFC 7518, section 3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// Fewest bits an RSA modulus may have (RFC 7518, section 3.3).
+pub const MIN_RSA_BITS: usize = 2048;
+
+/// Fewest different bytes in a secret. 32 random bytes have fewer than 16 once in 10¹⁶ times, 32
+/// random hexadecimal digits fewer than 8 once in 10⁸ times; `aaaa…` and `12341234…` always do.
+const MIN_DISTINCT_BYTES: usize = 8;
+
+/// Text that people leave in place of a secret. Compared in lower case, without `-`, `_` and spaces.
+const PLACEHOLDERS: [&str; 12] = [
+    "changeme",
+    "changethis",
+    "replaceme",
+    "yoursecret",
+    "yourkey",
+    "mysecret",
+    "supersecret",
+    "secretkey",
+    "placeholder",
+    "insecure",
+    "notasecret",
+    "example",
+];
+
+/// Refuses a secret that is short, repetitive, or a placeholder somebody forgot to replace.
+///
+/// # Errors
+/// [`KeyError::Weak`], saying which of the three.
+pub fn check_secret(secret: &[u8]) -> Result<(), KeyError> {
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(KeyError::Weak(format!(
+            "a secret needs at least {MIN_SECRET_BYTES} random bytes, this one has {}; \
+             `latchet secret` prints a good one",
+            secret.len()
+        )));
+    }
+    let distinct = secret
+        .iter()
+        .collect::<std::collections::HashSet<_>>()
+        .len();
+    if distinct < MIN_DISTINCT_BYTES {
+        return Err(KeyError::Weak(
+            "the secret repeats itself; `latchet secret` prints a good one".into(),
+        ));
+    }
+    let text: String = String::from_utf8_lossy(secret)
+        .chars()
+        .filter(|c| !matches!(c, '-' | '_' | ' '))
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    if let Some(found) = PLACEHOLDERS
+        .iter()
+        .find(|placeholder| text.contains(**placeholder))
+    {
+        return Err(KeyError::Weak(format!(
+            "the secret looks like a placeholder (`{found}`); `latchet secret` prints a good one"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses an RSA modulus (big-endian) of fewer than [`MIN_RSA_BITS`] bits.
+pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
+    let significant = modulus
+        .iter()
+        .position(|byte| *byte != 0)
+        .unwrap_or(modulus.len());
+    let modulus = &modulus[significant..];
+    let leading_zeros = modulus
+        .first()
+        .map_or(0, |byte| byte.leading_zeros() as usize);
+    let bits = modulus.len() * 8 - leading_zeros;
+    if bits < MIN_RSA_BITS {
+        return Err(KeyError::Weak(format!(
+            "an RSA key needs at least {MIN_RSA_BITS} bits, this one has {bits}"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_secret_is_strong() {
+        assert_eq!(check_secret(b"8f1c0a7de24b96530f7be1d2c4a98635"), Ok(()));
+        assert_eq!(check_secret(&(0..32).collect::<Vec<u8>>()), Ok(()));
+    }
+
+    #[test]
+    fn weak_secrets_are_refused_with_the_reason() {
+        let table: [(&[u8], &str); 6] = [
+            (b"", "at least 32"),
+            (b"8f1c0a7de24b96530f7be1d2c4a9863", "has 31"),
+            (&[b'k'; 32], "repeats itself"),
+            (b"12341234123412341234123412341234", "repeats itself"),
+            (
+                b"Change-Me-in-production-0123456789",
+                "placeholder (`changeme`)",
+            ),
+            (
+                b"YOUR_SECRET_KEY_GOES_HERE_0123456",
+                "placeholder (`yoursecret`)",
+            ),
+        ];
+        for (secret, reason) in table {
+            let error = check_secret(secret).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_modulus_is_counted_in_bits_without_leading_zeros() {
+        let mut modulus = [0; 257];
+        modulus[1] = 0x80;
+        assert_eq!(check_modulus(&modulus), Ok(()));
+
+        modulus[1] = 0x7f;
+        let error = check_modulus(&modulus).unwrap_err().to_string();
+        assert!(error.contains("has 2047"), "{error}");
+        assert!(check_modulus(&[]).is_err());
+    }
+}
