@@ -1,1 +1,72 @@
 //! Claims, and how they are signed and checked. No I/O.
+//!
+//! An [`Issuer`] signs with one key; a [`Verifier`] checks against a set of keys and needs no secret.
+//! Every claim that is relied on is required: a token without `exp`, `type` or `jti` is malformed,
+//! never "probably an access token that never ends".
+//!
+//! ```
+//! use latchet::clock::Clock;
+//! use latchet::keys::{Algorithm, KeySet, SigningKey};
+//! use latchet::token::{Claims, Expected, Issuer, Verifier, VerifierSettings};
+//!
+//! let key = SigningKey::generate(Algorithm::EdDsa)?;
+//! let verifier = Verifier::new(
+//!     KeySet::new([key.verifying()]),
+//!     VerifierSettings::new("https://auth.example", ["https://api.example"]),
+//! );
+//! let issuer = Issuer::new(key);
+//!
+//! let now = Clock::system().now();
+//! let claims = Claims {
+//!     iss: "https://auth.example".into(),
+//!     aud: vec!["https://api.example".into()],
+//!     sub: "alice".into(),
+//!     ..Claims::access(now, std::time::Duration::from_secs(900))
+//! };
+//! let token = issuer.sign(&claims)?;
+//!
+//! let seen = verifier.verify(&token, Expected::Access, now)?;
+//! assert_eq!(seen.sub, "alice");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod claims;
+mod issuer;
+mod verifier;
+
+pub use claims::{Claims, Fresh, Kind};
+pub use issuer::Issuer;
+pub use verifier::{Expected, Verifier, VerifierSettings};
+
+/// What a token is for, as its header says (`typ`, RFC 8725, section 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typ {
+    /// `at+jwt`: an access token (RFC 9068).
+    Access,
+    /// `rt+jwt`: a refresh token, read by the server that made it alone.
+    Refresh,
+    /// `JWT`: issuers that make no difference. Accept it only when such an issuer must be understood.
+    Plain,
+}
+
+impl Typ {
+    /// Returns what stands in the header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "at+jwt",
+            Self::Refresh => "rt+jwt",
+            Self::Plain => "JWT",
+        }
+    }
+
+    /// Compares as media types are compared: without regard to case, `application/` implied
+    /// (RFC 7515, section 4.1.9).
+    fn is(self, typ: &str) -> bool {
+        const PREFIX: &str = "application/";
+        let bare = match typ.get(..PREFIX.len()) {
+            Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+            _ => typ,
+        };
+        bare.eq_ignore_ascii_case(self.name())
+    }
+}

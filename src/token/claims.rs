@@ -1,0 +1,246 @@
+//! What a token says.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::clock::Time;
+use crate::keys::random_id;
+
+/// The claims of a token. The names are those on the wire, so that Flask-JWT-Extended reads them too.
+///
+/// Times are in whole seconds since the unix epoch (RFC 7519, `NumericDate`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who made the token.
+    pub iss: String,
+    /// Whom it is for; one of them must be the verifier.
+    #[serde(with = "audience")]
+    pub aud: Vec<String>,
+    /// The user.
+    pub sub: String,
+    /// The OAuth client that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The session; absent in tokens of other issuers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// The token's own id.
+    pub jti: String,
+    /// When it was made.
+    pub iat: i64,
+    /// From when on it counts; RFC 9068 does not ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<i64>,
+    /// From when on it no longer counts.
+    pub exp: i64,
+    /// Access or refresh.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// Whether the password was proved lately; a token that does not say is not fresh.
+    #[serde(default)]
+    pub fresh: Fresh,
+    /// When the user last proved who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// How they proved it (RFC 8176).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// What the user may do, by role.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// What the token may be used for, separated by spaces (RFC 6749, section 3.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// What the CSRF header must repeat where a cookie carries the token, in the manner of
+    /// Flask-JWT-Extended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csrf: Option<String>,
+    /// Any other claim.
+    #[serde(flatten, deserialize_with = "unique_entries")]
+    pub extra: Map<String, Value>,
+}
+
+/// Names of the claims that have a field of their own.
+pub(super) const NAMED: [&str; 16] = [
+    "iss",
+    "aud",
+    "sub",
+    "client_id",
+    "sid",
+    "jti",
+    "iat",
+    "nbf",
+    "exp",
+    "type",
+    "fresh",
+    "auth_time",
+    "amr",
+    "roles",
+    "scope",
+    "csrf",
+];
+
+impl Claims {
+    /// Returns the claims of an access token that lives from `now` for `lifetime`, with a new `jti`;
+    /// issuer, audience and user are still empty.
+    pub fn access(now: Time, lifetime: Duration) -> Self {
+        Self {
+            iss: String::new(),
+            aud: Vec::new(),
+            sub: String::new(),
+            client_id: None,
+            sid: None,
+            jti: random_id(),
+            iat: now.secs(),
+            nbf: Some(now.secs()),
+            exp: (now + lifetime).secs(),
+            kind: Kind::Access,
+            fresh: Fresh::No,
+            auth_time: None,
+            amr: Vec::new(),
+            roles: Vec::new(),
+            scope: None,
+            csrf: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// Returns whether the user has this role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+
+    /// Returns whether `scope` lists this one.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        let held = self.scope.as_deref().unwrap_or_default();
+        held.split(' ').any(|held| held == scope)
+    }
+
+    /// Returns when the token ends.
+    pub fn expires_at(&self) -> Time {
+        Time::from_secs(self.exp)
+    }
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Opens protected routes.
+    Access,
+    /// Buys the next access token.
+    Refresh,
+}
+
+/// Whether the password (or something stronger) was proved lately.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Fresh {
+    /// It was not.
+    #[default]
+    No,
+    /// It was, for this token.
+    Yes,
+    /// It counts as proved until then, in seconds since the unix epoch.
+    Until(f64),
+}
+
+impl Fresh {
+    /// Returns whether it still counts.
+    pub fn is_fresh(self, now: Time) -> bool {
+        match self {
+            Self::No => false,
+            Self::Yes => true,
+            // Times of this millennium are far below the 2⁵³ where f64 starts to round.
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds are below 2^53")]
+            Self::Until(secs) => secs * 1000.0 > now.millis() as f64,
+        }
+    }
+}
+
+impl Serialize for Fresh {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::No => serializer.serialize_bool(false),
+            Self::Yes => serializer.serialize_bool(true),
+            Self::Until(secs) => serializer.serialize_f64(secs),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Fresh {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Wire {
+            Flag(bool),
+            Until(f64),
+        }
+        Ok(match Wire::deserialize(deserializer)? {
+            Wire::Flag(false) => Self::No,
+            Wire::Flag(true) => Self::Yes,
+            Wire::Until(secs) => Self::Until(secs),
+        })
+    }
+}
+
+/// `aud` is a string or a list of strings (RFC 7519, section 4.1.3).
+mod audience {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        aud: &[String],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match aud {
+            [only] => serializer.serialize_str(only),
+            several => several.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<String>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Wire {
+            One(String),
+            Several(Vec<String>),
+        }
+        Ok(match Wire::deserialize(deserializer)? {
+            Wire::One(only) => vec![only],
+            Wire::Several(several) => several,
+        })
+    }
+}
+
+/// Refuses a claim that is written twice: two readers could each believe another one (RFC 8725,
+/// section 2.4). Named claims are refused by serde itself.
+fn unique_entries<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
+    struct Entries;
+
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Map<String, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("claims, each written once")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Map::new();
+            while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                if entries.insert(name, value).is_some() {
+                    return Err(de::Error::custom("a claim is written twice"));
+                }
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_map(Entries)
+}

@@ -1,0 +1,304 @@
+//! How a token is checked, in a fixed order: size, header, signature, claims, times, kind. Nothing is
+//! believed before the signature.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Validation;
+use jsonwebtoken::errors::ErrorKind;
+use quick_cache::sync::Cache;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Claims, Kind, Typ};
+use crate::clock::Time;
+use crate::error::AuthError;
+use crate::keys::{Algorithm, KeySet, VerifyingKey};
+
+/// No honest token comes near this; a header line may be this long in most servers.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// More leeway than this would be a second lifetime.
+const MAX_LEEWAY: Duration = Duration::from_mins(5);
+
+/// Which kind of token a caller takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Access tokens only.
+    Access,
+    /// Refresh tokens only.
+    Refresh,
+    /// Both, as for a logout with whatever the client still has.
+    Either,
+}
+
+impl Expected {
+    fn admits(self, kind: Kind) -> bool {
+        match self {
+            Self::Access => kind == Kind::Access,
+            Self::Refresh => kind == Kind::Refresh,
+            Self::Either => true,
+        }
+    }
+}
+
+impl From<Kind> for Expected {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Access => Self::Access,
+            Kind::Refresh => Self::Refresh,
+        }
+    }
+}
+
+/// What a [`Verifier`] insists on.
+#[derive(Clone, Debug)]
+pub struct VerifierSettings {
+    /// The one issuer that is believed.
+    pub issuer: String,
+    /// Names of this service: a token must be for one of them. No name, no token.
+    pub audience: Vec<String>,
+    /// How far the clocks of issuer and verifier may differ; at most five minutes are granted.
+    pub leeway: Duration,
+    /// Accepted `typ` headers.
+    pub typ: Vec<Typ>,
+    /// How many verified tokens are remembered.
+    pub cached_tokens: usize,
+}
+
+impl VerifierSettings {
+    /// Returns the strict settings: no leeway, `at+jwt` only, 8,192 tokens remembered.
+    pub fn new(
+        issuer: impl Into<String>,
+        audience: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            issuer: issuer.into(),
+            audience: audience.into_iter().map(Into::into).collect(),
+            leeway: Duration::ZERO,
+            typ: vec![Typ::Access],
+            cached_tokens: 8192,
+        }
+    }
+}
+
+/// SHA-256 of a whole token, signature included.
+type TokenHash = [u8; 32];
+
+/// Keys, and the tokens that were verified with exactly these keys. They are replaced together, so a
+/// cached token cannot outlive its key.
+struct Trust {
+    keys: KeySet,
+    verified: Cache<TokenHash, Arc<Claims>>,
+}
+
+/// Checks tokens of one issuer. Cheap to share in an [`Arc`]; never holds a private key unless the
+/// algorithm is HS256.
+pub struct Verifier {
+    settings: VerifierSettings,
+    trust: ArcSwap<Trust>,
+}
+
+impl Verifier {
+    /// Returns a verifier that trusts these keys.
+    pub fn new(keys: KeySet, settings: VerifierSettings) -> Self {
+        let settings = VerifierSettings {
+            leeway: settings.leeway.min(MAX_LEEWAY),
+            ..settings
+        };
+        let trust = ArcSwap::from_pointee(settings.trust(keys));
+        Self { settings, trust }
+    }
+
+    /// Checks a token and returns its claims.
+    ///
+    /// A token that was verified before is recognised by its hash; only the signature is spared then.
+    ///
+    /// # Errors
+    /// [`AuthError::MalformedToken`], [`AuthError::InvalidToken`], [`AuthError::TokenExpired`] or
+    /// [`AuthError::WrongTokenType`].
+    pub fn verify(
+        &self,
+        token: &str,
+        expected: Expected,
+        now: Time,
+    ) -> Result<Arc<Claims>, AuthError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(AuthError::MalformedToken("it is longer than 8 kB"));
+        }
+        let trust = self.trust.load();
+        let hash = hash(token);
+        let cached = trust.verified.get(&hash);
+        let claims = match &cached {
+            Some(claims) => Arc::clone(claims),
+            None => Arc::new(self.check_signature(token, &trust.keys)?),
+        };
+        self.check_times(&claims, now)?;
+        if cached.is_none() {
+            trust.verified.insert(hash, Arc::clone(&claims));
+        }
+        if !expected.admits(claims.kind) {
+            return Err(AuthError::WrongTokenType);
+        }
+        Ok(claims)
+    }
+
+    /// Trusts other keys from here on. Tokens of keys that are gone are refused at once, remembered
+    /// or not.
+    pub fn replace_keys(&self, keys: KeySet) {
+        if self.trust.load().keys != keys {
+            self.trust.store(Arc::new(self.settings.trust(keys)));
+        }
+    }
+
+    /// Returns what is insisted on.
+    pub fn settings(&self) -> &VerifierSettings {
+        &self.settings
+    }
+
+    fn check_signature(&self, token: &str, keys: &KeySet) -> Result<Claims, AuthError> {
+        let key = self.key_for(token, keys)?;
+        let validation = self.validation(key.algorithm());
+        match jsonwebtoken::decode(token, key.decoding(), &validation) {
+            Ok(data) => Ok(data.claims),
+            Err(error) => Err(refusal(error.kind())),
+        }
+    }
+
+    /// Reads the header for the one thing that is needed before the signature: which key it claims.
+    fn key_for<'a>(&self, token: &str, keys: &'a KeySet) -> Result<&'a VerifyingKey, AuthError> {
+        let header = Header::read(token)?;
+        let typ = header.typ.as_deref().unwrap_or_default();
+        if !self.settings.typ.iter().any(|accepted| accepted.is(typ)) {
+            return Err(AuthError::InvalidToken("its `typ` is not accepted here"));
+        }
+        if header.crit.is_some() {
+            return Err(AuthError::InvalidToken("it has critical extensions"));
+        }
+        let Ok(algorithm) = header.alg.parse::<Algorithm>() else {
+            return Err(AuthError::InvalidToken("its algorithm is not accepted"));
+        };
+        keys.find(header.kid.as_deref(), algorithm)
+            .ok_or(AuthError::InvalidToken(
+                "no key that is trusted here signed it",
+            ))
+    }
+
+    /// Everything explicit, because the defaults are lax (60 s of leeway, only `exp` required).
+    ///
+    /// `nbf` and `iat` are checked in [`check_times`](Self::check_times) against the time that was
+    /// passed in; `exp` is checked there too, to the millisecond, and here by the system's clock.
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm.jose());
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_issuer(&[&self.settings.issuer]);
+        validation.set_audience(&self.settings.audience);
+        validation.validate_exp = true;
+        validation.validate_nbf = false;
+        validation.validate_aud = true;
+        validation.leeway = self.settings.leeway.as_secs();
+        validation
+    }
+
+    fn check_times(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
+        let (earliest, latest) = (now - self.settings.leeway, now + self.settings.leeway);
+        if claims.expires_at() <= earliest {
+            return Err(AuthError::TokenExpired);
+        }
+        if claims.nbf.is_some_and(|nbf| Time::from_secs(nbf) > latest) {
+            return Err(AuthError::InvalidToken("it is not valid yet"));
+        }
+        if Time::from_secs(claims.iat) > latest {
+            return Err(AuthError::InvalidToken("it was made in the future"));
+        }
+        Ok(())
+    }
+}
+
+impl VerifierSettings {
+    fn trust(&self, keys: KeySet) -> Trust {
+        Trust {
+            keys,
+            verified: Cache::new(self.cached_tokens),
+        }
+    }
+}
+
+/// Prints no token and no secret.
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("settings", &self.settings)
+            .field("keys", &self.trust.load().keys)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The members of a JOSE header that are looked at. Keys and addresses of keys (`jwk`, `jku`, `x5c`,
+/// `x5u`) are not among them: only keys that were configured check anything.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    typ: Option<String>,
+    kid: Option<String>,
+    crit: Option<IgnoredAny>,
+}
+
+impl Header {
+    fn read(token: &str) -> Result<Self, AuthError> {
+        let mut parts = token.split('.');
+        let (Some(header), Some(_), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(AuthError::MalformedToken("it does not have three parts"));
+        };
+        let json = URL_SAFE_NO_PAD
+            .decode(header)
+            .map_err(|_| AuthError::MalformedToken("its header is not base64url"))?;
+        serde_json::from_slice(&json)
+            .map_err(|_| AuthError::MalformedToken("its header is not a JOSE header"))
+    }
+}
+
+/// Translates without the source's text, which may quote the token.
+fn refusal(kind: &ErrorKind) -> AuthError {
+    match kind {
+        ErrorKind::ExpiredSignature => AuthError::TokenExpired,
+        ErrorKind::InvalidSignature => AuthError::InvalidToken("its signature does not match"),
+        ErrorKind::InvalidIssuer => AuthError::InvalidToken("another issuer made it"),
+        ErrorKind::InvalidAudience => AuthError::InvalidToken("it is meant for another audience"),
+        ErrorKind::Json(error) => AuthError::MalformedToken(missing_claim(&error.to_string())),
+        ErrorKind::Base64(_) => AuthError::MalformedToken("it is not base64url"),
+        _ => AuthError::InvalidToken("it does not meet what is required here"),
+    }
+}
+
+fn missing_claim(error: &str) -> &'static str {
+    const MISSING: [(&str, &str); 7] = [
+        ("missing field `iss`", "the claim `iss` is missing"),
+        ("missing field `aud`", "the claim `aud` is missing"),
+        ("missing field `sub`", "the claim `sub` is missing"),
+        ("missing field `jti`", "the claim `jti` is missing"),
+        ("missing field `iat`", "the claim `iat` is missing"),
+        ("missing field `exp`", "the claim `exp` is missing"),
+        ("missing field `type`", "the claim `type` is missing"),
+    ];
+    MISSING
+        .iter()
+        .find(|(ours, _)| error.starts_with(ours))
+        .map_or(
+            "a claim has the wrong type or is written twice",
+            |(_, text)| text,
+        )
+}
+
+fn hash(token: &str) -> TokenHash {
+    let mut hash = TokenHash::default();
+    hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    hash
+}
