@@ -1,4 +1,5 @@
 //! The auth service.
 
 pub mod config;
+pub mod error;
 pub mod rotation;
