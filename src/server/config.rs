@@ -13,6 +13,8 @@ use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+use crate::keys::Algorithm;
+
 mod check;
 mod load;
 mod secret;
@@ -98,6 +100,9 @@ pub struct Config {
     /// `aud` of the access tokens [default: --issuer]
     #[arg(long, value_name = "NAME,…", required = false, value_delimiter = ',', help_heading = TOKENS)]
     pub audience: Vec<String>,
+    /// Algorithm of new signing keys: `EdDSA`, ES256, RS256 or HS256
+    #[arg(long, value_name = "ALG", default_value = "EdDSA", help_heading = TOKENS)]
+    pub algorithm: Algorithm,
     /// Life of an access token
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration, help_heading = TOKENS)]
     pub access_ttl: Duration,

@@ -1,0 +1,90 @@
+//! The stored form of a hash: `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, as every argon2 library
+//! writes it, so that hashes can be taken over from and by other programs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::PasswordError;
+
+/// More than any sensible configuration; a row that asks for more is damaged.
+const MAX_MEMORY_KIB: u32 = 4 << 20;
+
+/// How expensive a hash is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory that is filled, in KiB.
+    pub memory_kib: u32,
+    /// How often it is filled.
+    pub passes: u32,
+    /// In how many lanes.
+    pub lanes: u32,
+}
+
+impl Cost {
+    pub(super) fn argon2(self) -> Result<Argon2<'static>, PasswordError> {
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
+            .map_err(|_| PasswordError::UnknownFormat)?;
+        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    }
+}
+
+/// A stored hash, taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Phc {
+    pub(super) cost: Cost,
+    pub(super) salt: Vec<u8>,
+    pub(super) hash: Vec<u8>,
+}
+
+impl Phc {
+    pub(super) fn new(cost: Cost, salt: Vec<u8>, hash: Vec<u8>) -> Self {
+        Self { cost, salt, hash }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.strip_prefix("$argon2id$v=19$")?.split('$');
+        let (costs, salt, hash) = (parts.next()?, parts.next()?, parts.next()?);
+        let mut costs = costs.split(',');
+        let cost = Cost {
+            memory_kib: costs.next()?.strip_prefix("m=")?.parse().ok()?,
+            passes: costs.next()?.strip_prefix("t=")?.parse().ok()?,
+            lanes: costs.next()?.strip_prefix("p=")?.parse().ok()?,
+        };
+        let phc = Self {
+            cost,
+            salt: STANDARD_NO_PAD.decode(salt).ok()?,
+            hash: STANDARD_NO_PAD.decode(hash).ok()?,
+        };
+        let is_whole = parts.next().is_none() && costs.next().is_none();
+        let is_sound = cost.memory_kib <= MAX_MEMORY_KIB && phc.hash.len() == 32;
+        (is_whole && is_sound).then_some(phc)
+    }
+}
+
+impl FromStr for Phc {
+    type Err = PasswordError;
+
+    fn from_str(text: &str) -> Result<Self, PasswordError> {
+        Self::parse(text).ok_or(PasswordError::UnknownFormat)
+    }
+}
+
+impl fmt::Display for Phc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cost {
+            memory_kib,
+            passes,
+            lanes,
+        } = self.cost;
+        let salt = STANDARD_NO_PAD.encode(&self.salt);
+        let hash = STANDARD_NO_PAD.encode(&self.hash);
+        write!(
+            f,
+            "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${hash}"
+        )
+    }
+}
