@@ -103,6 +103,9 @@ pub struct Config {
     /// Algorithm of new signing keys: `EdDSA`, ES256, RS256 or HS256
     #[arg(long, value_name = "ALG", default_value = "EdDSA", help_heading = TOKENS)]
     pub algorithm: Algorithm,
+    /// Scopes that a login may ask for
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', help_heading = TOKENS)]
+    pub scopes: Vec<String>,
     /// Life of an access token
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration, help_heading = TOKENS)]
     pub access_ttl: Duration,

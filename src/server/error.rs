@@ -39,11 +39,11 @@ pub enum ApiError {
     /// The new password is not acceptable.
     #[error("the password {0}")]
     WeakPassword(String),
-    /// It exists already, or was changed meanwhile.
+    /// It exists already, or was changed meanwhile; a sentence says what.
     #[error("{0}")]
-    Conflict(String),
-    /// There is no such thing; names what was looked for.
-    #[error("there is no such {0}")]
+    Conflict(&'static str),
+    /// It does not exist; a sentence says what.
+    #[error("{0}")]
     NotFound(&'static str),
     /// A field of the request is not acceptable.
     #[error("`{field}` {detail}")]
@@ -82,6 +82,11 @@ impl ApiError {
     /// Wraps a failure that nobody can act on but the operator.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
+    }
+
+    /// Reports what the operator has to mend.
+    pub fn misconfigured(what: impl Into<String>) -> Self {
+        Self::Internal(what.into().into())
     }
 
     /// Returns how this is said on the wire.
