@@ -1,1 +1,277 @@
-//! A hash map, for one process.
+//! A hash map with expiry, for one process. It forgets with the process: whoever owns it fills it
+//! again from the revocations in SQL before the first check.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Denial, Denied, Denylist, Unavailable};
+use crate::clock::Time;
+
+/// Enough that a purge of a large list holds up a small part of the checks, for a moment.
+const SHARDS: usize = 16;
+
+/// A shard is not purged before it holds this many entries or this time has passed.
+const PURGE_FROM: usize = 256;
+const PURGE_EVERY: Duration = Duration::from_mins(1);
+
+/// A denylist in this process's memory.
+///
+/// Entries go once they are past their `not_after`: what is kept is at most twice what is still
+/// needed, or what one minute brought, and nothing runs in the background.
+pub struct MemoryDenylist {
+    shards: [RwLock<Shard>; SHARDS],
+    hasher: RandomState,
+}
+
+/// Two maps rather than one keyed by [`Denied`], so that a check borrows its ids.
+#[derive(Default)]
+struct Shard {
+    sessions: Expiring,
+    tokens: Expiring,
+}
+
+#[derive(Default)]
+struct Expiring {
+    entries: HashMap<Box<str>, Time>,
+    /// Purge when this many entries are held, …
+    purge_at: usize,
+    /// … or at the first denial after this.
+    purge_after: Time,
+}
+
+impl Expiring {
+    fn contains(&self, id: &str, now: Time) -> bool {
+        self.entries
+            .get(id)
+            .is_some_and(|&not_after| now <= not_after)
+    }
+
+    /// A later `not_after` wins, whichever came first: a replayed denial never shortens another.
+    fn insert(&mut self, id: &str, not_after: Time, now: Time) {
+        if let Some(kept) = self.entries.get_mut(id) {
+            *kept = (*kept).max(not_after);
+            return;
+        }
+        if self.entries.len() >= self.purge_at.max(PURGE_FROM) || now > self.purge_after {
+            self.purge(now);
+        }
+        self.entries.insert(id.into(), not_after);
+    }
+
+    /// Costs a walk over the entries, and doubles the room before the next: constant per denial.
+    fn purge(&mut self, now: Time) {
+        self.entries.retain(|_, not_after| now <= *not_after);
+        if self.entries.capacity() > 4 * self.entries.len().max(PURGE_FROM) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+        self.purge_at = 2 * self.entries.len();
+        self.purge_after = now + PURGE_EVERY;
+    }
+}
+
+impl MemoryDenylist {
+    /// Returns a list that denies nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns how many entries are held, including those that have expired and await their purge.
+    pub fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| {
+                let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+                shard.sessions.entries.len() + shard.tokens.entries.len()
+            })
+            .sum()
+    }
+
+    /// Returns whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds one entry.
+    pub fn insert(&self, denial: &Denial, now: Time) {
+        let (Denied::Session(id) | Denied::Token(id)) = &denial.denied;
+        if now > denial.not_after {
+            return;
+        }
+        let mut shard = self
+            .shard(id)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match denial.denied {
+            Denied::Session(_) => shard.sessions.insert(id, denial.not_after, now),
+            Denied::Token(_) => shard.tokens.insert(id, denial.not_after, now),
+        }
+    }
+
+    /// Returns whether the session or the token is denied.
+    pub fn contains(&self, sid: Option<&str>, jti: &str, now: Time) -> bool {
+        let session_denied = sid.is_some_and(|sid| {
+            self.shard(sid)
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .sessions
+                .contains(sid, now)
+        });
+        session_denied
+            || self
+                .shard(jti)
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .tokens
+                .contains(jti, now)
+    }
+
+    fn shard(&self, id: &str) -> &RwLock<Shard> {
+        let hash = self.hasher.hash_one(id);
+        &self.shards[usize::from(hash.to_le_bytes()[0]) % SHARDS]
+    }
+}
+
+impl Default for MemoryDenylist {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| RwLock::default()),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl fmt::Debug for MemoryDenylist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDenylist")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Denylist for MemoryDenylist {
+    async fn is_denied(
+        &self,
+        sid: Option<&str>,
+        jti: &str,
+        now: Time,
+    ) -> Result<bool, Unavailable> {
+        Ok(self.contains(sid, jti, now))
+    }
+
+    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
+        for denial in denials {
+            self.insert(denial, now);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::denylist::conformance;
+
+    const NOW: Time = Time::from_secs(1_000_000);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn token(id: impl Into<String>, not_after: Time) -> Denial {
+        Denial {
+            denied: Denied::Token(id.into()),
+            not_after,
+        }
+    }
+
+    #[tokio::test]
+    async fn it_conforms() {
+        conformance::check(&MemoryDenylist::new(), NOW)
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn an_entry_ends_after_its_not_after() {
+        let list = MemoryDenylist::new();
+
+        list.insert(&token("t", NOW + MINUTE), NOW);
+
+        assert!(list.contains(None, "t", NOW + MINUTE));
+        assert!(!list.contains(None, "t", NOW + MINUTE + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn an_entry_that_can_no_longer_matter_is_not_kept() {
+        let list = MemoryDenylist::new();
+
+        list.insert(&token("t", NOW), NOW + MINUTE);
+
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn a_million_short_lived_denials_leave_a_bounded_list() {
+        let list = MemoryDenylist::new();
+        let mut most = 0;
+
+        for n in 0..1_000_000_i64 {
+            let now = NOW + Duration::from_millis(n.unsigned_abs());
+            list.insert(&token(format!("t{n}"), now + Duration::from_secs(10)), now);
+            if n % 10_000 == 0 {
+                most = most.max(list.len());
+            }
+        }
+
+        assert!(most <= 2 * 10_001 + SHARDS * PURGE_FROM, "{most} entries");
+    }
+
+    #[test]
+    fn a_purge_keeps_what_still_matters_and_gives_memory_back() {
+        let list = MemoryDenylist::new();
+        list.insert(&token("long", NOW + 60 * MINUTE), NOW);
+        for n in 0..100_000 {
+            list.insert(&token(format!("short{n}"), NOW + MINUTE), NOW);
+        }
+
+        let later = NOW + 10 * MINUTE;
+        for n in 0..1_000 {
+            list.insert(&token(format!("late{n}"), later + MINUTE), later);
+        }
+
+        assert!(list.contains(None, "long", later));
+        assert_eq!(list.len(), 1_001);
+        let capacity: usize = list
+            .shards
+            .iter()
+            .map(|shard| shard.read().unwrap().tokens.entries.capacity())
+            .sum();
+        assert!(
+            capacity <= 8 * SHARDS * PURGE_FROM,
+            "room for {capacity} entries"
+        );
+    }
+
+    #[test]
+    fn parallel_checks_and_denials_agree() {
+        let list = MemoryDenylist::new();
+
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let list = &list;
+                scope.spawn(move || {
+                    for n in 0..5_000 {
+                        let id = format!("w{writer}n{n}");
+                        list.insert(&token(id.as_str(), NOW + MINUTE), NOW);
+                        assert!(list.contains(Some("s"), &id, NOW));
+                    }
+                });
+            }
+        });
+
+        assert_eq!(list.len(), 20_000);
+    }
+}

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::clock::Time;
 
+pub mod conformance;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;

@@ -1,0 +1,152 @@
+//! What every [`Denylist`] must do, as one function that the tests of each backend call.
+
+use std::time::Duration;
+
+use super::{Denial, Denied, Denylist};
+use crate::clock::Time;
+use crate::keys::random_id;
+
+/// Ids as other issuers may write them: separators, quotes, globs, hash tags, not ASCII, nothing.
+const ODD_IDS: [&str; 8] = [
+    "",
+    " ",
+    "a:b",
+    "{x}",
+    "*",
+    "it's",
+    "line\r\nbreak",
+    "käse\u{1f9c0}",
+];
+
+/// Checks that `list` denies what it was told to and nothing else.
+///
+/// It uses ids of its own, so that a shared list in use may be checked. Expiry is not covered:
+/// some backends expire by a clock of their own.
+///
+/// # Errors
+/// The first promise that `list` did not keep, in words.
+pub async fn check(list: &dyn Denylist, now: Time) -> Result<(), String> {
+    let probe = Probe { list, now };
+    probe.a_session_takes_its_tokens_along().await?;
+    probe.a_token_goes_alone().await?;
+    probe.sessions_and_tokens_do_not_mix().await?;
+    probe.one_call_denies_many().await?;
+    probe.denying_again_never_shortens().await?;
+    probe.odd_ids_are_ids().await
+}
+
+struct Probe<'a> {
+    list: &'a dyn Denylist,
+    now: Time,
+}
+
+impl Probe<'_> {
+    async fn a_session_takes_its_tokens_along(&self) -> Result<(), String> {
+        let (sid, other) = (random_id(), random_id());
+        self.expect(Some(&sid), &random_id(), Answer::Admitted)
+            .await?;
+        self.deny(&[self.denial(Denied::Session(sid.clone()))])
+            .await?;
+        self.expect(Some(&sid), &random_id(), Answer::Denied)
+            .await?;
+        self.expect(Some(&sid), &random_id(), Answer::Denied)
+            .await?;
+        self.expect(Some(&other), &random_id(), Answer::Admitted)
+            .await?;
+        self.expect(None, &random_id(), Answer::Admitted).await
+    }
+
+    async fn a_token_goes_alone(&self) -> Result<(), String> {
+        let (sid, jti) = (random_id(), random_id());
+        self.deny(&[self.denial(Denied::Token(jti.clone()))])
+            .await?;
+        self.expect(Some(&sid), &jti, Answer::Denied).await?;
+        self.expect(None, &jti, Answer::Denied).await?;
+        self.expect(Some(&sid), &random_id(), Answer::Admitted)
+            .await
+    }
+
+    async fn sessions_and_tokens_do_not_mix(&self) -> Result<(), String> {
+        let (sid, jti) = (random_id(), random_id());
+        self.deny(&[
+            self.denial(Denied::Session(sid.clone())),
+            self.denial(Denied::Token(jti.clone())),
+        ])
+        .await?;
+        self.expect(None, &sid, Answer::Admitted).await?;
+        self.expect(Some(&jti), &random_id(), Answer::Admitted)
+            .await
+    }
+
+    async fn one_call_denies_many(&self) -> Result<(), String> {
+        self.deny(&[]).await?;
+        let sids: Vec<String> = (0..300).map(|_| random_id()).collect();
+        let denials: Vec<Denial> = sids
+            .iter()
+            .map(|sid| self.denial(Denied::Session(sid.clone())))
+            .collect();
+        self.deny(&denials).await?;
+        for sid in &sids {
+            self.expect(Some(sid), &random_id(), Answer::Denied).await?;
+        }
+        Ok(())
+    }
+
+    async fn denying_again_never_shortens(&self) -> Result<(), String> {
+        let jti = random_id();
+        let long = self.denial(Denied::Token(jti.clone()));
+        let lapsed = Denial {
+            denied: long.denied.clone(),
+            not_after: self.now - Duration::from_mins(1),
+        };
+        self.deny(&[long.clone(), long]).await?;
+        self.deny(&[lapsed]).await?;
+        self.expect(None, &jti, Answer::Denied).await
+    }
+
+    async fn odd_ids_are_ids(&self) -> Result<(), String> {
+        let prefix = random_id();
+        for odd in ODD_IDS {
+            let id = format!("{prefix}{odd}");
+            self.expect(Some(&id), &id, Answer::Admitted).await?;
+            self.deny(&[self.denial(Denied::Session(id.clone()))])
+                .await?;
+            self.expect(Some(&id), &random_id(), Answer::Denied).await?;
+        }
+        Ok(())
+    }
+
+    fn denial(&self, denied: Denied) -> Denial {
+        Denial {
+            denied,
+            not_after: self.now + Duration::from_mins(10),
+        }
+    }
+
+    async fn deny(&self, denials: &[Denial]) -> Result<(), String> {
+        self.list
+            .deny(denials, self.now)
+            .await
+            .map_err(|_| format!("could not deny {} entries", denials.len()))
+    }
+
+    async fn expect(&self, sid: Option<&str>, jti: &str, expected: Answer) -> Result<(), String> {
+        let answer = match self.list.is_denied(sid, jti, self.now).await {
+            Ok(true) => Answer::Denied,
+            Ok(false) => Answer::Admitted,
+            Err(_) => return Err(format!("no answer about sid {sid:?}, jti {jti:?}")),
+        };
+        if answer == expected {
+            return Ok(());
+        }
+        Err(format!(
+            "sid {sid:?}, jti {jti:?}: {answer:?}, not {expected:?}"
+        ))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Denied,
+    Admitted,
+}
