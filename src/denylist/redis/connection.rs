@@ -1,0 +1,307 @@
+//! One connection to one Redis server, and everything that is said over it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue, RedisError, Value};
+
+use super::{FILLING, Inspection, MARK_KEY, SEEDER_KEY};
+use crate::denylist::{Denial, Denied};
+
+/// How long a check waits for Redis before it asks SQL instead.
+pub(super) const CHECK_DEADLINE: Duration = Duration::from_millis(150);
+/// How long anything but a check may take.
+const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How far the clocks of Redis and of this process may differ without an entry expiring too early.
+const EXPIRY_SLACK: Duration = Duration::from_mins(1);
+/// The mark goes when nobody vouches for it any more; also when the clock of Redis leaps by this
+/// much, that is before it leaps over [`EXPIRY_SLACK`] and takes entries along.
+const MARK_TTL: Duration = Duration::from_secs(30);
+/// How long a seeder may be silent before another may begin.
+const SEEDER_TTL: Duration = Duration::from_secs(10);
+
+/// So many entries keep the server busy for about a millisecond.
+const ENTRIES_PER_WRITE: usize = 500;
+
+/// Writes entries and returns the mark, all at once. An entry that is there with a later end stays:
+/// a repeated denial never shortens another. The value is the end itself, because comparing needs
+/// no clock then, and works on every version of Redis.
+const WRITE: &str = "\
+for i, key in ipairs(KEYS) do
+  if i > 1 then
+    local old = tonumber(redis.call('GET', key) or '-1')
+    if old < tonumber(ARGV[i]) then
+      redis.call('SET', key, ARGV[i])
+      redis.call('PEXPIREAT', key, ARGV[i] + ARGV[1])
+    end
+  end
+end
+return redis.call('GET', KEYS[1])";
+
+/// Sets the mark of the filling if the lock is still held.
+const BEGIN: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1";
+
+/// Keeps lock and mark alive, if both are still there.
+const CONTINUE: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+return 1";
+
+/// Turns the mark of the filling into the mark of the epoch, if nothing was lost since it was set.
+const FINISH: &str = "\
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+return 1";
+
+const RELEASE: &str = "\
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1";
+
+/// A connection to the server that holds the denylist. Clones share it; once broken it stays so.
+#[derive(Clone)]
+pub struct Connection {
+    multiplexed: MultiplexedConnection,
+    address: Arc<str>,
+}
+
+/// What Redis says about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Denied. True whatever else Redis has forgotten.
+    Denied,
+    /// Not denied as far as the filling of the epoch that was asked about goes.
+    Clear,
+    /// Not found, and this is not a complete filling of the epoch that was asked about.
+    Doubtful,
+}
+
+/// What became of denials that Redis has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The copy is filled, or is being filled, for the epoch that was asked about.
+    InEpoch,
+    /// The copy belongs to another epoch or to none.
+    OutsideEpoch,
+}
+
+impl Connection {
+    pub(super) fn new(multiplexed: MultiplexedConnection, address: &str) -> Self {
+        Self {
+            multiplexed,
+            address: address.into(),
+        }
+    }
+
+    /// Returns host and port of the server at the other end.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks about one token; the only question on the path of a request.
+    ///
+    /// # Errors
+    /// When there is no answer within 150 ms, or one that is no answer: the connection is then to
+    /// be dropped.
+    pub async fn ask(
+        &self,
+        sid: Option<&str>,
+        jti: &str,
+        epoch: &str,
+    ) -> Result<Answer, RedisError> {
+        let mut question = redis::cmd("MGET");
+        question.arg(MARK_KEY).arg(token_key(jti));
+        if let Some(sid) = sid {
+            question.arg(session_key(sid));
+        }
+        let values: Vec<Value> = question.query_async(&mut self.multiplexed.clone()).await?;
+        let Some((mark, entries)) = values.split_first() else {
+            return Ok(Answer::Doubtful);
+        };
+        if entries.iter().any(|entry| *entry != Value::Nil) {
+            return Ok(Answer::Denied);
+        }
+        let complete = matches!(mark, Value::BulkString(mark) if mark == epoch.as_bytes());
+        Ok(if complete {
+            Answer::Clear
+        } else {
+            Answer::Doubtful
+        })
+    }
+
+    /// Writes denials.
+    ///
+    /// # Errors
+    /// When Redis has not confirmed every one of them.
+    pub async fn write(&self, denials: &[Denial], epoch: &str) -> Result<Written, RedisError> {
+        let filling = format!("{FILLING}{epoch}");
+        let mut written = Written::InEpoch;
+        for chunk in denials.chunks(ENTRIES_PER_WRITE) {
+            let mut command = script(WRITE, chunk.len() + 1);
+            command.arg(MARK_KEY);
+            for denial in chunk {
+                command.arg(key(&denial.denied));
+            }
+            command.arg(EXPIRY_SLACK.as_millis());
+            for denial in chunk {
+                command.arg(denial.not_after.millis());
+            }
+            let mark: Option<String> = self.run(&command).await?;
+            if mark
+                .as_deref()
+                .is_none_or(|mark| mark != epoch && mark != filling)
+            {
+                written = Written::OutsideEpoch;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Asks the server about itself.
+    ///
+    /// # Errors
+    /// When it does not answer, or not as Redis does.
+    pub async fn inspect(&self) -> Result<Inspection, RedisError> {
+        let (info, time, mark): (String, (i64, i64), Option<String>) = redis::pipe()
+            .cmd("INFO")
+            .cmd("TIME")
+            .cmd("GET")
+            .arg(MARK_KEY)
+            .query_async(&mut self.background())
+            .await?;
+        Inspection::parse(&info, time, mark)
+    }
+
+    /// Vouches for the mark, so that it stays. Only who finds nothing wrong with the server does.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn vouch(&self) -> Result<(), RedisError> {
+        let mut command = redis::cmd("PEXPIRE");
+        command.arg(MARK_KEY).arg(MARK_TTL.as_millis());
+        self.run(&command).await
+    }
+
+    /// Takes the seeder's lock in the name of `seeder` and returns whether it was free.
+    ///
+    /// # Errors
+    /// When the server does not answer, or takes no writes.
+    pub async fn lock(&self, seeder: &str) -> Result<bool, RedisError> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(SEEDER_KEY)
+            .arg(seeder)
+            .arg("NX")
+            .arg("PX")
+            .arg(SEEDER_TTL.as_millis());
+        let taken: Option<String> = self.run(&command).await?;
+        Ok(taken.is_some())
+    }
+
+    /// Gives the lock back if `seeder` still holds it.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn unlock(&self, seeder: &str) -> Result<(), RedisError> {
+        let mut command = script(RELEASE, 1);
+        command.arg(SEEDER_KEY).arg(seeder);
+        self.run(&command).await
+    }
+
+    /// Marks the copy as being filled for `epoch`, and returns whether `seeder` still held the lock.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn begin(&self, seeder: &str, epoch: &str) -> Result<bool, RedisError> {
+        let mut command = script(BEGIN, 2);
+        command
+            .arg(MARK_KEY)
+            .arg(SEEDER_KEY)
+            .arg(seeder)
+            .arg(format!("{FILLING}{epoch}"))
+            .arg(MARK_TTL.as_millis());
+        self.run(&command).await
+    }
+
+    /// Says that the filling goes on, and returns whether it is still worth going on: false when
+    /// the data was lost or another seeder has taken over.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn go_on(&self, seeder: &str, epoch: &str) -> Result<bool, RedisError> {
+        let mut command = script(CONTINUE, 2);
+        command
+            .arg(MARK_KEY)
+            .arg(SEEDER_KEY)
+            .arg(seeder)
+            .arg(format!("{FILLING}{epoch}"))
+            .arg(MARK_TTL.as_millis())
+            .arg(SEEDER_TTL.as_millis());
+        self.run(&command).await
+    }
+
+    /// Marks the copy as complete for `epoch`, and returns whether nothing was lost since
+    /// [`begin`](Self::begin).
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn finish(&self, seeder: &str, epoch: &str) -> Result<bool, RedisError> {
+        let mut command = script(FINISH, 2);
+        command
+            .arg(MARK_KEY)
+            .arg(SEEDER_KEY)
+            .arg(seeder)
+            .arg(format!("{FILLING}{epoch}"))
+            .arg(epoch)
+            .arg(MARK_TTL.as_millis());
+        self.run(&command).await
+    }
+
+    async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        command.query_async(&mut self.background()).await
+    }
+
+    /// The same connection with more patience.
+    pub(super) fn background(&self) -> MultiplexedConnection {
+        let mut multiplexed = self.multiplexed.clone();
+        multiplexed.set_response_timeout(BACKGROUND_DEADLINE);
+        multiplexed
+    }
+}
+
+fn script(text: &str, keys: usize) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(text).arg(keys);
+    command
+}
+
+fn key(denied: &Denied) -> String {
+    match denied {
+        Denied::Session(sid) => session_key(sid),
+        Denied::Token(jti) => token_key(jti),
+    }
+}
+
+fn session_key(sid: &str) -> String {
+    format!("latchet:{{deny}}:sid:{sid}")
+}
+
+fn token_key(jti: &str) -> String {
+    format!("latchet:{{deny}}:jti:{jti}")
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,415 @@
+//! Where the denylist's Redis is, and how the server that holds it is found.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError, ServerErrorKind,
+};
+
+use super::{Connection, MARK_KEY};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
+const SENTINEL_PORT: &str = "26379";
+
+/// A Redis as named by a URL.
+///
+/// | | |
+/// |---|---|
+/// | one server | `redis://user:password@host:6379/0`, `rediss://` for TLS, `unix:///path` |
+/// | Sentinel | `redis+sentinel://user:password@sentinel1:26379,sentinel2/master-name/0?sentinel_user=…&sentinel_password=…` |
+/// | Cluster | `redis+cluster://user:password@node1:6379,node2:6379` |
+///
+/// `rediss+sentinel://` and `rediss+cluster://` use TLS to every node.
+pub struct Target {
+    topology: Topology,
+    /// Where the next search starts: a node that misled the last one is asked last.
+    start: AtomicUsize,
+}
+
+enum Topology {
+    Single(ConnectionInfo),
+    Sentinel {
+        sentinels: Vec<ConnectionInfo>,
+        master: String,
+        /// Everything about the master but its address.
+        data: ConnectionInfo,
+    },
+    Cluster(Vec<ConnectionInfo>),
+}
+
+/// The URL names no Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// One of the URL's hosts, its user or its database is wrong.
+    #[error("the Redis URL is not valid")]
+    Url(#[source] RedisError),
+    /// There is no `://`, or what stands before it is unknown.
+    #[error(
+        "the Redis URL must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+    )]
+    Scheme,
+    /// The name of the master is missing.
+    #[error(
+        "the Redis URL must name the master: redis+sentinel://host:26379,host2:26379/master-name"
+    )]
+    MasterName,
+    /// A cluster has one database only.
+    #[error("the Redis URL must not name a database: a cluster has only one")]
+    ClusterDatabase,
+}
+
+/// The server that holds the denylist was not found or not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The server could not be reached or refused us.
+    #[error("could not connect to Redis at {address}")]
+    Refused {
+        /// Who was asked.
+        address: String,
+        /// What went wrong.
+        source: RedisError,
+    },
+    /// A Sentinel does not know the master.
+    #[error(
+        "the Sentinel at {address} knows no master named {master}: check the name in REDIS_URL"
+    )]
+    UnknownMaster {
+        /// Who was asked.
+        address: String,
+        /// The name that was asked for.
+        master: String,
+    },
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(url: &str) -> Result<Self, TargetError> {
+        let (scheme, rest) = url.split_once("://").ok_or(TargetError::Scheme)?;
+        let topology = match scheme.split_once('+') {
+            Some((base, "sentinel")) => sentinel(base, rest)?,
+            Some((base, "cluster")) => cluster(base, rest)?,
+            _ => Topology::Single(node(url)?),
+        };
+        Ok(Self {
+            topology,
+            start: AtomicUsize::new(0),
+        })
+    }
+}
+
+fn sentinel(scheme: &str, rest: &str) -> Result<Topology, TargetError> {
+    let parts = Parts::split(rest);
+    let (master, db) = parts.path.split_once('/').unwrap_or((parts.path, ""));
+    if master.is_empty() {
+        return Err(TargetError::MasterName);
+    }
+    let of_query = |name: &str| {
+        parts
+            .query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            .unwrap_or_default()
+    };
+    let login = match (of_query("sentinel_user"), of_query("sentinel_password")) {
+        ("", "") => String::new(),
+        (user, password) => format!("{user}:{password}@"),
+    };
+    let sentinels = parts
+        .hosts
+        .split(',')
+        .map(|host| node(&format!("{scheme}://{login}{}", with_port(host))))
+        .collect::<Result<_, _>>()?;
+    let data = node(&format!("{scheme}://{}sentinel/{db}", parts.login))?;
+    Ok(Topology::Sentinel {
+        sentinels,
+        master: master.to_owned(),
+        data,
+    })
+}
+
+fn with_port(host: &str) -> String {
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let suffix = if has_port { "" } else { SENTINEL_PORT };
+    let colon = if has_port { "" } else { ":" };
+    format!("{host}{colon}{suffix}")
+}
+
+fn cluster(scheme: &str, rest: &str) -> Result<Topology, TargetError> {
+    let parts = Parts::split(rest);
+    if !matches!(parts.path, "" | "0") {
+        return Err(TargetError::ClusterDatabase);
+    }
+    let nodes = parts
+        .hosts
+        .split(',')
+        .map(|host| node(&format!("{scheme}://{}{host}", parts.login)))
+        .collect::<Result<_, _>>()?;
+    Ok(Topology::Cluster(nodes))
+}
+
+/// What follows `://`. Several hosts make it no URL in the eyes of a URL parser.
+struct Parts<'a> {
+    /// With its `@`, still percent-encoded; empty when absent.
+    login: &'a str,
+    hosts: &'a str,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn split(rest: &'a str) -> Self {
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        Self {
+            login,
+            hosts,
+            path,
+            query,
+        }
+    }
+}
+
+fn node(url: &str) -> Result<ConnectionInfo, TargetError> {
+    let info = url.into_connection_info().map_err(TargetError::Url)?;
+    Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
+}
+
+impl Target {
+    /// Finds the server that holds the denylist now and connects to it.
+    ///
+    /// # Errors
+    /// [`ConnectError`] of the last node that was asked.
+    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+        match &self.topology {
+            Topology::Single(info) => open(info).await,
+            Topology::Sentinel {
+                sentinels,
+                master,
+                data,
+            } => {
+                let address = self
+                    .first(sentinels, |node| ask_sentinel(node, master))
+                    .await?;
+                open(&data.clone().set_addr(at(data.addr(), address))).await
+            }
+            Topology::Cluster(nodes) => self.first(nodes, open_owner).await,
+        }
+    }
+
+    /// Asks node after node; another one first each time, since the one that was asked first may be
+    /// cut off and believe in a master that is no longer one.
+    async fn first<'a, T, F>(
+        &self,
+        nodes: &'a [ConnectionInfo],
+        ask: impl Fn(&'a ConnectionInfo) -> F,
+    ) -> Result<T, ConnectError>
+    where
+        F: Future<Output = Result<T, ConnectError>>,
+    {
+        let start = self.start.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
+        let (last, first) = nodes.split_at(start);
+        let mut refused = Err(ConnectError::Refused {
+            address: String::new(),
+            source: RedisError::from((ErrorKind::InvalidClientConfig, "no host is named")),
+        });
+        for node in first.iter().chain(last) {
+            refused = ask(node).await;
+            if refused.is_ok() {
+                return refused;
+            }
+        }
+        refused
+    }
+}
+
+async fn ask_sentinel(
+    node: &ConnectionInfo,
+    master: &str,
+) -> Result<(String, u16), ConnectError> {
+    let sentinel = open(node).await?;
+    let address: Option<(String, u16)> = redis::cmd("SENTINEL")
+        .arg("GET-MASTER-ADDR-BY-NAME")
+        .arg(master)
+        .query_async(&mut sentinel.background())
+        .await
+        .map_err(|source| refused(node, source))?;
+    address.ok_or_else(|| ConnectError::UnknownMaster {
+        address: node.addr().to_string(),
+        master: master.to_owned(),
+    })
+}
+
+/// Follows at most one redirection: a node that does not own the slot knows who does.
+async fn open_owner(node: &ConnectionInfo) -> Result<Connection, ConnectError> {
+    let connection = open(node).await?;
+    let asked: Result<Option<String>, RedisError> = redis::cmd("GET")
+        .arg(MARK_KEY)
+        .query_async(&mut connection.background())
+        .await;
+    let Err(error) = asked else {
+        return Ok(connection);
+    };
+    let moved = (error.kind() == ErrorKind::Server(ServerErrorKind::Moved))
+        .then(|| error.redirect_node())
+        .flatten()
+        .and_then(|(address, _slot)| address.rsplit_once(':'))
+        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+    match moved {
+        Some(address) => open(&node.clone().set_addr(at(node.addr(), address))).await,
+        None => Err(refused(node, error)),
+    }
+}
+
+/// The address of another node, reached in the same way. A node that does not know its own name
+/// answers with an empty host, which means the one that was asked.
+fn at(like: &ConnectionAddr, (host, port): (String, u16)) -> ConnectionAddr {
+    let host = match like {
+        ConnectionAddr::Tcp(asked, _) | ConnectionAddr::TcpTls { host: asked, .. }
+            if host.is_empty() =>
+        {
+            asked.clone()
+        }
+        _ => host,
+    };
+    match like {
+        ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+async fn open(info: &ConnectionInfo) -> Result<Connection, ConnectError> {
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        // rustls refuses to choose when two providers are compiled in. An error means that the
+        // program has chosen one already.
+        let _chosen = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_DEADLINE))
+        .set_response_timeout(Some(super::connection::CHECK_DEADLINE))
+        .set_pipeline_buffer_size(1024);
+    let client = Client::open(info.clone()).map_err(|source| refused(info, source))?;
+    let multiplexed = client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .map_err(|source| refused(info, source))?;
+    Ok(Connection::new(multiplexed, &info.addr().to_string()))
+}
+
+fn refused(node: &ConnectionInfo, source: RedisError) -> ConnectError {
+    ConnectError::Refused {
+        address: node.addr().to_string(),
+        source,
+    }
+}
+
+/// Names the hosts, never the password.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names the hosts, never the password.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, nodes) = match &self.topology {
+            Topology::Single(info) => ("", std::slice::from_ref(info)),
+            Topology::Sentinel { sentinels, .. } => ("Sentinel ", sentinels.as_slice()),
+            Topology::Cluster(nodes) => ("Cluster ", nodes.as_slice()),
+        };
+        let nodes: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
+        write!(f, "{kind}{}", nodes.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        url.parse::<Target>().unwrap().to_string()
+    }
+
+    #[test]
+    fn every_kind_of_url_names_its_hosts() {
+        for (url, hosts) in [
+            ("redis://localhost", "localhost:6379"),
+            ("rediss://u:p@cache.example:6380/2", "cache.example:6380"),
+            (
+                "redis+sentinel://u:p@a,b:26380,[::1]/main/3?sentinel_password=x%40y",
+                "Sentinel a:26379,b:26380,::1:26379",
+            ),
+            ("redis+cluster://p%40ss@a:7000,b:7001", "Cluster a:7000,b:7001"),
+            ("rediss+cluster://a:7000/0", "Cluster a:7000"),
+        ] {
+            assert_eq!(shown(url), hosts, "{url}");
+        }
+    }
+
+    #[test]
+    fn sentinel_and_master_have_their_own_logins() {
+        let target: Target =
+            "redis+sentinel://app:secret@a/main/3?sentinel_user=watch&sentinel_password=x%40y"
+                .parse()
+                .unwrap();
+        let Topology::Sentinel {
+            sentinels,
+            master,
+            data,
+        } = &target.topology
+        else {
+            panic!("{target} is no Sentinel");
+        };
+
+        assert_eq!(master, "main");
+        let of = |info: &ConnectionInfo| {
+            let redis = info.redis_settings();
+            (
+                redis.username().unwrap_or_default().to_owned(),
+                redis.password().unwrap_or_default().to_owned(),
+                redis.db(),
+            )
+        };
+        assert_eq!(of(&sentinels[0]), ("watch".into(), "x@y".into(), 0));
+        assert_eq!(of(data), ("app".into(), "secret".into(), 3));
+    }
+
+    #[test]
+    fn a_url_that_names_no_redis_is_refused() {
+        for url in [
+            "localhost:6379",
+            "http://localhost",
+            "redis+sentinel://a:26379",
+            "redis+cluster://a/4",
+            "redis://localhost/x",
+            "redis+cluster://",
+        ] {
+            assert!(url.parse::<Target>().is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn no_text_about_a_target_shows_its_password() {
+        let target: Target = "redis+cluster://user:topsecret@a,b".parse().unwrap();
+
+        assert!(!format!("{target} {target:?}").contains("topsecret"));
+    }
+}
