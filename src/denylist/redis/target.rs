@@ -231,10 +231,7 @@ impl Target {
     }
 }
 
-async fn ask_sentinel(
-    node: &ConnectionInfo,
-    master: &str,
-) -> Result<(String, u16), ConnectError> {
+async fn ask_sentinel(node: &ConnectionInfo, master: &str) -> Result<(String, u16), ConnectError> {
     let sentinel = open(node).await?;
     let address: Option<(String, u16)> = redis::cmd("SENTINEL")
         .arg("GET-MASTER-ADDR-BY-NAME")
@@ -357,7 +354,10 @@ mod tests {
                 "redis+sentinel://u:p@a,b:26380,[::1]/main/3?sentinel_password=x%40y",
                 "Sentinel a:26379,b:26380,::1:26379",
             ),
-            ("redis+cluster://p%40ss@a:7000,b:7001", "Cluster a:7000,b:7001"),
+            (
+                "redis+cluster://p%40ss@a:7000,b:7001",
+                "Cluster a:7000,b:7001",
+            ),
             ("rediss+cluster://a:7000/0", "Cluster a:7000"),
         ] {
             assert_eq!(shown(url), hosts, "{url}");
