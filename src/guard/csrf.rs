@@ -6,7 +6,7 @@
 
 use aws_lc_rs::constant_time;
 use poem::Request;
-use poem::http::header::{HOST, ORIGIN};
+use poem::http::header::{HOST, ORIGIN, UPGRADE};
 use poem::http::{HeaderName, HeaderValue, Method};
 
 use crate::error::AuthError;
@@ -42,11 +42,17 @@ pub(super) enum Proof<'r> {
 
 /// Takes the proof out of a request, before any work is spent on its token.
 pub(super) fn proof<'r>(csrf: Option<&Csrf>, request: &'r Request) -> Result<Proof<'r>, AuthError> {
-    let Some(csrf) = csrf.filter(|_| !is_safe(request.method())) else {
+    let Some(csrf) = csrf else {
         return Ok(Proof::NotNeeded);
     };
-    if !csrf.accepts_origin(request) {
+    let changes = !is_safe(request.method());
+    // A WebSocket starts as a GET, carries cookies and may be opened by any page.
+    let upgrades = request.headers().contains_key(UPGRADE);
+    if (changes || upgrades) && !csrf.accepts_origin(request) {
         return Err(AuthError::CsrfFailed("the request comes from another site"));
+    }
+    if !changes {
+        return Ok(Proof::NotNeeded);
     }
     match request.headers().get(&csrf.header) {
         Some(value) if !value.is_empty() => Ok(Proof::Header(value.as_bytes())),

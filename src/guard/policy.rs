@@ -25,6 +25,14 @@ use crate::token::{Claims, Expected};
 ///
 /// type PayingUser = Jwt<(Fresh, Paying)>;
 /// ```
+///
+/// Members that insist on different kinds do not build:
+///
+/// ```compile_fail,E0080
+/// use latchet::guard::{Fresh, Policy, Refresh};
+///
+/// const KIND: Option<latchet::token::Expected> = <(Fresh, Refresh)>::KIND;
+/// ```
 pub trait Policy: Send + Sync + 'static {
     /// The kind this policy insists on. Where no member of a tuple does, it is access.
     const KIND: Option<Expected> = None;
@@ -172,7 +180,21 @@ impl<A: Policy, B: Policy, C: Policy, D: Policy> Policy for (A, B, C, D) {
 /// Admits a request without any token, and one whose token satisfies `P`.
 ///
 /// A token that is forged, expired, revoked or of the wrong kind is refused as on any other route.
-/// It is not a [`Policy`], so it cannot stand in a tuple: write `Optional<(Fresh, Role<Admin>)>`.
+/// It is not a [`Policy`], so it cannot stand in a tuple; a tuple stands in it:
+///
+/// ```
+/// # use latchet::guard::{Fresh, Jwt, Optional, Role, RoleName};
+/// # struct Admin;
+/// # impl RoleName for Admin {
+/// #     const NAME: &'static str = "admin";
+/// # }
+/// async fn greet(jwt: Jwt<Optional<(Fresh, Role<Admin>)>>) {}
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use latchet::guard::{Fresh, Jwt, Optional};
+/// async fn greet(jwt: Jwt<(Optional, Fresh)>) {}
+/// ```
 #[derive(Debug)]
 pub struct Optional<P = Required>(PhantomData<fn() -> P>);
 

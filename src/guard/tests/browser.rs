@@ -179,6 +179,23 @@ async fn older_browsers_say_the_origin() {
 }
 
 #[tokio::test]
+async fn a_foreign_page_reads_nothing_it_can_use_but_opens_no_web_socket() {
+    let desk = Desk::new();
+    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+    let open = async |headers: &[(HeaderName, &str)]| {
+        let headers = [&[(header::COOKIE, cookie.as_str())], headers].concat();
+        desk.send(Method::GET, "/required", &headers).await
+    };
+    let upgrade = (header::UPGRADE, "websocket");
+    let own = (header::ORIGIN, "https://spa.example.com");
+    let foreign = (header::ORIGIN, "https://evil.example.com");
+
+    assert_eq!(open(std::slice::from_ref(&foreign)).await, ok("alice"));
+    assert_eq!(open(&[upgrade.clone(), own]).await, ok("alice"));
+    assert_eq!(open(&[upgrade, foreign]).await, refused(403, "csrf_failed"));
+}
+
+#[tokio::test]
 async fn an_optional_route_checks_cookies_as_well() {
     let desk = Desk::new();
     let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
