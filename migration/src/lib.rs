@@ -1,1 +1,49 @@
 //! History of the schema. Never imports `entity`: a migration must keep meaning what it meant.
+
+use sea_orm_migration::prelude::*;
+
+mod m0001_first;
+
+/// Every step of the schema, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_first::Migration)]
+    }
+}
+
+/// Returns the names of the steps this program knows.
+pub fn known() -> Vec<String> {
+    Migrator::migrations()
+        .iter()
+        .map(|migration| migration.name().to_owned())
+        .collect()
+}
+
+/// Returns the names of the steps that were applied to the database, without changing it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn applied<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
+    // A step that this program does not know is an error for sea-orm-migration's own listing; here
+    // it is an answer.
+    let table = Migrator::migration_table_name().to_string();
+    let exists = match db.get_database_backend() {
+        sea_orm::DbBackend::Postgres => format!("SELECT to_regclass('{table}')::text AS name"),
+        _ => format!("SELECT name FROM sqlite_master WHERE type = 'table' AND name = '{table}'"),
+    };
+    let row = db.query_one_raw(statement(db, exists)).await?;
+    let name: Option<String> = row.and_then(|row| row.try_get("", "name").ok());
+    if name.is_none() {
+        return Ok(Vec::new());
+    }
+    let listing = format!("SELECT version FROM {table} ORDER BY version");
+    let rows = db.query_all_raw(statement(db, listing)).await?;
+    rows.iter().map(|row| row.try_get("", "version")).collect()
+}
+
+fn statement<C: ConnectionTrait>(db: &C, sql: String) -> sea_orm::Statement {
+    sea_orm::Statement::from_string(db.get_database_backend(), sql)
+}
