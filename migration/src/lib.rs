@@ -1,5 +1,6 @@
 //! History of the schema. Never imports `entity`: a migration must keep meaning what it meant.
 
+pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod m0001_first;

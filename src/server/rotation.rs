@@ -210,6 +210,8 @@ pub struct Grace(Duration);
 impl Grace {
     /// No grace: every superseded token is reuse.
     pub const STRICT: Self = Self(Duration::ZERO);
+    /// The default: longer than a retry takes, shorter than a thief needs to be noticed.
+    pub const TEN_SECONDS: Self = Self(Duration::from_secs(10));
     /// The longest grace there may be. A thief goes unseen for this long.
     pub const MAX: Self = Self(Duration::from_mins(1));
 
@@ -232,10 +234,9 @@ impl Grace {
     }
 }
 
-/// Ten seconds: longer than a retry takes, shorter than a thief needs to be noticed.
 impl Default for Grace {
     fn default() -> Self {
-        Self(Duration::from_secs(10))
+        Self::TEN_SECONDS
     }
 }
 

@@ -1,0 +1,222 @@
+//! How each database is connected to, and how its schema is brought up to date.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
+    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
+    TransactionTrait,
+};
+
+use super::StoreError;
+use crate::server::config::{DatabaseKind, DatabaseUrl};
+
+/// How long to wait for a free connection, a new one included.
+const ACQUIRE: Duration = Duration::from_secs(3);
+
+/// How long SQLite waits for another process, such as the command line, to finish writing. Less
+/// than the store waits for any statement, so that the reason is known when it does not finish.
+const SQLITE_BUSY: Duration = Duration::from_secs(4);
+
+/// Readers of SQLite beside its one writer; each is a thread.
+const SQLITE_READERS: u32 = 4;
+
+/// Few, because PostgreSQL serves a core with two or three connections best, and each replica
+/// brings its own.
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// A connection that rested for longer is tried before it is used; a busy one costs no round trip.
+const POSTGRES_TRIED_AFTER: Duration = Duration::from_secs(1);
+
+/// What PostgreSQL itself ends: a statement, a wait for a row, a transaction whose replica froze.
+const POSTGRES_LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "4s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
+/// Any number: what matters is that every version of the program takes the same lock.
+const MIGRATION_LOCK: i64 = 0x6c61_7463_6865_7400;
+
+/// The connections of one store.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    /// For statements that write. On SQLite it is a single connection, so that writers queue here
+    /// in order instead of polling for the file's lock.
+    pub(super) writer: DatabaseConnection,
+    /// For statements that only read.
+    pub(super) reader: DatabaseConnection,
+}
+
+impl Connections {
+    /// Connects and brings the schema up to date.
+    pub(super) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let connections = match url.kind() {
+            DatabaseKind::Sqlite => sqlite(url.expose()).await?,
+            DatabaseKind::Postgres => postgres(url.expose()).await?,
+        };
+        migrate(&connections.writer).await?;
+        Ok(connections)
+    }
+
+    /// Begins a transaction that will write.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        begin(&self.writer).await
+    }
+}
+
+/// A transaction of SQLite that begins by reading fails when another process wrote in between:
+/// take the lock at once.
+async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: match db.get_database_backend() {
+            DbBackend::Sqlite => Some(SqliteTransactionMode::Immediate),
+            _ => None,
+        },
+        ..TransactionOptions::default()
+    };
+    db.begin_with_options(options).await
+}
+
+async fn sqlite(url: &str) -> Result<Connections, StoreError> {
+    let options: SqliteConnectOptions = url
+        .parse()
+        .map_err(|_| StoreError::Url("write it like sqlite://data/latchet.db"))?;
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err(StoreError::Url(
+            "a database in memory is a different one for each connection; name a file",
+        ));
+    }
+    make_private_file(options.get_filename())?;
+    let options = options
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY)
+        .journal_mode(SqliteJournalMode::Wal)
+        // With NORMAL a committed logout may vanish when the power does.
+        .synchronous(SqliteSynchronous::Full)
+        // Gives back what a burst of writes took on disk.
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging();
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .connect_with(options.clone())
+        .await
+        .map_err(connecting)?;
+    let reader = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.pragma("query_only", "on"));
+    Ok(Connections {
+        writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+    })
+}
+
+/// Makes the file and its folder, readable by their owner only, where they are missing. SQLite
+/// gives its companion files (`-wal`, `-shm`) the permissions of the file.
+fn make_private_file(path: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source: std::io::Error| StoreError::File {
+            path,
+            source: Arc::new(source),
+        }
+    };
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed(folder))?;
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed(path))?;
+    Ok(())
+}
+
+async fn postgres(url: &str) -> Result<Connections, StoreError> {
+    let options: PgConnectOptions = url.parse().map_err(|_| {
+        StoreError::Url("write it like postgres://user:password@host/latchet, with %-escapes")
+    })?;
+    let options = options
+        .application_name("latchet")
+        .options(POSTGRES_LIMITS)
+        .disable_statement_logging();
+    // The pool would try again until its time is over and then say only that it is.
+    tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options))
+        .await
+        .map_err(|_| StoreError::unavailable())?
+        .map_err(connecting)?
+        .close()
+        .await
+        .map_err(connecting)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_CONNECTIONS)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for >= POSTGRES_TRIED_AFTER {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options);
+    let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
+    Ok(Connections {
+        writer: pool.clone(),
+        reader: pool,
+    })
+}
+
+fn connecting(error: Error) -> StoreError {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into())).into()
+}
+
+/// Applies the steps that are missing, one process at a time.
+async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
+    let transaction = begin(db).await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        // Others wait here while one migrates, which may take longer than a request may.
+        transaction
+            .execute_unprepared("SET LOCAL lock_timeout = '5min'; SET LOCAL statement_timeout = 0")
+            .await?;
+        let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+        transaction.execute_unprepared(&lock).await?;
+    }
+    let known = migration::known();
+    let applied = migration::applied(&transaction).await?;
+    if let Some(step) = applied.iter().find(|step| !known.contains(step)) {
+        return Err(StoreError::NewerSchema { step: step.clone() });
+    }
+    if applied.len() < known.len() {
+        Migrator::up(&transaction, None).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}

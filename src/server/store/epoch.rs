@@ -1,0 +1,50 @@
+//! The row of `denylist_epoch`: which filling of Redis may be believed.
+
+use entity::denylist_epoch::{Column, Entity};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use super::{Store, StoreError, limited};
+use crate::clock::Time;
+
+/// The only row.
+const ID: i32 = 1;
+
+/// One filling of Redis. Before the first, both texts are empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// Random; Redis carries the same while it may be believed.
+    pub epoch: String,
+    /// `run_id` of the Redis server that was filled.
+    pub run_id: String,
+    /// When the epoch began.
+    pub changed_at: Time,
+}
+
+impl Store {
+    /// Returns the current epoch.
+    pub async fn epoch(&self) -> Result<Epoch, StoreError> {
+        let found = Entity::find_by_id(ID);
+        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        let row = row.ok_or(StoreError::NotFound)?;
+        Ok(Epoch {
+            epoch: row.epoch,
+            run_id: row.run_id,
+            changed_at: Time::from_millis(row.changed_at),
+        })
+    }
+
+    /// Begins an epoch, whatever the current one is: from now on no copy made before is believed.
+    pub async fn begin_epoch(&self, epoch: &Epoch) -> Result<(), StoreError> {
+        let update = Entity::update_many()
+            .col_expr(Column::Epoch, Expr::val(epoch.epoch.as_str()))
+            .col_expr(Column::RunId, Expr::val(epoch.run_id.as_str()))
+            .col_expr(Column::ChangedAt, Expr::val(epoch.changed_at.millis()))
+            .filter(Column::Id.eq(ID));
+        limited(async {
+            update.exec(self.writer()).await?;
+            Ok(())
+        })
+        .await
+    }
+}

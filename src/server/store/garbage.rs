@@ -1,0 +1,60 @@
+//! Deletes rows that no longer matter, a little at a time.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, Statement};
+
+use super::{Store, StoreError, limited};
+use crate::clock::Time;
+
+/// Rows of each table deleted by one call: a transaction short enough for nobody to wait.
+const CHUNK: i64 = 500;
+
+/// How long an ended session can still be looked at.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// Each takes the time before which a row is old, and how many rows at most. A session that ended
+/// by resting too long goes with its absolute end: an index on the time of rotation would cost
+/// every rotation more than the rows do.
+const DELETE: [(&str, Duration); 5] = [
+    (
+        "DELETE FROM sessions WHERE id IN
+            (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)",
+        KEPT,
+    ),
+    (
+        "DELETE FROM sessions WHERE id IN
+            (SELECT id FROM sessions WHERE revoked_at < $1 LIMIT $2)",
+        KEPT,
+    ),
+    (
+        "DELETE FROM revocations WHERE seq IN
+            (SELECT seq FROM revocations WHERE not_after < $1 LIMIT $2)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM throttles WHERE key IN
+            (SELECT key FROM throttles WHERE resets_at < $1 LIMIT $2)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM setup_links WHERE token_hash IN
+            (SELECT token_hash FROM setup_links WHERE expires_at < $1 LIMIT $2)",
+        Duration::ZERO,
+    ),
+];
+
+impl Store {
+    /// Deletes some rows that no longer matter and returns how many; call again until it is none.
+    pub async fn collect_garbage(&self, now: Time) -> Result<u64, StoreError> {
+        let db = self.writer();
+        let mut deleted = 0;
+        for (sql, kept) in DELETE {
+            let values = [(now - kept).millis().into(), CHUNK.into()];
+            let delete = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+            let done = limited(async { Ok(db.execute_raw(delete).await?) }).await?;
+            deleted += done.rows_affected();
+        }
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,122 @@
+//! Rows of `keys`.
+
+use entity::key::{ActiveModel, Column, Entity, Model};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryOrder,
+};
+
+use super::{Store, StoreError, limited};
+use crate::clock::Time;
+
+/// Any number: what matters is that every version of the program takes the same lock.
+const LOCK: i64 = 0x6c61_7463_6865_7401;
+
+/// A signing key as it is kept. Its life is told by three times: it signs from `active_from` until
+/// `retiring_from` and verifies until `gone_from`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// RFC 7638 thumbprint; random for HMAC keys.
+    pub kid: String,
+    /// `EdDSA`, `ES256`, `RS256` or `HS256`.
+    pub algorithm: String,
+    /// Public JWK as JSON; empty for HMAC keys.
+    pub public_jwk: String,
+    /// Private part, sealed by the root secret; empty when the key is gone.
+    pub sealed_private: String,
+    /// When the key was made.
+    pub created_at: Time,
+    /// From when it signs.
+    pub active_from: Time,
+    /// From when it no longer signs; `None` while no successor is set.
+    pub retiring_from: Option<Time>,
+    /// From when it no longer verifies.
+    pub gone_from: Option<Time>,
+}
+
+impl Store {
+    /// Returns every key, oldest first.
+    pub async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        limited(all(self.reader())).await
+    }
+
+    /// Lets `revise` see every key and answer those to add or replace, while nobody else revises:
+    /// two replicas that start on an empty database make one set. Returns the keys afterwards.
+    ///
+    /// `revise` runs while the lock is held: generate keys before.
+    pub async fn revise_keys<F>(&self, revise: F) -> Result<Vec<StoredKey>, StoreError>
+    where
+        F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
+    {
+        limited(async {
+            let transaction = self.begin().await?;
+            if transaction.get_database_backend() == DbBackend::Postgres {
+                let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
+                transaction.execute_unprepared(&lock).await?;
+            }
+            let revised = revise(&all(&transaction).await?);
+            upsert(&transaction, revised).await?;
+            let keys = all(&transaction).await?;
+            transaction.commit().await?;
+            Ok(keys)
+        })
+        .await
+    }
+}
+
+async fn all<C: ConnectionTrait>(db: &C) -> Result<Vec<StoredKey>, StoreError> {
+    let ordered = Entity::find()
+        .order_by_asc(Column::CreatedAt)
+        .order_by_asc(Column::Kid);
+    let rows = ordered.all(db).await?;
+    Ok(rows.into_iter().map(StoredKey::from).collect())
+}
+
+async fn upsert<C: ConnectionTrait>(db: &C, keys: Vec<StoredKey>) -> Result<(), StoreError> {
+    let rows = keys
+        .into_iter()
+        .map(|key| Model::from(key).into_active_model().reset_all());
+    let replaced = OnConflict::column(Column::Kid)
+        .update_columns([
+            Column::SealedPrivate,
+            Column::ActiveFrom,
+            Column::RetiringFrom,
+            Column::GoneFrom,
+        ])
+        .to_owned();
+    Entity::insert_many::<ActiveModel, _>(rows)
+        .on_conflict(replaced)
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+impl From<Model> for StoredKey {
+    fn from(row: Model) -> Self {
+        Self {
+            kid: row.kid,
+            algorithm: row.algorithm,
+            public_jwk: row.public_jwk,
+            sealed_private: row.sealed_private,
+            created_at: Time::from_millis(row.created_at),
+            active_from: Time::from_millis(row.active_from),
+            retiring_from: row.retiring_from.map(Time::from_millis),
+            gone_from: row.gone_from.map(Time::from_millis),
+        }
+    }
+}
+
+impl From<StoredKey> for Model {
+    fn from(key: StoredKey) -> Self {
+        Self {
+            kid: key.kid,
+            algorithm: key.algorithm,
+            public_jwk: key.public_jwk,
+            sealed_private: key.sealed_private,
+            created_at: key.created_at.millis(),
+            active_from: key.active_from.millis(),
+            retiring_from: key.retiring_from.map(Time::millis),
+            gone_from: key.gone_from.map(Time::millis),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Every SQL statement of the server; the only place that knows sea-orm. Decides nothing: rotation
+//! is decided by [`rotation`](super::rotation), all else by the callers.
+//!
+//! Each function is one statement or one transaction, may be repeated, and answers within
+//! [`LIMIT`] whatever the database does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+
+use crate::server::config::DatabaseUrl;
+
+mod connection;
+mod epoch;
+mod error;
+mod garbage;
+mod id;
+mod keys;
+mod revocations;
+mod rotate;
+mod sessions;
+mod setup_links;
+mod throttle;
+mod users;
+
+pub use epoch::Epoch;
+pub use error::StoreError;
+pub use id::{SessionId, UserId};
+pub use keys::StoredKey;
+pub use revocations::Entry;
+pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
+pub use sessions::{NewSession, Revocation, Session};
+pub use throttle::{Allowance, Attempt};
+pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
+
+use connection::Connections;
+
+/// How long any function waits for the database.
+pub const LIMIT: Duration = Duration::from_secs(5);
+
+/// The database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connections: Connections,
+    rotations: rotate::Queue,
+}
+
+impl Store {
+    /// Connects, and brings the schema up to date while no other process does.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`] when a newer program has been here; [`StoreError::Url`] and
+    /// [`StoreError::File`] when the URL cannot be used; [`StoreError::Unavailable`] when the
+    /// database does not answer.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let connections = Connections::open(url).await?;
+        let rotations = rotate::Queue::start(connections.clone());
+        Ok(Self(Arc::new(Inner {
+            connections,
+            rotations,
+        })))
+    }
+
+    /// Returns once the database has answered.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        limited(async { Ok(self.reader().ping().await?) }).await
+    }
+
+    fn reader(&self) -> &DatabaseConnection {
+        &self.0.connections.reader
+    }
+
+    fn writer(&self) -> &DatabaseConnection {
+        &self.0.connections.writer
+    }
+
+    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.0.connections.begin().await
+    }
+}
+
+/// Gives up after [`LIMIT`]: a database that froze answers nothing, not even an error.
+async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(LIMIT, work)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::unavailable()))
+}

@@ -1,0 +1,169 @@
+//! Rotation, many sessions in one statement and one commit.
+//!
+//! A refresh waits for a commit, which costs the same for one row as for hundreds. One writer takes
+//! whatever is queued — it never waits for more — reads those sessions, lets
+//! [`decide`](crate::server::rotation::decide) judge each token in the order of arrival, and writes
+//! what changed under the condition that nobody else wrote. Answers leave after the commit.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::connection::Connections;
+use super::{Session, SessionId, Store, StoreError, UserId, limited};
+use crate::clock::Time;
+use crate::denylist::Denial;
+use crate::server::rotation::{End, Grace};
+
+mod batch;
+mod statements;
+
+/// Refreshes that may wait; the next one is told to come again.
+const QUEUED: usize = 4096;
+
+/// Refreshes in one statement. A row binds five values, of which SQLite takes 32,766.
+const BATCH: usize = 512;
+
+/// A refresh token that was shown, as far as the store is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// Its `sid`.
+    pub session: SessionId,
+    /// Its `sub`.
+    pub user: UserId,
+    /// Its `gen`.
+    pub generation: u64,
+}
+
+/// By what rules a token is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotationRules {
+    /// How long a superseded token still answers.
+    pub grace: Grace,
+    /// How long an access token lives, leeway included: so long must a reuse be remembered.
+    pub deny_for: Duration,
+}
+
+/// What became of a refresh token that was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// It was the current one; here is its successor.
+    Rotated(Current),
+    /// It had a successor already; here is the current one, unchanged.
+    Replayed(Current),
+    /// It was superseded longer than grace ago. The session is revoked, and this is to be denied.
+    Reused {
+        /// Whose session it was.
+        user: UserId,
+        /// What to deny.
+        denials: Vec<Denial>,
+    },
+    /// Its generation was never made, as after a restored backup. Nothing was changed.
+    Unknown,
+    /// The session is over.
+    Ended(End),
+    /// There is no such session of that user.
+    NoSuchSession,
+}
+
+/// The session and its owner: all that is needed to make both tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Current {
+    /// The session, whose [`generation`](crate::server::rotation::SessionState::generation) is the
+    /// one to answer.
+    pub session: Session,
+    /// The user, whose id is in `session`.
+    pub owner: Owner,
+}
+
+/// What tokens say of the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// As typed when created.
+    pub username: String,
+    /// What the user may do, by name.
+    pub roles: Vec<String>,
+    /// When an administrator disabled the account.
+    pub disabled_at: Option<Time>,
+}
+
+/// A token on its way through the writer.
+#[derive(Debug)]
+struct Job {
+    presented: Presented,
+    now: Time,
+    rules: RotationRules,
+    answer: oneshot::Sender<Result<Rotation, StoreError>>,
+}
+
+impl Job {
+    fn answer(self, answer: Result<Rotation, StoreError>) {
+        // Whoever asked may have hung up; the rotation stands, and asking again is a replay.
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// Where tokens wait for the writer.
+#[derive(Debug)]
+pub(super) struct Queue(mpsc::Sender<Job>);
+
+impl Queue {
+    /// Starts the writer, which ends when the queue is dropped.
+    pub(super) fn start(connections: Connections) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUED);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "each job carries the channel on which its caller waits; the task ends with the queue"
+        )]
+        tokio::spawn(write(connections, receiver));
+        Self(sender)
+    }
+}
+
+async fn write(connections: Connections, mut queue: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::with_capacity(BATCH);
+    while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        let batch = batch::settle(connections.clone(), std::mem::take(&mut jobs));
+        // In a task of its own, a batch that panics fails its callers, whose channels it drops, and
+        // no others.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is waited for in the next line"
+        )]
+        let settled = tokio::spawn(batch).await;
+        if let Err(error) = settled {
+            tracing::error!(%error, "a batch of rotations was lost");
+        }
+    }
+}
+
+impl Store {
+    /// Judges a refresh token and, if it is the current one, makes its successor. Once asked, this
+    /// happens even when the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the database or the queue cannot take it; whether the token
+    /// was rotated is unknown then, and showing it again finds out.
+    pub async fn rotate(
+        &self,
+        presented: Presented,
+        now: Time,
+        rules: RotationRules,
+    ) -> Result<Rotation, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            presented,
+            now,
+            rules,
+            answer,
+        };
+        let queue = &self.0.rotations.0;
+        queue.try_send(job).map_err(|_| StoreError::unavailable())?;
+        limited(async {
+            answered
+                .await
+                .unwrap_or_else(|_| Err(StoreError::unavailable()))
+        })
+        .await
+    }
+}

@@ -1,0 +1,185 @@
+//! One batch: read, decide, write, answer; and again for those whom somebody else outran.
+
+use std::collections::BTreeMap;
+
+use super::super::connection::Connections;
+use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
+use super::statements::{self, Step};
+use super::{Current, Job, Owner, Rotation};
+use crate::server::rotation::{Decision, RevokeReason, decide};
+
+/// How often a token is judged anew because another replica changed its session in between. Each
+/// time means that somebody else got on, so that a few suffice.
+const ROUNDS: usize = 16;
+
+/// A session of the batch: as it was read, and then as the batch leaves it.
+pub(super) struct Entry {
+    pub(super) session: Session,
+    pub(super) owner: Owner,
+    read_generation: u64,
+    reused: Option<Revocation>,
+}
+
+impl Entry {
+    pub(super) fn new(session: Session, owner: Owner) -> Self {
+        Self {
+            read_generation: session.state.generation,
+            session,
+            owner,
+            reused: None,
+        }
+    }
+
+    fn current(&self) -> Current {
+        Current {
+            session: self.session.clone(),
+            owner: self.owner.clone(),
+        }
+    }
+
+    /// Judges one token and moves the session on.
+    fn judge(&mut self, job: &Job) -> Rotation {
+        if self.session.user_id != job.presented.user {
+            return Rotation::NoSuchSession;
+        }
+        let state = &mut self.session.state;
+        match decide(state, job.presented.generation, job.now, job.rules.grace) {
+            Decision::Rotate => {
+                *state = state.rotated(job.now);
+                Rotation::Rotated(self.current())
+            }
+            Decision::Replay => Rotation::Replayed(self.current()),
+            Decision::Reuse => {
+                state.revoked = Some(RevokeReason::Reuse);
+                let revocation = Revocation {
+                    reason: RevokeReason::Reuse,
+                    now: job.now,
+                    not_after: job.now + job.rules.deny_for,
+                };
+                let denial = sessions::denial(&self.session.id, revocation.not_after);
+                self.reused = Some(revocation);
+                Rotation::Reused {
+                    user: self.session.user_id.clone(),
+                    denials: vec![denial],
+                }
+            }
+            Decision::Unknown => Rotation::Unknown,
+            Decision::Ended(end) => Rotation::Ended(end),
+        }
+    }
+
+    fn step(&self) -> Option<Step<'_>> {
+        let state = &self.session.state;
+        (state.generation != self.read_generation).then_some(Step {
+            id: &self.session.id,
+            from: self.read_generation,
+            to: state,
+        })
+    }
+}
+
+/// The sessions of a batch by id: in order, because replicas that lock the same rows in one order
+/// cannot wait for each other in a circle.
+pub(super) type Entries = BTreeMap<SessionId, Entry>;
+
+/// What became of what the batch wanted to write of a session.
+enum Fate {
+    /// Somebody else changed the session first.
+    Outrun,
+    /// Unknown: the database failed.
+    Failed(StoreError),
+}
+
+type Fates = BTreeMap<SessionId, Fate>;
+
+/// Answers every job. Those that are dropped unanswered are answered as unavailable.
+pub(super) async fn settle(connections: Connections, mut jobs: Vec<Job>) {
+    for _ in 0..ROUNDS {
+        jobs = round(&connections, jobs).await;
+        if jobs.is_empty() {
+            return;
+        }
+    }
+    tracing::warn!(jobs = jobs.len(), "rotations were outrun too often");
+}
+
+/// Answers what can be answered and returns the jobs to be judged again.
+async fn round(connections: &Connections, jobs: Vec<Job>) -> Vec<Job> {
+    let ids = jobs.iter().map(|job| &job.presented.session).collect();
+    let mut entries = match limited(statements::read(&connections.writer, ids)).await {
+        Ok(entries) => entries,
+        Err(error) => {
+            for job in jobs {
+                job.answer(Err(error.clone()));
+            }
+            return Vec::new();
+        }
+    };
+    let judged: Vec<(Job, Rotation)> = jobs
+        .into_iter()
+        .map(|job| {
+            let entry = entries.get_mut(&job.presented.session);
+            let rotation = entry.map_or(Rotation::NoSuchSession, |entry| entry.judge(&job));
+            (job, rotation)
+        })
+        .collect();
+    let mut fates = Fates::new();
+    rotate(connections, &entries, &mut fates).await;
+    revoke(connections, &entries, &mut fates).await;
+    answer(judged, &fates)
+}
+
+/// Writes the rotations of the batch.
+async fn rotate(connections: &Connections, entries: &Entries, fates: &mut Fates) {
+    let steps: Vec<Step> = entries.values().filter_map(Entry::step).collect();
+    if steps.is_empty() {
+        return;
+    }
+    let advanced = limited(statements::advance(&connections.writer, &steps)).await;
+    for Step { id, .. } in steps {
+        match &advanced {
+            Ok(advanced) if advanced.contains(id) => {}
+            Ok(_) => drop(fates.insert(id.clone(), Fate::Outrun)),
+            Err(error) => drop(fates.insert(id.clone(), Fate::Failed(error.clone()))),
+        }
+    }
+}
+
+/// Revokes the sessions of which a token was reused, in one transaction.
+async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates) {
+    let reused: Vec<(&SessionId, &Revocation)> = entries
+        .iter()
+        .filter(|(id, _)| !fates.contains_key(*id))
+        .filter_map(|(id, entry)| Some((id, entry.reused.as_ref()?)))
+        .collect();
+    if reused.is_empty() {
+        return;
+    }
+    let revoked = limited(async {
+        let transaction = connections.begin().await?;
+        for (id, revocation) in &reused {
+            sessions::revoke(&transaction, std::slice::from_ref(id), revocation).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    })
+    .await;
+    if let Err(error) = revoked {
+        for (id, _) in reused {
+            fates.insert(id.clone(), Fate::Failed(error.clone()));
+        }
+    }
+}
+
+/// Answers the jobs whose session is as they were told, and returns those to be judged again.
+fn answer(judged: Vec<(Job, Rotation)>, fates: &Fates) -> Vec<Job> {
+    let mut again = Vec::new();
+    for (job, rotation) in judged {
+        match fates.get(&job.presented.session) {
+            None => job.answer(Ok(rotation)),
+            Some(Fate::Outrun) => again.push(job),
+            Some(Fate::Failed(error)) => job.answer(Err(error.clone())),
+        }
+    }
+    again
+}

@@ -1,0 +1,124 @@
+//! The two statements of a batch. SQL, because sea-query has no `UPDATE … FROM (VALUES …)`.
+
+use std::collections::{BTreeSet, HashSet};
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, FromQueryResult, QueryResult, Statement, Value,
+};
+
+use super::super::error::is_deadlock;
+use super::super::users::words;
+use super::super::{Session, SessionId, StoreError};
+use super::Owner;
+use super::batch::{Entries, Entry};
+use crate::clock::Time;
+use crate::server::rotation::SessionState;
+
+/// A session to be moved from one generation to another.
+pub(super) struct Step<'a> {
+    pub(super) id: &'a SessionId,
+    pub(super) from: u64,
+    pub(super) to: &'a SessionState,
+}
+
+/// Reads sessions and their owners.
+pub(super) async fn read(
+    db: &DatabaseConnection,
+    ids: BTreeSet<&SessionId>,
+) -> Result<Entries, StoreError> {
+    let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
+    // An id that no session has.
+    values.resize(padded(values.len()), "".into());
+    let sql = format!(
+        "SELECT sessions.*, users.username AS owner_username, users.roles AS owner_roles,
+            users.disabled_at AS owner_disabled_at
+        FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id IN ({})",
+        numbered(1, values.len())
+    );
+    let select = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let rows = db.query_all_raw(select).await?;
+    rows.iter()
+        .map(|row| {
+            let entry = entry(row)?;
+            Ok((entry.session.id.clone(), entry))
+        })
+        .collect()
+}
+
+fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
+    let session = entity::session::Model::from_query_result(row, "")?;
+    let roles: String = row.try_get("", "owner_roles")?;
+    let disabled_at: Option<i64> = row.try_get("", "owner_disabled_at")?;
+    let owner = Owner {
+        username: row.try_get("", "owner_username")?,
+        roles: words(&roles),
+        disabled_at: disabled_at.map(Time::from_millis),
+    };
+    Ok(Entry::new(Session::try_from(session)?, owner))
+}
+
+/// Moves each session that nobody else moved or revoked, and returns which. The steps concern
+/// different sessions: an `UPDATE` that meets a row twice is undefined.
+pub(super) async fn advance(
+    db: &DatabaseConnection,
+    steps: &[Step<'_>],
+) -> Result<HashSet<SessionId>, StoreError> {
+    const COLUMNS: usize = 5;
+    let rows = padded(steps.len());
+    let mut values = Vec::with_capacity(rows * COLUMNS);
+    for step in steps {
+        let state = step.to;
+        values.extend([
+            step.id.as_str().into(),
+            signed(step.from)?,
+            signed(state.generation)?,
+            state.rotated_at.millis().into(),
+            state.superseded.to_string().into(),
+        ]);
+    }
+    for _ in steps.len()..rows {
+        values.extend(["".into(), 0.into(), 0.into(), 0.into(), "".into()]);
+    }
+    // The first row tells PostgreSQL the types of the columns.
+    let first = "(CAST($1 AS text), CAST($2 AS bigint), CAST($3 AS bigint), CAST($4 AS bigint), \
+        CAST($5 AS text))";
+    let others = (1..rows).map(|row| format!("({})", numbered(row * COLUMNS + 1, COLUMNS)));
+    let listed: Vec<String> = std::iter::once(first.to_owned()).chain(others).collect();
+    let listed = listed.join(", ");
+    let sql = format!(
+        "WITH step (id, old, new, rotated_at, superseded) AS (VALUES {listed})
+        UPDATE sessions SET
+            generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded
+        FROM step
+        WHERE sessions.id = step.id AND sessions.generation = step.old
+            AND sessions.revoked_at IS NULL
+        RETURNING sessions.id"
+    );
+    let update = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let rows = match db.query_all_raw(update).await {
+        Ok(rows) => rows,
+        // Nothing was written, and judging anew is always right.
+        Err(error) if is_deadlock(&error) => return Ok(HashSet::new()),
+        Err(error) => return Err(error.into()),
+    };
+    rows.iter()
+        .map(|row| Ok(SessionId::from(row.try_get_by_index::<String>(0)?)))
+        .collect()
+}
+
+fn signed(generation: u64) -> Result<Value, StoreError> {
+    let generation = i64::try_from(generation).map_err(StoreError::malformed)?;
+    Ok(generation.into())
+}
+
+/// Rounds up to a power of two, so that a handful of prepared statements serve batches of any size.
+fn padded(rows: usize) -> usize {
+    rows.next_power_of_two()
+}
+
+/// Returns `$first, $first+1, …`.
+fn numbered(first: usize, count: usize) -> String {
+    let names: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
+    names.join(", ")
+}

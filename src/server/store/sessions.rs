@@ -1,0 +1,321 @@
+//! Rows of `sessions`, except their rotation. Every update is narrow and conditional on
+//! `revoked_at IS NULL`, so that no write revives a session.
+
+use std::time::Duration;
+
+use entity::session::{Column, Entity, Model};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+
+use super::users::words;
+use super::{SessionId, Store, StoreError, User, UserId, limited, revocations};
+use crate::clock::Time;
+use crate::denylist::{Denial, Denied};
+use crate::server::rotation::{End, RevokeReason, SessionState};
+
+/// A user has few devices; a list never grows beyond this.
+const LISTED: u64 = 1000;
+
+/// One login on one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The `sid` of the session's tokens.
+    pub id: SessionId,
+    /// Whose session it is.
+    pub user_id: UserId,
+    /// What rotation decides by.
+    pub state: SessionState,
+    /// When the login happened.
+    pub created_at: Time,
+    /// When the password was last proved in this session.
+    pub auth_time: Time,
+    /// Authentication methods (RFC 8176).
+    pub amr: Vec<String>,
+    /// Scopes granted at login.
+    pub scope: Vec<String>,
+    /// OAuth client that asked; empty for the first party.
+    pub client_id: String,
+    /// When the session was revoked; [`SessionState::revoked`] says why.
+    pub revoked_at: Option<Time>,
+    /// Browser or program at login.
+    pub user_agent: String,
+    /// Address at login.
+    pub ip: String,
+    /// Name the person gave the device; empty for none.
+    pub label: String,
+}
+
+impl Session {
+    /// Returns how the session has ended by `now`; `None` while it lives.
+    pub fn end(&self, now: Time) -> Option<End> {
+        self.state.end(now)
+    }
+}
+
+/// A login that is about to become a session.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Absolute end.
+    pub expires_at: Time,
+    /// How long the session may rest between two rotations.
+    pub idle_limit: Duration,
+    /// Authentication methods (RFC 8176).
+    pub amr: Vec<String>,
+    /// Scopes granted.
+    pub scope: Vec<String>,
+    /// OAuth client that asked; empty for the first party.
+    pub client_id: String,
+    /// Browser or program; cut to 256 bytes.
+    pub user_agent: String,
+    /// Address.
+    pub ip: String,
+    /// Name the person gave the device; empty for none.
+    pub label: String,
+}
+
+/// Why and when sessions are revoked, and for how long that must be remembered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Why.
+    pub reason: RevokeReason,
+    /// When.
+    pub now: Time,
+    /// By when every access token issued until `now` has expired.
+    pub not_after: Time,
+}
+
+impl Store {
+    /// Makes a session for the user whose password was verified. Returns `None` when the account
+    /// was disabled or its password changed since `verified` was read.
+    pub async fn create_session(
+        &self,
+        verified: &User,
+        new: NewSession,
+        now: Time,
+    ) -> Result<Option<Session>, StoreError> {
+        let row = new_row(&verified.id, new, now);
+        limited(async {
+            let transaction = self.begin().await?;
+            // PostgreSQL: the lock makes a `disable_user` that has not committed yet come after
+            // this insertion, so that it sees the new session and revokes it.
+            let mut unchanged = entity::user::Entity::find_by_id(verified.id.as_str())
+                .filter(entity::user::Column::DisabledAt.is_null())
+                .filter(
+                    entity::user::Column::PasswordChangedAt
+                        .eq(verified.password_changed_at.millis()),
+                );
+            if transaction.get_database_backend() == DbBackend::Postgres {
+                unchanged = unchanged.lock(LockType::Share);
+            }
+            if unchanged.one(&transaction).await?.is_none() {
+                return Ok(None);
+            }
+            let session = Session::try_from(row.clone())?;
+            let active: entity::session::ActiveModel = row.into();
+            Entity::insert(active.reset_all())
+                .exec_without_returning(&transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(Some(session))
+        })
+        .await
+    }
+
+    /// Returns the session with that id, ended or not.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        let found = Entity::find_by_id(id.as_str());
+        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        row.map(Session::try_from).transpose()
+    }
+
+    /// Returns the user's sessions that live, newest login first.
+    pub async fn sessions_of(&self, user: &UserId, now: Time) -> Result<Vec<Session>, StoreError> {
+        let now = now.millis();
+        let rested_until = Expr::col(Column::RotatedAt).add(Expr::col(Column::IdleLimit));
+        let found = Entity::find()
+            .filter(Column::UserId.eq(user.as_str()))
+            .filter(Column::RevokedAt.is_null())
+            .filter(Column::ExpiresAt.gt(now))
+            .filter(rested_until.gt(now))
+            .order_by_desc(Column::CreatedAt)
+            .order_by_asc(Column::Id)
+            .limit(LISTED);
+        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        rows.into_iter().map(Session::try_from).collect()
+    }
+
+    /// Records that the password was proved again in this session; does nothing when it was revoked.
+    pub async fn set_auth_time(&self, id: &SessionId, now: Time) -> Result<(), StoreError> {
+        let update = Entity::update_many()
+            .col_expr(Column::AuthTime, Expr::val(now.millis()))
+            .filter(Column::Id.eq(id.as_str()))
+            .filter(Column::RevokedAt.is_null());
+        limited(async {
+            update.exec(self.writer()).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Revokes the session, if it is of that user where one is given. Returns what must be denied:
+    /// also when it was revoked before, so that a caller whose denylist failed can repeat all;
+    /// nothing when there is no such session.
+    pub async fn revoke_session(
+        &self,
+        id: &SessionId,
+        user: Option<&UserId>,
+        revocation: &Revocation,
+    ) -> Result<Vec<Denial>, StoreError> {
+        limited(async {
+            let transaction = self.begin().await?;
+            let mut found = Entity::find_by_id(id.as_str());
+            if let Some(user) = user {
+                found = found.filter(Column::UserId.eq(user.as_str()));
+            }
+            if found.one(&transaction).await?.is_none() {
+                return Ok(Vec::new());
+            }
+            revoke(&transaction, std::slice::from_ref(id), revocation).await?;
+            transaction.commit().await?;
+            Ok(vec![denial(id, revocation.not_after)])
+        })
+        .await
+    }
+
+    /// Revokes the user's sessions, except one where it is given. Returns what must be denied:
+    /// also what was revoked before and may still be of matter.
+    pub async fn revoke_all(
+        &self,
+        user: &UserId,
+        except: Option<&SessionId>,
+        revocation: &Revocation,
+    ) -> Result<Vec<Denial>, StoreError> {
+        limited(async {
+            let transaction = self.begin().await?;
+            let denials = revoke_all(&transaction, user, except, revocation).await?;
+            transaction.commit().await?;
+            Ok(denials)
+        })
+        .await
+    }
+}
+
+/// Returns what denies every token of a session.
+pub(super) fn denial(id: &SessionId, not_after: Time) -> Denial {
+    Denial {
+        denied: Denied::Session(id.to_string()),
+        not_after,
+    }
+}
+
+/// Revokes those of the sessions that are not revoked yet, and records it for the denylist. Belongs
+/// in a transaction.
+pub(super) async fn revoke<C: ConnectionTrait>(
+    db: &C,
+    ids: &[SessionId],
+    revocation: &Revocation,
+) -> Result<(), StoreError> {
+    let ids = ids.iter().map(SessionId::as_str);
+    let revoked: Vec<String> = Entity::update_many()
+        .col_expr(Column::RevokedAt, Expr::val(revocation.now.millis()))
+        .col_expr(Column::RevokeReason, Expr::val(revocation.reason.as_str()))
+        .filter(Column::Id.is_in(ids))
+        .filter(Column::RevokedAt.is_null())
+        .exec_with_returning(db)
+        .await?
+        .into_iter()
+        .map(|row| row.id)
+        .collect();
+    let denied = revoked.into_iter().map(Denied::Session);
+    revocations::insert(db, denied, revocation.now, revocation.not_after).await
+}
+
+/// Revokes the user's sessions. Belongs in a transaction.
+pub(super) async fn revoke_all<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+    except: Option<&SessionId>,
+    revocation: &Revocation,
+) -> Result<Vec<Denial>, StoreError> {
+    let mut live = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::UserId.eq(user.as_str()))
+        .filter(Column::RevokedAt.is_null());
+    if let Some(except) = except {
+        live = live.filter(Column::Id.ne(except.as_str()));
+    }
+    // Everybody who locks several sessions locks them in the order of their ids.
+    live = live.order_by_asc(Column::Id);
+    if db.get_database_backend() == DbBackend::Postgres {
+        live = live.lock(LockType::Update);
+    }
+    let live: Vec<String> = live.into_tuple().all(db).await?;
+    let live: Vec<SessionId> = live.into_iter().map(SessionId::from).collect();
+    for ids in live.chunks(revocations::CHUNK) {
+        revoke(db, ids, revocation).await?;
+    }
+    revocations::of_user(db, user, revocation.now).await
+}
+
+fn new_row(user: &UserId, new: NewSession, now: Time) -> Model {
+    Model {
+        id: SessionId::random().to_string(),
+        user_id: user.to_string(),
+        generation: 0,
+        rotated_at: now.millis(),
+        superseded: String::new(),
+        created_at: now.millis(),
+        expires_at: new.expires_at.millis(),
+        idle_limit: i64::try_from(new.idle_limit.as_millis()).unwrap_or(i64::MAX),
+        auth_time: now.millis(),
+        amr: new.amr.join(" "),
+        scope: new.scope.join(" "),
+        client_id: new.client_id,
+        revoked_at: None,
+        revoke_reason: None,
+        user_agent: cut(new.user_agent, 256),
+        ip: new.ip,
+        label: new.label,
+    }
+}
+
+/// Shortens a text to at most that many bytes, between two characters.
+fn cut(mut text: String, bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes));
+    text
+}
+
+impl TryFrom<Model> for Session {
+    type Error = StoreError;
+
+    fn try_from(row: Model) -> Result<Self, StoreError> {
+        let revoked = row.revoke_reason.as_deref().map(str::parse).transpose();
+        Ok(Self {
+            id: row.id.into(),
+            user_id: row.user_id.into(),
+            state: SessionState {
+                generation: u64::try_from(row.generation).map_err(StoreError::malformed)?,
+                rotated_at: Time::from_millis(row.rotated_at),
+                superseded: row.superseded.parse().map_err(StoreError::malformed)?,
+                expires_at: Time::from_millis(row.expires_at),
+                idle_limit: Duration::from_millis(
+                    u64::try_from(row.idle_limit).map_err(StoreError::malformed)?,
+                ),
+                revoked: revoked.map_err(StoreError::malformed)?,
+            },
+            created_at: Time::from_millis(row.created_at),
+            auth_time: Time::from_millis(row.auth_time),
+            amr: words(&row.amr),
+            scope: words(&row.scope),
+            client_id: row.client_id,
+            revoked_at: row.revoked_at.map(Time::from_millis),
+            user_agent: row.user_agent,
+            ip: row.ip,
+            label: row.label,
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Rows of `setup_links`: one-time links that make the first administrator.
+
+use entity::setup_link::{ActiveModel, Column, Entity};
+use sea_orm::sea_query::{Expr, Query};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, Set};
+
+use super::{NewUser, Store, StoreError, User, limited, users};
+use crate::clock::Time;
+
+impl Store {
+    /// Records a link by the hash of its secret.
+    pub async fn create_setup_link(
+        &self,
+        token_hash: &str,
+        expires_at: Time,
+    ) -> Result<(), StoreError> {
+        let row = ActiveModel {
+            token_hash: Set(token_hash.to_owned()),
+            expires_at: Set(expires_at.millis()),
+            used_at: Set(None),
+        };
+        limited(async {
+            Entity::insert(row)
+                .exec_without_returning(self.writer())
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Returns whether the link could be used now.
+    pub async fn is_setup_link_usable(
+        &self,
+        token_hash: &str,
+        now: Time,
+    ) -> Result<bool, StoreError> {
+        let found = Entity::find().filter(usable(token_hash, now));
+        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        Ok(row.is_some())
+    }
+
+    /// Uses the link to make a user, and every other open link up with it: of two replicas' links
+    /// one makes the first administrator. Returns `None` when the link is unknown, used or expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name is taken; the links stay open then.
+    pub async fn use_setup_link(
+        &self,
+        token_hash: &str,
+        administrator: NewUser,
+        now: Time,
+    ) -> Result<Option<User>, StoreError> {
+        let this = Query::select()
+            .expr(Expr::val(1))
+            .from(Entity)
+            .cond_where(usable(token_hash, now))
+            .take();
+        let use_up = Entity::update_many()
+            .col_expr(Column::UsedAt, Expr::val(now.millis()))
+            .filter(Column::UsedAt.is_null())
+            .filter(Expr::exists(this));
+        limited(async {
+            let transaction = self.begin().await?;
+            if use_up.exec(&transaction).await?.rows_affected == 0 {
+                return Ok(None);
+            }
+            let user = users::insert(&transaction, administrator, now).await?;
+            transaction.commit().await?;
+            Ok(Some(user))
+        })
+        .await
+    }
+}
+
+fn usable(token_hash: &str, now: Time) -> Condition {
+    Condition::all()
+        .add(Column::TokenHash.eq(token_hash))
+        .add(Column::UsedAt.is_null())
+        .add(Column::ExpiresAt.gt(now.millis()))
+}
