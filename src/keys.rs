@@ -14,6 +14,8 @@ mod parsed;
 mod set;
 mod signing;
 mod strength;
+#[cfg(test)]
+mod tests;
 mod verifying;
 
 pub use set::KeySet;

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
@@ -20,7 +21,7 @@ use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier};
 use jsonwebtoken::signature::{Error, Signer, Verifier};
 use jsonwebtoken::{DecodingKey, EncodingKey, errors};
 
-use super::{Algorithm, KeyError};
+use super::{Algorithm, KeyError, MIN_RSA_BITS};
 
 const UNREADABLE: KeyError = KeyError::Malformed("its parts do not make a key of this algorithm");
 
@@ -48,7 +49,7 @@ impl Private {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
                     .map_err(rejected)?,
             ),
-            Algorithm::Rs256 => Self::Rsa(RsaKeyPair::from_der(bytes).map_err(rejected)?),
+            Algorithm::Rs256 => Self::Rsa(RsaKeyPair::from_der(bytes).map_err(rsa_rejected)?),
             Algorithm::Hs256 => Self::Hmac(hmac_key(bytes)),
         })
     }
@@ -76,6 +77,14 @@ impl Public {
         };
         Ok(Self::Asymmetric(algorithm, key.map_err(|_| UNREADABLE)?))
     }
+}
+
+/// The library refuses small private keys itself and says so in its text only.
+fn rsa_rejected(error: KeyRejected) -> KeyError {
+    if error.to_string() == "TooSmall" {
+        return KeyError::Weak(format!("an RSA key needs at least {MIN_RSA_BITS} bits"));
+    }
+    UNREADABLE
 }
 
 fn hmac_key(secret: &[u8]) -> Box<hmac::Key> {
@@ -178,7 +187,7 @@ impl<K> Registry<K> {
         Ok(key)
     }
 
-    fn find(&self, fingerprint: &Fingerprint) -> Option<Arc<K>> {
+    pub(super) fn find(&self, fingerprint: &Fingerprint) -> Option<Arc<K>> {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(fingerprint)?.upgrade()
     }

@@ -8,8 +8,8 @@ pub const MIN_SECRET_BYTES: usize = 32;
 /// Fewest bits an RSA modulus may have (RFC 7518, section 3.3).
 pub const MIN_RSA_BITS: usize = 2048;
 
-/// Fewest different bytes in a secret. 32 random bytes have fewer than 16 once in 10¹⁶ times, 32
-/// random hexadecimal digits fewer than 8 once in 10⁸ times; `aaaa…` and `12341234…` always do.
+/// Fewest different bytes in a secret. 32 random hexadecimal digits have fewer about 4 times in 10⁸,
+/// random bytes never; `aaaa…` and `12341234…` always do.
 const MIN_DISTINCT_BYTES: usize = 8;
 
 /// Text that people leave in place of a secret. Compared in lower case, without `-`, `_` and spaces.
