@@ -32,6 +32,8 @@
 
 mod claims;
 mod issuer;
+#[cfg(test)]
+mod tests;
 mod verifier;
 
 pub use claims::{Claims, Fresh, Kind};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{self, MapAccess, Visitor};
+use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -117,7 +118,7 @@ impl Claims {
     /// Returns whether `scope` lists this one.
     pub fn has_scope(&self, scope: &str) -> bool {
         let held = self.scope.as_deref().unwrap_or_default();
-        held.split(' ').any(|held| held == scope)
+        held.split_ascii_whitespace().any(|held| held == scope)
     }
 
     /// Returns when the token ends.
@@ -154,9 +155,11 @@ impl Fresh {
         match self {
             Self::No => false,
             Self::Yes => true,
-            // Times of this millennium are far below the 2⁵³ where f64 starts to round.
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds are below 2^53")]
-            Self::Until(secs) => secs * 1000.0 > now.millis() as f64,
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "f64 starts to round at 2^53 milliseconds, in the year 287396"
+            )]
+            Self::Until(secs) => secs * 1000.0 >= now.millis() as f64,
         }
     }
 }
@@ -166,7 +169,8 @@ impl Serialize for Fresh {
         match *self {
             Self::No => serializer.serialize_bool(false),
             Self::Yes => serializer.serialize_bool(true),
-            Self::Until(secs) => serializer.serialize_f64(secs),
+            Self::Until(secs) if secs.is_finite() => serializer.serialize_f64(secs),
+            Self::Until(_) => Err(ser::Error::custom("`fresh` is not a point in time")),
         }
     }
 }

@@ -36,7 +36,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`KeyError::ReservedClaim`] when `extra` would write a claim a second time;
-    /// [`KeyError::Crypto`] when signing fails, or a number in the claims has no JSON form.
+    /// [`KeyError::Crypto`] when signing fails, or `fresh` has no JSON form.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         if let Some(name) = NAMED.iter().find(|name| claims.extra.contains_key(**name)) {
             return Err(KeyError::ReservedClaim((*name).to_owned()));

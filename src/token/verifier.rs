@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Validation;
 use jsonwebtoken::errors::ErrorKind;
 use quick_cache::sync::Cache;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use super::{Claims, Kind, Typ};
 use crate::clock::Time;
@@ -161,13 +161,21 @@ impl Verifier {
         &self.settings
     }
 
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.trust.load().verified.len()
+    }
+
     fn check_signature(&self, token: &str, keys: &KeySet) -> Result<Claims, AuthError> {
         let key = self.key_for(token, keys)?;
         let validation = self.validation(key.algorithm());
-        match jsonwebtoken::decode(token, key.decoding(), &validation) {
-            Ok(data) => Ok(data.claims),
-            Err(error) => Err(refusal(error.kind())),
+        let claims = jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
+            .map_err(|error| refusal(error.kind()))?
+            .claims;
+        if claims.sub.is_empty() || claims.jti.is_empty() {
+            return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
         }
+        Ok(claims)
     }
 
     /// Reads the header for the one thing that is needed before the signature: which key it claims.
@@ -177,7 +185,7 @@ impl Verifier {
         if !self.settings.typ.iter().any(|accepted| accepted.is(typ)) {
             return Err(AuthError::InvalidToken("its `typ` is not accepted here"));
         }
-        if header.crit.is_some() {
+        if header.has_crit {
             return Err(AuthError::InvalidToken("it has critical extensions"));
         }
         let Ok(algorithm) = header.alg.parse::<Algorithm>() else {
@@ -246,7 +254,13 @@ struct Header {
     alg: String,
     typ: Option<String>,
     kid: Option<String>,
-    crit: Option<IgnoredAny>,
+    #[serde(default, rename = "crit", deserialize_with = "present")]
+    has_crit: bool,
+}
+
+/// Any value counts, `null` and the empty list too.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl Header {
@@ -269,6 +283,8 @@ impl Header {
 fn refusal(kind: &ErrorKind) -> AuthError {
     match kind {
         ErrorKind::ExpiredSignature => AuthError::TokenExpired,
+        // Read as `Claims` before, so `exp` is there; it is a time before 1970, which is not read again.
+        ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => AuthError::TokenExpired,
         ErrorKind::InvalidSignature => AuthError::InvalidToken("its signature does not match"),
         ErrorKind::InvalidIssuer => AuthError::InvalidToken("another issuer made it"),
         ErrorKind::InvalidAudience => AuthError::InvalidToken("it is meant for another audience"),

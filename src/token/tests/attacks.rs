@@ -1,0 +1,538 @@
+//! Every forgery that was ever in the news, and some that were not. Each table has a control that
+//! passes, so that a refusal cannot come from the way the tokens here are made.
+
+use aws_lc_rs::hmac;
+
+use super::*;
+
+const NO_KEY: AuthError = AuthError::InvalidToken("no key that is trusted here signed it");
+const BAD_SIGNATURE: AuthError = AuthError::InvalidToken("its signature does not match");
+const BAD_ALGORITHM: AuthError = AuthError::InvalidToken("its algorithm is not accepted");
+const BAD_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");
+const BAD_TYP: AuthError = AuthError::InvalidToken("its `typ` is not accepted here");
+const BAD_CRIT: AuthError = AuthError::InvalidToken("it has critical extensions");
+const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
+const NOT_THREE: AuthError = AuthError::MalformedToken("it does not have three parts");
+const BAD_CLAIM: AuthError =
+    AuthError::MalformedToken("a claim has the wrong type or is written twice");
+
+fn parts(token: &str) -> [&str; 3] {
+    token.split('.').collect::<Vec<_>>().try_into().unwrap()
+}
+
+#[test]
+fn the_control_passes_with_every_algorithm() {
+    for key in &*KEYS {
+        let seen = verify(&with_header(&json!({}), key)).unwrap();
+        assert_eq!(seen.sub, "alice");
+    }
+    assert!(verify(&with_claims(&json!({}))).is_ok());
+}
+
+#[test]
+fn no_algorithm_is_no_signature() {
+    let key = key(Algorithm::EdDsa);
+    for alg in [
+        "none", "None", "NONE", "nOnE", "", " none", "null", "eddsa", "EDDSA", "Ed25519",
+    ] {
+        let signed = with_header(&json!({"alg": alg}), key);
+        let [header, claims, _] = parts(&signed);
+
+        assert_refused(alg, &signed, &BAD_ALGORITHM);
+        assert_refused(alg, &format!("{header}.{claims}."), &BAD_ALGORITHM);
+    }
+    assert_refused(
+        "absent",
+        &with_header(&json!({"alg": null}), key),
+        &BAD_HEADER,
+    );
+    assert_refused(
+        "list",
+        &with_header(&json!({"alg": ["EdDSA"]}), key),
+        &BAD_HEADER,
+    );
+}
+
+#[test]
+fn a_public_key_is_no_hmac_secret() {
+    for victim in KEYS.iter().filter(|key| key.algorithm().is_asymmetric()) {
+        let jwk = victim.verifying().jwk().unwrap();
+        let public = victim.verifying();
+        let raw = public.decoding().try_get_as_bytes().unwrap();
+        for secret in [
+            raw,
+            jwk.to_string().as_bytes(),
+            jwk["x"].as_str().unwrap_or("").as_bytes(),
+        ] {
+            for kid in [json!(victim.kid()), Value::Null] {
+                let changes = json!({"alg": "HS256", "kid": kid});
+                let unsigned = with_header(&changes, victim);
+                let [header, claims, _] = parts(&unsigned);
+                let message = format!("{header}.{claims}");
+                let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+                let tag = hmac::sign(&key, message.as_bytes());
+                let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag));
+
+                assert_refused(victim.algorithm().name(), &forged, &NO_KEY);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_checks_its_own_algorithm_only() {
+    for key in &*KEYS {
+        for other in Algorithm::ALL
+            .into_iter()
+            .filter(|other| *other != key.algorithm())
+        {
+            let token = with_header(&json!({"alg": other.name()}), key);
+            assert_refused(other.name(), &token, &NO_KEY);
+        }
+    }
+    for sibling in [
+        "RS384", "RS512", "PS256", "HS384", "HS512", "ES384", "ES256K",
+    ] {
+        for key in &*KEYS {
+            let token = with_header(&json!({"alg": sibling}), key);
+            assert_refused(sibling, &token, &BAD_ALGORITHM);
+        }
+    }
+}
+
+#[test]
+fn a_key_that_the_token_brings_along_is_not_looked_at() {
+    let (ours, thief) = (
+        key(Algorithm::EdDsa),
+        SigningKey::generate(Algorithm::EdDsa).unwrap(),
+    );
+    let jwk = thief.verifying().jwk().unwrap();
+    let baits = [
+        json!({"jwk": jwk}),
+        json!({"jku": "https://thief.example/jwks.json"}),
+        json!({"x5u": "https://thief.example/cert.pem"}),
+        json!({"x5c": ["MIIB"]}),
+        json!({"jwk": jwk, "jku": "file:///dev/null", "x5u": "http://169.254.169.254/"}),
+    ];
+    for bait in baits {
+        let name = bait.to_string();
+        let own_kid = with_header(&bait, &thief);
+        let our_kid = with_header(&merged(bait, &json!({"kid": ours.kid()})), &thief);
+
+        assert_refused(&name, &own_kid, &NO_KEY);
+        assert_refused(&name, &our_kid, &BAD_SIGNATURE);
+    }
+}
+
+#[test]
+fn a_kid_is_a_name_and_nothing_else() {
+    let ours = key(Algorithm::EdDsa);
+    let long = "k".repeat(5000);
+    let names = [
+        "",
+        "../../../../dev/null",
+        "/dev/null",
+        "file:///etc/passwd",
+        "' OR '1'='1",
+        "x' UNION SELECT 'k';--",
+        "$(id)",
+        "`id`",
+        "| id",
+        "*",
+        "%",
+        "\0",
+        "http://thief.example/key",
+        long.as_str(),
+    ];
+    for name in names {
+        assert_refused(name, &with_header(&json!({"kid": name}), ours), &NO_KEY);
+    }
+    for (name, kid) in [
+        ("list", json!([ours.kid()])),
+        ("number", json!(0)),
+        ("map", json!({})),
+    ] {
+        assert_refused(name, &with_header(&json!({"kid": kid}), ours), &BAD_HEADER);
+    }
+    assert_refused("absent", &with_header(&json!({"kid": null}), ours), &NO_KEY);
+    let other = key(Algorithm::Es256).kid();
+    assert_refused(
+        "another's",
+        &with_header(&json!({"kid": other}), ours),
+        &NO_KEY,
+    );
+}
+
+#[test]
+fn a_critical_extension_is_never_understood() {
+    let key = key(Algorithm::EdDsa);
+    for crit in [
+        json!(["exp"]),
+        json!(["b64"]),
+        json!([]),
+        json!("b64"),
+        json!(false),
+    ] {
+        let token = with_header(&json!({"crit": crit, "b64": true}), key);
+        assert_refused(&crit.to_string(), &token, &BAD_CRIT);
+    }
+    let header = header_of(key)
+        .to_string()
+        .replacen('{', r#"{"crit":null,"#, 1);
+    let token = sign_text(&header, &serde_json::to_string(&claims()).unwrap(), key);
+    assert_refused("null", &token, &BAD_CRIT);
+}
+
+#[test]
+fn only_the_types_that_were_chosen_are_accepted() {
+    let key = key(Algorithm::EdDsa);
+    for typ in [
+        "at+jwt",
+        "AT+JWT",
+        "At+Jwt",
+        "application/at+jwt",
+        "Application/AT+JWT",
+    ] {
+        assert!(
+            verify(&with_header(&json!({"typ": typ}), key)).is_ok(),
+            "{typ}"
+        );
+    }
+    let others = [
+        "JWT",
+        "jwt",
+        "rt+jwt",
+        "",
+        "at+jwt ",
+        "text/at+jwt",
+        "application/",
+        "application/application/at+jwt",
+        "dpop+jwt",
+        "at+jwt\0",
+        "ät+jwt",
+        "äääääääääääät+jwt",
+    ];
+    for typ in others {
+        assert_refused(typ, &with_header(&json!({"typ": typ}), key), &BAD_TYP);
+    }
+    assert_refused("absent", &with_header(&json!({"typ": null}), key), &BAD_TYP);
+    assert_refused(
+        "list",
+        &with_header(&json!({"typ": ["at+jwt"]}), key),
+        &BAD_HEADER,
+    );
+}
+
+#[test]
+fn a_claim_of_the_wrong_type_is_not_skipped() {
+    let cases = [
+        json!({"exp": "4000000900"}),
+        json!({"exp": 4_000_000_900.5}),
+        json!({"exp": true}),
+        json!({"exp": []}),
+        json!({"exp": u64::MAX}),
+        json!({"exp": 1e300}),
+        json!({"exp": {}}),
+        json!({"iat": "4000000000"}),
+        json!({"iat": 4e9}),
+        json!({"nbf": "0"}),
+        json!({"nbf": 0.5}),
+        json!({"aud": 7}),
+        json!({"aud": {AUDIENCE: true}}),
+        json!({"aud": [7, AUDIENCE]}),
+        json!({"iss": [ISSUER]}),
+        json!({"iss": 7}),
+        json!({"sub": 7}),
+        json!({"sub": ["alice"]}),
+        json!({"jti": 7}),
+        json!({"jti": []}),
+        json!({"sid": 7}),
+        json!({"client_id": {}}),
+        json!({"type": "app"}),
+        json!({"type": "ACCESS"}),
+        json!({"type": true}),
+        json!({"type": ""}),
+        json!({"fresh": "true"}),
+        json!({"fresh": []}),
+        json!({"roles": "admin"}),
+        json!({"roles": [7]}),
+        json!({"scope": ["read"]}),
+        json!({"amr": "pwd"}),
+        json!({"auth_time": "now"}),
+        json!({"csrf": 7}),
+    ];
+    for changes in cases {
+        assert_refused(&changes.to_string(), &with_claims(&changes), &BAD_CLAIM);
+    }
+}
+
+#[test]
+fn null_and_overflow_are_the_wrong_type_too() {
+    let key = key(Algorithm::EdDsa);
+    let good = serde_json::to_string(&claims()).unwrap();
+    let exp = format!(r#""exp":{}"#, NOW_SECS + 900);
+    for bad in [
+        "null",
+        "1e999",
+        "99999999999999999999",
+        "-",
+        "0x1",
+        "NaN",
+        "Infinity",
+        "",
+    ] {
+        let text = good.replace(&exp, &format!(r#""exp":{bad}"#));
+        assert_ne!(text, good);
+        assert_refused(
+            bad,
+            &sign_text(&header_of(key).to_string(), &text, key),
+            &BAD_CLAIM,
+        );
+    }
+    for name in ["iss", "aud", "sub", "jti", "iat", "type", "fresh", "roles"] {
+        let rest = merged(
+            serde_json::to_value(claims()).unwrap(),
+            &json!({name: null}),
+        )
+        .to_string();
+        let text = rest.replacen('{', &format!(r#"{{"{name}":null,"#), 1);
+        assert_refused(
+            name,
+            &sign_text(&header_of(key).to_string(), &text, key),
+            &BAD_CLAIM,
+        );
+    }
+}
+
+#[test]
+fn a_claim_that_is_missing_is_not_assumed() {
+    let table = [
+        ("iss", "the claim `iss` is missing"),
+        ("aud", "the claim `aud` is missing"),
+        ("sub", "the claim `sub` is missing"),
+        ("jti", "the claim `jti` is missing"),
+        ("iat", "the claim `iat` is missing"),
+        ("exp", "the claim `exp` is missing"),
+        ("type", "the claim `type` is missing"),
+    ];
+    for (name, text) in table {
+        let token = with_claims(&json!({ name: null }));
+        assert_refused(name, &token, &AuthError::MalformedToken(text));
+    }
+    for name in ["sub", "jti"] {
+        let expected = AuthError::MalformedToken("`sub` or `jti` is empty");
+        assert_refused(name, &with_claims(&json!({name: ""})), &expected);
+    }
+}
+
+#[test]
+fn a_member_that_is_written_twice_is_refused() {
+    let key = key(Algorithm::EdDsa);
+    let header = header_of(key).to_string();
+    let good = serde_json::to_string(&claims()).unwrap();
+    let twice = |text: &str, member: &str| text.replacen('{', &format!("{{{member},"), 1);
+    for member in [
+        r#""exp":1"#,
+        r#""sub":"mallory""#,
+        r#""type":"refresh""#,
+        r#""aud":"x""#,
+        r#""fresh":true"#,
+        r#""sub":"alice""#,
+        r#""\u0073ub":"mallory""#,
+        r#""plan":"free","plan":"gold""#,
+    ] {
+        assert_refused(
+            member,
+            &sign_text(&header, &twice(&good, member), key),
+            &BAD_CLAIM,
+        );
+    }
+    for member in [r#""alg":"none""#, r#""kid":"x""#, r#""typ":"JWT""#] {
+        assert_refused(
+            member,
+            &sign_text(&twice(&header, member), &good, key),
+            &BAD_HEADER,
+        );
+    }
+}
+
+#[test]
+fn claims_and_header_are_json_objects_and_nothing_after() {
+    let key = key(Algorithm::EdDsa);
+    let header = header_of(key).to_string();
+    let good = serde_json::to_string(&claims()).unwrap();
+    let bom = format!("\u{feff}{good}");
+    for text in [
+        "",
+        "null",
+        "[]",
+        "7",
+        "\"x\"",
+        "{",
+        "{}{}",
+        &format!("{good}x"),
+        &format!("{good}{good}"),
+        &bom,
+    ] {
+        let token = sign_text(&header, text, key);
+        assert!(
+            matches!(verify(&token), Err(AuthError::MalformedToken(_))),
+            "{text}"
+        );
+    }
+    let list = json!([key.algorithm().name(), "at+jwt", key.kid()]).to_string();
+    for text in ["", "null", "7", "{", &format!("{header}x"), &list] {
+        let token = sign_text(text, &good, key);
+        assert!(
+            matches!(verify(&token), Err(AuthError::MalformedToken(_))),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_token_of_more_than_8_kb_is_not_even_hashed() {
+    let padded = |letters: usize| with_claims(&json!({"pad": "x".repeat(letters)}));
+    let spare = 8 * 1024 - padded(0).len();
+    let fits = padded(spare * 3 / 4 - 3);
+
+    assert!(
+        fits.len() > 8 * 1024 - 16 && fits.len() <= 8 * 1024,
+        "{}",
+        fits.len()
+    );
+    assert!(verify(&fits).is_ok());
+    let too_long = AuthError::MalformedToken("it is longer than 8 kB");
+    assert_refused("signed", &padded(spare), &too_long);
+    assert_refused("junk", &"a".repeat(1 << 20), &too_long);
+    assert_refused("dots", &".".repeat(8 * 1024 + 1), &too_long);
+}
+
+#[test]
+fn a_token_has_three_parts() {
+    let token = token();
+    let [header, claims, signature] = parts(&token);
+    for junk in [
+        String::new(),
+        ".".into(),
+        header.into(),
+        format!("{header}.{claims}"),
+        format!("{token}."),
+        format!("{token}.{signature}"),
+        format!(".{token}"),
+        format!("{token}.a.b"),
+        "....".into(),
+    ] {
+        assert_refused(&junk, &junk, &NOT_THREE);
+    }
+    for junk in ["..", "a.b.c", " . . ", "ä.ö.ü", "\0.\0.\0"] {
+        assert!(
+            matches!(verify(junk), Err(AuthError::MalformedToken(_))),
+            "{junk}"
+        );
+    }
+}
+
+#[test]
+fn a_signature_cannot_be_left_out_cut_or_borrowed() {
+    for key in &*KEYS {
+        let name = key.algorithm().name();
+        let (one, other) = (
+            with_header(&json!({}), key),
+            with_header(&json!({"x": 1}), key),
+        );
+        let [header, claims, signature] = parts(&one);
+        let cut = &URL_SAFE_NO_PAD.decode(signature).unwrap()[1..];
+        let [cut, zeros] = [cut, &[0; 64]].map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+        for forged in ["", &cut, &zeros, parts(&other)[2]] {
+            assert_refused(name, &format!("{header}.{claims}.{forged}"), &BAD_SIGNATURE);
+        }
+    }
+}
+
+#[test]
+fn an_ecdsa_signature_in_der_is_not_one() {
+    let key = key(Algorithm::Es256);
+    let token = with_header(&json!({}), key);
+    let [header, claims, signature] = parts(&token);
+    let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let (r, s) = raw.split_at(32);
+    let der = [&[0x30, 70, 2, 33, 0], r, &[2, 33, 0], s].concat();
+
+    let forged = format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(der));
+
+    assert_refused("DER", &forged, &BAD_SIGNATURE);
+}
+
+#[test]
+fn text_around_or_inside_a_token_spoils_it() {
+    let token = token();
+    let [header, claims, signature] = parts(&token);
+    for tail in ["=", "==", " ", "\n", "\t", "\0", ";", "A", "%3D"] {
+        let longer = format!("{token}{tail}");
+        assert!(verify(&longer).is_err(), "{tail:?}");
+        assert!(verify(&format!("{tail}{token}")).is_err(), "{tail:?}");
+        let inside = format!("{header}.{claims}{tail}.{signature}");
+        assert!(verify(&inside).is_err(), "{tail:?}");
+    }
+    assert_refused("padding", &format!("{token}=="), &NOT_BASE64);
+    let standard = |part: &str| part.replace('-', "+").replace('_', "/");
+    let other_alphabet = format!("{header}.{claims}.{}+", standard(&signature[1..]));
+    assert_refused("alphabet", &other_alphabet, &NOT_BASE64);
+}
+
+#[test]
+fn no_letter_of_a_token_can_be_changed() {
+    for key in &*KEYS {
+        let verifier = verifier();
+        let token = with_header(&json!({}), key);
+        for (at, letter) in token.char_indices() {
+            let mut changed = token.clone();
+            changed.replace_range(at..=at, if letter == 'A' { "B" } else { "A" });
+            let answer = verifier.verify(&changed, Expected::Access, NOW);
+            assert!(answer.is_err(), "{} at {at}", key.algorithm());
+        }
+    }
+}
+
+#[test]
+fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
+    let iss = AuthError::InvalidToken("another issuer made it");
+    for other in [
+        "https://thief.example",
+        "https://auth.example/",
+        "HTTPS://AUTH.EXAMPLE",
+        "",
+    ] {
+        assert_refused(other, &with_claims(&json!({"iss": other})), &iss);
+    }
+    let aud = AuthError::InvalidToken("it is meant for another audience");
+    for other in [
+        json!("https://other.example"),
+        json!([]),
+        json!(""),
+        json!(["a", "b"]),
+        json!(["*"]),
+    ] {
+        assert_refused(
+            &other.to_string(),
+            &with_claims(&json!({"aud": other})),
+            &aud,
+        );
+    }
+    let among_others = with_claims(&json!({"aud": ["https://other.example", AUDIENCE]}));
+    assert_eq!(verify(&among_others).unwrap().aud.len(), 2);
+}
+
+#[test]
+fn a_verifier_without_a_name_or_without_keys_accepts_nothing() {
+    let nameless = Verifier::new(all_keys(), VerifierSettings::new(ISSUER, [""; 0]));
+    let keyless = Verifier::new(KeySet::default(), settings());
+
+    let audience = AuthError::InvalidToken("it is meant for another audience");
+    assert_eq!(
+        nameless.verify(&token(), Expected::Access, NOW),
+        Err(audience)
+    );
+    assert_eq!(keyless.verify(&token(), Expected::Access, NOW), Err(NO_KEY));
+}
