@@ -13,6 +13,8 @@ use poem::http::StatusCode;
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 
+use super::store::StoreError;
+use crate::denylist::Unavailable;
 use crate::error::{AuthError, FieldError, Problem};
 
 /// What caused a failure: for the log, never for the client.
@@ -140,6 +142,22 @@ impl ApiError {
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
+    }
+}
+
+/// What no caller foresaw: a row that is missing or in the way is then a fault of this program.
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::unavailable(error),
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<Unavailable> for ApiError {
+    fn from(error: Unavailable) -> Self {
+        Self::unavailable(error)
     }
 }
 

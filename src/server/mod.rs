@@ -1,7 +1,215 @@
-//! The auth service.
+//! The auth service: everything that knows users, sessions and SQL.
+//!
+//! [`api`] speaks HTTP and calls [`App`], whose decisions stand in [`sessions`] and [`accounts`] and
+//! whose every SQL statement stands in [`store`]. Each calls only the next.
 
+use std::num::NonZero;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::denylist::Denylist;
+use crate::guard::Guards;
+use crate::keys::VerifyingKey;
+use crate::token::{Verifier, VerifierSettings};
+
+use config::{Config, RootSecret, SecretError};
+use keyring::{Keyring, KeyringError, KeyringSettings};
+use password::{Cost, Passwords, Policy};
+use refresh_token::RefreshTokens;
+use rotation::Grace;
+use secret::DerivedKeys;
+use store::{Store, StoreError};
+
+pub mod accounts;
 pub mod config;
 pub mod error;
+pub mod keyring;
 pub mod password;
+pub mod refresh_token;
 pub mod rotation;
+pub mod secret;
+pub mod sessions;
 pub mod store;
+
+/// One server: its settings and everything they opened. Clones share it.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// Where the time is read.
+    pub clock: Clock,
+    /// The database.
+    pub store: Store,
+    /// What every check asks.
+    pub denylist: Arc<dyn Denylist>,
+    /// The signing keys.
+    pub keyring: Keyring,
+    /// Protects this server's own routes.
+    pub guards: Guards,
+    /// Checks access tokens.
+    pub verifier: Arc<Verifier>,
+    /// Signs and reads refresh tokens.
+    pub refresh_tokens: RefreshTokens,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Which passwords may be chosen.
+    pub password_policy: Policy,
+    /// Keys derived from the root secret.
+    pub derived: Arc<DerivedKeys>,
+    grace: Grace,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Why a server could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no root secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The database cannot be used.
+    #[error("cannot open the database")]
+    Store(#[from] StoreError),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// A key of others is not one.
+    #[error("cannot take in the verification key {}", path.display())]
+    ForeignKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system gives no more threads.
+    #[error("cannot start the threads that hash passwords")]
+    Threads(#[source] std::io::Error),
+}
+
+/// Passwords that may wait for a hashing thread, for each of these threads: at 15 ms a hash, the
+/// last one waits for a second.
+const QUEUED_PER_THREAD: usize = 64;
+
+impl App {
+    /// Opens everything the settings name: secrets, database, keys, denylist.
+    ///
+    /// # Errors
+    /// What could not be opened, and how to mend it.
+    pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
+        let root = RootSecret::load(&config)?;
+        let derived = Arc::new(DerivedKeys::derive(root.expose()));
+        let store = Store::open(&config.database_url).await?;
+        let keyring = Keyring::open(
+            store.clone(),
+            Arc::clone(&derived),
+            KeyringSettings {
+                algorithm: config.algorithm,
+                foreign: foreign_keys(&config.verification_keys)?,
+                longest_token: config.access_ttl + config.leeway,
+            },
+            clock.now(),
+        )
+        .await?;
+        let denylist: Arc<dyn Denylist> =
+            Arc::new(crate::denylist::memory::MemoryDenylist::default());
+        let verifier = Arc::new(Verifier::new(
+            keyring.verifying(clock.now()),
+            VerifierSettings {
+                leeway: config.leeway,
+                ..VerifierSettings::new(config.issuer.clone(), config.audience.clone())
+            },
+        ));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = config.password_threads.unwrap_or(cores);
+        Ok(Self(Arc::new(Parts {
+            guards: Guards::new(Arc::clone(&verifier), Arc::clone(&denylist), clock.clone()),
+            refresh_tokens: RefreshTokens::new(&derived, &config.issuer),
+            passwords: Passwords::start(cost(&config), threads, threads * QUEUED_PER_THREAD)
+                .map_err(OpenError::Threads)?,
+            password_policy: Policy::new(config.min_password),
+            grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
+            clock,
+            store,
+            denylist,
+            keyring,
+            verifier,
+            derived,
+            config,
+        })))
+    }
+}
+
+/// How often rows that no longer matter are deleted.
+const COLLECT_EVERY: Duration = Duration::from_mins(10);
+
+impl App {
+    /// Follows key changes of other replicas and deletes what no longer matters, until the returned
+    /// set is dropped.
+    pub fn maintain(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let keyring = self.keyring.clone();
+        tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
+        tasks.spawn(collect_garbage(self.store.clone(), self.clock.clone()));
+        tasks
+    }
+}
+
+async fn collect_garbage(store: Store, clock: Clock) {
+    loop {
+        match store.collect_garbage(clock.now()).await {
+            Ok(0) => tokio::time::sleep(COLLECT_EVERY).await,
+            // There may be more than one chunk: go on, but let others write in between.
+            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "old rows were not deleted"
+                );
+                tokio::time::sleep(COLLECT_EVERY).await;
+            }
+        }
+    }
+}
+
+fn cost(config: &Config) -> Cost {
+    Cost {
+        memory_kib: config.argon2_memory_kib,
+        passes: config.argon2_passes,
+        lanes: config.argon2_lanes,
+    }
+}
+
+fn foreign_keys(paths: &[PathBuf]) -> Result<Vec<VerifyingKey>, OpenError> {
+    paths.iter().map(|path| foreign_key(path)).collect()
+}
+
+fn foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
+    let refuse = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::ForeignKey {
+        path: path.to_owned(),
+        source,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.into()))?;
+    let key = match serde_json::from_str(&text) {
+        Ok(jwk) => VerifyingKey::from_jwk(&jwk),
+        Err(_) => VerifyingKey::from_pem(&text),
+    };
+    // Others may not name their keys: without a `kid` the one key of that algorithm is tried.
+    key.map(VerifyingKey::for_tokens_without_kid)
+        .map_err(|error| refuse(error.into()))
+}

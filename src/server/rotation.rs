@@ -41,13 +41,17 @@ impl SessionState {
         }
     }
 
+    /// Returns when the session ends if it is not rotated again.
+    pub fn ends_at(&self) -> Time {
+        self.expires_at.min(self.rotated_at + self.idle_limit)
+    }
+
     /// Returns how the session has ended by `now`; `None` while it lives.
     pub fn end(&self, now: Time) -> Option<End> {
         if let Some(reason) = self.revoked {
             return Some(End::Revoked(reason));
         }
-        let rested = now.since(self.rotated_at);
-        (now >= self.expires_at || rested >= self.idle_limit).then_some(End::Expired)
+        (now >= self.ends_at()).then_some(End::Expired)
     }
 }
 

@@ -1,0 +1,373 @@
+//! The server's own signing keys: rows in SQL, private parts sealed by the root secret.
+//!
+//! A key's state follows from the time alone: next until `active_from`, active until its successor
+//! takes over, retiring while tokens that it signed may be alive, then gone. A new key is published
+//! before it signs, for as long as others may hold an older JWKS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::error::ApiError;
+use super::secret::DerivedKeys;
+use super::store::{Store, StoreError, StoredKey};
+use crate::clock::{Clock, Time};
+use crate::keys::{Algorithm, KeyError, KeySet, SigningKey, VerifyingKey};
+use crate::token::{Issuer, Verifier};
+
+/// How long others may hold our JWKS before they ask again (`Cache-Control: max-age`).
+pub const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
+/// How often each replica looks for changes of the key set.
+pub const RELOAD: Duration = Duration::from_secs(5);
+
+/// Where a key stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Published, does not sign yet.
+    Next,
+    /// Signs.
+    Active,
+    /// Signs no more; what it signed is still accepted.
+    Retiring,
+    /// Not accepted any more.
+    Gone,
+}
+
+impl KeyState {
+    /// Returns the state's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl KeyState {
+    /// Returns where a key stands at `now`.
+    pub fn of(key: &StoredKey, now: Time) -> Self {
+        let past = |time: Option<Time>| time.is_some_and(|time| time <= now);
+        if past(key.gone_from) {
+            Self::Gone
+        } else if past(key.retiring_from) {
+            Self::Retiring
+        } else if key.active_from <= now {
+            Self::Active
+        } else {
+            Self::Next
+        }
+    }
+}
+
+/// When a rotation takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rollover {
+    /// The new key is published first and signs once every JWKS held by others has lapsed.
+    Gradual,
+    /// The old key leaked: it is refused from now on, with every token that it signed.
+    AtOnce,
+}
+
+/// Why the keys could not be opened or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The database did not do its part.
+    #[error("cannot read or write the signing keys")]
+    Store(#[from] StoreError),
+    /// The root secret is not the one that sealed them.
+    #[error(
+        "the signing keys in the database were sealed under another root secret: start with the one that this database was made with"
+    )]
+    NotOurs,
+    /// Every key is gone.
+    #[error("no signing key in the database is in use: make one with `latchet key rotate --now`")]
+    NoneInUse,
+    /// A rotation has not taken effect yet.
+    #[error("a key is waiting already to become active")]
+    AlreadyWaiting,
+    /// A key could not be made or read.
+    #[error("a signing key is not usable")]
+    Key(#[from] KeyError),
+}
+
+impl From<KeyringError> for ApiError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::Store(error) => error.into(),
+            KeyringError::AlreadyWaiting => {
+                Self::Conflict("a key is waiting already to become active")
+            }
+            other => Self::internal(other),
+        }
+    }
+}
+
+struct Signer {
+    active_from: Time,
+    issuer: Arc<Issuer>,
+}
+
+struct Loaded {
+    rows: Vec<StoredKey>,
+    /// Newest `active_from` first, without the oldest.
+    signers: Vec<Signer>,
+    /// Signs when no other key does yet: a clock that was set back may precede them all.
+    oldest: Signer,
+    jwks: serde_json::Value,
+}
+
+/// The signing keys as this replica last read them. Clones share them.
+#[derive(Clone)]
+pub struct Keyring {
+    store: Store,
+    derived: Arc<DerivedKeys>,
+    /// Public keys of others whose tokens are accepted too.
+    foreign: Arc<Vec<VerifyingKey>>,
+    loaded: Arc<ArcSwap<Loaded>>,
+    /// How long a token may live that a retiring key signed.
+    longest_token: Duration,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyring")
+            .field("keys", &self.loaded.load().rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Keyring`] is opened with.
+pub struct KeyringSettings {
+    /// Algorithm of the first key.
+    pub algorithm: Algorithm,
+    /// Public keys of others whose tokens are accepted too.
+    pub foreign: Vec<VerifyingKey>,
+    /// Life of an access token, with leeway.
+    pub longest_token: Duration,
+}
+
+impl Keyring {
+    /// Reads the keys; an empty database gets its first one, however many replicas start at once.
+    ///
+    /// # Errors
+    /// When the database is away, or the keys were sealed under another root secret.
+    pub async fn open(
+        store: Store,
+        derived: Arc<DerivedKeys>,
+        settings: KeyringSettings,
+        now: Time,
+    ) -> Result<Self, KeyringError> {
+        let mut rows = store.keys().await?;
+        if rows.is_empty() {
+            let first = new_key(&derived, settings.algorithm, now, now)?;
+            rows = store
+                .revise_keys(|present| {
+                    if present.is_empty() {
+                        vec![first]
+                    } else {
+                        Vec::new()
+                    }
+                })
+                .await?;
+        }
+        let loaded = load(rows, &derived, now)?;
+        Ok(Self {
+            store,
+            derived,
+            foreign: Arc::new(settings.foreign),
+            loaded: Arc::new(ArcSwap::from_pointee(loaded)),
+            longest_token: settings.longest_token,
+        })
+    }
+
+    /// Returns the issuer whose key is active at `now`.
+    pub fn signer(&self, now: Time) -> Arc<Issuer> {
+        let loaded = self.loaded.load();
+        let signer = loaded
+            .signers
+            .iter()
+            .find(|signer| signer.active_from <= now);
+        Arc::clone(&signer.unwrap_or(&loaded.oldest).issuer)
+    }
+
+    /// Returns every key that verifies at `now`, ours and the foreign ones.
+    pub fn verifying(&self, now: Time) -> KeySet {
+        let loaded = self.loaded.load();
+        let own = loaded
+            .rows
+            .iter()
+            .filter(|row| KeyState::of(row, now) != KeyState::Gone);
+        let own = own
+            .filter_map(|row| open(row, &self.derived).ok())
+            .map(|key| key.verifying());
+        KeySet::new(own.chain(self.foreign.iter().cloned()))
+    }
+
+    /// Returns the public keys as a JWK Set (RFC 7517).
+    pub fn jwks(&self) -> serde_json::Value {
+        self.loaded.load().jwks.clone()
+    }
+
+    /// Returns every key ever made, newest first.
+    pub fn rows(&self) -> Vec<StoredKey> {
+        self.loaded.load().rows.clone()
+    }
+
+    /// Makes a new key that will take over from the active one.
+    ///
+    /// # Errors
+    /// `conflict` while an earlier rotation has not taken effect; `unavailable`.
+    pub async fn rotate(
+        &self,
+        algorithm: Algorithm,
+        rollover: Rollover,
+        now: Time,
+    ) -> Result<StoredKey, KeyringError> {
+        let (active_from, gone_from) = match rollover {
+            Rollover::Gradual => {
+                let from = now + JWKS_MAX_AGE + RELOAD;
+                (from, from + self.longest_token + RELOAD)
+            }
+            Rollover::AtOnce => (now, now),
+        };
+        let next = new_key(&self.derived, algorithm, now, active_from)?;
+        let revised = next.clone();
+        let rows = self
+            .store
+            .revise_keys(move |present| succeed(present, revised, rollover, gone_from))
+            .await?;
+        if !rows.iter().any(|row| row.kid == next.kid) {
+            return Err(KeyringError::AlreadyWaiting);
+        }
+        self.loaded.store(Arc::new(load(rows, &self.derived, now)?));
+        Ok(next)
+    }
+
+    /// Reads the keys again.
+    ///
+    /// # Errors
+    /// When the database is away; what was read before stays in use.
+    pub async fn reload(&self, now: Time) -> Result<(), KeyringError> {
+        let rows = self.store.keys().await?;
+        if rows != self.loaded.load().rows {
+            tracing::info!(keys = rows.len(), "the key set changed");
+        }
+        self.loaded.store(Arc::new(load(rows, &self.derived, now)?));
+        Ok(())
+    }
+
+    /// Keeps this keyring and a verifier up to date until the task is dropped.
+    pub async fn follow(self, verifier: Arc<Verifier>, clock: Clock) {
+        let mut seen = self.fingerprint(clock.now());
+        loop {
+            tokio::time::sleep(RELOAD).await;
+            let now = clock.now();
+            if let Err(error) = self.reload(now).await {
+                tracing::warn!(%error, "the keys could not be read again; the last ones stay in use");
+            }
+            let fingerprint = self.fingerprint(now);
+            if fingerprint != seen {
+                verifier.replace_keys(self.verifying(now));
+                seen = fingerprint;
+            }
+        }
+    }
+
+    /// What the verifier's key set depends on.
+    fn fingerprint(&self, now: Time) -> Vec<String> {
+        let loaded = self.loaded.load();
+        let live = loaded
+            .rows
+            .iter()
+            .filter(|row| KeyState::of(row, now) != KeyState::Gone);
+        live.map(|row| row.kid.clone()).collect()
+    }
+}
+
+fn new_key(
+    derived: &DerivedKeys,
+    algorithm: Algorithm,
+    now: Time,
+    active_from: Time,
+) -> Result<StoredKey, KeyringError> {
+    let key = SigningKey::generate(algorithm)?;
+    Ok(StoredKey {
+        kid: key.kid().to_owned(),
+        algorithm: algorithm.to_string(),
+        public_jwk: key
+            .verifying()
+            .jwk()
+            .map(|jwk| jwk.to_string())
+            .unwrap_or_default(),
+        sealed_private: derived.seal(key.kid(), key.private_bytes()),
+        created_at: now,
+        active_from,
+        retiring_from: None,
+        gone_from: None,
+    })
+}
+
+/// Returns the keys to write so that `next` takes over; none while another one is waiting to.
+fn succeed(
+    present: &[StoredKey],
+    next: StoredKey,
+    rollover: Rollover,
+    gone_from: Time,
+) -> Vec<StoredKey> {
+    let waiting = |key: &StoredKey| KeyState::of(key, next.created_at) == KeyState::Next;
+    if rollover == Rollover::Gradual && present.iter().any(waiting) {
+        return Vec::new();
+    }
+    let live = |key: &&StoredKey| KeyState::of(key, next.created_at) != KeyState::Gone;
+    let retired = present.iter().filter(live).map(|key| StoredKey {
+        retiring_from: Some(
+            key.retiring_from
+                .unwrap_or(next.active_from)
+                .min(next.active_from),
+        ),
+        gone_from: Some(key.gone_from.unwrap_or(gone_from).min(gone_from)),
+        ..key.clone()
+    });
+    let mut revised: Vec<StoredKey> = retired.collect();
+    revised.push(next);
+    revised
+}
+
+fn open(row: &StoredKey, derived: &DerivedKeys) -> Result<SigningKey, KeyringError> {
+    let algorithm: Algorithm = row.algorithm.parse()?;
+    let private = derived
+        .open(&row.kid, &row.sealed_private)
+        .map_err(|_| KeyringError::NotOurs)?;
+    Ok(SigningKey::from_private_bytes(algorithm, &private)?)
+}
+
+fn load(
+    mut rows: Vec<StoredKey>,
+    derived: &DerivedKeys,
+    now: Time,
+) -> Result<Loaded, KeyringError> {
+    rows.sort_by_key(|row| std::cmp::Reverse(row.active_from));
+    let mut signers = Vec::new();
+    let mut jwks = Vec::new();
+    for row in rows
+        .iter()
+        .filter(|row| KeyState::of(row, now) != KeyState::Gone)
+    {
+        let key = open(row, derived)?;
+        jwks.extend(key.verifying().jwk());
+        signers.push(Signer {
+            active_from: row.active_from,
+            issuer: Arc::new(Issuer::new(key)),
+        });
+    }
+    let oldest = signers.pop().ok_or(KeyringError::NoneInUse)?;
+    Ok(Loaded {
+        rows,
+        signers,
+        oldest,
+        jwks: serde_json::json!({ "keys": jwks }),
+    })
+}

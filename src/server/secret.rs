@@ -1,0 +1,146 @@
+//! The root secret, and every key that is derived from it.
+//!
+//! It lives outside the database: with it a stolen dump yields no token, without it none can be made.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{hkdf, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// The keys derived from the root secret, one per purpose, so that none can stand in for another.
+pub struct DerivedKeys {
+    seal: RandomizedNonceKey,
+    /// Signs and checks refresh tokens.
+    pub(super) refresh: [u8; 32],
+    csrf: hmac::Key,
+    throttle: hmac::Key,
+}
+
+impl std::fmt::Debug for DerivedKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DerivedKeys(..)")
+    }
+}
+
+/// A sealed value could not be opened: it was sealed under another root secret, or changed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this was sealed under another root secret, or was changed")]
+pub struct NotOurs;
+
+impl DerivedKeys {
+    /// Derives all keys (HKDF-SHA256, RFC 5869) from a root secret.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "fixed lengths that the algorithms accept; input plays no part"
+    )]
+    pub fn derive(root: &str) -> Self {
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"latchet root v1").extract(root.as_bytes());
+        let expand = |purpose: &[u8]| {
+            let mut key = [0_u8; 32];
+            prk.expand(&[purpose], hkdf::HKDF_SHA256)
+                .and_then(|okm| okm.fill(&mut key))
+                .expect("32 bytes is the length of one SHA-256 block");
+            key
+        };
+        Self {
+            seal: RandomizedNonceKey::new(&AES_256_GCM, &expand(b"seal signing keys"))
+                .expect("AES-256 takes 32 bytes"),
+            refresh: expand(b"refresh tokens"),
+            csrf: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"csrf values")),
+            throttle: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"throttle names")),
+        }
+    }
+
+    /// Seals `plain` so that it can lie in the database. `context` must be given again to open it.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "fails only past 64 GiB"
+    )]
+    pub fn seal(&self, context: &str, plain: &[u8]) -> String {
+        let mut sealed = plain.to_vec();
+        let nonce = self
+            .seal
+            .seal_in_place_append_tag(Aad::from(context), &mut sealed)
+            .expect("a key is far shorter than AES-GCM's limit");
+        let mut out = nonce.as_ref().to_vec();
+        out.extend_from_slice(&sealed);
+        URL_SAFE_NO_PAD.encode(out)
+    }
+
+    /// Opens what [`DerivedKeys::seal`] made with the same context.
+    ///
+    /// # Errors
+    /// [`NotOurs`] when the root secret or the context differ, or the text was changed.
+    pub fn open(&self, context: &str, sealed: &str) -> Result<Vec<u8>, NotOurs> {
+        let bytes = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| NotOurs)?;
+        let (nonce, rest) = bytes.split_at_checked(NONCE_LEN).ok_or(NotOurs)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| NotOurs)?;
+        let mut rest = rest.to_vec();
+        let plain = self
+            .seal
+            .open_in_place(nonce, Aad::from(context), &mut rest)
+            .map_err(|_| NotOurs)?;
+        Ok(plain.to_vec())
+    }
+
+    /// Returns a new CSRF value bound to a session: random, then its HMAC with the `sid`.
+    pub fn csrf_value(&self, sid: &str) -> String {
+        let random = crate::keys::random_id();
+        let tag = hmac::sign(&self.csrf, format!("{random}.{sid}").as_bytes());
+        format!("{random}.{}", URL_SAFE_NO_PAD.encode(tag))
+    }
+
+    /// Returns whether a CSRF value was made by us for this session. Compares in constant time.
+    pub fn csrf_matches(&self, value: &str, sid: &str) -> bool {
+        let Some((random, tag)) = value.split_once('.') else {
+            return false;
+        };
+        URL_SAFE_NO_PAD.decode(tag).is_ok_and(|tag| {
+            hmac::verify(&self.csrf, format!("{random}.{sid}").as_bytes(), &tag).is_ok()
+        })
+    }
+
+    /// Returns the name under which attempts of `whom` are counted: keyed, so that the table
+    /// names neither addresses nor what people typed for a user name (at times their password).
+    pub fn throttle_name(&self, scope: &str, whom: &str) -> String {
+        let tag = hmac::sign(&self.throttle, whom.as_bytes());
+        format!("{scope}:{}", URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(root: &str) -> DerivedKeys {
+        DerivedKeys::derive(root)
+    }
+
+    #[test]
+    fn what_is_sealed_opens_only_with_the_same_secret_and_context() {
+        let ours = keys("0123456789abcdef0123456789abcdef");
+        let sealed = ours.seal("kid-1", b"private");
+
+        assert_eq!(ours.open("kid-1", &sealed).unwrap(), b"private");
+        assert_eq!(ours.open("kid-2", &sealed), Err(NotOurs));
+        assert_eq!(
+            keys("another root secret, 32 bytes long").open("kid-1", &sealed),
+            Err(NotOurs)
+        );
+        assert_eq!(ours.open("kid-1", "AAAA"), Err(NotOurs));
+        assert_eq!(ours.open("kid-1", "not base64!"), Err(NotOurs));
+    }
+
+    #[test]
+    fn a_csrf_value_is_good_for_its_session_only() {
+        let ours = keys("0123456789abcdef0123456789abcdef");
+        let value = ours.csrf_value("session-a");
+
+        assert!(ours.csrf_matches(&value, "session-a"));
+        assert!(!ours.csrf_matches(&value, "session-b"));
+        assert!(!ours.csrf_matches("", "session-a"));
+        assert!(!ours.csrf_matches("a.b", "session-a"));
+    }
+}

@@ -1,0 +1,348 @@
+//! Log in, refresh, log out: the decisions. What each answers over HTTP is the API's concern.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::App;
+use super::accounts::Username;
+use super::error::ApiError;
+use super::password::Verdict;
+use super::rotation::{End, RevokeReason};
+use super::store::{
+    NewSession, Revocation, Rotation, RotationRules, Session, SessionId, User, UserId,
+};
+use crate::clock::Time;
+use crate::token::{Claims, Fresh};
+
+/// Replicas' clocks differ: an access token may be dated after the end of its session.
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
+
+/// Who is asking, for the throttle and the list of devices. Not proof of anything.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Address, after proxies that are trusted.
+    pub ip: IpAddr,
+    /// `User-Agent`, cut to what the list of devices shows.
+    pub user_agent: String,
+}
+
+/// A login as it arrives.
+#[derive(Debug)]
+pub struct Login {
+    /// User name as typed.
+    pub username: String,
+    /// Password as typed.
+    pub password: SecretString,
+    /// Scopes asked for, space-separated; `None` asks for all that may be granted.
+    pub scope: Option<String>,
+    /// OAuth client; empty for the first party.
+    pub client_id: String,
+    /// Name the person gives this device; empty for none.
+    pub label: String,
+    /// Who is asking.
+    pub caller: Caller,
+}
+
+/// What a login or a refresh yields.
+#[derive(Debug)]
+pub struct Grant {
+    /// The access token, with what its answer says of it.
+    pub access: AccessGrant,
+    /// The session's one current refresh token.
+    pub refresh_token: SecretString,
+    /// Seconds until the session ends if it is not used.
+    pub refresh_expires_in: u64,
+}
+
+/// An access token on its own.
+#[derive(Debug)]
+pub struct AccessGrant {
+    /// The token.
+    pub access_token: String,
+    /// Seconds it lives.
+    pub expires_in: u64,
+    /// Scopes it carries, space-separated.
+    pub scope: String,
+    /// Its session.
+    pub session_id: SessionId,
+}
+
+impl App {
+    /// Starts a session for the right user name and password.
+    ///
+    /// # Errors
+    /// `invalid_credentials` alike for unknown users, wrong passwords and disabled accounts;
+    /// `too_many_requests` before any of them is looked at; a scope that is not granted here.
+    pub async fn login(&self, login: Login) -> Result<Grant, ApiError> {
+        let now = self.clock.now();
+        let scope = self.grantable(login.scope.as_deref())?;
+        let user = self
+            .prove_password(&login.username, login.password, login.caller.ip, now)
+            .await?;
+        let new = NewSession {
+            expires_at: now + self.config.session_ttl,
+            idle_limit: self.config.idle_ttl,
+            amr: vec!["pwd".to_owned()],
+            scope,
+            client_id: login.client_id,
+            user_agent: login.caller.user_agent,
+            ip: login.caller.ip.to_string(),
+            label: login.label,
+        };
+        let session = self.store.create_session(&user, new, now).await?;
+        // Disabled, or another password, since it was proved: as if it had been so before.
+        let session = session.ok_or(ApiError::InvalidCredentials)?;
+        tracing::info!(user.id = %user.id, session.id = %session.id, "logged in");
+        self.grant(&session, &user.roles, Fresh::Yes, now)
+    }
+
+    /// Answers a refresh token with the session's current tokens.
+    ///
+    /// However often and wherever a token is shown inside grace, the refresh token in the answer is
+    /// the same to the byte.
+    ///
+    /// # Errors
+    /// The token's own faults; `refresh_reused` when it was superseded longer than grace ago, which
+    /// ends the session; `session_expired`, `session_revoked`.
+    pub async fn refresh(&self, token: &str) -> Result<Grant, ApiError> {
+        let now = self.clock.now();
+        let presented = self.refresh_tokens.read(token)?;
+        let sid = presented.session.clone();
+        let rules = RotationRules {
+            grace: self.grace,
+            deny_for: self.denied_for(),
+        };
+        match self.store.rotate(presented, now, rules).await? {
+            Rotation::Rotated(current) | Rotation::Replayed(current) => {
+                if current.owner.disabled_at.is_some() {
+                    return Err(ApiError::SessionRevoked);
+                }
+                self.grant(&current.session, &current.owner.roles, Fresh::No, now)
+            }
+            Rotation::Reused { user, denials } => {
+                self.denylist.deny(&denials, now).await?;
+                tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
+                    "a superseded refresh token was shown after grace: the session was ended");
+                Err(ApiError::RefreshReused)
+            }
+            Rotation::Ended(End::Revoked(_)) => Err(ApiError::SessionRevoked),
+            Rotation::Unknown => {
+                tracing::error!(session.id = %sid,
+                    "a refresh token is ahead of its session: was an old backup restored?");
+                Err(ApiError::SessionExpired)
+            }
+            Rotation::Ended(End::Expired) | Rotation::NoSuchSession => {
+                Err(ApiError::SessionExpired)
+            }
+        }
+    }
+
+    /// Ends one session, of `owner` where given: SQL, then every copy that checks ask, then the
+    /// answer.
+    ///
+    /// # Errors
+    /// `not_found`; `unavailable` when the end could not be made certain: ask again.
+    pub async fn end_session(
+        &self,
+        id: &SessionId,
+        owner: Option<&UserId>,
+        reason: RevokeReason,
+    ) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let revocation = self.revocation(reason, now);
+        let denials = self.store.revoke_session(id, owner, &revocation).await?;
+        if denials.is_empty() {
+            return Err(ApiError::NotFound("session"));
+        }
+        self.denylist.deny(&denials, now).await?;
+        tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");
+        Ok(())
+    }
+
+    /// Ends every session of a user, except `keep`.
+    ///
+    /// # Errors
+    /// `unavailable` when the end could not be made certain: ask again.
+    pub async fn end_sessions(
+        &self,
+        user: &UserId,
+        keep: Option<&SessionId>,
+        reason: RevokeReason,
+    ) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let revocation = self.revocation(reason, now);
+        let denials = self.store.revoke_all(user, keep, &revocation).await?;
+        self.denylist.deny(&denials, now).await?;
+        tracing::info!(user.id = %user, reason = reason.as_str(), "sessions ended");
+        Ok(())
+    }
+
+    /// Returns the live sessions of a user, newest login first.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, ApiError> {
+        Ok(self.store.sessions_of(user, self.clock.now()).await?)
+    }
+
+    /// Denies one access token and leaves its session alone (RFC 7009 on an access token).
+    ///
+    /// # Errors
+    /// `unavailable` when it could not be made certain: ask again.
+    pub async fn revoke_token(&self, claims: &Claims) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let not_after = claims.expires_at() + self.config.leeway;
+        let denial = self.store.revoke_token(&claims.jti, not_after, now).await?;
+        self.denylist.deny(&[denial], now).await?;
+        Ok(())
+    }
+
+    /// Answers a password with a fresh access token of the same session.
+    ///
+    /// # Errors
+    /// `invalid_credentials`, `too_many_requests`, `session_revoked`.
+    pub async fn reauthenticate(
+        &self,
+        claims: &Claims,
+        password: SecretString,
+        ip: IpAddr,
+    ) -> Result<AccessGrant, ApiError> {
+        let now = self.clock.now();
+        let account = self.user(&UserId::from(claims.sub.as_str())).await?;
+        let user = self
+            .prove_password(&account.username, password, ip, now)
+            .await?;
+        let sid = claims
+            .sid
+            .as_deref()
+            .map(SessionId::from)
+            .ok_or(ApiError::SessionExpired)?;
+        self.store.set_auth_time(&sid, now).await?;
+        let session = self
+            .store
+            .session(&sid)
+            .await?
+            .ok_or(ApiError::SessionExpired)?;
+        match session.end(now) {
+            None => self.access(&session, &user.roles, Fresh::Yes, now),
+            Some(End::Expired) => Err(ApiError::SessionExpired),
+            Some(End::Revoked(_)) => Err(ApiError::SessionRevoked),
+        }
+    }
+
+    /// Returns the user whose password this is. Every failure costs the same and says the same.
+    pub(super) async fn prove_password(
+        &self,
+        username: &str,
+        password: SecretString,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<User, ApiError> {
+        let attempt = self.count_attempt(username, ip, now).await?;
+        let found = match Username::parse(username) {
+            Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await?,
+            Err(_) => None,
+        };
+        let stored = found
+            .as_ref()
+            .map(|found| found.password_hash.expose_secret());
+        let verdict = self.passwords.verify(password.clone(), stored).await?;
+        let found = found.filter(|found| !found.user.is_disabled());
+        let (Verdict::Right | Verdict::Outdated, Some(found)) = (verdict, found) else {
+            return Err(ApiError::InvalidCredentials);
+        };
+        self.forgive_attempt(attempt, now).await;
+        if verdict == Verdict::Outdated {
+            let hash = SecretString::from(self.passwords.hash(password).await?);
+            self.store.upgrade_hash(&found, &hash).await?;
+        }
+        Ok(found.user)
+    }
+
+    fn grant(
+        &self,
+        session: &Session,
+        roles: &[String],
+        fresh: Fresh,
+        now: Time,
+    ) -> Result<Grant, ApiError> {
+        Ok(Grant {
+            access: self.access(session, roles, fresh, now)?,
+            refresh_token: self
+                .refresh_tokens
+                .mint(session)
+                .map_err(ApiError::internal)?,
+            refresh_expires_in: session.state.ends_at().since(now).as_secs(),
+        })
+    }
+
+    fn access(
+        &self,
+        session: &Session,
+        roles: &[String],
+        fresh: Fresh,
+        now: Time,
+    ) -> Result<AccessGrant, ApiError> {
+        let scope = session.scope.join(" ");
+        let claims = Claims {
+            iss: self.config.issuer.clone(),
+            aud: self.config.audience.clone(),
+            sub: session.user_id.to_string(),
+            client_id: Some(session.client_id.clone()).filter(|id| !id.is_empty()),
+            sid: Some(session.id.to_string()),
+            fresh,
+            auth_time: Some(session.auth_time.secs()),
+            amr: session.amr.clone(),
+            roles: roles.to_vec(),
+            scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
+            ..Claims::access(now, self.config.access_ttl)
+        };
+        Ok(AccessGrant {
+            access_token: self
+                .keyring
+                .signer(now)
+                .sign(&claims)
+                .map_err(ApiError::internal)?,
+            expires_in: self.config.access_ttl.as_secs(),
+            scope,
+            session_id: session.id.clone(),
+        })
+    }
+
+    /// How long the end of a session must be remembered: no access token of it lives longer.
+    pub(super) fn denied_for(&self) -> Duration {
+        self.config.access_ttl + self.config.leeway + CLOCK_SKEW
+    }
+
+    /// Why and when sessions end now, and for how long that must be remembered.
+    pub(super) fn revocation(&self, reason: RevokeReason, now: Time) -> Revocation {
+        Revocation {
+            reason,
+            now,
+            not_after: now + self.denied_for(),
+        }
+    }
+
+    /// Returns the scopes a session gets: those asked for, or all that may be granted here.
+    fn grantable(&self, asked: Option<&str>) -> Result<Vec<String>, ApiError> {
+        let asked: Vec<&str> = asked.unwrap_or_default().split_whitespace().collect();
+        if asked.is_empty() {
+            return Ok(self.config.scopes.clone());
+        }
+        let granted = self
+            .config
+            .scopes
+            .iter()
+            .filter(|scope| asked.contains(&scope.as_str()));
+        let granted: Vec<String> = granted.cloned().collect();
+        if asked
+            .iter()
+            .any(|scope| !granted.iter().any(|known| known == scope))
+        {
+            return Err(ApiError::InvalidScope);
+        }
+        Ok(granted)
+    }
+}
