@@ -31,6 +31,7 @@
 //! ```
 
 mod claims;
+mod header;
 mod issuer;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,15 @@ impl Typ {
             Self::Access => "at+jwt",
             Self::Refresh => "rt+jwt",
             Self::Plain => "JWT",
+        }
+    }
+
+    /// Returns whether a token of this type may be of this kind: header and claim must not disagree.
+    fn may_be(self, kind: Kind) -> bool {
+        match self {
+            Self::Access => kind == Kind::Access,
+            Self::Refresh => kind == Kind::Refresh,
+            Self::Plain => true,
         }
     }
 

@@ -354,3 +354,42 @@ fn a_parsed_private_key_leaves_memory_with_its_owner() {
 
     assert!(parsed::PRIVATE.find(&fingerprint).is_none());
 }
+
+#[test]
+fn the_library_signs_and_checks_with_the_keys_that_were_parsed() {
+    let real = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let raw = real
+        .verifying()
+        .decoding()
+        .try_get_as_bytes()
+        .unwrap()
+        .to_vec();
+    let (alias, message) = (b"not a key", b"message");
+    let private = |algorithm, _: &[u8]| parsed::Private::parse(algorithm, real.private_bytes());
+    let public = |algorithm, _: &[u8]| parsed::Public::parse(algorithm, &raw);
+    let jose = Algorithm::EdDsa.jose();
+    let (signs, checks) = (
+        jsonwebtoken::EncodingKey::from_ed_der(alias),
+        jsonwebtoken::DecodingKey::from_ed_der(alias),
+    );
+    assert!(jsonwebtoken::crypto::sign(message, &signs, jose).is_err());
+
+    let _owners = (
+        parsed::PRIVATE
+            .register(Algorithm::EdDsa, alias, private)
+            .unwrap(),
+        parsed::PUBLIC
+            .register(Algorithm::EdDsa, alias, public)
+            .unwrap(),
+    );
+
+    let signature = jsonwebtoken::crypto::sign(message, &signs, jose).unwrap();
+    assert_eq!(
+        jsonwebtoken::crypto::verify(&signature, message, &checks, jose),
+        Ok(true)
+    );
+    assert_eq!(
+        jsonwebtoken::crypto::verify(&signature, b"other", &checks, jose),
+        Ok(false)
+    );
+}

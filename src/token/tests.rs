@@ -14,6 +14,7 @@ use crate::keys::{Algorithm, KeyError, KeySet, SigningKey};
 
 mod attacks;
 mod cache;
+mod claims;
 mod wire;
 
 const NOW_SECS: i64 = 4_000_000_000;
@@ -43,7 +44,7 @@ fn verifier() -> Verifier {
     Verifier::new(all_keys(), settings())
 }
 
-fn claims() -> Claims {
+fn alices_claims() -> Claims {
     Claims {
         iss: ISSUER.into(),
         aud: vec![AUDIENCE.into()],
@@ -55,7 +56,7 @@ fn claims() -> Claims {
 
 fn token() -> String {
     Issuer::new(key(Algorithm::EdDsa).clone())
-        .sign(&claims())
+        .sign(&alices_claims())
         .unwrap()
 }
 
@@ -89,13 +90,17 @@ fn merged(mut base: Value, changes: &Value) -> Value {
 /// Signs good claims under a changed header.
 fn with_header(changes: &Value, key: &SigningKey) -> String {
     let header = merged(header_of(key), changes).to_string();
-    sign_text(&header, &serde_json::to_string(&claims()).unwrap(), key)
+    sign_text(
+        &header,
+        &serde_json::to_string(&alices_claims()).unwrap(),
+        key,
+    )
 }
 
 /// Signs changed claims under a good header.
 fn with_claims(changes: &Value) -> String {
     let key = key(Algorithm::EdDsa);
-    let claims = merged(serde_json::to_value(claims()).unwrap(), changes);
+    let claims = merged(serde_json::to_value(alices_claims()).unwrap(), changes);
     sign_text(&header_of(key).to_string(), &claims.to_string(), key)
 }
 

@@ -1,5 +1,5 @@
-//! Every forgery that was ever in the news, and some that were not. Each table has a control that
-//! passes, so that a refusal cannot come from the way the tokens here are made.
+//! Forged headers and signatures. Each table has a control that passes, so that a refusal cannot come
+//! from the way the tokens here are made.
 
 use aws_lc_rs::hmac;
 
@@ -13,8 +13,6 @@ const BAD_TYP: AuthError = AuthError::InvalidToken("its `typ` is not accepted he
 const BAD_CRIT: AuthError = AuthError::InvalidToken("it has critical extensions");
 const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
 const NOT_THREE: AuthError = AuthError::MalformedToken("it does not have three parts");
-const BAD_CLAIM: AuthError =
-    AuthError::MalformedToken("a claim has the wrong type or is written twice");
 
 fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
@@ -179,7 +177,11 @@ fn a_critical_extension_is_never_understood() {
     let header = header_of(key)
         .to_string()
         .replacen('{', r#"{"crit":null,"#, 1);
-    let token = sign_text(&header, &serde_json::to_string(&claims()).unwrap(), key);
+    let token = sign_text(
+        &header,
+        &serde_json::to_string(&alices_claims()).unwrap(),
+        key,
+    );
     assert_refused("null", &token, &BAD_CRIT);
 }
 
@@ -221,173 +223,6 @@ fn only_the_types_that_were_chosen_are_accepted() {
         &with_header(&json!({"typ": ["at+jwt"]}), key),
         &BAD_HEADER,
     );
-}
-
-#[test]
-fn a_claim_of_the_wrong_type_is_not_skipped() {
-    let cases = [
-        json!({"exp": "4000000900"}),
-        json!({"exp": 4_000_000_900.5}),
-        json!({"exp": true}),
-        json!({"exp": []}),
-        json!({"exp": u64::MAX}),
-        json!({"exp": 1e300}),
-        json!({"exp": {}}),
-        json!({"iat": "4000000000"}),
-        json!({"iat": 4e9}),
-        json!({"nbf": "0"}),
-        json!({"nbf": 0.5}),
-        json!({"aud": 7}),
-        json!({"aud": {AUDIENCE: true}}),
-        json!({"aud": [7, AUDIENCE]}),
-        json!({"iss": [ISSUER]}),
-        json!({"iss": 7}),
-        json!({"sub": 7}),
-        json!({"sub": ["alice"]}),
-        json!({"jti": 7}),
-        json!({"jti": []}),
-        json!({"sid": 7}),
-        json!({"client_id": {}}),
-        json!({"type": "app"}),
-        json!({"type": "ACCESS"}),
-        json!({"type": true}),
-        json!({"type": ""}),
-        json!({"fresh": "true"}),
-        json!({"fresh": []}),
-        json!({"roles": "admin"}),
-        json!({"roles": [7]}),
-        json!({"scope": ["read"]}),
-        json!({"amr": "pwd"}),
-        json!({"auth_time": "now"}),
-        json!({"csrf": 7}),
-    ];
-    for changes in cases {
-        assert_refused(&changes.to_string(), &with_claims(&changes), &BAD_CLAIM);
-    }
-}
-
-#[test]
-fn null_and_overflow_are_the_wrong_type_too() {
-    let key = key(Algorithm::EdDsa);
-    let good = serde_json::to_string(&claims()).unwrap();
-    let exp = format!(r#""exp":{}"#, NOW_SECS + 900);
-    for bad in [
-        "null",
-        "1e999",
-        "99999999999999999999",
-        "-",
-        "0x1",
-        "NaN",
-        "Infinity",
-        "",
-    ] {
-        let text = good.replace(&exp, &format!(r#""exp":{bad}"#));
-        assert_ne!(text, good);
-        assert_refused(
-            bad,
-            &sign_text(&header_of(key).to_string(), &text, key),
-            &BAD_CLAIM,
-        );
-    }
-    for name in ["iss", "aud", "sub", "jti", "iat", "type", "fresh", "roles"] {
-        let rest = merged(
-            serde_json::to_value(claims()).unwrap(),
-            &json!({name: null}),
-        )
-        .to_string();
-        let text = rest.replacen('{', &format!(r#"{{"{name}":null,"#), 1);
-        assert_refused(
-            name,
-            &sign_text(&header_of(key).to_string(), &text, key),
-            &BAD_CLAIM,
-        );
-    }
-}
-
-#[test]
-fn a_claim_that_is_missing_is_not_assumed() {
-    let table = [
-        ("iss", "the claim `iss` is missing"),
-        ("aud", "the claim `aud` is missing"),
-        ("sub", "the claim `sub` is missing"),
-        ("jti", "the claim `jti` is missing"),
-        ("iat", "the claim `iat` is missing"),
-        ("exp", "the claim `exp` is missing"),
-        ("type", "the claim `type` is missing"),
-    ];
-    for (name, text) in table {
-        let token = with_claims(&json!({ name: null }));
-        assert_refused(name, &token, &AuthError::MalformedToken(text));
-    }
-    for name in ["sub", "jti"] {
-        let expected = AuthError::MalformedToken("`sub` or `jti` is empty");
-        assert_refused(name, &with_claims(&json!({name: ""})), &expected);
-    }
-}
-
-#[test]
-fn a_member_that_is_written_twice_is_refused() {
-    let key = key(Algorithm::EdDsa);
-    let header = header_of(key).to_string();
-    let good = serde_json::to_string(&claims()).unwrap();
-    let twice = |text: &str, member: &str| text.replacen('{', &format!("{{{member},"), 1);
-    for member in [
-        r#""exp":1"#,
-        r#""sub":"mallory""#,
-        r#""type":"refresh""#,
-        r#""aud":"x""#,
-        r#""fresh":true"#,
-        r#""sub":"alice""#,
-        r#""\u0073ub":"mallory""#,
-        r#""plan":"free","plan":"gold""#,
-    ] {
-        assert_refused(
-            member,
-            &sign_text(&header, &twice(&good, member), key),
-            &BAD_CLAIM,
-        );
-    }
-    for member in [r#""alg":"none""#, r#""kid":"x""#, r#""typ":"JWT""#] {
-        assert_refused(
-            member,
-            &sign_text(&twice(&header, member), &good, key),
-            &BAD_HEADER,
-        );
-    }
-}
-
-#[test]
-fn claims_and_header_are_json_objects_and_nothing_after() {
-    let key = key(Algorithm::EdDsa);
-    let header = header_of(key).to_string();
-    let good = serde_json::to_string(&claims()).unwrap();
-    let bom = format!("\u{feff}{good}");
-    for text in [
-        "",
-        "null",
-        "[]",
-        "7",
-        "\"x\"",
-        "{",
-        "{}{}",
-        &format!("{good}x"),
-        &format!("{good}{good}"),
-        &bom,
-    ] {
-        let token = sign_text(&header, text, key);
-        assert!(
-            matches!(verify(&token), Err(AuthError::MalformedToken(_))),
-            "{text}"
-        );
-    }
-    let list = json!([key.algorithm().name(), "at+jwt", key.kid()]).to_string();
-    for text in ["", "null", "7", "{", &format!("{header}x"), &list] {
-        let token = sign_text(text, &good, key);
-        assert!(
-            matches!(verify(&token), Err(AuthError::MalformedToken(_))),
-            "{text}"
-        );
-    }
 }
 
 #[test]
@@ -495,44 +330,17 @@ fn no_letter_of_a_token_can_be_changed() {
     }
 }
 
-#[test]
-fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
-    let iss = AuthError::InvalidToken("another issuer made it");
-    for other in [
-        "https://thief.example",
-        "https://auth.example/",
-        "HTTPS://AUTH.EXAMPLE",
-        "",
-    ] {
-        assert_refused(other, &with_claims(&json!({"iss": other})), &iss);
+proptest::proptest! {
+    #[test]
+    fn junk_is_refused_and_never_a_panic(
+        junk in ".{0,300}",
+        header in ".{0,60}",
+        claims in ".{0,120}",
+        signature in "[A-Za-z0-9_-]{0,90}",
+    ) {
+        proptest::prop_assert!(verify(&junk).is_err());
+        let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let shaped = format!("{header}.{claims}.{signature}");
+        proptest::prop_assert!(verify(&shaped).is_err());
     }
-    let aud = AuthError::InvalidToken("it is meant for another audience");
-    for other in [
-        json!("https://other.example"),
-        json!([]),
-        json!(""),
-        json!(["a", "b"]),
-        json!(["*"]),
-    ] {
-        assert_refused(
-            &other.to_string(),
-            &with_claims(&json!({"aud": other})),
-            &aud,
-        );
-    }
-    let among_others = with_claims(&json!({"aud": ["https://other.example", AUDIENCE]}));
-    assert_eq!(verify(&among_others).unwrap().aud.len(), 2);
-}
-
-#[test]
-fn a_verifier_without_a_name_or_without_keys_accepts_nothing() {
-    let nameless = Verifier::new(all_keys(), VerifierSettings::new(ISSUER, [""; 0]));
-    let keyless = Verifier::new(KeySet::default(), settings());
-
-    let audience = AuthError::InvalidToken("it is meant for another audience");
-    assert_eq!(
-        nameless.verify(&token(), Expected::Access, NOW),
-        Err(audience)
-    );
-    assert_eq!(keyless.verify(&token(), Expected::Access, NOW), Err(NO_KEY));
 }

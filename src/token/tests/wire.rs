@@ -14,7 +14,7 @@ fn claims_come_back_as_they_were_signed() {
         roles: vec!["admin".into(), "editor".into()],
         scope: Some("read write".into()),
         csrf: Some("43eb980c-6939-44e4-979f-a60c150773b8".into()),
-        ..claims()
+        ..alices_claims()
     };
     claims
         .extra
@@ -33,7 +33,7 @@ fn a_token_reads_as_flask_jwt_extended_expects_it() {
     let claims = Claims {
         jti: "j".into(),
         csrf: Some("c".into()),
-        ..claims()
+        ..alices_claims()
     };
 
     let written = serde_json::to_value(&claims).unwrap();
@@ -51,7 +51,7 @@ fn a_token_reads_as_flask_jwt_extended_expects_it() {
 #[test]
 fn the_header_names_type_algorithm_and_key() {
     for key in &*KEYS {
-        let token = Issuer::new(key.clone()).sign(&claims()).unwrap();
+        let token = Issuer::new(key.clone()).sign(&alices_claims()).unwrap();
         let header = URL_SAFE_NO_PAD
             .decode(token.split('.').next().unwrap())
             .unwrap();
@@ -92,11 +92,11 @@ fn freshness_ends_when_its_time_is_over() {
 #[test]
 fn what_cannot_be_written_is_not_signed() {
     let issuer = Issuer::new(key(Algorithm::EdDsa).clone());
-    let mut twice = claims();
+    let mut twice = alices_claims();
     twice.extra.insert("exp".into(), json!(i64::MAX));
     let never = Claims {
         fresh: Fresh::Until(f64::INFINITY),
-        ..claims()
+        ..alices_claims()
     };
 
     assert_eq!(
@@ -115,10 +115,10 @@ fn every_named_claim_is_reserved() {
         roles: vec![String::new()],
         scope: Some(String::new()),
         csrf: Some(String::new()),
-        ..claims()
+        ..alices_claims()
     });
     for name in written.unwrap().as_object().unwrap().keys() {
-        let mut claims = claims();
+        let mut claims = alices_claims();
         claims.extra.insert(name.clone(), json!(1));
         let answer = Issuer::new(key(Algorithm::EdDsa).clone()).sign(&claims);
         assert_eq!(answer, Err(KeyError::ReservedClaim(name.clone())));
@@ -187,10 +187,30 @@ fn leeway_is_granted_on_both_ends_and_capped() {
     assert!(!at(&vast, end + Duration::from_mins(5)));
 }
 
+fn refresh_token() -> String {
+    let issuer = Issuer::of(Typ::Refresh, key(Algorithm::Hs256).clone());
+    issuer
+        .sign(&Claims {
+            kind: Kind::Refresh,
+            ..alices_claims()
+        })
+        .unwrap()
+}
+
+fn accepting(typ: &[Typ]) -> Verifier {
+    Verifier::new(
+        all_keys(),
+        VerifierSettings {
+            typ: typ.to_vec(),
+            ..settings()
+        },
+    )
+}
+
 #[test]
 fn each_kind_of_token_opens_what_it_is_for() {
-    let verifier = verifier();
-    let (access, refresh) = (token(), with_claims(&json!({"type": "refresh"})));
+    let verifier = accepting(&[Typ::Access, Typ::Refresh]);
+    let (access, refresh) = (token(), refresh_token());
     let table = [
         (&access, Expected::Access, true),
         (&access, Expected::Refresh, false),
@@ -208,26 +228,41 @@ fn each_kind_of_token_opens_what_it_is_for() {
 
 #[test]
 fn a_refresh_token_is_no_access_token_even_by_its_header() {
-    let key = key(Algorithm::Hs256);
-    let token = Issuer::of(Typ::Refresh, key.clone())
-        .sign(&Claims {
-            kind: Kind::Refresh,
-            ..claims()
-        })
-        .unwrap();
-    let own = VerifierSettings {
-        typ: vec![Typ::Refresh],
-        ..settings()
-    };
+    let token = refresh_token();
 
-    let by_its_server = Verifier::new(all_keys(), own).verify(&token, Expected::Refresh, NOW);
+    let by_its_server = accepting(&[Typ::Refresh]).verify(&token, Expected::Refresh, NOW);
     let by_a_service = verifier().verify(&token, Expected::Either, NOW);
 
     assert!(by_its_server.is_ok());
-    assert_eq!(
-        by_a_service,
-        Err(AuthError::InvalidToken("its `typ` is not accepted here"))
-    );
+    let refusal = AuthError::InvalidToken("its `typ` is not accepted here");
+    assert_eq!(by_a_service, Err(refusal));
+}
+
+#[test]
+fn header_and_claims_agree_on_the_kind() {
+    let verifier = accepting(&[Typ::Access, Typ::Refresh, Typ::Plain]);
+    let key = key(Algorithm::EdDsa);
+    let table = [
+        ("at+jwt", "access", true),
+        ("at+jwt", "refresh", false),
+        ("rt+jwt", "access", false),
+        ("rt+jwt", "refresh", true),
+        ("JWT", "access", true),
+        ("JWT", "refresh", true),
+    ];
+    for (typ, kind, agree) in table {
+        let header = merged(header_of(key), &json!({ "typ": typ })).to_string();
+        let claims = merged(
+            serde_json::to_value(alices_claims()).unwrap(),
+            &json!({ "type": kind }),
+        );
+        let token = sign_text(&header, &claims.to_string(), key);
+
+        let answer = verifier.verify(&token, Expected::Either, NOW);
+
+        assert_eq!(answer.is_ok(), agree, "{typ} {kind}");
+        assert!(agree || answer == Err(AuthError::WrongTokenType));
+    }
 }
 
 #[test]
@@ -261,7 +296,7 @@ fn roles_and_scopes_are_compared_whole() {
     let claims = Claims {
         roles: vec!["admin".into()],
         scope: Some("read write:all".into()),
-        ..claims()
+        ..alices_claims()
     };
 
     assert!(claims.has_role("admin") && claims.has_scope("read") && claims.has_scope("write:all"));

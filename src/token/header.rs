@@ -1,0 +1,65 @@
+//! The part of a token that is read before its signature: only to find out which key it claims.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use super::Typ;
+use crate::error::AuthError;
+use crate::keys::{Algorithm, KeySet, VerifyingKey};
+
+/// The members of a JOSE header that are looked at. Keys and addresses of keys (`jwk`, `jku`, `x5c`,
+/// `x5u`) are not among them: only keys that were configured check anything.
+#[derive(Deserialize)]
+pub(super) struct Header {
+    alg: String,
+    typ: Option<String>,
+    kid: Option<String>,
+    #[serde(default, rename = "crit", deserialize_with = "present")]
+    has_crit: bool,
+}
+
+impl Header {
+    pub(super) fn read(token: &str) -> Result<Self, AuthError> {
+        let mut parts = token.split('.');
+        let (Some(header), Some(_), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(AuthError::MalformedToken("it does not have three parts"));
+        };
+        let json = URL_SAFE_NO_PAD
+            .decode(header)
+            .map_err(|_| AuthError::MalformedToken("its header is not base64url"))?;
+        serde_json::from_slice(&json)
+            .map_err(|_| AuthError::MalformedToken("its header is not a JOSE header"))
+    }
+
+    /// Returns which of the accepted types this is.
+    pub(super) fn check(&self, accepted: &[Typ]) -> Result<Typ, AuthError> {
+        let typ = self.typ.as_deref().unwrap_or_default();
+        let Some(typ) = accepted.iter().find(|accepted| accepted.is(typ)) else {
+            return Err(AuthError::InvalidToken("its `typ` is not accepted here"));
+        };
+        if self.has_crit {
+            return Err(AuthError::InvalidToken("it has critical extensions"));
+        }
+        Ok(*typ)
+    }
+
+    /// Returns the key that must have signed, which has the final say on the algorithm.
+    pub(super) fn key_in<'a>(&self, keys: &'a KeySet) -> Result<&'a VerifyingKey, AuthError> {
+        let Ok(algorithm) = self.alg.parse::<Algorithm>() else {
+            return Err(AuthError::InvalidToken("its algorithm is not accepted"));
+        };
+        keys.find(self.kid.as_deref(), algorithm)
+            .ok_or(AuthError::InvalidToken(
+                "no key that is trusted here signed it",
+            ))
+    }
+}
+
+/// Any value counts, `null` and the empty list too.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
