@@ -21,6 +21,8 @@ mod revocations;
 mod rotate;
 mod sessions;
 mod setup_links;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod users;
 

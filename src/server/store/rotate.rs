@@ -19,7 +19,7 @@ mod batch;
 mod statements;
 
 /// Refreshes that may wait; the next one is told to come again.
-const QUEUED: usize = 4096;
+pub(super) const QUEUED: usize = 4096;
 
 /// Refreshes in one statement. A row binds five values, of which SQLite takes 32,766.
 const BATCH: usize = 512;
@@ -89,7 +89,7 @@ pub struct Owner {
 
 /// A token on its way through the writer.
 #[derive(Debug)]
-struct Job {
+pub(super) struct Job {
     presented: Presented,
     now: Time,
     rules: RotationRules,
@@ -105,7 +105,7 @@ impl Job {
 
 /// Where tokens wait for the writer.
 #[derive(Debug)]
-pub(super) struct Queue(mpsc::Sender<Job>);
+pub(super) struct Queue(pub(super) mpsc::Sender<Job>);
 
 impl Queue {
     /// Starts the writer, which ends when the queue is dropped.

@@ -1,0 +1,110 @@
+//! Opening a database: what is made, what is refused, what is survived.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
+
+use super::*;
+
+async fn refusal(url: &str) -> StoreError {
+    Store::open(&url.parse().unwrap()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_sqlite_file_and_its_folder_are_readable_by_their_owner_only() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(&sqlite_url(&folder)).await.unwrap();
+    store.create_user(new_user("alice"), NOW).await.unwrap();
+
+    let mode = |path: &str| {
+        let metadata = std::fs::metadata(folder.path().join(path)).unwrap();
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("data"), 0o700);
+    for file in [
+        "data/latchet.db",
+        "data/latchet.db-wal",
+        "data/latchet.db-shm",
+    ] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_in_memory_is_refused() {
+    for url in ["sqlite::memory:", "sqlite://x.db?mode=memory"] {
+        let error = refusal(url).await;
+
+        assert!(error.to_string().contains("in memory"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named() {
+    let error = refusal("sqlite:///proc/no/latchet.db").await;
+
+    assert_eq!(error.to_string(), "cannot make /proc/no");
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_opening_again() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    latchet.show(&session, 0, NOW).await;
+    let before = latchet.stored(&session).await;
+
+    let reopened = latchet.replica().await;
+
+    let after = reopened.session(&session.id).await.unwrap();
+    assert_eq!(after, Some(before));
+    reopened.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn several_processes_open_an_empty_database_at_once() {
+    let folder = TempDir::new().unwrap();
+    let url = empty_database(&folder).await;
+
+    let opened = at_once((0..4).map(|_| {
+        let url = url.clone();
+        async move { Store::open(&url).await }
+    }))
+    .await;
+
+    for store in opened {
+        store.unwrap().ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_the_way_out() {
+    let latchet = Latchet::start().await;
+    let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)";
+    latchet
+        .store
+        .writer()
+        .execute_unprepared(newer)
+        .await
+        .unwrap();
+
+    let refused = Store::open(&latchet.url).await;
+
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("m9999_later"), "{error}");
+    assert!(error.contains("upgrade the program"), "{error}");
+}
+
+#[tokio::test]
+async fn a_postgres_that_does_not_answer_is_unavailable_soon() {
+    // Nothing listens on the first; the second accepts and then says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+
+    for port in [1, port] {
+        let started = Instant::now();
+        let error = refusal(&format!("postgres://me:hunter2@127.0.0.1:{port}/x")).await;
+
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        assert!(started.elapsed() < super::super::LIMIT);
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Key rows and setup links: what only one of several may do.
+
+use super::super::StoredKey;
+use super::*;
+
+fn key(kid: &str) -> StoredKey {
+    StoredKey {
+        kid: kid.to_owned(),
+        algorithm: "EdDSA".to_owned(),
+        public_jwk: "{}".to_owned(),
+        sealed_private: "sealed".to_owned(),
+        created_at: NOW,
+        active_from: NOW,
+        retiring_from: None,
+        gone_from: None,
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_start_together_make_one_key_set() {
+    let latchet = Latchet::start().await;
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(latchet.replica().await);
+    }
+
+    let sets = at_once(replicas.into_iter().enumerate().map(|(index, store)| {
+        let own = key(&format!("of replica {index}"));
+        let first = |found: &[StoredKey]| match found {
+            [] => vec![own],
+            _ => Vec::new(),
+        };
+        async move { store.revise_keys(first).await.unwrap() }
+    }))
+    .await;
+
+    assert_eq!(sets[0].len(), 1);
+    for set in &sets {
+        assert_eq!(*set, latchet.store.keys().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn revising_replaces_and_adds() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let old = key("old");
+    store.revise_keys(|_| vec![key("old")]).await.unwrap();
+    let retiring = StoredKey {
+        retiring_from: Some(NOW + MINUTE),
+        gone_from: Some(NOW + 2 * MINUTE),
+        sealed_private: String::new(),
+        ..key("old")
+    };
+    let new = StoredKey {
+        created_at: NOW + MINUTE,
+        ..key("new")
+    };
+
+    let answered = [retiring.clone(), new.clone()];
+    let keys = store.revise_keys(|found| {
+        assert_eq!(found, [old]);
+        answered.to_vec()
+    });
+
+    assert_eq!(keys.await.unwrap(), answered);
+    assert_eq!(store.keys().await.unwrap(), answered);
+}
+
+#[tokio::test]
+async fn a_setup_link_makes_one_administrator_once() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    for link in ["link", "of another replica"] {
+        store.create_setup_link(link, NOW + MINUTE).await.unwrap();
+    }
+    let usable = |link| store.is_setup_link_usable(link, NOW);
+    assert!(usable("link").await.unwrap());
+    assert!(!usable("unknown").await.unwrap());
+
+    let used = at_once((0..10).map(|index| {
+        let store = latchet.store.clone();
+        let link = ["link", "of another replica"][index % 2];
+        let user = new_user(&format!("admin{index}"));
+        async move { store.use_setup_link(link, user, NOW).await.unwrap() }
+    }))
+    .await;
+
+    assert_eq!(used.iter().flatten().count(), 1);
+    assert_eq!(store.count_users(None).await.unwrap(), 1);
+    assert!(!usable("link").await.unwrap());
+    assert!(!usable("of another replica").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_setup_link_expires() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let end = NOW + MINUTE;
+    store.create_setup_link("link", end).await.unwrap();
+
+    let used = store.use_setup_link("link", new_user("alice"), end).await;
+
+    assert_eq!(used.unwrap(), None);
+    assert_eq!(store.count_users(None).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_setup_link_stays_open_when_the_name_is_taken() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    latchet.user("alice").await;
+    store.create_setup_link("link", NOW + MINUTE).await.unwrap();
+
+    let taken = store.use_setup_link("link", new_user("alice"), NOW).await;
+
+    assert!(matches!(taken, Err(StoreError::Conflict)), "{taken:?}");
+    assert!(store.is_setup_link_usable("link", NOW).await.unwrap());
+}

@@ -1,0 +1,181 @@
+//! The store on a SQLite file, or on the PostgreSQL that `TEST_DATABASE_URL` names.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, Database};
+use secrecy::SecretString;
+use tempfile::TempDir;
+
+use super::{
+    NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session, SessionId, Store,
+    StoreError, User,
+};
+use crate::clock::Time;
+use crate::denylist::{Denial, Denied};
+use crate::server::config::DatabaseUrl;
+use crate::server::rotation::{Grace, RevokeReason};
+
+mod connections;
+mod counters;
+mod keys;
+mod queue;
+mod revocations;
+mod rotations;
+mod sessions;
+mod users;
+
+const NOW: Time = Time::from_millis(1_800_000_000_000);
+const MINUTE: Duration = Duration::from_mins(1);
+const ACCESS_TTL: Duration = Duration::from_mins(15);
+
+const RULES: RotationRules = RotationRules {
+    grace: Grace::TEN_SECONDS,
+    deny_for: ACCESS_TTL,
+};
+
+/// An empty database of its own, and a store on it.
+struct Latchet {
+    store: Store,
+    url: DatabaseUrl,
+    /// Removed when the test is over.
+    _folder: TempDir,
+}
+
+impl Latchet {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let url = empty_database(&folder).await;
+        let store = Store::open(&url).await.unwrap();
+        Self {
+            store,
+            url,
+            _folder: folder,
+        }
+    }
+
+    /// Another process on the same database.
+    async fn replica(&self) -> Store {
+        Store::open(&self.url).await.unwrap()
+    }
+
+    async fn user(&self, name: &str) -> User {
+        self.store.create_user(new_user(name), NOW).await.unwrap()
+    }
+
+    async fn login(&self, user: &User) -> Session {
+        let created = self.store.create_session(user, new_session(), NOW).await;
+        created.unwrap().unwrap()
+    }
+
+    async fn alice_logged_in(&self) -> Session {
+        self.login(&self.user("alice").await).await
+    }
+
+    async fn show(&self, session: &Session, generation: u64, now: Time) -> Rotation {
+        show(&self.store, session, generation, now).await
+    }
+
+    async fn stored(&self, session: &Session) -> Session {
+        self.store.session(&session.id).await.unwrap().unwrap()
+    }
+
+    async fn log_out(&self, session: &Session, now: Time) -> Vec<Denial> {
+        let revocation = because(RevokeReason::Logout, now);
+        let revoked = self.store.revoke_session(&session.id, None, &revocation);
+        revoked.await.unwrap()
+    }
+
+    async fn is_denied(&self, session: &Session) -> bool {
+        let sid = Some(session.id.as_str());
+        self.store.is_denied(sid, "no token").await.unwrap()
+    }
+}
+
+async fn empty_database(folder: &TempDir) -> DatabaseUrl {
+    #[expect(clippy::disallowed_methods, reason = "no setting of the server")]
+    let Ok(url) = std::env::var("TEST_DATABASE_URL") else {
+        return sqlite_url(folder);
+    };
+    let schema = format!("t{:x}", rand_u64());
+    let admin = Database::connect(&url).await.unwrap();
+    let create = format!("CREATE SCHEMA {schema}");
+    admin.execute_unprepared(&create).await.unwrap();
+    let with = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{with}options=-csearch_path%3D{schema}")
+        .parse()
+        .unwrap()
+}
+
+fn rand_u64() -> u64 {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes)
+}
+
+fn sqlite_url(folder: &TempDir) -> DatabaseUrl {
+    let path = folder.path().join("data/latchet.db");
+    format!("sqlite://{}", path.display()).parse().unwrap()
+}
+
+async fn show(store: &Store, session: &Session, generation: u64, now: Time) -> Rotation {
+    let shown = presented(session, generation);
+    store.rotate(shown, now, RULES).await.unwrap()
+}
+
+fn new_user(name: &str) -> NewUser {
+    NewUser {
+        username: name.to_owned(),
+        password_hash: SecretString::from("first"),
+        roles: vec!["reader".to_owned()],
+    }
+}
+
+fn new_session() -> NewSession {
+    NewSession {
+        expires_at: NOW + Duration::from_hours(720),
+        idle_limit: Duration::from_hours(336),
+        amr: vec!["pwd".to_owned()],
+        scope: Vec::new(),
+        client_id: String::new(),
+        user_agent: "a browser".to_owned(),
+        ip: "192.0.2.1".to_owned(),
+        label: "laptop".to_owned(),
+    }
+}
+
+fn presented(session: &Session, generation: u64) -> Presented {
+    Presented {
+        session: session.id.clone(),
+        user: session.user_id.clone(),
+        generation,
+    }
+}
+
+fn because(reason: RevokeReason, now: Time) -> Revocation {
+    Revocation {
+        reason,
+        now,
+        not_after: now + ACCESS_TTL,
+    }
+}
+
+fn denial(session: &Session, not_after: Time) -> Denial {
+    Denial {
+        denied: Denied::Session(session.id.to_string()),
+        not_after,
+    }
+}
+
+/// Runs the futures at once and returns their outputs in order.
+async fn at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[expect(clippy::disallowed_methods, reason = "each is waited for below")]
+    let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
+    let mut outputs = Vec::new();
+    for task in tasks {
+        outputs.push(task.await.unwrap());
+    }
+    outputs
+}

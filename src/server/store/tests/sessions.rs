@@ -1,0 +1,225 @@
+//! Making, listing and revoking sessions.
+
+use entity::session::{Entity, Model};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel};
+
+use super::*;
+
+#[tokio::test]
+async fn a_session_is_stored_as_it_was_made() {
+    let latchet = Latchet::start().await;
+
+    let session = latchet.alice_logged_in().await;
+
+    assert_eq!(latchet.stored(&session).await, session);
+    assert_eq!(session.state.generation, 0);
+    assert_eq!(session.state.rotated_at, NOW);
+    assert_eq!(session.auth_time, NOW);
+    assert_eq!(session.amr, ["pwd"]);
+    assert_eq!(session.end(NOW), None);
+}
+
+#[tokio::test]
+async fn a_long_user_agent_is_cut_between_characters() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let new = NewSession {
+        user_agent: format!("a{}", "é".repeat(200)),
+        ..new_session()
+    };
+
+    let session = latchet.store.create_session(&alice, new, NOW).await;
+
+    let user_agent = session.unwrap().unwrap().user_agent;
+    assert_eq!(user_agent, format!("a{}", "é".repeat(127)));
+}
+
+#[tokio::test]
+async fn no_session_is_made_for_an_account_that_changed_since_it_was_checked() {
+    let latchet = Latchet::start().await;
+    let disabled = latchet.user("disabled").await;
+    let changed = latchet.user("changed").await;
+    let store = &latchet.store;
+    let disabling = because(RevokeReason::Disabled, NOW);
+    store.disable_user(&disabled.id, &disabling).await.unwrap();
+    let changing = because(RevokeReason::PasswordChanged, NOW + MINUTE);
+    let password = SecretString::from("second");
+    let set = store.set_password(&changed, &password, None, &changing);
+    set.await.unwrap();
+
+    for user in [&disabled, &changed] {
+        let session = store.create_session(user, new_session(), NOW).await;
+
+        assert_eq!(session.unwrap(), None);
+        assert_eq!(store.sessions_of(&user.id, NOW).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn an_account_disabled_while_it_logs_in_is_left_without_sessions() {
+    let latchet = Latchet::start().await;
+    let replica = latchet.replica().await;
+
+    for attempt in 0..20 {
+        let user = latchet.user(&format!("user{attempt}")).await;
+        let disabling = because(RevokeReason::Disabled, NOW);
+        let (login, disabled) = tokio::join!(
+            latchet.store.create_session(&user, new_session(), NOW),
+            replica.disable_user(&user.id, &disabling),
+        );
+        login.unwrap();
+        disabled.unwrap();
+
+        let left = latchet.store.sessions_of(&user.id, NOW).await.unwrap();
+        assert_eq!(left, []);
+    }
+}
+
+#[tokio::test]
+async fn a_list_holds_the_live_sessions_of_one_user_newest_first() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let bob = latchet.user("bob").await;
+    let store = &latchet.store;
+    let create = |now| store.create_session(&alice, new_session(), now);
+    let older = create(NOW).await.unwrap().unwrap();
+    let newer = create(NOW + MINUTE).await.unwrap().unwrap();
+    let logged_out = create(NOW).await.unwrap().unwrap();
+    latchet.log_out(&logged_out, NOW).await;
+    latchet.login(&bob).await;
+
+    let listed = store.sessions_of(&alice.id, NOW + MINUTE).await.unwrap();
+    let rested = NOW + new_session().idle_limit;
+    let later = store.sessions_of(&alice.id, rested).await.unwrap();
+
+    assert_eq!(listed, [newer.clone(), older]);
+    assert_eq!(later, [newer]);
+}
+
+#[tokio::test]
+async fn revoking_one_session_leaves_the_others() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let phone = latchet.login(&alice).await;
+    let laptop = latchet.login(&alice).await;
+
+    let denials = latchet.log_out(&phone, NOW).await;
+
+    assert_eq!(denials, [denial(&phone, NOW + ACCESS_TTL)]);
+    assert!(latchet.is_denied(&phone).await);
+    assert!(!latchet.is_denied(&laptop).await);
+    assert_eq!(latchet.stored(&laptop).await, laptop);
+}
+
+#[tokio::test]
+async fn revoking_again_denies_again_and_changes_nothing() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    latchet.log_out(&session, NOW).await;
+    let first = latchet.stored(&session).await;
+
+    let later = because(RevokeReason::Admin, NOW + MINUTE);
+    let revoked = latchet.store.revoke_session(&session.id, None, &later);
+    let denials = revoked.await.unwrap();
+
+    assert_eq!(denials, [denial(&session, later.not_after)]);
+    assert_eq!(latchet.stored(&session).await, first);
+    assert_eq!(first.state.revoked, Some(RevokeReason::Logout));
+    assert_eq!(first.revoked_at, Some(NOW));
+}
+
+#[tokio::test]
+async fn nobody_revokes_the_session_of_another_user_as_their_own() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let bob = latchet.user("bob").await;
+    let logout = because(RevokeReason::Logout, NOW);
+
+    let revoked = latchet
+        .store
+        .revoke_session(&session.id, Some(&bob.id), &logout);
+
+    assert_eq!(revoked.await.unwrap(), []);
+    assert_eq!(latchet.stored(&session).await, session);
+    assert!(!latchet.is_denied(&session).await);
+}
+
+#[tokio::test]
+async fn revoking_all_spares_the_one_that_is_kept_and_other_users() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let kept = latchet.login(&alice).await;
+    let gone = latchet.login(&alice).await;
+    let bobs = latchet.login(&latchet.user("bob").await).await;
+    let logout = because(RevokeReason::LogoutAll, NOW);
+
+    let revoked = latchet.store.revoke_all(&alice.id, Some(&kept.id), &logout);
+    let denials = revoked.await.unwrap();
+
+    assert_eq!(denials, [denial(&gone, NOW + ACCESS_TTL)]);
+    assert_eq!(latchet.stored(&kept).await, kept);
+    assert_eq!(latchet.stored(&bobs).await, bobs);
+    let reason = latchet.stored(&gone).await.state.revoked;
+    assert_eq!(reason, Some(RevokeReason::LogoutAll));
+}
+
+#[tokio::test]
+async fn revoking_all_again_denies_what_still_matters_again() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let store = &latchet.store;
+    let user = &session.user_id;
+    let logout = |now| because(RevokeReason::LogoutAll, now);
+    let first = store.revoke_all(user, None, &logout(NOW)).await;
+
+    let soon = store.revoke_all(user, None, &logout(NOW + MINUTE)).await;
+    let late = store
+        .revoke_all(user, None, &logout(NOW + ACCESS_TTL))
+        .await;
+
+    let expected = [denial(&session, NOW + ACCESS_TTL)];
+    assert_eq!(first.unwrap(), expected);
+    assert_eq!(soon.unwrap(), expected);
+    assert_eq!(late.unwrap(), []);
+}
+
+#[tokio::test]
+async fn more_sessions_than_one_statement_takes_are_revoked_together() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let first = latchet.login(&alice).await;
+    let sessions = 2 * super::super::revocations::CHUNK + 1;
+    let db = latchet.store.writer();
+    let found = Entity::find_by_id(first.id.as_str()).one(db).await;
+    let row = found.unwrap().unwrap();
+    let copies = (1..sessions).map(|copy| {
+        let id = format!("copy {copy}");
+        Model { id, ..row.clone() }.into_active_model().reset_all()
+    });
+    let inserted = Entity::insert_many(copies).exec_without_returning(db).await;
+    inserted.unwrap();
+
+    let logout = because(RevokeReason::LogoutAll, NOW);
+    let denials = latchet.store.revoke_all(&alice.id, None, &logout).await;
+
+    assert_eq!(denials.unwrap().len(), sessions);
+    let left = latchet.store.sessions_of(&alice.id, NOW).await.unwrap();
+    assert_eq!(left, []);
+}
+
+#[tokio::test]
+async fn a_password_proved_again_is_recorded_unless_the_session_was_revoked() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let live = latchet.login(&alice).await;
+    let revoked = latchet.login(&alice).await;
+    latchet.log_out(&revoked, NOW).await;
+
+    for session in [&live, &revoked] {
+        let set = latchet.store.set_auth_time(&session.id, NOW + MINUTE);
+        set.await.unwrap();
+    }
+
+    assert_eq!(latchet.stored(&live).await.auth_time, NOW + MINUTE);
+    assert_eq!(latchet.stored(&revoked).await.auth_time, NOW);
+}
