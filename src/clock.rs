@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 pub struct Time(i64);
 
 impl Time {
+    /// Later than any other time.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// Returns the time `millis` milliseconds after the unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)

@@ -132,6 +132,8 @@ impl App {
             keyring.verifying(clock.now()),
             VerifierSettings {
                 leeway: config.leeway,
+                clock_ahead: sessions::CLOCK_SKEW,
+                max_lifetime: Some(config.access_ttl),
                 ..VerifierSettings::new(config.issuer.clone(), config.audience.clone())
             },
         ));

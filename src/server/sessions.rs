@@ -16,8 +16,9 @@ use super::store::{
 use crate::clock::Time;
 use crate::token::{Claims, Fresh};
 
-/// Replicas' clocks differ: an access token may be dated after the end of its session.
-const CLOCK_SKEW: Duration = Duration::from_mins(1);
+/// By how much the clocks of replicas may differ: an access token may be dated after the end of its
+/// session, or reach a replica before it was made.
+pub(super) const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Who is asking, for the throttle and the list of devices. Not proof of anything.
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@ use crate::keys::{Algorithm, KeyError, KeySet, SigningKey};
 mod attacks;
 mod cache;
 mod claims;
+mod times;
 mod wire;
 
 const NOW_SECS: i64 = 4_000_000_000;

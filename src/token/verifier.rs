@@ -62,6 +62,12 @@ pub struct VerifierSettings {
     pub audience: Vec<String>,
     /// How far the clocks of issuer and verifier may differ; at most five minutes are granted.
     pub leeway: Duration,
+    /// How far the issuer's clock may be ahead, beyond `leeway`: `iat` and `nbf` may lie this far in
+    /// the future. Replicas that check each other's tokens the moment they are made need it.
+    pub clock_ahead: Duration,
+    /// Longest life that is granted from `iat` on, whatever `exp` says; `None` trusts `exp`. A
+    /// denylist that forgets after this long then never forgets too early.
+    pub max_lifetime: Option<Duration>,
     /// Accepted `typ` headers.
     pub typ: Vec<Typ>,
     /// How many verified tokens are remembered.
@@ -69,7 +75,7 @@ pub struct VerifierSettings {
 }
 
 impl VerifierSettings {
-    /// Returns the strict settings: no leeway, `at+jwt` only, 8,192 tokens remembered.
+    /// Returns the strict settings: no leeway, clocks in step, `at+jwt` only, 8,192 tokens remembered.
     pub fn new(
         issuer: impl Into<String>,
         audience: impl IntoIterator<Item = impl Into<String>>,
@@ -78,6 +84,8 @@ impl VerifierSettings {
             issuer: issuer.into(),
             audience: audience.into_iter().map(Into::into).collect(),
             leeway: Duration::ZERO,
+            clock_ahead: Duration::ZERO,
+            max_lifetime: None,
             typ: vec![Typ::Access],
             cached_tokens: 8192,
         }
@@ -197,8 +205,15 @@ impl Verifier {
     }
 
     fn check_times(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
-        let (earliest, latest) = (now - self.settings.leeway, now + self.settings.leeway);
-        if claims.expires_at() <= earliest {
+        let VerifierSettings {
+            leeway,
+            clock_ahead,
+            max_lifetime,
+            ..
+        } = self.settings;
+        let (earliest, latest) = (now - leeway, now + leeway + clock_ahead);
+        let longest = max_lifetime.map(|life| Time::from_secs(claims.iat) + life);
+        if claims.expires_at().min(longest.unwrap_or(Time::MAX)) <= earliest {
             return Err(AuthError::TokenExpired);
         }
         if claims.nbf.is_some_and(|nbf| Time::from_secs(nbf) > latest) {

@@ -1,0 +1,34 @@
+//! Clocks differ, and settings change while tokens live.
+
+use super::*;
+
+#[test]
+fn a_token_made_by_a_clock_that_is_ahead_is_accepted_as_far_as_allowed() {
+    let at = |ahead: u64, secs: u64| {
+        let settings = VerifierSettings {
+            clock_ahead: Duration::from_secs(ahead),
+            ..settings()
+        };
+        let verifier = Verifier::new(all_keys(), settings);
+        verifier.verify(&token(), Expected::Access, NOW - Duration::from_secs(secs))
+    };
+
+    assert!(at(0, 0).is_ok());
+    assert!(matches!(at(0, 1), Err(AuthError::InvalidToken(_))));
+    assert!(at(60, 60).is_ok());
+    assert!(matches!(at(60, 61), Err(AuthError::InvalidToken(_))));
+}
+
+#[test]
+fn a_token_lives_no_longer_than_is_granted_now() {
+    let settings = VerifierSettings {
+        max_lifetime: Some(Duration::from_secs(300)),
+        ..settings()
+    };
+    let verifier = Verifier::new(all_keys(), settings);
+    let token = token();
+    let at = |secs: u64| verifier.verify(&token, Expected::Access, NOW + Duration::from_secs(secs));
+
+    assert!(at(299).is_ok());
+    assert_eq!(at(300), Err(AuthError::TokenExpired));
+}
