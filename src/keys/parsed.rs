@@ -175,7 +175,7 @@ impl<K> Registry<K> {
         bytes: &[u8],
         parse: impl FnOnce(Algorithm, &[u8]) -> Result<K, KeyError>,
     ) -> Result<Arc<K>, KeyError> {
-        LazyLock::force(&INSTALLED);
+        install_provider();
         let fingerprint = fingerprint(algorithm, bytes);
         if let Some(known) = self.find(&fingerprint) {
             return Ok(known);
@@ -203,6 +203,12 @@ static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
 });
 
 static INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
+
+/// Makes `jsonwebtoken` use parsed keys from here on. It settles on a provider at its first use, so
+/// whoever calls it without a key of this module has to call this before.
+pub(crate) fn install_provider() {
+    LazyLock::force(&INSTALLED);
+}
 
 fn signer(
     algorithm: jsonwebtoken::Algorithm,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::secret::DerivedKeys;
 use super::store::{Presented, Session};
 use crate::error::AuthError;
+use crate::keys::install_provider;
 use crate::token::Kind;
 
 /// Longer tokens are refused unread: ours are about 400 bytes.
@@ -54,6 +55,7 @@ impl std::fmt::Debug for RefreshTokens {
 impl RefreshTokens {
     /// Returns the refresh tokens of the server that calls itself `issuer`.
     pub fn new(keys: &DerivedKeys, issuer: &str) -> Self {
+        install_provider();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
         // Whether the session has ended is the row's to say: a token whose own `exp` has passed may
