@@ -1,7 +1,7 @@
 //! Latchet: sessions whose refresh token has one successor, and logout that the next request feels.
 //!
 //! Two halves. The library half (this level) knows JWTs, HTTP and guards, nothing of users or SQL;
-//! any poem service uses it with `default-features = false`. The server half ([`server`]) is the
+//! any poem service uses it with `default-features = false`. The server half (`server`) is the
 //! auth service on top.
 //!
 //! | to learn … | read |
