@@ -157,10 +157,8 @@ impl App {
         if self.store.has_user_with_role(ADMIN).await? {
             return Ok(());
         }
-        let username = Username::parse(name).map_err(|detail| ApiError::Invalid {
-            field: "bootstrap_admin",
-            detail: detail.to_owned(),
-        })?;
+        let username = Username::parse(name)
+            .map_err(|detail| ApiError::invalid_field("bootstrap_admin", detail))?;
         let password = std::fs::read_to_string(file).map_err(ApiError::internal)?;
         let account = NewAccount {
             username,

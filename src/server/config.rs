@@ -156,7 +156,7 @@ pub struct Config {
     /// Time to send a request's head
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
     pub header_timeout: Duration,
-    /// Time for a whole request, its body included
+    /// Time for a client to send a body, and again for the server to answer
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
     pub request_timeout: Duration,
     /// Time that an idle connection is kept open

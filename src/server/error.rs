@@ -47,13 +47,13 @@ pub enum ApiError {
     /// It does not exist; a sentence says what.
     #[error("{0}")]
     NotFound(&'static str),
-    /// A field of the request is not acceptable.
-    #[error("`{field}` {detail}")]
-    Invalid {
-        /// Name of the field, as the client wrote it.
-        field: &'static str,
-        /// What is wrong with it, to be read after its name.
+    /// Something in the request is not acceptable.
+    #[error("{detail}")]
+    InvalidInput {
+        /// What is wrong, for a person.
         detail: String,
+        /// What is wrong with which field.
+        errors: Vec<FieldError>,
     },
     /// A grant type other than those of the token endpoint.
     #[error("`grant_type` must be `password` or `refresh_token`")]
@@ -86,6 +86,18 @@ impl ApiError {
         Self::Internal(cause.into())
     }
 
+    /// Refuses one field of a request; `detail` is read after its name.
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::InvalidInput {
+            detail: format!("`{field}` {detail}"),
+            errors: vec![FieldError {
+                field: field.to_owned(),
+                detail,
+            }],
+        }
+    }
+
     /// Reports what the operator has to mend.
     pub fn misconfigured(what: impl Into<String>) -> Self {
         Self::Internal(what.into().into())
@@ -108,9 +120,14 @@ impl ApiError {
                     r#"Bearer error="invalid_token", error_description="{detail}""#
                 ));
             }
-            Self::Invalid { field, detail } => problem.errors.push(FieldError {
-                field: (*field).to_owned(),
-                detail: detail.clone(),
+            Self::InvalidInput { errors, .. } => problem.errors.clone_from(errors),
+            Self::UnsupportedGrantType => problem.errors.push(FieldError {
+                field: "grant_type".to_owned(),
+                detail: "must be `password` or `refresh_token`".to_owned(),
+            }),
+            Self::InvalidScope => problem.errors.push(FieldError {
+                field: "scope".to_owned(),
+                detail: "asks for more than this user may have".to_owned(),
             }),
             Self::TooManyRequests { retry_after } => {
                 let secs = retry_after.as_millis().div_ceil(1000).max(1);
@@ -135,7 +152,7 @@ impl ApiError {
             Self::WeakPassword(_) => (StatusCode::BAD_REQUEST, "weak_password"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::Invalid { .. } | Self::UnsupportedGrantType | Self::InvalidScope => {
+            Self::InvalidInput { .. } | Self::UnsupportedGrantType | Self::InvalidScope => {
                 (StatusCode::BAD_REQUEST, "validation_failed")
             }
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
@@ -210,10 +227,7 @@ mod tests {
 
     #[test]
     fn a_field_is_named_where_one_is_at_fault() {
-        let error = ApiError::Invalid {
-            field: "label",
-            detail: "is longer than 100 characters".to_owned(),
-        };
+        let error = ApiError::invalid_field("label", "is longer than 100 characters");
 
         let problem = error.problem();
 

@@ -27,12 +27,14 @@ use store::{Store, StoreError};
 
 pub mod accounts;
 pub mod config;
+pub mod envelope;
 pub mod error;
 pub mod keyring;
 pub mod password;
 pub mod refresh_token;
 pub mod rotation;
 pub mod secret;
+pub mod serve;
 pub mod sessions;
 pub mod store;
 

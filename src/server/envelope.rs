@@ -1,0 +1,271 @@
+//! What every request and every answer goes through, around all routes: a request id, the limits of
+//! size and time, errors as problem+json, security headers, one line in the log.
+//!
+//! Requests that change something run in a task of their own to their end, even when the client
+//! hangs up or is told that it took too long: half a logout must not depend on a mobile network.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use poem::http::header::Entry;
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use tracing::Instrument;
+
+use super::config::Config;
+use super::serve::Lifecycle;
+use crate::error::Problem;
+use crate::keys::random_id;
+
+mod oauth;
+mod problems;
+#[cfg(test)]
+mod tests;
+
+use problems::Refusal;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_REQUEST_ID: usize = 64;
+
+/// The id of a request, for handlers that log or pass it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// The middleware: `routes.with(Envelope::new(&config, lifecycle))`, outermost.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    body_limit: usize,
+    request_timeout: Duration,
+    headers: HeaderMap,
+    lifecycle: Lifecycle,
+}
+
+impl Envelope {
+    /// Returns the envelope for a server with these settings. Work that outlives its request is
+    /// tracked by `lifecycle`.
+    pub fn new(config: &Config, lifecycle: Lifecycle) -> Self {
+        Self {
+            body_limit: config.body_limit,
+            request_timeout: config.request_timeout,
+            headers: security_headers(config.is_https()),
+            lifecycle,
+        }
+    }
+}
+
+impl<E: Endpoint + 'static> Middleware<E> for Envelope {
+    type Output = Enveloped<E>;
+
+    fn transform(&self, endpoint: E) -> Enveloped<E> {
+        Enveloped(Arc::new(Inner {
+            endpoint,
+            envelope: self.clone(),
+        }))
+    }
+}
+
+/// Routes inside their [`Envelope`].
+#[derive(Debug)]
+pub struct Enveloped<E>(Arc<Inner<E>>);
+
+#[derive(Debug)]
+struct Inner<E> {
+    endpoint: E,
+    envelope: Envelope,
+}
+
+/// What is known of a request before it is handled.
+#[derive(Clone, Debug)]
+struct Seen {
+    id: String,
+    method: Method,
+    path: String,
+    since: Instant,
+}
+
+impl Seen {
+    fn of(request: &Request) -> Self {
+        Self {
+            id: request_id(request.headers()),
+            method: request.method().clone(),
+            // Without the query: it may carry tokens.
+            path: request.uri().path().to_owned(),
+            since: Instant::now(),
+        }
+    }
+}
+
+impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let seen = Seen::of(&request);
+        if let Err(problem) = self.0.read_body(&mut request).await {
+            return Ok(self.0.finish(Err(problem.into()), &seen));
+        }
+        let limit = self.0.envelope.request_timeout;
+        let in_time = if seen.method.is_safe() {
+            tokio::time::timeout(limit, self.0.answer(request, &seen)).await
+        } else {
+            let (inner, seen) = (Arc::clone(&self.0), seen.clone());
+            let work = async move { inner.answer(request, &seen).await };
+            let work = self.0.envelope.lifecycle.track(work);
+            match tokio::time::timeout(limit, work).await {
+                Ok(Ok(response)) => Ok(response),
+                // A panic is caught inside, so only a runtime that ends gets here.
+                Ok(Err(_)) => return Ok(StatusCode::INTERNAL_SERVER_ERROR.into()),
+                Err(late) => Err(late),
+            }
+        };
+        Ok(in_time.unwrap_or_else(|_| {
+            let refusal = Refusal::from(problems::too_slow());
+            self.0.finish(Err(refusal), &seen)
+        }))
+    }
+}
+
+impl<E: Endpoint> Inner<E> {
+    async fn answer(&self, request: Request, seen: &Seen) -> Response {
+        let span = tracing::info_span!("request", request.id = seen.id);
+        let outcome = self.handle(request, seen).instrument(span).await;
+        self.finish(outcome, seen)
+    }
+
+    async fn handle(&self, mut request: Request, seen: &Seen) -> Result<Response, Refusal> {
+        request.set_data(RequestId(seen.id.clone()));
+        match AssertUnwindSafe(self.endpoint.call(request))
+            .catch_unwind()
+            .await
+        {
+            Ok(Ok(output)) => Ok(output.into_response()),
+            Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
+            Ok(Err(error)) => Err(problems::refusal_of(&error)),
+            // The panic hook has logged where and why.
+            Err(_) => Err(problems::internal().into()),
+        }
+    }
+
+    /// Reads the body before anything looks at it, so that its limits hold for every route.
+    async fn read_body(&self, request: &mut Request) -> Result<(), Problem> {
+        let headers = request.headers();
+        let length = headers.get(header::CONTENT_LENGTH);
+        if length.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
+            // Over HTTP/2 a body needs neither header; the empty body of most requests is known.
+            if request.version() != Version::HTTP_2 {
+                return Ok(());
+            }
+        }
+        let limit = self.envelope.body_limit;
+        let declared = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if declared.is_some_and(|length| length > limit) {
+            return Err(problems::too_large());
+        }
+        let reading = request.take_body().into_bytes_limit(limit);
+        let bytes = tokio::time::timeout(self.envelope.request_timeout, reading)
+            .await
+            .map_err(|_| problems::body_too_slow())?
+            .map_err(|error| problems::unread_body(&error))?;
+        request.set_body(bytes);
+        Ok(())
+    }
+
+    fn finish(&self, outcome: Result<Response, Refusal>, seen: &Seen) -> Response {
+        let mut response = outcome.unwrap_or_else(|refusal| {
+            log_failure(&refusal, seen);
+            if oauth::speaks_oauth(&seen.path) {
+                oauth::response(refusal.problem, &seen.path, &seen.id)
+            } else {
+                refusal.problem.into_response(Some(&seen.id))
+            }
+        });
+        let headers = response.headers_mut();
+        for (name, value) in &self.envelope.headers {
+            if let Entry::Vacant(vacant) = headers.entry(name) {
+                vacant.insert(value.clone());
+            }
+        }
+        if let Ok(id) = HeaderValue::from_str(&seen.id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        log_access(response.status(), seen);
+        response
+    }
+}
+
+/// Logs a fault of ours once; what the client did wrong is told by the line of the access.
+fn log_failure(refusal: &Refusal, seen: &Seen) {
+    let cause = refusal.cause.as_deref().unwrap_or("unknown");
+    match refusal.problem.status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            tracing::warn!(request.id = seen.id, error = cause, "cannot answer now");
+        }
+        status if status.is_server_error() => {
+            tracing::error!(request.id = seen.id, error = cause, "failed to answer");
+        }
+        _ => {}
+    }
+}
+
+/// Logs one line for what changes something or was refused; the reads that succeed, which are most
+/// requests, only at debug.
+fn log_access(status: StatusCode, seen: &Seen) {
+    let duration = seen.since.elapsed().as_secs_f64() * 1000.0;
+    macro_rules! log {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                request.id = seen.id,
+                http.method = seen.method.as_str(),
+                http.path = seen.path,
+                http.status = status.as_u16(),
+                duration_ms = duration,
+                "answered"
+            )
+        };
+    }
+    if seen.method.is_safe() && status.as_u16() < 400 {
+        log!(tracing::Level::DEBUG);
+    } else {
+        log!(tracing::Level::INFO);
+    }
+}
+
+/// Takes the id that a proxy gave, when it is safe to log, or makes one.
+fn request_id(headers: &HeaderMap) -> String {
+    let is_safe = |id: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !id.is_empty() && id.len() <= LONGEST_REQUEST_ID && id.bytes().all(allowed)
+    };
+    headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(is_safe)
+        .map_or_else(random_id, str::to_owned)
+}
+
+/// Headers for every answer that does not set its own. The strictest content policy there is: an
+/// answer of an API is no page.
+fn security_headers(is_https: bool) -> HeaderMap {
+    let mut headers: HeaderMap = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, HeaderValue::from_static(value)))
+    .collect();
+    if is_https {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=63072000"),
+        );
+    }
+    headers
+}

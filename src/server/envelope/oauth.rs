@@ -1,0 +1,69 @@
+//! Errors below `/oauth/` in the form of RFC 6749, section 5.2, which clients of OAuth expect.
+
+use poem::Response;
+use poem::http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::error::Problem;
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'static str,
+    error_description: &'a str,
+    /// The same codes as elsewhere, for clients that know this server.
+    code: &'static str,
+    request_id: &'a str,
+}
+
+/// Whether errors at this path have this form.
+pub(super) fn speaks_oauth(path: &str) -> bool {
+    path.starts_with("/oauth/")
+}
+
+/// Says a problem in the form of OAuth.
+pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Response {
+    let error = error_name(&problem, path);
+    let body = serde_json::to_vec(&Body {
+        error,
+        error_description: &problem.detail,
+        code: problem.code,
+        request_id,
+    })
+    .unwrap_or_default();
+    // The problem's own answer has the headers right: challenge, waiting time, caching.
+    let mut response = problem.into_response(Some(request_id));
+    if error == "invalid_grant" {
+        // A refused grant is no failed authentication of the client, so no 401.
+        response.set_status(StatusCode::BAD_REQUEST);
+        response.headers_mut().remove(header::WWW_AUTHENTICATE);
+    }
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response.set_body(body);
+    response
+}
+
+fn error_name(problem: &Problem, path: &str) -> &'static str {
+    match problem.code {
+        "validation_failed" => named_by_field(problem),
+        "unavailable" | "too_many_requests" => "temporarily_unavailable",
+        "internal" => "server_error",
+        "insufficient_scope" => "insufficient_scope",
+        // At the token endpoint the credentials are the grant, elsewhere they are the caller's.
+        _ if problem.status == StatusCode::UNAUTHORIZED && path == "/oauth/token" => {
+            "invalid_grant"
+        }
+        _ if problem.status == StatusCode::UNAUTHORIZED => "invalid_token",
+        _ => "invalid_request",
+    }
+}
+
+fn named_by_field(problem: &Problem) -> &'static str {
+    match problem.errors.first().map(|error| error.field.as_str()) {
+        Some("grant_type") => "unsupported_grant_type",
+        Some("scope") => "invalid_scope",
+        _ => "invalid_request",
+    }
+}

@@ -1,0 +1,173 @@
+//! Every way to fail, ours and the framework's, as one problem.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError};
+use poem::http::StatusCode;
+use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
+
+use crate::error::{AuthError, FieldError, Problem};
+use crate::server::error::ApiError;
+
+/// What is answered, and what only the log may know.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) problem: Problem,
+    pub(super) cause: Option<String>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            cause: None,
+        }
+    }
+}
+
+impl From<&ApiError> for Refusal {
+    fn from(error: &ApiError) -> Self {
+        Self {
+            problem: error.problem(),
+            cause: error.source().map(chain),
+        }
+    }
+}
+
+/// Turns an error that left the routes into what is answered.
+pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
+    if let Some(error) = error.downcast_ref::<ApiError>() {
+        return error.into();
+    }
+    if let Some(error) = error.downcast_ref::<AuthError>() {
+        return error.problem().into();
+    }
+    if error.is::<NotFoundError>() {
+        let detail = "there is nothing at this address";
+        return Problem::new(StatusCode::NOT_FOUND, "not_found", detail).into();
+    }
+    if error.is::<MethodNotAllowedError>() {
+        return method_not_allowed().into();
+    }
+    if let Some(error) = error.downcast_ref::<ContentTypeError>() {
+        let detail = match error {
+            ContentTypeError::NotSupported { .. } => "this `Content-Type` is not understood here",
+            ContentTypeError::ExpectContentType => "the header `Content-Type` is missing",
+        };
+        return unsupported_media_type(detail).into();
+    }
+    if let Some(error) = error.downcast_ref::<ParseParamError>() {
+        return invalid_parameter(error.name, &error.reason).into();
+    }
+    if let Some(error) = error.downcast_ref::<ParsePathError>() {
+        return invalid_parameter(error.name, &error.reason).into();
+    }
+    if let Some(error) = error.downcast_ref::<ReadBodyError>() {
+        return unread_body(error).into();
+    }
+    by_status(error)
+}
+
+/// The rest. Texts of the framework may repeat what was sent, such as a password, so they are not.
+fn by_status(error: &poem::Error) -> Refusal {
+    match error.status() {
+        StatusCode::METHOD_NOT_ALLOWED => method_not_allowed().into(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large().into(),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            unsupported_media_type("this `Content-Type` is not understood here").into()
+        }
+        status if status.is_client_error() => {
+            let detail = "the request is malformed";
+            Problem::new(status, "validation_failed", detail).into()
+        }
+        _ => Refusal {
+            problem: internal(),
+            cause: Some(error.to_string()),
+        },
+    }
+}
+
+fn invalid_parameter(name: &str, reason: &str) -> Problem {
+    // What follows repeats the value.
+    let reason = reason.split(", found ").next().unwrap_or_default();
+    let mut problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "validation_failed",
+        format!("`{name}` is malformed"),
+    );
+    problem.errors.push(FieldError {
+        field: name.to_owned(),
+        detail: reason.to_owned(),
+    });
+    problem
+}
+
+pub(super) fn unread_body(error: &ReadBodyError) -> Problem {
+    match error {
+        ReadBodyError::PayloadTooLarge => too_large(),
+        _ => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "validation_failed",
+            "the body could not be read",
+        ),
+    }
+}
+
+pub(super) fn too_large() -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "payload_too_large",
+        "the body is too large",
+    )
+}
+
+/// The client did not send its body in time.
+pub(super) fn body_too_slow() -> Problem {
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "request_timeout",
+        "the body did not arrive in time",
+    )
+}
+
+/// The server did not answer in time.
+pub(super) fn too_slow() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "unavailable",
+        "the answer took too long: try again",
+    )
+}
+
+pub(super) fn internal() -> Problem {
+    ApiError::internal("").problem()
+}
+
+fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "this address does not answer this method",
+    )
+}
+
+fn unsupported_media_type(detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        detail,
+    )
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        // Writing to a string does not fail.
+        let _ = write!(text, ": {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,203 @@
+use poem::endpoint::{make, make_sync};
+use poem::http::Uri;
+use poem::{EndpointExt, Error, Route, get};
+use serde_json::Value;
+
+use super::*;
+use crate::error::AuthError;
+use crate::server::error::ApiError;
+
+fn config(env: &[(&str, &str)]) -> Config {
+    let env = env
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Config::load(["latchet"], env).unwrap()
+}
+
+fn failing(error: impl Fn() -> Error + Send + Sync + 'static) -> impl Endpoint {
+    make_sync(move |_| Err::<Response, _>(error()))
+}
+
+fn routes() -> impl Endpoint {
+    Route::new()
+        .at("/ok", get(make_sync(|_| "ok")))
+        .at(
+            "/echo",
+            make(|request: Request| async move { request.into_body().into_vec().await }),
+        )
+        .at(
+            "/panic",
+            make_sync(|_| -> &'static str { panic!("on purpose") }),
+        )
+        .at("/slow", make(|_| std::future::pending::<&'static str>()))
+        .at("/expired", failing(|| AuthError::TokenExpired.into()))
+        .at(
+            "/oauth/token",
+            failing(|| ApiError::InvalidCredentials.into()),
+        )
+        .at(
+            "/oauth/introspect",
+            failing(|| AuthError::MissingToken.into()),
+        )
+        .at(
+            "/oauth/grant",
+            failing(|| ApiError::UnsupportedGrantType.into()),
+        )
+        .at("/broken", failing(|| ApiError::internal("hunter2").into()))
+        .at(
+            "/foreign",
+            failing(|| Error::from_string("hunter2", StatusCode::BAD_GATEWAY)),
+        )
+        .at(
+            "/teapot",
+            failing(|| Error::from_string("hunter2", StatusCode::IM_A_TEAPOT)),
+        )
+        .with(Envelope::new(
+            &config(&[
+                ("LATCHET_BODY_LIMIT", "1KiB"),
+                ("LATCHET_REQUEST_TIMEOUT", "200ms"),
+            ]),
+            Lifecycle::default(),
+        ))
+}
+
+fn request(method: Method, path: &'static str) -> Request {
+    Request::builder()
+        .method(method)
+        .uri(Uri::from_static(path))
+        .finish()
+}
+
+async fn answer(request: Request) -> (Response, Value) {
+    let mut response = routes().get_response(request).await;
+    let body = response.take_body().into_vec().await.unwrap();
+    let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    (response, value)
+}
+
+#[tokio::test]
+async fn every_failure_is_a_problem_with_its_code() {
+    let table = [
+        (Method::GET, "/nowhere", 404, "not_found"),
+        (Method::POST, "/ok", 405, "method_not_allowed"),
+        (Method::GET, "/expired", 401, "token_expired"),
+        (Method::GET, "/panic", 500, "internal"),
+        (Method::POST, "/panic", 500, "internal"),
+        (Method::GET, "/slow", 503, "unavailable"),
+        (Method::POST, "/slow", 503, "unavailable"),
+        (Method::GET, "/broken", 500, "internal"),
+        (Method::GET, "/foreign", 500, "internal"),
+        (Method::GET, "/teapot", 418, "validation_failed"),
+    ];
+
+    for (method, path, status, code) in table {
+        let (response, body) = answer(request(method, path)).await;
+
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(
+            response.content_type(),
+            Some("application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(body["code"], code, "{path}");
+        assert_eq!(body["status"], status, "{path}");
+        assert_eq!(
+            body["request_id"].as_str(),
+            response.headers()[REQUEST_ID].to_str().ok(),
+            "{path}"
+        );
+        assert!(!body.to_string().contains("hunter2"), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn below_oauth_errors_have_the_form_of_rfc_6749() {
+    let table = [
+        ("/oauth/token", 400, "invalid_grant"),
+        ("/oauth/introspect", 401, "invalid_token"),
+        ("/oauth/grant", 400, "unsupported_grant_type"),
+        ("/oauth/nowhere", 404, "invalid_request"),
+    ];
+
+    for (path, status, error) in table {
+        let (response, body) = answer(request(Method::POST, path)).await;
+
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(body["error"], error, "{path}");
+        assert_eq!(
+            response.headers().contains_key(header::WWW_AUTHENTICATE),
+            status == 401,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_up_to_the_limit_passes_and_a_larger_one_does_not() {
+    for declared in [true, false] {
+        for (length, status) in [(1024, 200), (1025, 413)] {
+            let mut builder = Request::builder()
+                .method(Method::POST)
+                .uri(Uri::from_static("/echo"));
+            builder = if declared {
+                builder.header("content-length", length.to_string())
+            } else {
+                builder.header("transfer-encoding", "chunked")
+            };
+
+            let (response, _) = answer(builder.body(vec![b'x'; length])).await;
+
+            assert_eq!(response.status().as_u16(), status, "{length} {declared}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_is_taken_when_it_is_safe_and_made_otherwise() {
+    let long = "x".repeat(65);
+    let table = [
+        ("abc-1_2.3", true),
+        ("a b", false),
+        ("", false),
+        (long.as_str(), false),
+    ];
+
+    for (given, is_taken) in table {
+        let request = Request::builder()
+            .uri(Uri::from_static("/ok"))
+            .header(REQUEST_ID, given)
+            .finish();
+
+        let (response, _) = answer(request).await;
+
+        let id = response.headers()[REQUEST_ID].to_str().unwrap();
+        assert_eq!(id == given, is_taken, "{given}");
+        assert!(!id.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers_unless_it_sets_its_own() {
+    let own = Route::new()
+        .at(
+            "/",
+            make_sync(|_| "page".with_header("content-security-policy", "script-src 'self'")),
+        )
+        .with(Envelope::new(
+            &config(&[("LATCHET_PUBLIC_URL", "https://auth.example.org")]),
+            Lifecycle::default(),
+        ));
+
+    let ours = own.get_response(request(Method::GET, "/")).await;
+    let (missing, _) = answer(request(Method::GET, "/nowhere")).await;
+
+    let policy = |response: &Response| response.headers()["content-security-policy"].clone();
+    assert_eq!(policy(&ours), "script-src 'self'");
+    assert_eq!(
+        policy(&missing),
+        "default-src 'none'; frame-ancestors 'none'"
+    );
+    assert_eq!(missing.headers()["x-content-type-options"], "nosniff");
+    assert!(ours.headers().contains_key("strict-transport-security"));
+    assert!(!missing.headers().contains_key("strict-transport-security"));
+}
