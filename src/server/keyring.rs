@@ -452,7 +452,7 @@ mod tests {
         };
 
         let keys = succeed(
-            &[retiring.clone()],
+            std::slice::from_ref(&retiring),
             key("new", START + MINUTE * 5),
             Rollover::Gradual,
             START + MINUTE * 20,
