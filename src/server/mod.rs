@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::denylist::Denylist;
+use crate::denylist::redis::TargetError;
 use crate::guard::Guards;
 use crate::keys::VerifyingKey;
 use crate::token::{Verifier, VerifierSettings};
 
 use config::{Config, RootSecret, SecretError};
+use denylist::OpenDenylist;
 use keyring::{Keyring, KeyringError, KeyringSettings};
 use password::{Cost, Passwords, Policy};
 use refresh_token::RefreshTokens;
@@ -27,6 +29,7 @@ use store::{Store, StoreError};
 
 pub mod accounts;
 pub mod config;
+pub mod denylist;
 pub mod envelope;
 pub mod error;
 pub mod keyring;
@@ -52,7 +55,7 @@ pub struct Parts {
     /// The database.
     pub store: Store,
     /// What every check asks.
-    pub denylist: Arc<dyn Denylist>,
+    pub denylist: OpenDenylist,
     /// The signing keys.
     pub keyring: Keyring,
     /// Protects this server's own routes.
@@ -87,6 +90,9 @@ pub enum OpenError {
     /// The database cannot be used.
     #[error("cannot open the database")]
     Store(#[from] StoreError),
+    /// Redis is set to something that is none.
+    #[error(transparent)]
+    Redis(#[from] TargetError),
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -128,8 +134,12 @@ impl App {
             clock.now(),
         )
         .await?;
-        let denylist: Arc<dyn Denylist> =
-            Arc::new(crate::denylist::memory::MemoryDenylist::default());
+        let denylist = OpenDenylist::open(
+            config.database_url.kind(),
+            config.redis_url.as_ref().map(ExposeSecret::expose_secret),
+            store.clone(),
+            clock.clone(),
+        )?;
         let verifier = Arc::new(Verifier::new(
             keyring.verifying(clock.now()),
             VerifierSettings {
@@ -142,7 +152,7 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = config.password_threads.unwrap_or(cores);
         Ok(Self(Arc::new(Parts {
-            guards: Guards::new(Arc::clone(&verifier), Arc::clone(&denylist), clock.clone()),
+            guards: Guards::new(Arc::clone(&verifier), denylist.list(), clock.clone()),
             refresh_tokens: RefreshTokens::new(&derived, &config.issuer),
             passwords: Passwords::start(cost(&config), threads, threads * QUEUED_PER_THREAD)
                 .map_err(OpenError::Threads)?,
@@ -163,10 +173,11 @@ impl App {
 const COLLECT_EVERY: Duration = Duration::from_mins(10);
 
 impl App {
-    /// Follows key changes of other replicas and deletes what no longer matters, until the returned
+    /// Keeps the denylist current, follows key changes of other replicas and deletes what no longer matters, until the returned
     /// set is dropped.
     pub fn maintain(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        self.denylist.keep(&mut tasks);
         let keyring = self.keyring.clone();
         tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
         tasks.spawn(collect_garbage(self.store.clone(), self.clock.clone()));

@@ -1,0 +1,126 @@
+//! What goes on behind the checks in Redis mode: watching SQL, watching Redis, and following what
+//! others revoke.
+
+use std::time::{Duration, Instant};
+
+use super::redis::{Link, RedisDenylist};
+use super::tail::Tail;
+use super::trust::Doubt;
+
+/// Often enough that a lease is renewed although one look fails.
+const EVERY: Duration = Duration::from_millis(250);
+/// How often the mark in Redis is vouched for; much less than it lives without.
+const VOUCH_EVERY: Duration = Duration::from_secs(5);
+/// How often denials are looked for that nobody has written into Redis.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// Between two attempts to connect: the first wait and the longest.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Keeps the witness current, without end.
+pub(super) async fn watch_sql(list: &RedisDenylist) {
+    loop {
+        // A failure shows as doubt when the lease is over.
+        let _failed = list.read_witness().await;
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Keeps a connection and what its server says about itself current, without end.
+pub(super) async fn watch_redis(list: &RedisDenylist) {
+    let mut wait = RECONNECT.0;
+    let mut vouched = None;
+    let mut log = DoubtLog::default();
+    loop {
+        let pause = match list.link() {
+            Some(link) => {
+                watch_link(list, &link, &mut vouched).await;
+                EVERY
+            }
+            None => match list.connect().await {
+                Ok(_) => {
+                    wait = RECONNECT.0;
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    log.note_failure(&error);
+                    wait = (wait * 2).min(RECONNECT.1);
+                    wait
+                }
+            },
+        };
+        log.note(list.doubt());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = list.dropped.notified() => {}
+        }
+    }
+}
+
+async fn watch_link(list: &RedisDenylist, link: &Link, vouched: &mut Option<Instant>) {
+    let Ok(link) = list.inspect_again(link).await else {
+        return;
+    };
+    let is_due = vouched.is_none_or(|then: Instant| then.elapsed() >= VOUCH_EVERY);
+    if is_due && list.doubt().is_none() {
+        match link.connection.vouch().await {
+            Ok(()) => *vouched = Some(Instant::now()),
+            Err(_) => list.drop_link(&link),
+        }
+    }
+}
+
+/// Copies into Redis what is in SQL and nobody has copied: its process died in between. Without end.
+pub(super) async fn follow_sql(list: &RedisDenylist) {
+    let mut tail = Tail::of_any();
+    loop {
+        tokio::time::sleep(FOLLOW_EVERY).await;
+        let Some(link) = list.link() else { continue };
+        while let Ok(unread) = tail.read(&list.store, list.clock.now()).await {
+            if link.connection.write(&unread.denials, "").await.is_err() {
+                list.drop_link(&link);
+                break;
+            }
+            if tail.take(unread).is_some() {
+                break;
+            }
+        }
+    }
+}
+
+/// Says once why Redis is not believed, and once that it is again.
+#[derive(Debug, Default)]
+struct DoubtLog {
+    said: Option<Doubt>,
+    failure: Option<String>,
+}
+
+impl DoubtLog {
+    fn note(&mut self, doubt: Option<Doubt>) {
+        if self.said == doubt {
+            return;
+        }
+        match &doubt {
+            None => tracing::info!("the denylist in Redis is believed; checks ask it"),
+            // Every start and every failover goes through this.
+            Some(doubt @ (Doubt::NotFilled | Doubt::OtherServer)) => {
+                tracing::info!(reason = %doubt, "checks ask the database, not Redis");
+            }
+            Some(doubt) => tracing::warn!(reason = %doubt, "checks ask the database, not Redis"),
+        }
+        if doubt != Some(Doubt::NotConnected) {
+            self.failure = None;
+        }
+        self.said = doubt;
+    }
+
+    fn note_failure(&mut self, error: &super::redis::LinkError) {
+        let text = error.to_string();
+        if self.failure.as_ref() != Some(&text) {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "Redis was not reached"
+            );
+            self.failure = Some(text);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A copy in this process's memory, for the one server on a SQLite file. It follows SQL, so that
+//! what the command line revokes is obeyed too.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use super::tail::Tail;
+use super::trust::{LEASE, NOTICED};
+use super::{Health, unavailable};
+use crate::clock::{Clock, Time};
+use crate::denylist::memory::MemoryDenylist;
+use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::server::store::{Store, StoreError};
+
+/// How often SQL is looked at.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Asks memory as long as SQL was followed within one lease, else SQL.
+#[derive(Debug)]
+pub(super) struct FollowingDenylist {
+    store: Store,
+    clock: Clock,
+    copy: MemoryDenylist,
+    tail: Mutex<Tail>,
+    born: Instant,
+    /// Up to when SQL was followed, in milliseconds since `born`; [`NEVER`] before the first time.
+    followed_until: AtomicU64,
+    /// Whether the checks are made here, and not in another process that follows SQL.
+    serves: AtomicBool,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl FollowingDenylist {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self {
+            store,
+            clock,
+            copy: MemoryDenylist::new(),
+            tail: Mutex::new(Tail::of_sqlite()),
+            born: Instant::now(),
+            followed_until: AtomicU64::new(NEVER),
+            serves: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn serve(&self) {
+        self.serves.store(true, Ordering::Relaxed);
+    }
+
+    /// Follows SQL without end.
+    pub(super) async fn keep_following(&self) {
+        let mut failed = false;
+        loop {
+            match self.follow().await {
+                Err(error) if !failed => {
+                    failed = true;
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the denylist cannot follow the database; checks ask it directly"
+                    );
+                }
+                Ok(()) if failed => {
+                    failed = false;
+                    tracing::info!("the denylist follows the database again");
+                }
+                Ok(()) | Err(_) => {}
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn follow(&self) -> Result<(), StoreError> {
+        let mut tail = self.tail.lock().await;
+        loop {
+            let now = self.clock.now();
+            let unread = tail.read(&self.store, now).await?;
+            for denial in &unread.denials {
+                self.copy.insert(denial, now);
+            }
+            if let Some(began) = tail.take(unread) {
+                let until = began.saturating_duration_since(self.born).as_millis();
+                self.followed_until
+                    .store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_current(&self) -> bool {
+        let until = self.followed_until.load(Ordering::Acquire);
+        until != NEVER
+            && self
+                .born
+                .elapsed()
+                .saturating_sub(Duration::from_millis(until))
+                <= LEASE
+    }
+
+    pub(super) fn health(&self) -> Health {
+        if self.is_current() {
+            Health::Good
+        } else {
+            Health::AskingSql("the copy in memory does not follow the database".to_owned())
+        }
+    }
+}
+
+#[async_trait]
+impl Denylist for FollowingDenylist {
+    async fn is_denied(
+        &self,
+        sid: Option<&str>,
+        jti: &str,
+        now: Time,
+    ) -> Result<bool, Unavailable> {
+        if self.copy.contains(sid, jti, now) {
+            return Ok(true);
+        }
+        if self.is_current() {
+            return Ok(false);
+        }
+        self.store.is_denied(sid, jti).await.map_err(unavailable)
+    }
+
+    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
+        self.copy.deny(denials, now).await?;
+        if !self.serves.load(Ordering::Relaxed) {
+            tokio::time::sleep(NOTICED).await;
+        }
+        Ok(())
+    }
+}

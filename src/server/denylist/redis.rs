@@ -1,0 +1,318 @@
+//! The copy in Redis, asked as long as it may be believed; SQL otherwise.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use redis::RedisError;
+use tokio::sync::Notify;
+
+use super::trust::{self, Doubt, Moment, NOTICED, Standing, Witness};
+use super::{Health, unavailable};
+use crate::clock::{Clock, Time};
+use crate::denylist::redis::{Answer, ConnectError, Connection, Target, Written};
+use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::keys::random_id;
+use crate::server::store::{Epoch, Store, StoreError};
+
+/// A read of the epoch that takes longer is of no use: the lease is over when it arrives.
+const WITNESS_DEADLINE: Duration = trust::LEASE;
+
+/// Asks Redis as far as it can be believed, else SQL.
+#[derive(Debug)]
+pub(super) struct RedisDenylist {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    target: Target,
+    /// Whether there is background work that keeps the connection and the witness current.
+    serves: AtomicBool,
+    /// The connection, unless it is broken. Replaced at each inspection.
+    link: ArcSwapOption<Link>,
+    witness: ArcSwapOption<Witness>,
+    /// The newest epoch known, and since when.
+    seen: Mutex<(String, Instant)>,
+    /// Held while an epoch is ended, so that a hundred logouts at once end one and not a hundred.
+    ending: tokio::sync::Mutex<()>,
+    /// Told when the connection was dropped.
+    pub(super) dropped: Notify,
+    connections: AtomicU64,
+}
+
+/// A connection and what the server at its other end last said about itself.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// Tells this connection from those before and after it.
+    number: u64,
+    pub(super) connection: Connection,
+    pub(super) standing: Standing,
+}
+
+/// Redis was not reached, or answered nonsense.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("the Redis server did not tell about itself")]
+    Inspect(#[from] RedisError),
+}
+
+impl RedisDenylist {
+    pub(super) fn new(target: Target, store: Store, clock: Clock) -> Self {
+        Self {
+            store,
+            clock,
+            target,
+            serves: AtomicBool::new(false),
+            link: ArcSwapOption::empty(),
+            witness: ArcSwapOption::empty(),
+            seen: Mutex::new((String::new(), Instant::now())),
+            ending: tokio::sync::Mutex::new(()),
+            dropped: Notify::new(),
+            connections: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn serve(&self) {
+        self.serves.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            instant: Instant::now(),
+            time: self.clock.now(),
+        }
+    }
+
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
+        self.link.load_full()
+    }
+
+    pub(super) fn witness(&self) -> Option<Arc<Witness>> {
+        self.witness.load_full()
+    }
+
+    pub(super) fn doubt(&self) -> Option<Doubt> {
+        let (link, witness) = (self.link(), self.witness());
+        let standing = link.as_deref().map(|link| &link.standing);
+        trust::doubt(witness.as_deref(), standing, self.moment())
+    }
+
+    pub(super) fn health(&self) -> Health {
+        let now = self.moment();
+        match self.doubt() {
+            None => Health::Good,
+            Some(_)
+                if !self
+                    .witness()
+                    .is_some_and(|witness| witness.is_current(now)) =>
+            {
+                Health::Down
+            }
+            Some(doubt) => Health::AskingSql(doubt.to_string()),
+        }
+    }
+
+    /// Asks SQL which filling may be believed.
+    pub(super) async fn read_witness(&self) -> Result<Arc<Witness>, StoreError> {
+        let asked = self.moment();
+        let row = tokio::time::timeout(WITNESS_DEADLINE, self.store.epoch())
+            .await
+            .unwrap_or(Err(StoreError::Unavailable(None)))?;
+        self.note_epoch(&row.epoch);
+        let witness = Arc::new(Witness {
+            epoch: row.epoch,
+            filled: row.run_id,
+            asked,
+        });
+        // Of two reads at once the one that began later knows more.
+        self.witness.rcu(|known| match known {
+            Some(known) if known.asked.instant > asked.instant => Some(Arc::clone(known)),
+            _ => Some(Arc::clone(&witness)),
+        });
+        Ok(witness)
+    }
+
+    /// Begins an epoch that only `filled` can be filled for; nobody believes an earlier one when
+    /// [`NOTICED`] has passed.
+    pub(super) async fn begin_epoch(&self, filled: &str) -> Result<String, StoreError> {
+        let epoch = random_id();
+        self.store
+            .begin_epoch(&Epoch {
+                epoch: epoch.clone(),
+                run_id: filled.to_owned(),
+                changed_at: self.clock.now(),
+            })
+            .await?;
+        self.note_epoch(&epoch);
+        Ok(epoch)
+    }
+
+    fn note_epoch(&self, epoch: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.0 != epoch {
+            *seen = (epoch.to_owned(), Instant::now());
+        }
+    }
+
+    /// Waits until every process knows `epoch` or a later one. Takes no time for an epoch that has
+    /// been known here for long enough.
+    async fn until_noticed(&self, epoch: &str) {
+        let since = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.0 == epoch {
+                seen.1
+            } else {
+                Instant::now()
+            }
+        };
+        tokio::time::sleep(NOTICED.saturating_sub(since.elapsed())).await;
+    }
+
+    /// Finds the server, connects, and inspects it.
+    pub(super) async fn connect(&self) -> Result<Arc<Link>, LinkError> {
+        let connection = self.target.connect().await?;
+        let standing = self.inspect(&connection).await?;
+        let link = Arc::new(Link {
+            number: self.connections.fetch_add(1, Ordering::Relaxed),
+            connection,
+            standing,
+        });
+        self.link.store(Some(Arc::clone(&link)));
+        Ok(link)
+    }
+
+    /// Inspects the server anew; drops the connection when it does not answer.
+    pub(super) async fn inspect_again(&self, link: &Link) -> Result<Arc<Link>, RedisError> {
+        let standing = match self.inspect(&link.connection).await {
+            Ok(standing) => standing,
+            Err(error) => {
+                self.drop_link(link);
+                return Err(error);
+            }
+        };
+        let fresh = Arc::new(Link {
+            standing,
+            ..link.clone()
+        });
+        self.replace(link.number, Some(&fresh));
+        Ok(fresh)
+    }
+
+    async fn inspect(&self, connection: &Connection) -> Result<Standing, RedisError> {
+        let asked = self.moment();
+        let inspection = connection.inspect().await?;
+        Ok(Standing { inspection, asked })
+    }
+
+    /// Gives up a broken connection: checks ask SQL from now on, until there is another.
+    pub(super) fn drop_link(&self, link: &Link) {
+        self.replace(link.number, None);
+        self.dropped.notify_one();
+    }
+
+    fn replace(&self, number: u64, new: Option<&Arc<Link>>) {
+        self.link.rcu(|current| match current {
+            Some(current) if current.number == number => new.cloned(),
+            current => current.clone(),
+        });
+    }
+
+    /// Returns a connection to a server that may take denials, if there is one. A process that runs
+    /// no background work looks for it here.
+    async fn link_for_denials(&self) -> Option<Arc<Link>> {
+        let link = match self.link() {
+            Some(link) if link.standing.is_current(self.moment()) => Some(link),
+            Some(link) => self.inspect_again(&link).await.ok(),
+            None if !self.serves.load(Ordering::Relaxed) => self.connect().await.ok(),
+            None => None,
+        };
+        link.filter(|link| link.standing.fault().is_none())
+    }
+
+    /// Writes the denials into the copy. Returns whether that is enough for every check to see them.
+    async fn deny_in_copy(&self, denials: &[Denial], witness: &Witness) -> bool {
+        let Some(link) = self.link_for_denials().await else {
+            return false;
+        };
+        if !link.standing.is_filled_for(witness) {
+            return false;
+        }
+        match link.connection.write(denials, &witness.epoch).await {
+            Ok(Written::InEpoch) => true,
+            // The filling of this epoch has not begun: it will read the denials from SQL. What is
+            // left is that nobody believes the epoch before.
+            Ok(Written::OutsideEpoch) => {
+                self.until_noticed(&witness.epoch).await;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Redis did not take a denial; it will not be believed until it is filled again"
+                );
+                self.drop_link(&link);
+                false
+            }
+        }
+    }
+
+    /// Makes every process ask SQL, where the denials are committed, until Redis is filled again.
+    async fn deny_by_distrust(&self) -> Result<(), StoreError> {
+        let epoch = self.end_epoch().await?;
+        self.until_noticed(&epoch).await;
+        Ok(())
+    }
+
+    /// Returns an epoch that no copy is or will be complete for.
+    async fn end_epoch(&self) -> Result<String, StoreError> {
+        let _one_at_a_time = self.ending.lock().await;
+        let witness = self.read_witness().await?;
+        if witness.filled.is_empty() {
+            // Nothing is filled or being filled: whoever begins will read the denials from SQL.
+            return Ok(witness.epoch.clone());
+        }
+        self.begin_epoch("").await
+    }
+}
+
+#[async_trait]
+impl Denylist for RedisDenylist {
+    async fn is_denied(
+        &self,
+        sid: Option<&str>,
+        jti: &str,
+        now: Time,
+    ) -> Result<bool, Unavailable> {
+        let began = Moment {
+            instant: Instant::now(),
+            time: now,
+        };
+        if let (Some(link), Some(witness)) = (self.link(), self.witness())
+            && trust::believable(Some(&witness), Some(&link.standing), began).is_ok()
+        {
+            match link.connection.ask(sid, jti, &witness.epoch).await {
+                Ok(Answer::Denied) => return Ok(true),
+                Ok(Answer::Clear) => return Ok(false),
+                Ok(Answer::Doubtful) => {}
+                Err(_) => self.drop_link(&link),
+            }
+        }
+        self.store.is_denied(sid, jti).await.map_err(unavailable)
+    }
+
+    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
+        if denials.is_empty() {
+            return Ok(());
+        }
+        let witness = match self.witness() {
+            Some(witness) if witness.is_current(self.moment()) => witness,
+            _ => self.read_witness().await.map_err(unavailable)?,
+        };
+        if self.deny_in_copy(denials, &witness).await {
+            return Ok(());
+        }
+        self.deny_by_distrust().await.map_err(unavailable)
+    }
+}

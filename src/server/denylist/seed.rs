@@ -1,0 +1,145 @@
+//! Filling Redis from SQL. One process at a time does it; the others ask SQL meanwhile.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use redis::RedisError;
+
+use super::redis::RedisDenylist;
+use super::tail::{is_last, page_after};
+use super::trust::{self, NOTICED, Standing};
+use crate::denylist::Denial;
+use crate::denylist::redis::Connection;
+use crate::keys::random_id;
+use crate::server::store::{Entry, StoreError};
+
+const EVERY: Duration = Duration::from_millis(250);
+/// Fillings that are undone again and again are a sign of two servers each taking itself for the
+/// master, or of two installations in one Redis: each next one within this time waits longer.
+const MEMORY: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How an attempt to fill the copy ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The copy is complete.
+    Filled { entries: usize },
+    /// Another process is at it, or has done it.
+    LeftToAnother,
+    /// Something was lost on the way, or another process took over.
+    Undone,
+}
+
+/// Why the copy could not be filled now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SeedError {
+    #[error("Redis failed")]
+    Redis(#[from] RedisError),
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+}
+
+/// Fills the copy whenever that is wanted, without end.
+pub(super) async fn keep_filled(list: &RedisDenylist) {
+    let mut attempts = VecDeque::new();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        attempts.retain(|&then: &Instant| then.elapsed() < MEMORY);
+        if attempts
+            .back()
+            .is_some_and(|last: &Instant| last.elapsed() < wait(attempts.len()))
+        {
+            continue;
+        }
+        let Some(connection) = wanting(list) else {
+            continue;
+        };
+        match fill(list, &connection).await {
+            Ok(Outcome::LeftToAnother) => continue,
+            Ok(Outcome::Filled { entries }) => {
+                tracing::info!(entries, "Redis was filled from the database");
+            }
+            Ok(Outcome::Undone) => {
+                tracing::info!("the filling of Redis was undone; it begins anew");
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Redis could not be filled from the database"
+            ),
+        }
+        attempts.push_back(Instant::now());
+    }
+}
+
+fn wait(attempts: usize) -> Duration {
+    let doublings = u32::try_from(attempts).unwrap_or(u32::MAX).min(10);
+    (EVERY * 2_u32.pow(doublings)).min(LONGEST_WAIT)
+}
+
+fn wanting(list: &RedisDenylist) -> Option<Connection> {
+    let (link, witness) = (list.link()?, list.witness()?);
+    trust::wants_filling(Some(&witness), Some(&link.standing), list.moment())
+        .then(|| link.connection.clone())
+}
+
+/// Fills the copy at the other end of this one connection: when it breaks, the server may be
+/// another, and nothing that was done is worth anything.
+pub(super) async fn fill(
+    list: &RedisDenylist,
+    connection: &Connection,
+) -> Result<Outcome, SeedError> {
+    let seeder = random_id();
+    if !connection.lock(&seeder).await? {
+        return Ok(Outcome::LeftToAnother);
+    }
+    let outcome = fill_locked(list, connection, &seeder).await;
+    if !matches!(outcome, Ok(Outcome::Filled { .. })) {
+        // It expires by itself; this only lets the next one begin sooner.
+        let _released = connection.unlock(&seeder).await;
+    }
+    outcome
+}
+
+async fn fill_locked(
+    list: &RedisDenylist,
+    connection: &Connection,
+    seeder: &str,
+) -> Result<Outcome, SeedError> {
+    // Another may have finished between the last look and the lock.
+    let asked = list.moment();
+    let standing = Standing {
+        inspection: connection.inspect().await?,
+        asked,
+    };
+    let witness = list.read_witness().await?;
+    if !trust::wants_filling(Some(&witness), Some(&standing), list.moment()) {
+        return Ok(Outcome::LeftToAnother);
+    }
+    let epoch = list.begin_epoch(&standing.inspection.identity).await?;
+    // From here on nobody believes an earlier epoch, and whoever denies something and does not yet
+    // know this one has committed it to SQL before the first page is read.
+    tokio::time::sleep(NOTICED).await;
+    if !connection.begin(seeder, &epoch).await? {
+        return Ok(Outcome::Undone);
+    }
+    let mut entries = 0;
+    let mut after = 0;
+    loop {
+        let page = page_after(&list.store, after, list.clock.now()).await?;
+        let denials: Vec<Denial> = page.iter().map(|entry| entry.denial.clone()).collect();
+        connection.write(&denials, &epoch).await?;
+        entries += page.len();
+        after = page.last().map_or(after, |entry: &Entry| entry.seq);
+        if is_last(&page) {
+            break;
+        }
+        if !connection.go_on(seeder, &epoch).await? {
+            return Ok(Outcome::Undone);
+        }
+    }
+    Ok(if connection.finish(seeder, &epoch).await? {
+        Outcome::Filled { entries }
+    } else {
+        Outcome::Undone
+    })
+}

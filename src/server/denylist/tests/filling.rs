@@ -1,0 +1,224 @@
+//! Filling the copy: who may, what undoes it, and what happens meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::server::Server;
+use super::{Installation, MARK, Token};
+use crate::denylist::redis::{Answer, Connection, Target, Written};
+use crate::denylist::{Denial, Denied};
+use crate::server::denylist::seed::{self, Outcome};
+use crate::server::denylist::trust::{LEASE, NOTICED};
+use crate::server::denylist::{Health, keeper};
+
+const SEEDER: &str = "latchet:{deny}:seeder";
+
+async fn connection(server: &Server) -> Connection {
+    let target: Target = server.url().parse().unwrap();
+    target.connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_filling_that_lost_something_is_never_complete() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+    assert!(connection.lock("me").await.unwrap());
+    assert!(connection.begin("me", "e").await.unwrap());
+    assert!(connection.go_on("me", "e").await.unwrap());
+
+    redis.run::<()>(&["FLUSHALL"]);
+
+    assert!(!connection.go_on("me", "e").await.unwrap());
+    assert!(!connection.finish("me", "e").await.unwrap());
+    assert!(!redis.run::<bool>(&["EXISTS", MARK]));
+}
+
+#[tokio::test]
+async fn a_seeder_that_slept_too_long_spoils_nothing() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+    for sleeps_after_begin in [false, true] {
+        redis.run::<()>(&["FLUSHALL"]);
+        assert!(connection.lock("sleeper").await.unwrap());
+        if sleeps_after_begin {
+            assert!(connection.begin("sleeper", "old").await.unwrap());
+        }
+        redis.run::<()>(&["PEXPIRE", SEEDER, "0"]);
+        assert!(connection.lock("other").await.unwrap());
+        assert!(connection.begin("other", "new").await.unwrap());
+
+        assert!(!connection.begin("sleeper", "old").await.unwrap());
+        assert!(!connection.go_on("sleeper", "old").await.unwrap());
+        assert!(!connection.finish("sleeper", "old").await.unwrap());
+        connection.unlock("sleeper").await.unwrap();
+        assert!(connection.finish("other", "new").await.unwrap());
+
+        assert!(!connection.begin("sleeper", "old").await.unwrap());
+        assert_eq!(redis.run::<String>(&["GET", MARK]), "new");
+    }
+}
+
+#[tokio::test]
+async fn one_fills_at_a_time() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+
+    assert!(connection.lock("one").await.unwrap());
+    assert!(!connection.lock("other").await.unwrap());
+    connection.unlock("one").await.unwrap();
+    assert!(connection.lock("other").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_written_denial_tells_whose_copy_it_is_in() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+    let denial = Denial {
+        denied: Denied::Token("t".to_owned()),
+        not_after: crate::clock::Clock::system().now() + Duration::from_mins(1),
+    };
+    let written = async |epoch: &str| {
+        connection
+            .write(std::slice::from_ref(&denial), epoch)
+            .await
+            .unwrap()
+    };
+
+    assert_eq!(written("e").await, Written::OutsideEpoch);
+    assert!(connection.lock("me").await.unwrap());
+    assert!(connection.begin("me", "e").await.unwrap());
+    assert_eq!(written("e").await, Written::InEpoch);
+    assert!(connection.finish("me", "e").await.unwrap());
+    assert_eq!(written("e").await, Written::InEpoch);
+    assert_eq!(written("another").await, Written::OutsideEpoch);
+}
+
+#[tokio::test]
+async fn whatever_is_in_sql_is_filled_in() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let tool = installation.tool().await;
+    let mut tokens = Vec::new();
+    for _ in 0..1_200 {
+        tokens.push(tool.commit().await);
+    }
+
+    let server = installation.serve().await;
+
+    let list = server.redis();
+    let (link, witness) = (list.link().unwrap(), list.witness().unwrap());
+    for token in &tokens {
+        let answer = link.connection.ask(None, &token.0, &witness.epoch).await;
+        assert_eq!(answer.unwrap(), Answer::Denied);
+    }
+}
+
+#[tokio::test]
+async fn nobody_fills_what_another_has_filled() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let one = installation.serve().await;
+    let epoch = one.epoch().await;
+
+    let other = installation.serve().await;
+    let connection = connection(&redis).await;
+    let outcome = seed::fill(other.redis(), &connection).await.unwrap();
+
+    assert_eq!(outcome, Outcome::LeftToAnother);
+    assert_eq!(one.epoch().await, epoch);
+    assert!(!redis.run::<bool>(&["EXISTS", SEEDER]), "the lock is free");
+}
+
+#[tokio::test]
+async fn an_epoch_ended_by_another_process_is_noticed_within_a_lease() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let mut server = installation.serve().await;
+    let token = server.revoke().await;
+    server.tasks.shutdown().await;
+    let list = Arc::clone(server.redis());
+    server
+        .tasks
+        .spawn(async move { keeper::watch_sql(&list).await });
+    redis.run::<()>(&["DEL", &token.key()]);
+
+    let tool = installation.tool().await;
+    tool.redis().begin_epoch("").await.unwrap();
+    tokio::time::sleep(NOTICED).await;
+
+    assert!(server.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn without_a_word_from_sql_redis_is_believed_for_one_lease_only() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let mut server = installation.serve().await;
+    let token = server.commit().await;
+    assert!(!server.refuses(&token).await, "Redis is believed");
+
+    server.tasks.shutdown().await;
+
+    tokio::time::sleep(LEASE).await;
+    assert!(server.refuses(&token).await, "SQL is asked");
+}
+
+#[tokio::test]
+async fn logouts_do_not_keep_the_copy_from_being_filled() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let [one, other] = [installation.start().await, installation.start().await];
+    let deadline = Instant::now() + Duration::from_secs(20);
+
+    let mut filled = false;
+    while !filled {
+        let token = one.revoke().await;
+        assert!(other.refuses(&token).await);
+        filled = other.open.health() == Health::Good && one.open.health() == Health::Good;
+        assert!(Instant::now() < deadline, "the copy was never filled");
+    }
+}
+
+#[tokio::test]
+async fn fillings_undone_again_and_again_let_nothing_pass() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let [one, other] = [installation.serve().await, installation.serve().await];
+    let token = one.revoke().await;
+    let valid = Token::valid();
+
+    let end = Instant::now() + Duration::from_secs(4);
+    let mut late = None;
+    while Instant::now() < end {
+        redis.run::<()>(&["FLUSHALL"]);
+        for process in [&one, &other] {
+            assert!(process.refuses(&token).await);
+            assert!(!process.refuses(&valid).await);
+        }
+        if late.is_none() {
+            late = Some(one.revoke().await);
+        }
+        assert!(other.refuses(late.as_ref().unwrap()).await);
+    }
+
+    one.until_good().await;
+    other.until_good().await;
+    assert!(other.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_in_sql_reaches_redis() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let server = installation.serve().await;
+    let dying = installation.tool().await;
+
+    let token = dying.commit().await;
+
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !redis.run::<bool>(&["EXISTS", &token.key()]) {
+        assert!(Instant::now() < deadline, "the denial never arrived");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(server.refuses(&token).await);
+}

@@ -1,0 +1,252 @@
+//! Whatever Redis forgets, no revoked token passes and every other does.
+
+use std::time::{Duration, Instant};
+
+use super::server::Server;
+use super::{Installation, MARK, Process, Token};
+use crate::clock::Clock;
+use crate::server::denylist::Health;
+
+/// Asserts that the copy is filled anew after `epoch`, and that it is right before, while and after.
+async fn assert_mended(process: &Process, epoch: &str, revoked: &Token) {
+    let valid = Token::valid();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(process.refuses(revoked).await, "a revoked token passed");
+        assert!(!process.refuses(&valid).await, "a valid token was refused");
+        if process.epoch().await != epoch && process.open.health() == Health::Good {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the copy was not filled anew");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn flushall() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let [one, other] = [installation.serve().await, installation.serve().await];
+    let token = one.revoke().await;
+    let epoch = one.epoch().await;
+
+    redis.run::<()>(&["FLUSHALL"]);
+
+    assert!(one.refuses(&token).await);
+    assert_mended(&other, &epoch, &token).await;
+    one.until_good().await;
+    assert!(one.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn killed_and_started_empty() {
+    let mut redis = Server::start();
+    let installation = Installation::on(&redis);
+    let process = installation.serve().await;
+    let token = process.revoke().await;
+    let epoch = process.epoch().await;
+
+    redis.kill();
+    assert!(process.refuses(&token).await);
+    assert!(!process.refuses(&Token::valid()).await);
+    redis.resume();
+
+    assert_mended(&process, &epoch, &token).await;
+}
+
+#[tokio::test]
+async fn restarted_from_an_old_dump() {
+    let mut redis = Server::start();
+    let installation = Installation::on(&redis);
+    let process = installation.serve().await;
+    let early = process.revoke().await;
+    let epoch = process.epoch().await;
+    redis.run::<()>(&["SAVE"]);
+    let late = process.revoke().await;
+
+    redis.kill();
+    redis.resume();
+
+    assert_eq!(
+        redis.run::<String>(&["GET", MARK]),
+        epoch,
+        "the dump claims to be complete"
+    );
+    assert_mended(&process, &epoch, &late).await;
+    assert!(process.refuses(&early).await);
+}
+
+#[tokio::test]
+async fn an_eviction_between_two_looks() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let process = installation.serve().await;
+    let token = process.revoke().await;
+    let epoch = process.epoch().await;
+
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    let _refused: Result<(), _> = redis.try_run(&["SET", "unrelated", "x"]);
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.run::<()>(&["SET", MARK, &epoch]);
+    assert!(!redis.run::<bool>(&["EXISTS", &token.key()]));
+
+    assert_mended_after_a_look(&process, &epoch, &token).await;
+}
+
+/// Where only a look at the server shows that something is wrong, a look may be a quarter of a
+/// second away.
+async fn assert_mended_after_a_look(process: &Process, epoch: &str, revoked: &Token) {
+    process.until_doubted("may have lost data").await;
+    assert_mended(process, epoch, revoked).await;
+}
+
+#[tokio::test]
+async fn a_server_that_may_evict_is_not_believed() {
+    let redis = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]);
+    let installation = Installation::on(&redis);
+    let process = installation.start().await;
+
+    process
+        .until_doubted("CONFIG SET maxmemory-policy noeviction")
+        .await;
+    let token = process.revoke().await;
+
+    assert!(process.refuses(&token).await);
+    assert!(!process.refuses(&Token::valid()).await);
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    process.until_good().await;
+    assert!(process.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn a_replica_is_not_believed() {
+    let master = Server::start();
+    let replica = Server::start_with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
+    let installation = Installation::on(&replica);
+    let process = installation.start().await;
+
+    process.until_doubted("replica").await;
+    let token = process.revoke().await;
+
+    assert!(process.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn a_promoted_replica_that_lost_acknowledged_writes() {
+    let master = Server::start();
+    let replica = Server::start();
+    let installation = Installation::on(&replica);
+    let process = installation.serve().await;
+    let early = process.revoke().await;
+    let epoch = process.epoch().await;
+    // The server that clients talk to becomes a copy of another that holds the mark and not the
+    // denials, and then a master again: what a failover without the latest writes looks like.
+    master.run::<()>(&["SET", MARK, &epoch]);
+
+    replica.run::<()>(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while replica.run::<bool>(&["EXISTS", &early.key()]) {
+        assert!(Instant::now() < deadline, "the replica does not follow");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    replica.run::<()>(&["REPLICAOF", "NO", "ONE"]);
+
+    assert_mended_after_a_look(&process, &epoch, &early).await;
+}
+
+#[tokio::test]
+async fn a_hung_server_delays_one_check_only() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let [one, other] = [installation.serve().await, installation.serve().await];
+    let token = one.revoke().await;
+    let epoch = one.epoch().await;
+
+    redis.freeze();
+    let start = Instant::now();
+    assert!(one.refuses(&token).await);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    let start = Instant::now();
+    for _ in 0..10 {
+        assert!(one.refuses(&token).await);
+        assert!(!one.refuses(&Token::valid()).await);
+    }
+    assert!(start.elapsed() < Duration::from_millis(1_500));
+    let start = Instant::now();
+    let late = one.revoke().await;
+    assert!(start.elapsed() < Duration::from_secs(4));
+    redis.thaw();
+
+    assert!(other.refuses(&late).await);
+    assert_mended(&other, &epoch, &late).await;
+    assert!(one.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn a_denial_by_a_process_that_is_cut_off_from_redis() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let server = installation.serve().await;
+    let cut_off = Installation {
+        redis_url: Some("redis://127.0.0.1:1".to_owned()),
+        ..installation
+    };
+    let cut_off = cut_off.start().await;
+
+    for _ in 0..3 {
+        server.until_good().await;
+        let token = cut_off.revoke().await;
+        assert!(server.refuses(&token).await);
+    }
+}
+
+#[tokio::test]
+async fn while_redis_stays_away_only_the_first_logout_waits() {
+    let mut redis = Server::start();
+    let installation = Installation::on(&redis);
+    let process = installation.serve().await;
+    redis.kill();
+    process.revoke().await;
+
+    let start = Instant::now();
+    let token = process.revoke().await;
+
+    assert!(start.elapsed() < Duration::from_millis(500));
+    assert!(process.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_is_not_believed() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let clock = Clock::system();
+    clock.shift(-60_000);
+    let process = installation.start_at(clock.clone()).await;
+
+    process.until_doubted("clock").await;
+    let token = process.revoke().await;
+
+    assert!(process.refuses(&token).await);
+    clock.shift(60_000);
+    process.until_good().await;
+    assert!(process.refuses(&token).await);
+}
+
+#[tokio::test]
+async fn a_leap_of_the_clock_takes_the_mark_before_any_denial() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let process = installation.serve().await;
+    let token = process.revoke().await;
+
+    let mark: i64 = redis.run(&["PTTL", MARK]);
+    let denial: i64 = redis.run(&["PTTL", &token.key()]);
+
+    assert!((1..=30_000).contains(&mark), "{mark}");
+    assert!(
+        (15 * 60_000 + 55_000..=16 * 60_000).contains(&denial),
+        "{denial}"
+    );
+}

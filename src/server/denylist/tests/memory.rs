@@ -1,0 +1,41 @@
+//! The copy in memory follows what other processes revoke.
+
+use super::{Installation, Token};
+use crate::server::denylist::Health;
+
+#[tokio::test]
+async fn what_was_revoked_before_the_start_is_refused_at_once() {
+    let installation = Installation::at(None);
+    let tool = installation.tool().await;
+    let token = tool.commit().await;
+
+    let server = installation.start().await;
+
+    assert!(server.refuses(&token).await);
+    assert!(!server.refuses(&Token::valid()).await);
+}
+
+#[tokio::test]
+async fn when_the_command_line_has_denied_the_server_refuses() {
+    let installation = Installation::at(None);
+    let server = installation.serve().await;
+    let tool = installation.tool().await;
+
+    for _ in 0..3 {
+        let token = tool.revoke().await;
+        assert!(server.refuses(&token).await);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_no_longer_follows_is_not_relied_upon() {
+    let installation = Installation::at(None);
+    let mut server = installation.serve().await;
+    let tool = installation.tool().await;
+    server.tasks.shutdown().await;
+
+    let token = tool.revoke().await;
+
+    assert!(matches!(server.open.health(), Health::AskingSql(_)));
+    assert!(server.refuses(&token).await);
+}

@@ -1,0 +1,285 @@
+//! When an answer of Redis may be believed. Pure: no I/O, and the time is an argument.
+//!
+//! `docs/denylist.md` argues why these conditions are enough.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::clock::Time;
+use crate::denylist::redis::{Inspection, Unfit};
+
+/// How long what SQL or Redis said about the copy is relied upon, from the moment of asking.
+pub(super) const LEASE: Duration = Duration::from_secs(1);
+
+/// After so long every process has noticed a change in SQL, or relies on SQL alone.
+pub(super) const NOTICED: Duration = Duration::from_millis(1_050);
+
+/// How far the clock of Redis may run ahead of this process before entries may expire too early.
+const CLOCK_AHEAD: Duration = Duration::from_secs(30);
+
+/// A moment on both clocks. The monotonic one may stand still while a machine is suspended, the
+/// other may be set back: what is recent must be recent on both.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) instant: Instant,
+    pub(super) time: Time,
+}
+
+impl Moment {
+    fn is_within_lease(self, now: Self) -> bool {
+        now.instant.saturating_duration_since(self.instant) <= LEASE
+            && now.time.since(self.time) <= LEASE
+    }
+}
+
+/// What SQL said about the copy in Redis.
+#[derive(Clone, Debug)]
+pub(super) struct Witness {
+    /// The copy is complete where Redis carries this mark.
+    pub(super) epoch: String,
+    /// The server that was filled, or is being filled, for this epoch; empty for none.
+    pub(super) filled: String,
+    /// When SQL was asked, not when it answered.
+    pub(super) asked: Moment,
+}
+
+impl Witness {
+    pub(super) fn is_current(&self, now: Moment) -> bool {
+        self.asked.is_within_lease(now)
+    }
+}
+
+/// What the connected server said about itself.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) inspection: Inspection,
+    /// When it was asked, not when it answered.
+    pub(super) asked: Moment,
+}
+
+impl Standing {
+    pub(super) fn is_current(&self, now: Moment) -> bool {
+        self.asked.is_within_lease(now)
+    }
+
+    /// Returns why this server cannot hold the copy, if so.
+    pub(super) fn fault(&self) -> Option<Doubt> {
+        if let Some(unfit) = &self.inspection.unfit {
+            return Some(Doubt::Unfit(unfit.clone()));
+        }
+        (self.inspection.time.since(self.asked.time) > CLOCK_AHEAD).then_some(Doubt::ClockAhead)
+    }
+
+    /// Returns whether this is the very server, with the very data, that SQL names.
+    pub(super) fn is_filled_for(&self, witness: &Witness) -> bool {
+        self.inspection.identity == witness.filled
+    }
+
+    fn is_complete_for(&self, witness: &Witness) -> bool {
+        self.is_filled_for(witness) && self.inspection.mark.as_deref() == Some(&witness.epoch)
+    }
+}
+
+/// Why Redis is not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    NotConnected,
+    Unfit(Unfit),
+    ClockAhead,
+    NotInspected,
+    NoWitness,
+    OtherServer,
+    NotFilled,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected => f.write_str("it does not answer"),
+            Self::Unfit(unfit) => unfit.fmt(f),
+            Self::ClockAhead => f.write_str(
+                "its clock is ahead of this machine's: synchronise both, with NTP for example",
+            ),
+            Self::NotInspected => f.write_str("it has not answered for a second"),
+            Self::NoWitness => f.write_str("the database has not answered for a second"),
+            Self::OtherServer => {
+                f.write_str("it is not the server that was filled, or it may have lost data since")
+            }
+            Self::NotFilled => f.write_str("it is being filled from the database"),
+        }
+    }
+}
+
+/// Returns the witness whose epoch Redis must carry for its answer to be believed, or why no answer
+/// can be.
+pub(super) fn believable<'a>(
+    witness: Option<&'a Witness>,
+    standing: Option<&Standing>,
+    now: Moment,
+) -> Result<&'a Witness, Doubt> {
+    let standing = standing.ok_or(Doubt::NotConnected)?;
+    if let Some(fault) = standing.fault() {
+        return Err(fault);
+    }
+    if !standing.is_current(now) {
+        return Err(Doubt::NotInspected);
+    }
+    let witness = witness
+        .filter(|witness| witness.is_current(now))
+        .ok_or(Doubt::NoWitness)?;
+    if !standing.is_filled_for(witness) {
+        return Err(Doubt::OtherServer);
+    }
+    Ok(witness)
+}
+
+/// Returns whether the connected server could hold the copy but does not hold a complete one.
+pub(super) fn wants_filling(
+    witness: Option<&Witness>,
+    standing: Option<&Standing>,
+    now: Moment,
+) -> bool {
+    match believable(witness, standing, now) {
+        Ok(witness) => standing.is_some_and(|standing| !standing.is_complete_for(witness)),
+        Err(doubt) => doubt == Doubt::OtherServer,
+    }
+}
+
+/// Returns why checks are not answered by Redis now, if so.
+pub(super) fn doubt(
+    witness: Option<&Witness>,
+    standing: Option<&Standing>,
+    now: Moment,
+) -> Option<Doubt> {
+    match believable(witness, standing, now) {
+        Err(doubt) => Some(doubt),
+        Ok(_) => wants_filling(witness, standing, now).then_some(Doubt::NotFilled),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene {
+        witness: Witness,
+        standing: Standing,
+        now: Moment,
+    }
+
+    fn good() -> Scene {
+        let now = Moment {
+            instant: Instant::now(),
+            time: Time::from_secs(1_000),
+        };
+        Scene {
+            witness: Witness {
+                epoch: "e".into(),
+                filled: "server".into(),
+                asked: now,
+            },
+            standing: Standing {
+                inspection: Inspection {
+                    identity: "server".into(),
+                    unfit: None,
+                    time: now.time,
+                    mark: Some("e".into()),
+                },
+                asked: now,
+            },
+            now,
+        }
+    }
+
+    impl Scene {
+        fn doubt(&self) -> Option<Doubt> {
+            doubt(Some(&self.witness), Some(&self.standing), self.now)
+        }
+    }
+
+    fn later(moment: Moment, by: Duration) -> Moment {
+        Moment {
+            instant: moment.instant + by,
+            time: moment.time + by,
+        }
+    }
+
+    #[test]
+    fn a_filled_server_is_believed_for_one_lease() {
+        let mut scene = good();
+
+        scene.now = later(scene.now, LEASE);
+        assert_eq!(scene.doubt(), None);
+        scene.now = later(scene.now, Duration::from_millis(1));
+        assert_eq!(scene.doubt(), Some(Doubt::NotInspected));
+        scene.standing.asked = scene.now;
+        assert_eq!(scene.doubt(), Some(Doubt::NoWitness));
+    }
+
+    #[test]
+    fn either_clock_ends_the_lease() {
+        for (instant, time) in [(1, 1_001), (1_001, 1), (1_001, -500)] {
+            let mut scene = good();
+            scene.now.instant += Duration::from_millis(instant);
+            scene.now.time = Time::from_millis(scene.now.time.millis() + time);
+            scene.standing.asked = scene.now;
+
+            assert_eq!(
+                scene.doubt(),
+                Some(Doubt::NoWitness),
+                "{instant} and {time} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn each_condition_alone_is_reason_to_doubt() {
+        type Spoil = fn(&mut Scene);
+        let spoil: [(Spoil, Doubt); 5] = [
+            (
+                |scene| scene.standing.inspection.unfit = Some(Unfit::Replica),
+                Doubt::Unfit(Unfit::Replica),
+            ),
+            (
+                |scene| {
+                    scene.standing.inspection.time = scene.now.time + Duration::from_millis(30_001);
+                },
+                Doubt::ClockAhead,
+            ),
+            (
+                |scene| scene.standing.inspection.identity = "restarted".into(),
+                Doubt::OtherServer,
+            ),
+            (
+                |scene| scene.witness.filled = String::new(),
+                Doubt::OtherServer,
+            ),
+            (
+                |scene| scene.standing.inspection.mark = None,
+                Doubt::NotFilled,
+            ),
+        ];
+
+        for (spoil, expected) in spoil {
+            let mut scene = good();
+            spoil(&mut scene);
+            assert_eq!(scene.doubt(), Some(expected));
+        }
+        assert_eq!(doubt(None, None, good().now), Some(Doubt::NotConnected));
+    }
+
+    #[test]
+    fn only_a_fit_server_is_filled() {
+        let mut scene = good();
+        let wants =
+            |scene: &Scene| wants_filling(Some(&scene.witness), Some(&scene.standing), scene.now);
+
+        assert!(!wants(&scene));
+        scene.standing.inspection.mark = Some("filling:e".into());
+        assert!(wants(&scene));
+        scene.standing.inspection.identity = "restarted".into();
+        assert!(wants(&scene));
+        scene.standing.inspection.unfit = Some(Unfit::Replica);
+        assert!(!wants(&scene));
+    }
+}
