@@ -1,0 +1,238 @@
+//! One file as HTTP sees it: validators, compression, how long it may be kept.
+
+use std::io::{Read, Write};
+use std::sync::OnceLock;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use hyper::body::Bytes;
+use poem::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use poem::{Endpoint, Request, Response, Result};
+
+/// How long a client may keep a file without asking.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cache {
+    /// Its path changes when it changes.
+    Forever,
+    /// Ask each time; the answer is mostly 304.
+    Revalidate,
+}
+
+impl Cache {
+    const fn header(self) -> &'static str {
+        match self {
+            Self::Forever => "public, max-age=31536000, immutable",
+            Self::Revalidate => "no-cache",
+        }
+    }
+}
+
+/// A file in memory, kept compressed.
+pub(super) struct Asset {
+    content_type: &'static str,
+    cache: Cache,
+    gzip: Bytes,
+    /// Inflated for the first client that cannot take gzip; most files never are.
+    plain: OnceLock<Bytes>,
+    hash: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Asset {
+    /// Returns a file that was compressed beforehand.
+    pub(super) fn gzipped(content_type: &'static str, gzip: &'static [u8], cache: Cache) -> Self {
+        Self::new(content_type, Bytes::from_static(gzip), cache)
+    }
+
+    /// Returns a small file, which is compressed now.
+    pub(super) fn text(content_type: &'static str, text: impl AsRef<str>) -> Self {
+        Self::new(
+            content_type,
+            deflate(text.as_ref().as_bytes()),
+            Cache::Revalidate,
+        )
+    }
+
+    /// Returns the file with one more header.
+    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn new(content_type: &'static str, gzip: Bytes, cache: Cache) -> Self {
+        let hash = URL_SAFE_NO_PAD.encode(&digest(&SHA256, &gzip).as_ref()[..16]);
+        Self {
+            content_type,
+            cache,
+            gzip,
+            plain: OnceLock::new(),
+            hash,
+            headers: Vec::new(),
+        }
+    }
+
+    fn plain(&self) -> Bytes {
+        self.plain.get_or_init(|| inflate(&self.gzip)).clone()
+    }
+}
+
+impl Endpoint for Asset {
+    type Output = Response;
+
+    async fn call(&self, req: Request) -> Result<Self::Output> {
+        let compressed = takes_gzip(req.headers());
+        let tag = if compressed {
+            format!("\"{}-gzip\"", self.hash)
+        } else {
+            format!("\"{}\"", self.hash)
+        };
+        let mut builder = Response::builder()
+            .header(CACHE_CONTROL, self.cache.header())
+            .header(VARY, "Accept-Encoding")
+            .header(ETAG, &tag);
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
+        if names_tag(req.headers(), &tag) {
+            return Ok(builder.status(StatusCode::NOT_MODIFIED).finish());
+        }
+        builder = builder.header(CONTENT_TYPE, self.content_type);
+        Ok(if compressed {
+            builder
+                .header(CONTENT_ENCODING, "gzip")
+                .body(self.gzip.clone())
+        } else {
+            builder.body(self.plain())
+        })
+    }
+}
+
+/// Returns whether `Accept-Encoding` admits gzip (RFC 9110, 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let codings = headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut any = false;
+    for coding in codings.flat_map(|value| value.split(',')) {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight
+            .trim()
+            .strip_prefix("q=")
+            .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0));
+        match name.trim() {
+            name if name.eq_ignore_ascii_case("gzip") => return !refused,
+            "*" => any = !refused,
+            _ => {}
+        }
+    }
+    any
+}
+
+/// Returns whether the client already has the file with this tag.
+pub(in crate::server) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+}
+
+#[expect(clippy::expect_used, reason = "writing into a Vec does not fail")]
+fn deflate(plain: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(plain).expect("a Vec takes all");
+    encoder.finish().expect("a Vec takes all").into()
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "what is inflated was compressed by us, and a test does it"
+)]
+fn inflate(gzip: &[u8]) -> Bytes {
+    let mut plain = Vec::new();
+    GzDecoder::new(gzip)
+        .read_to_end(&mut plain)
+        .expect("embedded files are whole");
+    plain.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(headers: &[(HeaderName, &str)]) -> Request {
+        let mut request = Request::builder();
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        request.finish()
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        for value in [
+            "gzip",
+            "br, GZIP",
+            "gzip;q=0.5",
+            "*",
+            "deflate, *;q=0.1",
+            "br,gzip",
+        ] {
+            assert!(
+                takes_gzip(asking(&[(ACCEPT_ENCODING, value)]).headers()),
+                "{value}"
+            );
+        }
+        for value in ["", "br", "gzip;q=0", "gzip; q=0.0", "*;q=0", "identity"] {
+            assert!(
+                !takes_gzip(asking(&[(ACCEPT_ENCODING, value)]).headers()),
+                "{value}"
+            );
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_the_same_whether_compressed_or_not() {
+        let text = "hello ".repeat(100);
+        let file = Asset::text("text/plain", &text);
+
+        let plain = file.get_response(asking(&[])).await;
+        let packed = file
+            .get_response(asking(&[(ACCEPT_ENCODING, "gzip")]))
+            .await;
+
+        assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
+        let packed = packed.into_body().into_vec().await.unwrap();
+        assert!(packed.len() < 100);
+        assert_eq!(inflate(&packed), text);
+        assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+        assert_eq!(plain.into_body().into_string().await.unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_the_file_is_not_sent_it_again() {
+        let file = Asset::text("text/plain", "hello");
+        let first = file.get_response(asking(&[])).await;
+        let tag = first.headers()[ETAG].to_str().unwrap();
+
+        let again = asking(&[(IF_NONE_MATCH, &format!("\"other\", W/{tag}"))]);
+        let packed = asking(&[(IF_NONE_MATCH, tag), (ACCEPT_ENCODING, "gzip")]);
+
+        assert_eq!(
+            file.get_response(again).await.status(),
+            StatusCode::NOT_MODIFIED
+        );
+        assert_eq!(file.get_response(packed).await.status(), StatusCode::OK);
+    }
+}

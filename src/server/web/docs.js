@@ -1,0 +1,152 @@
+// The API's pages: Swagger UI, with a login that outlives a reload and the access token's expiry.
+//
+// The session is the server's cookie, which no script can read. The access token is held by this
+// page alone, in memory; nothing is written to localStorage or sessionStorage.
+'use strict';
+
+(() => {
+  // Renewed this long before it expires, so that it does not expire on its way.
+  const MARGIN_MS = 5000;
+
+  let ui;
+  let access = null; // { token, expiresAt }
+  let renewal = null; // the refresh under way, shared by all who wait for it
+
+  const csrf = () => {
+    const found = document.cookie.match(/(?:^|;\s*)(?:__Host-)?latchet_csrf=([^;]+)/);
+    return found ? found[1] : null;
+  };
+
+  const post = (path, body) => {
+    const headers = { 'Content-Type': 'application/json' };
+    if (csrf()) headers['X-CSRF-Token'] = csrf();
+    return fetch(path, { method: 'POST', headers, body: JSON.stringify(body) });
+  };
+
+  const scheme = () => ui.specSelectors.securityDefinitions()
+    .findEntry((schema) => schema.get('type') === 'oauth2');
+
+  // Shows Swagger UI the token, so that it sends it and unlocks its padlocks.
+  const adopt = (answer) => {
+    access = { token: answer.access_token, expiresAt: Date.now() + answer.expires_in * 1000 };
+    const [name, schema] = scheme();
+    ui.authActions.authorizeOauth2({
+      auth: { name, schema },
+      token: { access_token: answer.access_token, token_type: 'Bearer' },
+    });
+  };
+
+  const forget = () => {
+    access = null;
+    ui.authActions.logout([scheme()[0]]);
+  };
+
+  const explain = async (response) => {
+    const problem = await response.json().catch(() => ({}));
+    const wait = response.headers.get('Retry-After');
+    const detail = problem.detail || `The server answered ${response.status}.`;
+    return wait ? `${detail} (again in ${wait} s)` : detail;
+  };
+
+  const signIn = async (username, password) => {
+    const response = await post('/v1/login', { username, password, transport: 'cookie' });
+    if (!response.ok) throw new Error(await explain(response));
+    adopt(await response.json());
+  };
+
+  // A session that has ended elsewhere signs this page out; a server that is busy does not.
+  const renew = () => {
+    renewal ??= post('/v1/refresh', {})
+      .then(async (response) => {
+        if (response.ok) adopt(await response.json());
+        else if (response.status === 401 && access) forget();
+      })
+      .catch(() => {})
+      .finally(() => { renewal = null; });
+    return renewal;
+  };
+
+  const signOut = async () => {
+    const response = await post('/v1/logout', {});
+    if (!response.ok && response.status !== 401) throw new Error(await explain(response));
+    forget();
+  };
+
+  // Swagger UI passes each request through here before it is sent.
+  const withLiveToken = async (request) => {
+    const authorization = request.headers && request.headers.Authorization;
+    if (access && authorization === `Bearer ${access.token}`) {
+      if (access.expiresAt - Date.now() < MARGIN_MS && csrf()) await renew();
+      if (access) request.headers.Authorization = `Bearer ${access.token}`;
+    } else if (!authorization && csrf() && /\/v1\/(refresh|logout)$/.test(request.url)) {
+      request.headers['X-CSRF-Token'] = csrf();
+    }
+    return request;
+  };
+
+  // What stands in the Authorize dialog: user name and password, instead of client ids and scopes.
+  const loginForm = (system) => {
+    const h = system.React.createElement;
+    const { useState } = system.React;
+
+    return function LoginForm({ authSelectors, authActions }) {
+      const [problem, setProblem] = useState('');
+      const [busy, setBusy] = useState(false);
+      const close = () => authActions.showDefinitions(false);
+      const attempt = (work) => async (event) => {
+        event.preventDefault();
+        const form = new FormData(event.currentTarget);
+        setBusy(true);
+        setProblem('');
+        try {
+          await work(form);
+        } catch (error) {
+          setProblem(error.message);
+        }
+        setBusy(false);
+      };
+      const buttons = (label, name) => h('div', { className: 'auth-btn-wrapper' },
+        h('button', { type: 'submit', className: 'btn modal-btn auth authorize', 'aria-label': name, disabled: busy }, label),
+        h('button', { type: 'button', className: 'btn modal-btn auth btn-done', onClick: close }, 'Close'));
+      const alert = h('p', { role: 'alert' }, problem);
+
+      if (authSelectors.authorized().get(scheme()[0])) {
+        return h('form', { className: 'auth-container login', onSubmit: attempt(signOut) },
+          h('p', null, 'You are signed in, also after a reload.'), alert, buttons('Logout', 'End this session'));
+      }
+      return h('form', {
+        className: 'auth-container login',
+        onSubmit: attempt((form) => signIn(form.get('username'), form.get('password'))),
+      },
+      h('label', { htmlFor: 'oauth_username' }, 'User name'),
+      h('input', { id: 'oauth_username', name: 'username', type: 'text', autoComplete: 'username', autoCapitalize: 'none', spellCheck: false, required: true, autoFocus: true }),
+      h('label', { htmlFor: 'oauth_password' }, 'Password'),
+      h('input', { id: 'oauth_password', name: 'password', type: 'password', autoComplete: 'current-password', required: true }),
+      alert, buttons('Authorize', 'Sign in'));
+    };
+  };
+
+  const latchet = (system) => ({
+    wrapComponents: { auths: () => loginForm(system) },
+  });
+
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const paint = () => document.documentElement.classList.toggle('dark-mode', dark.matches);
+  dark.addEventListener('change', paint);
+  paint();
+
+  ui = SwaggerUIBundle({
+    url: '/openapi.json',
+    dom_id: '#docs',
+    plugins: [latchet],
+    deepLinking: true,
+    displayRequestDuration: true,
+    defaultModelsExpandDepth: -1,
+    validatorUrl: null,
+    requestInterceptor: withLiveToken,
+    onComplete: () => {
+      document.getElementById('docs').setAttribute('aria-busy', 'false');
+      if (csrf()) renew();
+    },
+  });
+})();
