@@ -105,7 +105,7 @@ impl App {
         Ok(user)
     }
 
-    /// Makes the first administrator by a one-time link.
+    /// Makes the first administrator by a one-time link, whatever roles the account asks for.
     ///
     /// # Errors
     /// `not_found` for a link that is wrong, used or past its time; as [`App::create_user`].
@@ -115,7 +115,12 @@ impl App {
         if !self.store.is_setup_link_usable(&hash, now).await? {
             return Err(NO_SUCH_LINK);
         }
-        let new = self.prepare(account).await?;
+        let new = self
+            .prepare(NewAccount {
+                roles: vec![Role(ADMIN.to_owned())],
+                ..account
+            })
+            .await?;
         let made = self
             .store
             .use_setup_link(&hash, new, now)
@@ -340,9 +345,9 @@ impl App {
 
 /// Life of a link that makes the first administrator.
 const SETUP_LINK_LIFE: Duration = Duration::from_mins(30);
-const NO_SUCH_USER: ApiError = ApiError::NotFound("user");
+const NO_SUCH_USER: ApiError = ApiError::NotFound("there is no such user");
 const NO_SUCH_LINK: ApiError =
-    ApiError::NotFound("set-up link: it is wrong, was used, or is older than 30 minutes");
+    ApiError::NotFound("this link is wrong, was used, or is older than 30 minutes");
 
 fn no_such_user(error: StoreError) -> ApiError {
     match error {

@@ -19,7 +19,7 @@ use super::serve::Lifecycle;
 use crate::error::Problem;
 use crate::keys::random_id;
 
-mod oauth;
+pub(super) mod oauth;
 mod problems;
 #[cfg(test)]
 mod tests;

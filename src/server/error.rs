@@ -121,10 +121,6 @@ impl ApiError {
                 ));
             }
             Self::InvalidInput { errors, .. } => problem.errors.clone_from(errors),
-            Self::UnsupportedGrantType => problem.errors.push(FieldError {
-                field: "grant_type".to_owned(),
-                detail: "must be `password` or `refresh_token`".to_owned(),
-            }),
             Self::InvalidScope => problem.errors.push(FieldError {
                 field: "scope".to_owned(),
                 detail: "asks for more than this user may have".to_owned(),
@@ -152,7 +148,8 @@ impl ApiError {
             Self::WeakPassword(_) => (StatusCode::BAD_REQUEST, "weak_password"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::InvalidInput { .. } | Self::UnsupportedGrantType | Self::InvalidScope => {
+            Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::InvalidInput { .. } | Self::InvalidScope => {
                 (StatusCode::BAD_REQUEST, "validation_failed")
             }
             Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use poem::{Endpoint, EndpointExt, Route};
 use secrecy::ExposeSecret;
 use tokio::task::JoinSet;
 
@@ -20,14 +21,17 @@ use crate::token::{Verifier, VerifierSettings};
 
 use config::{Config, RootSecret, SecretError};
 use denylist::OpenDenylist;
+use envelope::Envelope;
 use keyring::{Keyring, KeyringError, KeyringSettings};
 use password::{Cost, Passwords, Policy};
 use refresh_token::RefreshTokens;
 use rotation::Grace;
 use secret::DerivedKeys;
+use serve::Lifecycle;
 use store::{Store, StoreError};
 
 pub mod accounts;
+pub mod api;
 pub mod config;
 pub mod denylist;
 pub mod envelope;
@@ -40,6 +44,8 @@ pub mod secret;
 pub mod serve;
 pub mod sessions;
 pub mod store;
+pub mod tokens;
+mod web;
 
 /// One server: its settings and everything they opened. Clones share it.
 #[derive(Clone, Debug)]
@@ -167,6 +173,17 @@ impl App {
             config,
         })))
     }
+}
+
+/// Returns every route of a server, ready to be served; `lifecycle` tells the end of it.
+pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
+    let document = api::spec::document();
+    let route = api::mount(Route::new(), app, lifecycle.clone());
+    web::mount(route, &document.json(), &document.yaml())
+        .data(app.guards.clone())
+        .with(Envelope::new(&app.config, lifecycle))
+        // Outermost: a page of another origin may read refusals too.
+        .with(api::Cors::new(&app.config.allowed_origins))
 }
 
 /// How often rows that no longer matter are deleted.

@@ -155,7 +155,7 @@ impl App {
         let revocation = self.revocation(reason, now);
         let denials = self.store.revoke_session(id, owner, &revocation).await?;
         if denials.is_empty() {
-            return Err(ApiError::NotFound("session"));
+            return Err(ApiError::NotFound("there is no such session"));
         }
         self.denylist.deny(&denials, now).await?;
         tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");

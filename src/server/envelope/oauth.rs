@@ -22,7 +22,7 @@ pub(super) fn speaks_oauth(path: &str) -> bool {
 
 /// Says a problem in the form of OAuth.
 pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Response {
-    let error = error_name(&problem, path);
+    let (status, error) = form(&problem, path);
     let body = serde_json::to_vec(&Body {
         error,
         error_description: &problem.detail,
@@ -32,11 +32,10 @@ pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Respon
     .unwrap_or_default();
     // The problem's own answer has the headers right: challenge, waiting time, caching.
     let mut response = problem.into_response(Some(request_id));
-    if error == "invalid_grant" {
-        // A refused grant is no failed authentication of the client, so no 401.
-        response.set_status(StatusCode::BAD_REQUEST);
+    if status == StatusCode::BAD_REQUEST {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
     }
+    response.set_status(status);
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -45,8 +44,18 @@ pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Respon
     response
 }
 
+/// Returns the status and the `error` that a problem has at this path.
+pub(in crate::server) fn form(problem: &Problem, path: &str) -> (StatusCode, &'static str) {
+    match error_name(problem, path) {
+        // A refused grant is no failed authentication of the client, so no 401.
+        error @ "invalid_grant" => (StatusCode::BAD_REQUEST, error),
+        error => (problem.status, error),
+    }
+}
+
 fn error_name(problem: &Problem, path: &str) -> &'static str {
     match problem.code {
+        "unsupported_grant_type" => "unsupported_grant_type",
         "validation_failed" => named_by_field(problem),
         "unavailable" | "too_many_requests" => "temporarily_unavailable",
         "internal" => "server_error",
@@ -62,7 +71,6 @@ fn error_name(problem: &Problem, path: &str) -> &'static str {
 
 fn named_by_field(problem: &Problem) -> &'static str {
     match problem.errors.first().map(|error| error.field.as_str()) {
-        Some("grant_type") => "unsupported_grant_type",
         Some("scope") => "invalid_scope",
         _ => "invalid_request",
     }

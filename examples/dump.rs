@@ -1,0 +1,3 @@
+fn main() {
+    println!("{}", latchet::server::api::spec::document().yaml());
+}

@@ -1,0 +1,159 @@
+//! The answer that carries tokens: the same fields everywhere, and cookies where they were asked for.
+
+use poem::http::HeaderValue;
+use poem::http::header::{CACHE_CONTROL, PRAGMA, SET_COOKIE};
+use poem::{IntoResponse, Response};
+use poem_openapi::payload::Json;
+use poem_openapi::registry::{MetaResponses, Registry};
+use poem_openapi::{ApiResponse, Object};
+use secrecy::ExposeSecret;
+
+use super::cookies::Cookies;
+use crate::server::sessions::{AccessGrant, Grant};
+
+/// The tokens of a session.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct TokenAnswer {
+    /// Goes into `Authorization: Bearer …` of each request.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// Seconds the access token lives.
+    expires_in: u64,
+    /// Exchanged for the next tokens; absent when it travels as a cookie.
+    refresh_token: Option<String>,
+    /// Seconds until the session ends if it is not refreshed.
+    refresh_expires_in: u64,
+    /// Names the session: the `sid` of its tokens.
+    session_id: String,
+    /// Scopes of the access token, separated by spaces; absent when it has none.
+    scope: Option<String>,
+    /// Only with cookies: goes into `X-CSRF-Token` of `POST /v1/refresh` and `POST /v1/logout`.
+    csrf_token: Option<String>,
+}
+
+/// A new access token of a session that keeps its refresh token.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+pub(super) struct AccessTokenAnswer {
+    /// Goes into `Authorization: Bearer …` of each request.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// Seconds the access token lives.
+    expires_in: u64,
+    /// Names the session: the `sid` of its tokens.
+    session_id: String,
+    /// Scopes of the access token, separated by spaces; absent when it has none.
+    scope: Option<String>,
+}
+
+impl From<AccessGrant> for AccessTokenAnswer {
+    fn from(grant: AccessGrant) -> Self {
+        Self {
+            access_token: grant.access_token,
+            token_type: "Bearer".to_owned(),
+            expires_in: grant.expires_in,
+            session_id: grant.session_id.to_string(),
+            scope: Some(grant.scope).filter(|scope| !scope.is_empty()),
+        }
+    }
+}
+
+/// An answer that no cache may keep, with cookies.
+#[derive(Debug)]
+pub(super) struct Private<T> {
+    body: T,
+    cookies: Vec<HeaderValue>,
+}
+
+/// The tokens of a session, in the body or half of them as cookies.
+pub(super) type Tokens = Private<Json<TokenAnswer>>;
+
+impl<T> Private<T> {
+    /// Returns an answer without cookies.
+    pub(super) fn new(body: T) -> Self {
+        Self {
+            body,
+            cookies: Vec::new(),
+        }
+    }
+
+    /// Returns the answer with these `Set-Cookie` values.
+    pub(super) fn with_cookies(mut self, cookies: Vec<HeaderValue>) -> Self {
+        self.cookies = cookies;
+        self
+    }
+}
+
+impl Tokens {
+    /// Puts all tokens into the body.
+    pub(super) fn in_body(grant: Grant) -> Self {
+        let refresh_token = grant.refresh_token.expose_secret().to_owned();
+        let mut answer = answer(grant);
+        answer.refresh_token = Some(refresh_token);
+        Self::new(Json(answer))
+    }
+
+    /// Puts the refresh token where no script can read it.
+    pub(super) fn in_cookies(grant: Grant, cookies: Cookies, csrf: String) -> Self {
+        let lines = cookies.keep(&grant.refresh_token, &csrf, grant.refresh_expires_in);
+        let mut answer = answer(grant);
+        answer.csrf_token = Some(csrf);
+        Self::new(Json(answer)).with_cookies(lines)
+    }
+}
+
+fn answer(grant: Grant) -> TokenAnswer {
+    TokenAnswer {
+        access_token: grant.access.access_token,
+        token_type: "Bearer".to_owned(),
+        expires_in: grant.access.expires_in,
+        refresh_token: None,
+        refresh_expires_in: grant.refresh_expires_in,
+        session_id: grant.access.session_id.to_string(),
+        scope: Some(grant.access.scope).filter(|scope| !scope.is_empty()),
+        csrf_token: None,
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for Private<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.body.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // RFC 6749, 5.1 asks for it beside the former.
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        for line in self.cookies {
+            headers.append(SET_COOKIE, line);
+        }
+        response
+    }
+}
+
+impl<T: ApiResponse> ApiResponse for Private<T> {
+    fn meta() -> MetaResponses {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// Done; there is nothing to say.
+#[derive(Debug, ApiResponse)]
+pub(super) enum Done {
+    /// Done.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// Something was made.
+#[derive(Debug, ApiResponse)]
+pub(super) enum Created<T: poem_openapi::types::ToJSON> {
+    /// Made.
+    #[oai(status = 201)]
+    Created(Json<T>, #[oai(header = "Location")] String),
+}

@@ -1,0 +1,158 @@
+//! Pages of other origins that were allowed by name (the CORS protocol of the Fetch standard).
+//!
+//! Of our own making, because poem's middleware refuses every request whose `Origin` is not listed:
+//! those of our own pages, which send it too, and those of programs, which may.
+
+use poem::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+};
+use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use poem::{Endpoint, Middleware, Request, Response, Result};
+
+use crate::server::config::Origin;
+
+/// Lets the pages of the listed origins call, with cookies, and read the answers.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    origins: Vec<HeaderValue>,
+}
+
+impl Cors {
+    /// Returns the middleware for exactly these origins; with none it changes nothing.
+    pub fn new(origins: &[Origin]) -> Self {
+        let origins = origins
+            .iter()
+            .filter_map(|origin| origin.as_str().parse().ok());
+        Self {
+            origins: origins.collect(),
+        }
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for Cors {
+    type Output = CorsEndpoint<E>;
+
+    fn transform(&self, inner: E) -> CorsEndpoint<E> {
+        CorsEndpoint {
+            inner,
+            cors: self.clone(),
+        }
+    }
+}
+
+/// See [`Cors`].
+#[derive(Debug)]
+pub struct CorsEndpoint<E> {
+    inner: E,
+    cors: Cors,
+}
+
+impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        if self.cors.origins.is_empty() {
+            return Ok(self.inner.get_response(request).await);
+        }
+        let origin = request
+            .headers()
+            .get(ORIGIN)
+            .filter(|origin| self.cors.origins.contains(origin));
+        let Some(origin) = origin.cloned() else {
+            let mut response = self.inner.get_response(request).await;
+            vary(response.headers_mut());
+            return Ok(response);
+        };
+        let asks_first = request.method() == Method::OPTIONS
+            && request
+                .headers()
+                .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let mut response = if asks_first {
+            preflight()
+        } else {
+            self.inner.get_response(request).await
+        };
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            HeaderValue::from_static("true"),
+        );
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Location, Retry-After, WWW-Authenticate, X-Request-Id"),
+        );
+        vary(headers);
+        Ok(response)
+    }
+}
+
+/// A cache must not give the answer for one origin to another.
+fn vary(headers: &mut HeaderMap) {
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+fn preflight() -> Response {
+    Response::builder()
+        .status(StatusCode::NO_CONTENT)
+        .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE")
+        .header(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            "Authorization, Content-Type, X-CSRF-Token, X-Request-Id",
+        )
+        .header(ACCESS_CONTROL_MAX_AGE, "600")
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::{EndpointExt, endpoint::make_sync};
+
+    use super::*;
+
+    async fn ask(method: Method, origin: &str) -> Response {
+        let page: Origin = "https://app.example.org".parse().unwrap();
+        let server = make_sync(|_| "answer").with(Cors::new(&[page]));
+        let request = Request::builder()
+            .method(method)
+            .header(ORIGIN, origin)
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "POST");
+        server.get_response(request.finish()).await
+    }
+
+    #[tokio::test]
+    async fn a_page_of_an_allowed_origin_may_call_with_cookies() {
+        let asked = ask(Method::OPTIONS, "https://app.example.org").await;
+        let called = ask(Method::POST, "https://app.example.org").await;
+
+        assert_eq!(asked.status(), StatusCode::NO_CONTENT);
+        for answer in [&asked, &called] {
+            assert_eq!(
+                answer.headers()[ACCESS_CONTROL_ALLOW_ORIGIN],
+                "https://app.example.org"
+            );
+            assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+            assert_eq!(answer.headers()[VARY], "Origin");
+        }
+        assert_eq!(called.into_body().into_string().await.unwrap(), "answer");
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_origin_is_told_nothing() {
+        for origin in [
+            "https://evil.example.org",
+            "null",
+            "https://app.example.org.evil.net",
+        ] {
+            let answer = ask(Method::POST, origin).await;
+
+            assert!(
+                !answer.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN),
+                "{origin}"
+            );
+            assert_eq!(answer.into_body().into_string().await.unwrap(), "answer");
+        }
+    }
+}

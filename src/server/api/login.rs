@@ -1,0 +1,203 @@
+//! Becoming known: log in, prove the password again, make an account.
+
+use poem::Request;
+use poem_openapi::payload::Json;
+use poem_openapi::{Enum, Object, OpenApi};
+
+use super::Tag;
+use super::answer::{AccessTokenAnswer, Created, Private, Tokens};
+use super::caller::caller;
+use super::cookies::Cookies;
+use super::input::Body;
+use super::secret::{Password, Secret};
+use super::users::{UserAnswer, username};
+use crate::guard::JwtRequired;
+use crate::server::App;
+use crate::server::accounts::NewAccount;
+use crate::server::config::Registration;
+use crate::server::error::ApiError;
+use crate::server::sessions::Login;
+
+/// Operations that take a password.
+pub(super) struct LoginApi(pub(super) App);
+
+/// How the refresh token travels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+enum Transport {
+    /// In JSON bodies, for programs and apps.
+    #[default]
+    Body,
+    /// As a cookie that no script can read, for pages in a browser.
+    Cookie,
+}
+
+/// User name and password, and what kind of session is wanted.
+#[derive(Debug, Object)]
+struct LoginRequest {
+    /// User name, in any case.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// Password.
+    password: Password,
+    /// How the refresh token is to travel.
+    #[oai(default)]
+    transport: Transport,
+    /// Scopes wanted, separated by spaces; without it all that this server grants.
+    #[oai(validator(max_length = 1024))]
+    scope: Option<String>,
+    /// Name for this device, shown in the list of sessions.
+    #[oai(validator(max_length = 100))]
+    label: Option<String>,
+}
+
+/// The password of the session's user.
+#[derive(Debug, Object)]
+struct ReauthenticateRequest {
+    /// Password.
+    password: Password,
+}
+
+/// An account to be made.
+#[derive(Debug, Object)]
+struct RegisterRequest {
+    /// User name: no spaces, no control characters; unique in any case.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// Password: long, and none of the common ones.
+    password: Password,
+}
+
+/// The first administrator, and the secret of the link that the server printed.
+#[derive(Debug, Object)]
+struct SetupRequest {
+    /// What follows `#` in the link.
+    link: Secret<128>,
+    /// User name: no spaces, no control characters; unique in any case.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// Password: long, and none of the common ones.
+    password: Password,
+}
+
+#[OpenApi]
+impl LoginApi {
+    /// Log in
+    ///
+    /// Starts a session. With `"transport": "cookie"` the refresh token is set as a cookie and
+    /// never stands in a body; the answer then carries the `csrf_token` that refresh and logout
+    /// ask for.
+    #[oai(
+        path = "/v1/login",
+        method = "post",
+        operation_id = "login",
+        tag = "Tag::Sessions"
+    )]
+    async fn login(&self, request: &Request, body: Body<LoginRequest>) -> Result<Tokens, ApiError> {
+        let Body(asked) = body;
+        let cookies = match asked.transport {
+            Transport::Body => None,
+            Transport::Cookie => Some(Cookies::of(request, &self.0.config).ok_or_else(no_cookies)?),
+        };
+        let grant = self
+            .0
+            .login(Login {
+                username: asked.username,
+                password: asked.password.0,
+                scope: asked.scope,
+                client_id: String::new(),
+                label: asked.label.unwrap_or_default(),
+                caller: caller(request, &self.0.config),
+            })
+            .await?;
+        Ok(match cookies {
+            None => Tokens::in_body(grant),
+            Some(cookies) => {
+                let csrf = self.0.derived.csrf_value(grant.access.session_id.as_str());
+                Tokens::in_cookies(grant, cookies, csrf)
+            }
+        })
+    }
+
+    /// Prove the password again
+    ///
+    /// Answers a fresh access token of the same session, for operations that ask for one. The
+    /// refresh token stays as it is.
+    #[oai(
+        path = "/v1/reauthenticate",
+        method = "post",
+        operation_id = "reauthenticate",
+        tag = "Tag::Sessions"
+    )]
+    async fn reauthenticate(
+        &self,
+        guard: JwtRequired,
+        request: &Request,
+        body: Body<ReauthenticateRequest>,
+    ) -> Result<Private<Json<AccessTokenAnswer>>, ApiError> {
+        let ip = caller(request, &self.0.config).ip;
+        let grant = self
+            .0
+            .reauthenticate(&guard.claims, body.0.password.0, ip)
+            .await?;
+        Ok(Private::new(Json(grant.into())))
+    }
+
+    /// Make an account
+    ///
+    /// Only where the server was started with `LATCHET_REGISTRATION=open`; elsewhere there is no
+    /// such route and administrators make accounts.
+    #[oai(
+        path = "/v1/register",
+        method = "post",
+        operation_id = "register",
+        tag = "Tag::Account"
+    )]
+    async fn register(&self, body: Body<RegisterRequest>) -> Result<Created<UserAnswer>, ApiError> {
+        if self.0.config.registration == Registration::Closed {
+            return Err(ApiError::NotFound(
+                "there is no registration here: ask an administrator for an account",
+            ));
+        }
+        let Body(asked) = body;
+        let user = self
+            .0
+            .create_user(NewAccount {
+                username: username(&asked.username)?,
+                password: asked.password.0,
+                roles: Vec::new(),
+            })
+            .await?;
+        Ok(Created::Created(Json(user.into()), "/v1/me".to_owned()))
+    }
+
+    /// Make the first administrator
+    ///
+    /// Takes the one-time link that the server prints at its start while it has no administrator.
+    #[oai(
+        path = "/v1/setup",
+        method = "post",
+        operation_id = "setUp",
+        tag = "Tag::Account"
+    )]
+    async fn set_up(&self, body: Body<SetupRequest>) -> Result<Created<UserAnswer>, ApiError> {
+        use secrecy::ExposeSecret;
+
+        let Body(asked) = body;
+        let account = NewAccount {
+            username: username(&asked.username)?,
+            password: asked.password.0,
+            roles: Vec::new(),
+        };
+        let user = self.0.set_up(asked.link.0.expose_secret(), account).await?;
+        let location = format!("/v1/users/{}", user.id);
+        Ok(Created::Created(Json(user.into()), location))
+    }
+}
+
+fn no_cookies() -> ApiError {
+    ApiError::invalid_field(
+        "transport",
+        "cannot be `cookie` on plain http beyond this machine: serve https and set LATCHET_PUBLIC_URL",
+    )
+}

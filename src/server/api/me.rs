@@ -1,0 +1,185 @@
+//! One's own account and devices.
+
+use poem::Request;
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::Tag;
+use super::answer::{Done, Private};
+use super::caller::caller;
+use super::input::Body;
+use super::secret::Password;
+use super::users::{UserAnswer, is_id};
+use crate::guard::JwtRequired;
+use crate::server::App;
+use crate::server::error::ApiError;
+use crate::server::rotation::RevokeReason;
+use crate::server::store::{Session, SessionId, UserId};
+
+/// Operations on the caller's own account.
+pub(super) struct MeApi(pub(super) App);
+
+/// The caller.
+#[derive(Debug, Object)]
+struct MeAnswer {
+    /// The account.
+    user: UserAnswer,
+    /// The session that the access token belongs to.
+    session_id: Option<String>,
+    /// Roles that the access token carries: those of the account when it was issued.
+    roles: Vec<String>,
+    /// Scopes that the access token carries, separated by spaces.
+    scope: String,
+}
+
+/// The old and the new password.
+#[derive(Debug, Object)]
+struct PasswordRequest {
+    /// Password so far.
+    current_password: Password,
+    /// Password from now on: long, and none of the common ones.
+    new_password: Password,
+}
+
+/// One login on one device.
+#[derive(Debug, Object)]
+struct SessionAnswer {
+    /// Names the session.
+    id: String,
+    /// Whether the access token of this request belongs to it.
+    current: bool,
+    /// Name that was given to the device at login; may be empty.
+    label: String,
+    /// Browser or program at login; may be empty.
+    user_agent: String,
+    /// Address at login.
+    ip: String,
+    /// When the login happened.
+    created_at: String,
+    /// When it was last refreshed.
+    refreshed_at: String,
+    /// When it ends, however often it is refreshed.
+    expires_at: String,
+}
+
+/// The caller's sessions that live, newest login first.
+#[derive(Debug, Object)]
+struct SessionsAnswer {
+    /// The sessions.
+    items: Vec<SessionAnswer>,
+}
+
+impl SessionAnswer {
+    fn new(session: Session, current: Option<&str>) -> Self {
+        Self {
+            current: current == Some(session.id.as_str()),
+            id: session.id.to_string(),
+            label: session.label,
+            user_agent: session.user_agent,
+            ip: session.ip,
+            created_at: session.created_at.to_string(),
+            refreshed_at: session.state.rotated_at.to_string(),
+            expires_at: session.state.expires_at.to_string(),
+        }
+    }
+}
+
+#[OpenApi]
+impl MeApi {
+    /// Who am I?
+    ///
+    /// Answers the caller's account, and what the access token says.
+    #[oai(
+        path = "/v1/me",
+        method = "get",
+        operation_id = "me",
+        tag = "Tag::Account"
+    )]
+    async fn me(&self, guard: JwtRequired) -> Result<Private<Json<MeAnswer>>, ApiError> {
+        let claims = guard.claims;
+        let user = self.0.user(&UserId::from(claims.sub.as_str())).await?;
+        Ok(Private::new(Json(MeAnswer {
+            user: user.into(),
+            session_id: claims.sid.clone(),
+            roles: claims.roles.clone(),
+            scope: claims.scope.clone().unwrap_or_default(),
+        })))
+    }
+
+    /// Change the password
+    ///
+    /// Ends all other sessions of the user; this one stays.
+    #[oai(
+        path = "/v1/me/password",
+        method = "post",
+        operation_id = "changePassword",
+        tag = "Tag::Account"
+    )]
+    async fn change_password(
+        &self,
+        guard: JwtRequired,
+        request: &Request,
+        body: Body<PasswordRequest>,
+    ) -> Result<Private<Done>, ApiError> {
+        let Body(passwords) = body;
+        let ip = caller(request, &self.0.config).ip;
+        let (current, new) = (passwords.current_password.0, passwords.new_password.0);
+        self.0
+            .change_password(&guard.claims, current, new, ip)
+            .await?;
+        Ok(Private::new(Done::Done))
+    }
+
+    /// List my sessions
+    ///
+    /// Answers every device that is logged in.
+    #[oai(
+        path = "/v1/me/sessions",
+        method = "get",
+        operation_id = "listMySessions",
+        tag = "Tag::Account"
+    )]
+    async fn sessions(
+        &self,
+        guard: JwtRequired,
+    ) -> Result<Private<Json<SessionsAnswer>>, ApiError> {
+        let sessions = self
+            .0
+            .sessions(&UserId::from(guard.claims.sub.as_str()))
+            .await?;
+        let current = guard.claims.sid.as_deref();
+        let items = sessions
+            .into_iter()
+            .map(|session| SessionAnswer::new(session, current));
+        Ok(Private::new(Json(SessionsAnswer {
+            items: items.collect(),
+        })))
+    }
+
+    /// End one of my sessions
+    ///
+    /// Logs that device out at once.
+    #[oai(
+        path = "/v1/me/sessions/:id",
+        method = "delete",
+        operation_id = "revokeMySession",
+        tag = "Tag::Account"
+    )]
+    async fn revoke_session(
+        &self,
+        guard: JwtRequired,
+        /// Names the session, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Done>, ApiError> {
+        if !is_id(&id) {
+            return Err(ApiError::NotFound("there is no such session"));
+        }
+        let owner = UserId::from(guard.claims.sub.as_str());
+        let id = SessionId::from(id.as_str());
+        self.0
+            .end_session(&id, Some(&owner), RevokeReason::Logout)
+            .await?;
+        Ok(Private::new(Done::Done))
+    }
+}

@@ -1,0 +1,77 @@
+//! HTTP: one file per noun. Handlers read what was sent, call [`App`] and write down its answer;
+//! they decide nothing.
+
+use std::sync::Arc;
+
+use poem::{IntoEndpoint, Route};
+use poem_openapi::{OpenApiService, Tags};
+
+use crate::server::App;
+use crate::server::serve::Lifecycle;
+
+mod answer;
+mod caller;
+mod cookies;
+mod cors;
+mod health;
+mod input;
+mod login;
+mod me;
+mod oauth;
+mod secret;
+mod session;
+pub mod spec;
+mod users;
+mod wellknown;
+
+pub use cors::Cors;
+
+/// Groups of operations.
+#[derive(Tags)]
+enum Tag {
+    /// Log in, refresh, log out.
+    Sessions,
+    /// One's own account and devices.
+    Account,
+    /// Administration of accounts.
+    Users,
+    /// The standard endpoints.
+    #[oai(rename = "OAuth")]
+    Oauth,
+    /// Keys, metadata and probes.
+    Server,
+}
+
+type Api = (
+    login::LoginApi,
+    session::SessionApi,
+    me::MeApi,
+    users::UsersApi,
+    oauth::OauthApi,
+    wellknown::WellKnownApi,
+    health::HealthApi,
+);
+
+/// Where operations live; the rest of the address space is for pages.
+const PLACES: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/livez", "/readyz"];
+
+/// Adds every operation to `route`.
+pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
+    let api: Api = (
+        login::LoginApi(app.clone()),
+        session::SessionApi(app.clone()),
+        me::MeApi(app.clone()),
+        users::UsersApi(app.clone()),
+        oauth::OauthApi(app.clone()),
+        wellknown::WellKnownApi(app.clone()),
+        health::HealthApi {
+            app: app.clone(),
+            lifecycle,
+        },
+    );
+    let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
+    let service = Arc::new(service.into_endpoint());
+    PLACES.iter().fold(route, |route, place| {
+        route.nest_no_strip(place, Arc::clone(&service))
+    })
+}

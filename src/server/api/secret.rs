@@ -1,0 +1,60 @@
+//! A field that carries a secret: it can be read from a body, and printed nowhere.
+
+use std::borrow::Cow;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
+use secrecy::SecretString;
+use serde_json::Value;
+
+/// A password as typed. The policy counts bytes; this is only where reading stops.
+pub(super) type Password = Secret<1024>;
+/// A token of any kind, as issued.
+pub(super) type Token = Secret<8192>;
+
+/// A secret of 1 to `LONGEST` characters.
+#[derive(Debug)]
+pub(super) struct Secret<const LONGEST: usize>(pub(super) SecretString);
+
+impl<const LONGEST: usize> Type for Secret<LONGEST> {
+    const IS_REQUIRED: bool = true;
+
+    type RawValueType = Self;
+    type RawElementValueType = Self;
+
+    fn name() -> Cow<'static, str> {
+        "secret".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(1),
+            max_length: Some(LONGEST),
+            ..MetaSchema::new_with_format("string", "password")
+        }))
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+        Box::new(std::iter::once(self))
+    }
+}
+
+impl<const LONGEST: usize> ParseFromJSON for Secret<LONGEST> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        match value {
+            Some(Value::String(text)) => Ok(Self(text.into())),
+            _ => Err(ParseError::custom("not a string")),
+        }
+    }
+}
+
+/// Bodies are only read with it: nothing is ever written.
+impl<const LONGEST: usize> ToJSON for Secret<LONGEST> {
+    fn to_json(&self) -> Option<Value> {
+        None
+    }
+}

@@ -1,0 +1,239 @@
+//! The API document: what poem-openapi derives from the handlers, made true and complete.
+//!
+//! Added here, each from one table: which refusals an operation answers, its examples, the security
+//! of operations that take a token in several places. `openapi.yaml` in the repository is this
+//! document; a test fails when it is stale.
+
+use poem_openapi::OpenApi;
+use poem_openapi::registry::Registry;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Api;
+
+mod examples;
+mod refusals;
+
+/// The whole document; the order of the fields is that of the file.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    openapi: &'static str,
+    info: Value,
+    servers: Value,
+    security: Value,
+    tags: Value,
+    paths: Map<String, Value>,
+    components: Value,
+}
+
+impl Document {
+    /// Returns the document as JSON.
+    pub fn json(&self) -> String {
+        // Maps with text for keys are always JSON, and YAML with it.
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// Returns the document as YAML.
+    pub fn yaml(&self) -> String {
+        serde_yaml_ng::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Returns the document of this version.
+pub fn document() -> Document {
+    let mut registry = Registry::new();
+    Api::register(&mut registry);
+    let mut paths = Map::new();
+    for path in Api::meta().into_iter().flat_map(|api| api.paths) {
+        let mut operations = value(&path);
+        for operation in members(&mut operations).values_mut() {
+            complete(operation);
+        }
+        paths.insert(path.path, operations);
+    }
+    Document {
+        // 3.1 is refused by common generators of clients.
+        openapi: "3.0.3",
+        info: info(),
+        servers: json!([{ "url": "/", "description": "The server that this document comes from" }]),
+        security: json!([{ (crate::guard::SECURITY_SCHEME): [] }]),
+        tags: value(&registry.tags),
+        components: components(&registry, &paths),
+        paths,
+    }
+}
+
+fn info() -> Value {
+    json!({
+        "title": "Latchet",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Log in, refresh, log out. A refresh token has one successor, so honest people \
+            are never logged out; a logout is felt by the next request, everywhere.\n\n\
+            Errors are `application/problem+json` (RFC 9457) with a stable `code`, those of `/oauth/*` \
+            have the form of RFC 6749. An answer of 429 or 503 says in `Retry-After` when to ask again.",
+        "contact": { "name": "Latchet", "url": env!("CARGO_PKG_REPOSITORY") },
+        "license": { "name": "MIT OR Apache-2.0", "url": concat!(env!("CARGO_PKG_REPOSITORY"), "#licence") },
+    })
+}
+
+/// Makes one operation true: security, media types, successes, refusals, examples.
+fn complete(operation: &mut Value) {
+    let id = operation["operationId"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let operation = members(operation);
+    let parameters = operation
+        .get_mut("parameters")
+        .and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        tidy(parameter);
+        if parameter["name"] == "id" {
+            parameter["schema"] = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{22}$" });
+        }
+    }
+    let security = refusals::security(&id).or_else(|| operation.remove("security"));
+    operation.insert("security".to_owned(), security.unwrap_or_else(|| json!([])));
+    if let Some(body) = operation.get_mut("requestBody") {
+        media_types(body, &examples::requests(&id));
+    }
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    let responses = members(responses);
+    for (status, response) in responses.iter_mut() {
+        success(status, response, &examples::answer(&id, status));
+    }
+    for (status, response) in refusals::responses(&id) {
+        responses.entry(status).or_insert(response);
+    }
+}
+
+fn success(status: &str, response: &mut Value, example: &Map<String, Value>) {
+    if response["description"] == "" {
+        let text = if status == "200" {
+            "Done as asked"
+        } else {
+            "See the body"
+        };
+        response["description"] = text.into();
+    }
+    if let Some(headers) = response.get_mut("headers") {
+        let named = std::mem::take(members(headers));
+        for (name, mut header) in named {
+            tidy(&mut header);
+            members(headers).insert(canonical(&name), header);
+        }
+    }
+    media_types(response, example);
+}
+
+/// Removes what says nothing.
+fn tidy(described: &mut Value) {
+    let described = members(described);
+    described.retain(|name, value| name != "explode" && !(name == "deprecated" && *value == false));
+}
+
+/// poem-openapi writes header names in capitals.
+fn canonical(name: &str) -> String {
+    match name {
+        "ETAG" => "ETag".to_owned(),
+        _ => name
+            .split('-')
+            .map(|word| word[..1].to_owned() + &word[1..].to_ascii_lowercase())
+            .collect::<Vec<_>>()
+            .join("-"),
+    }
+}
+
+/// Names media types without parameters, and adds the examples.
+fn media_types(holder: &mut Value, examples: &Map<String, Value>) {
+    let Some(content) = holder.get_mut("content") else {
+        return;
+    };
+    let found = std::mem::take(members(content));
+    for (name, mut media) in found {
+        if !examples.is_empty() {
+            media["examples"] = examples.clone().into();
+        }
+        let name = name.split(';').next().unwrap_or_default().to_owned();
+        members(content).insert(name, media);
+    }
+}
+
+fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
+    let mut schemas = value(&registry.schemas);
+    let schemas_by_name = members(&mut schemas);
+    for name in requested(paths) {
+        if let Some(schema) = schemas_by_name.get_mut(&name) {
+            schema["additionalProperties"] = false.into();
+        }
+    }
+    for schema in schemas_by_name.values_mut() {
+        let Some(properties) = schema.get_mut("properties") else {
+            continue;
+        };
+        for (name, property) in members(properties) {
+            exact(name, property);
+        }
+    }
+    schemas_by_name.extend(refusals::schemas());
+    let mut security = value(&registry.security_schemes);
+    for scheme in members(&mut security).values_mut() {
+        // Without it the flow is invalid, and poem-openapi leaves it out when it is empty.
+        scheme["flows"]["password"]["scopes"] = json!({});
+    }
+    members(&mut security).extend(refusals::security_schemes());
+    json!({
+        "securitySchemes": security,
+        "headers": refusals::headers(),
+        "responses": refusals::shared_responses(),
+        "examples": refusals::examples(),
+        "schemas": schemas,
+    })
+}
+
+/// Returns the schemas of JSON bodies, which admit no unknown fields. Forms do: RFC 6749 says so.
+fn requested(paths: &Map<String, Value>) -> Vec<String> {
+    let operations = paths
+        .values()
+        .filter_map(Value::as_object)
+        .flat_map(Map::values);
+    operations
+        .filter_map(|operation| {
+            operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str()
+        })
+        .filter_map(|path| path.rsplit('/').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Says of a field what its Rust type does not.
+fn exact(name: &str, property: &mut Value) {
+    if name.ends_with("_at") {
+        property["format"] = "date-time".into();
+    }
+    if property
+        .get("format")
+        .is_some_and(|format| format == "uint64")
+    {
+        property["format"] = "int64".into();
+        property["minimum"] = 0.into();
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "poem-openapi's own types, all of them JSON"
+)]
+fn value(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).expect("a part of the document is JSON")
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the places asked for are objects by the standard"
+)]
+fn members(value: &mut Value) -> &mut Map<String, Value> {
+    value
+        .as_object_mut()
+        .expect("this part of the document is an object")
+}

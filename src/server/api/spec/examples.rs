@@ -1,0 +1,183 @@
+//! What is sent and answered, by operation. A test sends the requests.
+
+use serde_json::{Map, Value, json};
+
+const ACCESS: &str = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl";
+const REFRESH: &str = "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzaWQiOiIuLi4ifQ.c2lnbmF0dXJl";
+const USER: &str = "Qm9vbGVhbkFkYUxvdmVsYQ";
+const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
+
+/// Returns the example bodies of an operation by name.
+pub(super) fn requests(operation: &str) -> Map<String, Value> {
+    let password = "correct horse battery staple";
+    match operation {
+        "login" => named(&[
+            (
+                "program",
+                "Tokens in the body",
+                json!({ "username": "ada", "password": password }),
+            ),
+            (
+                "page",
+                "The refresh token as a cookie",
+                json!({ "username": "ada", "password": password, "transport": "cookie", "label": "Ada's laptop" }),
+            ),
+        ]),
+        "refreshSession" | "logout" => named(&[
+            (
+                "cookie",
+                "The token is a cookie or in `Authorization`",
+                json!({}),
+            ),
+            (
+                "in_body",
+                "The refresh token is in the body",
+                json!({ "refresh_token": REFRESH }),
+            ),
+        ]),
+        "reauthenticate" => one(&json!({ "password": password })),
+        "register" => one(&json!({ "username": "ada", "password": password })),
+        "setUp" => one(
+            &json!({ "link": "q83vEjRWeJCrze8SNFZ4kA", "username": "ada", "password": password }),
+        ),
+        "changePassword" => one(
+            &json!({ "current_password": password, "new_password": "a new and longer pass phrase" }),
+        ),
+        "createUser" => {
+            one(&json!({ "username": "grace", "password": password, "roles": ["editor"] }))
+        }
+        "setUserRoles" => one(&json!({ "roles": ["admin", "editor"] })),
+        "issueToken" => named(&[
+            (
+                "password",
+                "Log in",
+                json!({ "grant_type": "password", "username": "ada", "password": password }),
+            ),
+            (
+                "refresh_token",
+                "Refresh",
+                json!({ "grant_type": "refresh_token", "refresh_token": REFRESH }),
+            ),
+        ]),
+        "revokeToken" => one(&json!({ "token": REFRESH, "token_type_hint": "refresh_token" })),
+        "introspectToken" => one(&json!({ "token": ACCESS })),
+        _ => Map::new(),
+    }
+}
+
+/// Returns the example of an operation's success.
+pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
+    match (operation, status) {
+        ("login" | "refreshSession", "200") => named(&[
+            ("in_body", "Tokens in the body", tokens()),
+            (
+                "cookie",
+                "The refresh token as a cookie",
+                tokens_beside_cookies(),
+            ),
+        ]),
+        ("issueToken", "200") => one(&tokens()),
+        ("reauthenticate", "200") => one(&json!({
+            "access_token": ACCESS, "token_type": "Bearer", "expires_in": 900, "session_id": SESSION,
+        })),
+        ("me", "200") => one(&json!({
+            "user": user(), "session_id": SESSION, "roles": ["editor"], "scope": "",
+        })),
+        ("listMySessions", "200") => one(&json!({ "items": [session()] })),
+        ("listUsers", "200") => one(&json!({ "items": [user()], "next": "ada" })),
+        ("register" | "setUp" | "createUser", "201")
+        | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => one(&user()),
+        ("introspectToken", "200") => named(&[
+            ("active", "It works", introspection()),
+            ("inactive", "It does not", json!({ "active": false })),
+        ]),
+        ("jwks", "200") => one(&json!({ "keys": [{
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
+            "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        }]})),
+        ("authorizationServerMetadata", "200") => one(&metadata()),
+        ("livez", "200") => one(&json!({ "status": "ok" })),
+        ("readyz", "200") => one(&json!({
+            "status": "ok", "database": "ok", "denylist": "ok", "serving": "ok",
+        })),
+        ("readyz", "503") => one(&json!({
+            "status": "failing", "database": "failing", "denylist": "ok", "serving": "ok",
+        })),
+        _ => Map::new(),
+    }
+}
+
+fn tokens() -> Value {
+    json!({
+        "access_token": ACCESS, "token_type": "Bearer", "expires_in": 900,
+        "refresh_token": REFRESH, "refresh_expires_in": 1_209_600, "session_id": SESSION,
+    })
+}
+
+fn tokens_beside_cookies() -> Value {
+    json!({
+        "access_token": ACCESS, "token_type": "Bearer", "expires_in": 900,
+        "refresh_expires_in": 1_209_600, "session_id": SESSION,
+        "csrf_token": "mYw0bP2yQmJ4y1J2d0mE3A.3q2-7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs",
+    })
+}
+
+fn user() -> Value {
+    json!({
+        "id": USER, "username": "ada", "roles": ["editor"], "disabled": false,
+        "created_at": "2026-11-24T06:00:00Z", "password_changed_at": "2026-11-24T06:00:00Z",
+    })
+}
+
+fn session() -> Value {
+    json!({
+        "id": SESSION, "current": true, "label": "Ada's laptop",
+        "user_agent": "Mozilla/5.0", "ip": "192.0.2.7",
+        "created_at": "2026-11-24T06:00:00Z", "refreshed_at": "2026-11-24T06:10:00Z",
+        "expires_at": "2026-12-24T06:00:00Z",
+    })
+}
+
+fn introspection() -> Value {
+    json!({
+        "active": true, "token_type": "access_token", "sub": USER, "sid": SESSION,
+        "iss": "https://auth.example.org", "aud": ["https://auth.example.org"],
+        "iat": 1_795_500_000, "nbf": 1_795_500_000, "exp": 1_795_500_900,
+        "jti": "ZXhhbXBsZS1qdGktMDAwMQ", "roles": ["editor"],
+    })
+}
+
+fn metadata() -> Value {
+    let at = |path: &str| format!("https://auth.example.org{path}");
+    json!({
+        "issuer": at(""),
+        "token_endpoint": at("/oauth/token"),
+        "revocation_endpoint": at("/oauth/revoke"),
+        "introspection_endpoint": at("/oauth/introspect"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+        "grant_types_supported": ["password", "refresh_token"],
+        "response_types_supported": [],
+        "scopes_supported": [],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint_auth_methods_supported": ["Bearer"],
+        "service_documentation": at("/docs"),
+    })
+}
+
+fn one(value: &Value) -> Map<String, Value> {
+    Map::from_iter([("example".to_owned(), json!({ "value": value }))])
+}
+
+fn named(examples: &[(&str, &str, Value)]) -> Map<String, Value> {
+    examples
+        .iter()
+        .map(|(name, summary, value)| {
+            (
+                (*name).to_owned(),
+                json!({ "summary": summary, "value": value }),
+            )
+        })
+        .collect()
+}

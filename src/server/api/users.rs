@@ -1,0 +1,308 @@
+//! Administration of accounts.
+
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::Tag;
+use super::answer::{Created, Done, Private};
+use super::input::Body;
+use super::secret::Password;
+use crate::guard::{Jwt, Role, RoleName};
+use crate::server::App;
+use crate::server::accounts::{self, ADMIN, NewAccount, Username};
+use crate::server::error::ApiError;
+use crate::server::rotation::RevokeReason;
+use crate::server::store::{User, UserId, UserPage};
+
+/// Operations for administrators.
+pub(super) struct UsersApi(pub(super) App);
+
+/// The role that administers this server, as a type.
+pub(super) struct Admin;
+
+impl RoleName for Admin {
+    const NAME: &'static str = ADMIN;
+}
+
+type Administrator = Jwt<Role<Admin>>;
+
+/// An account.
+#[derive(Debug, Object)]
+pub(super) struct UserAnswer {
+    /// Names the user for good: the `sub` of the tokens.
+    id: String,
+    /// User name as it was given.
+    username: String,
+    /// What the user may do.
+    roles: Vec<String>,
+    /// Whether the account may not log in.
+    disabled: bool,
+    /// When the account was made.
+    created_at: String,
+    /// When the password was last set.
+    password_changed_at: String,
+}
+
+impl From<User> for UserAnswer {
+    fn from(user: User) -> Self {
+        Self {
+            disabled: user.is_disabled(),
+            id: user.id.to_string(),
+            username: user.username,
+            roles: user.roles,
+            created_at: user.created_at.to_string(),
+            password_changed_at: user.password_changed_at.to_string(),
+        }
+    }
+}
+
+/// A page of accounts, ordered by user name.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct UsersAnswer {
+    /// The accounts.
+    items: Vec<UserAnswer>,
+    /// What to pass as `after` for the next page; absent on the last.
+    next: Option<String>,
+}
+
+/// An account to be made.
+#[derive(Debug, Object)]
+struct CreateUserRequest {
+    /// User name: no spaces, no control characters; unique in any case.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// First password: long, and none of the common ones.
+    password: Password,
+    /// Roles from the start: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
+    #[oai(
+        default,
+        validator(max_items = 32, unique_items, min_length = 1, max_length = 64)
+    )]
+    roles: Vec<String>,
+}
+
+/// What a user may do from now on.
+#[derive(Debug, Object)]
+struct RolesRequest {
+    /// All roles of the user: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
+    #[oai(validator(max_items = 32, unique_items, min_length = 1, max_length = 64))]
+    roles: Vec<String>,
+}
+
+#[OpenApi]
+impl UsersApi {
+    /// List users
+    ///
+    /// Answers accounts by user name, a page at a time.
+    #[oai(
+        path = "/v1/users",
+        method = "get",
+        operation_id = "listUsers",
+        tag = "Tag::Users"
+    )]
+    async fn list(
+        &self,
+        _guard: Administrator,
+        /// The `next` of the page before.
+        #[oai(validator(max_length = 254))]
+        after: Query<Option<String>>,
+        /// Only users whose name contains this, in any case.
+        #[oai(validator(max_length = 254))]
+        search: Query<Option<String>>,
+        /// At most this many.
+        #[oai(
+            default = "page_size",
+            validator(minimum(value = "1"), maximum(value = "200"))
+        )]
+        limit: Query<u32>,
+    ) -> Result<Private<Json<UsersAnswer>>, ApiError> {
+        let page = UserPage {
+            after: text("after", after.0)?,
+            search: text("search", search.0)?,
+            // One more than asked for tells whether another page follows.
+            limit: u64::from(*limit) + 1,
+        };
+        let mut users = self.0.users(&page).await?;
+        let more = users.len() > *limit as usize;
+        users.truncate(*limit as usize);
+        let next = users
+            .last()
+            .filter(|_| more)
+            .map(|user| user.username.clone());
+        let items = users.into_iter().map(UserAnswer::from).collect();
+        Ok(Private::new(Json(UsersAnswer { items, next })))
+    }
+
+    /// Create a user
+    ///
+    /// Makes an account that can log in at once.
+    #[oai(
+        path = "/v1/users",
+        method = "post",
+        operation_id = "createUser",
+        tag = "Tag::Users"
+    )]
+    async fn create(
+        &self,
+        _guard: Administrator,
+        body: Body<CreateUserRequest>,
+    ) -> Result<Private<Created<UserAnswer>>, ApiError> {
+        let Body(asked) = body;
+        let user = self
+            .0
+            .create_user(NewAccount {
+                username: username(&asked.username)?,
+                password: asked.password.0,
+                roles: roles(&asked.roles)?,
+            })
+            .await?;
+        let location = format!("/v1/users/{}", user.id);
+        Ok(Private::new(Created::Created(Json(user.into()), location)))
+    }
+
+    /// Read a user
+    ///
+    /// Answers one account.
+    #[oai(
+        path = "/v1/users/:id",
+        method = "get",
+        operation_id = "readUser",
+        tag = "Tag::Users"
+    )]
+    async fn read(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
+        Ok(Private::new(Json(self.0.user(&known(&id)?).await?.into())))
+    }
+
+    /// Disable a user
+    ///
+    /// No login from now on, and every session of the user ends at once.
+    #[oai(
+        path = "/v1/users/:id/disable",
+        method = "post",
+        operation_id = "disableUser",
+        tag = "Tag::Users"
+    )]
+    async fn disable(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
+        Ok(Private::new(Json(
+            self.0.disable_user(&known(&id)?).await?.into(),
+        )))
+    }
+
+    /// Enable a user
+    ///
+    /// Lets a disabled account log in again. Sessions that have ended stay ended.
+    #[oai(
+        path = "/v1/users/:id/enable",
+        method = "post",
+        operation_id = "enableUser",
+        tag = "Tag::Users"
+    )]
+    async fn enable(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
+        Ok(Private::new(Json(
+            self.0.enable_user(&known(&id)?).await?.into(),
+        )))
+    }
+
+    /// Set the roles of a user
+    ///
+    /// Replaces all of them. Access tokens carry the new ones from the next refresh on.
+    #[oai(
+        path = "/v1/users/:id/roles",
+        method = "put",
+        operation_id = "setUserRoles",
+        tag = "Tag::Users"
+    )]
+    async fn set_roles(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+        body: Body<RolesRequest>,
+    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
+        let roles = roles(&body.0.roles)?;
+        Ok(Private::new(Json(
+            self.0.set_roles(&known(&id)?, &roles).await?.into(),
+        )))
+    }
+
+    /// End the sessions of a user
+    ///
+    /// Logs the user out on every device at once. The account may log in again.
+    #[oai(
+        path = "/v1/users/:id/sessions",
+        method = "delete",
+        operation_id = "endUserSessions",
+        tag = "Tag::Users"
+    )]
+    async fn end_sessions(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Done>, ApiError> {
+        let id = self.0.user(&known(&id)?).await?.id;
+        self.0.end_sessions(&id, None, RevokeReason::Admin).await?;
+        Ok(Private::new(Done::Done))
+    }
+}
+
+fn page_size() -> u32 {
+    50
+}
+
+/// Parses a user name that is to be stored.
+pub(super) fn username(text: &str) -> Result<Username, ApiError> {
+    Username::parse(text).map_err(|fault| ApiError::invalid_field("username", fault))
+}
+
+fn roles(texts: &[String]) -> Result<Vec<accounts::Role>, ApiError> {
+    let roles = texts.iter().map(|text| accounts::Role::parse(text));
+    roles
+        .collect::<Result<_, _>>()
+        .map_err(|fault| ApiError::invalid_field("roles", fault))
+}
+
+/// PostgreSQL takes no NUL in a text to compare with.
+fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, ApiError> {
+    match text {
+        Some(text) if text.contains('\0') => Err(ApiError::invalid_field(
+            field,
+            "must not contain the character NUL",
+        )),
+        text => Ok(text),
+    }
+}
+
+/// What is no id names nobody.
+fn known(id: &str) -> Result<UserId, ApiError> {
+    if is_id(id) {
+        Ok(UserId::from(id))
+    } else {
+        Err(ApiError::NotFound("there is no such user"))
+    }
+}
+
+/// Returns whether this has the form of the ids that the server makes.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 22
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}

@@ -1,0 +1,117 @@
+//! Tokens as they are held by others: whose session one belongs to, what it says, how it ends.
+
+use std::sync::Arc;
+
+use super::App;
+use super::error::ApiError;
+use super::rotation::{Decision, RevokeReason, decide};
+use super::store::{Session, SessionId};
+use crate::error::AuthError;
+use crate::token::{Claims, Expected};
+
+/// What a token is worth now.
+#[derive(Debug)]
+pub enum Introspection {
+    /// Nothing: it is not ours, has expired, was superseded or revoked.
+    Inactive,
+    /// An access token that is accepted.
+    Access(Arc<Claims>),
+    /// A refresh token that would be answered.
+    Refresh(Box<Session>),
+}
+
+impl App {
+    /// Returns the session that an access token or a refresh token belongs to, however that session
+    /// fares: whoever logs out twice is told nothing new.
+    ///
+    /// # Errors
+    /// The token's own faults.
+    pub async fn session_of(&self, token: &str) -> Result<SessionId, ApiError> {
+        match self.refresh_tokens.read(token) {
+            Ok(shown) => return Ok(shown.session),
+            Err(AuthError::WrongTokenType) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        let now = self.clock.now();
+        let claims = self.verifier.verify(token, Expected::Access, now)?;
+        // A token that was revoked on its own is worth nothing, though its session lives.
+        let revoked = self
+            .denylist
+            .list()
+            .is_denied(None, &claims.jti, now)
+            .await?;
+        match claims.sid.as_deref() {
+            Some(sid) if !revoked => Ok(SessionId::from(sid)),
+            Some(_) => Err(AuthError::TokenRevoked.into()),
+            None => Err(AuthError::InvalidToken("it belongs to no session").into()),
+        }
+    }
+
+    /// Ends a session at its user's wish. One that has ended, or is long forgotten, is no error.
+    ///
+    /// # Errors
+    /// `unavailable` when the end could not be made certain: ask again.
+    pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
+        match self.end_session(id, None, RevokeReason::Logout).await {
+            Err(ApiError::NotFound(_)) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Makes a token worthless (RFC 7009): a refresh token with its whole session, an access token
+    /// alone. One that is worthless already is no error.
+    ///
+    /// # Errors
+    /// `unavailable` when the end could not be made certain: ask again.
+    pub async fn revoke(&self, token: &str) -> Result<(), ApiError> {
+        match self.refresh_tokens.read(token) {
+            Ok(shown) => return self.log_out(&shown.session).await,
+            Err(AuthError::WrongTokenType) => {}
+            Err(_) => return Ok(()),
+        }
+        match self
+            .verifier
+            .verify(token, Expected::Access, self.clock.now())
+        {
+            Ok(claims) => self.revoke_token(&claims).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Returns what a token is worth now (RFC 7662). Rotates nothing.
+    ///
+    /// # Errors
+    /// `unavailable`: an answer that is not known is never given as "inactive".
+    pub async fn introspect(&self, token: &str) -> Result<Introspection, ApiError> {
+        let now = self.clock.now();
+        let shown = match self.refresh_tokens.read(token) {
+            Ok(shown) => shown,
+            Err(AuthError::WrongTokenType) => return self.introspect_access(token).await,
+            Err(_) => return Ok(Introspection::Inactive),
+        };
+        let session = self.store.session(&shown.session).await?;
+        let accepted = session.filter(|session| {
+            let decision = decide(&session.state, shown.generation, now, self.grace);
+            matches!(decision, Decision::Rotate | Decision::Replay)
+        });
+        Ok(accepted.map_or(Introspection::Inactive, |session| {
+            Introspection::Refresh(session.into())
+        }))
+    }
+
+    async fn introspect_access(&self, token: &str) -> Result<Introspection, ApiError> {
+        let now = self.clock.now();
+        let Ok(claims) = self.verifier.verify(token, Expected::Access, now) else {
+            return Ok(Introspection::Inactive);
+        };
+        if self
+            .denylist
+            .list()
+            .is_denied(claims.sid.as_deref(), &claims.jti, now)
+            .await?
+        {
+            return Ok(Introspection::Inactive);
+        }
+        Ok(Introspection::Access(claims))
+    }
+}
