@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::clock::Time;
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod properties;
 
 /// What deciding about a session needs to know of its row.

@@ -1,0 +1,248 @@
+//! Every interleaving of two clients that hold one token, a logout, lost answers and the passing of
+//! grace, on a store whose reading and writing are separate steps.
+//!
+//! The two may be tabs of one honest browser or a victim and a thief: the server cannot know.
+
+use std::time::Duration;
+
+use stateright::{Checker, Model, Property};
+
+use super::{Decision, Grace, RevokeReason, SessionState, Superseded, decide};
+use crate::clock::Time;
+
+mod world;
+
+use world::{Client, Past, Request, World, Writes, Wrong};
+
+const START: Time = Time::from_millis(0);
+
+/// Where the search stops: far enough for a client to fall behind the parent, and for grace to pass
+/// before and after that. One generation more has three times the states (160,000) and no new kind.
+const MAX_GENERATION: u64 = 2;
+const MAX_PASSED: usize = 2;
+
+/// How far time moves when there is no grace to pass.
+const MOMENT: Duration = Duration::from_millis(1);
+
+type Decide = fn(&SessionState, u64, Time, Grace) -> Decision;
+
+/// The model: clients, an order of steps, and the rules they meet.
+struct Rotations {
+    grace: Grace,
+    writes: Writes,
+    decide: Decide,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Show(usize),
+    Read(usize),
+    Write(usize),
+    Receive(usize),
+    Lose(usize),
+    LogOut,
+    PassGrace,
+}
+
+impl Model for Rotations {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        let client = Client {
+            token: 0,
+            lost: false,
+            request: Request::None,
+        };
+        vec![World {
+            now: START,
+            passed: 0,
+            row: SessionState {
+                generation: 0,
+                rotated_at: START,
+                superseded: Superseded::default(),
+                expires_at: START + Duration::from_hours(1),
+                idle_limit: Duration::from_hours(1),
+                revoked: None,
+            },
+            clients: [client.clone(), client],
+            past: Past::default(),
+        }]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        for (index, client) in world.clients.iter().enumerate() {
+            match client.request {
+                Request::None => actions.push(Action::Show(index)),
+                Request::Shown { .. } => actions.push(Action::Read(index)),
+                Request::Read { .. } => actions.push(Action::Write(index)),
+                Request::Answered(_) => {
+                    actions.extend([Action::Receive(index), Action::Lose(index)]);
+                }
+            }
+        }
+        if !world.past.is_logged_out {
+            actions.push(Action::LogOut);
+        }
+        if world.passed < MAX_PASSED {
+            actions.push(Action::PassGrace);
+        }
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        let mut next = world.clone();
+        match action {
+            Action::Show(client) => {
+                next.clients[client].request = Request::Shown {
+                    now: world.now,
+                    after_logout: world.past.is_logged_out,
+                };
+            }
+            Action::Read(client) => {
+                let Request::Shown { now, after_logout } = world.clients[client].request else {
+                    return None;
+                };
+                let row = world.row.clone();
+                next.clients[client].request = Request::Read {
+                    now,
+                    after_logout,
+                    row,
+                };
+            }
+            Action::Write(client) => next.write(self, client),
+            Action::Receive(client) => {
+                let Request::Answered(answer) = world.clients[client].request else {
+                    return None;
+                };
+                next.receive(client, answer);
+            }
+            Action::Lose(client) => {
+                next.clients[client].lost |=
+                    world.clients[client].request != Request::Answered(None);
+                next.clients[client].request = Request::None;
+            }
+            Action::LogOut => {
+                next.row.revoked.get_or_insert(RevokeReason::Logout);
+                next.past.is_logged_out = true;
+            }
+            Action::PassGrace => {
+                next.now = world.now + self.grace.duration().max(MOMENT);
+                next.passed += 1;
+            }
+        }
+        if world.row.revoked.is_some() && next.row != world.row {
+            next.past.accuse(Wrong::Revived);
+        }
+        Some(next)
+    }
+
+    fn within_boundary(&self, world: &World) -> bool {
+        world.row.generation <= MAX_GENERATION
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always("one successor", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::SecondSuccessor)
+            }),
+            Property::always("a live token is answered", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::LiveTokenWasRefused)
+            }),
+            Property::always("an old token is never answered", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::OldTokenWasAnswered)
+            }),
+            Property::always("reuse ends the session", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::ReuseLeftTheSession)
+            }),
+            Property::always("nothing is answered after logout", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::AnsweredAfterLogout)
+            }),
+            Property::always("revoked never revives", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::Revived)
+            }),
+            Property::sometimes("a token is reused", |_, world: &World| {
+                world.row.revoked == Some(RevokeReason::Reuse)
+            }),
+            Property::sometimes("a rotation is outrun", |_, world: &World| {
+                world
+                    .reads()
+                    .any(|read| read.generation < world.row.generation)
+            }),
+            Property::sometimes("a logout meets a rotation", |_, world: &World| {
+                world.past.is_logged_out && world.reads().any(|read| read.revoked.is_none())
+            }),
+        ];
+        if self.grace > Grace::STRICT {
+            properties.extend([
+                Property::sometimes("a lost answer is recovered", |_, world: &World| {
+                    let current = Request::Answered(Some(world.row.generation));
+                    world
+                        .clients
+                        .iter()
+                        .any(|client| client.lost && client.request == current)
+                }),
+                Property::sometimes("an answer is repeated", |_, world: &World| {
+                    let [one, other] = &world.clients;
+                    one == other && one.request == Request::Answered(Some(one.token + 1))
+                }),
+            ]);
+        }
+        properties
+    }
+}
+
+fn explore(grace: Grace, writes: Writes, decide: Decide) -> impl Checker<Rotations> {
+    let model = Rotations {
+        grace,
+        writes,
+        decide,
+    };
+    model.checker().spawn_bfs().join()
+}
+
+/// What others do: grace for the parent alone.
+fn decide_for_parents(row: &SessionState, presented: u64, now: Time, grace: Grace) -> Decision {
+    match decide(row, presented, now, grace) {
+        Decision::Replay if row.generation > presented + 1 => Decision::Reuse,
+        decision => decision,
+    }
+}
+
+/// What others do: the parent is answered however late it comes.
+fn decide_without_limit(row: &SessionState, presented: u64, now: Time, grace: Grace) -> Decision {
+    match decide(row, presented, now, grace) {
+        Decision::Reuse if row.generation == presented + 1 => Decision::Replay,
+        decision => decision,
+    }
+}
+
+#[test]
+fn every_interleaving_keeps_the_promises() {
+    explore(Grace::TEN_SECONDS, Writes::Conditionally, decide).assert_properties();
+}
+
+#[test]
+fn every_interleaving_keeps_the_promises_without_grace() {
+    explore(Grace::STRICT, Writes::Conditionally, decide).assert_properties();
+}
+
+#[test]
+fn the_model_finds_what_is_wrong_with_other_ways() {
+    let ten = Grace::TEN_SECONDS;
+    for (writes, decide, broken) in [
+        (Writes::OverAnyGeneration, decide as Decide, "one successor"),
+        (Writes::WholeRow, decide, "revoked never revives"),
+        (
+            Writes::Conditionally,
+            decide_for_parents,
+            "a live token is answered",
+        ),
+        (
+            Writes::Conditionally,
+            decide_without_limit,
+            "an old token is never answered",
+        ),
+    ] {
+        explore(ten, writes, decide).assert_any_discovery(broken);
+    }
+}
