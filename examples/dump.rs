@@ -1,3 +1,0 @@
-fn main() {
-    println!("{}", latchet::server::api::spec::document().yaml());
-}
