@@ -211,7 +211,8 @@ fn log_failure(refusal: &Refusal, seen: &Seen) {
 /// Logs one line for what changes something or was refused; the reads that succeed, which are most
 /// requests, only at debug.
 fn log_access(status: StatusCode, seen: &Seen) {
-    let duration = seen.since.elapsed().as_secs_f64() * 1000.0;
+    let micros = u32::try_from(seen.since.elapsed().as_micros()).unwrap_or(u32::MAX);
+    let millis = f64::from(micros) / 1000.0;
     macro_rules! log {
         ($level:expr) => {
             tracing::event!(
@@ -220,7 +221,7 @@ fn log_access(status: StatusCode, seen: &Seen) {
                 http.method = seen.method.as_str(),
                 http.path = seen.path,
                 http.status = status.as_u16(),
-                duration_ms = duration,
+                duration_ms = millis,
                 "answered"
             )
         };

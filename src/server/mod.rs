@@ -32,11 +32,13 @@ use store::{Store, StoreError};
 
 pub mod accounts;
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod denylist;
 pub mod envelope;
 pub mod error;
 pub mod keyring;
+pub mod logging;
 pub mod password;
 pub mod refresh_token;
 pub mod rotation;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing_subscriber::EnvFilter;
+
 use super::{Config, ConfigError, DatabaseKind, RootSecret, SecretError};
 
 /// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
@@ -150,6 +152,9 @@ impl Config {
         }
         if self.password_threads == Some(0) || self.max_connections == 0 {
             refuse("password_threads and max_connections must be at least 1".to_owned());
+        }
+        if let Err(error) = EnvFilter::try_new(&self.log_level) {
+            refuse(format!("log_level: {error}"));
         }
         if !(1 << 10..=16 << 20).contains(&self.body_limit) {
             refuse("body_limit must be between 1KiB and 16MiB".to_owned());

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::OsStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 const PREFIX: &str = "LATCHET_";
 
@@ -81,24 +81,44 @@ fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMat
     let names = option_names(&command);
     let command = command.mut_args(|arg| {
         let name = arg.get_id().to_string();
-        let arg = match givens.get(&name) {
+        if !names.contains(&name) {
+            return arg;
+        }
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let arg = arg
+            .global(true)
+            .long_help(format!("{help} [env: {}]", variable(&name)));
+        match givens.get(&name) {
             Some(given) => {
                 let values: Vec<OsStr> = given.values.iter().map(OsStr::from).collect();
                 arg.default_values(values).hide_default_value(true)
             }
             None => arg,
-        };
-        match arg.get_help() {
-            Some(help) if names.contains(&name) => {
-                let help = format!("{help} [env: {}]", variable(&name));
-                arg.long_help(help)
-            }
-            _ => arg,
         }
     });
-    command
+    let hidden: Vec<Arg> = command
+        .get_arguments()
+        .filter(|arg| arg.is_global_set() && arg.get_help_heading() != Some(super::STORAGE))
+        .map(|arg| arg.clone().hide(true))
+        .collect();
+    hide_in_subcommands(command, &hidden)
         .try_get_matches_from(args)
         .map_err(|error| name_the_place::<T>(error, givens))
+}
+
+/// Commands take every option, but their help lists those only that find the data.
+fn hide_in_subcommands(command: Command, hidden: &[Arg]) -> Command {
+    command.mut_subcommands(|sub| {
+        if sub.get_name() == "serve" {
+            return sub;
+        }
+        let sub = if sub.has_subcommands() {
+            sub
+        } else {
+            sub.args(hidden)
+        };
+        hide_in_subcommands(sub, hidden)
+    })
 }
 
 /// Says which variable or file holds a malformed value, which clap takes for a flag's default. The

@@ -61,12 +61,17 @@ pub(super) struct Connections {
 impl Connections {
     /// Connects and brings the schema up to date.
     pub(super) async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        let connections = match url.kind() {
-            DatabaseKind::Sqlite => sqlite(url.expose()).await?,
-            DatabaseKind::Postgres => postgres(url.expose()).await?,
-        };
+        let connections = Self::without_migrating(url).await?;
         migrate(&connections.writer).await?;
         Ok(connections)
+    }
+
+    /// Connects and leaves the schema as it is.
+    pub(super) async fn without_migrating(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match url.kind() {
+            DatabaseKind::Sqlite => sqlite(url.expose()).await,
+            DatabaseKind::Postgres => postgres(url.expose()).await,
+        }
     }
 
     /// Begins a transaction that will write.

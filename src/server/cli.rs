@@ -1,0 +1,251 @@
+//! The command line. Each command is an order to [`App`] or to the store; nothing is decided here.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::accounts::Role;
+use super::config::{Config, ConfigError, RootSecret, SecretError, load};
+use super::error::ApiError;
+use super::keyring::KeyringError;
+use super::serve::TlsError;
+use super::store::{Store, StoreError};
+use super::{App, OpenError, api, logging};
+use crate::clock::Clock;
+use crate::keys::{Algorithm, KeyError};
+
+mod doctor;
+mod key;
+mod prompt;
+mod run;
+#[cfg(test)]
+mod tests;
+mod user;
+
+const EXAMPLES: &str = "\
+Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
+the name of a file that holds the value) and a key of the TOML file (access_ttl).
+
+Examples:
+  latchet                                  serve on 127.0.0.1:8080 with everything in ./data
+  latchet user add alice --admin           make an administrator
+  latchet doctor                           look for what is wrong and say how to mend it
+  LATCHET_PUBLIC_URL=https://auth.example.org \\
+  LATCHET_ROOT_SECRET_FILE=/run/secrets/latchet \\
+  DATABASE_URL=postgres://latchet@db/latchet REDIS_URL=redis://cache latchet
+                                           one of several replicas behind a proxy";
+
+/// An auth server with rotating refresh tokens and a logout that the next request feels.
+#[derive(Debug, Parser)]
+#[command(name = "latchet", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve; what happens when no command is given
+    Serve,
+    /// Bring the database up to date and end
+    Migrate,
+    /// Print the API document
+    Openapi {
+        /// As JSON instead of YAML
+        #[arg(long)]
+        json: bool,
+    },
+    /// Manage accounts
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Manage signing keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print a strong random secret for `LATCHET_ROOT_SECRET`
+    Secret,
+    /// Look for what is wrong and say how to mend it
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Make an account; asks for the password, or reads it from standard input
+    Add {
+        /// User name
+        name: String,
+        /// With the role `admin`
+        #[arg(long)]
+        admin: bool,
+        /// With this role; may be repeated
+        #[arg(long = "role", value_name = "ROLE", value_parser = role)]
+        roles: Vec<Role>,
+        #[command(flatten)]
+        password: PasswordFrom,
+    },
+    /// List accounts
+    List {
+        /// Only names that contain this
+        #[arg(long, value_name = "TEXT")]
+        search: Option<String>,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: u64,
+    },
+    /// Disable an account and end its sessions
+    Disable {
+        /// User name
+        name: String,
+    },
+    /// Let a disabled account log in again
+    Enable {
+        /// User name
+        name: String,
+    },
+    /// Replace the roles of an account; none takes all away
+    Roles {
+        /// User name
+        name: String,
+        /// The roles
+        #[arg(value_name = "ROLE", value_parser = role)]
+        roles: Vec<Role>,
+    },
+    /// Set a new password and end all sessions; asks for it, or reads it from standard input
+    Password {
+        /// User name
+        name: String,
+        #[command(flatten)]
+        password: PasswordFrom,
+    },
+    /// End all sessions of an account
+    SessionsEnd {
+        /// User name
+        name: String,
+    },
+}
+
+#[derive(Args, Debug)]
+struct PasswordFrom {
+    /// Read the password from this file
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// List the signing keys with their states
+    List,
+    /// Make a new signing key that takes over from the active one
+    Rotate {
+        /// At once, because the old key leaked: its tokens are refused from now on
+        #[arg(long)]
+        now: bool,
+    },
+    /// Print a new private key for another program; the database is not touched
+    Generate,
+    /// Print the public keys as a JWK Set
+    ExportJwks,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).map_err(|why| format!("a role {why}"))
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The settings were refused, or help was asked for.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What the settings name could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The command was refused or failed.
+    #[error(transparent)]
+    Refused(#[from] ApiError),
+    /// The database cannot be used.
+    #[error("cannot open the database")]
+    Store(#[from] StoreError),
+    /// The signing keys cannot be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// A key cannot be made.
+    #[error("cannot make a key")]
+    Key(#[from] KeyError),
+    /// There is no root secret, or it is weak.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system refused something.
+    #[error("cannot {attempt}")]
+    System {
+        /// What was attempted, to be read after "cannot".
+        attempt: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something else, said in a sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    fn system(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let attempt = attempt.into();
+        |source| Self::System { attempt, source }
+    }
+}
+
+/// Carries out the command that `args` (the program's name first) and `env` give.
+///
+/// # Errors
+/// Why it failed.
+pub async fn run(args: Vec<OsString>, env: Vec<(String, String)>) -> Result<(), Failure> {
+    let Cli { command, config } = load(&args, &env)?;
+    let output = match command.unwrap_or(Command::Serve) {
+        Command::Serve => return run::serve(config).await,
+        Command::Secret => RootSecret::generate()?.expose().to_owned() + "\n",
+        Command::Openapi { json: true } => api::spec::document().json(),
+        Command::Openapi { json: false } => api::spec::document().yaml(),
+        Command::Key(KeyCommand::Generate) => key::generate(config.algorithm)?,
+        Command::Doctor => return doctor::examine(&config).await,
+        command => {
+            config.check()?;
+            // The level was tried out by `check`.
+            let _ = logging::start_quiet(&config);
+            administrate(command, config).await?
+        }
+    };
+    print(&output)
+}
+
+async fn administrate(command: Command, config: Config) -> Result<String, Failure> {
+    match command {
+        Command::Migrate => {
+            Store::open(&config.database_url).await?;
+            Ok("The database is up to date.\n".to_owned())
+        }
+        Command::User(command) => user::run(&open(config).await?, command).await,
+        Command::Key(command) => key::run(&open(config).await?, command).await,
+        _ => Ok(String::new()),
+    }
+}
+
+async fn open(config: Config) -> Result<App, Failure> {
+    Ok(App::open(config, Clock::system()).await?)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `latchet user list | head` is no fault.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(Failure::system("write the output")),
+    }
+}

@@ -1,0 +1,340 @@
+//! `latchet doctor`: looks at everything a server needs, changes nothing, and says how to mend what
+//! is wrong.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Config, Failure, print};
+use crate::clock::{Clock, Time};
+use crate::server::config::{ConfigError, DatabaseKind, RootSecret};
+use crate::server::serve::load_tls;
+use crate::server::store::{self, StoreError};
+
+/// Clocks further apart than this end sessions and refuse tokens at the wrong time.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// How long a port is tried.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// No machine that runs this program lives before the program was written.
+const WRITTEN: Time = Time::from_secs(1_764_000_000);
+
+/// What one look found.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Good(String),
+    Bad { fault: String, mend: String },
+}
+
+impl Finding {
+    fn good(text: impl Into<String>) -> Self {
+        Self::Good(text.into())
+    }
+
+    fn bad(fault: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self::Bad {
+            fault: fault.into(),
+            mend: mend.into(),
+        }
+    }
+
+    fn of(error: &(dyn Error + 'static), mend: impl Into<String>) -> Self {
+        let mut fault = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            // Writing to a string does not fail.
+            let _ = write!(fault, ": {cause}");
+            next = cause.source();
+        }
+        Self::bad(fault, mend)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good(text) => writeln!(f, "ok    {text}"),
+            Self::Bad { fault, mend } => writeln!(f, "FAIL  {fault}\n      mend: {mend}"),
+        }
+    }
+}
+
+/// Prints every finding; fails when one is bad.
+pub(super) async fn examine(config: &Config) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let mut findings = settings(config);
+    findings.extend(files(config));
+    findings.push(system_clock(&clock));
+    findings.extend(descriptors(config));
+    findings.extend(database(config, &clock).await);
+    findings.extend(redis(config, &clock).await);
+    findings.push(listener(config).await);
+
+    let report: String = findings.iter().map(ToString::to_string).collect();
+    print(&report)?;
+    let is_bad = |finding: &&Finding| matches!(finding, Finding::Bad { .. });
+    match findings.iter().filter(is_bad).count() {
+        0 => Ok(()),
+        1 => Err(Failure::Other("1 thing is wrong".to_owned())),
+        bad => Err(Failure::Other(format!("{bad} things are wrong"))),
+    }
+}
+
+fn settings(config: &Config) -> Vec<Finding> {
+    let mut findings = match config.check() {
+        Ok(()) => vec![Finding::good(format!(
+            "the settings are safe for {}",
+            config.public_url
+        ))],
+        Err(ConfigError::Refused(faults)) => faults
+            .into_iter()
+            .map(|fault| match fault.split_once(": ") {
+                Some((fault, mend)) => Finding::bad(fault, mend),
+                None => Finding::bad(fault, "change that setting"),
+            })
+            .collect(),
+        Err(error) => vec![Finding::of(&error, "change that setting")],
+    };
+    if let (Some(chain), Some(key)) = (&config.tls_cert, &config.tls_key) {
+        findings.push(match load_tls(chain, key) {
+            Ok(_) => Finding::good("the TLS certificate and key fit"),
+            Err(error) => Finding::of(&error, "name a PEM file with the chain, and its key"),
+        });
+    }
+    findings
+}
+
+/// Looks at who may read what must stay secret.
+fn files(config: &Config) -> Vec<Finding> {
+    let secret = config.data_dir.join("root-secret");
+    let mut findings = Vec::new();
+    let given = [
+        config.tls_key.as_deref(),
+        config.bootstrap_admin_password_file.as_deref(),
+        config.config.as_deref(),
+    ];
+    let private = given.into_iter().flatten();
+    let made = [config.data_dir.as_path(), secret.as_path()];
+    for path in made.into_iter().chain(private) {
+        findings.extend(privacy(path));
+    }
+    if secret.exists() && config.root_secret.is_none() {
+        findings.push(match RootSecret::load(config) {
+            Ok(_) => Finding::good(format!("{} holds a strong secret", secret.display())),
+            Err(error) => Finding::of(&error, "restore the file from a backup"),
+        });
+    }
+    findings
+}
+
+#[cfg(unix)]
+fn privacy(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS: u32 = 0o077;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    let shown = path.display();
+    Some(if mode & OTHERS == 0 {
+        Finding::good(format!("{shown} is readable by its owner only"))
+    } else {
+        Finding::bad(
+            format!(
+                "{shown} is open to other users of this machine (mode {:o})",
+                mode & 0o777
+            ),
+            format!("chmod go= {shown}"),
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn privacy(_: &Path) -> Option<Finding> {
+    None
+}
+
+fn system_clock(clock: &Clock) -> Finding {
+    let now = clock.now();
+    if now < WRITTEN {
+        Finding::bad(
+            format!("the clock says {now}, which is in the past"),
+            "set the clock, best by NTP",
+        )
+    } else {
+        Finding::good(format!("the clock says {now}"))
+    }
+}
+
+/// Each connection takes a descriptor; without one left no one can connect.
+#[cfg(unix)]
+fn descriptors(config: &Config) -> Option<Finding> {
+    const OWN: u64 = 100;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    let needed = u64::try_from(config.max_connections)
+        .ok()?
+        .saturating_add(OWN);
+    Some(if limit >= needed {
+        Finding::good(format!("{limit} files may be open"))
+    } else {
+        Finding::bad(
+            format!(
+                "{limit} files may be open, fewer than max_connections ({}) needs",
+                config.max_connections
+            ),
+            format!(
+                "raise the limit (`ulimit -n {needed}`, or LimitNOFILE in systemd), or lower max_connections"
+            ),
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn descriptors(_: &Config) -> Option<Finding> {
+    None
+}
+
+async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
+    let url = &config.database_url;
+    if url.kind() == DatabaseKind::Sqlite {
+        let rest = url
+            .expose()
+            .trim_start_matches("sqlite:")
+            .trim_start_matches("//");
+        let file = Path::new(rest.split('?').next().unwrap_or_default());
+        if !file.exists() {
+            let text = format!(
+                "there is no database yet; the first start makes {}",
+                file.display()
+            );
+            return vec![Finding::good(text)];
+        }
+    }
+    let found = match store::inspect(url).await {
+        Ok(found) => found,
+        Err(error @ StoreError::Unavailable(_)) => {
+            let mend =
+                "start the database, and compare host, user, password and name in DATABASE_URL";
+            return vec![Finding::of(&error, mend)];
+        }
+        Err(error) => return vec![Finding::of(&error, "see the text above")],
+    };
+    let mut findings = vec![Finding::good(match found.missing_steps {
+        0 => "the database answers and its schema is up to date".to_owned(),
+        steps => format!(
+            "the database answers; the next start brings its schema {steps} steps up to date"
+        ),
+    })];
+    if let Some(time) = found.time {
+        findings.push(same_time("the database", time, clock));
+    }
+    findings
+}
+
+fn same_time(whose: &str, theirs: Time, clock: &Clock) -> Finding {
+    let ours = clock.now();
+    let apart = theirs.since(ours).max(ours.since(theirs));
+    if apart <= CLOCK_TOLERANCE {
+        Finding::good(format!("the clock of {whose} agrees"))
+    } else {
+        Finding::bad(
+            format!(
+                "the clock of {whose} says {theirs}, {} s from ours",
+                apart.as_secs()
+            ),
+            "let NTP set both clocks",
+        )
+    }
+}
+
+#[cfg(feature = "redis")]
+async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
+    use secrecy::ExposeSecret;
+
+    use crate::denylist::redis::Target;
+
+    const MEND: &str =
+        "start Redis, and compare host, port and password in REDIS_URL; until then SQL is asked";
+    let Some(url) = &config.redis_url else {
+        return Vec::new();
+    };
+    let target: Target = match url.expose_secret().parse() {
+        Ok(target) => target,
+        Err(error) => {
+            return vec![Finding::of(
+                &error,
+                "write it like redis://:password@host:6379",
+            )];
+        }
+    };
+    let looked = tokio::time::timeout(PATIENCE, async {
+        let connection = match target.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Finding::of(&error, MEND)),
+        };
+        let inspected = connection.inspect().await;
+        inspected.map_err(|error| Finding::of(&error, MEND))
+    });
+    match looked.await {
+        Err(_) => vec![Finding::bad("Redis does not answer", MEND)],
+        Ok(Err(finding)) => vec![finding],
+        Ok(Ok(found)) => {
+            let fit = match &found.unfit {
+                None => Finding::good("Redis answers and keeps what it is told"),
+                Some(unfit) => Finding::bad(
+                    "Redis may forget revocations, so SQL is asked instead",
+                    unfit.to_string(),
+                ),
+            };
+            vec![fit, same_time("Redis", found.time, clock)]
+        }
+    }
+}
+
+async fn listener(config: &Config) -> Finding {
+    let connecting = tokio::net::TcpStream::connect(config.listen);
+    match tokio::time::timeout(PATIENCE, connecting).await {
+        Ok(Ok(_)) => Finding::good(format!("something listens on {}", config.listen)),
+        _ => Finding::good(format!(
+            "nothing listens on {} yet; `latchet` does once started",
+            config.listen
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_disagree_are_reported() {
+        let clock = Clock::system();
+        let now = clock.now();
+
+        let near = same_time("Redis", now + Duration::from_secs(1), &clock);
+        let behind = same_time("Redis", now - Duration::from_mins(1), &clock);
+        let ahead = same_time("Redis", now + Duration::from_mins(1), &clock);
+
+        assert!(matches!(near, Finding::Good(_)));
+        assert!(matches!(behind, Finding::Bad { .. }));
+        assert!(matches!(ahead, Finding::Bad { .. }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_others_can_read_is_reported_with_the_command_that_mends_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let set = |mode| {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).unwrap();
+            privacy(file.path()).unwrap()
+        };
+
+        let open = set(0o644);
+        let closed = set(0o600);
+
+        let Finding::Bad { mend, .. } = open else {
+            panic!("accepted a file that everybody can read");
+        };
+        assert_eq!(mend, format!("chmod go= {}", file.path().display()));
+        assert!(matches!(closed, Finding::Good(_)));
+    }
+}

@@ -1,0 +1,73 @@
+//! Asks for a password without showing it.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Asks twice on a terminal; otherwise takes the first line of standard input.
+pub(super) fn password() -> io::Result<SecretString> {
+    if !io::stdin().is_terminal() {
+        return line();
+    }
+    let first = ask("Password: ")?;
+    let again = ask("The same again: ")?;
+    if first.expose_secret() == again.expose_secret() {
+        Ok(first)
+    } else {
+        Err(io::Error::other("the two passwords differ"))
+    }
+}
+
+fn ask(question: &str) -> io::Result<SecretString> {
+    let mut screen = io::stderr();
+    write!(screen, "{question}")?;
+    screen.flush()?;
+    let hidden = Hidden::begin();
+    let answer = line();
+    drop(hidden);
+    writeln!(screen)?;
+    answer
+}
+
+fn line() -> io::Result<SecretString> {
+    let mut text = String::new();
+    io::stdin().lock().read_line(&mut text)?;
+    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+}
+
+/// While this lives, the terminal shows nothing of what is typed.
+#[cfg(unix)]
+struct Hidden(Option<rustix::termios::Termios>);
+
+#[cfg(unix)]
+impl Hidden {
+    fn begin() -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(io::stdin()).ok();
+        if let Some(mut modes) = before.clone() {
+            modes.local_modes.remove(LocalModes::ECHO);
+            let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &modes);
+        }
+        Self(before)
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let now = rustix::termios::OptionalActions::Now;
+            let _ = rustix::termios::tcsetattr(io::stdin(), now, before);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Hidden;
+
+#[cfg(not(unix))]
+impl Hidden {
+    fn begin() -> Self {
+        Self
+    }
+}

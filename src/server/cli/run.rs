@@ -1,0 +1,93 @@
+//! `latchet serve`
+
+use std::fmt::Write;
+
+use tokio::net::TcpListener;
+
+use super::{App, Config, Failure, print};
+use crate::clock::Clock;
+use crate::server::serve::{Lifecycle, Limits, Server, load_tls};
+use crate::server::{logging, routes};
+
+pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    config.check()?;
+    logging::start(&config).map_err(|error| Failure::Other(format!("log_level: {error}")))?;
+    // First, so that a port in use is told before anything is made.
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(Failure::system(format!("listen on {}", config.listen)))?;
+    let tls = match (&config.tls_cert, &config.tls_key) {
+        (Some(chain), Some(key)) => Some(load_tls(chain, key)?),
+        _ => None,
+    };
+    let app = App::open(config, Clock::system()).await?;
+    app.bootstrap().await?;
+    print(&banner(&app, app.setup_link().await?.as_deref()))?;
+
+    let lifecycle = Lifecycle::default();
+    let upkeep = app.maintain();
+    let server = Server {
+        listener,
+        tls,
+        limits: Limits::from(&app.config),
+        lifecycle: lifecycle.clone(),
+    };
+    server.run(routes(&app, lifecycle), stop_signal()).await;
+    drop(upkeep);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// At most six lines. The link is printed, never logged: whoever reads the log must not become
+/// administrator.
+fn banner(app: &App, setup_link: Option<&str>) -> String {
+    let config = &app.config;
+    let url = &config.public_url;
+    let mut text = format!(
+        "latchet {} listens on {}\n  API and docs   {url}/docs\n",
+        env!("CARGO_PKG_VERSION"),
+        config.listen
+    );
+    if let Some(secret) = setup_link {
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "  There is no administrator yet. Make one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n",
+        );
+    }
+    text
+}
+
+/// Resolves on the first SIGTERM or Ctrl-C. A second one ends the process at once.
+async fn stop_signal() {
+    signal().await;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends the process or is ended with it"
+    )]
+    tokio::spawn(async {
+        signal().await;
+        tracing::warn!("stopped at once");
+        std::process::exit(130);
+    });
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
