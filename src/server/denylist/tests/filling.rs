@@ -164,6 +164,28 @@ async fn without_a_word_from_sql_redis_is_believed_for_one_lease_only() {
 }
 
 #[tokio::test]
+async fn a_denial_before_the_filling_begins_waits_until_no_earlier_copy_is_believed() {
+    let [earlier, later] = [Server::start(), Server::start()];
+    let here = Installation::on(&earlier);
+    let mut server = here.serve().await;
+    let there = Installation {
+        redis_url: Some(later.url()),
+        ..here
+    };
+    let tool = there.tool().await;
+    let link = tool.redis().connect().await.unwrap();
+    server.redis().read_witness().await.unwrap();
+    server.tasks.shutdown().await;
+
+    let identity = &link.standing.inspection.identity;
+    tool.redis().begin_epoch(identity).await.unwrap();
+    let token = tool.revoke().await;
+
+    assert!(server.refuses(&token).await);
+    assert!(later.run::<bool>(&["EXISTS", &token.key()]));
+}
+
+#[tokio::test]
 async fn logouts_do_not_keep_the_copy_from_being_filled() {
     let redis = Server::start();
     let installation = Installation::on(&redis);

@@ -203,6 +203,35 @@ async fn a_denial_by_a_process_that_is_cut_off_from_redis() {
 }
 
 #[tokio::test]
+async fn an_old_master_that_some_still_talk_to() {
+    let [old, new] = [Server::start(), Server::start()];
+    let here = Installation::on(&old);
+    let left = here.serve().await;
+    let there = Installation {
+        redis_url: Some(new.url()),
+        ..here
+    };
+    let right = [there.start().await, there.start().await];
+    let all = [&left, &right[0], &right[1]];
+
+    // Each side fills its server whenever the other has filled its own, and all deny all the time.
+    let end = Instant::now() + Duration::from_secs(10);
+    let deny_and_look = async |one: &Process| {
+        while Instant::now() < end {
+            let token = one.revoke().await;
+            for other in all {
+                assert!(other.refuses(&token).await);
+            }
+        }
+    };
+    tokio::join!(
+        deny_and_look(all[0]),
+        deny_and_look(all[1]),
+        deny_and_look(all[2])
+    );
+}
+
+#[tokio::test]
 async fn while_redis_stays_away_only_the_first_logout_waits() {
     let mut redis = Server::start();
     let installation = Installation::on(&redis);
