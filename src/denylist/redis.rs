@@ -9,12 +9,14 @@
 //! behind our back: a new connection may lead to a server that has forgotten.
 
 mod connection;
+mod find;
 mod inspection;
 mod target;
 
 pub use connection::{Answer, Connection, Written};
+pub use find::ConnectError;
 pub use inspection::{Inspection, Unfit};
-pub use target::{ConnectError, Target, TargetError};
+pub use target::{Target, TargetError};
 
 /// Holds the epoch whose filling is complete, or [`FILLING`] and the epoch being filled.
 const MARK_KEY: &str = "latchet:{deny}:epoch";

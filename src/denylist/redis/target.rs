@@ -1,19 +1,12 @@
-//! Where the denylist's Redis is, and how the server that holds it is found.
+//! Where the denylist's Redis is, as a URL says.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    RedisError, ServerErrorKind,
-};
+use redis::{ConnectionInfo, IntoConnectionInfo, RedisError};
 
-use super::{Connection, MARK_KEY};
-
-const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 const SENTINEL_PORT: &str = "26379";
 
 /// A Redis as named by a URL.
@@ -26,12 +19,12 @@ const SENTINEL_PORT: &str = "26379";
 ///
 /// `rediss+sentinel://` and `rediss+cluster://` use TLS to every node.
 pub struct Target {
-    topology: Topology,
+    pub(super) topology: Topology,
     /// Where the next search starts: a node that misled the last one is asked last.
-    start: AtomicUsize,
+    pub(super) start: AtomicUsize,
 }
 
-enum Topology {
+pub(super) enum Topology {
     Single(ConnectionInfo),
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
@@ -61,29 +54,6 @@ pub enum TargetError {
     /// A cluster has one database only.
     #[error("the Redis URL must not name a database: a cluster has only one")]
     ClusterDatabase,
-}
-
-/// The server that holds the denylist was not found or not reached.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The server could not be reached or refused us.
-    #[error("could not connect to Redis at {address}")]
-    Refused {
-        /// Who was asked.
-        address: String,
-        /// What went wrong.
-        source: RedisError,
-    },
-    /// A Sentinel does not know the master.
-    #[error(
-        "the Sentinel at {address} knows no master named {master}: check the name in REDIS_URL"
-    )]
-    UnknownMaster {
-        /// Who was asked.
-        address: String,
-        /// The name that was asked for.
-        master: String,
-    },
 }
 
 impl FromStr for Target {
@@ -181,140 +151,6 @@ impl<'a> Parts<'a> {
 fn node(url: &str) -> Result<ConnectionInfo, TargetError> {
     let info = url.into_connection_info().map_err(TargetError::Url)?;
     Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
-}
-
-impl Target {
-    /// Finds the server that holds the denylist now and connects to it.
-    ///
-    /// # Errors
-    /// [`ConnectError`] of the last node that was asked.
-    pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        match &self.topology {
-            Topology::Single(info) => open(info).await,
-            Topology::Sentinel {
-                sentinels,
-                master,
-                data,
-            } => {
-                let address = self
-                    .first(sentinels, |node| ask_sentinel(node, master))
-                    .await?;
-                open(&data.clone().set_addr(at(data.addr(), address))).await
-            }
-            Topology::Cluster(nodes) => self.first(nodes, open_owner).await,
-        }
-    }
-
-    /// Asks node after node; another one first each time, since the one that was asked first may be
-    /// cut off and believe in a master that is no longer one.
-    async fn first<'a, T, F>(
-        &self,
-        nodes: &'a [ConnectionInfo],
-        ask: impl Fn(&'a ConnectionInfo) -> F,
-    ) -> Result<T, ConnectError>
-    where
-        F: Future<Output = Result<T, ConnectError>>,
-    {
-        let start = self.start.fetch_add(1, Ordering::Relaxed) % nodes.len().max(1);
-        let (last, first) = nodes.split_at(start);
-        let mut refused = Err(ConnectError::Refused {
-            address: String::new(),
-            source: RedisError::from((ErrorKind::InvalidClientConfig, "no host is named")),
-        });
-        for node in first.iter().chain(last) {
-            refused = ask(node).await;
-            if refused.is_ok() {
-                return refused;
-            }
-        }
-        refused
-    }
-}
-
-async fn ask_sentinel(node: &ConnectionInfo, master: &str) -> Result<(String, u16), ConnectError> {
-    let sentinel = open(node).await?;
-    let address: Option<(String, u16)> = redis::cmd("SENTINEL")
-        .arg("GET-MASTER-ADDR-BY-NAME")
-        .arg(master)
-        .query_async(&mut sentinel.background())
-        .await
-        .map_err(|source| refused(node, source))?;
-    address.ok_or_else(|| ConnectError::UnknownMaster {
-        address: node.addr().to_string(),
-        master: master.to_owned(),
-    })
-}
-
-/// Follows at most one redirection: a node that does not own the slot knows who does.
-async fn open_owner(node: &ConnectionInfo) -> Result<Connection, ConnectError> {
-    let connection = open(node).await?;
-    let asked: Result<Option<String>, RedisError> = redis::cmd("GET")
-        .arg(MARK_KEY)
-        .query_async(&mut connection.background())
-        .await;
-    let Err(error) = asked else {
-        return Ok(connection);
-    };
-    let moved = (error.kind() == ErrorKind::Server(ServerErrorKind::Moved))
-        .then(|| error.redirect_node())
-        .flatten()
-        .and_then(|(address, _slot)| address.rsplit_once(':'))
-        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-    match moved {
-        Some(address) => open(&node.clone().set_addr(at(node.addr(), address))).await,
-        None => Err(refused(node, error)),
-    }
-}
-
-/// The address of another node, reached in the same way. A node that does not know its own name
-/// answers with an empty host, which means the one that was asked.
-fn at(like: &ConnectionAddr, (host, port): (String, u16)) -> ConnectionAddr {
-    let host = match like {
-        ConnectionAddr::Tcp(asked, _) | ConnectionAddr::TcpTls { host: asked, .. }
-            if host.is_empty() =>
-        {
-            asked.clone()
-        }
-        _ => host,
-    };
-    match like {
-        ConnectionAddr::TcpTls {
-            insecure,
-            tls_params,
-            ..
-        } => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: *insecure,
-            tls_params: tls_params.clone(),
-        },
-        _ => ConnectionAddr::Tcp(host, port),
-    }
-}
-
-async fn open(info: &ConnectionInfo) -> Result<Connection, ConnectError> {
-    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // rustls refuses to choose when two providers are compiled in. An error means that the
-        // program has chosen one already.
-        let _chosen = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
-    }
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_DEADLINE))
-        .set_response_timeout(Some(super::connection::CHECK_DEADLINE))
-        .set_pipeline_buffer_size(1024);
-    let client = Client::open(info.clone()).map_err(|source| refused(info, source))?;
-    let multiplexed = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|source| refused(info, source))?;
-    Ok(Connection::new(multiplexed, &info.addr().to_string()))
-}
-
-fn refused(node: &ConnectionInfo, source: RedisError) -> ConnectError {
-    ConnectError::Refused {
-        address: node.addr().to_string(),
-        source,
-    }
 }
 
 /// Names the hosts, never the password.
