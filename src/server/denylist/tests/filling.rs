@@ -186,6 +186,30 @@ async fn a_denial_before_the_filling_begins_waits_until_no_earlier_copy_is_belie
 }
 
 #[tokio::test]
+async fn a_user_with_the_rights_of_the_document_is_enough() {
+    let document = include_str!("../../../../docs/denylist.md");
+    let command = document
+        .lines()
+        .find(|line| line.starts_with("ACL SETUSER"))
+        .unwrap();
+    let redis = Server::start();
+    redis.run::<()>(&command.split(' ').collect::<Vec<_>>());
+    let url = redis.url().replace("://", "://latchet:PASSWORD@");
+    let installation = Installation::at(Some(url));
+    let tool = installation.tool().await;
+    let early = tool.commit().await;
+
+    let server = installation.serve().await;
+    let late = tool.revoke().await;
+
+    for token in [early, late] {
+        assert!(redis.run::<bool>(&["EXISTS", &token.key()]));
+        assert!(server.refuses(&token).await);
+    }
+    assert_eq!(server.open.health(), Health::Good);
+}
+
+#[tokio::test]
 async fn logouts_do_not_keep_the_copy_from_being_filled() {
     let redis = Server::start();
     let installation = Installation::on(&redis);
