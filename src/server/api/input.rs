@@ -315,3 +315,124 @@ fn string_fault(text: &str, schema: &MetaSchema) -> Option<String> {
 fn shortened(name: &str) -> String {
     name.chars().take(64).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults_of(schema: &str, value: &Value) -> Vec<String> {
+        let mut errors = Vec::new();
+        check(
+            "",
+            value,
+            &MetaSchemaRef::Reference(schema.to_owned()),
+            &mut errors,
+        );
+        errors
+            .iter()
+            .map(|error| format!("{} {}", error.field, error.detail))
+            .collect()
+    }
+
+    #[test]
+    fn every_documented_example_is_accepted() {
+        let document =
+            serde_json::from_str::<Value>(&super::super::spec::document().json()).unwrap();
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations = paths.filter_map(Value::as_object).flat_map(Map::values);
+        let contents = operations.filter_map(|operation| operation.pointer("/requestBody/content"));
+
+        let mut examples = 0;
+        for media in contents.filter_map(Value::as_object).flat_map(Map::values) {
+            let schema = media["schema"]["$ref"]
+                .as_str()
+                .unwrap()
+                .rsplit('/')
+                .next()
+                .unwrap();
+            for example in media["examples"].as_object().unwrap().values() {
+                assert_eq!(
+                    faults_of(schema, &example["value"]),
+                    Vec::<String>::new(),
+                    "{schema}"
+                );
+                examples += 1;
+            }
+        }
+        assert!(examples > 10, "{examples}");
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once_and_no_value_is_repeated() {
+        let value =
+            json!({ "username": "", "passwort": "hunter2", "transport": "pigeon", "label": 5 });
+
+        let faults = faults_of("LoginRequest", &value);
+
+        assert_eq!(
+            faults,
+            [
+                "password is required",
+                "label must be a string",
+                "passwort is not a field of this request",
+                "transport must be one of \"body\", \"cookie\"",
+                "username must not be empty",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lies_deeper_is_named_with_its_place() {
+        let value = json!({ "roles": ["a", "", 7, "a", "\0"] });
+
+        let faults = faults_of("RolesRequest", &value);
+
+        assert_eq!(
+            faults,
+            [
+                "roles names something twice",
+                "roles[1] must not be empty",
+                "roles[2] must be a string",
+                "roles[4] must not contain the character NUL",
+            ]
+        );
+    }
+
+    #[test]
+    fn other_shapes_than_an_object_are_refused() {
+        for value in [json!(null), json!([]), json!("x"), json!(1), json!(true)] {
+            assert_eq!(
+                faults_of("RolesRequest", &value),
+                [" must be an object"],
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_client_made_up_is_cut() {
+        let faults = faults_of(
+            "RolesRequest",
+            &json!({ "roles": [], &"x".repeat(1000): 1 }),
+        );
+
+        assert_eq!(
+            faults,
+            [format!("{} is not a field of this request", "x".repeat(64))]
+        );
+    }
+
+    #[test]
+    fn a_form_is_read_as_oauth_wants_it() {
+        let read = |form: &str| members::<crate::server::api::oauth::TokenForm>(form.as_bytes());
+
+        let value = read("grant_type=password&username=a%20b&scope=&unknown=1&unknown=2").unwrap();
+        assert_eq!(
+            value,
+            json!({ "grant_type": "password", "username": "a b" })
+        );
+        assert!(read("scope=a&scope=a").is_err());
+    }
+}

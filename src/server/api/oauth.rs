@@ -28,7 +28,7 @@ pub(super) struct OauthApi(pub(super) App);
 
 /// What a token is wanted for.
 #[derive(Debug, Object)]
-struct TokenForm {
+pub(super) struct TokenForm {
     /// `password` or `refresh_token`.
     #[oai(validator(max_length = 64))]
     grant_type: String,

@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 use super::Api;
 
 mod examples;
+mod parts;
 mod refusals;
+mod samples;
 
 /// The whole document; the order of the fields is that of the file.
 #[derive(Debug, Serialize)]
@@ -57,10 +59,18 @@ pub fn document() -> Document {
         info: info(),
         servers: json!([{ "url": "/", "description": "The server that this document comes from" }]),
         security: json!([{ (crate::guard::SECURITY_SCHEME): [] }]),
-        tags: value(&registry.tags),
+        tags: tags(&registry),
         components: components(&registry, &paths),
         paths,
     }
+}
+
+/// Orders the groups as a newcomer meets them; pages show them so.
+fn tags(registry: &Registry) -> Value {
+    const ORDER: [&str; 5] = ["Sessions", "Account", "Users", "OAuth", "Server"];
+    let mut tags: Vec<_> = registry.tags.iter().collect();
+    tags.sort_by_key(|tag| ORDER.iter().position(|name| *name == tag.name));
+    value(&tags)
 }
 
 fn info() -> Value {
@@ -92,7 +102,7 @@ fn complete(operation: &mut Value) {
             parameter["schema"] = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{22}$" });
         }
     }
-    let security = refusals::security(&id).or_else(|| operation.remove("security"));
+    let security = parts::security(&id).or_else(|| operation.remove("security"));
     operation.insert("security".to_owned(), security.unwrap_or_else(|| json!([])));
     if let Some(body) = operation.get_mut("requestBody") {
         media_types(body, &examples::requests(&id));
@@ -175,16 +185,16 @@ fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
             exact(name, property);
         }
     }
-    schemas_by_name.extend(refusals::schemas());
+    schemas_by_name.extend(parts::schemas());
     let mut security = value(&registry.security_schemes);
     for scheme in members(&mut security).values_mut() {
         // Without it the flow is invalid, and poem-openapi leaves it out when it is empty.
         scheme["flows"]["password"]["scopes"] = json!({});
     }
-    members(&mut security).extend(refusals::security_schemes());
+    members(&mut security).extend(parts::security_schemes());
     json!({
         "securitySchemes": security,
-        "headers": refusals::headers(),
+        "headers": parts::headers(),
         "responses": refusals::shared_responses(),
         "examples": refusals::examples(),
         "schemas": schemas,
@@ -236,4 +246,52 @@ fn members(value: &mut Value) -> &mut Map<String, Value> {
     value
         .as_object_mut()
         .expect("this part of the document is an object")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_in_the_repository_is_this_document() {
+        let file = include_str!("../../../openapi.yaml");
+
+        assert!(
+            file == document().yaml(),
+            "openapi.yaml is stale: run `cargo run -- openapi > openapi.yaml`"
+        );
+    }
+
+    #[test]
+    fn every_operation_is_described() {
+        let document = document();
+        let operations = document
+            .paths
+            .values()
+            .filter_map(Value::as_object)
+            .flat_map(Map::values);
+        for operation in operations {
+            for part in ["operationId", "summary", "description", "tags", "security"] {
+                assert!(operation.get(part).is_some(), "{part} of {operation}");
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                for media in response["content"]
+                    .as_object()
+                    .into_iter()
+                    .flat_map(Map::values)
+                {
+                    assert!(media.get("examples").is_some(), "{status} of {operation}");
+                }
+            }
+            if let Some(media) = operation.pointer("/requestBody/content") {
+                let media = media.as_object().unwrap().values();
+                assert!(
+                    media
+                        .into_iter()
+                        .all(|media| media.get("examples").is_some()),
+                    "{operation}"
+                );
+            }
+        }
+    }
 }

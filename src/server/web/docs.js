@@ -84,50 +84,54 @@
     return request;
   };
 
-  // What stands in the Authorize dialog: user name and password, instead of client ids and scopes.
-  const loginForm = (system) => {
+  // The Authorize dialog: user name and password, instead of client ids and scopes. A native dialog
+  // keeps the keyboard inside and closes on Escape.
+  const authorizeDialog = (system) => {
     const h = system.React.createElement;
-    const { useState } = system.React;
+    const { useEffect, useRef, useState } = system.React;
 
-    return function LoginForm({ authSelectors, authActions }) {
+    const credentials = () => [
+      h('label', { key: 'n', htmlFor: 'oauth_username' }, 'User name'),
+      h('input', { key: 'name', id: 'oauth_username', name: 'username', type: 'text', autoComplete: 'username', autoCapitalize: 'none', spellCheck: false, required: true, autoFocus: true }),
+      h('label', { key: 'p', htmlFor: 'oauth_password' }, 'Password'),
+      h('input', { key: 'password', id: 'oauth_password', name: 'password', type: 'password', autoComplete: 'current-password', required: true }),
+    ];
+
+    return function AuthorizeDialog({ authSelectors, authActions }) {
       const [problem, setProblem] = useState('');
       const [busy, setBusy] = useState(false);
+      const dialog = useRef(null);
+      useEffect(() => { dialog.current.showModal(); }, []);
       const close = () => authActions.showDefinitions(false);
-      const attempt = (work) => async (event) => {
+      const isSignedIn = Boolean(authSelectors.authorized().get(scheme()[0]));
+
+      const submit = async (event) => {
         event.preventDefault();
         const form = new FormData(event.currentTarget);
         setBusy(true);
         setProblem('');
         try {
-          await work(form);
+          if (isSignedIn) await signOut();
+          else await signIn(form.get('username'), form.get('password'));
         } catch (error) {
           setProblem(error.message);
         }
         setBusy(false);
       };
-      const buttons = (label, name) => h('div', { className: 'auth-btn-wrapper' },
-        h('button', { type: 'submit', className: 'btn modal-btn auth authorize', 'aria-label': name, disabled: busy }, label),
-        h('button', { type: 'button', className: 'btn modal-btn auth btn-done', onClick: close }, 'Close'));
-      const alert = h('p', { role: 'alert' }, problem);
 
-      if (authSelectors.authorized().get(scheme()[0])) {
-        return h('form', { className: 'auth-container login', onSubmit: attempt(signOut) },
-          h('p', null, 'You are signed in, also after a reload.'), alert, buttons('Logout', 'End this session'));
-      }
-      return h('form', {
-        className: 'auth-container login',
-        onSubmit: attempt((form) => signIn(form.get('username'), form.get('password'))),
-      },
-      h('label', { htmlFor: 'oauth_username' }, 'User name'),
-      h('input', { id: 'oauth_username', name: 'username', type: 'text', autoComplete: 'username', autoCapitalize: 'none', spellCheck: false, required: true, autoFocus: true }),
-      h('label', { htmlFor: 'oauth_password' }, 'Password'),
-      h('input', { id: 'oauth_password', name: 'password', type: 'password', autoComplete: 'current-password', required: true }),
-      alert, buttons('Authorize', 'Sign in'));
+      return h('dialog', { ref: dialog, className: 'login', 'aria-labelledby': 'login-title', onClose: close },
+        h('form', { className: 'auth-container', onSubmit: submit },
+          h('h2', { id: 'login-title' }, isSignedIn ? 'Signed in' : 'Sign in'),
+          isSignedIn ? h('p', null, 'You stay signed in, also after a reload, until you log out.') : credentials(),
+          h('p', { role: 'alert' }, problem),
+          h('div', { className: 'auth-btn-wrapper' },
+            h('button', { type: 'submit', className: 'btn modal-btn auth authorize', disabled: busy }, isSignedIn ? 'Logout' : 'Authorize'),
+            h('button', { type: 'button', className: 'btn modal-btn auth btn-done', onClick: close }, 'Close'))));
     };
   };
 
   const latchet = (system) => ({
-    wrapComponents: { auths: () => loginForm(system) },
+    wrapComponents: { authorizationPopup: () => authorizeDialog(system) },
   });
 
   const dark = matchMedia('(prefers-color-scheme: dark)');

@@ -1,15 +1,11 @@
 //! Which refusals each operation answers: the one table, and what the document makes of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::error::{AuthError, FieldError, Problem};
-use crate::guard::SECURITY_SCHEME;
+use super::samples::sample;
 use crate::server::envelope::oauth;
-use crate::server::error::ApiError;
 
 const REQUEST_ID: &str = "5Jx0yVqvZ6h1mE4nUe2k9A";
 
@@ -253,22 +249,6 @@ fn with_headers(mut response: Value, status: u16) -> Value {
     response
 }
 
-/// Returns the headers that refusals share.
-pub(super) fn headers() -> Value {
-    json!({
-        "Retry-After": {
-            "description": "Seconds after which to ask again",
-            "schema": { "type": "integer", "minimum": 1 },
-            "example": 1,
-        },
-        "WWW-Authenticate": {
-            "description": "Names an `error` only when a token was shown and refused: refresh on exactly that",
-            "schema": { "type": "string" },
-            "example": sample("token_expired").challenge,
-        },
-    })
-}
-
 /// Returns one example of each refusal, as the server writes it.
 pub(super) fn examples() -> Map<String, Value> {
     let mut examples = BTreeMap::new();
@@ -294,154 +274,34 @@ pub(super) fn examples() -> Map<String, Value> {
     examples.into_iter().collect()
 }
 
-/// Returns the bodies of refusals.
-pub(super) fn schemas() -> Map<String, Value> {
-    let text = |description: &str| json!({ "type": "string", "description": description });
-    let schemas = json!({
-        "Problem": {
-            "title": "Problem",
-            "type": "object",
-            "description": "Why a request was refused (RFC 9457)",
-            "required": ["type", "title", "status", "code", "detail"],
-            "properties": {
-                "type": text("Always `about:blank`: `code` says which problem it is"),
-                "title": text("What the status means"),
-                "status": { "type": "integer", "minimum": 400, "maximum": 599, "description": "HTTP status" },
-                "code": text("Stable name of the problem, for programs"),
-                "detail": text("What went wrong, for people"),
-                "request_id": text("Finds the request in the server's log"),
-                "errors": {
-                    "type": "array",
-                    "description": "What is wrong with which field",
-                    "items": {
-                        "type": "object",
-                        "required": ["field", "detail"],
-                        "properties": {
-                            "field": text("Name of the field"),
-                            "detail": text("What is wrong with it, to be read after its name"),
-                        },
-                    },
-                },
-            },
-        },
-        "OauthError": {
-            "title": "OauthError",
-            "type": "object",
-            "description": "Why a request was refused (RFC 6749, 5.2)",
-            "required": ["error"],
-            "properties": {
-                "error": text("Stable name of the problem, for programs"),
-                "error_description": text("What went wrong, for people"),
-                "code": text("The `code` that other operations use for it"),
-                "request_id": text("Finds the request in the server's log"),
-            },
-        },
-    });
-    schemas.as_object().cloned().unwrap_or_default()
-}
-
-/// Returns the security of operations that take a token in one of several places.
-pub(super) fn security(operation: &str) -> Option<Value> {
-    let refresh = json!({ "refreshToken": [] });
-    let cookie = json!({ "refreshCookie": [], "csrfToken": [] });
-    match operation {
-        "refreshSession" => Some(json!([cookie, refresh, {}])),
-        "logout" => Some(json!([{ (SECURITY_SCHEME): [] }, cookie, refresh, {}])),
-        _ => None,
-    }
-}
-
-/// Returns the places where those operations take a token.
-pub(super) fn security_schemes() -> Map<String, Value> {
-    let schemes = json!({
-        "refreshToken": {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "JWT",
-            "description": "The refresh token, in `Authorization` instead of the body",
-        },
-        "refreshCookie": {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": "__Host-latchet_rt",
-            "description": "The refresh token as a cookie, set by a login with `\"transport\": \"cookie\"`; \
-                named `latchet_rt` on plain http on this machine",
-        },
-        "csrfToken": {
-            "type": "apiKey",
-            "in": "header",
-            "name": "X-CSRF-Token",
-            "description": "Beside the cookie: the value of the cookie `__Host-latchet_csrf`, or `csrf_token` of the answer",
-        },
-    });
-    schemes.as_object().cloned().unwrap_or_default()
-}
-
-/// Returns a refusal as the server makes it.
-fn sample(code: &str) -> Problem {
-    let auth = |error: AuthError| error.problem();
-    match code {
-        "missing_token" => auth(AuthError::MissingToken),
-        "malformed_token" => auth(AuthError::MalformedToken("it is not a JWT")),
-        "invalid_token" => auth(AuthError::InvalidToken("the signature does not match")),
-        "token_expired" => auth(AuthError::TokenExpired),
-        "wrong_token_type" => auth(AuthError::WrongTokenType),
-        "token_revoked" => auth(AuthError::TokenRevoked),
-        "insufficient_scope" => auth(AuthError::InsufficientScope),
-        "csrf_failed" => auth(AuthError::CsrfFailed("the header X-CSRF-Token is missing")),
-        "invalid_credentials" => ApiError::InvalidCredentials.problem(),
-        "refresh_reused" => ApiError::RefreshReused.problem(),
-        "session_expired" => ApiError::SessionExpired.problem(),
-        "session_revoked" => ApiError::SessionRevoked.problem(),
-        "weak_password" => {
-            ApiError::WeakPassword("is one of the 10,000 most common".into()).problem()
-        }
-        "conflict" => ApiError::Conflict("this user name is taken").problem(),
-        "not_found" => ApiError::NotFound("no such user").problem(),
-        "validation_failed" => ApiError::InvalidInput {
-            detail: "`username` is required".into(),
-            errors: vec![FieldError {
-                field: "username".into(),
-                detail: "is required".into(),
-            }],
-        }
-        .problem(),
-        "unsupported_grant_type" => ApiError::UnsupportedGrantType.problem(),
-        "invalid_scope" => ApiError::InvalidScope.problem(),
-        "too_many_requests" => ApiError::TooManyRequests {
-            retry_after: Duration::from_secs(42),
-        }
-        .problem(),
-        "unavailable" => ApiError::unavailable("").problem(),
-        "request_timeout" => Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "the body did not arrive in time",
-        ),
-        "payload_too_large" => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
-            "the body is too large",
-        ),
-        "unsupported_media_type" => Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "this `Content-Type` is not understood here",
-        ),
-        _ => ApiError::internal("").problem(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_example_carries_its_own_code() {
+    fn each_sample_has_the_code_that_it_stands_for() {
         for code in OPERATIONS.iter().flat_map(|(id, _)| codes(id)) {
-            if !["unsupported_grant_type", "invalid_scope"].contains(&code) {
+            // Outside `/oauth/` a scope is a field like any other.
+            if code != "invalid_scope" {
                 assert_eq!(sample(code).code, code);
             }
         }
+    }
+
+    #[test]
+    fn the_table_has_every_operation_and_no_other() {
+        let document = crate::server::api::spec::document();
+        let mut documented: Vec<&str> = document
+            .paths
+            .values()
+            .filter_map(Value::as_object)
+            .flat_map(Map::values)
+            .filter_map(|operation| operation["operationId"].as_str())
+            .collect();
+        let mut listed: Vec<&str> = OPERATIONS.iter().map(|(id, _)| *id).collect();
+        documented.sort_unstable();
+        listed.sort_unstable();
+
+        assert_eq!(documented, listed);
     }
 }
