@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use latchet::server::cli::{self, Failure};
 use latchet::server::config::ConfigError;
+use latchet::server::error::causes;
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
@@ -28,13 +29,11 @@ fn main() -> ExitCode {
 }
 
 /// Prints an error and what caused it.
-fn report(error: &dyn Error) -> ExitCode {
+fn report(error: &(dyn Error + 'static)) -> ExitCode {
     let mut screen = std::io::stderr();
-    let _ = writeln!(screen, "latchet: {error}");
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let _ = writeln!(screen, "  because: {cause}");
-        next = cause.source();
+    for (place, text) in causes(error).iter().enumerate() {
+        let lead = if place == 0 { "latchet" } else { "  because" };
+        let _ = writeln!(screen, "{lead}: {text}");
     }
     ExitCode::FAILURE
 }

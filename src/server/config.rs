@@ -18,6 +18,7 @@ use crate::keys::Algorithm;
 mod check;
 mod load;
 mod secret;
+mod sources;
 mod values;
 
 pub use load::{ConfigError, load};

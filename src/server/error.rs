@@ -197,6 +197,20 @@ impl ApiResponse for ApiError {
     fn register(_registry: &mut Registry) {}
 }
 
+/// Returns what an error says and what each of its causes adds: many repeat the text of the next.
+pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if texts.last().is_none_or(|last| !last.ends_with(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    texts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

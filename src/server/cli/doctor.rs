@@ -2,22 +2,24 @@
 //! is wrong.
 
 use std::error::Error;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Config, Failure, print};
 use crate::clock::{Clock, Time};
-use crate::server::config::{ConfigError, DatabaseKind, RootSecret};
+use crate::server::config::{ConfigError, RootSecret};
+use crate::server::error::causes;
 use crate::server::serve::load_tls;
-use crate::server::store::{self, StoreError};
 
-/// Clocks further apart than this end sessions and refuse tokens at the wrong time.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
-/// How long a port is tried.
+/// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// No machine that runs this program lives before the program was written.
 const WRITTEN: Time = Time::from_secs(1_764_000_000);
+
+mod backends;
+#[cfg(test)]
+mod tests;
 
 /// What one look found.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,14 +41,7 @@ impl Finding {
     }
 
     fn of(error: &(dyn Error + 'static), mend: impl Into<String>) -> Self {
-        let mut fault = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            // Writing to a string does not fail.
-            let _ = write!(fault, ": {cause}");
-            next = cause.source();
-        }
-        Self::bad(fault, mend)
+        Self::bad(causes(error).join(": "), mend)
     }
 }
 
@@ -66,8 +61,8 @@ pub(super) async fn examine(config: &Config) -> Result<(), Failure> {
     findings.extend(files(config));
     findings.push(system_clock(&clock));
     findings.extend(descriptors(config));
-    findings.extend(database(config, &clock).await);
-    findings.extend(redis(config, &clock).await);
+    findings.extend(backends::database(config, &clock).await);
+    findings.extend(backends::redis(config, &clock).await);
     findings.push(listener(config).await);
 
     let report: String = findings.iter().map(ToString::to_string).collect();
@@ -191,103 +186,6 @@ fn descriptors(_: &Config) -> Option<Finding> {
     None
 }
 
-async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
-    let url = &config.database_url;
-    if url.kind() == DatabaseKind::Sqlite {
-        let rest = url
-            .expose()
-            .trim_start_matches("sqlite:")
-            .trim_start_matches("//");
-        let file = Path::new(rest.split('?').next().unwrap_or_default());
-        if !file.exists() {
-            let text = format!(
-                "there is no database yet; the first start makes {}",
-                file.display()
-            );
-            return vec![Finding::good(text)];
-        }
-    }
-    let found = match store::inspect(url).await {
-        Ok(found) => found,
-        Err(error @ StoreError::Unavailable(_)) => {
-            let mend =
-                "start the database, and compare host, user, password and name in DATABASE_URL";
-            return vec![Finding::of(&error, mend)];
-        }
-        Err(error) => return vec![Finding::of(&error, "see the text above")],
-    };
-    let mut findings = vec![Finding::good(match found.missing_steps {
-        0 => "the database answers and its schema is up to date".to_owned(),
-        steps => format!(
-            "the database answers; the next start brings its schema {steps} steps up to date"
-        ),
-    })];
-    if let Some(time) = found.time {
-        findings.push(same_time("the database", time, clock));
-    }
-    findings
-}
-
-fn same_time(whose: &str, theirs: Time, clock: &Clock) -> Finding {
-    let ours = clock.now();
-    let apart = theirs.since(ours).max(ours.since(theirs));
-    if apart <= CLOCK_TOLERANCE {
-        Finding::good(format!("the clock of {whose} agrees"))
-    } else {
-        Finding::bad(
-            format!(
-                "the clock of {whose} says {theirs}, {} s from ours",
-                apart.as_secs()
-            ),
-            "let NTP set both clocks",
-        )
-    }
-}
-
-#[cfg(feature = "redis")]
-async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
-    use secrecy::ExposeSecret;
-
-    use crate::denylist::redis::Target;
-
-    const MEND: &str =
-        "start Redis, and compare host, port and password in REDIS_URL; until then SQL is asked";
-    let Some(url) = &config.redis_url else {
-        return Vec::new();
-    };
-    let target: Target = match url.expose_secret().parse() {
-        Ok(target) => target,
-        Err(error) => {
-            return vec![Finding::of(
-                &error,
-                "write it like redis://:password@host:6379",
-            )];
-        }
-    };
-    let looked = tokio::time::timeout(PATIENCE, async {
-        let connection = match target.connect().await {
-            Ok(connection) => connection,
-            Err(error) => return Err(Finding::of(&error, MEND)),
-        };
-        let inspected = connection.inspect().await;
-        inspected.map_err(|error| Finding::of(&error, MEND))
-    });
-    match looked.await {
-        Err(_) => vec![Finding::bad("Redis does not answer", MEND)],
-        Ok(Err(finding)) => vec![finding],
-        Ok(Ok(found)) => {
-            let fit = match &found.unfit {
-                None => Finding::good("Redis answers and keeps what it is told"),
-                Some(unfit) => Finding::bad(
-                    "Redis may forget revocations, so SQL is asked instead",
-                    unfit.to_string(),
-                ),
-            };
-            vec![fit, same_time("Redis", found.time, clock)]
-        }
-    }
-}
-
 async fn listener(config: &Config) -> Finding {
     let connecting = tokio::net::TcpStream::connect(config.listen);
     match tokio::time::timeout(PATIENCE, connecting).await {
@@ -296,45 +194,5 @@ async fn listener(config: &Config) -> Finding {
             "nothing listens on {} yet; `latchet` does once started",
             config.listen
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_that_disagree_are_reported() {
-        let clock = Clock::system();
-        let now = clock.now();
-
-        let near = same_time("Redis", now + Duration::from_secs(1), &clock);
-        let behind = same_time("Redis", now - Duration::from_mins(1), &clock);
-        let ahead = same_time("Redis", now + Duration::from_mins(1), &clock);
-
-        assert!(matches!(near, Finding::Good(_)));
-        assert!(matches!(behind, Finding::Bad { .. }));
-        assert!(matches!(ahead, Finding::Bad { .. }));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_secret_that_others_can_read_is_reported_with_the_command_that_mends_it() {
-        use std::os::unix::fs::PermissionsExt;
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let set = |mode| {
-            let permissions = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(file.path(), permissions).unwrap();
-            privacy(file.path()).unwrap()
-        };
-
-        let open = set(0o644);
-        let closed = set(0o600);
-
-        let Finding::Bad { mend, .. } = open else {
-            panic!("accepted a file that everybody can read");
-        };
-        assert_eq!(mend, format!("chmod go= {}", file.path().display()));
-        assert!(matches!(closed, Finding::Good(_)));
     }
 }

@@ -1,17 +1,16 @@
 //! Merges flags, variables and the file. Variables and the file become defaults of the flags, so
 //! that one parser (clap) reads every value and writes every message.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::OsStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-const PREFIX: &str = "LATCHET_";
+use super::sources::{Given, Givens, read_env, read_file, variable};
 
 /// Why the settings were refused.
 #[derive(Debug, thiserror::Error)]
@@ -25,19 +24,10 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    fn refused(text: String) -> Self {
+    pub(super) fn refused(text: String) -> Self {
         Self::Refused(vec![text])
     }
 }
-
-/// A value that stands outside the command line, and where it stands.
-#[derive(Debug)]
-struct Given {
-    values: Vec<String>,
-    origin: String,
-}
-
-type Givens = BTreeMap<String, Given>;
 
 /// Reads `T`, which holds the options of [`super::Config`], from the arguments, the environment and
 /// the file that either names.
@@ -72,10 +62,6 @@ fn option_names(command: &Command) -> Vec<String> {
         .collect()
 }
 
-fn variable(name: &str) -> String {
-    format!("{PREFIX}{}", name.to_ascii_uppercase())
-}
-
 fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMatches, ConfigError> {
     let command = T::command();
     let names = option_names(&command);
@@ -108,16 +94,9 @@ fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMat
 
 /// Commands take every option, but their help lists those only that find the data.
 fn hide_in_subcommands(command: Command, hidden: &[Arg]) -> Command {
-    command.mut_subcommands(|sub| {
-        if sub.get_name() == "serve" {
-            return sub;
-        }
-        let sub = if sub.has_subcommands() {
-            sub
-        } else {
-            sub.args(hidden)
-        };
-        hide_in_subcommands(sub, hidden)
+    command.mut_subcommands(|sub| match sub.get_name() {
+        "serve" => sub,
+        _ => sub.args(hidden),
     })
 }
 
@@ -216,136 +195,4 @@ fn file_name<T: CommandFactory>(args: &[OsString], from_env: &Givens) -> Option<
         .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
     let from_env = || from_env.get("config")?.values.first().map(PathBuf::from);
     from_flag.or_else(from_env)
-}
-
-fn read_file(path: &Path, names: &[String]) -> Result<Givens, ConfigError> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        ConfigError::refused(format!("cannot read the settings in {shown}: {error}"))
-    })?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error| ConfigError::refused(format!("{shown} is not TOML: {error}")))?;
-    let mut faults = Vec::new();
-    let mut givens = Givens::new();
-    for (name, value) in table {
-        if name == "config" || !names.contains(&name) {
-            let hint = did_you_mean(&name, names.iter().map(String::as_str));
-            faults.push(format!("{shown}: unknown key `{name}`{hint}"));
-            continue;
-        }
-        let origin = format!("`{name}` in {shown}");
-        match scalar_texts(value) {
-            Some(values) => {
-                givens.insert(name, Given { values, origin });
-            }
-            None => faults.push(format!(
-                "{origin} must be a text, a number or a list of texts"
-            )),
-        }
-    }
-    if faults.is_empty() {
-        Ok(givens)
-    } else {
-        Err(ConfigError::Refused(faults))
-    }
-}
-
-fn scalar_texts(value: toml::Value) -> Option<Vec<String>> {
-    match value {
-        toml::Value::String(text) => Some(vec![text]),
-        toml::Value::Integer(number) => Some(vec![number.to_string()]),
-        toml::Value::Array(items) => items
-            .into_iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect(),
-        _ => None,
-    }
-}
-
-fn read_env(env: &[(String, String)], names: &[String]) -> Result<Givens, ConfigError> {
-    let mut faults = Vec::new();
-    let mut givens = Givens::new();
-    // An empty variable is an unset one: compose files cannot leave one out.
-    for (key, value) in env.iter().filter(|(_, value)| !value.is_empty()) {
-        let Some(suffix) = key.strip_prefix(PREFIX) else {
-            continue;
-        };
-        match resolve(suffix, names) {
-            Some((name, Indirect::No)) => put(&mut givens, &mut faults, name, (key, value.clone())),
-            Some((name, Indirect::File)) => match std::fs::read_to_string(value) {
-                Ok(text) => {
-                    let text = text.trim_end_matches(['\r', '\n']).to_owned();
-                    put(&mut givens, &mut faults, name, (key, text));
-                }
-                Err(error) => faults.push(format!("{key}: cannot read {value}: {error}")),
-            },
-            None if is_service_link(suffix) => {}
-            None => {
-                let known: Vec<String> = names.iter().map(|name| variable(name)).collect();
-                let hint = did_you_mean(key, known.iter().map(String::as_str));
-                faults.push(format!("unknown variable {key}{hint}"));
-            }
-        }
-    }
-    for (key, name) in [("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url")] {
-        let value = env.iter().find(|(k, v)| k == key && !v.is_empty());
-        if let Some((_, value)) = value
-            && !givens.contains_key(name)
-        {
-            put(&mut givens, &mut faults, name, (key, value.clone()));
-        }
-    }
-    if faults.is_empty() {
-        Ok(givens)
-    } else {
-        Err(ConfigError::Refused(faults))
-    }
-}
-
-/// Whether a variable holds the value or the name of a file with it.
-enum Indirect {
-    No,
-    File,
-}
-
-fn resolve<'a>(suffix: &str, names: &'a [String]) -> Option<(&'a str, Indirect)> {
-    let find = |wanted: &str| {
-        names
-            .iter()
-            .find(|name| name.to_ascii_uppercase() == wanted)
-            .map(String::as_str)
-    };
-    match find(suffix) {
-        Some(name) => Some((name, Indirect::No)),
-        None => find(suffix.strip_suffix("_FILE")?).map(|name| (name, Indirect::File)),
-    }
-}
-
-/// Kubernetes gives every pod variables such as `LATCHET_SERVICE_HOST` and `LATCHET_PORT_80_TCP`
-/// when a service in its namespace is called `latchet`.
-fn is_service_link(suffix: &str) -> bool {
-    suffix == "PORT" || suffix.starts_with("PORT_") || suffix.starts_with("SERVICE_")
-}
-
-fn put(givens: &mut Givens, faults: &mut Vec<String>, name: &str, (key, text): (&str, String)) {
-    let given = Given {
-        values: vec![text],
-        origin: key.to_owned(),
-    };
-    if let Some(other) = givens.insert(name.to_owned(), given) {
-        let other = other.origin;
-        faults.push(format!("{key} and {other} are both set; unset one"));
-    }
-}
-
-fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
-    known
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(likeness, _)| *likeness > 0.85)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(
-            || "; `latchet --help` lists the settings".to_owned(),
-            |(_, name)| format!("; did you mean `{name}`?"),
-        )
 }

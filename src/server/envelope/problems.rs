@@ -1,14 +1,13 @@
 //! Every way to fail, ours and the framework's, as one problem.
 
 use std::error::Error;
-use std::fmt::Write;
 
 use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError};
 use poem::http::StatusCode;
 use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
 
 use crate::error::{AuthError, FieldError, Problem};
-use crate::server::error::ApiError;
+use crate::server::error::{ApiError, causes};
 
 /// What is answered, and what only the log may know.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ impl From<&ApiError> for Refusal {
     fn from(error: &ApiError) -> Self {
         Self {
             problem: error.problem(),
-            cause: error.source().map(chain),
+            cause: error.source().map(|cause| causes(cause).join(": ")),
         }
     }
 }
@@ -158,16 +157,4 @@ fn unsupported_media_type(detail: &str) -> Problem {
         "unsupported_media_type",
         detail,
     )
-}
-
-/// An error and what caused it, on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        // Writing to a string does not fail.
-        let _ = write!(text, ": {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -1,12 +1,13 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use poem::endpoint::make_sync;
-use poem::{EndpointExt, Route, get, handler};
+use poem::{EndpointExt, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::server::envelope::Envelope;
+
+mod stopping;
+mod tls;
 
 const SHORT: Duration = Duration::from_millis(100);
 /// Far longer than anything here takes; only a test that fails waits for it.
@@ -32,12 +33,20 @@ struct Running {
 
 impl Running {
     async fn start(limits: Limits, endpoint: impl Endpoint + 'static) -> Self {
+        Self::start_with(None, limits, endpoint).await
+    }
+
+    async fn start_with(
+        tls: Option<TlsAcceptor>,
+        limits: Limits,
+        endpoint: impl Endpoint + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let lifecycle = Lifecycle::default();
         let server = Server {
             listener,
-            tls: None,
+            tls,
             limits,
             lifecycle: lifecycle.clone(),
         };
@@ -227,93 +236,6 @@ async fn connections_beyond_the_bound_wait_for_a_slot() {
     drop(first);
 
     assert!(answer(&mut second).await.starts_with("HTTP/1.1 200"));
-}
-
-#[tokio::test]
-async fn a_stop_lets_a_running_request_finish_and_takes_no_new_connections() {
-    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let endpoint = {
-        let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
-        poem::endpoint::make(move |_| {
-            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
-            async move {
-                begun.notify_one();
-                go_on.notified().await;
-                "done"
-            }
-        })
-    };
-    let server = Running::start(limits(), endpoint).await;
-    let address = server.address;
-    let lifecycle = server.lifecycle.clone();
-    let mut socket = server.connect().await;
-    socket
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
-    patiently(begun.notified()).await;
-    server.stop.send(()).unwrap();
-    patiently(lifecycle.closing()).await;
-    assert!(lifecycle.is_draining());
-    assert!(TcpStream::connect(address).await.is_err());
-
-    go_on.notify_one();
-
-    let answer = rest(&mut socket).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
-        "{answer}"
-    );
-    patiently(server.stopped).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_stop_does_not_wait_for_resting_connections() {
-    let server = Running::start(limits(), hello()).await;
-    let mut socket = server.connect().await;
-    socket
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
-    assert!(answer(&mut socket).await.starts_with("HTTP/1.1 200"));
-
-    server.stop().await;
-
-    assert_eq!(rest(&mut socket).await, "");
-}
-
-#[tokio::test]
-async fn what_changes_something_is_finished_when_the_client_hangs_up() {
-    static FINISHED: AtomicUsize = AtomicUsize::new(0);
-    static BEGUN: Notify = Notify::const_new();
-    static GO_ON: Notify = Notify::const_new();
-    #[handler]
-    async fn change() -> &'static str {
-        BEGUN.notify_one();
-        GO_ON.notified().await;
-        FINISHED.fetch_add(1, Ordering::SeqCst);
-        "changed"
-    }
-    let lifecycle = Lifecycle::default();
-    let envelope = Envelope::new(&config(&[]), lifecycle.clone());
-    let endpoint = Route::new()
-        .at("/", get(change).post(change))
-        .with(envelope);
-    let server = Running::start(limits(), endpoint).await;
-    let mut socket = server.connect().await;
-    socket
-        .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        .await
-        .unwrap();
-    patiently(BEGUN.notified()).await;
-
-    drop(socket);
-    server.stop().await;
-    GO_ON.notify_one();
-
-    lifecycle.close();
-    patiently(lifecycle.finished()).await;
-    assert_eq!(FINISHED.load(Ordering::SeqCst), 1);
 }
 
 fn config(env: &[(&str, &str)]) -> Config {

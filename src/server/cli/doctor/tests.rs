@@ -1,0 +1,37 @@
+use super::backends::same_time;
+use super::*;
+
+#[test]
+fn clocks_that_disagree_are_reported() {
+    let clock = Clock::system();
+    let now = clock.now();
+
+    let near = same_time("Redis", now + Duration::from_secs(1), &clock);
+    let behind = same_time("Redis", now - Duration::from_mins(1), &clock);
+    let ahead = same_time("Redis", now + Duration::from_mins(1), &clock);
+
+    assert!(matches!(near, Finding::Good(_)));
+    assert!(matches!(behind, Finding::Bad { .. }));
+    assert!(matches!(ahead, Finding::Bad { .. }));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_others_can_read_is_reported_with_the_command_that_mends_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let set = |mode| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(file.path(), permissions).unwrap();
+        privacy(file.path()).unwrap()
+    };
+
+    let open = set(0o644);
+    let closed = set(0o600);
+
+    let Finding::Bad { mend, .. } = open else {
+        panic!("accepted a file that everybody can read");
+    };
+    assert_eq!(mend, format!("chmod go= {}", file.path().display()));
+    assert!(matches!(closed, Finding::Good(_)));
+}
