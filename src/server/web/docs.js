@@ -125,7 +125,7 @@
           isSignedIn ? h('p', null, 'You stay signed in, also after a reload, until you log out.') : credentials(),
           h('p', { role: 'alert' }, problem),
           h('div', { className: 'auth-btn-wrapper' },
-            h('button', { type: 'submit', className: 'btn modal-btn auth authorize', disabled: busy }, isSignedIn ? 'Logout' : 'Authorize'),
+            h('button', { type: 'submit', className: 'btn modal-btn auth authorize', disabled: busy, 'aria-label': isSignedIn ? 'Logout: end this session' : 'Authorize: sign in' }, isSignedIn ? 'Logout' : 'Authorize'),
             h('button', { type: 'button', className: 'btn modal-btn auth btn-done', onClick: close }, 'Close'))));
     };
   };
