@@ -25,7 +25,7 @@ pub fn start_quiet(config: &Config) -> Result<(), ParseError> {
 }
 
 fn start_at(level: &str, format: LogFormat) -> Result<(), ParseError> {
-    // Each step of the schema is told once more by what opens the database.
+    // Which narrates every step of the schema at `info`.
     let filter = EnvFilter::try_new(format!("sea_orm_migration=warn,{level}"))?;
     let builder = fmt().with_env_filter(filter).with_writer(stderr);
     let is_pretty = match format {

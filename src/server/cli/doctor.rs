@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::run::OWN_DESCRIPTORS;
 use super::{Config, Failure, print};
 use crate::clock::{Clock, Time};
 use crate::server::config::{ConfigError, RootSecret};
@@ -161,11 +162,11 @@ fn system_clock(clock: &Clock) -> Finding {
 /// Each connection takes a descriptor; without one left no one can connect.
 #[cfg(unix)]
 fn descriptors(config: &Config) -> Option<Finding> {
-    const OWN: u64 = 100;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    // The server raises its limit to the maximum where it has to.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum?;
     let needed = u64::try_from(config.max_connections)
         .ok()?
-        .saturating_add(OWN);
+        .saturating_add(OWN_DESCRIPTORS);
     Some(if limit >= needed {
         Finding::good(format!("{limit} files may be open"))
     } else {
@@ -175,7 +176,7 @@ fn descriptors(config: &Config) -> Option<Finding> {
                 config.max_connections
             ),
             format!(
-                "raise the limit (`ulimit -n {needed}`, or LimitNOFILE in systemd), or lower max_connections"
+                "raise the limit (`ulimit -Hn {needed}`, or LimitNOFILE in systemd), or lower max_connections"
             ),
         )
     })

@@ -9,9 +9,13 @@ use crate::clock::Clock;
 use crate::server::serve::{Lifecycle, Limits, Server, load_tls};
 use crate::server::{logging, routes};
 
+/// Descriptors for everything but connections of clients: database, Redis, files.
+pub(super) const OWN_DESCRIPTORS: u64 = 100;
+
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     config.check()?;
     logging::start(&config).map_err(|error| Failure::Other(format!("log_level: {error}")))?;
+    allow_descriptors(config.max_connections);
     // First, so that a port in use is told before anything is made.
     let listener = TcpListener::bind(config.listen)
         .await
@@ -37,6 +41,27 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     tracing::info!("stopped");
     Ok(())
 }
+
+/// Many systems start programs with 1,024 descriptors and let them ask for more.
+#[cfg(unix)]
+fn allow_descriptors(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX);
+    let wanted = wanted.saturating_add(OWN_DESCRIPTORS);
+    let possible = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < possible) {
+        // Without it fewer connections are open at once, and `latchet doctor` says so.
+        let raised = Rlimit {
+            current: Some(possible),
+            maximum: limit.maximum,
+        };
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+}
+
+#[cfg(not(unix))]
+fn allow_descriptors(_: usize) {}
 
 /// At most six lines. The link is printed, never logged: whoever reads the log must not become
 /// administrator.

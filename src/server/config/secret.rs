@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, DatabaseKind};
+use crate::keys::random_id;
 
 const MIN_LENGTH: usize = 32;
 
@@ -89,14 +90,19 @@ impl RootSecret {
         Ok(Self(secret))
     }
 
+    /// Makes the file, unless another process that starts at the same moment is faster: then its
+    /// secret is the one.
     fn create(path: &Path) -> Result<Self, SecretError> {
-        let secret = Self::generate()?;
-        write_private(path, secret.expose()).map_err(|source| SecretError::File {
-            attempt: "write",
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(secret)
+        let failed = |attempt: &'static str| {
+            move |source| SecretError::File {
+                attempt,
+                path: path.to_owned(),
+                source,
+            }
+        };
+        write_private(path, Self::generate()?.expose()).map_err(failed("write"))?;
+        let text = std::fs::read_to_string(path).map_err(failed("read"))?;
+        Self::checked(SecretString::from(text.trim()))
     }
 }
 
@@ -130,8 +136,8 @@ pub fn check_strength(secret: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Makes the folder (0700) and the file (0600). `create_new`, so that of two processes that start
-/// at once one fails instead of both keeping a different secret.
+/// Makes the folder (0700) and the file (0600) where they are missing. The file is written beside
+/// its place and then linked to it, so that nobody reads half of it or replaces another's.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     #[cfg(unix)]
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -148,7 +154,12 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(parent) = path.parent() {
         folder.create(parent)?;
     }
-    let mut file = file.open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+    let draft = path.with_extension(random_id());
+    let mut file = file.open(&draft)?;
+    let written = writeln!(file, "{text}").and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| match std::fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    std::fs::remove_file(&draft).and(linked)
 }

@@ -208,6 +208,30 @@ fn a_root_secret_is_made_once_and_only_its_owner_may_read_it() {
 }
 
 #[test]
+fn processes_that_start_at_once_share_one_root_secret_and_leave_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = load(&["--data-dir", folder.path().to_str().unwrap()], &[]).unwrap();
+    let start = std::sync::Barrier::new(8);
+
+    let secrets: Vec<String> = std::thread::scope(|scope| {
+        let threads = (0..8).map(|_| {
+            scope.spawn(|| {
+                start.wait();
+                RootSecret::load(&config).unwrap().expose().to_owned()
+            })
+        });
+        let threads: Vec<_> = threads.collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+
+    assert!(secrets.iter().all(|secret| secret == &secrets[0]));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn durations_sizes_and_rates_are_read_as_people_write_them() {
     assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
     assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
