@@ -1,9 +1,26 @@
 //! Behaviour of the server over HTTP: its real router, real databases, real processes.
 
 #![expect(
+    clippy::unwrap_used,
     clippy::expect_used,
     reason = "a helper that fails ends its test, and the text says what did not hold"
 )]
 
+mod accounts;
+mod attacks;
+mod commands;
+mod cookies;
+mod denylist;
+mod docs_page;
+mod document;
+mod errors;
 mod harness;
+mod lost_answers;
+mod oauth;
+mod process;
+mod readme;
+mod replicas;
+mod rotation;
+mod service;
 mod support;
+mod throttle;

@@ -1,10 +1,19 @@
 //! Servers, people and bad weather. No assertion of a test hides in here, save that what a test
 //! merely relies on works.
 
+pub(crate) mod backend;
+pub(crate) mod browser;
 pub(crate) mod child;
+pub(crate) mod client;
+pub(crate) mod http;
+pub(crate) mod local;
 pub(crate) mod poll;
 pub(crate) mod port;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod scratch;
+pub(crate) mod server;
+pub(crate) mod tool;
+
+pub(crate) use backend::{Backend, on_both};

@@ -19,3 +19,18 @@ pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
         std::thread::sleep(PAUSE);
     }
 }
+
+/// Waits until `attempt` gives a value, and returns it; panics with `what` after [`DEADLINE`].
+pub(crate) async fn some<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = attempt().await {
+            return value;
+        }
+        assert!(
+            start.elapsed() < DEADLINE,
+            "waited {DEADLINE:?} for: {what}"
+        );
+        tokio::time::sleep(PAUSE).await;
+    }
+}

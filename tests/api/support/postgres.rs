@@ -3,8 +3,8 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -18,7 +18,7 @@ use super::{poll, port, scratch};
 pub(crate) struct Postgres {
     folder: TempDir,
     port: u16,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
 }
 
 /// What `initdb` makes takes a second and is the same every time, so it is made once and copied.
@@ -50,10 +50,10 @@ impl Postgres {
         run(as_server_user(Command::new("cp").arg("-R"))
             .arg(TEMPLATE.path().join("data"))
             .arg(folder.path().join("data")));
-        let mut server = Self {
+        let server = Self {
             folder,
             port: port::free(),
-            child: None,
+            child: Mutex::default(),
         };
         server.resume();
         server
@@ -73,8 +73,8 @@ impl Postgres {
     }
 
     /// Kills the server with `SIGKILL`, as a power cut would.
-    pub(crate) fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else {
+    pub(crate) fn kill(&self) {
+        let Some(mut child) = self.running().take() else {
             return;
         };
         child.signal(Signal::KILL);
@@ -82,22 +82,22 @@ impl Postgres {
     }
 
     /// Starts a killed server again, on the same port and data.
-    pub(crate) fn resume(&mut self) {
+    pub(crate) fn resume(&self) {
         let data = self.folder.path().join("data");
         // The backends of a killed server take a moment to notice, and hold its lock until then.
+        let mut child = start(&data, self.folder.path(), self.port);
         poll::until("PostgreSQL to start", || {
-            if self
-                .child
-                .as_mut()
-                .is_none_or(|child| child.ended().is_some())
-            {
-                self.child = Some(start(&data, self.folder.path(), self.port));
+            if child.ended().is_some() {
+                child = start(&data, self.folder.path(), self.port);
             }
-            self.psql("postgres")
-                .arg("SELECT 1")
-                .output()
-                .is_ok_and(|out| out.status.success())
+            let asked = self.psql("postgres").arg("SELECT 1").output();
+            asked.is_ok_and(|answer| answer.status.success())
         });
+        *self.running() = Some(child);
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().expect("no holder panics")
     }
 
     fn psql(&self, database: &str) -> Command {

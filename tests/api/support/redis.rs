@@ -1,6 +1,7 @@
 //! Redis servers, started here as child processes, and the ways in which they forget.
 
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -13,17 +14,17 @@ use super::{poll, port, scratch};
 pub(crate) struct Redis {
     folder: TempDir,
     port: u16,
-    child: Option<Child>,
+    child: Mutex<Option<Child>>,
 }
 
 impl Redis {
     /// Starts an empty server.
     pub(crate) fn start() -> Self {
         let folder = scratch::folder();
-        let mut server = Self {
+        let server = Self {
             folder,
             port: port::free(),
-            child: None,
+            child: Mutex::default(),
         };
         server.resume();
         server
@@ -40,8 +41,8 @@ impl Redis {
     }
 
     /// Kills the server with `SIGKILL`; what was not saved is gone.
-    pub(crate) fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else {
+    pub(crate) fn kill(&self) {
+        let Some(mut child) = self.running().take() else {
             return;
         };
         child.signal(Signal::KILL);
@@ -49,7 +50,7 @@ impl Redis {
     }
 
     /// Starts a killed server again, on the same port and with the last dump, if there is one.
-    pub(crate) fn resume(&mut self) {
+    pub(crate) fn resume(&self) {
         let mut command = Command::new(program("redis-server"));
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
@@ -65,26 +66,25 @@ impl Redis {
             .arg(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        self.child = Some(Child::start(&mut command, Ending::Kill));
-        let address = self.url();
+        let mut child = Child::start(&mut command, Ending::Kill);
         poll::until("Redis to answer", || {
-            let ended = self
-                .child
-                .as_mut()
-                .is_some_and(|child| child.ended().is_some());
-            assert!(!ended, "redis-server ended at once; is its port taken?");
-            ask(&address, &["PING"]).is_ok()
+            assert!(
+                child.ended().is_none(),
+                "redis-server ended at once; is its port taken?"
+            );
+            ask(&self.url(), &["PING"]).is_ok()
         });
+        *self.running() = Some(child);
     }
 
     /// Stops the server's world: connections stay open and nothing is answered.
     pub(crate) fn freeze(&self) {
-        self.running().signal(Signal::STOP);
+        self.signal(Signal::STOP);
     }
 
     /// Ends [`freeze`](Self::freeze).
     pub(crate) fn thaw(&self) {
-        self.running().signal(Signal::CONT);
+        self.signal(Signal::CONT);
     }
 
     /// Writes all data to the dump that the next [`resume`](Self::resume) loads.
@@ -98,8 +98,15 @@ impl Redis {
         redis::from_redis_value(value).expect("the answer has the expected shape")
     }
 
-    fn running(&self) -> &Child {
-        self.child.as_ref().expect("the server runs")
+    fn signal(&self, signal: Signal) {
+        self.running()
+            .as_ref()
+            .expect("the server runs")
+            .signal(signal);
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Child>> {
+        self.child.lock().expect("no holder panics")
     }
 }
 

@@ -1,0 +1,434 @@
+//! Users: their own account and devices, and what administrators may do.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::client::{Person, claims};
+use crate::support::local::Local;
+use crate::support::{Backend, on_both};
+
+on_both! {
+    a_person_sees_their_own_account,
+    a_person_lists_their_devices_and_ends_one,
+    a_session_of_someone_else_cannot_be_ended,
+    a_new_password_ends_the_other_sessions,
+    a_password_change_needs_the_old_password,
+    a_password_makes_a_token_fresh_again,
+    administration_is_for_administrators,
+    users_are_listed_page_by_page,
+    a_disabled_user_is_out_at_once_and_back_when_enabled,
+    an_administrator_ends_the_sessions_of_a_user,
+    roles_reach_the_next_token,
+    a_taken_name_is_a_conflict_in_any_case,
+    unknown_user_wrong_password_and_disabled_account_look_the_same,
+    weak_passwords_are_refused,
+    nobody_registers_where_registration_is_closed,
+    anybody_registers_where_registration_is_open,
+}
+
+async fn a_person_sees_their_own_account(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let session = server.http.person("Alice").await.login().await;
+
+    let me = session.check().await.expect(200);
+
+    assert_eq!(me.json()["user"]["username"], "Alice");
+    assert_eq!(me.json()["user"]["id"], session.user_id());
+    assert_eq!(me.json()["session_id"], session.id.as_str());
+    assert_eq!(me.json()["roles"], json!([]));
+    assert_eq!(me.header("cache-control"), "no-store");
+}
+
+async fn a_person_lists_their_devices_and_ends_one(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let (phone, laptop) = (alice.login().await, alice.login().await);
+
+    let listed = laptop
+        .http
+        .get("/v1/me/sessions")
+        .bearer(&laptop.access)
+        .send()
+        .await
+        .expect(200);
+    let ids: Vec<_> = listed.json()["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|session| (session["id"].clone(), session["current"].clone()))
+        .collect();
+    assert_eq!(ids.len(), 2, "{}", listed.text);
+    assert!(
+        ids.contains(&(json!(phone.id), json!(false))),
+        "{}",
+        listed.text
+    );
+    assert!(
+        ids.contains(&(json!(laptop.id), json!(true))),
+        "{}",
+        listed.text
+    );
+
+    let path = format!("/v1/me/sessions/{}", phone.id);
+    laptop
+        .http
+        .delete(&path)
+        .bearer(&laptop.access)
+        .send()
+        .await
+        .expect(204);
+    phone.check().await.expect_problem(401, "token_revoked");
+    laptop.check().await.expect(200);
+}
+
+async fn a_session_of_someone_else_cannot_be_ended(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let bob = server.http.person("bob").await.login().await;
+
+    let path = format!("/v1/me/sessions/{}", alice.id);
+    bob.http
+        .delete(&path)
+        .bearer(&bob.access)
+        .send()
+        .await
+        .expect_problem(404, "not_found");
+
+    alice.check().await.expect(200);
+}
+
+async fn a_new_password_ends_the_other_sessions(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let mut alice = server.http.person("alice").await;
+    let (here, elsewhere) = (alice.login().await, alice.login().await);
+
+    let new = "another long password of alice";
+    let body = json!({"current_password": alice.password, "new_password": new});
+    here.http
+        .post("/v1/me/password")
+        .bearer(&here.access)
+        .json(&body)
+        .send()
+        .await
+        .expect(204);
+
+    elsewhere.check().await.expect_problem(401, "token_revoked");
+    elsewhere
+        .refresh()
+        .await
+        .expect_problem(401, "session_revoked");
+    here.check().await.expect(200);
+    here.rotate().await;
+    alice
+        .try_login(&alice.password)
+        .await
+        .expect_problem(401, "invalid_credentials");
+    new.clone_into(&mut alice.password);
+    alice.login().await;
+}
+
+async fn a_password_change_needs_the_old_password(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+
+    let body = json!({"current_password": "not it, though long enough", "new_password": "another long password"});
+    let answer = session
+        .http
+        .post("/v1/me/password")
+        .bearer(&session.access)
+        .json(&body)
+        .send()
+        .await;
+
+    answer.expect_problem(401, "invalid_credentials");
+    alice.login().await;
+}
+
+async fn a_password_makes_a_token_fresh_again(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await.rotate().await;
+
+    let body = json!({"password": alice.password});
+    let fresh = session
+        .http
+        .post("/v1/reauthenticate")
+        .bearer(&session.access)
+        .json(&body)
+        .send()
+        .await
+        .expect(200);
+
+    assert_eq!(fresh.field("session_id"), session.id);
+    let fresh = claims(&fresh.field("access_token"));
+    assert_eq!(fresh["sid"], session.id.as_str());
+    assert_ne!(fresh["fresh"], false, "{fresh}");
+    assert_eq!(
+        claims(&session.access)["fresh"],
+        false,
+        "a refreshed token is not fresh"
+    );
+
+    let body = json!({"password": "not it, though long enough"});
+    let refused = session
+        .http
+        .post("/v1/reauthenticate")
+        .bearer(&session.access)
+        .json(&body)
+        .send()
+        .await;
+    refused.expect_problem(401, "invalid_credentials");
+}
+
+async fn administration_is_for_administrators(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let id = alice.user_id();
+
+    let requests = [
+        ("GET", "/v1/users".to_owned()),
+        ("POST", "/v1/users".to_owned()),
+        ("GET", format!("/v1/users/{id}")),
+        ("POST", format!("/v1/users/{id}/disable")),
+        ("POST", format!("/v1/users/{id}/enable")),
+        ("PUT", format!("/v1/users/{id}/roles")),
+        ("DELETE", format!("/v1/users/{id}/sessions")),
+    ];
+    for (method, path) in requests {
+        let answer = server
+            .http
+            .request(method, &path)
+            .bearer(&alice.access)
+            .send()
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (403, "insufficient_scope"),
+            "{method} {path}"
+        );
+    }
+    alice.check().await.expect(200);
+}
+
+async fn users_are_listed_page_by_page(backend: Backend) {
+    let server = Local::start(&backend).await;
+    for name in ["alice", "bob", "carol", "dave"] {
+        server.http.person(name).await;
+    }
+    let access = server.http.admin().login().await.access;
+
+    let mut names = Vec::new();
+    let mut path = "/v1/users?limit=2".to_owned();
+    for _ in 0..5 {
+        let page = server
+            .http
+            .get(&path)
+            .bearer(&access)
+            .send()
+            .await
+            .expect(200)
+            .json();
+        let users = page["items"].as_array().expect("a list").clone();
+        assert!(users.len() <= 2, "{page}");
+        names.extend(
+            users
+                .iter()
+                .map(|user| user["username"].as_str().expect("a name").to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/users?limit=2&after={next}"),
+            None => break,
+        }
+    }
+    names.sort();
+
+    assert_eq!(names, ["alice", "bob", "carol", "dave", "root-of-tests"]);
+}
+
+async fn a_disabled_user_is_out_at_once_and_back_when_enabled(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+    let id = session.user_id();
+    let admin = server.http.admin().login().await.access;
+    let change = async |what: &str| {
+        server
+            .http
+            .post(&format!("/v1/users/{id}/{what}"))
+            .bearer(&admin)
+            .send()
+            .await
+    };
+
+    change("disable").await.expect(200);
+    session.check().await.expect_problem(401, "token_revoked");
+    session
+        .refresh()
+        .await
+        .expect_problem(401, "session_revoked");
+    alice
+        .try_login(&alice.password)
+        .await
+        .expect_problem(401, "invalid_credentials");
+
+    change("enable").await.expect(200);
+    session.check().await.expect_problem(401, "token_revoked");
+    alice.login().await.check().await.expect(200);
+}
+
+async fn an_administrator_ends_the_sessions_of_a_user(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+    let id = session.user_id();
+    let admin = server.http.admin().login().await;
+
+    let path = format!("/v1/users/{id}/sessions");
+    server
+        .http
+        .delete(&path)
+        .bearer(&admin.access)
+        .send()
+        .await
+        .expect(204);
+
+    session.check().await.expect_problem(401, "token_revoked");
+    admin.check().await.expect(200);
+    alice.login().await;
+}
+
+async fn roles_reach_the_next_token(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+    let id = session.user_id();
+    let admin = server.http.admin().login().await.access;
+
+    let path = format!("/v1/users/{id}/roles");
+    let body = json!({"roles": ["editor", "admin"]});
+    server
+        .http
+        .request("PUT", &path)
+        .bearer(&admin)
+        .json(&body)
+        .send()
+        .await
+        .expect(200);
+
+    let session = session.rotate().await;
+    assert_eq!(claims(&session.access)["roles"], json!(["admin", "editor"]));
+    server
+        .http
+        .get("/v1/users")
+        .bearer(&session.access)
+        .send()
+        .await
+        .expect(200);
+}
+
+async fn a_taken_name_is_a_conflict_in_any_case(backend: Backend) {
+    let server = Local::start(&backend).await;
+    server.http.person("alice").await;
+    let admin = server.http.admin().login().await.access;
+
+    for name in ["alice", "ALICE", "Alice"] {
+        let body = json!({"username": name, "password": "quite a long password"});
+        let answer = server
+            .http
+            .post("/v1/users")
+            .bearer(&admin)
+            .json(&body)
+            .send()
+            .await;
+        answer.expect_problem(409, "conflict");
+    }
+}
+
+async fn unknown_user_wrong_password_and_disabled_account_look_the_same(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let bob = server.http.person("bob").await;
+    let id = bob.login().await.user_id();
+    let admin = server.http.admin().login().await.access;
+    server
+        .http
+        .post(&format!("/v1/users/{id}/disable"))
+        .bearer(&admin)
+        .send()
+        .await
+        .expect(200);
+    let nobody = Person {
+        name: "nobody".to_owned(),
+        ..alice.clone()
+    };
+
+    let answers = [
+        nobody.try_login("some long password").await,
+        alice.try_login("some long password").await,
+        bob.try_login(&bob.password).await,
+        bob.try_login("some long password").await,
+    ];
+
+    let bodies = answers.map(|answer| {
+        let mut body = answer.expect_problem(401, "invalid_credentials").json();
+        body["request_id"].take();
+        body.to_string()
+    });
+    assert!(bodies.iter().all(|body| body == &bodies[0]), "{bodies:?}");
+}
+
+async fn weak_passwords_are_refused(backend: Backend) {
+    let backend = backend
+        .with("LATCHET_REGISTRATION", "open")
+        .with("LATCHET_MIN_PASSWORD", "8");
+    let server = Local::start(&backend).await;
+
+    for password in ["short", "password1", "12345678", "alicealice"] {
+        let body = json!({"username": "alicealice", "password": password});
+        let answer = server.http.post("/v1/register").json(&body).send().await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "weak_password"),
+            "{password}: {}",
+            answer.text
+        );
+    }
+}
+
+async fn nobody_registers_where_registration_is_closed(backend: Backend) {
+    let server = Local::start(&backend).await;
+
+    let body = json!({"username": "alice", "password": "quite a long password"});
+    let answer = server.http.post("/v1/register").json(&body).send().await;
+
+    answer.expect_problem(404, "not_found");
+}
+
+async fn anybody_registers_where_registration_is_open(backend: Backend) {
+    let server = Local::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
+
+    let body = json!({"username": "alice", "password": "quite a long password"});
+    server
+        .http
+        .post("/v1/register")
+        .json(&body)
+        .send()
+        .await
+        .expect(201);
+
+    let alice = Person {
+        http: server.http.clone(),
+        name: "alice".to_owned(),
+        password: "quite a long password".to_owned(),
+    };
+    let session = alice.login().await;
+    assert!(
+        claims(&session.access)["roles"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    );
+    server.pass(Duration::from_secs(1));
+    session.check().await.expect(200);
+}

@@ -1,0 +1,102 @@
+//! The server in this process: the same routes and the same accept loop as the program's, with a
+//! clock that tests may move.
+
+use std::time::Duration;
+
+use latchet::clock::Clock;
+use latchet::server::config::Config;
+use latchet::server::serve::{Lifecycle, Limits, Server};
+use latchet::server::{App, routes};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::backend::Backend;
+use super::http::Http;
+use super::poll;
+
+/// A server in this process. Dropping it stops it without waiting.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) http: Http,
+    clock: Clock,
+    stop: oneshot::Sender<()>,
+    running: JoinSet<()>,
+    _backend: Backend,
+}
+
+impl Local {
+    /// Starts a server on `backend` and waits until it is ready.
+    pub(crate) async fn start(backend: &Backend) -> Self {
+        log();
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback can be bound");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let arguments = ["latchet".to_owned(), format!("--listen={address}")];
+        let config = Config::load(arguments, backend.settings().clone())
+            .unwrap_or_else(|error| panic!("the settings are refused: {error}"));
+        let clock = Clock::system();
+        let app = App::open(config, clock.clone())
+            .await
+            .expect("the server opens");
+        app.bootstrap()
+            .await
+            .expect("the first administrator is made");
+
+        let lifecycle = Lifecycle::default();
+        let server = Server {
+            listener,
+            tls: None,
+            limits: Limits::from(&app.config),
+            lifecycle: lifecycle.clone(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let endpoint = routes(&app, lifecycle);
+        let mut running = app.maintain();
+        running.spawn(server.run(endpoint, async {
+            drop(stopped.await);
+        }));
+        let local = Self {
+            http: Http::new(format!("http://{address}")),
+            clock,
+            stop,
+            running,
+            _backend: backend.clone(),
+        };
+        local.http.ready().await;
+        local
+    }
+
+    /// Lets `time` pass on the server's clock.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock
+            .shift(i64::try_from(time.as_millis()).expect("tests are shorter than that"));
+    }
+
+    /// Stops the server and waits until it listens no more.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send(()).expect("the server runs");
+        poll::some("the server to stop", async || {
+            self.http
+                .get("/livez")
+                .try_send()
+                .await
+                .is_err()
+                .then_some(())
+        })
+        .await;
+        self.running.shutdown().await;
+    }
+}
+
+/// Prints what the servers complain of beside the test that fails.
+fn log() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_test_writer()
+        .with_max_level(tracing::Level::WARN);
+    // Only the first call of a process can succeed.
+    drop(subscriber.try_init());
+}

@@ -1,0 +1,99 @@
+//! The server under test.
+
+use std::process::{Command, ExitStatus};
+
+use super::backend::Backend;
+use super::child::{Child, Ending};
+use super::http::Http;
+use super::{poll, port};
+use rustix::process::Signal;
+
+/// The program under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_latchet");
+
+/// The real program as a child process.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) http: Http,
+    log: std::path::PathBuf,
+    child: Child,
+    _backend: Backend,
+}
+
+impl Replica {
+    /// Starts the program on `backend` and waits until it is ready.
+    pub(crate) async fn start(backend: &Backend) -> Self {
+        let port = port::free();
+        let log = backend.folder.path().join(format!("{port}.log"));
+        let file = std::fs::File::create(&log).expect("the folder is ours");
+        let mut command = command(backend);
+        command
+            .env("LATCHET_LISTEN", format!("127.0.0.1:{port}"))
+            .stdout(file.try_clone().expect("files can be cloned"))
+            .stderr(file);
+        let mut replica = Self {
+            http: Http::new(format!("http://127.0.0.1:{port}")),
+            log,
+            child: Child::start(&mut command, Ending::Kill),
+            _backend: backend.clone(),
+        };
+        replica.ready().await;
+        replica
+    }
+
+    /// Returns what the server has printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log is ours")
+    }
+
+    /// Kills the server with `SIGKILL`.
+    pub(crate) fn kill(mut self) {
+        self.child.signal(Signal::KILL);
+        self.child.wait(poll::DEADLINE);
+    }
+
+    /// Asks the server to stop.
+    pub(crate) fn terminate(&self) {
+        self.child.signal(Signal::TERM);
+    }
+
+    /// Waits for the server to end by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait(poll::DEADLINE)
+    }
+
+    async fn ready(&mut self) {
+        let ready = poll::some("the server to be ready", async || {
+            if self.child.ended().is_some() {
+                return Some(false);
+            }
+            let answer = self.http.get("/readyz").try_send().await.ok()?;
+            (answer.status == 200).then_some(true)
+        });
+        assert!(ready.await, "the server ended at once:\n{}", self.log());
+    }
+}
+
+/// Returns the program with the settings of `backend` and nothing of this process's environment.
+pub(crate) fn command(backend: &Backend) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .env_clear()
+        .envs(backend.settings())
+        .current_dir(backend.folder.path());
+    command
+}
+
+/// Runs a subcommand on `backend` and returns what it printed; panics when it fails.
+pub(crate) fn run(backend: &Backend, arguments: &[&str]) -> String {
+    let output = command(backend)
+        .args(arguments)
+        .output()
+        .expect("latchet starts");
+    assert!(
+        output.status.success(),
+        "latchet {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("latchet prints UTF-8")
+}

@@ -1,0 +1,53 @@
+//! Programs that are not servers: linters, fuzzers, a browser.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::child::program;
+
+/// Returns the folder of this repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns what `scripts/test` has installed.
+pub(crate) fn installed(path: &str) -> PathBuf {
+    let tool = root().join("target/tools").join(path);
+    assert!(
+        tool.exists(),
+        "{} is missing; run the tests by `scripts/test`, which installs what they need",
+        tool.display()
+    );
+    tool
+}
+
+/// Returns a browser of the Chromium family.
+pub(crate) fn browser() -> PathBuf {
+    let applications = [
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    ];
+    match applications
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+    {
+        Some(path) => path,
+        None => program("chromium"),
+    }
+}
+
+/// Runs a program to its end; panics with what it said when it fails.
+#[track_caller]
+pub(crate) fn assert_passes(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}:\n{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
