@@ -11,7 +11,7 @@ use crate::support::redis::Redis;
 
 #[test]
 fn a_killed_postgres_comes_back_with_its_data() {
-    let mut postgres = Postgres::start();
+    let postgres = Postgres::start();
     postgres.sql(
         "postgres",
         "CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)",
@@ -32,7 +32,7 @@ fn databases_of_the_shared_postgres_are_apart() {
 
 #[test]
 fn a_killed_redis_forgets_what_was_not_saved() {
-    let mut redis = Redis::start();
+    let redis = Redis::start();
     redis.ask::<()>(&["SET", "saved", "1"]);
     redis.save();
     redis.ask::<()>(&["SET", "unsaved", "1"]);

@@ -1,0 +1,106 @@
+//! The README's commands do what it says.
+
+use std::process::{Command, Stdio};
+
+use crate::support::server::{BINARY, Replica};
+use crate::support::tool::{assert_passes, root};
+use crate::support::{Backend, poll, port};
+
+/// Returns the shell snippets of the README, in order.
+fn snippets() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = text.split("```sh\n").skip(1);
+    blocks
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// Returns a shell that runs `script` as it stands, with the program built by this run.
+fn shell(backend: &Backend, script: &str) -> Command {
+    let built = std::path::Path::new(BINARY).parent().unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(built.to_owned()).chain(std::env::split_paths(&path));
+    let mut command = Command::new("bash");
+    command
+        .args([
+            "-euo",
+            "pipefail",
+            "-c",
+            &script.replace("cargo run --release --", "latchet"),
+        ])
+        .env("PATH", std::env::join_paths(paths).unwrap())
+        .current_dir(backend.folder.path())
+        .stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn the_readme_has_the_snippets_that_are_run_here() {
+    let snippets = snippets();
+
+    let firsts: Vec<_> = snippets
+        .iter()
+        .map(|snippet| snippet.split_whitespace().next().unwrap())
+        .collect();
+
+    assert_eq!(firsts, ["cargo", "scripts/test", "printf", "export"]);
+    assert!(root().join(snippets[1].trim()).exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_session_of_the_readme_goes_as_it_says() {
+    let backend = Backend::sqlite()
+        .without("LATCHET_DATA_DIR")
+        .without("LATCHET_BOOTSTRAP_ADMIN")
+        .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE");
+    let server = Replica::start(&backend).await;
+    let script = snippets()[2].replace("http://127.0.0.1:8080", server.http.base());
+
+    let said = assert_passes(&mut shell(&backend, &script));
+
+    let refreshed: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("eyJ"))
+        .collect();
+    assert_eq!(refreshed.len(), 2, "{said}");
+    assert_eq!(refreshed[0], refreshed[1]);
+    assert!(said.contains("\"username\": \"alice\""), "{said}");
+    assert!(
+        said.ends_with('}') && said.contains("token_revoked"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_replicas_of_the_readme_start() {
+    let backend = Backend::postgres();
+    let ports = [port::free(), port::free()];
+    let script = snippets()[3]
+        .replace(
+            "postgres://latchet@db.internal/latchet",
+            &backend.settings()["DATABASE_URL"],
+        )
+        .replace("redis://cache.internal", &backend.settings()["REDIS_URL"])
+        .replace("8081", &ports[0].to_string())
+        .replace("8082", &ports[1].to_string());
+    let check = ports.map(|port| {
+        format!(
+            "for _ in $(seq 600); do curl -fs http://127.0.0.1:{port}/readyz && break; sleep 0.05; done\n\
+             curl -fsS http://127.0.0.1:{port}/.well-known/jwks.json > {port}.json\n"
+        )
+    });
+    let compare = format!("cmp {}.json {}.json", ports[0], ports[1]);
+    let script = format!(
+        "trap 'kill $(jobs -p)' EXIT\n{script}\n{}{compare}",
+        check.concat()
+    );
+
+    let mut running = shell(&backend, &script);
+    let said = tokio::task::spawn_blocking(move || assert_passes(&mut running));
+
+    let said = tokio::time::timeout(poll::DEADLINE * 2, said)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(said.contains("\"ok\""), "{said}");
+}
