@@ -50,3 +50,7 @@ pub mod keys;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod token;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
