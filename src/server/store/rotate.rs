@@ -4,22 +4,29 @@
 //! whatever is queued — it never waits for more — reads those sessions, lets
 //! [`decide`](crate::server::rotation::decide) judge each token in the order of arrival, and writes
 //! what changed under the condition that nobody else wrote. Answers leave after the commit.
+//!
+//! Nothing is written later than [`LIMIT`] after it was asked, not even by a database that froze
+//! with the statement in its hands: grace counts from the time of asking, and a caller who was told
+//! to come again must not find it used up.
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::connection::Connections;
-use super::{Session, SessionId, Store, StoreError, UserId, limited};
+use super::{LIMIT, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::denylist::Denial;
 use crate::server::rotation::{End, Grace};
 
 mod batch;
 mod statements;
+#[cfg(test)]
+mod tests;
 
 /// Refreshes that may wait; the next one is told to come again.
-pub(super) const QUEUED: usize = 4096;
+const QUEUED: usize = 4096;
 
 /// Refreshes in one statement. A row binds five values, of which SQLite takes 32,766.
 const BATCH: usize = 512;
@@ -89,14 +96,20 @@ pub struct Owner {
 
 /// A token on its way through the writer.
 #[derive(Debug)]
-pub(super) struct Job {
+struct Job {
     presented: Presented,
     now: Time,
     rules: RotationRules,
+    asked: Instant,
     answer: oneshot::Sender<Result<Rotation, StoreError>>,
 }
 
 impl Job {
+    /// Returns how much longer this may be written.
+    fn time_left(&self) -> Duration {
+        LIMIT.saturating_sub(self.asked.elapsed())
+    }
+
     fn answer(self, answer: Result<Rotation, StoreError>) {
         // Whoever asked may have hung up; the rotation stands, and asking again is a replay.
         let _ = self.answer.send(answer);
@@ -105,7 +118,7 @@ impl Job {
 
 /// Where tokens wait for the writer.
 #[derive(Debug)]
-pub(super) struct Queue(pub(super) mpsc::Sender<Job>);
+pub(super) struct Queue(mpsc::Sender<Job>);
 
 impl Queue {
     /// Starts the writer, which ends when the queue is dropped.
@@ -155,6 +168,7 @@ impl Store {
             presented,
             now,
             rules,
+            asked: Instant::now(),
             answer,
         };
         let queue = &self.0.rotations.0;

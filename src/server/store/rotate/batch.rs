@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::connection::Connections;
 use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
-use super::statements::{self, Step};
+use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
 use crate::server::rotation::{Decision, RevokeReason, decide};
 
@@ -84,7 +84,7 @@ pub(super) type Entries = BTreeMap<SessionId, Entry>;
 
 /// What became of what the batch wanted to write of a session.
 enum Fate {
-    /// Somebody else changed the session first.
+    /// Somebody else changed the session first, or the deadline had passed.
     Outrun,
     /// Unknown: the database failed.
     Failed(StoreError),
@@ -104,10 +104,11 @@ pub(super) async fn settle(connections: Connections, mut jobs: Vec<Job>) {
 }
 
 /// Answers what can be answered and returns the jobs to be judged again.
-async fn round(connections: &Connections, jobs: Vec<Job>) -> Vec<Job> {
+async fn round(connections: &Connections, mut jobs: Vec<Job>) -> Vec<Job> {
+    jobs.retain(|job| !job.time_left().is_zero());
     let ids = jobs.iter().map(|job| &job.presented.session).collect();
-    let mut entries = match limited(statements::read(&connections.writer, ids)).await {
-        Ok(entries) => entries,
+    let (mut entries, read_at) = match limited(statements::read(&connections.writer, ids)).await {
+        Ok(read) => read,
         Err(error) => {
             for job in jobs {
                 job.answer(Err(error.clone()));
@@ -115,6 +116,7 @@ async fn round(connections: &Connections, jobs: Vec<Job>) -> Vec<Job> {
             return Vec::new();
         }
     };
+    let time_left = jobs.iter().map(Job::time_left).min().unwrap_or_default();
     let judged: Vec<(Job, Rotation)> = jobs
         .into_iter()
         .map(|job| {
@@ -124,18 +126,23 @@ async fn round(connections: &Connections, jobs: Vec<Job>) -> Vec<Job> {
         })
         .collect();
     let mut fates = Fates::new();
-    rotate(connections, &entries, &mut fates).await;
+    rotate(connections, &entries, read_at + time_left, &mut fates).await;
     revoke(connections, &entries, &mut fates).await;
     answer(judged, &fates)
 }
 
-/// Writes the rotations of the batch.
-async fn rotate(connections: &Connections, entries: &Entries, fates: &mut Fates) {
+/// Writes the rotations of the batch, unless it is `deadline` by then.
+async fn rotate(
+    connections: &Connections,
+    entries: &Entries,
+    deadline: DatabaseTime,
+    fates: &mut Fates,
+) {
     let steps: Vec<Step> = entries.values().filter_map(Entry::step).collect();
     if steps.is_empty() {
         return;
     }
-    let advanced = limited(statements::advance(&connections.writer, &steps)).await;
+    let advanced = limited(statements::advance(&connections.writer, &steps, deadline)).await;
     for Step { id, .. } in steps {
         match &advanced {
             Ok(advanced) if advanced.contains(id) => {}

@@ -1,9 +1,10 @@
 //! The two statements of a batch. SQL, because sea-query has no `UPDATE … FROM (VALUES …)`.
 
 use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, FromQueryResult, QueryResult, Statement, Value,
+    ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, QueryResult, Statement, Value,
 };
 
 use super::super::error::is_deadlock;
@@ -21,29 +22,52 @@ pub(super) struct Step<'a> {
     pub(super) to: &'a SessionState,
 }
 
-/// Reads sessions and their owners.
+/// A time by the database's own clock, which may differ from every other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct DatabaseTime(i64);
+
+impl std::ops::Add<Duration> for DatabaseTime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self((Time::from_millis(self.0) + rhs).millis())
+    }
+}
+
+/// When the statement reached the database, in unix milliseconds.
+fn clock(db: &DatabaseConnection) -> &'static str {
+    match db.get_database_backend() {
+        DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
+        _ => "CAST(unixepoch('subsec') * 1000 AS integer)",
+    }
+}
+
+/// Reads sessions and their owners, and when that was.
 pub(super) async fn read(
     db: &DatabaseConnection,
     ids: BTreeSet<&SessionId>,
-) -> Result<Entries, StoreError> {
+) -> Result<(Entries, DatabaseTime), StoreError> {
     let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
     // An id that no session has.
     values.resize(padded(values.len()), "".into());
     let sql = format!(
         "SELECT sessions.*, users.username AS owner_username, users.roles AS owner_roles,
-            users.disabled_at AS owner_disabled_at
+            users.disabled_at AS owner_disabled_at, {} AS read_at
         FROM sessions JOIN users ON users.id = sessions.user_id
         WHERE sessions.id IN ({})",
+        clock(db),
         numbered(1, values.len())
     );
     let select = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let rows = db.query_all_raw(select).await?;
-    rows.iter()
-        .map(|row| {
-            let entry = entry(row)?;
-            Ok((entry.session.id.clone(), entry))
-        })
-        .collect()
+    let mut read_at = DatabaseTime::default();
+    let mut entries = Entries::new();
+    for row in rows {
+        read_at = DatabaseTime(row.try_get("", "read_at")?);
+        let entry = entry(&row)?;
+        entries.insert(entry.session.id.clone(), entry);
+    }
+    Ok((entries, read_at))
 }
 
 fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
@@ -58,11 +82,12 @@ fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
     Ok(Entry::new(Session::try_from(session)?, owner))
 }
 
-/// Moves each session that nobody else moved or revoked, and returns which. The steps concern
-/// different sessions: an `UPDATE` that meets a row twice is undefined.
+/// Moves each session that nobody else moved or revoked, unless it is `deadline`, and returns which
+/// were moved. The steps concern different sessions: an `UPDATE` that meets a row twice is undefined.
 pub(super) async fn advance(
     db: &DatabaseConnection,
     steps: &[Step<'_>],
+    deadline: DatabaseTime,
 ) -> Result<HashSet<SessionId>, StoreError> {
     const COLUMNS: usize = 5;
     let rows = padded(steps.len());
@@ -80,6 +105,7 @@ pub(super) async fn advance(
     for _ in steps.len()..rows {
         values.extend(["".into(), 0.into(), 0.into(), 0.into(), "".into()]);
     }
+    values.push(deadline.0.into());
     // The first row tells PostgreSQL the types of the columns.
     let first = "(CAST($1 AS text), CAST($2 AS bigint), CAST($3 AS bigint), CAST($4 AS bigint), \
         CAST($5 AS text))";
@@ -92,8 +118,10 @@ pub(super) async fn advance(
             generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
-            AND sessions.revoked_at IS NULL
-        RETURNING sessions.id"
+            AND sessions.revoked_at IS NULL AND {} < ${}
+        RETURNING sessions.id",
+        clock(db),
+        values.len()
     );
     let update = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let rows = match db.query_all_raw(update).await {

@@ -18,31 +18,30 @@ use crate::server::rotation::{Grace, RevokeReason};
 mod connections;
 mod counters;
 mod keys;
-mod queue;
 mod revocations;
 mod rotations;
 mod sessions;
 mod users;
 
-const NOW: Time = Time::from_millis(1_800_000_000_000);
+pub(super) const NOW: Time = Time::from_millis(1_800_000_000_000);
 const MINUTE: Duration = Duration::from_mins(1);
 const ACCESS_TTL: Duration = Duration::from_mins(15);
 
-const RULES: RotationRules = RotationRules {
+pub(super) const RULES: RotationRules = RotationRules {
     grace: Grace::TEN_SECONDS,
     deny_for: ACCESS_TTL,
 };
 
 /// An empty database of its own, and a store on it.
-struct Latchet {
-    store: Store,
+pub(super) struct Latchet {
+    pub(super) store: Store,
     url: DatabaseUrl,
     /// Removed when the test is over.
     _folder: TempDir,
 }
 
 impl Latchet {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let url = empty_database(&folder).await;
         let store = Store::open(&url).await.unwrap();
@@ -67,7 +66,7 @@ impl Latchet {
         created.unwrap().unwrap()
     }
 
-    async fn alice_logged_in(&self) -> Session {
+    pub(super) async fn alice_logged_in(&self) -> Session {
         self.login(&self.user("alice").await).await
     }
 
@@ -75,7 +74,7 @@ impl Latchet {
         show(&self.store, session, generation, now).await
     }
 
-    async fn stored(&self, session: &Session) -> Session {
+    pub(super) async fn stored(&self, session: &Session) -> Session {
         self.store.session(&session.id).await.unwrap().unwrap()
     }
 
@@ -143,7 +142,7 @@ fn new_session() -> NewSession {
     }
 }
 
-fn presented(session: &Session, generation: u64) -> Presented {
+pub(super) fn presented(session: &Session, generation: u64) -> Presented {
     Presented {
         session: session.id.clone(),
         user: session.user_id.clone(),

@@ -1,11 +1,10 @@
-//! What callers see when the writer cannot serve them.
+//! What callers see when the writer cannot serve them, and what is written too late.
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::super::Inner;
-use super::super::rotate::{Job, QUEUED, Queue};
+use super::super::tests::{Latchet, NOW, RULES, presented};
+use super::statements::{DatabaseTime, Step};
 use super::*;
 
 /// A store whose rotations nobody settles, and where they end up.
@@ -61,4 +60,42 @@ async fn a_full_queue_refuses_at_once() {
     let answer = store.rotate(presented(&session, 0), NOW, RULES).await;
 
     assert!(is_unavailable(&answer), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_waited_too_long_is_not_written() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let (store, mut queue) = without_writer(&latchet);
+    let connections = store.0.connections.clone();
+
+    let late = async {
+        let job = queue.recv().await.unwrap();
+        let asked = job.asked.checked_sub(LIMIT).unwrap();
+        batch::settle(connections, vec![Job { asked, ..job }]).await;
+    };
+    let (answer, ()) = tokio::join!(store.rotate(presented(&session, 0), NOW, RULES), late);
+
+    assert!(is_unavailable(&answer), "{answer:?}");
+    assert_eq!(latchet.stored(&session).await, session);
+}
+
+#[tokio::test]
+async fn a_statement_that_reaches_the_database_late_writes_nothing() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let db = latchet.store.writer();
+    let ids = [&session.id].into();
+    let (_, read_at): (_, DatabaseTime) = statements::read(db, ids).await.unwrap();
+    let next = session.state.rotated(NOW);
+    let step = Step {
+        id: &session.id,
+        from: 0,
+        to: &next,
+    };
+
+    let late = statements::advance(db, &[step], read_at).await.unwrap();
+
+    assert_eq!(late.len(), 0);
+    assert_eq!(latchet.stored(&session).await, session);
 }
