@@ -192,8 +192,8 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
 const COLLECT_EVERY: Duration = Duration::from_mins(10);
 
 impl App {
-    /// Keeps the denylist current, follows key changes of other replicas and deletes what no longer matters, until the returned
-    /// set is dropped.
+    /// Keeps the denylist current, follows key changes of other replicas and deletes what no longer
+    /// matters, until the returned set is dropped.
     pub fn maintain(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         self.denylist.keep(&mut tasks);
