@@ -22,6 +22,7 @@ use crate::token::{Verifier, VerifierSettings};
 use config::{Config, RootSecret, SecretError};
 use denylist::OpenDenylist;
 use envelope::Envelope;
+use error::causes;
 use keyring::{Keyring, KeyringError, KeyringSettings};
 use password::{Cost, Passwords, Policy};
 use refresh_token::RefreshTokens;
@@ -212,7 +213,7 @@ async fn collect_garbage(store: Store, clock: Clock) {
             Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = causes(&error).join(": "),
                     "old rows were not deleted"
                 );
                 tokio::time::sleep(COLLECT_EVERY).await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::redis::{Link, RedisDenylist};
 use super::tail::Tail;
 use super::trust::Doubt;
+use crate::server::error::causes;
 
 /// Often enough that a lease is renewed although one look fails.
 const EVERY: Duration = Duration::from_millis(250);
@@ -114,12 +115,9 @@ impl DoubtLog {
     }
 
     fn note_failure(&mut self, error: &super::redis::LinkError) {
-        let text = error.to_string();
+        let text = causes(error).join(": ");
         if self.failure.as_ref() != Some(&text) {
-            tracing::warn!(
-                error = error as &dyn std::error::Error,
-                "Redis was not reached"
-            );
+            tracing::warn!(error = text, "Redis was not reached");
             self.failure = Some(text);
         }
     }

@@ -13,6 +13,7 @@ use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
 use crate::denylist::memory::MemoryDenylist;
 use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::server::error::causes;
 use crate::server::store::{Store, StoreError};
 
 /// How often SQL is looked at.
@@ -59,7 +60,7 @@ impl FollowingDenylist {
                 Err(error) if !failed => {
                     failed = true;
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = causes(&error).join(": "),
                         "the denylist cannot follow the database; checks ask it directly"
                     );
                 }

@@ -15,6 +15,7 @@ use crate::clock::{Clock, Time};
 use crate::denylist::redis::{Answer, ConnectError, Connection, Target, Written};
 use crate::denylist::{Denial, Denylist, Unavailable};
 use crate::keys::random_id;
+use crate::server::error::causes;
 use crate::server::store::{Epoch, Store, StoreError};
 
 /// A read of the epoch that takes longer is of no use: the lease is over when it arrives.
@@ -249,7 +250,7 @@ impl RedisDenylist {
             }
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = causes(&error).join(": "),
                     "Redis did not take a denial; it will not be believed until it is filled again"
                 );
                 self.drop_link(&link);

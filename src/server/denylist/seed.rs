@@ -11,6 +11,7 @@ use super::trust::{self, NOTICED, Standing};
 use crate::denylist::Denial;
 use crate::denylist::redis::Connection;
 use crate::keys::random_id;
+use crate::server::error::causes;
 use crate::server::store::{Entry, StoreError};
 
 const EVERY: Duration = Duration::from_millis(250);
@@ -63,7 +64,7 @@ pub(super) async fn keep_filled(list: &RedisDenylist) {
                 tracing::info!("the filling of Redis was undone; it begins anew");
             }
             Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = causes(&error).join(": "),
                 "Redis could not be filled from the database"
             ),
         }
