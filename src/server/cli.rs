@@ -138,13 +138,13 @@ struct PasswordFrom {
 enum KeyCommand {
     /// List the signing keys with their states
     List,
-    /// Make a new signing key that takes over from the active one
+    /// Make a new signing key (of --algorithm) that takes over from the active one
     Rotate {
         /// At once, because the old key leaked: its tokens are refused from now on
         #[arg(long)]
         now: bool,
     },
-    /// Print a new private key for another program; the database is not touched
+    /// Print a new private key (of --algorithm) for another program; the database is not touched
     Generate,
     /// Print the public keys as a JWK Set
     ExportJwks,

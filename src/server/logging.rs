@@ -3,10 +3,16 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing::Subscriber;
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::{DefaultFields, Format};
+use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
 use super::config::{Config, LogFormat};
+
+type Lines = SubscriberBuilder<DefaultFields, Format, EnvFilter>;
 
 /// Starts the log as the settings say.
 ///
@@ -25,9 +31,6 @@ pub fn start_quiet(config: &Config) -> Result<(), ParseError> {
 }
 
 fn start_at(level: &str, format: LogFormat) -> Result<(), ParseError> {
-    // Which narrates every step of the schema at `info`.
-    let filter = EnvFilter::try_new(format!("sea_orm_migration=warn,{level}"))?;
-    let builder = fmt().with_env_filter(filter).with_writer(stderr);
     let is_pretty = match format {
         LogFormat::Auto => stderr().is_terminal(),
         LogFormat::Pretty => true,
@@ -35,14 +38,28 @@ fn start_at(level: &str, format: LogFormat) -> Result<(), ParseError> {
     };
     // Fails when a log runs already, as in tests that start several servers; that one goes on.
     let _ = if is_pretty {
-        let builder = builder.with_target(false).with_ansi(stderr().is_terminal());
-        tracing::subscriber::set_global_default(builder.finish())
+        let lines = lines(level)?.with_writer(stderr).with_target(false);
+        set_global_default(lines.with_ansi(stderr().is_terminal()).finish())
     } else {
-        let json = builder.json().flatten_event(true).with_span_list(false);
-        tracing::subscriber::set_global_default(json.finish())
+        set_global_default(objects(level, stderr)?)
     };
     log_panics();
     Ok(())
+}
+
+fn lines(level: &str) -> Result<Lines, ParseError> {
+    // Which narrates every step of the schema at `info`.
+    let filter = EnvFilter::try_new(format!("sea_orm_migration=warn,{level}"))?;
+    Ok(fmt().with_env_filter(filter))
+}
+
+/// JSON objects, one a line.
+pub(super) fn objects<W>(level: &str, writer: W) -> Result<impl Subscriber + use<W>, ParseError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let json = lines(level)?.with_writer(writer).json();
+    Ok(json.flatten_event(true).with_span_list(false).finish())
 }
 
 /// A panic becomes one line of the log like any other fault.

@@ -2,10 +2,13 @@ use poem::endpoint::{make, make_sync};
 use poem::http::Uri;
 use poem::{EndpointExt, Error, Route, get};
 use serde_json::Value;
+use tempfile::NamedTempFile;
+use tracing::subscriber::{DefaultGuard, set_default};
 
 use super::*;
 use crate::error::AuthError;
 use crate::server::error::ApiError;
+use crate::server::logging;
 
 fn config(env: &[(&str, &str)]) -> Config {
     let env = env
@@ -174,6 +177,56 @@ async fn a_request_id_is_taken_when_it_is_safe_and_made_otherwise() {
         assert_eq!(id == given, is_taken, "{given}");
         assert!(!id.is_empty());
     }
+}
+
+fn write_into(log: &NamedTempFile) -> DefaultGuard {
+    let file = Arc::new(log.reopen().unwrap());
+    set_default(logging::objects("debug", file).unwrap())
+}
+
+#[tokio::test]
+async fn the_log_tells_what_was_asked_and_no_secret() {
+    let log = NamedTempFile::new().unwrap();
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(Uri::from_static("/expired?token=hunter2"))
+        .header("authorization", "Bearer hunter2")
+        .header("cookie", "latchet_rt=hunter2")
+        .header("content-length", "22")
+        .header(REQUEST_ID, "r1")
+        .body(r#"{"password":"hunter2"}"#);
+
+    let guard = write_into(&log);
+    answer(request).await;
+    drop(guard);
+
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(line["request.id"], "r1");
+    assert_eq!(line["http.method"], "POST");
+    assert_eq!(line["http.path"], "/expired");
+    assert_eq!(line["http.status"], 401);
+    assert!(line["duration_ms"].is_number());
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_cause_is_logged_once_with_the_id_that_the_client_was_told() {
+    let log = NamedTempFile::new().unwrap();
+
+    let guard = write_into(&log);
+    let (_, body) = answer(request(Method::GET, "/broken")).await;
+    drop(guard);
+
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    let told: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["level"] == "ERROR")
+        .collect();
+    assert_eq!(told.len(), 1, "{text}");
+    assert_eq!(told[0]["error"], "hunter2");
+    assert_eq!(told[0]["request.id"], body["request_id"]);
 }
 
 #[tokio::test]
