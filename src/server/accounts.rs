@@ -1,80 +1,17 @@
 //! Users: what the API and the command line may do with them.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use unicode_normalization::UnicodeNormalization;
 
 use super::App;
 use super::error::ApiError;
+use super::names::{ADMIN, Role, Username};
 use super::rotation::RevokeReason;
-use super::store::{Allowance, Attempt, NewUser, SessionId, StoreError, User, UserId, UserPage};
-use crate::clock::Time;
+use super::store::{NewUser, SessionId, StoreError, User, UserId, UserPage};
 use crate::keys::random_id;
 use crate::token::Claims;
-
-/// The role that administers this server.
-pub const ADMIN: &str = "admin";
-
-/// A user name fit to be stored, in one Unicode form (NFKC) however it was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Username(String);
-
-impl Username {
-    /// Longest user name, in bytes.
-    pub const LONGEST: usize = 254;
-
-    /// Parses a user name: 1 to 254 bytes of visible characters without spaces.
-    ///
-    /// # Errors
-    /// When it is none; the text says why, to be read after "the user name".
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let name: String = text.nfkc().collect();
-        if name.is_empty() || name.len() > Self::LONGEST {
-            return Err("must have 1 to 254 bytes");
-        }
-        if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("must not contain spaces or control characters");
-        }
-        Ok(Self(name))
-    }
-
-    /// Returns the name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A role name: it stands in tokens and is compared byte by byte.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Role(String);
-
-impl Role {
-    /// Parses a role: 1 to 64 of `a-z 0-9 _ - : .`.
-    ///
-    /// # Errors
-    /// When it is none; the text says why, to be read after "the role".
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-:.".contains(c);
-        if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
-            return Err("must have 1 to 64 characters of a-z, 0-9, _, -, : and .");
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// Returns the name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// An account to be made.
 #[derive(Debug)]
@@ -85,11 +22,6 @@ pub struct NewAccount {
     pub password: SecretString,
     /// Roles from the start.
     pub roles: Vec<Role>,
-}
-
-/// The counters that one attempt was counted on, so that a success can be taken off them.
-pub(super) struct CountedAttempt {
-    names: [String; 2],
 }
 
 impl App {
@@ -117,7 +49,7 @@ impl App {
         }
         let new = self
             .prepare(NewAccount {
-                roles: vec![Role(ADMIN.to_owned())],
+                roles: vec![Role::admin()],
                 ..account
             })
             .await?;
@@ -168,7 +100,7 @@ impl App {
         let account = NewAccount {
             username,
             password: SecretString::from(password.trim_end_matches(['\r', '\n'])),
-            roles: vec![Role(ADMIN.to_owned())],
+            roles: vec![Role::admin()],
         };
         match self.create_user(account).await {
             // Another replica, started at the same moment, was faster.
@@ -287,7 +219,7 @@ impl App {
         self.acceptable(&account.password, account.username.as_str())?;
         let password_hash = SecretString::from(self.passwords.hash(account.password).await?);
         Ok(NewUser {
-            username: account.username.0,
+            username: account.username.into_string(),
             password_hash,
             roles: names(&account.roles),
         })
@@ -297,49 +229,6 @@ impl App {
         self.password_policy
             .check(password, username)
             .map_err(ApiError::WeakPassword)
-    }
-
-    /// Counts a login attempt before anything is looked at, so that a flood costs no hashing.
-    pub(super) async fn count_attempt(
-        &self,
-        username: &str,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<CountedAttempt, ApiError> {
-        let account: String = username.nfkc().flat_map(char::to_lowercase).collect();
-        let counters = [
-            (
-                self.derived.throttle_name("ip", &network(ip)),
-                self.config.throttle_ip,
-            ),
-            (
-                self.derived.throttle_name("account", &account),
-                self.config.throttle_account,
-            ),
-        ];
-        for (name, rate) in &counters {
-            let allowance = Allowance {
-                attempts: rate.limit,
-                window: rate.window,
-            };
-            if let Attempt::Refused { retry_after } =
-                self.store.attempt(name, allowance, now).await?
-            {
-                return Err(ApiError::TooManyRequests { retry_after });
-            }
-        }
-        Ok(CountedAttempt {
-            names: counters.map(|(name, _)| name),
-        })
-    }
-
-    /// Takes a successful attempt off the counters: only failures use them up.
-    pub(super) async fn forgive_attempt(&self, attempt: CountedAttempt, now: Time) {
-        for name in &attempt.names {
-            if let Err(error) = self.store.give_back_attempt(name, now).await {
-                tracing::warn!(%error, "a successful login stays counted against the throttle");
-            }
-        }
     }
 }
 
@@ -368,53 +257,8 @@ fn names(roles: &[Role]) -> Vec<String> {
     unique.into_iter().map(str::to_owned).collect()
 }
 
-/// What is counted as one address: an IPv6 customer has a whole /64.
-fn network(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
-}
-
 fn link_hash(secret: &str) -> String {
     use base64::Engine;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_user_name_is_one_however_it_was_composed() {
-        let composed = Username::parse("\u{c1}lice").unwrap();
-        assert_eq!(composed, Username::parse("A\u{301}lice").unwrap());
-    }
-
-    #[test]
-    fn user_names_without_a_name_in_them_are_refused() {
-        for bad in ["", " ", "a b", "a\0b", "a\nb", "\u{2003}", &"x".repeat(255)] {
-            assert!(Username::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn roles_are_plain_words() {
-        assert!(Role::parse("notes:write").is_ok());
-        for bad in ["", "Admin", "a b", "ä", &"x".repeat(65)] {
-            assert!(Role::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn an_ipv6_customer_is_one_address() {
-        let ip = |text: &str| network(text.parse().unwrap());
-        assert_eq!(ip("2001:db8:1:2::1"), ip("2001:db8:1:2:ffff::9"));
-        assert_ne!(ip("2001:db8:1:2::1"), ip("2001:db8:1:3::1"));
-        assert_eq!(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
-    }
 }

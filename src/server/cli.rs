@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::accounts::Role;
 use super::config::{Config, ConfigError, RootSecret, SecretError, load};
 use super::error::ApiError;
 use super::keyring::KeyringError;
+use super::names::Role;
 use super::serve::TlsError;
 use super::store::{Store, StoreError};
 use super::{App, OpenError, api, logging};

@@ -33,6 +33,7 @@ use store::{Store, StoreError};
 
 pub mod accounts;
 pub mod api;
+mod attempts;
 pub mod cli;
 pub mod config;
 pub mod denylist;
@@ -40,6 +41,7 @@ pub mod envelope;
 pub mod error;
 pub mod keyring;
 pub mod logging;
+pub mod names;
 pub mod password;
 pub mod refresh_token;
 pub mod rotation;

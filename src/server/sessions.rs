@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::App;
-use super::accounts::Username;
 use super::error::ApiError;
+use super::names::Username;
 use super::password::Verdict;
 use super::rotation::{End, RevokeReason};
 use super::store::{

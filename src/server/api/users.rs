@@ -10,8 +10,9 @@ use super::input::Body;
 use super::secret::Password;
 use crate::guard::{Jwt, Role, RoleName};
 use crate::server::App;
-use crate::server::accounts::{self, ADMIN, NewAccount, Username};
+use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
+use crate::server::names::{self, ADMIN, Username};
 use crate::server::rotation::RevokeReason;
 use crate::server::store::{User, UserId, UserPage};
 
@@ -272,8 +273,8 @@ pub(super) fn username(text: &str) -> Result<Username, ApiError> {
     Username::parse(text).map_err(|fault| ApiError::invalid_field("username", fault))
 }
 
-fn roles(texts: &[String]) -> Result<Vec<accounts::Role>, ApiError> {
-    let roles = texts.iter().map(|text| accounts::Role::parse(text));
+fn roles(texts: &[String]) -> Result<Vec<names::Role>, ApiError> {
+    let roles = texts.iter().map(|text| names::Role::parse(text));
     roles
         .collect::<Result<_, _>>()
         .map_err(|fault| ApiError::invalid_field("roles", fault))

@@ -5,8 +5,9 @@ use std::path::Path;
 use secrecy::SecretString;
 
 use super::{App, Failure, PasswordFrom, UserCommand, prompt};
-use crate::server::accounts::{ADMIN, NewAccount, Role, Username};
+use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
+use crate::server::names::{ADMIN, Role, Username};
 use crate::server::rotation::RevokeReason;
 use crate::server::store::{User, UserPage};
 

@@ -1,0 +1,88 @@
+//! How keys succeed each other.
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const START: Time = Time::from_secs(1_800_000_000);
+
+fn key(kid: &str, active_from: Time) -> StoredKey {
+    StoredKey {
+        kid: kid.to_owned(),
+        algorithm: "EdDSA".to_owned(),
+        public_jwk: String::new(),
+        sealed_private: String::new(),
+        created_at: START,
+        active_from,
+        retiring_from: None,
+        gone_from: None,
+    }
+}
+
+fn states(keys: &[StoredKey], now: Time) -> Vec<(&str, KeyState)> {
+    keys.iter()
+        .map(|key| (key.kid.as_str(), KeyState::of(key, now)))
+        .collect()
+}
+
+#[test]
+fn a_gradual_rollover_publishes_first_and_retires_later() {
+    let old = key("old", START - MINUTE);
+    let next = key("new", START + MINUTE);
+
+    let keys = succeed(&[old], next, Rollover::Gradual, START + MINUTE * 10);
+
+    let at = |minutes| states(&keys, START + MINUTE * minutes);
+    assert_eq!(at(0), [("old", KeyState::Active), ("new", KeyState::Next)]);
+    assert_eq!(
+        at(1),
+        [("old", KeyState::Retiring), ("new", KeyState::Active)]
+    );
+    assert_eq!(at(10), [("old", KeyState::Gone), ("new", KeyState::Active)]);
+}
+
+#[test]
+fn one_rollover_waits_for_the_one_before() {
+    let waiting = key("waiting", START + MINUTE);
+    let next = key("new", START + MINUTE * 2);
+
+    assert!(succeed(&[waiting], next, Rollover::Gradual, START + MINUTE * 10).is_empty());
+}
+
+#[test]
+fn a_leaked_key_is_gone_at_once_with_whatever_waited_behind_it() {
+    let leaked = key("leaked", START - MINUTE);
+    let waiting = key("waiting", START + MINUTE);
+
+    let keys = succeed(
+        &[leaked, waiting],
+        key("new", START),
+        Rollover::AtOnce,
+        START,
+    );
+
+    let gone = KeyState::Gone;
+    let expected = [
+        ("leaked", gone),
+        ("waiting", gone),
+        ("new", KeyState::Active),
+    ];
+    assert_eq!(states(&keys, START), expected);
+}
+
+#[test]
+fn a_key_that_retires_already_is_not_kept_longer() {
+    let retiring = StoredKey {
+        retiring_from: Some(START - MINUTE),
+        gone_from: Some(START + MINUTE),
+        ..key("retiring", START - MINUTE * 9)
+    };
+
+    let keys = succeed(
+        std::slice::from_ref(&retiring),
+        key("new", START + MINUTE * 5),
+        Rollover::Gradual,
+        START + MINUTE * 20,
+    );
+
+    assert_eq!(keys[0], retiring);
+}
