@@ -26,6 +26,8 @@ mod tests;
 
 use problems::Refusal;
 
+pub use problems::Allow;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 64;
 
@@ -174,11 +176,15 @@ impl<E: Endpoint> Inner<E> {
     fn finish(&self, outcome: Result<Response, Refusal>, seen: &Seen) -> Response {
         let mut response = outcome.unwrap_or_else(|refusal| {
             log_failure(&refusal, seen);
-            if oauth::speaks_oauth(&seen.path) {
+            let mut response = if oauth::speaks_oauth(&seen.path) {
                 oauth::response(refusal.problem, &seen.path, &seen.id)
             } else {
                 refusal.problem.into_response(Some(&seen.id))
+            };
+            if let Some(Allow(methods)) = refusal.allow {
+                response.headers_mut().insert(header::ALLOW, methods);
             }
+            response
         });
         let headers = response.headers_mut();
         for (name, value) in &self.envelope.headers {

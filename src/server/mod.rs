@@ -186,6 +186,7 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let route = api::mount(Route::new(), app, lifecycle.clone());
     web::mount(route, &document.json(), &document.yaml())
         .data(app.guards.clone())
+        .with(api::Methods)
         .with(Envelope::new(&app.config, lifecycle))
         // Outermost: a page of another origin may read refusals too.
         .with(api::Cors::new(&app.config.allowed_origins))

@@ -17,6 +17,7 @@ mod health;
 mod input;
 mod login;
 mod me;
+mod methods;
 mod oauth;
 mod secret;
 mod session;
@@ -25,6 +26,7 @@ mod users;
 mod wellknown;
 
 pub use cors::Cors;
+pub use methods::Methods;
 
 /// Groups of operations.
 #[derive(Tags)]

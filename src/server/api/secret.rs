@@ -30,6 +30,7 @@ impl<const LONGEST: usize> Type for Secret<LONGEST> {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             min_length: Some(1),
             max_length: Some(LONGEST),
+            pattern: Some(r"^[^\x00]*$".to_owned()),
             ..MetaSchema::new_with_format("string", "password")
         }))
     }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError};
-use poem::http::StatusCode;
+use poem::http::{HeaderValue, StatusCode};
 use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
 
 use crate::error::{AuthError, FieldError, Problem};
@@ -14,13 +14,19 @@ use crate::server::error::{ApiError, causes};
 pub(super) struct Refusal {
     pub(super) problem: Problem,
     pub(super) cause: Option<String>,
+    pub(super) allow: Option<Allow>,
 }
+
+/// The methods that an address answers, as data of the error that refuses another.
+#[derive(Clone, Debug)]
+pub struct Allow(pub HeaderValue);
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self {
             problem,
             cause: None,
+            allow: None,
         }
     }
 }
@@ -28,8 +34,8 @@ impl From<Problem> for Refusal {
 impl From<&ApiError> for Refusal {
     fn from(error: &ApiError) -> Self {
         Self {
-            problem: error.problem(),
             cause: error.source().map(|cause| causes(cause).join(": ")),
+            ..error.problem().into()
         }
     }
 }
@@ -47,7 +53,10 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
         return Problem::new(StatusCode::NOT_FOUND, "not_found", detail).into();
     }
     if error.is::<MethodNotAllowedError>() {
-        return method_not_allowed().into();
+        return Refusal {
+            allow: error.data::<Allow>().cloned(),
+            ..method_not_allowed().into()
+        };
     }
     if let Some(error) = error.downcast_ref::<ContentTypeError>() {
         let detail = match error {
@@ -81,8 +90,8 @@ fn by_status(error: &poem::Error) -> Refusal {
             Problem::new(status, "validation_failed", detail).into()
         }
         _ => Refusal {
-            problem: internal(),
             cause: Some(error.to_string()),
+            ..internal().into()
         },
     }
 }

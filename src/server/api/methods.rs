@@ -1,0 +1,108 @@
+//! Which methods an address answers: what a 405 must say in `Allow` (RFC 9110, 15.5.6), and poem's
+//! router does not.
+
+use std::collections::BTreeMap;
+
+use poem::error::MethodNotAllowedError;
+use poem::http::{HeaderValue, Method};
+use poem::{Endpoint, Middleware, Request, Result};
+use poem_openapi::OpenApi;
+
+use super::Api;
+use crate::server::envelope::Allow;
+
+/// Adds [`Allow`] to the refusal of a method.
+#[derive(Clone, Copy, Debug)]
+pub struct Methods;
+
+impl<E: Endpoint> Middleware<E> for Methods {
+    type Output = MethodsEndpoint<E>;
+
+    fn transform(&self, inner: E) -> MethodsEndpoint<E> {
+        MethodsEndpoint {
+            inner,
+            documented: documented(),
+        }
+    }
+}
+
+/// See [`Methods`].
+#[derive(Debug)]
+pub struct MethodsEndpoint<E> {
+    inner: E,
+    /// Paths as templates, with the methods they answer.
+    documented: Vec<(String, HeaderValue)>,
+}
+
+impl<E: Endpoint> Endpoint for MethodsEndpoint<E> {
+    type Output = E::Output;
+
+    async fn call(&self, request: Request) -> Result<E::Output> {
+        let path = request.uri().path().to_owned();
+        let mut answer = self.inner.call(request).await;
+        if let Err(error) = &mut answer
+            && error.is::<MethodNotAllowedError>()
+        {
+            let found = self
+                .documented
+                .iter()
+                .find(|(template, _)| matches(template, &path));
+            // What is not an operation is a page.
+            let allowed = found.map_or(HeaderValue::from_static("GET, HEAD"), |(_, allowed)| {
+                allowed.clone()
+            });
+            error.set_data(Allow(allowed));
+        }
+        answer
+    }
+}
+
+fn documented() -> Vec<(String, HeaderValue)> {
+    let mut methods = BTreeMap::<String, Vec<String>>::new();
+    for path in Api::meta().into_iter().flat_map(|api| api.paths) {
+        let known = methods.entry(path.path).or_default();
+        for operation in path.operations {
+            known.push(operation.method.to_string());
+            if operation.method == Method::GET {
+                known.push(Method::HEAD.to_string());
+            }
+        }
+    }
+    methods
+        .into_iter()
+        .filter_map(|(path, methods)| Some((path, methods.join(", ").parse().ok()?)))
+        .collect()
+}
+
+fn matches(template: &str, path: &str) -> bool {
+    let mut given = path.split('/');
+    let fits = template.split('/').all(|wanted| {
+        given
+            .next()
+            .is_some_and(|part| wanted == part || wanted.starts_with('{'))
+    });
+    fits && given.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_the_methods_of_its_operations() {
+        let documented = documented();
+        let allowed = |path: &str| {
+            let found = documented
+                .iter()
+                .find(|(template, _)| matches(template, path));
+            found.map(|(_, methods)| methods.to_str().unwrap())
+        };
+
+        assert_eq!(allowed("/v1/users"), Some("GET, HEAD, POST"));
+        assert_eq!(allowed("/v1/users/x"), Some("GET, HEAD"));
+        assert_eq!(allowed("/v1/users/x/roles"), Some("PUT"));
+        assert_eq!(allowed("/v1/me/sessions/x"), Some("DELETE"));
+        assert_eq!(allowed("/v1/users/x/y/z"), None);
+        assert_eq!(allowed("/docs"), None);
+    }
+}
