@@ -32,12 +32,6 @@ fn routes() -> impl Endpoint {
             "/panic",
             make_sync(|_| -> &'static str { panic!("on purpose") }),
         )
-        .at("/slow", make(|_| std::future::pending::<&'static str>()))
-        .at("/expired", failing(|| AuthError::TokenExpired.into()))
-        .at(
-            "/oauth/token",
-            failing(|| ApiError::InvalidCredentials.into()),
-        )
         .at(
             "/oauth/introspect",
             failing(|| AuthError::MissingToken.into()),
@@ -56,10 +50,7 @@ fn routes() -> impl Endpoint {
             failing(|| Error::from_string("hunter2", StatusCode::IM_A_TEAPOT)),
         )
         .with(Envelope::new(
-            &config(&[
-                ("LATCHET_BODY_LIMIT", "1KiB"),
-                ("LATCHET_REQUEST_TIMEOUT", "200ms"),
-            ]),
+            &config(&[("LATCHET_BODY_LIMIT", "1KiB")]),
             Lifecycle::default(),
         ))
 }
@@ -86,8 +77,6 @@ async fn every_failure_is_a_problem_with_its_code() {
         (Method::GET, "/expired", 401, "token_expired"),
         (Method::GET, "/panic", 500, "internal"),
         (Method::POST, "/panic", 500, "internal"),
-        (Method::GET, "/slow", 503, "unavailable"),
-        (Method::POST, "/slow", 503, "unavailable"),
         (Method::GET, "/broken", 500, "internal"),
         (Method::GET, "/foreign", 500, "internal"),
         (Method::GET, "/teapot", 418, "validation_failed"),
@@ -110,6 +99,22 @@ async fn every_failure_is_a_problem_with_its_code() {
             "{path}"
         );
         assert!(!body.to_string().contains("hunter2"), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let settings = config(&[("LATCHET_REQUEST_TIMEOUT", "100ms")]);
+    let slow = make(|_| std::future::pending::<&'static str>())
+        .with(Envelope::new(&settings, Lifecycle::default()));
+
+    for method in [Method::GET, Method::POST] {
+        let response = slow.get_response(request(method, "/")).await;
+
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        let body = response.into_body().into_string().await.unwrap();
+        assert!(body.contains(r#""code":"unavailable""#), "{body}");
     }
 }
 

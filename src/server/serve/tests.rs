@@ -147,7 +147,7 @@ async fn a_connection_that_says_nothing_is_cut_off() {
 async fn a_connection_may_rest_longer_than_a_head_may_take_but_not_for_ever() {
     let limits = Limits {
         header_timeout: SHORT,
-        idle_timeout: SHORT * 5,
+        idle_timeout: SHORT * 20,
         ..limits()
     };
     let server = Running::start(limits, hello()).await;
