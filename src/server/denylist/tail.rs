@@ -8,7 +8,7 @@ use crate::denylist::Denial;
 use crate::server::store::{Entry, Store, StoreError};
 
 /// Rows read at a time.
-const PAGE: u64 = 1_000;
+const PAGE: u64 = 500;
 
 /// Clocks differ: what has ended here may still matter to a process whose clock is behind.
 const CLOCK_SLACK: Duration = Duration::from_mins(1);

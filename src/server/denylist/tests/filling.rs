@@ -99,7 +99,7 @@ async fn whatever_is_in_sql_is_filled_in() {
     let installation = Installation::on(&redis);
     let tool = installation.tool().await;
     let mut tokens = Vec::new();
-    for _ in 0..1_200 {
+    for _ in 0..1_100 {
         tokens.push(tool.commit().await);
     }
 

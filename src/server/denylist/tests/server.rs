@@ -23,11 +23,16 @@ impl Server {
     pub(super) fn start_with(options: &[&str]) -> Self {
         let mut server = Self {
             folder: TempDir::new().unwrap(),
-            port: free_port(),
+            port: 0,
             options: options.iter().map(|&option| option.to_owned()).collect(),
             child: None,
         };
-        server.resume();
+        // Another test may take the port before the server does.
+        let answers = (0..5).any(|_| {
+            server.port = free_port();
+            server.answers_when_started()
+        });
+        assert!(answers, "redis-server does not start");
         server
     }
 
@@ -41,33 +46,44 @@ impl Server {
 
     /// Starts the server after a [`kill`](Self::kill), with its last dump if there is one.
     pub(super) fn resume(&mut self) {
-        let sentinel = self.folder.path().join("sentinel.conf");
+        assert!(self.answers_when_started(), "redis-server does not start");
+    }
+
+    fn answers_when_started(&mut self) -> bool {
+        let mut child = self.command().spawn().expect("redis-server is installed");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.try_run::<String>(&["PING"]).is_err() {
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "redis-server does not answer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child = Some(child);
+        true
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new("redis-server");
         if self
             .options
             .first()
             .is_some_and(|first| first == "sentinel")
         {
-            std::fs::write(&sentinel, self.options[1..].join("\n")).unwrap();
-            command.arg(&sentinel).arg("--sentinel");
+            let file = self.folder.path().join("sentinel.conf");
+            std::fs::write(&file, self.options[1..].join("\n")).unwrap();
+            command.arg(&file).arg("--sentinel");
         } else {
             command
                 .args(["--save", "", "--appendonly", "no"])
                 .args(&self.options);
         }
-        let child = command
+        command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .arg("--dir")
             .arg(self.folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is installed");
-        self.child = Some(child);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.try_run::<String>(&["PING"]).is_err() {
-            assert!(Instant::now() < deadline, "redis-server does not answer");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+            .stdout(Stdio::null());
+        command
     }
 
     pub(super) fn kill(&mut self) {
@@ -111,6 +127,12 @@ impl Drop for Server {
 }
 
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    loop {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // The nodes of a cluster speak to each other on a port higher by ten thousand.
+        if port < 55_000 {
+            return port;
+        }
+    }
 }
