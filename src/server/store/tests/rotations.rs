@@ -153,28 +153,32 @@ async fn one_token_shown_a_hundred_times_at_once_to_three_replicas_has_one_succe
 }
 
 #[tokio::test]
-async fn every_session_of_a_large_batch_is_answered_with_its_own_successor() {
+async fn large_batches_of_two_replicas_over_the_same_sessions_agree() {
     let latchet = Latchet::start().await;
     let alice = latchet.user("alice").await;
     let mut sessions = Vec::new();
     for _ in 0..300 {
         sessions.push(latchet.login(&alice).await);
     }
-    let replica = latchet.replica().await;
+    let replicas = [latchet.store.clone(), latchet.replica().await];
 
     for generation in 0..3 {
-        let rotations = at_once(sessions.iter().enumerate().map(|(index, session)| {
-            let store = [&latchet.store, &replica][index % 2].clone();
-            let session = session.clone();
-            async move { show(&store, &session, generation, NOW + MINUTE).await }
-        }))
-        .await;
+        let shown = sessions.iter().flat_map(|session| {
+            replicas.iter().map(|store| {
+                let (store, session) = (store.clone(), session.clone());
+                async move { show(&store, &session, generation, NOW + MINUTE).await }
+            })
+        });
+        let rotations = at_once(shown.collect::<Vec<_>>()).await;
 
-        for (session, rotation) in sessions.iter().zip(rotations) {
-            let current = current(rotation);
-            assert_eq!(current.session.id, session.id);
-            assert_eq!(current.session.state.generation, generation + 1);
-            assert_eq!(latchet.stored(session).await, current.session);
+        let mut successors = rotations.into_iter().map(current);
+        for session in &sessions {
+            let (one, other) = (successors.next(), successors.next());
+            assert_eq!(one, other);
+            let successor = one.unwrap().session;
+            assert_eq!(successor.id, session.id);
+            assert_eq!(successor.state.generation, generation + 1);
+            assert_eq!(latchet.stored(session).await, successor);
         }
     }
 }
