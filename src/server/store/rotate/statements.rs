@@ -103,7 +103,14 @@ pub(super) async fn advance(
         ]);
     }
     for _ in steps.len()..rows {
-        values.extend(["".into(), 0.into(), 0.into(), 0.into(), "".into()]);
+        // Of the same types as above, because a statement is prepared once for all its uses.
+        values.extend([
+            "".into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            "".into(),
+        ]);
     }
     values.push(deadline.0.into());
     // The first row tells PostgreSQL the types of the columns.

@@ -81,6 +81,30 @@ async fn what_waited_too_long_is_not_written() {
 }
 
 #[tokio::test]
+async fn one_prepared_statement_serves_batches_of_several_sizes() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let db = latchet.store.writer();
+    let (_, read_at) = statements::read(db, [&session.id].into()).await.unwrap();
+    let next = session.state.rotated(NOW);
+    let others: Vec<SessionId> = (0..4).map(|_| SessionId::random()).collect();
+
+    for size in [4, 3, 4] {
+        let steps: Vec<Step> = others[..size]
+            .iter()
+            .map(|id| Step {
+                id,
+                from: 0,
+                to: &next,
+            })
+            .collect();
+        let moved = statements::advance(db, &steps, read_at + LIMIT).await;
+
+        assert_eq!(moved.unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_statement_that_reaches_the_database_late_writes_nothing() {
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;
