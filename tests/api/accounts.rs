@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::client::{Person, claims};
+use crate::support::client::{ADMIN, Person, claims};
 use crate::support::local::Local;
+use crate::support::postgres::Postgres;
 use crate::support::{Backend, on_both};
 
 on_both! {
@@ -431,4 +432,60 @@ async fn anybody_registers_where_registration_is_open(backend: Backend) {
     );
     server.pass(Duration::from_secs(1));
     session.check().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_hashed_anew_when_the_parameters_have_grown() {
+    let backend = Backend::postgres_alone();
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let hash = || {
+        let select = "SELECT password_hash FROM users WHERE username = 'alice'";
+        Postgres::shared().sql(&backend.database(), select)
+    };
+    assert!(
+        hash().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+        "{}",
+        hash()
+    );
+    server.stop().await;
+
+    let server = Local::start(&backend.clone().with("LATCHET_ARGON2_PASSES", "3")).await;
+    alice.at(&server.http).login().await;
+
+    assert!(
+        hash().starts_with("$argon2id$v=19$m=19456,t=3,p=1$"),
+        "{}",
+        hash()
+    );
+    alice.at(&server.http).login().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_link_for_the_first_administrator_works_for_half_an_hour() {
+    let backend = Backend::sqlite().without("LATCHET_BOOTSTRAP_ADMIN");
+    let server = Local::start(&backend.without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE")).await;
+    let (late, timely) = (server.setup_link().await, server.setup_link().await);
+    let set_up = async |link: &str, name: &str| {
+        let body = json!({"link": link, "username": name, "password": ADMIN.password});
+        server.http.post("/v1/setup").json(&body).send().await
+    };
+
+    set_up("not-a-link", "mallory")
+        .await
+        .expect_problem(404, "not_found");
+    server.pass(Duration::from_mins(29));
+    set_up(&timely, ADMIN.name).await.expect(201);
+    set_up(&late, "mallory")
+        .await
+        .expect_problem(404, "not_found");
+
+    let admin = server.http.admin().login().await;
+    server
+        .http
+        .get("/v1/users")
+        .bearer(&admin.access)
+        .send()
+        .await
+        .expect(200);
 }

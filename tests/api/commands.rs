@@ -1,11 +1,11 @@
 //! The command line beside a running server.
 
-use serde_json::Value;
+use std::time::Duration;
 
-use crate::support::client::{Person, header};
+use crate::support::client::{Person, Session, header};
 use crate::support::local::Local;
 use crate::support::server::{command, run};
-use crate::support::{Backend, on_both};
+use crate::support::{Backend, on_both, poll};
 
 on_both! {
     an_administrator_is_added_by_the_command_line,
@@ -48,30 +48,54 @@ async fn an_administrator_is_added_by_the_command_line(backend: Backend) {
 async fn keys_rotate_without_refusing_anyone(backend: Backend) {
     let server = Local::start(&backend).await;
     let alice = server.http.person("alice").await;
-    let before = alice.login().await;
-    let old = header(&before.access)["kid"].clone();
+    let session = alice.login().await;
+    let old = kid(&session);
 
     run(&backend, &["key", "rotate"]);
-    server.stop().await;
-    let server = Local::start(&backend).await;
+    published(&server, "the new key to be published", |kids| {
+        kids.len() == 2
+    })
+    .await;
+    assert_eq!(
+        kid(&alice.login().await),
+        old,
+        "no cache of the key set knows the new one yet"
+    );
 
-    // Published at once, used for signing only when every cache of the key set has seen it.
-    let jwks = server
-        .http
-        .get("/.well-known/jwks.json")
-        .send()
-        .await
-        .expect(200)
-        .json();
-    let published: Vec<Value> = jwks["keys"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|key| key["kid"].clone())
-        .collect();
-    assert_eq!(published.len(), 2, "{jwks}");
-    assert!(published.contains(&old));
-    before.at(&server.http).check().await.expect(200);
+    server.pass(Duration::from_mins(10));
+    let newer = alice.login().await;
+    assert_ne!(kid(&newer), old);
+    session.check().await.expect(200);
+
+    server.pass(Duration::from_hours(1));
+    published(&server, "the old key to go", |kids| !kids.contains(&old)).await;
+    assert_eq!(kid(&session.rotate().await), kid(&newer));
+}
+
+fn kid(session: &Session) -> String {
+    header(&session.access)["kid"]
+        .as_str()
+        .expect("tokens name their key")
+        .to_owned()
+}
+
+async fn published(server: &Local, what: &str, is_so: impl Fn(&[String]) -> bool) {
+    poll::some(what, async || {
+        let jwks = server
+            .http
+            .get("/.well-known/jwks.json")
+            .send()
+            .await
+            .expect(200)
+            .json();
+        let keys = jwks["keys"].as_array().expect("a list");
+        let kids: Vec<_> = keys
+            .iter()
+            .map(|key| key["kid"].as_str().unwrap().to_owned())
+            .collect();
+        is_so(&kids).then_some(())
+    })
+    .await;
 }
 
 #[test]

@@ -193,11 +193,9 @@ fn unsafe_or_unknown_settings_refuse_to_start() {
 fn a_newer_schema_refuses_to_start() {
     let backend = Backend::postgres_alone();
     run(&backend, &["migrate"]);
-    let url = backend.settings()["DATABASE_URL"].clone();
-    let database = url.rsplit('/').next().unwrap();
     let postgres = crate::support::postgres::Postgres::shared();
     postgres.sql(
-        database,
+        &backend.database(),
         "INSERT INTO seaql_migrations VALUES ('m99991231_000001_from_the_future', 0)",
     );
 

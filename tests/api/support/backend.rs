@@ -100,6 +100,12 @@ impl Backend {
         &self.settings
     }
 
+    /// Returns the name of its PostgreSQL database.
+    pub(crate) fn database(&self) -> String {
+        let url = &self.settings["DATABASE_URL"];
+        url.rsplit('/').next().expect("a URL has parts").to_owned()
+    }
+
     /// Returns the Redis of this test alone.
     pub(crate) fn redis(&self) -> &Redis {
         self.redis.as_deref().expect("this backend has a Redis")

@@ -41,9 +41,18 @@ impl Http {
 
     /// Makes an account and returns whose it is.
     pub(crate) async fn person(&self, name: &str) -> Person {
+        self.account(name, &[]).await
+    }
+
+    /// Makes an account of another administrator.
+    pub(crate) async fn administrator(&self, name: &str) -> Person {
+        self.account(name, &["admin"]).await
+    }
+
+    async fn account(&self, name: &str, roles: &[&str]) -> Person {
         let password = format!("a long password of {name}");
         let access = self.admin().login().await.access;
-        let body = json!({"username": name, "password": password});
+        let body = json!({"username": name, "password": password, "roles": roles});
         let made = self
             .post("/v1/users")
             .bearer(&access)
@@ -70,6 +79,14 @@ impl Person {
     pub(crate) async fn try_login(&self, password: &str) -> Answer {
         let body = json!({"username": self.name, "password": password});
         self.http.post("/v1/login").json(&body).send().await
+    }
+
+    /// Returns the same person before another server.
+    pub(crate) fn at(&self, server: &Http) -> Self {
+        Self {
+            http: server.clone(),
+            ..self.clone()
+        }
     }
 }
 
@@ -105,8 +122,8 @@ impl Session {
         self.http.post("/v1/refresh").json(&body).try_send().await
     }
 
-    /// Shows the refresh token and closes the connection without waiting for the answer.
-    pub(crate) async fn refresh_and_hang_up(&self) {
+    /// Shows the refresh token and returns the connection without waiting for the answer.
+    pub(crate) async fn refresh_unread(&self) -> TcpStream {
         let body = json!({"refresh_token": self.refresh}).to_string();
         let head = format!(
             "POST /v1/refresh HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -119,6 +136,7 @@ impl Session {
             .write_all((head + &body).as_bytes())
             .await
             .expect("the server reads");
+        stream
     }
 
     /// Shows the refresh token and returns the session with the tokens that came back.

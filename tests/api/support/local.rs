@@ -19,7 +19,7 @@ use super::poll;
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) http: Http,
-    clock: Clock,
+    app: App,
     stop: oneshot::Sender<()>,
     running: JoinSet<()>,
     _backend: Backend,
@@ -38,8 +38,7 @@ impl Local {
         let arguments = ["latchet".to_owned(), format!("--listen={address}")];
         let config = Config::load(arguments, backend.settings().clone())
             .unwrap_or_else(|error| panic!("the settings are refused: {error}"));
-        let clock = Clock::system();
-        let app = App::open(config, clock.clone())
+        let app = App::open(config, Clock::system())
             .await
             .expect("the server opens");
         app.bootstrap()
@@ -61,7 +60,7 @@ impl Local {
         }));
         let local = Self {
             http: Http::new(format!("http://{address}")),
-            clock,
+            app,
             stop,
             running,
             _backend: backend.clone(),
@@ -72,8 +71,15 @@ impl Local {
 
     /// Lets `time` pass on the server's clock.
     pub(crate) fn pass(&self, time: Duration) {
-        self.clock
+        self.app
+            .clock
             .shift(i64::try_from(time.as_millis()).expect("tests are shorter than that"));
+    }
+
+    /// Returns the secret of the link that makes the first administrator.
+    pub(crate) async fn setup_link(&self) -> String {
+        let link = self.app.setup_link().await.expect("the database answers");
+        link.expect("there is no administrator yet")
     }
 
     /// Stops the server and waits until it listens no more.

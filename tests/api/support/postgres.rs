@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
@@ -72,6 +72,27 @@ impl Postgres {
         run(self.psql(database).arg(statement))
     }
 
+    /// Keeps others from writing to a table, while they may still read it.
+    pub(crate) fn hold(&self, database: &str, table: &str) -> Hold<'_> {
+        let statements = format!(
+            "SET application_name = 'hold of {database}'; \
+             BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(600)"
+        );
+        let mut psql = self.psql(database);
+        psql.arg(statements)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let hold = Hold {
+            postgres: self,
+            database: database.to_owned(),
+            _psql: Child::start(&mut psql, Ending::Kill),
+        };
+        poll::until("the table to be held", || {
+            hold.count("granted AND mode = 'ShareRowExclusiveLock'") > 0
+        });
+        hold
+    }
+
     /// Kills the server with `SIGKILL`, as a power cut would.
     pub(crate) fn kill(&self) {
         let Some(mut child) = self.running().take() else {
@@ -114,6 +135,44 @@ impl Postgres {
         .arg(format!("--dbname={database}"))
         .arg("--command");
         psql
+    }
+}
+
+/// A table that nobody else can write to, until this is released or dropped.
+#[derive(Debug)]
+pub(crate) struct Hold<'p> {
+    postgres: &'p Postgres,
+    database: String,
+    _psql: Child,
+}
+
+impl Hold<'_> {
+    /// Returns whether somebody waits to write.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.count("NOT granted") > 0
+    }
+
+    /// Lets the others write.
+    pub(crate) fn release(self) {
+        drop(self);
+    }
+
+    fn count(&self, which: &str) -> usize {
+        let count = format!(
+            "SELECT count(*) FROM pg_locks \
+             WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND {which}"
+        );
+        let answer = self.postgres.sql(&self.database, &count);
+        answer.trim().parse().expect("a count is a number")
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let end =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ";
+        self.postgres
+            .sql("postgres", &format!("{end}'hold of {}'", self.database));
     }
 }
 
