@@ -32,6 +32,11 @@ fn routes() -> impl Endpoint {
             "/panic",
             make_sync(|_| -> &'static str { panic!("on purpose") }),
         )
+        .at("/expired", failing(|| AuthError::TokenExpired.into()))
+        .at(
+            "/oauth/token",
+            failing(|| ApiError::InvalidCredentials.into()),
+        )
         .at(
             "/oauth/introspect",
             failing(|| AuthError::MissingToken.into()),
