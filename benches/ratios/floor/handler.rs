@@ -1,0 +1,122 @@
+//! Handlers on poem's own server: one that does nothing, one that asks Redis, and one that does
+//! nothing behind a guard.
+#![expect(
+    clippy::unused_async,
+    reason = "poem-openapi wants handlers to be async, also those that wait for nothing"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use latchet::clock::Clock;
+use latchet::denylist::Denylist;
+use latchet::denylist::memory::MemoryDenylist;
+use latchet::guard::{Guards, JwtRequired};
+use latchet::keys::{Algorithm, KeySet, SigningKey};
+use latchet::token::{Claims, Issuer, Verifier, VerifierSettings};
+use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::{Endpoint, EndpointExt, Route, Server};
+use poem_openapi::{OpenApi, OpenApiService};
+use redis::aio::MultiplexedConnection;
+
+use crate::load::CONNECTIONS;
+
+const ISSUER: &str = "https://auth.example";
+const AUDIENCE: &str = "https://api.example";
+
+struct Empty;
+#[OpenApi]
+impl Empty {
+    #[oai(path = "/", method = "get")]
+    async fn empty(&self) {}
+}
+
+struct Guarded;
+#[OpenApi]
+impl Guarded {
+    #[oai(path = "/", method = "get")]
+    async fn guarded(&self, _jwt: JwtRequired) {}
+}
+
+struct Mget(MultiplexedConnection);
+#[OpenApi]
+impl Mget {
+    #[oai(path = "/", method = "get")]
+    async fn mget(&self) {
+        let values: Vec<Option<String>> = redis::cmd("MGET")
+            .arg("latchet:{deny}:epoch")
+            .arg("latchet:{deny}:jti:0000000000000000000000")
+            .arg("latchet:{deny}:sid:0000000000000000000000")
+            .query_async(&mut self.0.clone())
+            .await
+            .expect("Redis answers");
+        assert_eq!(values.len(), 3);
+    }
+}
+
+pub(super) fn empty() {
+    run(async { (service(Empty), Vec::new()) });
+}
+
+pub(super) fn guarded_memory() {
+    run(async { guarded(Arc::new(MemoryDenylist::new())) });
+}
+
+pub(super) fn guarded_redis(redis: &str, database: &str) {
+    run(async { guarded(crate::service::redis_denylist(redis, database).await) });
+}
+
+pub(super) fn mget(url: &str) {
+    run(async {
+        let client = redis::Client::open(url).expect("the bench made this URL");
+        let connection = client.get_multiplexed_async_connection().await;
+        (
+            service(Mget(connection.expect("Redis listens"))),
+            Vec::new(),
+        )
+    });
+}
+
+fn service<A: OpenApi + 'static>(api: A) -> impl Endpoint {
+    Route::new().nest("/", OpenApiService::new(api, "floor", "1"))
+}
+
+/// A token for each connection, and the handler that accepts them.
+fn guarded(denylist: Arc<dyn Denylist>) -> (impl Endpoint, Vec<String>) {
+    let key = SigningKey::generate(Algorithm::EdDsa).expect("the system gives random bytes");
+    let keys = KeySet::new(vec![key.verifying()]);
+    let verifier = Verifier::new(keys, VerifierSettings::new(ISSUER, [AUDIENCE]));
+    let clock = Clock::system();
+    let issuer = Issuer::new(key);
+    let tokens = (0..CONNECTIONS).map(|number| {
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: vec![AUDIENCE.to_owned()],
+            sub: format!("user-{number}"),
+            sid: Some(format!("session-{number:014}")),
+            roles: vec!["reader".to_owned()],
+            ..Claims::access(clock.now(), Duration::from_hours(1))
+        };
+        issuer.sign(&claims).expect("the claims are our own")
+    });
+    let tokens = tokens.collect();
+    let guards = Guards::new(Arc::new(verifier), denylist, clock);
+    (service(Guarded).data(guards), tokens)
+}
+
+/// Serves what `open` opens, after it has said where and with what tokens.
+fn run<E: Endpoint + 'static>(open: impl Future<Output = (E, Vec<String>)>) {
+    let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
+    runtime.block_on(async {
+        let (endpoint, tokens) = open.await;
+        let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await;
+        let acceptor = acceptor.expect("there are free ports");
+        let address = acceptor.local_addr();
+        let address = address[0].0.as_socket_addr().expect("it is TCP").to_owned();
+        println!("{address} {}", tokens.join(" "));
+        Server::new_with_acceptor(acceptor)
+            .run(endpoint)
+            .await
+            .expect("it runs until it is killed");
+    });
+}

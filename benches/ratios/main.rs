@@ -1,0 +1,82 @@
+//! How fast Latchet is, as ratios against floors measured side by side in one run.
+//!
+//! `cargo bench --bench ratios -- [--check] [FILTER]`; `docs/performance.md` says what each row means.
+//! One program plays every role: it drives the load, and starts itself again as each floor.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench prints its table, and has nothing to do when its surroundings fail but to say so"
+)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+mod backend;
+mod floor;
+mod load;
+mod machine;
+mod process;
+mod report;
+mod rows;
+mod service;
+mod worker;
+
+/// What is run, and for how long.
+#[derive(Clone, Debug, Parser)]
+#[command(about = "Measures Latchet against floors, side by side")]
+struct Options {
+    /// Run only the rows whose name contains this
+    filter: Option<String>,
+    /// End with a failure when a target is missed
+    #[arg(long)]
+    check: bool,
+    /// How often each side of a row is measured, in turns
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Length of one measurement in seconds
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// Passed by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    fn window(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == floor::ROLE) {
+        floor::play(&arguments[2..]);
+        return ExitCode::SUCCESS;
+    }
+    let options = Options::parse();
+    process::pin_self();
+    println!("{}\n", machine::describe());
+    println!(
+        "{} rounds of {} s for each side, in turns; medians\n",
+        options.rounds, options.seconds
+    );
+    report::header();
+    let mut missed = 0;
+    for row in rows::ALL {
+        let wanted = options.filter.as_deref().unwrap_or_default();
+        if !row.name.contains(wanted) {
+            continue;
+        }
+        for finding in (row.measure)(&options) {
+            finding.print();
+            missed += usize::from(finding.is_missed());
+        }
+    }
+    println!("\n{missed} targets missed");
+    if options.check && missed > 0 {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}

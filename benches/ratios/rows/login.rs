@@ -1,0 +1,116 @@
+//! What a login costs beyond its hash, and what it costs everybody else.
+
+use std::time::Duration;
+
+use super::Side;
+use crate::Options;
+use crate::load::{Repeat, Script, get};
+use crate::process::Cores;
+use crate::report::{Finding, Target, median_ratio};
+use crate::service::{Home, Service, login_request};
+use crate::worker::Worker;
+
+/// People who log in at once: enough that a hash always waits.
+const WAITING: usize = 16;
+
+/// People who ask for something cheap meanwhile.
+const ASKING: usize = 8;
+
+/// Logins per second against bare hashes per second, each on one core.
+pub(super) fn rate(options: &Options) -> Vec<Finding> {
+    let mut bare = Worker::start(Cores::Server, &["argon2", "19456", "2", "kept"]);
+    let home = Home::new();
+    let service = Service::start(Cores::Server, &home, &[]);
+    let logins = vec![Repeat(login_request()); WAITING];
+    let mut ours = Side::new(service.target(), logins);
+    let mut rates = Vec::new();
+    for _ in 0..options.rounds {
+        rates.push(bare.work(options.window()).per_second);
+        ours.measure(options.window());
+    }
+    vec![
+        Finding {
+            what: "login / bare argon2id of the same cost, one core",
+            ours: ours.summary(),
+            floor: format!("{:.1}/s", crate::report::median(rates.clone())),
+            value: median_ratio(&ours.rates(), &rates),
+            target: Target::AtLeast(0.95),
+            note: format!("server {} busy", ours.busy()),
+        },
+        storm(
+            options,
+            Cores::Server,
+            "GET /livez during a login storm, p99 in ms, one core",
+        ),
+        storm(
+            options,
+            Cores::All,
+            "GET /livez during a login storm, p99 in ms, all cores",
+        ),
+    ]
+}
+
+/// Either of those who use the server during a storm.
+enum Person {
+    LogsIn(Repeat),
+    Asks(Repeat, Timing),
+}
+
+/// When those who ask were answered.
+#[derive(Default)]
+struct Timing {
+    sent: Option<std::time::Instant>,
+    took: Vec<Duration>,
+}
+
+impl Script for Person {
+    fn request(&mut self) -> &[u8] {
+        match self {
+            Self::LogsIn(request) => request.request(),
+            Self::Asks(request, timing) => {
+                timing.sent = Some(std::time::Instant::now());
+                request.request()
+            }
+        }
+    }
+
+    fn answered(&mut self, _body: &[u8]) {
+        if let Self::Asks(
+            _,
+            Timing {
+                sent: Some(sent),
+                took,
+            },
+        ) = self
+        {
+            took.push(sent.elapsed());
+        }
+    }
+}
+
+fn storm(options: &Options, cores: Cores, what: &'static str) -> Finding {
+    let home = Home::new();
+    let service = Service::start(cores, &home, &[]);
+    let logins = (0..WAITING).map(|_| Person::LogsIn(Repeat(login_request())));
+    let asking = (0..ASKING).map(|_| Person::Asks(get("/livez", None), Timing::default()));
+    let mut side = Side::new(service.target(), logins.chain(asking).collect());
+    for _ in 0..options.rounds {
+        side.measure(options.window());
+    }
+    let mut took: Vec<Duration> = Vec::new();
+    for person in side.scripts {
+        if let Person::Asks(_, timing) = person {
+            took.extend(timing.took);
+        }
+    }
+    took.sort();
+    let at = |part: usize| took[took.len() * part / 1000].as_secs_f64() * 1000.0;
+    Finding {
+        what,
+        ours: format!("p50 {:.2} p99 {:.2} ms", at(500), at(990)),
+        floor: String::new(),
+        value: at(990),
+        target: Target::AtMost(20.0),
+        note: format!("p99.9 {:.2} ms of {} answers", at(999), took.len()),
+    }
+}

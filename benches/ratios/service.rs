@@ -1,0 +1,197 @@
+//! The real server, as people start it.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use latchet::clock::Clock;
+use latchet::denylist::Denylist;
+use latchet::server::config::DatabaseUrl;
+use latchet::server::denylist::{Health, OpenDenylist};
+use latchet::server::store::Store;
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::backend::{PATIENCE, folder, free_address};
+use crate::load::{Connection, get, post};
+use crate::process::{Cores, Process};
+
+const NAME: &str = "administrator";
+const PASSWORD: &str = "a long password of the bench";
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
+    /// Between the start of the process and its first answer.
+    pub(crate) started_in: Duration,
+    log: PathBuf,
+}
+
+/// Shows why, when something went wrong.
+impl Drop for Service {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            for line in log
+                .lines()
+                .filter(|line| !line.contains("\"INFO\""))
+                .take(20)
+            {
+                println!("{line}");
+            }
+        }
+    }
+}
+
+/// Tokens of a login.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+/// Where a server keeps its data; empty at first.
+#[derive(Debug)]
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    /// Makes a new one.
+    pub(crate) fn new() -> Self {
+        let folder = folder();
+        fs::write(folder.path().join("password"), PASSWORD).expect("the folder is ours");
+        Self(folder)
+    }
+
+    /// Returns the URL of an SQLite database in it.
+    pub(crate) fn sqlite(&self, name: &str) -> String {
+        format!("sqlite://{}/{name}.db", self.0.path().display())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path().join("log")
+    }
+}
+
+impl Service {
+    /// Starts a server on these cores with the database in `home`, and further settings.
+    pub(crate) fn start(cores: Cores, home: &Home, settings: &[(&str, &str)]) -> Self {
+        let address = free_address();
+        let mut command = cores.run(env!("CARGO_BIN_EXE_latchet"));
+        configure(&mut command, home, address);
+        command.envs(settings.iter().copied());
+        let start = Instant::now();
+        let process = Process::start(&mut command, Signal::KILL);
+        let runtime = Runtime::new().expect("the system gives threads");
+        while !runtime.block_on(answers(address)) {
+            assert!(start.elapsed() < PATIENCE, "the server does not answer");
+            thread::sleep(Duration::from_millis(1));
+        }
+        Self {
+            address,
+            process,
+            started_in: start.elapsed(),
+            log: home.log(),
+        }
+    }
+
+    /// Logs in as often.
+    pub(crate) fn login(&self, times: usize) -> Vec<Tokens> {
+        let runtime = Runtime::new().expect("the system gives threads");
+        runtime.block_on(async {
+            let mut connection = Connection::open(self.address).await;
+            let mut tokens = Vec::new();
+            for _ in 0..times {
+                let body = connection.exchange(&login_request()).await;
+                tokens.push(Tokens {
+                    access: field(body, "access_token"),
+                    refresh: field(body, "refresh_token"),
+                });
+            }
+            tokens
+        })
+    }
+
+    /// Returns what [`load::run`](crate::load::run) needs to know of a server.
+    pub(crate) fn target(&self) -> (SocketAddr, &Process) {
+        (self.address, &self.process)
+    }
+}
+
+/// Nothing of this process's environment, and what a bench must not run into raised.
+fn configure(command: &mut Command, home: &Home, address: SocketAddr) {
+    let log = fs::File::create(home.log()).expect("the folder is ours");
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LATCHET_LISTEN", address.to_string())
+        .env("LATCHET_DATA_DIR", home.path())
+        .env(
+            "LATCHET_ROOT_SECRET",
+            "rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf3Pd8Ae1iOoU",
+        )
+        .env("LATCHET_THROTTLE_IP", "100000000/1m")
+        .env("LATCHET_THROTTLE_ACCOUNT", "100000000/1m")
+        .env("LATCHET_BOOTSTRAP_ADMIN", NAME)
+        .env(
+            "LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE",
+            home.path().join("password"),
+        )
+        .current_dir(home.path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("files can be cloned"))
+        .stderr(log);
+}
+
+async fn answers(address: SocketAddr) -> bool {
+    if tokio::net::TcpStream::connect(address).await.is_err() {
+        return false;
+    }
+    let mut connection = Connection::open(address).await;
+    connection.exchange(&get("/livez", None).0).await;
+    true
+}
+
+/// Returns a request that logs in.
+pub(crate) fn login_request() -> Vec<u8> {
+    let body = format!(r#"{{"username":"{NAME}","password":"{PASSWORD}"}}"#);
+    post("/v1/login", &body)
+}
+
+/// Returns a string in a flat JSON object.
+pub(crate) fn field(json: &[u8], name: &str) -> String {
+    let text = std::str::from_utf8(json).expect("JSON is UTF-8");
+    let name = format!("\"{name}\":\"");
+    let start = text.find(&name).expect("the answer has the field") + name.len();
+    let length = text[start..].find('"').expect("strings end");
+    text[start..start + length].to_owned()
+}
+
+/// Opens the server's Redis denylist for a floor, and keeps it filled until this process ends.
+pub(crate) async fn redis_denylist(redis: &str, database: &str) -> Arc<dyn Denylist> {
+    let url: DatabaseUrl = database.parse().expect("the bench made this URL");
+    let store = Store::open(&url).await.expect("the database is empty");
+    let list = OpenDenylist::open(url.kind(), Some(redis), store, Clock::system());
+    let list = list.expect("the bench made this URL");
+    let mut tasks = JoinSet::new();
+    list.keep(&mut tasks);
+    let start = Instant::now();
+    while list.health() != Health::Good {
+        assert!(start.elapsed() < PATIENCE, "{:?}", list.health());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // They go on for as long as the floor plays, which is until it is killed.
+    tasks.detach_all();
+    list.list()
+}
