@@ -22,5 +22,6 @@ mod readme;
 mod replicas;
 mod rotation;
 mod service;
+mod store;
 mod support;
 mod throttle;
