@@ -11,11 +11,15 @@
 mod connection;
 mod find;
 mod inspection;
+mod line;
+mod standing;
 mod target;
 
 pub use connection::{Answer, Connection, Written};
 pub use find::ConnectError;
 pub use inspection::{Inspection, Unfit};
+pub(crate) use line::{Line, Link, LinkError};
+pub(crate) use standing::{Fault, LEASE, Moment, Standing};
 pub use target::{Target, TargetError};
 
 /// Holds the epoch whose filling is complete, or [`FILLING`] and the epoch being filled.
