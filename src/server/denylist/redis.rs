@@ -10,9 +10,8 @@ use async_trait::async_trait;
 use super::trust::{self, Doubt, NOTICED, Witness};
 use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
-use crate::denylist::redis::{Answer, LEASE, Line, Link, Moment, Target, Written};
+use crate::denylist::redis::{Answer, LEASE, Line, Link, Moment, Target, Written, new_epoch};
 use crate::denylist::{Denial, Denylist, Unavailable};
-use crate::keys::random_id;
 use crate::server::error::causes;
 use crate::server::store::{Epoch, Store, StoreError};
 
@@ -99,7 +98,7 @@ impl RedisDenylist {
     /// Begins an epoch that only `filled` can be filled for; nobody believes an earlier one when
     /// [`NOTICED`] has passed.
     pub(super) async fn begin_epoch(&self, filled: &str) -> Result<String, StoreError> {
-        let epoch = random_id();
+        let epoch = new_epoch(filled);
         self.store
             .begin_epoch(&Epoch {
                 epoch: epoch.clone(),

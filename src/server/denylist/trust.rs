@@ -140,6 +140,7 @@ mod tests {
                     unfit: None,
                     time: now.time,
                     mark: Some("e".into()),
+                    vouched: None,
                 },
                 asked: now,
             },
