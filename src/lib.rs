@@ -49,6 +49,7 @@ pub mod guard;
 pub mod keys;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod testing;
 pub mod token;
 
 #[cfg(doctest)]
