@@ -47,6 +47,8 @@ pub mod denylist;
 pub mod error;
 pub mod guard;
 pub mod keys;
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod testing;
