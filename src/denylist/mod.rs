@@ -8,6 +8,8 @@ use crate::clock::Time;
 use crate::token::Claims;
 
 pub mod conformance;
+#[cfg(feature = "remote")]
+pub mod introspection;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
