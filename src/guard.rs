@@ -130,7 +130,7 @@ impl Guards {
         let claims = verifier.verify(shown.token, expected, now)?;
         proof.check(&claims)?;
         check_freshness::<A::Policy>(&claims, now)?;
-        check_denylist(&**denylist, &claims, now).await?;
+        check_denylist(&**denylist, shown.token, &claims, now).await?;
         A::Policy::check(&claims)?;
         Ok(A::present(claims))
     }
@@ -182,13 +182,11 @@ fn check_freshness<P: Policy>(claims: &Claims, now: Time) -> Result<(), AuthErro
 
 async fn check_denylist(
     denylist: &dyn Denylist,
+    token: &str,
     claims: &Claims,
     now: Time,
 ) -> Result<(), AuthError> {
-    match denylist
-        .is_denied(claims.sid.as_deref(), &claims.jti, now)
-        .await
-    {
+    match denylist.is_token_denied(token, claims, now).await {
         Ok(false) => Ok(()),
         Ok(true) => Err(AuthError::TokenRevoked),
         Err(Unavailable(cause)) => {

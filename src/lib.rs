@@ -11,6 +11,8 @@
 //! | which keys there are, and how they are published | [`keys`] |
 //! | where a revocation is felt | [`denylist`] |
 //! | why a request was refused, and how that is said | [`error`] |
+//! | how an issuer elsewhere is asked for its keys | `remote`, a feature |
+//! | how a service of your own is tested | [`testing`] |
 //! | what time it is | [`clock`] |
 //!
 //! A service that trusts an issuer, with one protected route; it holds public keys only:
@@ -47,8 +49,11 @@ pub mod denylist;
 pub mod error;
 pub mod guard;
 pub mod keys;
+#[cfg(feature = "remote")]
+pub mod remote;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod testing;
 pub mod token;
 
 #[cfg(doctest)]

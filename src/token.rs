@@ -36,10 +36,14 @@ mod issuer;
 #[cfg(test)]
 mod tests;
 mod verifier;
+#[cfg(feature = "remote")]
+mod wanted;
 
 pub use claims::{Claims, Fresh, Kind};
 pub use issuer::Issuer;
 pub use verifier::{Expected, Verifier, VerifierSettings};
+#[cfg(feature = "remote")]
+pub(crate) use wanted::Wanted;
 
 /// What a token is for, as its header says (`typ`, RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,11 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::clock::Time;
+use crate::token::Claims;
 
 pub mod conformance;
+#[cfg(feature = "remote")]
+pub mod introspection;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
@@ -43,6 +46,24 @@ pub trait Denylist: fmt::Debug + Send + Sync {
     /// [`Unavailable`] when the answer cannot be known now.
     async fn is_denied(&self, sid: Option<&str>, jti: &str, now: Time)
     -> Result<bool, Unavailable>;
+
+    /// Returns whether a token is denied whose claims were found genuine: what guards ask.
+    ///
+    /// A list that knows its entries by id need not say more than [`is_denied`](Self::is_denied); one
+    /// that asks the token's issuer needs the token.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the answer cannot be known now.
+    async fn is_token_denied(
+        &self,
+        token: &str,
+        claims: &Claims,
+        now: Time,
+    ) -> Result<bool, Unavailable> {
+        let _ = token;
+        self.is_denied(claims.sid.as_deref(), &claims.jti, now)
+            .await
+    }
 
     /// Denies; once this returns `Ok`, every check that starts later sees it, on every replica.
     ///

@@ -1,3 +1,5 @@
+mod vectors;
+
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 

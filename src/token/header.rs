@@ -57,6 +57,13 @@ impl Header {
                 "no key that is trusted here signed it",
             ))
     }
+
+    /// Returns whether a key is named that is not among these at all.
+    #[cfg(feature = "remote")]
+    pub(super) fn names_unknown_key(&self, keys: &KeySet) -> bool {
+        let kid = self.kid.as_deref();
+        kid.is_some_and(|kid| keys.keys().all(|key| key.kid() != kid))
+    }
 }
 
 /// Any value counts, `null` and the empty list too.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,8 @@ use jsonwebtoken::errors::ErrorKind;
 use quick_cache::sync::Cache;
 
 use super::header::Header;
+#[cfg(feature = "remote")]
+use super::wanted::Wanted;
 use super::{Claims, Kind, Typ};
 use crate::clock::Time;
 use crate::error::AuthError;
@@ -107,6 +110,11 @@ struct Trust {
 pub struct Verifier {
     settings: VerifierSettings,
     trust: ArcSwap<Trust>,
+    /// After this the keys are too old to say anything about a token, in unix milliseconds.
+    trusted_until: AtomicI64,
+    /// Who fetches keys, where somebody does.
+    #[cfg(feature = "remote")]
+    wanted: Option<Arc<Wanted>>,
 }
 
 impl Verifier {
@@ -117,7 +125,30 @@ impl Verifier {
             ..settings
         };
         let trust = ArcSwap::from_pointee(settings.trust(keys));
-        Self { settings, trust }
+        Self {
+            settings,
+            trust,
+            trusted_until: AtomicI64::new(Time::MAX.millis()),
+            #[cfg(feature = "remote")]
+            wanted: None,
+        }
+    }
+
+    /// Returns a verifier whose keys are yet to be fetched, by whom `wanted` reaches.
+    #[cfg(feature = "remote")]
+    pub(crate) fn following(settings: VerifierSettings, wanted: Arc<Wanted>) -> Self {
+        Self {
+            trusted_until: AtomicI64::new(i64::MIN),
+            wanted: Some(wanted),
+            ..Self::new(KeySet::default(), settings)
+        }
+    }
+
+    /// Trusts these keys from here on, until then.
+    #[cfg(feature = "remote")]
+    pub(crate) fn trust(&self, keys: KeySet, until: Time) {
+        self.replace_keys(keys);
+        self.trusted_until.store(until.millis(), Ordering::Relaxed);
     }
 
     /// Checks a token and returns its claims.
@@ -126,7 +157,8 @@ impl Verifier {
     ///
     /// # Errors
     /// [`AuthError::MalformedToken`], [`AuthError::InvalidToken`], [`AuthError::TokenExpired`] or
-    /// [`AuthError::WrongTokenType`].
+    /// [`AuthError::WrongTokenType`]; and where keys are fetched from an issuer,
+    /// [`AuthError::Unavailable`] while that cannot be known.
     pub fn verify(
         &self,
         token: &str,
@@ -135,6 +167,9 @@ impl Verifier {
     ) -> Result<Arc<Claims>, AuthError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(AuthError::MalformedToken("it is longer than 8 kB"));
+        }
+        if now.millis() > self.trusted_until.load(Ordering::Relaxed) {
+            return Err(AuthError::Unavailable);
         }
         let trust = self.trust.load();
         let hash = hash(token);
@@ -174,7 +209,14 @@ impl Verifier {
     fn check_signature(&self, token: &str, keys: &KeySet) -> Result<Claims, AuthError> {
         let header = Header::read(token)?;
         let typ = header.check(&self.settings.typ)?;
-        let key = header.key_in(keys)?;
+        let key = match header.key_in(keys) {
+            Ok(key) => key,
+            #[cfg(feature = "remote")]
+            Err(_) if self.may_learn_the_key_of(&header, keys) => {
+                return Err(AuthError::Unavailable);
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let validation = self.validation(key.algorithm());
         let claims = jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
             .map_err(|error| refusal(error.kind()))?
@@ -186,6 +228,16 @@ impl Verifier {
             return Err(AuthError::WrongTokenType);
         }
         Ok(claims)
+    }
+
+    /// Asks for newer keys where the token names one that is not known.
+    ///
+    /// Until they are there nothing can be said about the token: "invalid" would send an honest
+    /// client of a key that was just rotated in to the login page.
+    #[cfg(feature = "remote")]
+    fn may_learn_the_key_of(&self, header: &Header, keys: &KeySet) -> bool {
+        let wanted = self.wanted.as_deref();
+        wanted.is_some_and(|wanted| header.names_unknown_key(keys) && wanted.ask())
     }
 
     /// Everything explicit, because the defaults are lax (60 s of leeway, only `exp` required).

@@ -14,6 +14,8 @@ mod denylist;
 mod docs_page;
 mod document;
 mod errors;
+#[cfg(feature = "remote")]
+mod examples;
 mod harness;
 mod lost_answers;
 mod oauth;

@@ -170,14 +170,22 @@ impl Connection {
     /// # Errors
     /// When it does not answer, or not as Redis does.
     pub async fn inspect(&self) -> Result<Inspection, RedisError> {
-        let (info, time, mark): (String, (i64, i64), Option<String>) = redis::pipe()
+        let (info, time, mark, ttl): (String, (i64, i64), Option<String>, i64) = redis::pipe()
             .cmd("INFO")
             .cmd("TIME")
             .cmd("GET")
             .arg(MARK_KEY)
+            .cmd("PTTL")
+            .arg(MARK_KEY)
             .query_async(&mut self.background())
             .await?;
-        Inspection::parse(&info, time, mark)
+        let inspection = Inspection::parse(&info, time, mark)?;
+        // Negative where there is no mark, or somebody took its end away.
+        let left = u64::try_from(ttl).ok().map(Duration::from_millis);
+        Ok(Inspection {
+            vouched: left.map(|left| MARK_TTL.saturating_sub(left)),
+            ..inspection
+        })
     }
 
     /// Vouches for the mark, so that it stays. Only who finds nothing wrong with the server does.

@@ -1,5 +1,7 @@
 //! What a Redis server says about itself, and whether it is fit to hold the denylist.
 
+use std::time::Duration;
+
 use redis::{ParsingError, RedisError};
 
 use crate::clock::Time;
@@ -16,6 +18,8 @@ pub struct Inspection {
     pub time: Time,
     /// The epoch whose filling is complete, or what stands in its place.
     pub mark: Option<String>,
+    /// How long ago a Latchet server found nothing wrong with this one and vouched for the mark.
+    pub vouched: Option<Duration>,
 }
 
 /// Why a server may forget denials although it keeps running.
@@ -67,6 +71,7 @@ impl Inspection {
                     .saturating_add(micros.div_euclid(1000)),
             ),
             mark,
+            vouched: None,
         })
     }
 }
@@ -98,6 +103,7 @@ mod tests {
                 unfit: None,
                 time: Time::from_millis(12_345),
                 mark: Some("e".into()),
+                vouched: None,
             }
         );
     }

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::redis::{Link, RedisDenylist};
+use super::redis::RedisDenylist;
 use super::tail::Tail;
 use super::trust::Doubt;
+use crate::denylist::redis::{Link, LinkError};
 use crate::server::error::causes;
 
 /// Often enough that a lease is renewed although one look fails.
@@ -32,12 +33,12 @@ pub(super) async fn watch_redis(list: &RedisDenylist) {
     let mut vouched = None;
     let mut log = DoubtLog::default();
     loop {
-        let pause = match list.link() {
+        let pause = match list.line.link() {
             Some(link) => {
                 watch_link(list, &link, &mut vouched).await;
                 EVERY
             }
-            None => match list.connect().await {
+            None => match list.line.connect().await {
                 Ok(_) => {
                     wait = RECONNECT.0;
                     Duration::ZERO
@@ -52,20 +53,20 @@ pub(super) async fn watch_redis(list: &RedisDenylist) {
         log.note(list.doubt());
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = list.dropped.notified() => {}
+            () = list.line.dropped() => {}
         }
     }
 }
 
 async fn watch_link(list: &RedisDenylist, link: &Link, vouched: &mut Option<Instant>) {
-    let Ok(link) = list.inspect_again(link).await else {
+    let Ok(link) = list.line.inspect_again(link).await else {
         return;
     };
     let is_due = vouched.is_none_or(|then: Instant| then.elapsed() >= VOUCH_EVERY);
     if is_due && list.doubt().is_none() {
         match link.connection.vouch().await {
             Ok(()) => *vouched = Some(Instant::now()),
-            Err(_) => list.drop_link(&link),
+            Err(_) => list.line.drop_link(&link),
         }
     }
 }
@@ -75,10 +76,12 @@ pub(super) async fn follow_sql(list: &RedisDenylist) {
     let mut tail = Tail::of_any();
     loop {
         tokio::time::sleep(FOLLOW_EVERY).await;
-        let Some(link) = list.link() else { continue };
+        let Some(link) = list.line.link() else {
+            continue;
+        };
         while let Ok(unread) = tail.read(&list.store, list.clock.now()).await {
             if link.connection.write(&unread.denials, "").await.is_err() {
-                list.drop_link(&link);
+                list.line.drop_link(&link);
                 break;
             }
             if tail.take(unread).is_some() {
@@ -114,7 +117,7 @@ impl DoubtLog {
         self.said = doubt;
     }
 
-    fn note_failure(&mut self, error: &super::redis::LinkError) {
+    fn note_failure(&mut self, error: &LinkError) {
         let text = causes(error).join(": ");
         if self.failure.as_ref() != Some(&text) {
             tracing::warn!(error = text, "Redis was not reached");

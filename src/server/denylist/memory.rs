@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use super::tail::Tail;
-use super::trust::{LEASE, NOTICED};
+use super::trust::NOTICED;
 use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
 use crate::denylist::memory::MemoryDenylist;
+use crate::denylist::redis::LEASE;
 use crate::denylist::{Denial, Denylist, Unavailable};
 use crate::server::error::causes;
 use crate::server::store::{Store, StoreError};

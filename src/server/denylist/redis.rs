@@ -1,77 +1,48 @@
 //! The copy in Redis, asked as long as it may be believed; SQL otherwise.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use redis::RedisError;
-use tokio::sync::Notify;
 
-use super::trust::{self, Doubt, Moment, NOTICED, Standing, Witness};
+use super::trust::{self, Doubt, NOTICED, Witness};
 use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
-use crate::denylist::redis::{Answer, ConnectError, Connection, Target, Written};
+use crate::denylist::redis::{Answer, LEASE, Line, Link, Moment, Target, Written, new_epoch};
 use crate::denylist::{Denial, Denylist, Unavailable};
-use crate::keys::random_id;
 use crate::server::error::causes;
 use crate::server::store::{Epoch, Store, StoreError};
 
 /// A read of the epoch that takes longer is of no use: the lease is over when it arrives.
-const WITNESS_DEADLINE: Duration = trust::LEASE;
+const WITNESS_DEADLINE: Duration = LEASE;
 
 /// Asks Redis as far as it can be believed, else SQL.
 #[derive(Debug)]
 pub(super) struct RedisDenylist {
     pub(super) store: Store,
     pub(super) clock: Clock,
-    target: Target,
+    pub(super) line: Line,
     /// Whether there is background work that keeps the connection and the witness current.
     serves: AtomicBool,
-    /// The connection, unless it is broken. Replaced at each inspection.
-    link: ArcSwapOption<Link>,
     witness: ArcSwapOption<Witness>,
     /// The newest epoch known, and since when.
     seen: Mutex<(String, Instant)>,
     /// Held while an epoch is ended, so that a hundred logouts at once end one and not a hundred.
     ending: tokio::sync::Mutex<()>,
-    /// Told when the connection was dropped.
-    pub(super) dropped: Notify,
-    connections: AtomicU64,
-}
-
-/// A connection and what the server at its other end last said about itself.
-#[derive(Clone, Debug)]
-pub(super) struct Link {
-    /// Tells this connection from those before and after it.
-    number: u64,
-    pub(super) connection: Connection,
-    pub(super) standing: Standing,
-}
-
-/// Redis was not reached, or answered nonsense.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LinkError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("the Redis server did not tell about itself")]
-    Inspect(#[from] RedisError),
 }
 
 impl RedisDenylist {
     pub(super) fn new(target: Target, store: Store, clock: Clock) -> Self {
         Self {
             store,
+            line: Line::new(target, clock.clone()),
             clock,
-            target,
             serves: AtomicBool::new(false),
-            link: ArcSwapOption::empty(),
             witness: ArcSwapOption::empty(),
             seen: Mutex::new((String::new(), Instant::now())),
             ending: tokio::sync::Mutex::new(()),
-            dropped: Notify::new(),
-            connections: AtomicU64::new(0),
         }
     }
 
@@ -79,29 +50,18 @@ impl RedisDenylist {
         self.serves.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn moment(&self) -> Moment {
-        Moment {
-            instant: Instant::now(),
-            time: self.clock.now(),
-        }
-    }
-
-    pub(super) fn link(&self) -> Option<Arc<Link>> {
-        self.link.load_full()
-    }
-
     pub(super) fn witness(&self) -> Option<Arc<Witness>> {
         self.witness.load_full()
     }
 
     pub(super) fn doubt(&self) -> Option<Doubt> {
-        let (link, witness) = (self.link(), self.witness());
+        let (link, witness) = (self.line.link(), self.witness());
         let standing = link.as_deref().map(|link| &link.standing);
-        trust::doubt(witness.as_deref(), standing, self.moment())
+        trust::doubt(witness.as_deref(), standing, self.line.moment())
     }
 
     pub(super) fn health(&self) -> Health {
-        let now = self.moment();
+        let now = self.line.moment();
         match self.doubt() {
             None => Health::Good,
             Some(_)
@@ -117,7 +77,7 @@ impl RedisDenylist {
 
     /// Asks SQL which filling may be believed.
     pub(super) async fn read_witness(&self) -> Result<Arc<Witness>, StoreError> {
-        let asked = self.moment();
+        let asked = self.line.moment();
         let row = tokio::time::timeout(WITNESS_DEADLINE, self.store.epoch())
             .await
             .unwrap_or(Err(StoreError::Unavailable(None)))?;
@@ -138,7 +98,7 @@ impl RedisDenylist {
     /// Begins an epoch that only `filled` can be filled for; nobody believes an earlier one when
     /// [`NOTICED`] has passed.
     pub(super) async fn begin_epoch(&self, filled: &str) -> Result<String, StoreError> {
-        let epoch = random_id();
+        let epoch = new_epoch(filled);
         self.store
             .begin_epoch(&Epoch {
                 epoch: epoch.clone(),
@@ -171,62 +131,13 @@ impl RedisDenylist {
         tokio::time::sleep(NOTICED.saturating_sub(since.elapsed())).await;
     }
 
-    /// Finds the server, connects, and inspects it.
-    pub(super) async fn connect(&self) -> Result<Arc<Link>, LinkError> {
-        let connection = self.target.connect().await?;
-        let standing = self.inspect(&connection).await?;
-        let link = Arc::new(Link {
-            number: self.connections.fetch_add(1, Ordering::Relaxed),
-            connection,
-            standing,
-        });
-        self.link.store(Some(Arc::clone(&link)));
-        Ok(link)
-    }
-
-    /// Inspects the server anew; drops the connection when it does not answer.
-    pub(super) async fn inspect_again(&self, link: &Link) -> Result<Arc<Link>, RedisError> {
-        let standing = match self.inspect(&link.connection).await {
-            Ok(standing) => standing,
-            Err(error) => {
-                self.drop_link(link);
-                return Err(error);
-            }
-        };
-        let fresh = Arc::new(Link {
-            standing,
-            ..link.clone()
-        });
-        self.replace(link.number, Some(&fresh));
-        Ok(fresh)
-    }
-
-    async fn inspect(&self, connection: &Connection) -> Result<Standing, RedisError> {
-        let asked = self.moment();
-        let inspection = connection.inspect().await?;
-        Ok(Standing { inspection, asked })
-    }
-
-    /// Gives up a broken connection: checks ask SQL from now on, until there is another.
-    pub(super) fn drop_link(&self, link: &Link) {
-        self.replace(link.number, None);
-        self.dropped.notify_one();
-    }
-
-    fn replace(&self, number: u64, new: Option<&Arc<Link>>) {
-        self.link.rcu(|current| match current {
-            Some(current) if current.number == number => new.cloned(),
-            current => current.clone(),
-        });
-    }
-
     /// Returns a connection to a server that may take denials, if there is one. A process that runs
     /// no background work looks for it here.
     async fn link_for_denials(&self) -> Option<Arc<Link>> {
-        let link = match self.link() {
-            Some(link) if link.standing.is_current(self.moment()) => Some(link),
-            Some(link) => self.inspect_again(&link).await.ok(),
-            None if !self.serves.load(Ordering::Relaxed) => self.connect().await.ok(),
+        let link = match self.line.link() {
+            Some(link) if link.standing.is_current(self.line.moment()) => Some(link),
+            Some(link) => self.line.inspect_again(&link).await.ok(),
+            None if !self.serves.load(Ordering::Relaxed) => self.line.connect().await.ok(),
             None => None,
         };
         link.filter(|link| link.standing.fault().is_none())
@@ -237,7 +148,7 @@ impl RedisDenylist {
         let Some(link) = self.link_for_denials().await else {
             return false;
         };
-        if !link.standing.is_filled_for(witness) {
+        if !witness.names(&link.standing) {
             return false;
         }
         match link.connection.write(denials, &witness.epoch).await {
@@ -253,7 +164,7 @@ impl RedisDenylist {
                     error = causes(&error).join(": "),
                     "Redis did not take a denial; it will not be believed until it is filled again"
                 );
-                self.drop_link(&link);
+                self.line.drop_link(&link);
                 false
             }
         }
@@ -290,14 +201,14 @@ impl Denylist for RedisDenylist {
             instant: Instant::now(),
             time: now,
         };
-        if let (Some(link), Some(witness)) = (self.link(), self.witness())
+        if let (Some(link), Some(witness)) = (self.line.link(), self.witness())
             && trust::believable(Some(&witness), Some(&link.standing), began).is_ok()
         {
             match link.connection.ask(sid, jti, &witness.epoch).await {
                 Ok(Answer::Denied) => return Ok(true),
                 Ok(Answer::Clear) => return Ok(false),
                 Ok(Answer::Doubtful) => {}
-                Err(_) => self.drop_link(&link),
+                Err(_) => self.line.drop_link(&link),
             }
         }
         self.store.is_denied(sid, jti).await.map_err(unavailable)
@@ -308,7 +219,7 @@ impl Denylist for RedisDenylist {
             return Ok(());
         }
         let witness = match self.witness() {
-            Some(witness) if witness.is_current(self.moment()) => witness,
+            Some(witness) if witness.is_current(self.line.moment()) => witness,
             _ => self.read_witness().await.map_err(unavailable)?,
         };
         if self.deny_in_copy(denials, &witness).await {

@@ -7,9 +7,9 @@ use redis::RedisError;
 
 use super::redis::RedisDenylist;
 use super::tail::{is_last, page_after};
-use super::trust::{self, NOTICED, Standing};
+use super::trust::{self, NOTICED};
 use crate::denylist::Denial;
-use crate::denylist::redis::Connection;
+use crate::denylist::redis::{Connection, Standing};
 use crate::keys::random_id;
 use crate::server::error::causes;
 use crate::server::store::{Entry, StoreError};
@@ -78,8 +78,8 @@ fn wait(attempts: usize) -> Duration {
 }
 
 fn wanting(list: &RedisDenylist) -> Option<Connection> {
-    let (link, witness) = (list.link()?, list.witness()?);
-    trust::wants_filling(Some(&witness), Some(&link.standing), list.moment())
+    let (link, witness) = (list.line.link()?, list.witness()?);
+    trust::wants_filling(Some(&witness), Some(&link.standing), list.line.moment())
         .then(|| link.connection.clone())
 }
 
@@ -107,13 +107,13 @@ async fn fill_locked(
     seeder: &str,
 ) -> Result<Outcome, SeedError> {
     // Another may have finished between the last look and the lock.
-    let asked = list.moment();
+    let asked = list.line.moment();
     let standing = Standing {
         inspection: connection.inspect().await?,
         asked,
     };
     let witness = list.read_witness().await?;
-    if !trust::wants_filling(Some(&witness), Some(&standing), list.moment()) {
+    if !trust::wants_filling(Some(&witness), Some(&standing), list.line.moment()) {
         return Ok(Outcome::LeftToAnother);
     }
     let epoch = list.begin_epoch(&standing.inspection.identity).await?;

@@ -4,6 +4,7 @@
 mod filling;
 mod forgetting;
 mod memory;
+mod reader;
 mod server;
 mod topology;
 

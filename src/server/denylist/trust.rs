@@ -3,34 +3,12 @@
 //! `docs/denylist.md` argues why these conditions are enough.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::clock::Time;
-use crate::denylist::redis::{Inspection, Unfit};
-
-/// How long what SQL or Redis said about the copy is relied upon, from the moment of asking.
-pub(super) const LEASE: Duration = Duration::from_secs(1);
+use crate::denylist::redis::{Fault, Moment, Standing};
 
 /// After so long every process has noticed a change in SQL, or relies on SQL alone.
 pub(super) const NOTICED: Duration = Duration::from_millis(1_050);
-
-/// How far the clock of Redis may run ahead of this process before entries may expire too early.
-const CLOCK_AHEAD: Duration = Duration::from_secs(30);
-
-/// A moment on both clocks. The monotonic one may stand still while a machine is suspended, the
-/// other may be set back: what is recent must be recent on both.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) instant: Instant,
-    pub(super) time: Time,
-}
-
-impl Moment {
-    fn is_within_lease(self, now: Self) -> bool {
-        now.instant.saturating_duration_since(self.instant) <= LEASE
-            && now.time.since(self.time) <= LEASE
-    }
-}
 
 /// What SQL said about the copy in Redis.
 #[derive(Clone, Debug)]
@@ -47,36 +25,14 @@ impl Witness {
     pub(super) fn is_current(&self, now: Moment) -> bool {
         self.asked.is_within_lease(now)
     }
-}
 
-/// What the connected server said about itself.
-#[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) inspection: Inspection,
-    /// When it was asked, not when it answered.
-    pub(super) asked: Moment,
-}
-
-impl Standing {
-    pub(super) fn is_current(&self, now: Moment) -> bool {
-        self.asked.is_within_lease(now)
+    /// Returns whether SQL names this very server, with this very data.
+    pub(super) fn names(&self, standing: &Standing) -> bool {
+        standing.inspection.identity == self.filled
     }
 
-    /// Returns why this server cannot hold the copy, if so.
-    pub(super) fn fault(&self) -> Option<Doubt> {
-        if let Some(unfit) = &self.inspection.unfit {
-            return Some(Doubt::Unfit(unfit.clone()));
-        }
-        (self.inspection.time.since(self.asked.time) > CLOCK_AHEAD).then_some(Doubt::ClockAhead)
-    }
-
-    /// Returns whether this is the very server, with the very data, that SQL names.
-    pub(super) fn is_filled_for(&self, witness: &Witness) -> bool {
-        self.inspection.identity == witness.filled
-    }
-
-    fn is_complete_for(&self, witness: &Witness) -> bool {
-        self.is_filled_for(witness) && self.inspection.mark.as_deref() == Some(&witness.epoch)
+    fn is_complete_in(&self, standing: &Standing) -> bool {
+        self.names(standing) && standing.inspection.mark.as_deref() == Some(&self.epoch)
     }
 }
 
@@ -84,8 +40,7 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
     NotConnected,
-    Unfit(Unfit),
-    ClockAhead,
+    Fault(Fault),
     NotInspected,
     NoWitness,
     OtherServer,
@@ -96,10 +51,7 @@ impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConnected => f.write_str("it does not answer"),
-            Self::Unfit(unfit) => unfit.fmt(f),
-            Self::ClockAhead => f.write_str(
-                "its clock is ahead of this machine's: synchronise both, with NTP for example",
-            ),
+            Self::Fault(fault) => fault.fmt(f),
             Self::NotInspected => f.write_str("it has not answered for a second"),
             Self::NoWitness => f.write_str("the database has not answered for a second"),
             Self::OtherServer => {
@@ -119,7 +71,7 @@ pub(super) fn believable<'a>(
 ) -> Result<&'a Witness, Doubt> {
     let standing = standing.ok_or(Doubt::NotConnected)?;
     if let Some(fault) = standing.fault() {
-        return Err(fault);
+        return Err(Doubt::Fault(fault));
     }
     if !standing.is_current(now) {
         return Err(Doubt::NotInspected);
@@ -127,7 +79,7 @@ pub(super) fn believable<'a>(
     let witness = witness
         .filter(|witness| witness.is_current(now))
         .ok_or(Doubt::NoWitness)?;
-    if !standing.is_filled_for(witness) {
+    if !witness.names(standing) {
         return Err(Doubt::OtherServer);
     }
     Ok(witness)
@@ -140,7 +92,7 @@ pub(super) fn wants_filling(
     now: Moment,
 ) -> bool {
     match believable(witness, standing, now) {
-        Ok(witness) => standing.is_some_and(|standing| !standing.is_complete_for(witness)),
+        Ok(witness) => standing.is_some_and(|standing| !witness.is_complete_in(standing)),
         Err(doubt) => doubt == Doubt::OtherServer,
     }
 }
@@ -159,7 +111,11 @@ pub(super) fn doubt(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::clock::Time;
+    use crate::denylist::redis::{Inspection, LEASE, Unfit};
 
     struct Scene {
         witness: Witness,
@@ -184,6 +140,7 @@ mod tests {
                     unfit: None,
                     time: now.time,
                     mark: Some("e".into()),
+                    vouched: None,
                 },
                 asked: now,
             },
@@ -238,13 +195,13 @@ mod tests {
         let spoil: [(Spoil, Doubt); 5] = [
             (
                 |scene| scene.standing.inspection.unfit = Some(Unfit::Replica),
-                Doubt::Unfit(Unfit::Replica),
+                Doubt::Fault(Fault::Unfit(Unfit::Replica)),
             ),
             (
                 |scene| {
                     scene.standing.inspection.time = scene.now.time + Duration::from_millis(30_001);
                 },
-                Doubt::ClockAhead,
+                Doubt::Fault(Fault::ClockAhead),
             ),
             (
                 |scene| scene.standing.inspection.identity = "restarted".into(),

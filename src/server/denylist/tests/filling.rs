@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::server::Server;
 use super::{Installation, MARK, Token};
+use crate::denylist::redis::LEASE;
 use crate::denylist::redis::{Answer, Connection, Target, Written};
 use crate::denylist::{Denial, Denied};
 use crate::server::denylist::seed::{self, Outcome};
-use crate::server::denylist::trust::{LEASE, NOTICED};
+use crate::server::denylist::trust::NOTICED;
 use crate::server::denylist::{Health, keeper};
 
 const SEEDER: &str = "latchet:{deny}:seeder";
@@ -106,7 +107,7 @@ async fn whatever_is_in_sql_is_filled_in() {
     let server = installation.serve().await;
 
     let list = server.redis();
-    let (link, witness) = (list.link().unwrap(), list.witness().unwrap());
+    let (link, witness) = (list.line.link().unwrap(), list.witness().unwrap());
     for token in &tokens {
         let answer = link.connection.ask(None, &token.0, &witness.epoch).await;
         assert_eq!(answer.unwrap(), Answer::Denied);
@@ -173,7 +174,7 @@ async fn a_denial_before_the_filling_begins_waits_until_no_earlier_copy_is_belie
         ..here
     };
     let tool = there.tool().await;
-    let link = tool.redis().connect().await.unwrap();
+    let link = tool.redis().line.connect().await.unwrap();
     server.redis().read_witness().await.unwrap();
     server.tasks.shutdown().await;
 

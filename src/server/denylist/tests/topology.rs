@@ -52,7 +52,7 @@ async fn a_failover_by_sentinel_revives_nothing() {
 
     assert!(process.refuses(&token).await);
     assert!(process.refuses(&late).await);
-    let link = process.redis().link().unwrap();
+    let link = process.redis().line.link().unwrap();
     assert_eq!(
         link.connection.address(),
         format!("127.0.0.1:{}", replica.port())
@@ -89,7 +89,7 @@ async fn in_a_cluster_the_owner_of_the_slot_is_found() {
 
     assert!(process.refuses(&token).await);
     assert!(!process.refuses(&Token::valid()).await);
-    let link = process.redis().link().unwrap();
+    let link = process.redis().line.link().unwrap();
     assert_eq!(link.connection.address(), format!("127.0.0.1:{port}"));
 }
 

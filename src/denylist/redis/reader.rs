@@ -1,0 +1,341 @@
+//! The copy in Redis, read by a service that has no SQL to ask.
+//!
+//! A denial that is found is true, whatever else was forgotten. That none is found counts only while
+//! the copy says of itself that it is complete, names the very server it is found on, and a Latchet
+//! server has vouched for it of late. What a reader cannot see is that SQL no longer stands by the
+//! copy; it learns so when nobody vouches any more. `docs/other-services.md` has the argument.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::task::JoinSet;
+
+use super::{Answer, FILLING, Fault, Line, Moment, Standing, Target, filled_server};
+use crate::clock::{Clock, Time};
+use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::token::Claims;
+
+/// Twice the pace at which a server vouches: one late word is no reason to doubt.
+const VOUCHED_WITHIN: Duration = Duration::from_secs(10);
+/// Often enough that a lease is renewed although one look fails.
+const EVERY: Duration = Duration::from_millis(250);
+/// Between two attempts to connect: the first wait and the longest.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// A [`Denylist`] that reads what Latchet's servers write into Redis, and writes nothing.
+///
+/// Commands it needs: `MGET GET PTTL INFO TIME`, on keys `latchet:{deny}:*`; to find its server also
+/// `SENTINEL` or `CLUSTER`, where there is one.
+#[derive(Debug)]
+pub struct RedisReader {
+    line: Arc<Line>,
+    /// Who is asked where Redis cannot be believed.
+    fallback: Option<Arc<dyn Denylist>>,
+    /// Ends when the reader goes.
+    _watching: JoinSet<()>,
+}
+
+/// Why it does not count that nothing was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Doubt {
+    NotConnected,
+    NotInspected,
+    Fault(Fault),
+    NotComplete,
+    OtherServer,
+    NotVouched,
+}
+
+impl RedisReader {
+    /// Returns a reader of the copy at `target`. It connects in the background: checks that come
+    /// earlier are answered [`Unavailable`], or by the fallback.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn start(target: Target, clock: Clock) -> Self {
+        let line = Arc::new(Line::new(target, clock));
+        let mut watching = JoinSet::new();
+        watching.spawn(watch(Arc::clone(&line)));
+        Self {
+            line,
+            fallback: None,
+            _watching: watching,
+        }
+    }
+
+    /// Asks `fallback` about each token for which Redis cannot be believed: introspection, for example,
+    /// which Latchet answers from SQL.
+    #[must_use]
+    pub fn with_fallback(self, fallback: Arc<dyn Denylist>) -> Self {
+        Self {
+            fallback: Some(fallback),
+            ..self
+        }
+    }
+
+    /// Returns why Redis is not believed now, if so: for a readiness check.
+    pub fn doubt(&self) -> Option<String> {
+        doubt(&self.line).map(|doubt| doubt.to_string())
+    }
+
+    /// Returns what Redis says, as far as that counts.
+    async fn read(&self, sid: Option<&str>, jti: &str, now: Time) -> Result<bool, Doubt> {
+        let began = Moment {
+            instant: Instant::now(),
+            time: now,
+        };
+        let link = self.line.link().ok_or(Doubt::NotConnected)?;
+        let believed = believable(&link.standing, began);
+        let epoch = believed.as_ref().copied().unwrap_or_default();
+        match (link.connection.ask(sid, jti, epoch).await, believed) {
+            (Ok(Answer::Denied), _) => Ok(true),
+            (_, Err(doubt)) => Err(doubt),
+            (Ok(Answer::Clear), Ok(_)) => Ok(false),
+            (Ok(Answer::Doubtful), Ok(_)) => Err(Doubt::NotComplete),
+            (Err(_), Ok(_)) => {
+                self.line.drop_link(&link);
+                Err(Doubt::NotConnected)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Denylist for RedisReader {
+    async fn is_denied(
+        &self,
+        sid: Option<&str>,
+        jti: &str,
+        now: Time,
+    ) -> Result<bool, Unavailable> {
+        match (self.read(sid, jti, now).await, &self.fallback) {
+            (Ok(denied), _) => Ok(denied),
+            (Err(_), Some(fallback)) => fallback.is_denied(sid, jti, now).await,
+            (Err(doubt), None) => Err(unavailable(&doubt)),
+        }
+    }
+
+    async fn is_token_denied(
+        &self,
+        token: &str,
+        claims: &Claims,
+        now: Time,
+    ) -> Result<bool, Unavailable> {
+        let answer = self.read(claims.sid.as_deref(), &claims.jti, now).await;
+        match (answer, &self.fallback) {
+            (Ok(denied), _) => Ok(denied),
+            (Err(_), Some(fallback)) => fallback.is_token_denied(token, claims, now).await,
+            (Err(doubt), None) => Err(unavailable(&doubt)),
+        }
+    }
+
+    /// Fails: tokens are revoked at the server that issued them.
+    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), Unavailable> {
+        Err(Unavailable(Some(
+            "this service only reads the denylist".into(),
+        )))
+    }
+}
+
+fn unavailable(doubt: &Doubt) -> Unavailable {
+    Unavailable(Some(format!("Redis is not believed: {doubt}").into()))
+}
+
+/// Returns the epoch that Redis must still carry for its silence to count, or why it does not.
+fn believable(standing: &Standing, now: Moment) -> Result<&str, Doubt> {
+    if let Some(fault) = standing.fault() {
+        return Err(Doubt::Fault(fault));
+    }
+    if !standing.is_current(now) {
+        return Err(Doubt::NotInspected);
+    }
+    let inspection = &standing.inspection;
+    let mark = inspection.mark.as_deref();
+    let epoch = mark.filter(|mark| !mark.starts_with(FILLING));
+    let epoch = epoch.ok_or(Doubt::NotComplete)?;
+    if filled_server(epoch) != Some(&*inspection.identity) {
+        return Err(Doubt::OtherServer);
+    }
+    let since_asked = now
+        .instant
+        .saturating_duration_since(standing.asked.instant);
+    let vouched = inspection.vouched.map(|ago| ago + since_asked);
+    if vouched.is_none_or(|ago| ago > VOUCHED_WITHIN) {
+        return Err(Doubt::NotVouched);
+    }
+    Ok(epoch)
+}
+
+fn doubt(line: &Line) -> Option<Doubt> {
+    match line.link() {
+        None => Some(Doubt::NotConnected),
+        Some(link) => believable(&link.standing, line.moment()).err(),
+    }
+}
+
+/// Keeps the connection and what its server says about itself current, without end.
+async fn watch(line: Arc<Line>) {
+    let mut wait = RECONNECT.0;
+    let mut said = None;
+    loop {
+        let pause = match line.link() {
+            // A failure drops the connection, which shows as doubt.
+            Some(link) => {
+                let _inspected = line.inspect_again(&link).await;
+                EVERY
+            }
+            None => match line.connect().await {
+                Ok(_) => {
+                    wait = RECONNECT.0;
+                    EVERY
+                }
+                Err(error) => {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "Redis was not reached"
+                    );
+                    wait = (wait * 2).min(RECONNECT.1);
+                    wait
+                }
+            },
+        };
+        note(doubt(&line), &mut said);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = line.dropped() => {}
+        }
+    }
+}
+
+/// Says once why Redis is not believed, and once that it is.
+fn note(doubt: Option<Doubt>, said: &mut Option<Option<Doubt>>) {
+    if said.as_ref() == Some(&doubt) {
+        return;
+    }
+    match &doubt {
+        None => tracing::info!("the denylist in Redis is believed"),
+        Some(doubt) => tracing::warn!(reason = %doubt, "the denylist in Redis is not believed"),
+    }
+    *said = Some(doubt);
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotConnected => "it does not answer",
+            Self::NotInspected => "it has not answered for a second",
+            Self::Fault(fault) => return fault.fmt(f),
+            Self::NotComplete => "no Latchet server has filled it, or one is at it",
+            Self::OtherServer => {
+                "it is not the server that was filled, or it may have lost data since"
+            }
+            Self::NotVouched => "no Latchet server has vouched for it lately",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::denylist::redis::{Inspection, LEASE, Unfit, new_epoch};
+
+    struct Scene {
+        standing: Standing,
+        now: Moment,
+    }
+
+    fn good() -> Scene {
+        let now = Moment {
+            instant: Instant::now(),
+            time: Time::from_secs(1_000),
+        };
+        let inspection = Inspection {
+            identity: "run.replid.0".into(),
+            unfit: None,
+            time: now.time,
+            mark: Some(new_epoch("run.replid.0")),
+            vouched: Some(Duration::from_secs(5)),
+        };
+        Scene {
+            standing: Standing {
+                inspection,
+                asked: now,
+            },
+            now,
+        }
+    }
+
+    #[test]
+    fn a_complete_copy_on_its_own_server_is_believed() {
+        let scene = good();
+
+        let epoch = believable(&scene.standing, scene.now);
+
+        assert_eq!(epoch.ok(), scene.standing.inspection.mark.as_deref());
+    }
+
+    #[test]
+    fn each_condition_alone_is_reason_to_doubt() {
+        type Spoil = fn(&mut Scene);
+        let spoil: [(Spoil, Doubt); 8] = [
+            (
+                |scene| scene.standing.inspection.unfit = Some(Unfit::Replica),
+                Doubt::Fault(Fault::Unfit(Unfit::Replica)),
+            ),
+            (
+                |scene| {
+                    scene.standing.inspection.time = scene.now.time + Duration::from_millis(30_001);
+                },
+                Doubt::Fault(Fault::ClockAhead),
+            ),
+            (
+                |scene| scene.now.instant += LEASE + Duration::from_millis(1),
+                Doubt::NotInspected,
+            ),
+            (
+                |scene| scene.standing.inspection.mark = None,
+                Doubt::NotComplete,
+            ),
+            (
+                |scene| {
+                    scene.standing.inspection.mark =
+                        Some(format!("{FILLING}{}", new_epoch("run.replid.0")));
+                },
+                Doubt::NotComplete,
+            ),
+            (
+                |scene| scene.standing.inspection.identity = "restarted.replid.0".into(),
+                Doubt::OtherServer,
+            ),
+            (
+                |scene| scene.standing.inspection.vouched = Some(VOUCHED_WITHIN + LEASE),
+                Doubt::NotVouched,
+            ),
+            (
+                |scene| scene.standing.inspection.vouched = None,
+                Doubt::NotVouched,
+            ),
+        ];
+
+        for (spoil, expected) in spoil {
+            let mut scene = good();
+            spoil(&mut scene);
+            assert_eq!(believable(&scene.standing, scene.now), Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_word_for_the_copy_ages_while_nobody_looks() {
+        let mut scene = good();
+        scene.standing.inspection.vouched = Some(VOUCHED_WITHIN);
+
+        assert!(believable(&scene.standing, scene.now).is_ok());
+        scene.now.instant += Duration::from_millis(1);
+        assert_eq!(
+            believable(&scene.standing, scene.now),
+            Err(Doubt::NotVouched)
+        );
+    }
+}

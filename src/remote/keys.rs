@@ -1,0 +1,276 @@
+//! Keeping a verifier's keys those that its issuer publishes.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::fetch::{Fetched, keys_of};
+use super::{FetchError, Http, Plaintext, SetupError, parse};
+use crate::clock::Clock;
+use crate::token::{Verifier, VerifierSettings, Wanted};
+
+/// How far an issuer's clock may be ahead of a service's.
+const CLOCK_AHEAD: Duration = Duration::from_secs(5);
+/// How long keys are kept whose issuer does not say; what Latchet itself says.
+const KEPT_FOR: Duration = Duration::from_mins(5);
+/// Between two attempts while the issuer does not answer: the first wait and the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Whose keys are fetched, how, and how long they serve.
+#[derive(Clone, Debug)]
+pub struct RemoteSettings {
+    /// What the verifier insists on. `issuer` is the URL whose metadata is asked for, and must be
+    /// written exactly as the issuer writes it.
+    pub verifier: VerifierSettings,
+    /// Where `http://` is good enough.
+    pub plaintext: Plaintext,
+    /// How long one request may take.
+    pub deadline: Duration,
+    /// The issuer is not asked again within this time, however short its `max-age` and however many
+    /// tokens name unknown keys.
+    pub shortest_age: Duration,
+    /// The issuer is asked again after this time, however long its `max-age`: so much later at most,
+    /// a key that it took back is refused here.
+    pub longest_age: Duration,
+    /// How long the last keys serve while the issuer does not answer. Afterwards every token is
+    /// answered with 503 until it does.
+    pub outage: Duration,
+    /// By what clock keys age.
+    pub clock: Clock,
+}
+
+impl RemoteSettings {
+    /// Returns the settings for tokens of `issuer` made for `audience`: 5 s a request, keys fetched
+    /// anew every 5 s to 15 min, and 24 h of outage. Of the strict [`VerifierSettings`] one is not
+    /// kept: issuer and service are two machines, whose clocks may be 5 s apart.
+    pub fn new(
+        issuer: impl Into<String>,
+        audience: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            verifier: VerifierSettings {
+                clock_ahead: CLOCK_AHEAD,
+                ..VerifierSettings::new(issuer, audience)
+            },
+            plaintext: Plaintext::default(),
+            deadline: Duration::from_secs(5),
+            shortest_age: Duration::from_secs(5),
+            longest_age: Duration::from_mins(15),
+            outage: Duration::from_hours(24),
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// Fetches an issuer's keys for a [`Verifier`] until it is dropped.
+///
+/// ```no_run
+/// use latchet::clock::Clock;
+/// use latchet::denylist::memory::MemoryDenylist;
+/// use latchet::guard::Guards;
+/// use latchet::token::Verifier;
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = Verifier::from_issuer("https://auth.example", ["https://notes.example"])?;
+/// keys.ready().await?;
+/// let guards = Guards::new(keys.verifier(), std::sync::Arc::new(MemoryDenylist::new()), Clock::system());
+/// // … serve; and when that has ended:
+/// drop(keys);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "keys are fetched until this is dropped"]
+pub struct RemoteKeys {
+    verifier: Arc<Verifier>,
+    wanted: Arc<Wanted>,
+    outcome: watch::Receiver<Outcome>,
+    _fetching: JoinSet<()>,
+}
+
+/// How the last attempt ended, if one has.
+#[derive(Clone, Debug)]
+enum Outcome {
+    None,
+    Fetched,
+    Failed(Arc<FetchError>),
+}
+
+impl RemoteKeys {
+    /// Begins to fetch the keys, and returns at once: until they are there, tokens are answered with
+    /// 503, and requests without a token as ever.
+    ///
+    /// # Errors
+    /// [`SetupError`] when the issuer is not an address that may be asked.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn follow(settings: RemoteSettings) -> Result<Self, SetupError> {
+        let url = parse(&settings.verifier.issuer, settings.plaintext)?;
+        let http = Http::new(&url, settings.deadline)?;
+        let wanted = Arc::new(Wanted::new(settings.shortest_age));
+        let verifier = Verifier::following(settings.verifier.clone(), Arc::clone(&wanted));
+        let verifier = Arc::new(verifier);
+        let (sender, outcome) = watch::channel(Outcome::None);
+        let follower = Follower {
+            http,
+            url,
+            settings,
+            verifier: Arc::clone(&verifier),
+            wanted: Arc::clone(&wanted),
+            outcome: sender,
+        };
+        let mut fetching = JoinSet::new();
+        fetching.spawn(follower.follow());
+        Ok(Self {
+            verifier,
+            wanted,
+            outcome,
+            _fetching: fetching,
+        })
+    }
+
+    /// Returns the verifier whose keys are kept current. It outlives this handle, with the keys it
+    /// has then, for as long as the settings let keys serve in an outage.
+    pub fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.verifier)
+    }
+
+    /// Waits until the first attempt to fetch the keys has ended. Others follow whatever the outcome:
+    /// whether a failure ends the program, as one in the settings should, is the caller's choice.
+    ///
+    /// # Errors
+    /// Why the last attempt failed.
+    pub async fn ready(&self) -> Result<(), Arc<FetchError>> {
+        let mut outcome = self.outcome.clone();
+        let ended = outcome.wait_for(|outcome| !matches!(outcome, Outcome::None));
+        match ended.await.as_deref() {
+            Ok(Outcome::Failed(error)) => Err(Arc::clone(error)),
+            // The task runs as long as this handle, so there always is an outcome.
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns why the last attempt failed, if it did: the keys of an earlier one may still serve.
+    pub fn failure(&self) -> Option<Arc<FetchError>> {
+        match &*self.outcome.borrow() {
+            Outcome::Failed(error) => Some(Arc::clone(error)),
+            Outcome::None | Outcome::Fetched => None,
+        }
+    }
+}
+
+impl Verifier {
+    /// Checks tokens of the issuer at `url` made for one of `audience`, with the keys that it
+    /// publishes. [`RemoteKeys::follow`] takes more settings.
+    ///
+    /// # Errors
+    /// [`SetupError`] when `url` is not an address that may be asked.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn from_issuer(
+        url: &str,
+        audience: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<RemoteKeys, SetupError> {
+        RemoteKeys::follow(RemoteSettings::new(url, audience))
+    }
+}
+
+/// A token with an unknown key must not wait for a task that is gone.
+impl Drop for RemoteKeys {
+    fn drop(&mut self) {
+        self.wanted.end();
+    }
+}
+
+impl fmt::Debug for RemoteKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteKeys")
+            .field("verifier", &self.verifier)
+            .field("outcome", &*self.outcome.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The task behind [`RemoteKeys`]. There is one, so no two fetches run at once.
+struct Follower {
+    http: Http,
+    url: Url,
+    settings: RemoteSettings,
+    verifier: Arc<Verifier>,
+    wanted: Arc<Wanted>,
+    outcome: watch::Sender<Outcome>,
+}
+
+impl Follower {
+    async fn follow(self) {
+        let RemoteSettings {
+            verifier,
+            plaintext,
+            shortest_age,
+            ..
+        } = &self.settings;
+        let mut wait = FIRST_WAIT;
+        loop {
+            self.wanted.fetching();
+            match keys_of(&self.http, &self.url, &verifier.issuer, *plaintext).await {
+                Ok(fetched) => {
+                    wait = FIRST_WAIT;
+                    let kept_for = self.take(fetched);
+                    tokio::time::sleep(*shortest_age).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(kept_for.saturating_sub(*shortest_age)) => {}
+                        () = self.wanted.asked() => {}
+                    }
+                }
+                Err(error) => {
+                    self.note_failure(error);
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+        }
+    }
+
+    /// Trusts the keys, and returns how long to keep them.
+    fn take(&self, fetched: Fetched) -> Duration {
+        let RemoteSettings {
+            clock,
+            outage,
+            shortest_age,
+            longest_age,
+            ..
+        } = &self.settings;
+        self.verifier.trust(fetched.keys, clock.now() + *outage);
+        self.wanted.fetched();
+        let before = self.outcome.send_replace(Outcome::Fetched);
+        if !matches!(before, Outcome::Fetched) {
+            tracing::info!(
+                issuer = self.settings.verifier.issuer,
+                "the issuer's keys are known"
+            );
+        }
+        let kept_for = fetched.kept_for.unwrap_or(KEPT_FOR);
+        kept_for.min(*longest_age).max(*shortest_age)
+    }
+
+    /// Says once that the issuer does not answer; the last error is kept for who asks.
+    fn note_failure(&self, error: FetchError) {
+        self.wanted.failed();
+        let error = Arc::new(error);
+        let before = self
+            .outcome
+            .send_replace(Outcome::Failed(Arc::clone(&error)));
+        if !matches!(before, Outcome::Failed(_)) {
+            tracing::warn!(
+                issuer = self.settings.verifier.issuer,
+                error = &*error as &dyn std::error::Error,
+                "the issuer's keys could not be fetched; the last ones serve meanwhile"
+            );
+        }
+    }
+}

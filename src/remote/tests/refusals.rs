@@ -1,0 +1,230 @@
+//! What an issuer may say and is not believed.
+
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem::http::header::{CONTENT_TYPE, LOCATION};
+use poem::{Response, Route, endpoint};
+use serde_json::{Value, json};
+
+use super::site::Site;
+use super::{Pair, unknown_key};
+use crate::keys::{Algorithm, SigningKey};
+use crate::remote::{RemoteKeys, RemoteSettings};
+use crate::testing::TestIssuer;
+
+const METADATA: &str = "/.well-known/oauth-authorization-server";
+
+fn answering(status: StatusCode, body: String) -> Response {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "application/json")
+        .body(body)
+}
+
+/// Serves these documents, and returns why they were not believed.
+async fn refusal(metadata: impl FnOnce(&str) -> Response, jwks: Response) -> String {
+    let mut site = Site::new();
+    let (metadata, jwks) = (Once::new(metadata(&site.url())), Once::new(jwks));
+    site.serve(
+        Route::new()
+            .at(METADATA, endpoint::make_sync(move |_| metadata.take()))
+            .at("/jwks", endpoint::make_sync(move |_| jwks.take())),
+    );
+    let keys = RemoteKeys::follow(RemoteSettings {
+        deadline: Duration::from_millis(500),
+        ..RemoteSettings::new(site.url(), ["x"])
+    })
+    .unwrap();
+    let error = keys.ready().await.unwrap_err();
+    error.to_string().replace(&site.url(), "ISSUER")
+}
+
+/// A response is not `Clone`; the second request gets nothing.
+struct Once(std::sync::Mutex<Option<Response>>);
+
+impl Once {
+    fn new(response: Response) -> Self {
+        Self(std::sync::Mutex::new(Some(response)))
+    }
+
+    fn take(&self) -> Response {
+        let response = self.0.lock().unwrap().take();
+        response.unwrap_or_else(|| answering(StatusCode::GONE, String::new()))
+    }
+}
+
+fn metadata(url: &str) -> Value {
+    json!({"issuer": url, "jwks_uri": format!("{url}/jwks")})
+}
+
+fn ok(body: &Value) -> Response {
+    answering(StatusCode::OK, body.to_string())
+}
+
+#[tokio::test]
+async fn metadata_of_another_issuer_is_refused() {
+    for name in ["https://evil.example", "URL/", ""] {
+        let error = refusal(
+            |url| {
+                let mut metadata = metadata(url);
+                metadata["issuer"] = json!(name.replace("URL", url));
+                ok(&metadata)
+            },
+            ok(&json!({"keys": []})),
+        )
+        .await;
+
+        let name = name.replace("URL", "ISSUER");
+        assert_eq!(
+            error,
+            format!("the issuer at ISSUER calls itself {name}: write its URL exactly like that")
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_that_are_none_are_refused() {
+    let found = |_: &str| {
+        let mut response = answering(StatusCode::FOUND, String::new());
+        let elsewhere = "http://127.0.0.1:1/".parse().unwrap();
+        response.headers_mut().insert(LOCATION, elsewhere);
+        response
+    };
+    let empty = || ok(&json!({"keys": []}));
+    assert_eq!(
+        refusal(found, empty()).await,
+        format!("ISSUER{METADATA} answered with status 302")
+    );
+    assert_eq!(
+        refusal(|_| ok(&json!(["no"])), empty()).await,
+        format!("ISSUER{METADATA} did not send the JSON that belongs there")
+    );
+    assert_eq!(
+        refusal(|url| ok(&metadata(url)), empty()).await,
+        "ISSUER/jwks has no key that can be used here"
+    );
+    assert_eq!(
+        refusal(
+            |url| ok(&metadata(url)),
+            ok(&json!({"keys": ["x".repeat(256 * 1024)]}))
+        )
+        .await,
+        "ISSUER/jwks sent more than 256 KiB"
+    );
+    assert_eq!(
+        refusal(
+            |url| ok(&metadata(url)),
+            answering(StatusCode::NOT_FOUND, String::new())
+        )
+        .await,
+        "ISSUER/jwks answered with status 404"
+    );
+    let elsewhere = |url: &str| ok(&json!({"issuer": url, "jwks_uri": "http://keys.example/"}));
+    assert_eq!(
+        refusal(elsewhere, empty()).await,
+        "the issuer's `jwks_uri` cannot be used"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_none() {
+    let mut site = Site::new();
+    site.serve(endpoint::make(async |_| {
+        std::future::pending::<poem::Result<Response>>().await
+    }));
+    let keys = RemoteKeys::follow(RemoteSettings {
+        deadline: Duration::from_millis(50),
+        ..RemoteSettings::new(site.url(), ["x"])
+    })
+    .unwrap();
+
+    let error = keys.ready().await.unwrap_err();
+
+    assert!(error.to_string().starts_with("could not ask"), "{error}");
+}
+
+/// Every key in the set but one is of no use, and the one works.
+#[tokio::test]
+async fn only_keys_that_sign_are_taken_and_never_a_secret() {
+    let mut site = Site::new();
+    let url = site.url();
+    let secret = SigningKey::generate(Algorithm::Hs256).unwrap();
+    let [good, enc, misnamed, broken] =
+        std::array::from_fn(|_| SigningKey::generate(Algorithm::EdDsa).unwrap());
+    let changed = |key: &SigningKey, name: &str, value: &str| {
+        let mut jwk = key.verifying().jwk().unwrap();
+        jwk[name] = json!(value);
+        jwk
+    };
+    let shared = base64_of(secret.private_bytes());
+    let keys = json!({"keys": [
+        {"kty": "oct", "k": shared, "kid": secret.kid(), "alg": "HS256", "use": "sig"},
+        changed(&enc, "use", "enc"),
+        changed(&misnamed, "alg", "HS256"),
+        changed(&broken, "x", "AAAA"),
+        {"kty": "EC", "crv": "secp256k1"},
+        "not a key",
+        good.verifying().jwk().unwrap(),
+    ]});
+    let of = {
+        let url = url.clone();
+        move |_| poem::web::Json(metadata(&url))
+    };
+    site.serve(Route::new().at(METADATA, endpoint::make_sync(of)).at(
+        "/jwks",
+        endpoint::make_sync(move |_| poem::web::Json(keys.clone())),
+    ));
+    let followed = RemoteKeys::follow(RemoteSettings::new(&url, [&url])).unwrap();
+    followed.ready().await.unwrap();
+
+    let pair = |key: &SigningKey| Pair {
+        site: Site::new(),
+        issuer: TestIssuer::with_key(&url, key.clone()),
+    };
+    let taken = pair(&good);
+    let token = taken.issuer.token("alice").sign();
+    assert_eq!(taken.check(&followed, &token), Ok("alice".into()));
+    for key in [&secret, &enc, &misnamed, &broken] {
+        let refused = pair(key);
+        let token = refused.issuer.token("mallory").sign();
+        assert_eq!(refused.check(&followed, &token), Err(unknown_key()));
+    }
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[tokio::test]
+async fn an_empty_set_does_not_take_the_keys_away() {
+    let mut pair = Pair::new();
+    pair.serve();
+    let token = pair.issuer.token("alice").sign();
+    let keys = RemoteKeys::follow(RemoteSettings {
+        longest_age: Duration::from_millis(20),
+        ..pair.settings()
+    })
+    .unwrap();
+    keys.ready().await.unwrap();
+
+    pair.site.kill();
+    let url = pair.site.url();
+    pair.site.serve(
+        Route::new()
+            .at(
+                METADATA,
+                endpoint::make_sync(move |_| poem::web::Json(metadata(&url))),
+            )
+            .at(
+                "/jwks",
+                endpoint::make_sync(|_| poem::web::Json(json!({"keys": []}))),
+            ),
+    );
+    while !matches!(keys.failure(), Some(error) if error.to_string().contains("no key")) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    assert_eq!(pair.check(&keys, &token), Ok("alice".into()));
+}

@@ -1,0 +1,78 @@
+//! Word from checks to whoever fetches keys: a token names a key that is not known here.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// Asks for newer keys, at most once in a while however many tokens name unknown ones, and never
+/// waits for them. Taken only where a token cannot be checked anyway.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    state: Mutex<State>,
+    asked: Notify,
+    /// So long after a fetch, a key that was not in it does not exist.
+    rest: Duration,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Keys are being fetched.
+    Fetching,
+    /// They were fetched then.
+    Known(Instant),
+    /// The last attempt failed, or none has been made: nothing can be said about other keys, and
+    /// the next attempt comes by itself.
+    Failed,
+    /// Nobody fetches any more.
+    Ended,
+}
+
+impl Wanted {
+    pub(crate) fn new(rest: Duration) -> Self {
+        Self {
+            state: Mutex::new(State::Failed),
+            asked: Notify::new(),
+            rest,
+        }
+    }
+
+    /// Asks for newer keys. Returns whether there may be any: false when those that are known were
+    /// fetched just now.
+    pub(crate) fn ask(&self) -> bool {
+        match *self.state() {
+            State::Known(then) if then.elapsed() < self.rest => false,
+            State::Ended => false,
+            State::Fetching | State::Failed => true,
+            State::Known(_) => {
+                self.asked.notify_one();
+                true
+            }
+        }
+    }
+
+    /// Waits until somebody asks.
+    pub(crate) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    pub(crate) fn fetching(&self) {
+        *self.state() = State::Fetching;
+    }
+
+    pub(crate) fn fetched(&self) {
+        *self.state() = State::Known(Instant::now());
+    }
+
+    pub(crate) fn failed(&self) {
+        *self.state() = State::Failed;
+    }
+
+    pub(crate) fn end(&self) {
+        *self.state() = State::Ended;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

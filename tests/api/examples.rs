@@ -1,0 +1,267 @@
+//! Each example, started as a program and asked over HTTP.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::child::{Child, Ending};
+use crate::support::client::Session;
+use crate::support::http::Http;
+use crate::support::server::Replica;
+use crate::support::{Backend, poll, port, scratch, server};
+
+/// A running example, and the tokens that it printed by name.
+struct Example {
+    http: Http,
+    tokens: HashMap<String, String>,
+    _child: Child,
+    _folder: TempDir,
+}
+
+impl Example {
+    /// Starts an example on a free port and waits until it listens.
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program(name));
+        command.arg("127.0.0.1:0").args(arguments);
+        Self::run(&mut command)
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let folder = scratch::folder();
+        let log = folder.path().join("log");
+        command
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap());
+        let mut child = Child::start(command, Ending::Kill);
+        let printed = || std::fs::read_to_string(&log).unwrap();
+        poll::until("the example to listen", || {
+            assert!(child.ended().is_none(), "it ended at once: {}", printed());
+            printed().contains("listening on ")
+        });
+        let printed = printed();
+        let address = printed
+            .lines()
+            .find_map(|line| line.strip_prefix("listening on "));
+        let address = address.unwrap().trim_start_matches("socket://");
+        let tokens = printed
+            .lines()
+            .filter_map(|line| line.strip_prefix("token ")?.split_once(' '))
+            .map(|(name, token)| (name.to_owned(), token.to_owned()))
+            .collect();
+        Self {
+            http: Http::new(format!("http://{address}")),
+            tokens,
+            _child: child,
+            _folder: folder,
+        }
+    }
+
+    /// Asks with the printed token of this name, and returns status and body.
+    async fn ask(&self, method: &str, path: &str, token: &str) -> (u16, String) {
+        self.show(method, path, &self.tokens[token]).await
+    }
+
+    async fn show(&self, method: &str, path: &str, token: &str) -> (u16, String) {
+        let request = self.http.request(method, path).bearer(token);
+        let answer = request.send().await;
+        (answer.status, answer.text)
+    }
+
+    async fn stranger(&self, path: &str) -> (u16, String) {
+        let answer = self.http.get(path).send().await;
+        (answer.status, answer.text)
+    }
+}
+
+/// Returns where cargo put an example, which it builds along with all tests but not with one alone.
+fn program(name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let program = this.parent().unwrap().join("../examples").join(name);
+    let source = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+    let age = |path: &str| std::fs::metadata(path).unwrap().modified().unwrap();
+    let built = std::fs::metadata(&program).and_then(|file| file.modified());
+    assert!(
+        built.is_ok_and(|built| built >= age(&source)),
+        "the example {name} is not built: run `cargo build --examples --all-features`"
+    );
+    program
+}
+
+fn ok(body: &str) -> (u16, String) {
+    (200, body.to_owned())
+}
+
+/// A Latchet whose name is its address, as a service would find it.
+async fn latchet(backend: Backend) -> Replica {
+    Replica::start(&backend.without("LATCHET_ISSUER")).await
+}
+
+async fn alice(server: &Replica) -> Session {
+    server.http.person("alice").await.login().await
+}
+
+#[tokio::test]
+async fn basic() {
+    let example = Example::start("basic", &[]);
+    let login = async |password: &str| {
+        let body = json!({"username": "alice", "password": password});
+        example.http.post("/login").json(&body).send().await
+    };
+
+    let token: String = login("wonderland").await.expect(200).field("access_token");
+
+    assert_eq!(login("looking glass").await.status, 401);
+    assert_eq!(example.show("GET", "/me", &token).await, ok("alice"));
+    assert_eq!(example.stranger("/me").await.0, 401);
+}
+
+#[tokio::test]
+async fn optional() {
+    let example = Example::start("optional", &[]);
+
+    assert_eq!(example.stranger("/").await, ok("hello, stranger"));
+    assert_eq!(example.ask("GET", "/", "alice").await, ok("hello, alice"));
+    assert_eq!(example.show("GET", "/", "forged").await.0, 401);
+}
+
+#[tokio::test]
+async fn fresh() {
+    let example = Example::start("fresh", &[]);
+
+    for (token, status) in [
+        ("fresh", 200),
+        ("for-a-minute", 200),
+        ("refreshed", 401),
+        ("lapsed", 401),
+    ] {
+        assert_eq!(example.ask("GET", "/balance", token).await, ok("12.50"));
+        let (seen, body) = example.ask("POST", "/transfer", token).await;
+        assert_eq!(seen, status, "{token}: {body}");
+        assert_eq!(body.contains("fresh_token_required"), status == 401);
+    }
+}
+
+#[tokio::test]
+async fn roles() {
+    let example = Example::start("roles", &[]);
+
+    for (method, path, token, status) in [
+        ("GET", "/users", "root", 200),
+        ("GET", "/users", "alice", 403),
+        ("GET", "/mail", "alice", 200),
+        ("GET", "/mail", "root", 403),
+        ("DELETE", "/users", "root", 401),
+        ("DELETE", "/users", "fresh-root", 200),
+        ("GET", "/users/alice", "alice", 200),
+        ("GET", "/users/alice", "root", 200),
+        ("GET", "/users/root", "alice", 403),
+    ] {
+        let (seen, body) = example.ask(method, path, token).await;
+        assert_eq!(seen, status, "{method} {path} by {token}: {body}");
+    }
+    assert_eq!(example.stranger("/users/alice").await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_by_jwks() {
+    let server = latchet(Backend::sqlite()).await;
+    let session = alice(&server).await;
+    let example = Example::start("verify_by_jwks", &[server.http.base()]);
+
+    let hello = ok(&format!("hello, {}", session.user_id()));
+    assert_eq!(example.show("GET", "/", &session.access).await, hello);
+    assert_eq!(example.stranger("/").await.0, 401);
+    server.kill();
+    assert_eq!(example.show("GET", "/", &session.access).await, hello);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_by_redis() {
+    let backend = Backend::postgres();
+    let server = latchet(backend.clone()).await;
+    let session = alice(&server).await;
+    let url = backend.redis().url();
+    let example = Example::start("revoked_by_redis", &[server.http.base(), &url]);
+    let hello = ok(&format!("hello, {}", session.user_id()));
+    // The first connection and the first keys take a moment, and until then the answer is 503.
+    poll::some("the copy to be believed", async || {
+        let seen = example.show("GET", "/", &session.access).await;
+        assert!(seen == hello || seen.0 == 503, "{seen:?}");
+        (seen == hello).then_some(())
+    })
+    .await;
+
+    session.logout().await.expect(204);
+
+    let (status, body) = example.show("GET", "/", &session.access).await;
+    assert_eq!(status, 401);
+    assert!(body.contains("token_revoked"), "{body}");
+    backend.redis().kill();
+    assert_eq!(example.show("GET", "/", &session.access).await.0, 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn introspection() {
+    let backend = Backend::sqlite();
+    let server = latchet(backend.clone()).await;
+    let session = alice(&server).await;
+    let notes = server.http.person("notes").await;
+    server::run(&backend, &["user", "roles", "notes", "introspect"]);
+    let password = backend.folder.path().join("notes-password");
+    std::fs::write(&password, &notes.password).unwrap();
+    let example = Example::start(
+        "introspection",
+        &[server.http.base(), "notes", password.to_str().unwrap()],
+    );
+    let hello = ok(&format!("hello, {}", session.user_id()));
+    poll::some("the keys to be fetched", async || {
+        let seen = example.show("GET", "/", &session.access).await;
+        assert!(seen == hello || seen.0 == 503, "{seen:?}");
+        (seen == hello).then_some(())
+    })
+    .await;
+
+    session.logout().await.expect(204);
+
+    // The last answer counts for a second.
+    poll::some("the logout to be felt", async || {
+        let (status, _) = example.show("GET", "/", &session.access).await;
+        (status == 401).then_some(())
+    })
+    .await;
+    server.kill();
+    let other = session.access;
+    assert_eq!(
+        example.show("GET", "/", &other).await.0,
+        401,
+        "it stays revoked"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mount_server() {
+    let backend = Backend::sqlite();
+    let address = format!("127.0.0.1:{}", port::free());
+    let mut command = Command::new(program("mount_server"));
+    command
+        .env_clear()
+        .envs(backend.settings())
+        .env("LATCHET_LISTEN", &address)
+        .current_dir(backend.folder.path());
+    let example = Example::run(&mut command);
+    let session = example.http.person("alice").await.login().await;
+
+    let notes = format!("no notes of {} yet", session.user_id());
+    assert_eq!(
+        example.show("GET", "/notes", &session.access).await,
+        ok(&notes)
+    );
+    assert_eq!(example.stranger("/notes").await.0, 401);
+    session.logout().await.expect(204);
+    let (status, body) = example.show("GET", "/notes", &session.access).await;
+    assert_eq!(status, 401);
+    assert!(body.contains("token_revoked"), "{body}");
+}
