@@ -38,8 +38,9 @@ mod tests;
 mod verifier;
 
 pub use claims::{Claims, Fresh, Kind};
+pub use header::Header;
 pub use issuer::Issuer;
-pub use verifier::{Expected, Verifier, VerifierSettings};
+pub use verifier::{Endless, Expected, Verified, Verifier, VerifierSettings};
 
 /// What a token is for, as its header says (`typ`, RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
