@@ -33,6 +33,7 @@
 mod claims;
 mod header;
 mod issuer;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod verifier;
@@ -40,7 +41,8 @@ mod verifier;
 pub use claims::{Claims, Fresh, Kind};
 pub use header::Header;
 pub use issuer::Issuer;
-pub use verifier::{Endless, Expected, Verified, Verifier, VerifierSettings};
+pub use settings::{Endless, Expected, VerifierSettings};
+pub use verifier::{Verified, Verifier};
 
 /// What a token is for, as its header says (`typ`, RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
