@@ -16,12 +16,17 @@ pub enum Expected {
 }
 
 impl Expected {
-    pub(super) fn admits(self, kind: Kind) -> bool {
+    /// Returns the kinds that are taken, the preferred one first.
+    pub(crate) const fn kinds(self) -> &'static [Kind] {
         match self {
-            Self::Access => kind == Kind::Access,
-            Self::Refresh => kind == Kind::Refresh,
-            Self::Either => true,
+            Self::Access => &[Kind::Access],
+            Self::Refresh => &[Kind::Refresh],
+            Self::Either => &[Kind::Access, Kind::Refresh],
         }
+    }
+
+    pub(super) fn admits(self, kind: Kind) -> bool {
+        self.kinds().contains(&kind)
     }
 }
 
