@@ -4,11 +4,44 @@
 //! and the service sets by it, so that the two cannot disagree. Beside each token goes a second cookie
 //! that pages may read: they repeat its value in a header, and thereby prove that the request is
 //! theirs.
+//!
+//! ```
+//! use latchet::clock::Clock;
+//! use latchet::cookies::Cookies;
+//! use latchet::keys::{Algorithm, SigningKey};
+//! use latchet::token::{Claims, Issuer, Kind};
+//! use poem::Response;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let issuer = Issuer::new(SigningKey::generate(Algorithm::EdDsa)?);
+//! let (cookies, now) = (Cookies::default(), Clock::system().now());
+//! let claims = Claims {
+//!     iss: "https://shop.example".into(),
+//!     aud: vec!["https://shop.example".into()],
+//!     sub: "alice".into(),
+//!     ..Claims::access(now, std::time::Duration::from_secs(900)).with_csrf()
+//! };
+//!
+//! let mut answer_to_login = Response::default();
+//! let set = cookies.set(&issuer.sign(&claims)?, &claims, now)?;
+//! set.add_to(answer_to_login.headers_mut());
+//!
+//! let mut answer_to_logout = Response::default();
+//! cookies.unset(Kind::Access)?.add_to(answer_to_logout.headers_mut());
+//! # Ok(())
+//! # }
+//! ```
 
 use poem::http::HeaderName;
 
 use crate::guard::Csrf;
 use crate::token::Kind;
+
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use set::{CookieError, SetCookies};
 
 /// Names and attributes of the cookies that carry tokens, and what proves that a page of the
 /// service sent them.
