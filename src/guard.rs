@@ -16,6 +16,7 @@
 //! | protect a plain poem handler | [`Jwt::authenticate`] or [`authenticate`] in its first line |
 //! | read tokens from elsewhere | [`Guards::with_locations`]; for some handlers alone, [`In`] |
 //! | go without the denylist | [`SkipRevocation`] |
+//! | log out | [`Guards::deny_session`] |
 //! | answer refusals in your own words | [`Guards::with_refusals`] |
 //!
 //! ```
@@ -63,18 +64,17 @@
 
 use std::sync::Arc;
 
-use poem::{Body, Request, Response};
+use poem::{Body, Request};
 
-use crate::clock::{Clock, Time};
-use crate::denylist::{Denylist, Unavailable};
-use crate::error::AuthError;
-use crate::token::{Claims, Expected, Verified, Verifier};
+use crate::token::Claims;
 
 mod admission;
 mod body;
+mod check;
 mod csrf;
 mod extractor;
 mod flask;
+mod guards;
 mod location;
 mod policy;
 mod ready;
@@ -87,6 +87,7 @@ pub use admission::{Admission, Optional};
 pub use csrf::{Csrf, CsrfMethods};
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
 pub use flask::flask_jwt_extended_errors;
+pub use guards::Guards;
 pub use location::{Location, Place};
 pub use policy::{Freshness, Policy, Revocation};
 pub use ready::{
@@ -95,214 +96,6 @@ pub use ready::{
 };
 pub use refusal::Refusal;
 pub use user::CurrentUser;
-
-use body::BodySlot;
-use location::Shown;
-use refusal::{Asked, Wording};
-
-/// What guards ask: which tokens are genuine, which were revoked, and where tokens are sent.
-///
-/// Clones share everything; `.data(guards)` on the outermost route hands it to every guard. Another
-/// `.data(other_guards)` further in counts for the routes inside it.
-#[derive(Clone, Debug)]
-pub struct Guards(Arc<Inner>);
-
-#[derive(Clone, Debug)]
-struct Inner {
-    verifier: Arc<Verifier>,
-    denylist: Arc<dyn Denylist>,
-    clock: Clock,
-    locations: Vec<Location>,
-    /// Looked at by guards that name places alone.
-    named_locations: Vec<Location>,
-    wording: Wording,
-}
-
-impl Guards {
-    /// Returns guards that look for tokens in the `Authorization` header alone.
-    pub fn new(verifier: Arc<Verifier>, denylist: Arc<dyn Denylist>, clock: Clock) -> Self {
-        Self(Arc::new(Inner {
-            verifier,
-            denylist,
-            clock,
-            locations: vec![Location::header()],
-            named_locations: Vec::new(),
-            wording: Wording::default(),
-        }))
-    }
-
-    /// Looks for tokens in these places instead. A request with a token in two of them is refused,
-    /// so their order is of no importance.
-    #[must_use]
-    pub fn with_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
-        self.with(|inner| inner.locations = locations.into_iter().collect())
-    }
-
-    /// Knows these places too, but only guards that name them with [`In`] look there.
-    #[must_use]
-    pub fn with_named_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
-        self.with(|inner| inner.named_locations = locations.into_iter().collect())
-    }
-
-    /// Words every refusal by this function, whatever handler it comes from: status, body and headers
-    /// are its own. [`flask_jwt_extended_errors`] makes such a function.
-    ///
-    /// ```
-    /// # use latchet::guard::{Guards, Refusal};
-    /// # use poem::Response;
-    /// # fn example(guards: Guards) -> Guards {
-    /// guards.with_refusals(|refusal: &Refusal<'_>| {
-    ///     let problem = refusal.error().problem();
-    ///     Response::builder()
-    ///         .status(problem.status)
-    ///         .content_type("application/json")
-    ///         .body(format!(r#"{{"error": "{}"}}"#, problem.code))
-    /// })
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn with_refusals(
-        self,
-        answer: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static,
-    ) -> Self {
-        self.with(|inner| inner.wording = Wording::by(answer))
-    }
-
-    fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
-        let mut inner = Arc::unwrap_or_clone(self.0);
-        change(&mut inner);
-        Self(Arc::new(inner))
-    }
-
-    /// Returns the claims of the token that `request` carries, after every check, or the bare reason
-    /// why not. The body is not looked into.
-    ///
-    /// # Errors
-    /// Why the request is refused; [`AuthError::Unavailable`] when the denylist gave no answer.
-    pub async fn authenticate<A: Admission>(
-        &self,
-        request: &Request,
-    ) -> Result<A::Of<Arc<Claims>>, AuthError> {
-        let shown = self
-            .check::<A::Policy>(request, &mut BodySlot::Closed)
-            .await
-            .map_err(|refused| refused.error)?;
-        A::admit(shown.map(|admitted| admitted.verified.claims))
-    }
-
-    /// The one choke point: every guard of every policy comes through here.
-    async fn check<P: Policy>(
-        &self,
-        request: &Request,
-        body: &mut BodySlot<'_>,
-    ) -> Result<Option<Admitted>, Refused> {
-        let expected = const { expected::<P>() };
-        let locations = self.locations::<P>()?;
-        let Some(shown) = location::find(locations, request, body, expected).await? else {
-            return Ok(None);
-        };
-        let proof = csrf::proof(&shown, request, body).await?;
-
-        let now = self.0.clock.now();
-        let verified = self.verify(&shown, expected, now)?;
-        let claims = &verified.claims;
-        let refused = |error| Refused {
-            error,
-            claims: Some(Arc::clone(claims)),
-        };
-        proof.check(claims).map_err(refused)?;
-        check_freshness::<P>(claims, now).map_err(refused)?;
-        if matches!(P::REVOCATION, Revocation::Checked) {
-            check_denylist(&*self.0.denylist, claims, now)
-                .await
-                .map_err(refused)?;
-        }
-        P::check(claims).map_err(refused)?;
-        Ok(Some(Admitted {
-            place: shown.place,
-            verified,
-        }))
-    }
-
-    fn locations<P: Policy>(&self) -> Result<impl Iterator<Item = &Location> + Clone, AuthError> {
-        let named = match P::PLACES {
-            Some(_) => &self.0.named_locations[..],
-            None => &[],
-        };
-        let meant = |location: &&Location| {
-            P::PLACES.is_none_or(|places| places.contains(&location.place()))
-        };
-        let locations = self.0.locations.iter().chain(named).filter(meant);
-        if P::PLACES.is_some() && locations.clone().next().is_none() {
-            tracing::error!(
-                places = ?P::PLACES,
-                "a guard names places that its `Guards` do not know: add `.with_named_locations(..)`"
-            );
-            return Err(AuthError::Unavailable);
-        }
-        Ok(locations)
-    }
-
-    fn verify(
-        &self,
-        shown: &Shown<'_>,
-        expected: Expected,
-        now: Time,
-    ) -> Result<Verified, Refused> {
-        let Inner {
-            verifier, wording, ..
-        } = &*self.0;
-        let answer = verifier.verify_with_header(&shown.token, expected, now);
-        answer.map_err(|error| {
-            let tells_whose = error == AuthError::TokenExpired && wording.is_custom();
-            let ended = tells_whose
-                .then(|| {
-                    verifier
-                        .verify_even_expired(&shown.token, expected, now)
-                        .ok()
-                })
-                .flatten();
-            Refused {
-                error,
-                claims: ended.map(|ended| ended.claims),
-            }
-        })
-    }
-
-    fn refuse<P: Policy>(&self, request: &Request, refused: &Refused) -> poem::Error {
-        let locations: Vec<_> = self.locations::<P>().into_iter().flatten().collect();
-        self.0.wording.say(&Refusal {
-            error: &refused.error,
-            claims: refused.claims.as_deref(),
-            asked: Some(Asked {
-                request,
-                locations: &locations,
-                expected: expected::<P>(),
-            }),
-        })
-    }
-}
-
-/// A token that passed every check, and where it stood.
-struct Admitted {
-    verified: Verified,
-    place: Place,
-}
-
-/// Why a request is refused, and whose token it carried as far as that is certain.
-struct Refused {
-    error: AuthError,
-    claims: Option<Arc<Claims>>,
-}
-
-impl From<AuthError> for Refused {
-    fn from(error: AuthError) -> Self {
-        Self {
-            error,
-            claims: None,
-        }
-    }
-}
 
 /// Returns the claims of the token that `request` carries, after every check of the guard `A`: for
 /// plain poem handlers, where [`Jwt`] cannot be an argument. [`Jwt::authenticate`] does the same and
@@ -340,39 +133,4 @@ pub async fn authenticate_with_body<A: Admission>(
     Ok(Jwt::<A>::authenticate_with_body(request, body)
         .await?
         .claims)
-}
-
-const fn expected<P: Policy>() -> Expected {
-    match P::KIND {
-        Some(expected) => expected,
-        None => Expected::Access,
-    }
-}
-
-fn check_freshness<P: Policy>(claims: &Claims, now: Time) -> Result<(), AuthError> {
-    match P::FRESHNESS {
-        Freshness::Fresh if !claims.fresh.is_fresh(now) => Err(AuthError::FreshTokenRequired),
-        Freshness::Any | Freshness::Fresh => Ok(()),
-    }
-}
-
-async fn check_denylist(
-    denylist: &dyn Denylist,
-    claims: &Claims,
-    now: Time,
-) -> Result<(), AuthError> {
-    match denylist
-        .is_denied(claims.sid.as_deref(), &claims.jti, now)
-        .await
-    {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(AuthError::TokenRevoked),
-        Err(Unavailable(cause)) => {
-            tracing::warn!(
-                cause = cause.map(tracing::field::display),
-                "the denylist gave no answer"
-            );
-            Err(AuthError::Unavailable)
-        }
-    }
 }

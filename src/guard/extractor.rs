@@ -8,10 +8,11 @@ use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, 
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
 use super::body::BodySlot;
+use super::check::Refused;
 use super::refusal::Wording;
 use super::{
-    Admission, CurrentUser, Fresh, Guards, Optional, Place, Policy, Refresh, Refusal, Refused,
-    Required, RoleName,
+    Admission, CurrentUser, Fresh, Guards, Optional, Place, Policy, Refresh, Refusal, Required,
+    RoleName,
 };
 use crate::error::AuthError;
 use crate::token::{Claims, Header};

@@ -106,7 +106,7 @@ pub(super) struct Shown<'r> {
     pub(super) token: Cow<'r, str>,
     pub(super) place: Place,
     /// Present when a cookie carried the token, which browsers send unasked.
-    pub(super) cookie: Option<(&'r Cookies, Kind)>,
+    pub(super) cookie: Option<(&'r Arc<Cookies>, Kind)>,
 }
 
 /// Finds the one token of a request.
@@ -158,7 +158,7 @@ impl<'r> Found<'r> {
         &mut self,
         token: Cow<'r, str>,
         place: Place,
-        cookie: Option<(&'r Cookies, Kind)>,
+        cookie: Option<(&'r Arc<Cookies>, Kind)>,
     ) -> Result<(), AuthError> {
         if self.0.is_some() {
             return Err(AuthError::AmbiguousToken);
@@ -220,7 +220,7 @@ fn ascii(bytes: &[u8]) -> Result<&str, AuthError> {
 /// cookie is one that was cleared, hence absent; the same name twice is a cookie planted by a
 /// neighbouring host.
 fn cookie<'r>(
-    cookies: &'r Cookies,
+    cookies: &'r Arc<Cookies>,
     headers: &'r HeaderMap,
     expected: Expected,
     found: &mut Found<'r>,

@@ -19,6 +19,7 @@ mod csrf_choices;
 mod flask;
 mod flask_places;
 mod header_variants;
+mod logout;
 mod matrix;
 mod openapi;
 mod place_names;
