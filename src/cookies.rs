@@ -3,7 +3,7 @@
 //! One value says it all, [`Cookies`]: guards read by it ([`Location::Cookie`](crate::guard::Location))
 //! and the service sets by it, so that the two cannot disagree. Beside each token goes a second cookie
 //! that pages may read: they repeat its value in a header, and thereby prove that the request is
-//! theirs.
+//! theirs. [`Renewal`] keeps a browser signed in while it is used.
 //!
 //! ```
 //! use latchet::clock::Clock;
@@ -37,10 +37,12 @@ use poem::http::HeaderName;
 use crate::guard::Csrf;
 use crate::token::Kind;
 
+pub(crate) mod renewal;
 mod set;
 #[cfg(test)]
 mod tests;
 
+pub use renewal::{Renewal, Renewing, SESSION_END};
 pub use set::{CookieError, SetCookies};
 
 /// Names and attributes of the cookies that carry tokens, and what proves that a page of the

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use poem::http::header::SET_COOKIE;
+use poem::http::header::{CACHE_CONTROL, SET_COOKIE};
 use poem::http::{HeaderMap, HeaderValue};
 
 use super::{Cookies, Keep, SameSite};
@@ -35,8 +35,11 @@ pub enum CookieError {
 pub struct SetCookies(Vec<HeaderValue>);
 
 impl SetCookies {
-    /// Adds them to an answer.
+    /// Adds them to an answer, which no cache may keep then unless it says otherwise itself.
     pub fn add_to(self, headers: &mut HeaderMap) {
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
         for value in self.0 {
             headers.append(SET_COOKIE, value);
         }

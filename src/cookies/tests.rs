@@ -14,6 +14,9 @@ use crate::guard::{EitherKind, Guards, Location, authenticate};
 use crate::keys::{Algorithm, KeySet, SigningKey};
 use crate::token::{Claims, Issuer, Typ, Verifier, VerifierSettings};
 
+mod renewal;
+mod shop;
+
 const NOW: Time = Time::from_secs(4_000_000_000);
 
 fn claims(kind: Kind) -> Claims {

@@ -10,9 +10,10 @@ use super::location::{self, Location, Place, Shown};
 use super::refusal::{Asked, Refusal};
 use super::{Admission, Freshness, Policy, Revocation, csrf};
 use crate::clock::Time;
+use crate::cookies::renewal;
 use crate::denylist::Denylist;
 use crate::error::AuthError;
-use crate::token::{Claims, Expected, Verified};
+use crate::token::{Claims, Expected, Kind, Verified};
 
 impl Guards {
     /// Returns the claims of the token that `request` carries, after every check, or the bare reason
@@ -29,6 +30,12 @@ impl Guards {
             .await
             .map_err(|refused| refused.error)?;
         A::admit(shown.map(|admitted| admitted.verified.claims))
+    }
+
+    /// Returns whether a token that was good a moment ago is surely not denied since.
+    pub(crate) async fn has_been_left_alone(&self, claims: &Claims) -> bool {
+        let answer = check_denylist(&*self.0.denylist, claims, self.now());
+        answer.await.is_ok()
     }
 
     /// The one choke point: every guard of every policy comes through here.
@@ -59,6 +66,9 @@ impl Guards {
                 .map_err(refused)?;
         }
         P::check(claims).map_err(refused)?;
+        if let Some((cookies, Kind::Access)) = shown.cookie {
+            renewal::note(request, self, claims, cookies);
+        }
         Ok(Some(Admitted {
             place: shown.place,
             verified,

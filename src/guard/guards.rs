@@ -140,7 +140,7 @@ impl Guards {
         answer.map_err(unavailable)
     }
 
-    fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         self.0.clock.now()
     }
 }
