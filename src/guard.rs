@@ -17,6 +17,7 @@
 //! | read tokens from elsewhere | [`Guards::with_locations`]; for some handlers alone, [`In`] |
 //! | go without the denylist | [`SkipRevocation`] |
 //! | log out | [`Guards::deny_session`] |
+//! | document what is refused | [`document_refusals`] |
 //! | answer refusals in your own words | [`Guards::with_refusals`] |
 //!
 //! ```
@@ -72,6 +73,7 @@ mod admission;
 mod body;
 mod check;
 mod csrf;
+mod document;
 mod extractor;
 mod flask;
 mod guards;
@@ -85,6 +87,7 @@ mod user;
 
 pub use admission::{Admission, Optional};
 pub use csrf::{Csrf, CsrfMethods};
+pub use document::document_refusals;
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
 pub use flask::flask_jwt_extended_errors;
 pub use guards::Guards;

@@ -22,6 +22,7 @@ mod header_variants;
 mod logout;
 mod matrix;
 mod openapi;
+mod order;
 mod place_names;
 mod places;
 mod refusals;
