@@ -23,6 +23,7 @@ mod logout;
 mod matrix;
 mod openapi;
 mod order;
+mod parity;
 mod place_names;
 mod places;
 mod refusals;

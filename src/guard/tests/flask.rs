@@ -3,6 +3,7 @@
 use super::places::Sent;
 use super::*;
 use crate::error::AuthError;
+use crate::token::Typ;
 
 struct FlaskApi;
 
@@ -217,4 +218,24 @@ async fn the_key_of_the_message_can_be_chosen() {
     let seen = get(&app, "/", None).await;
 
     assert_eq!(seen.1, r#"{"message":"Missing Authorization Header"}"#);
+}
+
+#[tokio::test]
+async fn claims_that_are_missing_are_named_in_flask_jwt_extendeds_words() {
+    let desk = Desk::new();
+    let app = app_of(desk.guards());
+    let key = desk.access.key();
+    let mut header = jsonwebtoken::Header::new(key.algorithm().jose());
+    header.typ = Some(Typ::Access.name().to_owned());
+    header.kid = Some(key.kid().to_owned());
+
+    for claim in ["sub", "jti", "type", "exp"] {
+        let mut claims = serde_json::to_value(desk.claims()).unwrap();
+        claims.as_object_mut().unwrap().remove(claim);
+        let token = jsonwebtoken::encode(&header, &claims, key.encoding()).unwrap();
+
+        let seen = get(&app, "/required", Some(&format!("Bearer {token}"))).await;
+
+        assert_eq!(seen, msg(422, &format!("Missing claim: {claim}")));
+    }
 }
