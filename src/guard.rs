@@ -3,7 +3,7 @@
 //! Put [`Guards`] on the routes once and name the guard in each handler's signature; there is no
 //! middleware scope that a route could be mounted outside of. Every guard, of whatever policy, runs
 //! [`Guards::authenticate`], in this order: find the one token → CSRF where a cookie carried it →
-//! size, header, signature, claims, time, kind ([`Verifier`]) → freshness → denylist → roles, scopes
+//! size, header, signature, claims, time, kind ([`Verifier`](crate::token::Verifier)) → freshness → denylist → roles, scopes
 //! and policies of your own → the current user. The first failure answers.
 //!
 //! | to … | write |

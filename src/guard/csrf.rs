@@ -99,7 +99,8 @@ async fn value<'r>(
     let Some(field) = &cookie.csrf_field else {
         return Ok(None);
     };
-    let value = body::form_field(request, body, field).await?;
+    // Boxed, as in `location::find`.
+    let value = Box::pin(body::form_field(request, body, field)).await?;
     let value = value.filter(|value| !value.is_empty());
     Ok(value.map(|value| Cow::Owned(value.into_bytes())))
 }

@@ -139,7 +139,9 @@ pub(super) async fn find<'r>(
                 Kind::Refresh => refresh,
             };
             let names: Vec<_> = expected.kinds().iter().map(name).collect();
-            match body::token(request, body, &names, *limit).await {
+            // Boxed, so that what guards carry along does not grow for those that read no body.
+            let token = Box::pin(body::token(request, body, &names, *limit));
+            match token.await {
                 Ok(Some(token)) => found.add(Cow::Owned(token), Place::Json, None)?,
                 Err(AuthError::BodyTooLarge) if found.0.is_some() => {}
                 Ok(None) => {}

@@ -49,7 +49,7 @@ pub enum Endless {
     Admitted,
 }
 
-/// What a [`Verifier`] insists on.
+/// What a [`Verifier`](super::Verifier) insists on.
 #[derive(Clone, Debug)]
 pub struct VerifierSettings {
     /// Issuers that are believed, each with every key of the set: list two only when each may speak
