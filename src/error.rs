@@ -133,6 +133,12 @@ pub enum AuthError {
     /// The password was not proved recently enough.
     #[error("a fresh token is required")]
     FreshTokenRequired,
+    /// A policy of the service's own did not accept what a good token says.
+    #[error("the token does not say what this service asks for: {0}")]
+    ClaimsRejected(&'static str),
+    /// The token is good, but the service knows no such user; holds the claim `sub`.
+    #[error("the user of the token is not known")]
+    UnknownUser(String),
     /// A role or scope is missing.
     #[error("the token does not carry the role or scope that this needs")]
     InsufficientScope,
@@ -142,7 +148,10 @@ pub enum AuthError {
     /// Two tokens in one request.
     #[error("more than one token was sent")]
     AmbiguousToken,
-    /// The denylist could not be asked; retryable.
+    /// The body, where the token would have to stand, is longer than is read in search of one.
+    #[error("the body is too long to be searched for a token")]
+    BodyTooLarge,
+    /// The denylist or the users could not be asked; retryable.
     #[error("the check could not be completed")]
     Unavailable,
 }
@@ -172,11 +181,14 @@ impl AuthError {
         match self {
             Self::MissingToken => (unauthorized, "missing_token", Some("")),
             Self::MalformedToken(_) => (unauthorized, "malformed_token", INVALID),
-            Self::InvalidToken(_) => (unauthorized, "invalid_token", INVALID),
+            Self::InvalidToken(_) | Self::ClaimsRejected(_) => {
+                (unauthorized, "invalid_token", INVALID)
+            }
             Self::TokenExpired => (unauthorized, "token_expired", INVALID),
             Self::WrongTokenType => (unauthorized, "wrong_token_type", INVALID),
             Self::TokenRevoked => (unauthorized, "token_revoked", INVALID),
             Self::FreshTokenRequired => (unauthorized, "fresh_token_required", STEP_UP),
+            Self::UnknownUser(_) => (unauthorized, "unknown_user", INVALID),
             Self::InsufficientScope => (
                 StatusCode::FORBIDDEN,
                 "insufficient_scope",
@@ -188,6 +200,7 @@ impl AuthError {
                 "validation_failed",
                 Some("invalid_request"),
             ),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
         }
     }
@@ -208,7 +221,7 @@ impl ResponseError for AuthError {
 mod tests {
     use super::*;
 
-    fn all() -> [AuthError; 11] {
+    fn all() -> [AuthError; 14] {
         [
             AuthError::MissingToken,
             AuthError::MalformedToken("x"),
@@ -217,9 +230,12 @@ mod tests {
             AuthError::WrongTokenType,
             AuthError::TokenRevoked,
             AuthError::FreshTokenRequired,
+            AuthError::ClaimsRejected("x"),
+            AuthError::UnknownUser("alice".to_owned()),
             AuthError::InsufficientScope,
             AuthError::CsrfFailed("x"),
             AuthError::AmbiguousToken,
+            AuthError::BodyTooLarge,
             AuthError::Unavailable,
         ]
     }

@@ -3,8 +3,22 @@
 //! Put [`Guards`] on the routes once and name the guard in each handler's signature; there is no
 //! middleware scope that a route could be mounted outside of. Every guard, of whatever policy, runs
 //! [`Guards::authenticate`], in this order: find the one token → CSRF where a cookie carried it →
-//! size, header, signature, claims, time, kind ([`Verifier`]) → freshness → denylist → roles, scopes
-//! and policies of your own. The first failure answers.
+//! size, header, signature, claims, time, kind ([`Verifier`](crate::token::Verifier)) → freshness → denylist → roles, scopes
+//! and policies of your own → the current user. The first failure answers.
+//!
+//! | to … | write |
+//! |---|---|
+//! | protect a handler | an argument [`JwtRequired`], [`JwtFresh`], [`JwtRefresh`], [`JwtOptional`], `Jwt<EitherKind>` |
+//! | ask for a role or scope | `Jwt<Role<Admin>>`, `Jwt<Scope<ReadMail>>`; several as a tuple, `Jwt<(Fresh, Role<Admin>)>` |
+//! | ask for something of your own | a [`Policy`] of three lines |
+//! | admit the owner of a thing, or an administrator | [`Jwt::owner_or`] in the handler's body |
+//! | know the user, not only the claims | `Jwt<Required, Account>`, with [`CurrentUser`] for `Account` |
+//! | protect a plain poem handler | [`Jwt::authenticate`] or [`authenticate`] in its first line |
+//! | read tokens from elsewhere | [`Guards::with_locations`]; for some handlers alone, [`In`] |
+//! | go without the denylist | [`SkipRevocation`] |
+//! | log out | [`Guards::deny_session`] |
+//! | document what is refused | [`document_refusals`] |
+//! | answer refusals in your own words | [`Guards::with_refusals`] |
 //!
 //! ```
 //! use latchet::guard::{Fresh, Jwt, JwtRequired, Role, RoleName};
@@ -51,93 +65,44 @@
 
 use std::sync::Arc;
 
-use poem::Request;
+use poem::{Body, Request};
 
-use crate::clock::{Clock, Time};
-use crate::denylist::{Denylist, Unavailable};
-use crate::error::AuthError;
-use crate::token::{Claims, Expected, Verifier};
+use crate::token::Claims;
 
+mod admission;
+mod body;
+mod check;
 mod csrf;
+mod document;
 mod extractor;
+mod flask;
+mod guards;
 mod location;
 mod policy;
+mod ready;
+mod refusal;
 #[cfg(test)]
 mod tests;
+mod user;
 
-pub use csrf::Csrf;
+pub use admission::{Admission, Optional};
+pub use csrf::{Csrf, CsrfMethods};
+pub use document::document_refusals;
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
-pub use location::{Cookies, Location};
-pub use policy::{
-    Admission, EitherKind, Fresh, Freshness, Optional, Policy, Refresh, Required, Role, RoleName,
-    Scope, ScopeName,
+pub use flask::flask_jwt_extended_errors;
+pub use guards::Guards;
+pub use location::{Location, Place};
+pub use policy::{Freshness, Policy, Revocation};
+pub use ready::{
+    EitherKind, Fresh, In, Places, Refresh, Required, Role, RoleName, Scope, ScopeName,
+    SkipRevocation,
 };
-
-/// What guards ask: which tokens are genuine, which were revoked, and where tokens are sent.
-///
-/// Clones share everything; `.data(guards)` on the outermost route hands it to every guard.
-#[derive(Clone, Debug)]
-pub struct Guards(Arc<Inner>);
-
-#[derive(Clone, Debug)]
-struct Inner {
-    verifier: Arc<Verifier>,
-    denylist: Arc<dyn Denylist>,
-    clock: Clock,
-    locations: Vec<Location>,
-}
-
-impl Guards {
-    /// Returns guards that look for tokens in the `Authorization` header alone.
-    pub fn new(verifier: Arc<Verifier>, denylist: Arc<dyn Denylist>, clock: Clock) -> Self {
-        Self(Arc::new(Inner {
-            verifier,
-            denylist,
-            clock,
-            locations: vec![Location::Header],
-        }))
-    }
-
-    /// Looks for tokens in these places instead. A request with a token in two of them is refused.
-    #[must_use]
-    pub fn with_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
-        let mut inner = Arc::unwrap_or_clone(self.0);
-        inner.locations = locations.into_iter().collect();
-        Self(Arc::new(inner))
-    }
-
-    /// Returns the claims of the token that `request` carries, after every check.
-    ///
-    /// # Errors
-    /// Why the request is refused; [`AuthError::Unavailable`] when the denylist gave no answer.
-    pub async fn authenticate<A: Admission>(
-        &self,
-        request: &Request,
-    ) -> Result<A::Claims, AuthError> {
-        let Inner {
-            verifier,
-            denylist,
-            clock,
-            locations,
-        } = &*self.0;
-        let expected = const { expected::<A::Policy>() };
-        let Some(shown) = location::find(locations, request, expected)? else {
-            return A::absent();
-        };
-        let proof = csrf::proof(shown.csrf, request)?;
-
-        let now = clock.now();
-        let claims = verifier.verify(shown.token, expected, now)?;
-        proof.check(&claims)?;
-        check_freshness::<A::Policy>(&claims, now)?;
-        check_denylist(&**denylist, shown.token, &claims, now).await?;
-        A::Policy::check(&claims)?;
-        Ok(A::present(claims))
-    }
-}
+pub use refusal::Refusal;
+pub use user::CurrentUser;
 
 /// Returns the claims of the token that `request` carries, after every check of the guard `A`: for
-/// plain poem handlers, where [`Jwt`] cannot be an argument.
+/// plain poem handlers, where [`Jwt`] cannot be an argument. [`Jwt::authenticate`] does the same and
+/// returns the whole guard.
 ///
 /// Take the body as [`poem::Body`] and parse it after this call, so that a stranger with a broken
 /// body is told `401`.
@@ -154,47 +119,21 @@ impl Guards {
 /// ```
 ///
 /// # Errors
-/// Why the request is refused; [`AuthError::Unavailable`] when the denylist gave no answer, or when
-/// the route has no [`Guards`], which is a mistake in the program.
-pub async fn authenticate<A: Admission>(request: &Request) -> Result<A::Claims, AuthError> {
-    let Some(guards) = request.data::<Guards>() else {
-        tracing::error!(
-            "a guarded route has no `Guards`: add `.data(guards)` to the outermost route"
-        );
-        return Err(AuthError::Unavailable);
-    };
-    guards.authenticate::<A>(request).await
+/// The refusal, in the words of the [`Guards`] on the route. Without `Guards` nobody is let in: 503,
+/// and an error in the log, because it is a mistake in the program.
+pub async fn authenticate<A: Admission>(request: &Request) -> poem::Result<A::Of<Arc<Claims>>> {
+    Ok(Jwt::<A>::authenticate(request).await?.claims)
 }
 
-const fn expected<P: Policy>() -> Expected {
-    match P::KIND {
-        Some(expected) => expected,
-        None => Expected::Access,
-    }
-}
-
-fn check_freshness<P: Policy>(claims: &Claims, now: Time) -> Result<(), AuthError> {
-    match P::FRESHNESS {
-        Freshness::Fresh if !claims.fresh.is_fresh(now) => Err(AuthError::FreshTokenRequired),
-        Freshness::Any | Freshness::Fresh => Ok(()),
-    }
-}
-
-async fn check_denylist(
-    denylist: &dyn Denylist,
-    token: &str,
-    claims: &Claims,
-    now: Time,
-) -> Result<(), AuthError> {
-    match denylist.is_token_denied(token, claims, now).await {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(AuthError::TokenRevoked),
-        Err(Unavailable(cause)) => {
-            tracing::warn!(
-                cause = cause.map(tracing::field::display),
-                "the denylist gave no answer"
-            );
-            Err(AuthError::Unavailable)
-        }
-    }
+/// Returns the guard of a request whose token may stand in the body; see [`Jwt::authenticate_with_body`].
+///
+/// # Errors
+/// As [`authenticate`].
+pub async fn authenticate_with_body<A: Admission>(
+    request: &Request,
+    body: &mut Body,
+) -> poem::Result<A::Of<Arc<Claims>>> {
+    Ok(Jwt::<A>::authenticate_with_body(request, body)
+        .await?
+        .claims)
 }

@@ -107,6 +107,9 @@ pub enum KeyError {
     /// `extra` holds a claim that has a field of its own.
     #[error("the claim `{0}` has a meaning of its own and cannot be an extra claim")]
     ReservedClaim(String),
+    /// A member of the header that says how a token is checked cannot be set by hand.
+    #[error("the header `{0}` says how the token is checked and cannot be set")]
+    ReservedHeader(String),
     /// The cryptographic library failed at its work.
     #[error("{0}")]
     Crypto(&'static str),

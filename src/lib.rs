@@ -7,6 +7,7 @@
 //! | to learn … | read |
 //! |---|---|
 //! | how a route is protected, and by what | [`guard`] |
+//! | how a service puts tokens into cookies of its own | [`cookies`] |
 //! | how a token is signed and checked | [`token`] |
 //! | which keys there are, and how they are published | [`keys`] |
 //! | where a revocation is felt | [`denylist`] |
@@ -45,6 +46,7 @@
 //! ```
 
 pub mod clock;
+pub mod cookies;
 pub mod denylist;
 pub mod error;
 pub mod guard;

@@ -33,6 +33,7 @@
 mod claims;
 mod header;
 mod issuer;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod verifier;
@@ -40,8 +41,10 @@ mod verifier;
 mod wanted;
 
 pub use claims::{Claims, Fresh, Kind};
+pub use header::Header;
 pub use issuer::Issuer;
-pub use verifier::{Expected, Verifier, VerifierSettings};
+pub use settings::{Endless, Expected, VerifierSettings};
+pub use verifier::{Verified, Verifier};
 #[cfg(feature = "remote")]
 pub(crate) use wanted::Wanted;
 

@@ -2,64 +2,107 @@
 //!
 //! A browser attaches cookies to requests that any page makes. So a request that changes something
 //! must come from an acceptable origin, which browsers state and pages cannot forge, and must repeat
-//! in a header the `csrf` claim of the token, which only a page of the same site could read.
+//! in a header, or in a form, the `csrf` claim of the token, which only a page of the same site could read.
+
+use std::borrow::Cow;
 
 use aws_lc_rs::constant_time;
 use poem::Request;
 use poem::http::header::{HOST, ORIGIN, UPGRADE};
-use poem::http::{HeaderName, HeaderValue, Method};
+use poem::http::{HeaderValue, Method};
 
+use super::body::{self, BodySlot};
+use super::location::Shown;
+use crate::cookies::TokenCookie;
 use crate::error::AuthError;
 use crate::token::Claims;
 
-/// How requests that carry a token in a cookie are checked, unless their method is safe.
-#[derive(Clone, Debug)]
+pub(super) const VALUE_MISSING: &str = "the header that repeats its value is missing";
+pub(super) const NO_CLAIM: &str = "the token has no `csrf` claim";
+pub(super) const MISMATCH: &str = "what was sent does not repeat the value in the token";
+
+/// How requests that carry a token in a cookie are checked. Which header repeats the `csrf` claim is
+/// said per cookie, in [`TokenCookie`].
+#[derive(Clone, Debug, Default)]
 pub struct Csrf {
-    /// The header that repeats the `csrf` claim.
-    pub header: HeaderName,
+    /// Which requests are checked.
+    pub methods: CsrfMethods,
     /// Origins besides the service's own whose pages may send requests, as browsers write them:
     /// `https://app.example.com`.
     pub allowed_origins: Vec<String>,
 }
 
-impl Default for Csrf {
-    fn default() -> Self {
-        Self {
-            header: HeaderName::from_static("x-csrf-token"),
-            allowed_origins: Vec::new(),
+/// Which requests have to prove that a page of the service sent them. Those that open a WebSocket
+/// always have to come from an acceptable origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CsrfMethods {
+    /// All but `GET`, `HEAD`, `OPTIONS` and `TRACE`, which change nothing (RFC 9110, section 9.2.1).
+    #[default]
+    Unsafe,
+    /// These alone; none at all turns the check off.
+    Only(Vec<Method>),
+}
+
+impl CsrfMethods {
+    fn contain(&self, method: &Method) -> bool {
+        match self {
+            Self::Unsafe => !is_safe(method),
+            Self::Only(methods) => methods.contains(method),
         }
     }
 }
 
 /// What has to equal the `csrf` claim once the token is known to be genuine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Proof<'r> {
     /// The token came by hand, or the method changes nothing.
     NotNeeded,
-    /// The value of the header.
-    Header(&'r [u8]),
+    /// The value that was sent.
+    Value(Cow<'r, [u8]>),
 }
 
 /// Takes the proof out of a request, before any work is spent on its token.
-pub(super) fn proof<'r>(csrf: Option<&Csrf>, request: &'r Request) -> Result<Proof<'r>, AuthError> {
-    let Some(csrf) = csrf else {
+pub(super) async fn proof<'r>(
+    shown: &Shown<'r>,
+    request: &'r Request,
+    body: &mut BodySlot<'_>,
+) -> Result<Proof<'r>, AuthError> {
+    let Some((cookies, kind)) = shown.cookie else {
         return Ok(Proof::NotNeeded);
     };
-    let changes = !is_safe(request.method());
+    let csrf = &cookies.csrf;
+    let checked = csrf.methods.contain(request.method());
     // A WebSocket starts as a GET, carries cookies and may be opened by any page.
     let upgrades = request.headers().contains_key(UPGRADE);
-    if (changes || upgrades) && !csrf.accepts_origin(request) {
+    if (checked || upgrades) && !csrf.accepts_origin(request) {
         return Err(AuthError::CsrfFailed("the request comes from another site"));
     }
-    if !changes {
+    if !checked {
         return Ok(Proof::NotNeeded);
     }
-    match request.headers().get(&csrf.header) {
-        Some(value) if !value.is_empty() => Ok(Proof::Header(value.as_bytes())),
-        _ => Err(AuthError::CsrfFailed(
-            "the header that repeats its value is missing",
-        )),
+    let value = value(cookies.of(kind), request, body).await?;
+    value
+        .map(Proof::Value)
+        .ok_or(AuthError::CsrfFailed(VALUE_MISSING))
+}
+
+/// The header counts before the form: scripts set it knowingly.
+async fn value<'r>(
+    cookie: &TokenCookie,
+    request: &'r Request,
+    body: &mut BodySlot<'_>,
+) -> Result<Option<Cow<'r, [u8]>>, AuthError> {
+    let header = request.headers().get(&cookie.csrf_header);
+    if let Some(value) = header.filter(|value| !value.is_empty()) {
+        return Ok(Some(Cow::Borrowed(value.as_bytes())));
     }
+    let Some(field) = &cookie.csrf_field else {
+        return Ok(None);
+    };
+    // Boxed, as in `location::find`.
+    let value = Box::pin(body::form_field(request, body, field)).await?;
+    let value = value.filter(|value| !value.is_empty());
+    Ok(value.map(|value| Cow::Owned(value.into_bytes())))
 }
 
 impl Csrf {
@@ -84,15 +127,15 @@ impl Csrf {
 
 impl Proof<'_> {
     /// Compares in constant time, so that the claim cannot be guessed byte by byte.
-    pub(super) fn check(self, claims: &Claims) -> Result<(), AuthError> {
-        let Self::Header(shown) = self else {
+    pub(super) fn check(&self, claims: &Claims) -> Result<(), AuthError> {
+        let Self::Value(shown) = self else {
             return Ok(());
         };
         let Some(expected) = claims.csrf.as_deref() else {
-            return Err(AuthError::CsrfFailed("the token has no `csrf` claim"));
+            return Err(AuthError::CsrfFailed(NO_CLAIM));
         };
         constant_time::verify_slices_are_equal(shown, expected.as_bytes())
-            .map_err(|_| AuthError::CsrfFailed("the header does not repeat the value in the token"))
+            .map_err(|_| AuthError::CsrfFailed(MISMATCH))
     }
 }
 

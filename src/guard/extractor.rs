@@ -1,25 +1,43 @@
 //! The guard as an argument of poem-openapi handlers, and what it tells the OpenAPI document.
 
 use std::fmt;
+use std::sync::Arc;
 
-use poem::{Request, RequestBody};
+use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::authenticate;
-use super::policy::{Admission, Fresh, Optional, Refresh, Required};
+use super::body::BodySlot;
+use super::check::Refused;
+use super::refusal::Wording;
+use super::{
+    Admission, CurrentUser, Fresh, Guards, Optional, Place, Policy, Refresh, Refusal, Required,
+    RoleName,
+};
+use crate::error::AuthError;
+use crate::token::{Claims, Header};
 
 /// The name of the security scheme in the OpenAPI document.
 pub const SECURITY_SCHEME: &str = "password";
 
-/// The argument that protects a handler: it runs only when the request satisfies `A`.
+/// The argument that protects a handler: it runs only when the request satisfies `A`, and, where a
+/// [`CurrentUser`] is named, when there is such a user.
 ///
 /// Make it the first argument, so that a stranger with a broken body is told `401` and learns
 /// nothing of the body's form; and the only guard, because two would read as "either" in the
 /// OpenAPI document.
-pub struct Jwt<A: Admission> {
-    /// The claims of the token; an `Option` behind [`Optional`].
-    pub claims: A::Claims,
+///
+/// Behind [`Optional`] every field is an `Option`, and all are `None` together.
+pub struct Jwt<A: Admission, U: CurrentUser = ()> {
+    /// The claims of the token.
+    pub claims: A::Of<Arc<Claims>>,
+    /// The header of the token.
+    pub header: A::Of<Header>,
+    /// Where the token stood.
+    pub place: A::Of<Place>,
+    /// Whose token it is.
+    pub user: A::Of<U>,
+    wording: Wording,
 }
 
 /// Any valid access token.
@@ -31,23 +49,160 @@ pub type JwtRefresh = Jwt<Refresh>;
 /// An access token, or none.
 pub type JwtOptional = Jwt<Optional>;
 
-impl<A: Admission> Clone for Jwt<A> {
-    fn clone(&self) -> Self {
-        Self {
-            claims: self.claims.clone(),
+impl<A: Admission, U: CurrentUser> Jwt<A, U> {
+    /// Checks a request: the guard of plain poem handlers, to be called before anything else.
+    ///
+    /// ```
+    /// use latchet::guard::{Jwt, Required};
+    /// use poem::{Request, Result, handler};
+    ///
+    /// #[handler]
+    /// async fn hello(request: &Request) -> Result<String> {
+    ///     let jwt = Jwt::<Required>::authenticate(request).await?;
+    ///     Ok(format!("hello {}, your token came by {:?}", jwt.claims.sub, jwt.place))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`authenticate`](super::authenticate).
+    pub async fn authenticate(request: &Request) -> poem::Result<Self> {
+        Self::check(request, &mut BodySlot::Closed).await
+    }
+
+    /// Checks a request whose body may carry the token ([`Location::Json`](super::Location::Json)) or
+    /// the CSRF value of a form. The body is left as it was, for the handler to parse.
+    ///
+    /// ```
+    /// use latchet::guard::{Jwt, Refresh};
+    /// use poem::{Body, Request, Result, handler};
+    ///
+    /// #[handler]
+    /// async fn refresh(request: &Request, mut body: Body) -> Result<String> {
+    ///     let jwt = Jwt::<Refresh>::authenticate_with_body(request, &mut body).await?;
+    ///     Ok(jwt.claims.sub.clone())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`authenticate`](super::authenticate).
+    pub async fn authenticate_with_body(request: &Request, body: &mut Body) -> poem::Result<Self> {
+        Self::check(request, &mut BodySlot::Own(body)).await
+    }
+
+    async fn check(request: &Request, body: &mut BodySlot<'_>) -> poem::Result<Self> {
+        let Some(guards) = request.data::<Guards>() else {
+            tracing::error!(
+                "a guarded route has no `Guards`: add `.data(guards)` to the outermost route"
+            );
+            return Err(AuthError::Unavailable.into());
+        };
+        let refuse = |refused: Refused| guards.refuse::<A::Policy>(request, &refused);
+        let admitted = guards.check::<A::Policy>(request, body).await;
+        let Some(admitted) = admitted.map_err(refuse)? else {
+            return Self::of(guards, None).map_err(|error| refuse(error.into()));
+        };
+        let claims = admitted.verified.claims;
+        let user = load(&claims, request).await.map_err(|error| {
+            let claims = Some(Arc::clone(&claims));
+            refuse(Refused { error, claims })
+        })?;
+        let shown = (claims, admitted.verified.header, admitted.place, user);
+        Self::of(guards, Some(shown)).map_err(|error| refuse(error.into()))
+    }
+
+    fn of(
+        guards: &Guards,
+        shown: Option<(Arc<Claims>, Header, Place, U)>,
+    ) -> Result<Self, AuthError> {
+        let (claims, header, place, user) = match shown {
+            Some((claims, header, place, user)) => {
+                (Some(claims), Some(header), Some(place), Some(user))
+            }
+            None => (None, None, None, None),
+        };
+        Ok(Self {
+            claims: A::admit(claims)?,
+            header: A::admit(header)?,
+            place: A::admit(place)?,
+            user: A::admit(user)?,
+            wording: guards.0.wording.clone(),
+        })
+    }
+
+    /// Returns this refusal in the words of the [`Guards`], for checks in the handler's own body.
+    ///
+    /// ```
+    /// # use latchet::error::AuthError;
+    /// # use latchet::guard::JwtRequired;
+    /// fn only_mornings(jwt: &JwtRequired, hour: u8) -> poem::Result<()> {
+    ///     if hour < 12 {
+    ///         return Ok(());
+    ///     }
+    ///     Err(jwt.refuse(&AuthError::InsufficientScope))
+    /// }
+    /// ```
+    pub fn refuse(&self, error: &AuthError) -> poem::Error {
+        self.wording.say(&Refusal {
+            error,
+            claims: None,
+            asked: None,
+        })
+    }
+}
+
+impl<P: Policy, U: CurrentUser> Jwt<P, U> {
+    /// Admits the user `owner` and whoever has the role: for the handler's body, where it is known
+    /// whose thing is asked for.
+    ///
+    /// ```
+    /// # use latchet::guard::{JwtRequired, RoleName};
+    /// # struct Admin;
+    /// # impl RoleName for Admin {
+    /// #     const NAME: &'static str = "admin";
+    /// # }
+    /// async fn delete_note(jwt: JwtRequired, author: &str) -> poem::Result<()> {
+    ///     jwt.owner_or::<Admin>(author)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthError::InsufficientScope`] for everybody else, in the words of the [`Guards`].
+    pub fn owner_or<R: RoleName>(&self, owner: &str) -> poem::Result<()> {
+        if self.claims.sub == owner || self.claims.has_role(R::NAME) {
+            return Ok(());
+        }
+        Err(self.refuse(&AuthError::InsufficientScope))
+    }
+}
+
+async fn load<U: CurrentUser>(claims: &Claims, request: &Request) -> Result<U, AuthError> {
+    match U::load(claims, request).await {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err(AuthError::UnknownUser(claims.sub.clone())),
+        Err(cause) => {
+            tracing::error!(cause = &*cause, "the current user could not be looked up");
+            Err(AuthError::Unavailable)
         }
     }
 }
 
-impl<A: Admission> fmt::Debug for Jwt<A> {
+impl<A: Admission, U: CurrentUser> fmt::Debug for Jwt<A, U>
+where
+    A::Of<Arc<Claims>>: fmt::Debug,
+    A::Of<Place>: fmt::Debug,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jwt").field("claims", &self.claims).finish()
+        f.debug_struct("Jwt")
+            .field("claims", &self.claims)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
     }
 }
 
 /// By hand, because the derive of poem-openapi knows no generic scheme and because its fallback
 /// for optional authentication takes every error, a forged token's too, for an absent token.
-impl<'a, A: Admission> ApiExtractor<'a> for Jwt<A> {
+impl<'a, A: Admission, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
     type ParamType = ();
@@ -63,16 +218,15 @@ impl<'a, A: Admission> ApiExtractor<'a> for Jwt<A> {
 
     /// Documents that the operation also answers without a token; the request takes no detour.
     fn has_security_fallback() -> bool {
-        A::absent().is_ok()
+        A::admit::<()>(None).is_ok()
     }
 
     async fn from_request(
         request: &'a Request,
-        _body: &mut RequestBody,
+        body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let claims = authenticate::<A>(request).await?;
-        Ok(Self { claims })
+        Self::check(request, &mut BodySlot::Shared(body)).await
     }
 }
 

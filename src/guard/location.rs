@@ -1,62 +1,152 @@
 //! Where a token is looked for. Reads headers as bytes: nothing a client sends there can panic.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use poem::Request;
-use poem::http::HeaderMap;
 use poem::http::header::{AUTHORIZATION, COOKIE};
+use poem::http::{HeaderMap, HeaderName};
 
-use super::csrf::Csrf;
+use super::body::{self, BodySlot};
+use crate::cookies::Cookies;
 use crate::error::AuthError;
-use crate::token::Expected;
+use crate::token::{Expected, Kind};
 
-/// A place where clients may put a token.
+/// A place where clients may put a token, and how it is named there.
 #[derive(Clone, Debug)]
 pub enum Location {
-    /// `Authorization: Bearer <token>`.
-    Header,
+    /// A header.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// The word before the token, compared without regard to case; `None` where the token
+        /// stands alone.
+        scheme: Option<String>,
+    },
     /// Cookies, with protection against cross-site request forgery.
-    Cookie(Cookies),
+    Cookie(Arc<Cookies>),
+    /// A parameter of the query. Addresses end up in logs, histories and `Referer` headers: for links
+    /// that cannot carry a header, with tokens that live for minutes.
+    Query {
+        /// Its name.
+        name: String,
+        /// What has to precede the token in its value; usually nothing.
+        prefix: String,
+    },
+    /// A member of a JSON body. The handler gets the body as if it had not been read.
+    Json {
+        /// The member that guards of access tokens read.
+        access: String,
+        /// The member that guards of refresh tokens read.
+        refresh: String,
+        /// How many bytes are read in search of it. A longer body is refused, unless the request has
+        /// a token elsewhere.
+        limit: usize,
+    },
 }
 
-/// The cookies that carry tokens, and what proves that the page itself sent them.
-#[derive(Clone, Debug)]
-pub struct Cookies {
-    /// Name of the cookie that guards of access tokens read.
-    pub access: String,
-    /// Name of the cookie that guards of refresh tokens read.
-    pub refresh: String,
-    /// The check on requests that change something.
-    pub csrf: Csrf,
+/// Which sort of [`Location`] it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A header.
+    Header,
+    /// A cookie.
+    Cookie,
+    /// The query.
+    Query,
+    /// The JSON body.
+    Json,
 }
 
-impl Default for Cookies {
-    fn default() -> Self {
-        Self {
-            access: "__Host-latchet_at".to_owned(),
-            refresh: "__Host-latchet_rt".to_owned(),
-            csrf: Csrf::default(),
+impl Location {
+    /// Returns the default: `Authorization: Bearer <token>`.
+    pub fn header() -> Self {
+        Self::Header {
+            name: AUTHORIZATION,
+            scheme: Some("Bearer".to_owned()),
+        }
+    }
+
+    /// Returns the place that these cookies are.
+    pub fn cookies(cookies: impl Into<Arc<Cookies>>) -> Self {
+        Self::Cookie(cookies.into())
+    }
+
+    /// Returns the query parameter `jwt`.
+    pub fn query() -> Self {
+        Self::Query {
+            name: "jwt".to_owned(),
+            prefix: String::new(),
+        }
+    }
+
+    /// Returns the members `access_token` and `refresh_token` of a JSON body of at most 64 kB.
+    pub fn json() -> Self {
+        Self::Json {
+            access: "access_token".to_owned(),
+            refresh: "refresh_token".to_owned(),
+            limit: 64 * 1024,
+        }
+    }
+
+    /// Returns which sort this is.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Header { .. } => Place::Header,
+            Self::Cookie(_) => Place::Cookie,
+            Self::Query { .. } => Place::Query,
+            Self::Json { .. } => Place::Json,
         }
     }
 }
 
 /// A token as it was sent: nothing about it is known yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Shown<'r> {
-    pub(super) token: &'r str,
+    pub(super) token: Cow<'r, str>,
+    pub(super) place: Place,
     /// Present when a cookie carried the token, which browsers send unasked.
-    pub(super) csrf: Option<&'r Csrf>,
+    pub(super) cookie: Option<(&'r Arc<Cookies>, Kind)>,
 }
 
 /// Finds the one token of a request.
-pub(super) fn find<'r>(
-    locations: &'r [Location],
+pub(super) async fn find<'r>(
+    locations: impl Iterator<Item = &'r Location> + Clone,
     request: &'r Request,
+    body: &mut BodySlot<'_>,
     expected: Expected,
 ) -> Result<Option<Shown<'r>>, AuthError> {
     let mut found = Found(None);
-    for location in locations {
+    for location in locations.clone() {
         match location {
-            Location::Header => bearer(request.headers(), &mut found)?,
-            Location::Cookie(cookies) => cookies.find(request.headers(), expected, &mut found)?,
+            Location::Header { name, scheme } => {
+                header(request.headers(), name, scheme.as_deref(), &mut found)?;
+            }
+            Location::Cookie(cookies) => cookie(cookies, request.headers(), expected, &mut found)?,
+            Location::Query { name, prefix } => query(request, name, prefix, &mut found)?,
+            Location::Json { .. } => {}
+        }
+    }
+    for location in locations {
+        if let Location::Json {
+            access,
+            refresh,
+            limit,
+        } = location
+        {
+            let name = |kind: &Kind| match kind {
+                Kind::Access => access.as_str(),
+                Kind::Refresh => refresh,
+            };
+            let names: Vec<_> = expected.kinds().iter().map(name).collect();
+            // Boxed, so that what guards carry along does not grow for those that read no body.
+            let token = Box::pin(body::token(request, body, &names, *limit));
+            match token.await {
+                Ok(Some(token)) => found.add(Cow::Owned(token), Place::Json, None)?,
+                Err(AuthError::BodyTooLarge) if found.0.is_some() => {}
+                Ok(None) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(found.0)
@@ -66,66 +156,89 @@ struct Found<'r>(Option<Shown<'r>>);
 
 impl<'r> Found<'r> {
     /// Which of two tokens counts would be a guess, and proxies in front may guess otherwise.
-    fn add(&mut self, token: &'r str, csrf: Option<&'r Csrf>) -> Result<(), AuthError> {
+    fn add(
+        &mut self,
+        token: Cow<'r, str>,
+        place: Place,
+        cookie: Option<(&'r Arc<Cookies>, Kind)>,
+    ) -> Result<(), AuthError> {
         if self.0.is_some() {
             return Err(AuthError::AmbiguousToken);
         }
-        self.0 = Some(Shown { token, csrf });
+        self.0 = Some(Shown {
+            token,
+            place,
+            cookie,
+        });
         Ok(())
     }
 }
 
-/// Reads `Authorization`, also where several credentials are joined by commas, as Flask apps send
-/// them. Other schemes are not ours and count as absent. Spaces inside a token are left to the
-/// verifier, which finds them when it decodes; looking for them here would cost more than the rest.
-fn bearer<'r>(headers: &'r HeaderMap, found: &mut Found<'r>) -> Result<(), AuthError> {
-    for value in headers.get_all(AUTHORIZATION) {
-        for credentials in ascii(value.as_bytes())?.split(',') {
+/// Reads a header, also where several credentials are joined by commas, as Flask apps send them.
+/// Other schemes are not ours and count as absent. Spaces inside a token are left to the verifier,
+/// which finds them when it decodes; looking for them here would cost more than the rest.
+fn header<'r>(
+    headers: &'r HeaderMap,
+    name: &HeaderName,
+    scheme: Option<&str>,
+    found: &mut Found<'r>,
+) -> Result<(), AuthError> {
+    for value in headers.get_all(name) {
+        let value = ascii(value.as_bytes())?;
+        let Some(scheme) = scheme else {
+            let token = value.trim_ascii();
+            if !token.is_empty() {
+                found.add(Cow::Borrowed(token), Place::Header, None)?;
+            }
+            continue;
+        };
+        for credentials in value.split(',') {
             let credentials = credentials.trim_ascii();
-            let (scheme, token) = credentials
+            let (word, token) = credentials
                 .split_once([' ', '\t'])
                 .unwrap_or((credentials, ""));
-            if !scheme.eq_ignore_ascii_case("bearer") {
+            if !word.eq_ignore_ascii_case(scheme) {
                 continue;
             }
             if token.is_empty() {
-                return Err(AuthError::MalformedToken("`Bearer` is not followed by one"));
+                return Err(AuthError::MalformedToken(NOTHING_AFTER_SCHEME));
             }
-            found.add(token.trim_ascii_start(), None)?;
+            let token = Cow::Borrowed(token.trim_ascii_start());
+            found.add(token, Place::Header, None)?;
         }
     }
     Ok(())
 }
+
+pub(super) const NOTHING_AFTER_SCHEME: &str = "the scheme is not followed by one";
+pub(super) const NO_PREFIX: &str = "its prefix in the query is missing";
 
 /// UTF-8 is let through for speed: the verifier takes nothing but base64url.
 fn ascii(bytes: &[u8]) -> Result<&str, AuthError> {
     std::str::from_utf8(bytes).map_err(|_| AuthError::MalformedToken("it is not ASCII"))
 }
 
-impl Cookies {
-    /// Browsers send both cookies everywhere, so the guard's kind picks the one that counts. Where
-    /// either kind is admitted, the access token is preferred. An empty cookie is one that was
-    /// cleared, hence absent; the same name twice is a cookie planted by a neighbouring host.
-    fn find<'r>(
-        &'r self,
-        headers: &'r HeaderMap,
-        expected: Expected,
-        found: &mut Found<'r>,
-    ) -> Result<(), AuthError> {
-        let names: &[&str] = match expected {
-            Expected::Access => &[&self.access],
-            Expected::Refresh => &[&self.refresh],
-            Expected::Either => &[&self.access, &self.refresh],
-        };
-        for name in names {
-            let mut shown = values(headers, name.as_bytes()).peekable();
-            if shown.peek().is_none() {
-                continue;
-            }
-            return shown.try_for_each(|token| found.add(ascii(token)?, Some(&self.csrf)));
+/// Browsers send both cookies everywhere, so the guard's kind picks the one that counts. An empty
+/// cookie is one that was cleared, hence absent; the same name twice is a cookie planted by a
+/// neighbouring host.
+fn cookie<'r>(
+    cookies: &'r Arc<Cookies>,
+    headers: &'r HeaderMap,
+    expected: Expected,
+    found: &mut Found<'r>,
+) -> Result<(), AuthError> {
+    for &kind in expected.kinds() {
+        let name = cookies.of(kind).name.as_bytes();
+        let mut shown = values(headers, name).peekable();
+        if shown.peek().is_none() {
+            continue;
         }
-        Ok(())
+        return shown.try_for_each(|token| {
+            let token = Cow::Borrowed(ascii(token)?);
+            found.add(token, Place::Cookie, Some((cookies, kind)))
+        });
     }
+    Ok(())
 }
 
 /// `Request::cookie()` panics where poem's cookie middleware is missing: the header is read here.
@@ -140,4 +253,24 @@ fn values<'r>(headers: &'r HeaderMap, name: &[u8]) -> impl Iterator<Item = &'r [
             let (key, value) = (&pair[..at], &pair[at + 1..]);
             (key == name && !value.is_empty()).then_some(value)
         })
+}
+
+fn query<'r>(
+    request: &'r Request,
+    name: &str,
+    prefix: &str,
+    found: &mut Found<'r>,
+) -> Result<(), AuthError> {
+    let query = request.uri().query().unwrap_or_default();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key != name || value.is_empty() {
+            continue;
+        }
+        let Some(token) = value.strip_prefix(prefix) else {
+            return Err(AuthError::MalformedToken(NO_PREFIX));
+        };
+        let token = Cow::Owned(token.to_owned());
+        found.add(token, Place::Query, None)?;
+    }
+    Ok(())
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use poem::http::{HeaderName, Method, StatusCode, header};
-use poem::{Body, Endpoint, EndpointExt, Route};
-use poem_openapi::OpenApiService;
+use poem::{Body, Endpoint, EndpointExt, Request, Route, handler};
+use poem_openapi::payload::{Json, PlainText};
+use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
 use super::*;
@@ -12,11 +13,23 @@ use crate::denylist::Denied;
 use crate::token::{self, Kind};
 use support::*;
 
+mod bodies;
 mod browser;
+mod csrf_choices;
+mod flask;
+mod flask_places;
 mod header_variants;
+mod logout;
 mod matrix;
 mod openapi;
+mod order;
+mod parity;
+mod place_names;
+mod places;
+mod refusals;
+mod rules;
 mod support;
+mod users;
 
 #[tokio::test]
 async fn a_stranger_with_a_broken_body_is_told_401() {

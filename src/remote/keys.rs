@@ -24,7 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// Whose keys are fetched, how, and how long they serve.
 #[derive(Clone, Debug)]
 pub struct RemoteSettings {
-    /// What the verifier insists on. `issuer` is the URL whose metadata is asked for, and must be
+    /// What the verifier insists on. The first of `issuers` is the URL whose metadata is asked for, and must be
     /// written exactly as the issuer writes it.
     pub verifier: VerifierSettings,
     /// Where `http://` is good enough.
@@ -109,7 +109,7 @@ impl RemoteKeys {
     /// # Panics
     /// Outside a Tokio runtime.
     pub fn follow(settings: RemoteSettings) -> Result<Self, SetupError> {
-        let url = parse(&settings.verifier.issuer, settings.plaintext)?;
+        let url = parse(first_issuer(&settings.verifier), settings.plaintext)?;
         let http = Http::new(&url, settings.deadline)?;
         let wanted = Arc::new(Wanted::new(settings.shortest_age));
         let verifier = Verifier::following(settings.verifier.clone(), Arc::clone(&wanted));
@@ -217,7 +217,7 @@ impl Follower {
         let mut wait = FIRST_WAIT;
         loop {
             self.wanted.fetching();
-            match keys_of(&self.http, &self.url, &verifier.issuer, *plaintext).await {
+            match keys_of(&self.http, &self.url, first_issuer(verifier), *plaintext).await {
                 Ok(fetched) => {
                     wait = FIRST_WAIT;
                     let kept_for = self.take(fetched);
@@ -250,7 +250,7 @@ impl Follower {
         let before = self.outcome.send_replace(Outcome::Fetched);
         if !matches!(before, Outcome::Fetched) {
             tracing::info!(
-                issuer = self.settings.verifier.issuer,
+                issuer = first_issuer(&self.settings.verifier),
                 "the issuer's keys are known"
             );
         }
@@ -267,10 +267,15 @@ impl Follower {
             .send_replace(Outcome::Failed(Arc::clone(&error)));
         if !matches!(before, Outcome::Failed(_)) {
             tracing::warn!(
-                issuer = self.settings.verifier.issuer,
+                issuer = first_issuer(&self.settings.verifier),
                 error = &*error as &dyn std::error::Error,
                 "the issuer's keys could not be fetched; the last ones serve meanwhile"
             );
         }
     }
+}
+
+/// The issuer whose address is asked; without one there is no address, which is refused.
+fn first_issuer(verifier: &VerifierSettings) -> &str {
+    verifier.issuers.first().map_or("", String::as_str)
 }

@@ -96,7 +96,7 @@ impl TestToken {
 
     /// Lets it live so long from its making on.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.claims.exp = (Time::from_secs(self.claims.iat) + lifetime).secs();
+        self.claims.exp = Some((Time::from_secs(self.claims.iat) + lifetime).secs());
         self
     }
 
@@ -106,7 +106,7 @@ impl TestToken {
         let made = Time::from_secs(self.claims.iat) - LIFETIME - past;
         self.claims.iat = made.secs();
         self.claims.nbf = Some(made.secs());
-        self.claims.exp = (made + LIFETIME).secs();
+        self.claims.exp = Some((made + LIFETIME).secs());
         self
     }
 

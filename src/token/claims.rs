@@ -34,10 +34,20 @@ pub struct Claims {
     /// When it was made.
     pub iat: i64,
     /// From when on it counts; RFC 9068 does not ask for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "not_null"
+    )]
     pub nbf: Option<i64>,
-    /// From when on it no longer counts.
-    pub exp: i64,
+    /// From when on it no longer counts. Absent in a token without end, which only verifiers with
+    /// [`Endless::Admitted`](super::Endless::Admitted) take.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "not_null"
+    )]
+    pub exp: Option<i64>,
     /// Access or refresh.
     #[serde(rename = "type")]
     pub kind: Kind,
@@ -90,6 +100,25 @@ impl Claims {
     /// issuer, audience and user are still empty.
     pub fn access(now: Time, lifetime: Duration) -> Self {
         Self {
+            exp: Some((now + lifetime).secs()),
+            ..Self::access_without_end(now)
+        }
+    }
+
+    /// Returns the claims of a refresh token that lives from `now` for `lifetime`, otherwise like
+    /// [`access`](Self::access).
+    pub fn refresh(now: Time, lifetime: Duration) -> Self {
+        Self {
+            kind: Kind::Refresh,
+            ..Self::access(now, lifetime)
+        }
+    }
+
+    /// Returns the claims of an access token that never expires: for machines whose operators
+    /// accept that revoking is the only way to end it. Verifiers refuse it unless they were told
+    /// [`Endless::Admitted`](super::Endless::Admitted), and the denial must never be forgotten.
+    pub fn access_without_end(now: Time) -> Self {
+        Self {
             iss: String::new(),
             aud: Vec::new(),
             sub: String::new(),
@@ -98,7 +127,7 @@ impl Claims {
             jti: random_id(),
             iat: now.secs(),
             nbf: Some(now.secs()),
-            exp: (now + lifetime).secs(),
+            exp: None,
             kind: Kind::Access,
             fresh: Fresh::No,
             auth_time: None,
@@ -107,6 +136,15 @@ impl Claims {
             scope: None,
             csrf: None,
             extra: Map::new(),
+        }
+    }
+
+    /// Adds a new `csrf` claim, for a token that is going into a cookie.
+    #[must_use]
+    pub fn with_csrf(self) -> Self {
+        Self {
+            csrf: Some(random_id()),
+            ..self
         }
     }
 
@@ -121,9 +159,9 @@ impl Claims {
         held.split_ascii_whitespace().any(|held| held == scope)
     }
 
-    /// Returns when the token ends.
+    /// Returns when the token ends; [`Time::MAX`] when it does not.
     pub fn expires_at(&self) -> Time {
-        Time::from_secs(self.exp)
+        self.exp.map_or(Time::MAX, Time::from_secs)
     }
 }
 
@@ -150,6 +188,15 @@ pub enum Fresh {
 }
 
 impl Fresh {
+    /// Returns freshness that ends at this time.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "f64 starts to round at 2^53 milliseconds, in the year 287396"
+    )]
+    pub fn until(end: Time) -> Self {
+        Self::Until(end.millis() as f64 / 1000.0)
+    }
+
     /// Returns whether it still counts.
     pub fn is_fresh(self, now: Time) -> bool {
         match self {
@@ -189,6 +236,11 @@ impl<'de> Deserialize<'de> for Fresh {
             Wire::Until(secs) => Self::Until(secs),
         })
     }
+}
+
+/// `null` is not "absent": a claim that is there must be readable.
+fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    i64::deserialize(deserializer).map(Some)
 }
 
 /// `aud` is a string or a list of strings (RFC 7519, section 4.1.3).

@@ -1,18 +1,45 @@
-//! The part of a token that is read before its signature: only to find out which key it claims.
+//! The header of a token: what is read of it before the signature, only to find out which key it
+//! claims; and what a service may read of it afterwards.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::Typ;
 use crate::error::AuthError;
 use crate::keys::{Algorithm, KeySet, VerifyingKey};
 
+/// The header of a token, in the form it was sent; it is read when somebody asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header(Arc<str>);
+
+impl Header {
+    /// Takes the header of a token, whoever made it: nothing is checked. The headers of tokens that
+    /// were checked come with [`Verified`](super::Verified).
+    pub fn of(token: &str) -> Self {
+        Self(token.split('.').next().unwrap_or_default().into())
+    }
+
+    /// Returns every member; none when it is not a JOSE header at all.
+    pub fn members(&self) -> Map<String, Value> {
+        let json = URL_SAFE_NO_PAD.decode(&*self.0).unwrap_or_default();
+        serde_json::from_slice(&json).unwrap_or_default()
+    }
+
+    /// Returns one member.
+    pub fn member(&self, name: &str) -> Option<Value> {
+        self.members().remove(name)
+    }
+}
+
 /// The members of a JOSE header that are looked at. Keys and addresses of keys (`jwk`, `jku`, `x5c`,
 /// `x5u`) are not among them: only keys that were configured check anything.
 #[derive(Deserialize)]
-pub(super) struct Header {
+pub(super) struct Unverified {
     alg: String,
     typ: Option<String>,
     kid: Option<String>,
@@ -20,7 +47,7 @@ pub(super) struct Header {
     has_crit: bool,
 }
 
-impl Header {
+impl Unverified {
     pub(super) fn read(token: &str) -> Result<Self, AuthError> {
         let mut parts = token.split('.');
         let (Some(header), Some(_), Some(_), None) =

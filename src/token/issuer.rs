@@ -1,10 +1,16 @@
 //! How a token is made.
 
 use jsonwebtoken::Header;
+use serde_json::Value;
 
 use super::claims::NAMED;
 use super::{Claims, Typ};
 use crate::keys::{KeyError, SigningKey};
+
+/// Members of the header that say how the token is checked, hence are written here alone.
+const RESERVED: [&str; 11] = [
+    "alg", "typ", "kid", "crit", "b64", "cty", "jku", "jwk", "x5u", "x5c", "x5t",
+];
 
 /// Signs tokens with one key.
 #[derive(Clone, Debug)]
@@ -25,6 +31,19 @@ impl Issuer {
         header.typ = Some(typ.name().to_owned());
         header.kid = Some(key.kid().to_owned());
         Self { key, header }
+    }
+
+    /// Writes a further member into the header of every token. Clone the issuer first to write it
+    /// into some.
+    ///
+    /// # Errors
+    /// [`KeyError::ReservedHeader`] when the member says how the token is checked.
+    pub fn with_header(mut self, name: &str, value: Value) -> Result<Self, KeyError> {
+        if RESERVED.contains(&name) || name.starts_with("x5t#") {
+            return Err(KeyError::ReservedHeader(name.to_owned()));
+        }
+        self.header.extras.insert(name, value);
+        Ok(self)
     }
 
     /// Returns the key that signs.

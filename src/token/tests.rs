@@ -14,6 +14,7 @@ use crate::keys::{Algorithm, KeyError, KeySet, SigningKey};
 
 mod attacks;
 mod cache;
+mod choices;
 mod claims;
 mod times;
 mod wire;

@@ -12,10 +12,10 @@ use jsonwebtoken::Validation;
 use jsonwebtoken::errors::ErrorKind;
 use quick_cache::sync::Cache;
 
-use super::header::Header;
+use super::header::{Header, Unverified};
 #[cfg(feature = "remote")]
 use super::wanted::Wanted;
-use super::{Claims, Kind, Typ};
+use super::{Claims, Endless, Expected, VerifierSettings};
 use crate::clock::Time;
 use crate::error::AuthError;
 use crate::keys::{Algorithm, KeySet};
@@ -26,75 +26,6 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// More leeway than this would be a second lifetime.
 const MAX_LEEWAY: Duration = Duration::from_mins(5);
 
-/// Which kind of token a caller takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// Access tokens only.
-    Access,
-    /// Refresh tokens only.
-    Refresh,
-    /// Both, as for a logout with whatever the client still has.
-    Either,
-}
-
-impl Expected {
-    fn admits(self, kind: Kind) -> bool {
-        match self {
-            Self::Access => kind == Kind::Access,
-            Self::Refresh => kind == Kind::Refresh,
-            Self::Either => true,
-        }
-    }
-}
-
-impl From<Kind> for Expected {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Access => Self::Access,
-            Kind::Refresh => Self::Refresh,
-        }
-    }
-}
-
-/// What a [`Verifier`] insists on.
-#[derive(Clone, Debug)]
-pub struct VerifierSettings {
-    /// The one issuer that is believed.
-    pub issuer: String,
-    /// Names of this service: a token must be for one of them. No name, no token.
-    pub audience: Vec<String>,
-    /// How far the clocks of issuer and verifier may differ; at most five minutes are granted.
-    pub leeway: Duration,
-    /// How far the issuer's clock may be ahead, beyond `leeway`: `iat` and `nbf` may lie this far in
-    /// the future. Replicas that check each other's tokens the moment they are made need it.
-    pub clock_ahead: Duration,
-    /// Longest life that is granted from `iat` on, whatever `exp` says; `None` trusts `exp`. A
-    /// denylist that forgets after this long then never forgets too early.
-    pub max_lifetime: Option<Duration>,
-    /// Accepted `typ` headers.
-    pub typ: Vec<Typ>,
-    /// How many verified tokens are remembered.
-    pub cached_tokens: usize,
-}
-
-impl VerifierSettings {
-    /// Returns the strict settings: no leeway, clocks in step, `at+jwt` only, 8,192 tokens remembered.
-    pub fn new(
-        issuer: impl Into<String>,
-        audience: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        Self {
-            issuer: issuer.into(),
-            audience: audience.into_iter().map(Into::into).collect(),
-            leeway: Duration::ZERO,
-            clock_ahead: Duration::ZERO,
-            max_lifetime: None,
-            typ: vec![Typ::Access],
-            cached_tokens: 8192,
-        }
-    }
-}
-
 /// SHA-256 of a whole token, signature included.
 type TokenHash = [u8; 32];
 
@@ -102,7 +33,23 @@ type TokenHash = [u8; 32];
 /// cached token cannot outlive its key.
 struct Trust {
     keys: KeySet,
-    verified: Cache<TokenHash, Arc<Claims>>,
+    verified: Cache<TokenHash, Verified>,
+}
+
+/// A token that passed every check of a [`Verifier`]. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Arc<Claims>,
+    /// What its header says, which the signature covers too.
+    pub header: Header,
+}
+
+/// Whether a token that has ended is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Refused,
+    Admitted,
 }
 
 /// Checks tokens of one issuer. Cheap to share in an [`Arc`]; never holds a private key unless the
@@ -165,27 +112,54 @@ impl Verifier {
         expected: Expected,
         now: Time,
     ) -> Result<Arc<Claims>, AuthError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(AuthError::MalformedToken("it is longer than 8 kB"));
-        }
-        if now.millis() > self.trusted_until.load(Ordering::Relaxed) {
-            return Err(AuthError::Unavailable);
-        }
+        Ok(self.verify_with_header(token, expected, now)?.claims)
+    }
+
+    /// Checks a token as [`verify`](Self::verify) does and returns its header too.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_with_header(
+        &self,
+        token: &str,
+        expected: Expected,
+        now: Time,
+    ) -> Result<Verified, AuthError> {
+        check_length(token)?;
+        self.check_keys_are_current(now)?;
         let trust = self.trust.load();
         let hash = hash(token);
         let cached = trust.verified.get(&hash);
-        let claims = match &cached {
-            Some(claims) => Arc::clone(claims),
-            None => Arc::new(self.check_signature(token, &trust.keys)?),
+        let verified = match &cached {
+            Some(verified) => verified.clone(),
+            None => self.check_signature(token, &trust.keys, Ended::Refused)?,
         };
-        self.check_times(&claims, now)?;
+        self.check_end(&verified.claims, now)?;
+        self.check_start(&verified.claims, now)?;
         if cached.is_none() {
-            trust.verified.insert(hash, Arc::clone(&claims));
+            trust.verified.insert(hash, verified.clone());
         }
-        if !expected.admits(claims.kind) {
-            return Err(AuthError::WrongTokenType);
-        }
-        Ok(claims)
+        check_kind(&verified.claims, expected)?;
+        Ok(verified)
+    }
+
+    /// Checks everything but `exp`: to say whose token it was that has ended. What it returns proves
+    /// nothing about the present.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify), never [`AuthError::TokenExpired`].
+    pub fn verify_even_expired(
+        &self,
+        token: &str,
+        expected: Expected,
+        now: Time,
+    ) -> Result<Verified, AuthError> {
+        check_length(token)?;
+        self.check_keys_are_current(now)?;
+        let verified = self.check_signature(token, &self.trust.load().keys, Ended::Admitted)?;
+        self.check_start(&verified.claims, now)?;
+        check_kind(&verified.claims, expected)?;
+        Ok(verified)
     }
 
     /// Trusts other keys from here on. Tokens of keys that are gone are refused at once, remembered
@@ -206,8 +180,13 @@ impl Verifier {
         self.trust.load().verified.len()
     }
 
-    fn check_signature(&self, token: &str, keys: &KeySet) -> Result<Claims, AuthError> {
-        let header = Header::read(token)?;
+    fn check_signature(
+        &self,
+        token: &str,
+        keys: &KeySet,
+        ended: Ended,
+    ) -> Result<Verified, AuthError> {
+        let header = Unverified::read(token)?;
         let typ = header.check(&self.settings.typ)?;
         let key = match header.key_in(keys) {
             Ok(key) => key,
@@ -217,17 +196,24 @@ impl Verifier {
             }
             Err(refusal) => return Err(refusal),
         };
-        let validation = self.validation(key.algorithm());
+        let mut validation = self.validation(key.algorithm());
+        validation.validate_exp = ended == Ended::Refused;
         let claims = jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
             .map_err(|error| refusal(error.kind()))?
             .claims;
         if claims.sub.is_empty() || claims.jti.is_empty() {
             return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
         }
+        if claims.exp.is_none() && self.settings.endless == Endless::Refused {
+            return Err(AuthError::MalformedToken("the claim `exp` is missing"));
+        }
         if !typ.may_be(claims.kind) {
             return Err(AuthError::WrongTokenType);
         }
-        Ok(claims)
+        Ok(Verified {
+            claims: Arc::new(claims),
+            header: Header::of(token),
+        })
     }
 
     /// Asks for newer keys where the token names one that is not known.
@@ -235,19 +221,20 @@ impl Verifier {
     /// Until they are there nothing can be said about the token: "invalid" would send an honest
     /// client of a key that was just rotated in to the login page.
     #[cfg(feature = "remote")]
-    fn may_learn_the_key_of(&self, header: &Header, keys: &KeySet) -> bool {
+    fn may_learn_the_key_of(&self, header: &Unverified, keys: &KeySet) -> bool {
         let wanted = self.wanted.as_deref();
         wanted.is_some_and(|wanted| header.names_unknown_key(keys) && wanted.ask())
     }
 
     /// Everything explicit, because the defaults are lax (60 s of leeway, only `exp` required).
     ///
-    /// `nbf` and `iat` are checked in [`check_times`](Self::check_times) against the time that was
-    /// passed in; `exp` is checked there too, to the millisecond, and here by the system's clock.
+    /// `nbf` and `iat` are checked in [`check_start`](Self::check_start) against the time that was
+    /// passed in; `exp` is checked in [`check_end`](Self::check_end), to the millisecond, and here by
+    /// the system's clock. Whether `exp` may be absent is asked once the claims are read.
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm.jose());
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.set_issuer(&[&self.settings.issuer]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+        validation.set_issuer(&self.settings.issuers);
         validation.set_audience(&self.settings.audience);
         validation.validate_exp = true;
         validation.validate_nbf = false;
@@ -256,18 +243,26 @@ impl Verifier {
         validation
     }
 
-    fn check_times(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
-        let VerifierSettings {
-            leeway,
-            clock_ahead,
-            max_lifetime,
-            ..
-        } = self.settings;
-        let (earliest, latest) = (now - leeway, now + leeway + clock_ahead);
-        let longest = max_lifetime.map(|life| Time::from_secs(claims.iat) + life);
-        if claims.expires_at().min(longest.unwrap_or(Time::MAX)) <= earliest {
+    fn check_keys_are_current(&self, now: Time) -> Result<(), AuthError> {
+        if now.millis() > self.trusted_until.load(Ordering::Relaxed) {
+            return Err(AuthError::Unavailable);
+        }
+        Ok(())
+    }
+
+    fn check_end(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
+        let longest = self
+            .settings
+            .max_lifetime
+            .map_or(Time::MAX, |life| Time::from_secs(claims.iat) + life);
+        if claims.expires_at().min(longest) <= now - self.settings.leeway {
             return Err(AuthError::TokenExpired);
         }
+        Ok(())
+    }
+
+    fn check_start(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
+        let latest = now + self.settings.leeway + self.settings.clock_ahead;
         if claims.nbf.is_some_and(|nbf| Time::from_secs(nbf) > latest) {
             return Err(AuthError::InvalidToken("it is not valid yet"));
         }
@@ -276,6 +271,20 @@ impl Verifier {
         }
         Ok(())
     }
+}
+
+fn check_length(token: &str) -> Result<(), AuthError> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(AuthError::MalformedToken("it is longer than 8 kB"));
+    }
+    Ok(())
+}
+
+fn check_kind(claims: &Claims, expected: Expected) -> Result<(), AuthError> {
+    if expected.admits(claims.kind) {
+        return Ok(());
+    }
+    Err(AuthError::WrongTokenType)
 }
 
 impl VerifierSettings {
@@ -301,8 +310,9 @@ impl fmt::Debug for Verifier {
 fn refusal(kind: &ErrorKind) -> AuthError {
     match kind {
         ErrorKind::ExpiredSignature => AuthError::TokenExpired,
-        // Read as `Claims` before, so `exp` is there; it is a time before 1970, which is not read again.
-        ErrorKind::MissingRequiredClaim(claim) if claim == "exp" => AuthError::TokenExpired,
+        // Read as `Claims` before, so `exp` is a number; it is a time before 1970, which is not read
+        // again.
+        ErrorKind::InvalidClaimFormat(claim) if claim == "exp" => AuthError::TokenExpired,
         ErrorKind::InvalidSignature => AuthError::InvalidToken("its signature does not match"),
         ErrorKind::InvalidIssuer => AuthError::InvalidToken("another issuer made it"),
         ErrorKind::InvalidAudience => AuthError::InvalidToken("it is meant for another audience"),
@@ -313,13 +323,12 @@ fn refusal(kind: &ErrorKind) -> AuthError {
 }
 
 fn missing_claim(error: &str) -> &'static str {
-    const MISSING: [(&str, &str); 7] = [
+    const MISSING: [(&str, &str); 6] = [
         ("missing field `iss`", "the claim `iss` is missing"),
         ("missing field `aud`", "the claim `aud` is missing"),
         ("missing field `sub`", "the claim `sub` is missing"),
         ("missing field `jti`", "the claim `jti` is missing"),
         ("missing field `iat`", "the claim `iat` is missing"),
-        ("missing field `exp`", "the claim `exp` is missing"),
         ("missing field `type`", "the claim `type` is missing"),
     ];
     MISSING

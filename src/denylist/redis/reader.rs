@@ -171,7 +171,7 @@ fn believable(standing: &Standing, now: Moment) -> Result<&str, Doubt> {
 fn doubt(line: &Line) -> Option<Doubt> {
     match line.link() {
         None => Some(Doubt::NotConnected),
-        Some(link) => believable(&link.standing, line.moment()).err(),
+        Some(open) => believable(&open.standing, line.moment()).err(),
     }
 }
 
@@ -182,8 +182,8 @@ async fn watch(line: Arc<Line>) {
     loop {
         let pause = match line.link() {
             // A failure drops the connection, which shows as doubt.
-            Some(link) => {
-                let _inspected = line.inspect_again(&link).await;
+            Some(open) => {
+                let _inspected = line.inspect_again(&open).await;
                 EVERY
             }
             None => match line.connect().await {
@@ -201,7 +201,11 @@ async fn watch(line: Arc<Line>) {
                 }
             },
         };
-        note(doubt(&line), &mut said);
+        let found = doubt(&line);
+        if found != said {
+            note(found.as_ref());
+            said = found;
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = line.dropped() => {}
@@ -209,16 +213,12 @@ async fn watch(line: Arc<Line>) {
     }
 }
 
-/// Says once why Redis is not believed, and once that it is.
-fn note(doubt: Option<Doubt>, said: &mut Option<Option<Doubt>>) {
-    if said.as_ref() == Some(&doubt) {
-        return;
-    }
-    match &doubt {
+/// Says why Redis is not believed, or that it is.
+fn note(found: Option<&Doubt>) {
+    match found {
         None => tracing::info!("the denylist in Redis is believed"),
         Some(doubt) => tracing::warn!(reason = %doubt, "the denylist in Redis is not believed"),
     }
-    *said = Some(doubt);
 }
 
 impl fmt::Display for Doubt {

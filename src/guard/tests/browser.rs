@@ -3,6 +3,7 @@
 use poem::http::HeaderValue;
 
 use super::*;
+use crate::cookies::Cookies;
 
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -13,7 +14,7 @@ impl Desk {
         cookies.csrf.allowed_origins = vec!["https://spa.example.com".to_owned()];
         app(self
             .guards()
-            .with_locations([Location::Header, Location::Cookie(cookies)]))
+            .with_locations([Location::header(), Location::cookies(cookies)]))
     }
 
     fn cookie_token(&self, kind: Kind) -> String {

@@ -80,7 +80,7 @@ fn expired(desk: &Desk, kind: Kind) -> String {
     desk.with(|claims| {
         claims.kind = kind;
         claims.iat -= 10;
-        claims.exp = claims.iat + 5;
+        claims.exp = Some(claims.iat + 5);
     })
 }
 

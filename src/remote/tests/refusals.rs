@@ -182,9 +182,9 @@ async fn only_keys_that_sign_are_taken_and_never_a_secret() {
         site: Site::new(),
         issuer: TestIssuer::with_key(&url, key.clone()),
     };
-    let taken = pair(&good);
-    let token = taken.issuer.token("alice").sign();
-    assert_eq!(taken.check(&followed, &token), Ok("alice".into()));
+    let accepted = pair(&good);
+    let token = accepted.issuer.token("alice").sign();
+    assert_eq!(accepted.check(&followed, &token), Ok("alice".into()));
     for key in [&secret, &enc, &misnamed, &broken] {
         let refused = pair(key);
         let token = refused.issuer.token("mallory").sign();

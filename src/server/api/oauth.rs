@@ -126,7 +126,7 @@ impl IntrospectAnswer {
             iss: Some(claims.iss.clone()),
             iat: Some(claims.iat),
             nbf: claims.nbf,
-            exp: Some(claims.exp),
+            exp: claims.exp,
             jti: Some(claims.jti.clone()),
             sid: claims.sid.clone(),
             roles: Some(claims.roles.clone()),

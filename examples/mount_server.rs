@@ -1,0 +1,69 @@
+//! The whole of Latchet inside a program of your own, beside your routes: one process, one port, and
+//! guards that need neither network nor keys to check a token.
+//!
+//! ```text
+//! cargo run --example mount_server   # prints where the first administrator is made
+//! curl -s localhost:8080/notes -H 'authorization: Bearer …'
+//! ```
+//!
+//! Settings come from `LATCHET_…`, the settings file and the arguments, as for `latchet serve`.
+#![expect(clippy::unused_async, reason = "handlers are async")]
+
+use std::error::Error;
+
+use latchet::clock::Clock;
+use latchet::guard::JwtRequired;
+use latchet::server::config::Config;
+use latchet::server::serve::{Lifecycle, Limits, Server};
+use latchet::server::{App, routes};
+use poem::{EndpointExt, Result, Route};
+use poem_openapi::payload::PlainText;
+use poem_openapi::{OpenApi, OpenApiService};
+use tokio::net::TcpListener;
+
+struct Notes;
+
+#[OpenApi]
+impl Notes {
+    #[oai(path = "/", method = "get")]
+    async fn list(&self, jwt: JwtRequired) -> PlainText<String> {
+        PlainText(format!("no notes of {} yet", jwt.claims.sub))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let config = Config::load(std::env::args(), std::env::vars())?;
+    let listener = TcpListener::bind(config.listen).await?;
+    let app = App::open(config, Clock::system()).await?;
+    app.bootstrap().await?;
+    if let Some(secret) = app.setup_link().await? {
+        eprintln!(
+            "make an administrator at {}/setup#{secret}",
+            app.config.public_url
+        );
+    }
+
+    let lifecycle = Lifecycle::default();
+    let upkeep = app.maintain();
+    let notes = OpenApiService::new(Notes, "notes", "1").data(app.guards.clone());
+    let all = Route::new()
+        .nest("/notes", notes)
+        .nest("/", routes(&app, lifecycle.clone()));
+    let server = Server {
+        listener,
+        tls: None,
+        limits: Limits::from(&app.config),
+        lifecycle,
+    };
+    eprintln!("listening on {}", app.config.listen);
+    let stop = async {
+        // Where signals cannot be waited for, the program ends as the system ends it.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    server.run(all, stop).await;
+    drop(upkeep);
+    Ok(())
+}

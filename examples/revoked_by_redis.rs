@@ -1,0 +1,52 @@
+//! A service that feels the logouts of a running Latchet at once, because it reads the denylist that
+//! the Latchet keeps in Redis.
+//!
+//! ```text
+//! REDIS_URL=redis://127.0.0.1:6379 latchet serve   # in another terminal
+//! cargo run --example revoked_by_redis --features remote -- \
+//!     127.0.0.1:3000 http://127.0.0.1:8080 redis://127.0.0.1:6379
+//! curl -s localhost:3000/ -H 'authorization: Bearer …'
+//! ```
+//!
+//! `docs/other-services.md` says what such a service may believe. It needs no right to write.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use latchet::clock::Clock;
+use latchet::denylist::redis::RedisReader;
+use latchet::guard::{Guards, Required, authenticate};
+use latchet::token::Verifier;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::{EndpointExt, Request, Result, Route, Server, get, handler};
+
+#[handler]
+async fn hello(request: &Request) -> Result<String> {
+    let claims = authenticate::<Required>(request).await?;
+    Ok(format!("hello, {}", claims.sub))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
+    let issuer = arguments
+        .next()
+        .unwrap_or_else(|| "http://127.0.0.1:8080".into());
+    let redis = arguments
+        .next()
+        .unwrap_or_else(|| "redis://127.0.0.1:6379".into());
+
+    let clock = Clock::system();
+    let keys = Verifier::from_issuer(&issuer, [&issuer])?;
+    let denylist = RedisReader::start(redis.parse()?, clock.clone());
+    let guards = Guards::new(keys.verifier(), Arc::new(denylist), clock);
+
+    let app = Route::new().at("/", get(hello)).data(guards);
+    let acceptor = TcpListener::bind(address).into_acceptor().await?;
+    for address in acceptor.local_addr() {
+        eprintln!("listening on {address}");
+    }
+    Server::new_with_acceptor(acceptor).run(app).await?;
+    Ok(())
+}

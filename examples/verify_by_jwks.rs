@@ -1,0 +1,53 @@
+//! A service that trusts the tokens of a running Latchet. It holds no secret: it fetches the public
+//! keys, and follows them when they are rotated.
+//!
+//! ```text
+//! latchet serve                      # in another terminal
+//! cargo run --example verify_by_jwks --features remote -- 127.0.0.1:3000 http://127.0.0.1:8080
+//! curl -s localhost:3000/ -H 'authorization: Bearer …'
+//! ```
+//!
+//! It hears nothing of logouts: a token is good until it ends, 15 minutes at most. `revoked_by_redis.rs`
+//! and `introspection.rs` mend that.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use latchet::clock::Clock;
+use latchet::denylist::memory::MemoryDenylist;
+use latchet::guard::{Guards, Required, authenticate};
+use latchet::token::Verifier;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::{EndpointExt, Request, Result, Route, Server, get, handler};
+
+#[handler]
+async fn hello(request: &Request) -> Result<String> {
+    let claims = authenticate::<Required>(request).await?;
+    Ok(format!("hello, {}", claims.sub))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
+    let issuer = arguments
+        .next()
+        .unwrap_or_else(|| "http://127.0.0.1:8080".into());
+
+    // A Latchet issues tokens for itself unless its setting `audience` names other services.
+    let keys = Verifier::from_issuer(&issuer, [&issuer])?;
+    if let Err(error) = keys.ready().await {
+        // Not the end: it is tried again, and until then tokens are answered with 503.
+        eprintln!("no keys yet: {error}");
+    }
+    let nothing_is_revoked = Arc::new(MemoryDenylist::new());
+    let guards = Guards::new(keys.verifier(), nothing_is_revoked, Clock::system());
+
+    let app = Route::new().at("/", get(hello)).data(guards);
+    let acceptor = TcpListener::bind(address).into_acceptor().await?;
+    for address in acceptor.local_addr() {
+        eprintln!("listening on {address}");
+    }
+    Server::new_with_acceptor(acceptor).run(app).await?;
+    Ok(())
+}

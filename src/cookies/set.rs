@@ -1,0 +1,203 @@
+//! `Set-Cookie` (RFC 6265, section 4.1), written by hand: poem's cookies need a middleware that guards
+//! do without.
+
+use std::fmt::Write as _;
+
+use poem::http::header::{CACHE_CONTROL, SET_COOKIE};
+use poem::http::{HeaderMap, HeaderValue};
+
+use super::{Cookies, Keep, SameSite};
+use crate::clock::Time;
+use crate::token::{Claims, Kind};
+
+/// Why a cookie was not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CookieError {
+    /// Browsers would drop it without a word, for what its name or `SameSite` promises.
+    #[error("browsers drop the cookie `{name}`: {reason}")]
+    Dropped {
+        /// Name of the cookie.
+        name: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// A name, path, domain or value holds what cannot stand in a cookie.
+    #[error("the cookie `{0}` cannot be written")]
+    Unwritable(String),
+    /// The token has no `csrf` claim, so the page could prove nothing.
+    #[error("the token has no `csrf` claim: make it with `Claims::with_csrf`")]
+    NoCsrf,
+}
+
+/// `Set-Cookie` headers, ready to be added to an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "cookies are set by adding them to an answer"]
+pub struct SetCookies(Vec<HeaderValue>);
+
+impl SetCookies {
+    /// Adds them to an answer, which no cache may keep then unless it says otherwise itself.
+    pub fn add_to(self, headers: &mut HeaderMap) {
+        headers
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        for value in self.0 {
+            headers.append(SET_COOKIE, value);
+        }
+    }
+}
+
+impl IntoIterator for SetCookies {
+    type Item = HeaderValue;
+    type IntoIter = std::vec::IntoIter<HeaderValue>;
+
+    /// For answers that take one header at a time, as those of poem-openapi do.
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Cookies {
+    /// Returns the cookies that hand this token to a browser: the token's own, chosen by its kind,
+    /// and the one that tells pages its `csrf` claim.
+    ///
+    /// # Errors
+    /// [`CookieError`] when a browser would not keep them, or could not use them.
+    pub fn set(&self, token: &str, claims: &Claims, now: Time) -> Result<SetCookies, CookieError> {
+        let cookie = self.of(claims.kind);
+        let left = match self.keep {
+            Keep::UntilClosed => None,
+            Keep::LikeToken => claims.exp.map(|_| claims.expires_at().since(now).as_secs()),
+        };
+        let mut lines = vec![self.line(&Line {
+            name: &cookie.name,
+            path: &cookie.path,
+            value: token,
+            max_age: left,
+            readable: Readable::ByServer,
+        })?];
+        if let Some(csrf) = &cookie.csrf_cookie {
+            lines.push(self.line(&Line {
+                name: &csrf.name,
+                path: &csrf.path,
+                value: claims.csrf.as_deref().ok_or(CookieError::NoCsrf)?,
+                max_age: left,
+                readable: Readable::ByPages,
+            })?);
+        }
+        Ok(SetCookies(lines))
+    }
+
+    /// Returns what takes the cookies of this kind away again.
+    ///
+    /// # Errors
+    /// [`CookieError`] when these are not cookies that a browser can have.
+    pub fn unset(&self, kind: Kind) -> Result<SetCookies, CookieError> {
+        let cookie = self.of(kind);
+        let gone = |name, path, readable| Line {
+            name,
+            path,
+            value: "",
+            max_age: Some(0),
+            readable,
+        };
+        let mut lines = vec![self.line(&gone(&cookie.name, &cookie.path, Readable::ByServer))?];
+        if let Some(csrf) = &cookie.csrf_cookie {
+            lines.push(self.line(&gone(&csrf.name, &csrf.path, Readable::ByPages))?);
+        }
+        Ok(SetCookies(lines))
+    }
+
+    /// Returns what takes the cookies of both kinds away again: for a logout.
+    ///
+    /// # Errors
+    /// As [`unset`](Self::unset).
+    pub fn unset_all(&self) -> Result<SetCookies, CookieError> {
+        let mut all = self.unset(Kind::Access)?;
+        all.0.extend(self.unset(Kind::Refresh)?);
+        Ok(all)
+    }
+
+    fn line(&self, line: &Line<'_>) -> Result<HeaderValue, CookieError> {
+        self.check(line)?;
+        let mut text = format!("{}={}; Path={}", line.name, line.value, line.path);
+        if let Some(domain) = &self.domain {
+            let _ = write!(text, "; Domain={domain}");
+        }
+        if let Some(max_age) = line.max_age {
+            let _ = write!(text, "; Max-Age={max_age}");
+        }
+        text.push_str(match self.same_site {
+            SameSite::Strict => "; SameSite=Strict",
+            SameSite::Lax => "; SameSite=Lax",
+            SameSite::None => "; SameSite=None",
+        });
+        if self.secure {
+            text.push_str("; Secure");
+        }
+        if line.readable == Readable::ByServer {
+            text.push_str("; HttpOnly");
+        }
+        let mut value = HeaderValue::try_from(text)
+            .map_err(|_| CookieError::Unwritable(line.name.to_owned()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    fn check(&self, line: &Line<'_>) -> Result<(), CookieError> {
+        let unwritable = !line.name.bytes().all(is_token)
+            || line.name.is_empty()
+            || !line.path.starts_with('/')
+            || ![line.path, line.value, self.domain.as_deref().unwrap_or("")]
+                .concat()
+                .bytes()
+                .all(is_attribute);
+        if unwritable {
+            return Err(CookieError::Unwritable(line.name.to_owned()));
+        }
+        self.broken_promise(line).map_or(Ok(()), |reason| {
+            Err(CookieError::Dropped {
+                name: line.name.to_owned(),
+                reason,
+            })
+        })
+    }
+
+    /// What a name begins with is a promise that browsers enforce (RFC 6265bis, section 4.1.3).
+    fn broken_promise(&self, line: &Line<'_>) -> Option<&'static str> {
+        let host = line.name.starts_with("__Host-");
+        if (host || line.name.starts_with("__Secure-")) && !self.secure {
+            return Some("its name promises `Secure`");
+        }
+        if host && (self.domain.is_some() || line.path != "/") {
+            return Some("`__Host-` promises `Path=/` and no `Domain`");
+        }
+        if self.same_site == SameSite::None && !self.secure {
+            return Some("`SameSite=None` needs `Secure`");
+        }
+        None
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readable {
+    ByServer,
+    ByPages,
+}
+
+struct Line<'a> {
+    name: &'a str,
+    path: &'a str,
+    value: &'a str,
+    max_age: Option<u64>,
+    readable: Readable,
+}
+
+/// RFC 9110, section 5.6.2: what a name is made of.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Anything visible that does not end the attribute.
+fn is_attribute(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\')
+}

@@ -1,0 +1,270 @@
+//! Renewal keeps who is in, and nobody who is out.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use poem::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE};
+use serde_json::json;
+
+use super::shop::Shop;
+use super::*;
+use crate::token::Fresh;
+
+#[tokio::test]
+async fn a_token_near_its_end_is_renewed_along_with_the_answer() {
+    let shop = Shop::new();
+    let old = shop.claims(29);
+
+    let answer = shop.visit("/", &old).await;
+
+    let new = shop.renewed(&answer).unwrap();
+    assert_eq!(answer.headers()[CACHE_CONTROL], "no-store");
+    assert_eq!(answer.into_body().into_string().await.unwrap(), "alice");
+    assert_eq!(new.exp.unwrap() - new.iat, 3600);
+    assert!(new.exp > old.exp && new.iat > old.iat && new.nbf > old.nbf);
+    assert_ne!(new.jti, old.jti);
+}
+
+#[tokio::test]
+async fn a_token_that_has_time_left_stays() {
+    let shop = Shop::new();
+
+    assert_eq!(shop.renews("/", &shop.claims(31)).await, None);
+    assert_eq!(shop.renews("/", &shop.claims(60)).await, None);
+}
+
+#[tokio::test]
+async fn everything_the_token_says_is_kept() {
+    let shop = Shop::new();
+    let old = Claims {
+        client_id: Some("web".to_owned()),
+        auth_time: Some(shop.clock.now().secs() - 3000),
+        amr: vec!["pwd".to_owned()],
+        roles: vec!["admin".to_owned()],
+        scope: Some("read".to_owned()),
+        extra: [("plan".to_owned(), json!({"name": "gold"}))]
+            .into_iter()
+            .collect(),
+        ..shop.claims(10)
+    };
+
+    let new = shop.renews("/", &old).await.unwrap();
+
+    let mut expected = Claims {
+        jti: new.jti.clone(),
+        iat: new.iat,
+        nbf: new.nbf,
+        exp: new.exp,
+        ..old.clone()
+    };
+    let session_end = json!(old.auth_time.unwrap() + 24 * 3600);
+    expected.extra.insert(SESSION_END.to_owned(), session_end);
+    assert_eq!(new, expected);
+}
+
+#[tokio::test]
+async fn renewal_does_not_stretch_freshness() {
+    let shop = Shop::new();
+    let old = shop.claims(10);
+    let end = Time::from_secs(old.exp.unwrap());
+    let table = [
+        (Fresh::No, Fresh::No),
+        (Fresh::Yes, Fresh::until(end)),
+        (Fresh::Until(7.5), Fresh::Until(7.5)),
+    ];
+
+    for (fresh, expected) in table {
+        let old = Claims {
+            fresh,
+            ..old.clone()
+        };
+
+        let new = shop.renews("/", &old).await.unwrap();
+
+        assert_eq!(new.fresh, expected);
+    }
+}
+
+#[tokio::test]
+async fn no_renewal_passes_the_end_of_the_session() {
+    let shop = Shop::new();
+    let now = shop.clock.now().secs();
+    let signed_in = |ago: i64| Claims {
+        auth_time: Some(now - ago),
+        ..shop.claims(10)
+    };
+    let with_end = |end: serde_json::Value| {
+        let mut claims = signed_in(100);
+        claims.extra.insert(SESSION_END.to_owned(), end);
+        claims
+    };
+    let day = 24 * 3600;
+
+    let near = shop.renews("/", &signed_in(day - 1800)).await.unwrap();
+    let written = shop
+        .renews("/", &with_end(json!(now + 1200)))
+        .await
+        .unwrap();
+    let generous = shop.renews("/", &with_end(json!(i64::MAX))).await.unwrap();
+
+    assert_eq!(near.exp, Some(now + 1800));
+    assert_eq!(written.exp, Some(now + 1200));
+    assert_eq!(generous.extra[SESSION_END], json!(now - 100 + day));
+    for over in [
+        signed_in(day),
+        signed_in(day - 600),
+        with_end(json!(now + 600)),
+        with_end(json!(0)),
+        with_end(json!("tomorrow")),
+        with_end(json!(null)),
+    ] {
+        assert_eq!(shop.renews("/", &over).await, None, "{over:?}");
+    }
+}
+
+#[tokio::test]
+async fn renewals_in_a_row_end_when_the_session_does() {
+    let shop = Shop::new();
+    let first = shop.claims(10);
+    let mut claims = first.clone();
+    let mut renewals = 0;
+
+    while let Some(next) = shop.renews("/", &claims).await {
+        let left = Time::from_secs(next.exp.unwrap()).since(shop.clock.now());
+        let nearly = left.saturating_sub(Duration::from_mins(10));
+        shop.clock.shift(i64::try_from(nearly.as_millis()).unwrap());
+        claims = next;
+        renewals += 1;
+    }
+
+    assert_eq!(claims.exp, Some(first.iat + 24 * 3600));
+    assert!(renewals > 20, "{renewals}");
+}
+
+#[tokio::test]
+async fn a_logout_is_not_undone_by_its_own_answer() {
+    let shop = Shop::new();
+
+    assert_eq!(shop.renews("/logout", &shop.claims(10)).await, None);
+    assert_eq!(
+        shop.visit("/", &shop.claims(10)).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
+async fn cookies_that_the_handler_clears_stay_cleared() {
+    let shop = Shop::new();
+
+    let answer = shop.visit("/clears", &shop.claims(10)).await;
+
+    for line in answer.headers().get_all(SET_COOKIE) {
+        assert!(line.to_str().unwrap().contains("Max-Age=0"), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_logout_is_not_undone_by_an_answer_that_was_on_its_way() {
+    let shop = Shop::new();
+    let old = shop.claims(10);
+    let first_tab = shop.visit("/slow", &old);
+    let second_tab = async {
+        shop.gate.entered.acquire().await.unwrap().forget();
+        let answer = shop.visit("/logout", &old).await;
+        shop.gate.open.add_permits(1);
+        answer.status()
+    };
+
+    let (answer, logged_out) = tokio::join!(first_tab, second_tab);
+
+    assert_eq!(
+        (answer.status(), logged_out),
+        (StatusCode::OK, StatusCode::OK)
+    );
+    assert_eq!(shop.renewed(&answer), None);
+}
+
+#[tokio::test]
+async fn a_logout_ends_what_was_renewed_a_moment_before_for_as_long_as_it_lives() {
+    let shop = Shop::new();
+    let old = shop.claims(10);
+
+    let renewed = shop.renews("/", &old).await.unwrap();
+    shop.visit("/logout", &old).await;
+
+    for minutes in [0, 11, 48] {
+        shop.clock.shift(minutes * 60_000);
+        let answer = shop.visit("/", &renewed).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let body = answer.into_body().into_string().await.unwrap();
+        assert!(body.contains("token_revoked"), "{minutes} {body}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_answer_from_the_denylist_nothing_is_renewed() {
+    let shop = Shop::new();
+    let old = shop.claims(10);
+    let cut = async {
+        shop.gate.entered.acquire().await.unwrap().forget();
+        shop.denylist.is_cut.store(true, Ordering::Relaxed);
+        shop.gate.open.add_permits(1);
+    };
+
+    let (answer, ()) = tokio::join!(shop.visit("/slow", &old), cut);
+
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(shop.renewed(&answer), None);
+}
+
+#[tokio::test]
+async fn only_what_a_guard_let_in_by_an_access_cookie_is_renewed() {
+    let shop = Shop::new();
+    let old = shop.claims(10);
+    let of_refresh = Claims {
+        kind: Kind::Refresh,
+        ..old.clone()
+    };
+    let without_session = Claims {
+        sid: None,
+        ..old.clone()
+    };
+    let endless = Claims {
+        exp: None,
+        ..old.clone()
+    };
+    let bearer = format!("Bearer {}", shop.issuer.sign(&old).unwrap());
+
+    let by_header = shop.send("/", AUTHORIZATION, bearer).await;
+
+    assert_eq!(shop.renewed(&by_header), None);
+    assert_eq!(shop.renews("/public", &old).await, None);
+    assert_eq!(shop.renews("/failing", &old).await, None);
+    assert_eq!(shop.renews("/nowhere", &old).await, None);
+    assert_eq!(shop.renews("/refresh", &of_refresh).await, None);
+    assert_eq!(shop.renews("/", &without_session).await, None);
+    assert_eq!(shop.renews("/", &endless).await, None);
+    assert!(shop.renews("/maybe", &old).await.is_some());
+}
+
+#[tokio::test]
+async fn an_answer_that_caches_may_keep_carries_no_cookie() {
+    let shop = Shop::new();
+
+    assert_eq!(shop.renews("/for-caches", &shop.claims(10)).await, None);
+    assert!(shop.renews("/for-me", &shop.claims(10)).await.is_some());
+}
+
+#[tokio::test]
+async fn a_renewed_token_opens_the_page_and_its_csrf_value_stays() {
+    let shop = Shop::new();
+    let old = shop.claims(10);
+
+    let new = shop.renews("/", &old).await.unwrap();
+    let again = shop.visit("/", &new).await;
+
+    assert_eq!(again.status(), StatusCode::OK);
+    assert_eq!(shop.renewed(&again), None);
+    assert_eq!(new.csrf, old.csrf);
+}

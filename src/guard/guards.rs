@@ -1,0 +1,155 @@
+//! What guards ask, put together once, and the other side of it: saying that somebody is out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::Response;
+
+use super::refusal::Wording;
+use super::{Location, Refusal};
+use crate::clock::{Clock, Time};
+use crate::denylist::{Denial, Denied, Denylist, Unavailable};
+use crate::error::AuthError;
+use crate::token::{Claims, Verifier};
+
+/// What guards ask: which tokens are genuine, which were revoked, and where tokens are sent.
+///
+/// Clones share everything; `.data(guards)` on the outermost route hands it to every guard. Another
+/// `.data(other_guards)` further in counts for the routes inside it.
+#[derive(Clone, Debug)]
+pub struct Guards(pub(super) Arc<Inner>);
+
+#[derive(Clone, Debug)]
+pub(super) struct Inner {
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) denylist: Arc<dyn Denylist>,
+    pub(super) clock: Clock,
+    pub(super) locations: Vec<Location>,
+    /// Looked at by guards that name places alone.
+    pub(super) named_locations: Vec<Location>,
+    pub(super) wording: Wording,
+}
+
+impl Guards {
+    /// Returns guards that look for tokens in the `Authorization` header alone.
+    pub fn new(verifier: Arc<Verifier>, denylist: Arc<dyn Denylist>, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            verifier,
+            denylist,
+            clock,
+            locations: vec![Location::header()],
+            named_locations: Vec::new(),
+            wording: Wording::default(),
+        }))
+    }
+
+    /// Looks for tokens in these places instead. A request with a token in two of them is refused,
+    /// so their order is of no importance.
+    #[must_use]
+    pub fn with_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
+        self.with(|inner| inner.locations = locations.into_iter().collect())
+    }
+
+    /// Knows these places too, but only guards that name them with [`In`](super::In) look there.
+    #[must_use]
+    pub fn with_named_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
+        self.with(|inner| inner.named_locations = locations.into_iter().collect())
+    }
+
+    /// Words every refusal by this function, whatever handler it comes from: status, body and headers
+    /// are its own. [`flask_jwt_extended_errors`](super::flask_jwt_extended_errors) makes such a function.
+    ///
+    /// ```
+    /// # use latchet::guard::{Guards, Refusal};
+    /// # use poem::Response;
+    /// # fn example(guards: Guards) -> Guards {
+    /// guards.with_refusals(|refusal: &Refusal<'_>| {
+    ///     let problem = refusal.error().problem();
+    ///     Response::builder()
+    ///         .status(problem.status)
+    ///         .content_type("application/json")
+    ///         .body(format!(r#"{{"error": "{}"}}"#, problem.code))
+    /// })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_refusals(
+        self,
+        answer: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|inner| inner.wording = Wording::by(answer))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        change(&mut inner);
+        Self(Arc::new(inner))
+    }
+
+    /// Logs a session out: from here on every token of it is refused, access and refresh. A token
+    /// without a session is refused alone.
+    ///
+    /// `longest_life` is the longest that any token of the session is made for; the denial is forgotten
+    /// when the last of them has ended.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use latchet::guard::{EitherKind, Guards, Jwt};
+    /// use poem::{Request, Result, handler};
+    ///
+    /// #[handler]
+    /// async fn logout(request: &Request) -> Result<()> {
+    ///     let jwt = Jwt::<EitherKind>::authenticate(request).await?;
+    ///     if let Some(guards) = request.data::<Guards>() {
+    ///         let month = Duration::from_secs(30 * 24 * 60 * 60);
+    ///         guards.deny_session(&jwt.claims, month).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`] when the denylist cannot promise it; the user is not logged out then.
+    pub async fn deny_session(
+        &self,
+        claims: &Claims,
+        longest_life: Duration,
+    ) -> Result<(), AuthError> {
+        let Some(sid) = &claims.sid else {
+            return self.deny_token(claims).await;
+        };
+        let denied = Denied::Session(sid.clone());
+        self.deny(denied, self.now() + longest_life).await
+    }
+
+    /// Refuses this one token from here on, until it would have ended.
+    ///
+    /// # Errors
+    /// As [`deny_session`](Self::deny_session).
+    pub async fn deny_token(&self, claims: &Claims) -> Result<(), AuthError> {
+        let denied = Denied::Token(claims.jti.clone());
+        self.deny(denied, claims.expires_at()).await
+    }
+
+    async fn deny(&self, denied: Denied, end: Time) -> Result<(), AuthError> {
+        let settings = self.0.verifier.settings();
+        let not_after = end + settings.leeway + settings.clock_ahead;
+        let denials = [Denial { denied, not_after }];
+        let answer = self.0.denylist.deny(&denials, self.now()).await;
+        answer.map_err(unavailable)
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.0.clock.now()
+    }
+}
+
+/// Says once, here, why there is no answer.
+pub(super) fn unavailable(Unavailable(cause): Unavailable) -> AuthError {
+    tracing::warn!(
+        cause = cause.map(tracing::field::display),
+        "the denylist gave no answer"
+    );
+    AuthError::Unavailable
+}

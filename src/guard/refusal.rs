@@ -1,0 +1,89 @@
+//! What is answered to a request that a guard refused, in the words of the service.
+
+use std::fmt;
+use std::sync::Arc;
+
+use poem::{Request, Response};
+
+use super::location::Location;
+use crate::error::AuthError;
+use crate::token::{Claims, Expected};
+
+/// A refusal, and what is known about the request: all that an answer may be made of.
+#[derive(Clone, Copy)]
+pub struct Refusal<'a> {
+    pub(super) error: &'a AuthError,
+    pub(super) claims: Option<&'a Claims>,
+    pub(super) asked: Option<Asked<'a>>,
+}
+
+/// The request, and where its guard looked for a token of which kind.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a Request,
+    pub(super) locations: &'a [&'a Location],
+    pub(super) expected: Expected,
+}
+
+impl<'a> Refusal<'a> {
+    /// Returns why the request is refused.
+    pub fn error(&self) -> &'a AuthError {
+        self.error
+    }
+
+    /// Returns the claims of the token, where its signature was good: those of an expired token too.
+    pub fn claims(&self) -> Option<&'a Claims> {
+        self.claims
+    }
+
+    /// Returns the request; `None` when the handler's own body refused.
+    pub fn request(&self) -> Option<&'a Request> {
+        self.asked.map(|asked| asked.request)
+    }
+}
+
+impl fmt::Debug for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("error", self.error)
+            .field("claims", &self.claims)
+            .finish_non_exhaustive()
+    }
+}
+
+type Answer = dyn Fn(&Refusal<'_>) -> Response + Send + Sync;
+
+/// How refusals are worded: as a [`Problem`](crate::error::Problem), or by a function of the service.
+#[derive(Clone, Default)]
+pub(super) struct Wording(Option<Arc<Answer>>);
+
+impl Wording {
+    pub(super) fn by(answer: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(answer)))
+    }
+
+    pub(super) fn is_custom(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Middleware finds the reason in the error either way: by `downcast_ref` or, where the service
+    /// answers for itself, by `data`.
+    pub(super) fn say(&self, refusal: &Refusal<'_>) -> poem::Error {
+        let Some(answer) = &self.0 else {
+            return refusal.error.clone().into();
+        };
+        let mut error = poem::Error::from_response(answer(refusal));
+        error.set_data(refusal.error.clone());
+        error
+    }
+}
+
+impl fmt::Debug for Wording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_custom() {
+            "custom"
+        } else {
+            "problem"
+        })
+    }
+}

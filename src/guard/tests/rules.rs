@@ -1,0 +1,183 @@
+//! Rules of the service's own: policies, owners, and going without the denylist.
+
+use super::*;
+use crate::error::AuthError;
+
+struct Paying;
+impl Policy for Paying {
+    fn check(claims: &Claims) -> Result<(), AuthError> {
+        match claims.extra.get("plan").and_then(Value::as_str) {
+            Some("gold") => Ok(()),
+            Some(_) => Err(AuthError::InsufficientScope),
+            None => Err(AuthError::ClaimsRejected("the claim `plan` is missing")),
+        }
+    }
+}
+
+struct RulesApi;
+
+#[expect(clippy::unused_async, reason = "poem-openapi wants async functions")]
+#[OpenApi]
+impl RulesApi {
+    #[oai(path = "/paying", method = "get")]
+    async fn paying(&self, jwt: Jwt<(Required, Paying)>) -> PlainText<String> {
+        PlainText(jwt.claims.sub.clone())
+    }
+
+    #[oai(path = "/fresh-paying", method = "get")]
+    async fn fresh_paying(&self, jwt: Jwt<(Fresh, Paying)>) -> PlainText<String> {
+        PlainText(jwt.claims.sub.clone())
+    }
+
+    #[oai(path = "/maybe-paying", method = "get")]
+    async fn maybe_paying(&self, jwt: Jwt<Optional<Paying>>) -> PlainText<String> {
+        PlainText(name_or_nobody(jwt.claims.as_deref()))
+    }
+
+    #[oai(path = "/unrevoked", method = "get")]
+    async fn unrevoked(&self, jwt: Jwt<(Required, SkipRevocation)>) -> PlainText<String> {
+        PlainText(jwt.claims.sub.clone())
+    }
+
+    #[oai(path = "/logout", method = "get")]
+    async fn logout(&self, jwt: Jwt<(EitherKind, SkipRevocation)>) -> PlainText<String> {
+        PlainText(jwt.claims.sub.clone())
+    }
+
+    #[oai(path = "/notes-of-alice", method = "get")]
+    async fn notes(&self, jwt: JwtRequired) -> poem::Result<PlainText<String>> {
+        jwt.owner_or::<Admin>("alice")?;
+        Ok(PlainText("her notes".to_owned()))
+    }
+
+    #[oai(path = "/drafts-of-alice", method = "get")]
+    async fn drafts(&self, jwt: JwtFresh) -> poem::Result<PlainText<String>> {
+        jwt.owner_or::<Admin>("alice")?;
+        Ok(PlainText("her drafts".to_owned()))
+    }
+}
+
+#[handler]
+async fn plain_notes(request: &Request) -> poem::Result<String> {
+    let jwt = Jwt::<Required>::authenticate(request).await?;
+    jwt.owner_or::<Admin>("alice")?;
+    Ok("her notes".to_owned())
+}
+
+fn app_of(guards: Guards) -> impl Endpoint {
+    Route::new()
+        .at("/plain-notes", poem::get(plain_notes))
+        .nest("/", OpenApiService::new(RulesApi, "test", "1"))
+        .data(guards)
+}
+
+async fn ask(desk: &Desk, path: &str, change: impl FnOnce(&mut Claims)) -> Seen {
+    let mut claims = desk.claims();
+    change(&mut claims);
+    let value = format!("Bearer {}", desk.sign(&claims));
+    get(&app_of(desk.guards()), path, Some(&value)).await
+}
+
+fn plan(plan: &str) -> impl FnOnce(&mut Claims) {
+    let plan = Value::from(plan);
+    move |claims| {
+        claims.extra.insert("plan".to_owned(), plan);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_of_ones_own_decides_on_required_and_optional_routes() {
+    let desk = Desk::new();
+    for path in ["/paying", "/maybe-paying"] {
+        assert_eq!(ask(&desk, path, plan("gold")).await, ok("alice"));
+        assert_eq!(
+            ask(&desk, path, plan("free")).await,
+            refused(403, "insufficient_scope")
+        );
+        assert_eq!(
+            ask(&desk, path, |_| ()).await,
+            refused(401, "invalid_token")
+        );
+    }
+    assert_eq!(
+        get(&app_of(desk.guards()), "/maybe-paying", None).await,
+        ok("nobody")
+    );
+}
+
+#[tokio::test]
+async fn a_policy_of_ones_own_is_asked_last() {
+    let desk = Desk::new();
+
+    let not_fresh = ask(&desk, "/fresh-paying", |_| ()).await;
+    let revoked = ask(&desk, "/paying", |claims| {
+        desk.deny(Denied::Session(claims.sid.clone().unwrap()));
+    });
+
+    assert_eq!(not_fresh, refused(401, "fresh_token_required"));
+    assert_eq!(revoked.await, refused(401, "token_revoked"));
+}
+
+#[tokio::test]
+async fn revocation_is_ignored_only_where_the_type_says_so() {
+    let desk = Desk::new();
+    let revoke = |claims: &mut Claims| desk.deny(Denied::Token(claims.jti.clone()));
+    let revoke_refresh = |claims: &mut Claims| {
+        claims.kind = Kind::Refresh;
+        desk.deny(Denied::Token(claims.jti.clone()));
+    };
+
+    assert_eq!(ask(&desk, "/unrevoked", revoke).await, ok("alice"));
+    assert_eq!(ask(&desk, "/logout", revoke).await, ok("alice"));
+    assert_eq!(ask(&desk, "/logout", revoke_refresh).await, ok("alice"));
+    assert_eq!(
+        ask(&desk, "/notes-of-alice", revoke).await,
+        refused(401, "token_revoked")
+    );
+    assert_eq!(
+        ask(&desk, "/unrevoked", revoke_refresh).await,
+        refused(401, "wrong_token_type")
+    );
+}
+
+#[tokio::test]
+async fn who_ignores_revocation_needs_no_denylist() {
+    let desk = Desk::new();
+    let guards = Guards::new(
+        desk.verifier.clone(),
+        Arc::new(Unreachable),
+        desk.clock.clone(),
+    );
+    let app = app_of(guards);
+    let value = format!("Bearer {}", desk.token());
+
+    assert_eq!(get(&app, "/unrevoked", Some(&value)).await, ok("alice"));
+    assert_eq!(
+        get(&app, "/notes-of-alice", Some(&value)).await,
+        refused(503, "unavailable")
+    );
+}
+
+#[tokio::test]
+async fn the_owner_or_an_administrator_is_admitted_and_nobody_else() {
+    let desk = Desk::new();
+    let bob = |claims: &mut Claims| claims.sub = "bob".to_owned();
+    let admin_bob = |claims: &mut Claims| {
+        claims.sub = "bob".to_owned();
+        claims.roles = vec!["admin".to_owned()];
+    };
+
+    for path in ["/notes-of-alice", "/plain-notes"] {
+        assert_eq!(ask(&desk, path, |_| ()).await, ok("her notes"), "{path}");
+        assert_eq!(ask(&desk, path, admin_bob).await, ok("her notes"), "{path}");
+        assert_eq!(
+            ask(&desk, path, bob).await,
+            refused(403, "insufficient_scope"),
+            "{path}"
+        );
+    }
+    assert_eq!(
+        ask(&desk, "/drafts-of-alice", admin_bob).await,
+        refused(401, "fresh_token_required")
+    );
+}

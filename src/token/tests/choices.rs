@@ -1,0 +1,233 @@
+//! What a service may choose when it makes tokens, and when it takes them.
+
+use super::*;
+
+fn issuer() -> Issuer {
+    Issuer::new(key(Algorithm::EdDsa).clone())
+}
+
+fn endless_token() -> String {
+    let claims = Claims {
+        iss: ISSUER.into(),
+        aud: vec![AUDIENCE.into()],
+        sub: "robot".into(),
+        ..Claims::access_without_end(NOW)
+    };
+    issuer().sign(&claims).unwrap()
+}
+
+fn admitting_endless() -> VerifierSettings {
+    VerifierSettings {
+        endless: Endless::Admitted,
+        ..settings()
+    }
+}
+
+#[test]
+fn a_token_without_end_is_taken_only_where_that_was_chosen() {
+    let token = endless_token();
+    let century = Duration::from_hours(24 * 365 * 100);
+
+    assert_refused(
+        "endless",
+        &token,
+        &AuthError::MalformedToken("the claim `exp` is missing"),
+    );
+    let admitting = Verifier::new(all_keys(), admitting_endless());
+    let claims = admitting
+        .verify(&token, Expected::Access, NOW + century)
+        .unwrap();
+    assert_eq!((claims.exp, claims.expires_at()), (None, Time::MAX));
+}
+
+#[test]
+fn where_endless_tokens_are_taken_an_end_that_is_written_still_counts() {
+    let verifier = Verifier::new(all_keys(), admitting_endless());
+    let end = NOW + Duration::from_mins(15);
+
+    assert_eq!(
+        verifier.verify(&token(), Expected::Access, end),
+        Err(AuthError::TokenExpired)
+    );
+    for exp in ["null", "\"never\"", "-1"] {
+        let key = key(Algorithm::EdDsa);
+        let good = serde_json::to_string(&alices_claims()).unwrap();
+        let ours = format!(r#""exp":{}"#, NOW_SECS + 900);
+        let text = good.replace(&ours, &format!(r#""exp":{exp}"#));
+        let token = sign_text(&header_of(key).to_string(), &text, key);
+
+        let answer = verifier.verify(&token, Expected::Access, NOW);
+
+        assert!(answer.is_err(), "{exp}");
+    }
+}
+
+#[test]
+fn a_longest_life_ends_endless_tokens_too() {
+    let limited = VerifierSettings {
+        max_lifetime: Some(Duration::from_hours(1)),
+        ..admitting_endless()
+    };
+    let verifier = Verifier::new(all_keys(), limited);
+    let at = |secs: u64| {
+        let now = NOW + Duration::from_secs(secs);
+        verifier.verify(&endless_token(), Expected::Access, now)
+    };
+
+    assert!(at(3599).is_ok());
+    assert_eq!(at(3600), Err(AuthError::TokenExpired));
+}
+
+#[test]
+fn a_lifetime_of_nothing_is_over_at_once() {
+    let claims = Claims {
+        exp: Claims::access(NOW, Duration::ZERO).exp,
+        ..alices_claims()
+    };
+
+    assert_refused(
+        "no life",
+        &issuer().sign(&claims).unwrap(),
+        &AuthError::TokenExpired,
+    );
+}
+
+#[test]
+fn a_refresh_token_is_made_in_one_call_and_is_not_fresh() {
+    let claims = Claims::refresh(NOW, Duration::from_hours(720));
+
+    assert_eq!((claims.kind, claims.fresh), (Kind::Refresh, Fresh::No));
+    assert_eq!(claims.exp, Some(NOW_SECS + 2_592_000));
+    assert_ne!(
+        claims.jti,
+        Claims::refresh(NOW, Duration::from_hours(720)).jti
+    );
+}
+
+#[test]
+fn a_cookie_token_gets_a_csrf_value_that_nobody_guesses() {
+    let one = alices_claims().with_csrf().csrf.unwrap();
+    let other = alices_claims().with_csrf().csrf.unwrap();
+
+    assert_eq!((one.len(), one == other), (22, false));
+}
+
+#[test]
+fn members_of_ones_own_stand_in_the_header_and_come_back() {
+    let issuer = issuer().with_header("tenant", json!({"id": 7})).unwrap();
+    let token = issuer.sign(&alices_claims()).unwrap();
+    let verifier = verifier();
+
+    for _ in 0..2 {
+        let seen = verifier.verify_with_header(&token, Expected::Access, NOW);
+
+        let header = seen.unwrap().header;
+        assert_eq!(header.member("tenant"), Some(json!({"id": 7})));
+        assert_eq!(header.member("kid"), Some(json!(issuer.key().kid())));
+        assert_eq!(header.member("absent"), None);
+    }
+}
+
+#[test]
+fn the_header_cannot_be_made_to_say_how_it_is_checked() {
+    for name in [
+        "alg", "typ", "kid", "crit", "b64", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256",
+    ] {
+        let answer = issuer().with_header(name, json!("x"));
+
+        assert_eq!(
+            answer.err(),
+            Some(KeyError::ReservedHeader(name.to_owned()))
+        );
+    }
+}
+
+#[test]
+fn an_unchecked_header_can_be_read_whatever_it_is() {
+    let token = token();
+
+    assert_eq!(Header::of(&token).member("alg"), Some(json!("EdDSA")));
+    for junk in ["", ".", "x", "e30.e30.", "bnVsbA.x.y", "ä"] {
+        assert!(Header::of(junk).members().is_empty(), "{junk}");
+    }
+}
+
+#[test]
+fn an_expired_token_can_be_read_but_not_a_forged_one() {
+    let verifier = verifier();
+    let late = NOW + Duration::from_hours(1);
+    let read = |token: &str, expected| verifier.verify_even_expired(token, expected, late);
+    let good = token();
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let past = with_claims(&json!({"iat": 1, "nbf": 1, "exp": 2}));
+
+    assert_eq!(
+        read(&token(), Expected::Access).unwrap().claims.sub,
+        "alice"
+    );
+    assert_eq!(read(&past, Expected::Access).unwrap().claims.exp, Some(2));
+    assert!(matches!(
+        read(&format!("{signed}.{}", "A".repeat(86)), Expected::Access),
+        Err(AuthError::InvalidToken(_))
+    ));
+    assert_eq!(
+        read(&token(), Expected::Refresh).err(),
+        Some(AuthError::WrongTokenType)
+    );
+    assert!(matches!(
+        read(&"x".repeat(9000), Expected::Access),
+        Err(AuthError::MalformedToken(_))
+    ));
+    assert_eq!(
+        verifier.verify(&past, Expected::Access, NOW),
+        Err(AuthError::TokenExpired),
+        "reading it has not made it good"
+    );
+}
+
+#[test]
+fn each_of_several_issuers_and_audiences_is_believed() {
+    let moved = VerifierSettings {
+        issuers: vec![ISSUER.into(), "https://old.example".into()],
+        audience: vec![AUDIENCE.into(), "https://other.example".into()],
+        ..settings()
+    };
+    let verifier = Verifier::new(all_keys(), moved);
+    let opens = |changes: Value| {
+        let token = with_claims(&changes);
+        verifier.verify(&token, Expected::Access, NOW).is_ok()
+    };
+
+    assert!(opens(json!({"iss": ISSUER})));
+    assert!(opens(json!({"iss": "https://old.example"})));
+    assert!(!opens(json!({"iss": "https://thief.example"})));
+    assert!(opens(json!({"aud": "https://other.example"})));
+    assert!(opens(json!({"aud": ["https://third.example", AUDIENCE]})));
+    assert!(!opens(json!({"aud": "https://third.example"})));
+}
+
+#[test]
+fn the_kid_picks_the_key_and_a_key_its_algorithm() {
+    let (ed, hmac) = (key(Algorithm::EdDsa), key(Algorithm::Hs256));
+    let swapped = with_header(&json!({"kid": hmac.kid()}), ed);
+    let unknown = with_header(&json!({"kid": "somebody else's"}), ed);
+
+    assert!(verify(&with_header(&json!({}), ed)).is_ok());
+    assert!(verify(&with_header(&json!({}), hmac)).is_ok());
+    for token in [swapped, unknown] {
+        assert_refused(
+            "kid",
+            &token,
+            &AuthError::InvalidToken("no key that is trusted here signed it"),
+        );
+    }
+}
+
+#[test]
+fn a_time_becomes_freshness_until_then() {
+    let until = Fresh::until(NOW + Duration::from_millis(1500));
+
+    assert_eq!(until, Fresh::Until(4_000_000_001.5));
+    assert!(until.is_fresh(NOW));
+    assert!(!until.is_fresh(NOW + Duration::from_millis(1501)));
+}
