@@ -19,7 +19,6 @@ mod tests;
 mod verifying;
 
 #[cfg(feature = "server")]
-pub(crate) use parsed::install_provider;
 pub use set::KeySet;
 pub use signing::SigningKey;
 pub use strength::{MIN_RSA_BITS, MIN_SECRET_BYTES, check_secret};

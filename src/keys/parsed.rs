@@ -204,9 +204,9 @@ static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
 
 static INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
 
-/// Makes `jsonwebtoken` use parsed keys from here on. It settles on a provider at its first use, so
-/// whoever calls it without a key of this module has to call this before.
-pub(crate) fn install_provider() {
+/// Makes `jsonwebtoken` use parsed keys from here on. It settles on a provider at its first use,
+/// which comes after the first key.
+fn install_provider() {
     LazyLock::force(&INSTALLED);
 }
 

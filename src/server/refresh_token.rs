@@ -3,22 +3,27 @@
 //! A token is a pure function of (session row, generation), so a replay is answered with the
 //! byte-identical successor and nothing about tokens is stored. Always HMAC-SHA256 under a key that
 //! is never published: a resource server cannot mistake one for an access token.
+//!
+//! Because nobody else makes or reads them, their header is always the same text, and a token with
+//! any other is not ours: no header is parsed and no algorithm chosen. That is why no library for
+//! JWTs stands between here and the HMAC; every refresh comes through twice.
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
-};
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::decode_header;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::secret::DerivedKeys;
 use super::store::{Presented, Session};
 use crate::error::AuthError;
-use crate::keys::install_provider;
 use crate::token::Kind;
 
 /// Longer tokens are refused unread: ours are about 400 bytes.
 const LONGEST: usize = 2048;
 const TYP: &str = "rt+jwt";
+const HEADER: &str = r#"{"typ":"rt+jwt","alg":"HS256"}"#;
 
 #[derive(Serialize, Deserialize)]
 struct RefreshClaims {
@@ -37,10 +42,9 @@ struct RefreshClaims {
 
 /// Signs and reads refresh tokens.
 pub struct RefreshTokens {
-    signing: EncodingKey,
-    checking: DecodingKey,
-    validation: Validation,
-    header: Header,
+    key: hmac::Key,
+    /// The header as it stands in a token, with the dot behind it.
+    head: String,
     issuer: String,
 }
 
@@ -55,22 +59,9 @@ impl std::fmt::Debug for RefreshTokens {
 impl RefreshTokens {
     /// Returns the refresh tokens of the server that calls itself `issuer`.
     pub fn new(keys: &DerivedKeys, issuer: &str) -> Self {
-        install_provider();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        // Whether the session has ended is the row's to say: a token whose own `exp` has passed may
-        // still be the proof of a theft.
-        validation.validate_exp = false;
-        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
-        validation.set_issuer(&[issuer]);
-        validation.set_audience(&[issuer]);
-        let mut header = Header::new(Algorithm::HS256);
-        header.typ = Some(TYP.to_owned());
         Self {
-            signing: EncodingKey::from_secret(&keys.refresh),
-            checking: DecodingKey::from_secret(&keys.refresh),
-            validation,
-            header,
+            key: hmac::Key::new(hmac::HMAC_SHA256, &keys.refresh),
+            head: URL_SAFE_NO_PAD.encode(HEADER) + ".",
             issuer: issuer.to_owned(),
         }
     }
@@ -78,8 +69,8 @@ impl RefreshTokens {
     /// Returns the session's current refresh token. The same row gives the same bytes.
     ///
     /// # Errors
-    /// When signing fails, which the HMAC of a short text does not.
-    pub fn mint(&self, session: &Session) -> Result<SecretString, jsonwebtoken::errors::Error> {
+    /// When the claims have no JSON form, which text and numbers always have.
+    pub fn mint(&self, session: &Session) -> Result<SecretString, serde_json::Error> {
         let claims = RefreshClaims {
             iss: self.issuer.clone(),
             aud: self.issuer.clone(),
@@ -91,31 +82,38 @@ impl RefreshTokens {
             exp: session.state.ends_at().secs(),
             kind: Kind::Refresh,
         };
-        encode(&self.header, &claims, &self.signing).map(SecretString::from)
+        Ok(self.sign(&serde_json::to_vec(&claims)?))
+    }
+
+    fn sign(&self, claims: &[u8]) -> SecretString {
+        let mut token = self.head.clone();
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let tag = hmac::sign(&self.key, token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(tag, &mut token);
+        token.into()
     }
 
     /// Reads a token that claims to be one of ours. Touches no database.
+    ///
+    /// Whether the session has ended is the row's to say: a token whose own `exp` has passed may
+    /// still be the proof of a theft.
     ///
     /// # Errors
     /// `MalformedToken` for what is no JWT, `WrongTokenType` for an access token,
     /// `InvalidToken` for everything that we did not sign.
     pub fn read(&self, token: &str) -> Result<Presented, AuthError> {
+        const NOT_OURS: AuthError = AuthError::InvalidToken("it was not issued by this server");
         if token.len() > LONGEST {
             return Err(AuthError::MalformedToken(
                 "it is longer than any refresh token",
             ));
         }
-        let header =
-            decode_header(token).map_err(|_| AuthError::MalformedToken("it is not a JWT"))?;
-        if header.typ.as_deref() != Some(TYP) {
-            return Err(AuthError::WrongTokenType);
+        let claims = self.open(token).ok_or_else(|| refusal(token))?;
+        let claims: RefreshClaims = serde_json::from_slice(&claims).map_err(|_| NOT_OURS)?;
+        if claims.iss != self.issuer || claims.aud != self.issuer {
+            return Err(NOT_OURS);
         }
-        if header.crit.is_some() {
-            return Err(AuthError::InvalidToken("it asks for an unknown extension"));
-        }
-        let claims = decode::<RefreshClaims>(token, &self.checking, &self.validation)
-            .map_err(|_| AuthError::InvalidToken("it was not issued by this server"))?
-            .claims;
         if claims.kind != Kind::Refresh {
             return Err(AuthError::WrongTokenType);
         }
@@ -124,5 +122,189 @@ impl RefreshTokens {
             user: claims.sub.into(),
             generation: claims.generation,
         })
+    }
+
+    /// Returns the claims of a token that this key signed under this header.
+    fn open(&self, token: &str) -> Option<Vec<u8>> {
+        let (signed, tag) = token.rsplit_once('.')?;
+        let claims = signed.strip_prefix(&self.head)?;
+        let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+        hmac::verify(&self.key, signed.as_bytes(), &tag).ok()?;
+        URL_SAFE_NO_PAD.decode(claims).ok()
+    }
+}
+
+/// Tells somebody who mixed two tokens up what they did.
+fn refusal(token: &str) -> AuthError {
+    match decode_header(token) {
+        Err(_) => AuthError::MalformedToken("it is not a JWT"),
+        Ok(header) if header.typ.as_deref() != Some(TYP) => AuthError::WrongTokenType,
+        Ok(_) => AuthError::InvalidToken("it was not issued by this server"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+    use secrecy::ExposeSecret;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::Time;
+    use crate::server::rotation::{SessionState, Superseded};
+
+    const ISSUER: &str = "https://auth.example";
+    const NOW: Time = Time::from_secs(1_800_000_000);
+
+    fn keys() -> DerivedKeys {
+        DerivedKeys::derive("a root secret that is long enough")
+    }
+
+    fn tokens() -> RefreshTokens {
+        RefreshTokens::new(&keys(), ISSUER)
+    }
+
+    fn session() -> Session {
+        Session {
+            id: "session".into(),
+            user_id: "user".into(),
+            state: SessionState {
+                generation: 7,
+                rotated_at: NOW,
+                superseded: Superseded::default(),
+                expires_at: NOW + Duration::from_hours(24),
+                idle_limit: Duration::from_hours(1),
+                revoked: None,
+            },
+            created_at: NOW,
+            auth_time: NOW,
+            amr: Vec::new(),
+            scope: Vec::new(),
+            client_id: String::new(),
+            revoked_at: None,
+            user_agent: String::new(),
+            ip: String::new(),
+            label: String::new(),
+        }
+    }
+
+    fn mint(tokens: &RefreshTokens) -> String {
+        let token = tokens.mint(&session()).unwrap();
+        token.expose_secret().to_owned()
+    }
+
+    /// Signs any header and claims with the right key, by another implementation.
+    fn foreign(header: &Header, claims: &Value) -> String {
+        let key = EncodingKey::from_secret(&keys().refresh);
+        jsonwebtoken::encode(header, claims, &key).unwrap()
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": ISSUER, "aud": ISSUER, "sub": "user", "sid": "session", "gen": 7,
+            "jti": "session.7", "iat": 1_800_000_000, "exp": 1_800_003_600, "type": "refresh",
+        })
+    }
+
+    #[test]
+    fn what_was_minted_is_read() {
+        let presented = tokens().read(&mint(&tokens())).unwrap();
+
+        let expected = Presented {
+            session: "session".into(),
+            user: "user".into(),
+            generation: 7,
+        };
+        assert_eq!(presented, expected);
+    }
+
+    #[test]
+    fn the_same_row_gives_the_same_bytes() {
+        assert_eq!(mint(&tokens()), mint(&tokens()));
+    }
+
+    #[test]
+    fn it_is_a_jwt_to_others_who_hold_the_key() {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[ISSUER]);
+        validation.validate_exp = false;
+        let key = DecodingKey::from_secret(&keys().refresh);
+
+        let read = jsonwebtoken::decode::<Value>(mint(&tokens()), &key, &validation).unwrap();
+
+        assert_eq!(read.header.typ.as_deref(), Some(TYP));
+        assert_eq!(read.claims, claims());
+    }
+
+    #[test]
+    fn every_changed_byte_is_refused() {
+        let token = mint(&tokens());
+        for index in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+
+            assert!(tokens().read(&changed).is_err(), "byte {index}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_server_or_another_root_secret_is_refused() {
+        let other_key = RefreshTokens::new(&DerivedKeys::derive("another root secret"), ISSUER);
+        let other_issuer = RefreshTokens::new(&keys(), "https://other.example");
+
+        for token in [mint(&other_key), mint(&other_issuer)] {
+            let refused = tokens().read(&token).unwrap_err();
+            assert!(matches!(refused, AuthError::InvalidToken(_)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_right_signature_under_another_header_is_refused() {
+        let mut header = Header::new(Algorithm::HS256);
+        header.typ = Some(TYP.to_owned());
+        header.kid = Some("../../etc/passwd".to_owned());
+
+        let refused = tokens().read(&foreign(&header, &claims())).unwrap_err();
+
+        assert!(matches!(refused, AuthError::InvalidToken(_)), "{refused:?}");
+    }
+
+    #[test]
+    fn a_missing_or_wrong_claim_is_refused() {
+        let mut header = Header::new(Algorithm::HS256);
+        header.typ = Some(TYP.to_owned());
+        assert!(tokens().read(&foreign(&header, &claims())).is_ok());
+        for name in [
+            "iss", "aud", "sub", "sid", "gen", "jti", "iat", "exp", "type",
+        ] {
+            for value in [Value::Null, json!(-1), json!("x"), json!([])] {
+                let mut claims = claims();
+                claims[name] = value;
+                let token = foreign(&header, &claims);
+                let text_may_be_any = matches!(name, "sub" | "sid" | "jti") && claims[name] == "x";
+                let time_may_be_any = matches!(name, "iat" | "exp") && claims[name] == -1;
+                assert_eq!(
+                    tokens().read(&token).is_ok(),
+                    text_may_be_any || time_may_be_any,
+                    "{claims}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_access_token_is_told_from_junk() {
+        let access = foreign(&Header::new(Algorithm::HS256), &claims());
+        let refused = tokens().read(&access).unwrap_err();
+        assert!(matches!(refused, AuthError::WrongTokenType), "{refused:?}");
+
+        for junk in ["", ".", "..", "a.b.c", "no token", &"x".repeat(LONGEST + 1)] {
+            let refused = tokens().read(junk).unwrap_err();
+            assert!(matches!(refused, AuthError::MalformedToken(_)), "{junk}");
+        }
     }
 }

@@ -4,12 +4,13 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use migration::{Migrator, MigratorTrait};
+use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sea_orm::sqlx::{ConnectOptions, Connection, Error};
 use sea_orm::{
@@ -113,15 +114,7 @@ async fn sqlite(url: &str) -> Result<Connections, StoreError> {
         // Gives back what a burst of writes took on disk.
         .pragma("journal_size_limit", "67108864")
         .disable_statement_logging();
-    let writer = SqlitePoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
-        .connect_with(options.clone())
-        .await
-        .map_err(connecting)?;
+    let writer = sqlite_writer(&options).await?;
     let reader = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .max_lifetime(None)
@@ -132,6 +125,34 @@ async fn sqlite(url: &str) -> Result<Connections, StoreError> {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
         reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
     })
+}
+
+/// Opens the one connection that writes. The first one turns a new file over to WAL, for which it
+/// must have the file alone; processes that start at the same moment are told "busy" at once there,
+/// whatever the busy timeout, and try again.
+async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    let began = Instant::now();
+    loop {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false);
+        match pool.connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connected => return connected.map_err(connecting),
+        }
+    }
+}
+
+/// Returns whether another process has the file: the result code `SQLITE_BUSY`, in its low byte.
+fn is_busy(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
 
 /// Makes the file and its folder, readable by their owner only, where they are missing. SQLite

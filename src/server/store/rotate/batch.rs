@@ -1,6 +1,6 @@
 //! One batch: read, decide, write, answer; and again for those whom somebody else outran.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::connection::Connections;
 use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
@@ -142,14 +142,25 @@ async fn rotate(
     if steps.is_empty() {
         return;
     }
-    let advanced = limited(statements::advance(&connections.writer, &steps, deadline)).await;
-    for Step { id, .. } in steps {
-        match &advanced {
-            Ok(advanced) if advanced.contains(id) => {}
-            Ok(_) => drop(fates.insert(id.clone(), Fate::Outrun)),
-            Err(error) => drop(fates.insert(id.clone(), Fate::Failed(error.clone()))),
-        }
+    let moved = match limited(statements::advance(&connections.writer, &steps, deadline)).await {
+        Ok(count) if usize::try_from(count).is_ok_and(|count| count == steps.len()) => return,
+        Ok(_) => limited(statements::read(&connections.writer, ids(&steps))).await,
+        Err(error) => Err(error),
+    };
+    for step in steps {
+        let fate = match &moved {
+            Ok((now, _)) => match now.get(step.id) {
+                Some(entry) if step.has_led_to(&entry.session.state) => continue,
+                _ => Fate::Outrun,
+            },
+            Err(error) => Fate::Failed(error.clone()),
+        };
+        fates.insert(step.id.clone(), fate);
     }
+}
+
+fn ids<'a>(steps: &[Step<'a>]) -> BTreeSet<&'a SessionId> {
+    steps.iter().map(|step| step.id).collect()
 }
 
 /// Revokes the sessions of which a token was reused, in one transaction.

@@ -1,6 +1,7 @@
 //! The two statements of a batch. SQL, because sea-query has no `UPDATE … FROM (VALUES …)`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sea_orm::{
@@ -10,8 +11,8 @@ use sea_orm::{
 use super::super::error::is_deadlock;
 use super::super::users::words;
 use super::super::{Session, SessionId, StoreError};
-use super::Owner;
 use super::batch::{Entries, Entry};
+use super::{BATCH, Owner};
 use crate::clock::Time;
 use crate::server::rotation::SessionState;
 
@@ -20,6 +21,16 @@ pub(super) struct Step<'a> {
     pub(super) id: &'a SessionId,
     pub(super) from: u64,
     pub(super) to: &'a SessionState,
+}
+
+impl Step<'_> {
+    /// Returns whether a session stands where this step moves it to. Whoever moved it there, its
+    /// tokens are those of this step: they are a function of the row.
+    pub(super) fn has_led_to(&self, state: &SessionState) -> bool {
+        state.generation == self.to.generation
+            && state.rotated_at == self.to.rotated_at
+            && state.superseded == self.to.superseded
+    }
 }
 
 /// A time by the database's own clock, which may differ from every other.
@@ -35,8 +46,8 @@ impl std::ops::Add<Duration> for DatabaseTime {
 }
 
 /// When the statement reached the database, in unix milliseconds.
-fn clock(db: &DatabaseConnection) -> &'static str {
-    match db.get_database_backend() {
+fn clock(backend: DbBackend) -> &'static str {
+    match backend {
         DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
         _ => "CAST(unixepoch('subsec') * 1000 AS integer)",
     }
@@ -47,18 +58,13 @@ pub(super) async fn read(
     db: &DatabaseConnection,
     ids: BTreeSet<&SessionId>,
 ) -> Result<(Entries, DatabaseTime), StoreError> {
+    static TEXTS: Texts = Texts::of(read_text);
     let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
     // An id that no session has.
     values.resize(padded(values.len()), "".into());
-    let sql = format!(
-        "SELECT sessions.*, users.username AS owner_username, users.roles AS owner_roles,
-            users.disabled_at AS owner_disabled_at, {} AS read_at
-        FROM sessions JOIN users ON users.id = sessions.user_id
-        WHERE sessions.id IN ({})",
-        clock(db),
-        numbered(1, values.len())
-    );
-    let select = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let backend = db.get_database_backend();
+    let sql = TEXTS.get(backend, values.len());
+    let select = Statement::from_sql_and_values(backend, sql, values);
     let rows = db.query_all_raw(select).await?;
     let mut read_at = DatabaseTime::default();
     let mut entries = Entries::new();
@@ -68,6 +74,17 @@ pub(super) async fn read(
         entries.insert(entry.session.id.clone(), entry);
     }
     Ok((entries, read_at))
+}
+
+fn read_text(backend: DbBackend, rows: usize) -> String {
+    format!(
+        "SELECT sessions.*, users.username AS owner_username, users.roles AS owner_roles,
+            users.disabled_at AS owner_disabled_at, {} AS read_at
+        FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id IN ({})",
+        clock(backend),
+        parameters(backend, 1, rows)
+    )
 }
 
 fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
@@ -82,16 +99,20 @@ fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
     Ok(Entry::new(Session::try_from(session)?, owner))
 }
 
-/// Moves each session that nobody else moved or revoked, unless it is `deadline`, and returns which
-/// were moved. The steps concern different sessions: an `UPDATE` that meets a row twice is undefined.
+/// Columns of a row that `advance` binds.
+const COLUMNS: usize = 5;
+
+/// Moves each session that nobody else moved or revoked, unless it is `deadline`, and returns how
+/// many were moved: to ask which costs an answer for each, and it is all of them almost always. The
+/// steps concern different sessions: an `UPDATE` that meets a row twice is undefined.
 pub(super) async fn advance(
     db: &DatabaseConnection,
     steps: &[Step<'_>],
     deadline: DatabaseTime,
-) -> Result<HashSet<SessionId>, StoreError> {
-    const COLUMNS: usize = 5;
+) -> Result<u64, StoreError> {
+    static TEXTS: Texts = Texts::of(advance_text);
     let rows = padded(steps.len());
-    let mut values = Vec::with_capacity(rows * COLUMNS);
+    let mut values = Vec::with_capacity(rows * COLUMNS + 1);
     for step in steps {
         let state = step.to;
         values.extend([
@@ -113,33 +134,38 @@ pub(super) async fn advance(
         ]);
     }
     values.push(deadline.0.into());
+    let backend = db.get_database_backend();
+    let update = Statement::from_sql_and_values(backend, TEXTS.get(backend, rows), values);
+    match db.execute_raw(update).await {
+        Ok(done) => Ok(done.rows_affected()),
+        // Nothing was written, and judging anew is always right.
+        Err(error) if is_deadlock(&error) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn advance_text(backend: DbBackend, rows: usize) -> String {
+    let row = |row: usize| parameters(backend, row * COLUMNS + 1, COLUMNS);
     // The first row tells PostgreSQL the types of the columns.
-    let first = "(CAST($1 AS text), CAST($2 AS bigint), CAST($3 AS bigint), CAST($4 AS bigint), \
-        CAST($5 AS text))";
-    let others = (1..rows).map(|row| format!("({})", numbered(row * COLUMNS + 1, COLUMNS)));
-    let listed: Vec<String> = std::iter::once(first.to_owned()).chain(others).collect();
+    let types = ["text", "bigint", "bigint", "bigint", "text"];
+    let names = row(0);
+    let first = names.split(", ").zip(types);
+    let first = first.map(|(name, of)| format!("CAST({name} AS {of})"));
+    let first: Vec<String> = first.collect();
+    let first = format!("({})", first.join(", "));
+    let others = (1..rows).map(|number| format!("({})", row(number)));
+    let listed: Vec<String> = std::iter::once(first).chain(others).collect();
     let listed = listed.join(", ");
-    let sql = format!(
+    format!(
         "WITH step (id, old, new, rotated_at, superseded) AS (VALUES {listed})
         UPDATE sessions SET
             generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
-            AND sessions.revoked_at IS NULL AND {} < ${}
-        RETURNING sessions.id",
-        clock(db),
-        values.len()
-    );
-    let update = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    let rows = match db.query_all_raw(update).await {
-        Ok(rows) => rows,
-        // Nothing was written, and judging anew is always right.
-        Err(error) if is_deadlock(&error) => return Ok(HashSet::new()),
-        Err(error) => return Err(error.into()),
-    };
-    rows.iter()
-        .map(|row| Ok(SessionId::from(row.try_get_by_index::<String>(0)?)))
-        .collect()
+            AND sessions.revoked_at IS NULL AND {} < {}",
+        clock(backend),
+        parameters(backend, rows * COLUMNS + 1, 1)
+    )
 }
 
 fn signed(generation: u64) -> Result<Value, StoreError> {
@@ -152,8 +178,41 @@ fn padded(rows: usize) -> usize {
     rows.next_power_of_two()
 }
 
-/// Returns `$first, $first+1, …`.
-fn numbered(first: usize, count: usize) -> String {
-    let names: Vec<String> = (first..first + count).map(|n| format!("${n}")).collect();
+/// Returns the names of `count` parameters, as they follow each other in the text. SQLite looks a
+/// parameter that has a name up among all others.
+fn parameters(backend: DbBackend, first: usize, count: usize) -> String {
+    let name = |number: usize| match backend {
+        DbBackend::Postgres => format!("${number}"),
+        _ => "?".to_owned(),
+    };
+    let names: Vec<String> = (first..first + count).map(name).collect();
     names.join(", ")
+}
+
+/// The texts of a statement for batches of each padded size. They are long, and writing one costs
+/// as much as running it.
+struct Texts {
+    write: fn(DbBackend, usize) -> String,
+    sqlite: [OnceLock<String>; Self::SIZES],
+    postgres: [OnceLock<String>; Self::SIZES],
+}
+
+impl Texts {
+    const SIZES: usize = BATCH.ilog2() as usize + 1;
+
+    const fn of(write: fn(DbBackend, usize) -> String) -> Self {
+        Self {
+            write,
+            sqlite: [const { OnceLock::new() }; Self::SIZES],
+            postgres: [const { OnceLock::new() }; Self::SIZES],
+        }
+    }
+
+    fn get(&self, backend: DbBackend, rows: usize) -> &str {
+        let texts = match backend {
+            DbBackend::Postgres => &self.postgres,
+            _ => &self.sqlite,
+        };
+        texts[rows.ilog2() as usize].get_or_init(|| (self.write)(backend, rows))
+    }
 }
