@@ -1,10 +1,10 @@
 //! Guards: the handler argument that protects a route.
 //!
 //! Put [`Guards`] on the routes once and name the guard in each handler's signature; there is no
-//! middleware scope that a route could be mounted outside of. Every guard, of whatever policy, runs
-//! [`Guards::authenticate`], in this order: find the one token → CSRF where a cookie carried it →
-//! size, header, signature, claims, time, kind ([`Verifier`](crate::token::Verifier)) → freshness → denylist → roles, scopes
-//! and policies of your own → the current user. The first failure answers.
+//! middleware scope that a route could be mounted outside of. Every guard, of whatever policy, goes
+//! through one function, in this order: find the one token → CSRF where a cookie carried it → size,
+//! header, signature, claims, time, kind ([`Verifier`](crate::token::Verifier)) → freshness →
+//! denylist → roles, scopes and policies of your own → the current user. The first failure answers.
 //!
 //! | to … | write |
 //! |---|---|
@@ -43,6 +43,8 @@
 //! ```
 //!
 //! # Coming from Flask-JWT-Extended
+//!
+//! `docs/from-flask-jwt-extended.md` has a row for each of its names. What differs in the answers:
 //!
 //! | request | Flask-JWT-Extended | here |
 //! |---|---|---|

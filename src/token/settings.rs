@@ -69,7 +69,8 @@ pub struct VerifierSettings {
     pub endless: Endless,
     /// Accepted `typ` headers.
     pub typ: Vec<Typ>,
-    /// How many verified tokens are remembered.
+    /// How many verified tokens are remembered. One takes as much memory as its claims and its header,
+    /// about 1 kB as a rule: 8 MB when all of the default are.
     pub cached_tokens: usize,
 }
 
