@@ -18,7 +18,6 @@ mod strength;
 mod tests;
 mod verifying;
 
-#[cfg(feature = "server")]
 pub use set::KeySet;
 pub use signing::SigningKey;
 pub use strength::{MIN_RSA_BITS, MIN_SECRET_BYTES, check_secret};
