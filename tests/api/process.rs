@@ -16,15 +16,17 @@ async fn a_stop_signal_lets_running_requests_finish() {
     let mut stream = TcpStream::connect(server.http.address()).await.unwrap();
     let body = json!({"username": "nobody", "password": "a password that is long"}).to_string();
     let head = format!(
-        "POST /v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&body.as_bytes()[..5]).await.unwrap();
-    server.http.get("/livez").send().await.expect(200);
+    // Tells that the handler runs and waits for the body.
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
 
     server.terminate();
-    stream.write_all(&body.as_bytes()[5..]).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
 
