@@ -32,7 +32,7 @@ async fn refusal(metadata: impl FnOnce(&str) -> Response, jwks: Response) -> Str
             .at("/jwks", endpoint::make_sync(move |_| jwks.take())),
     );
     let keys = RemoteKeys::follow(RemoteSettings {
-        deadline: Duration::from_millis(500),
+        deadline: Duration::from_secs(5),
         ..RemoteSettings::new(site.url(), ["x"])
     })
     .unwrap();
