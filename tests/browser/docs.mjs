@@ -33,10 +33,13 @@ const call = async () => {
   await operation.waitFor();
   if (!await operation.locator('.opblock-body').isVisible()) await operation.locator('.opblock-summary').click();
   const tryOut = operation.getByRole('button', { name: 'Try it out' });
+  const execute = operation.getByRole('button', { name: 'Execute' });
+  await tryOut.or(execute).first().waitFor();
   if (await tryOut.isVisible()) await tryOut.click();
+  await execute.waitFor();
   const clear = operation.getByRole('button', { name: 'Clear' });
   if (await clear.isVisible()) await clear.click();
-  await operation.getByRole('button', { name: 'Execute' }).click();
+  await execute.click();
   const status = operation.locator('.live-responses-table .response .response-col_status').first();
   await status.waitFor();
   return (await status.innerText()).trim().slice(0, 3);
