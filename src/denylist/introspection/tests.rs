@@ -156,6 +156,10 @@ async fn without_an_answer_there_is_none() {
         }));
         assert_eq!(pair.refuses(&list, &token).await, None, "{said}");
     }
+
+    pair.site.kill();
+    pair.site.serve(pair.issuer.endpoint());
+    assert_eq!(pair.refuses(&list, &token).await, Some(false), "it is back");
 }
 
 #[handler]

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use poem::listener::TcpListener;
+use poem::listener::TcpAcceptor;
 use poem::{Endpoint, EndpointExt, Server};
 use tokio::runtime::{Builder, Runtime};
 
@@ -47,23 +47,27 @@ impl Site {
             asked.fetch_add(1, Ordering::SeqCst);
             async { Ok(request) }
         });
-        let server = Server::new(TcpListener::bind(self.address));
-        runtime.spawn(server.run(endpoint));
-        // Whoever asks next must not be told that nobody listens.
-        while std::net::TcpStream::connect(self.address).is_err() {
-            std::thread::yield_now();
-        }
+        // Bound here and not by the server: whoever asks next must not be told that nobody listens,
+        // and an address that is still taken must fail the test.
+        let listener = std::net::TcpListener::bind(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let acceptor = {
+            let _guard = runtime.enter();
+            TcpAcceptor::from_std(listener).unwrap()
+        };
+        runtime.spawn(Server::new_with_acceptor(acceptor).run(endpoint));
         self.runtime = Some(runtime);
     }
 
+    /// Returns once the listener and every connection are closed.
     pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // A runtime may not be waited for where code is asynchronous.
+            std::thread::spawn(move || drop(runtime)).join().unwrap();
         }
     }
 }
 
-/// A runtime may not be dropped where code is asynchronous.
 impl Drop for Site {
     fn drop(&mut self) {
         self.kill();
