@@ -20,6 +20,7 @@ mod doctor;
 mod key;
 mod prompt;
 mod run;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod user;

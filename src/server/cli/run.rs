@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use tokio::net::TcpListener;
 
+use super::stop::StopSignals;
 use super::{App, Config, Failure, print};
 use crate::clock::Clock;
 use crate::server::serve::{Lifecycle, Limits, Server, load_tls};
@@ -26,6 +27,8 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     };
     let app = App::open(config, Clock::system()).await?;
     app.bootstrap().await?;
+    // Until now a signal ends the program by itself, however long the database lets it wait.
+    let stop = StopSignals::listen()?;
     print(&banner(&app, app.setup_link().await?.as_deref()))?;
 
     let lifecycle = Lifecycle::default();
@@ -36,7 +39,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         limits: Limits::from(&app.config),
         lifecycle: lifecycle.clone(),
     };
-    server.run(routes(&app, lifecycle), stop_signal()).await;
+    server.run(routes(&app, lifecycle), stop.arrive()).await;
     drop(upkeep);
     tracing::info!("stopped");
     Ok(())
@@ -81,38 +84,4 @@ fn banner(app: &App, setup_link: Option<&str>) -> String {
         );
     }
     text
-}
-
-/// Resolves on the first SIGTERM or Ctrl-C. A second one ends the process at once.
-async fn stop_signal() {
-    signal().await;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "ends the process or is ended with it"
-    )]
-    tokio::spawn(async {
-        signal().await;
-        tracing::warn!("stopped at once");
-        std::process::exit(130);
-    });
-}
-
-#[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => signals.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
 }
