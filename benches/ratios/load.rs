@@ -65,7 +65,7 @@ impl Seen {
 
 #[derive(Default)]
 struct Tally {
-    since: Option<Instant>,
+    is_counting: bool,
     is_over: bool,
     latencies: Vec<Duration>,
 }
@@ -89,7 +89,7 @@ pub(crate) fn run<S: Script>(
             .collect();
         tokio::time::sleep(WARM_UP).await;
         let (start, cpu) = (Instant::now(), process.cpu());
-        tally.borrow_mut().since = Some(start);
+        tally.borrow_mut().is_counting = true;
         tokio::time::sleep(window).await;
         let (elapsed, cpu) = (start.elapsed(), process.cpu().saturating_sub(cpu));
         tally.borrow_mut().is_over = true;
@@ -125,7 +125,8 @@ async fn talk<S: Script>(address: SocketAddr, mut script: S, tally: Rc<RefCell<T
         if tally.is_over {
             return script;
         }
-        if tally.since.is_some_and(|since| sent >= since) {
+        // Asked before the window or not: what is under way at its end is not counted either.
+        if tally.is_counting {
             tally.latencies.push(sent.elapsed());
         }
     }

@@ -123,9 +123,11 @@ impl App {
         let account = self.user(&UserId::from(claims.sub.as_str())).await?;
         self.acceptable(&new, &account.username)?;
         let now = self.clock.now();
-        let user = self
+        let proved = self
             .prove_password(&account.username, current, ip, now)
             .await?;
+        self.forgive_attempt(proved.attempt, now).await;
+        let user = proved.user;
         let keep = claims.sid.as_deref().map(SessionId::from);
         self.replace_password(&user, new, keep.as_ref()).await
     }

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use unicode_normalization::UnicodeNormalization;
 
 use super::App;
+use super::config::Rate;
 use super::error::ApiError;
-use super::store::{Allowance, Attempt};
+use super::store::{Attempt, Counter};
 use crate::clock::Time;
 
 /// The counters that one attempt was counted on, so that a success can be taken off them.
 pub(super) struct CountedAttempt {
-    names: [String; 2],
+    pub(super) counters: [Counter; 2],
 }
 
 impl App {
@@ -24,38 +25,26 @@ impl App {
         now: Time,
     ) -> Result<CountedAttempt, ApiError> {
         let account: String = username.nfkc().flat_map(char::to_lowercase).collect();
+        let counter = |kind, name: &str, rate: Rate| Counter {
+            key: self.derived.throttle_name(kind, name),
+            attempts: rate.limit,
+            window: rate.window,
+        };
+        // An address that is refused does not use up the account's attempts as well.
         let counters = [
-            (
-                self.derived.throttle_name("ip", &network(ip)),
-                self.config.throttle_ip,
-            ),
-            (
-                self.derived.throttle_name("account", &account),
-                self.config.throttle_account,
-            ),
+            counter("ip", &network(ip), self.config.throttle_ip),
+            counter("account", &account, self.config.throttle_account),
         ];
-        for (name, rate) in &counters {
-            let allowance = Allowance {
-                attempts: rate.limit,
-                window: rate.window,
-            };
-            if let Attempt::Refused { retry_after } =
-                self.store.attempt(name, allowance, now).await?
-            {
-                return Err(ApiError::TooManyRequests { retry_after });
-            }
+        match self.store.attempt(&counters, now).await? {
+            Attempt::Allowed => Ok(CountedAttempt { counters }),
+            Attempt::Refused { retry_after } => Err(ApiError::TooManyRequests { retry_after }),
         }
-        Ok(CountedAttempt {
-            names: counters.map(|(name, _)| name),
-        })
     }
 
     /// Takes a successful attempt off the counters: only failures use them up.
     pub(super) async fn forgive_attempt(&self, attempt: CountedAttempt, now: Time) {
-        for name in &attempt.names {
-            if let Err(error) = self.store.give_back_attempt(name, now).await {
-                tracing::warn!(%error, "a successful login stays counted against the throttle");
-            }
+        if let Err(error) = self.store.give_back_attempt(&attempt.counters, now).await {
+            tracing::warn!(%error, "a successful attempt stays counted against the throttle");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::App;
+use super::attempts::CountedAttempt;
 use super::error::ApiError;
 use super::names::Username;
 use super::password::Verdict;
@@ -70,6 +71,12 @@ pub struct AccessGrant {
     pub session_id: SessionId,
 }
 
+/// A password that was right.
+pub(super) struct Proved {
+    pub(super) user: User,
+    pub(super) attempt: CountedAttempt,
+}
+
 impl App {
     /// Starts a session for the right user name and password.
     ///
@@ -79,9 +86,10 @@ impl App {
     pub async fn login(&self, login: Login) -> Result<Grant, ApiError> {
         let now = self.clock.now();
         let scope = self.grantable(login.scope.as_deref())?;
-        let user = self
+        let proved = self
             .prove_password(&login.username, login.password, login.caller.ip, now)
             .await?;
+        let user = proved.user;
         let new = NewSession {
             expires_at: now + self.config.session_ttl,
             idle_limit: self.config.idle_ttl,
@@ -92,7 +100,10 @@ impl App {
             ip: login.caller.ip.to_string(),
             label: login.label,
         };
-        let session = self.store.create_session(&user, new, now).await?;
+        let session = self
+            .store
+            .create_session(&user, new, &proved.attempt.counters, now)
+            .await?;
         // Disabled, or another password, since it was proved: as if it had been so before.
         let session = session.ok_or(ApiError::InvalidCredentials)?;
         tracing::info!(user.id = %user.id, session.id = %session.id, "logged in");
@@ -212,9 +223,11 @@ impl App {
     ) -> Result<AccessGrant, ApiError> {
         let now = self.clock.now();
         let account = self.user(&UserId::from(claims.sub.as_str())).await?;
-        let user = self
+        let proved = self
             .prove_password(&account.username, password, ip, now)
             .await?;
+        self.forgive_attempt(proved.attempt, now).await;
+        let user = proved.user;
         let sid = claims
             .sid
             .as_deref()
@@ -233,14 +246,14 @@ impl App {
         }
     }
 
-    /// Returns the user whose password this is. Every failure costs the same and says the same.
+    /// Returns the user whose password this is, and the attempt, to be forgiven. Every failure costs the same and says the same.
     pub(super) async fn prove_password(
         &self,
         username: &str,
         password: SecretString,
         ip: IpAddr,
         now: Time,
-    ) -> Result<User, ApiError> {
+    ) -> Result<Proved, ApiError> {
         let attempt = self.count_attempt(username, ip, now).await?;
         let found = match Username::parse(username) {
             Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await?,
@@ -254,12 +267,14 @@ impl App {
         let (Verdict::Right | Verdict::Outdated, Some(found)) = (verdict, found) else {
             return Err(ApiError::InvalidCredentials);
         };
-        self.forgive_attempt(attempt, now).await;
         if verdict == Verdict::Outdated {
             let hash = SecretString::from(self.passwords.hash(password).await?);
             self.store.upgrade_hash(&found, &hash).await?;
         }
-        Ok(found.user)
+        Ok(Proved {
+            user: found.user,
+            attempt,
+        })
     }
 
     fn grant(

@@ -157,7 +157,7 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
             ip: "127.0.0.1".to_owned(),
             label: String::new(),
         };
-        let made = store.create_session(&user, new, now).await;
+        let made = store.create_session(&user, new, &[], now).await;
         let made = made.expect("the database works").expect("alice is there");
         sessions.push(made.id.to_string());
     }

@@ -35,7 +35,7 @@ pub use keys::StoredKey;
 pub use revocations::Entry;
 pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
 pub use sessions::{NewSession, Revocation, Session};
-pub use throttle::{Allowance, Attempt};
+pub use throttle::{Attempt, Counter};
 pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
 
 use connection::Connections;

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use super::users::words;
-use super::{SessionId, Store, StoreError, User, UserId, limited, revocations};
+use super::{Counter, SessionId, Store, StoreError, User, UserId, limited, revocations, throttle};
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 use crate::server::rotation::{End, RevokeReason, SessionState};
@@ -88,12 +88,14 @@ pub struct Revocation {
 }
 
 impl Store {
-    /// Makes a session for the user whose password was verified. Returns `None` when the account
-    /// was disabled or its password changed since `verified` was read.
+    /// Makes a session for the user whose password was verified, and gives the attempt back.
+    /// Returns `None` when the account was disabled or its password changed since `verified` was
+    /// read.
     pub async fn create_session(
         &self,
         verified: &User,
         new: NewSession,
+        counted: &[Counter],
         now: Time,
     ) -> Result<Option<Session>, StoreError> {
         let row = new_row(&verified.id, new, now);
@@ -118,6 +120,8 @@ impl Store {
             Entity::insert(active.reset_all())
                 .exec_without_returning(&transaction)
                 .await?;
+            // Last: on PostgreSQL everybody behind one address waits for that row.
+            throttle::give_back(&transaction, counted, now).await?;
             transaction.commit().await?;
             Ok(Some(session))
         })

@@ -9,9 +9,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement}
 use super::{Store, StoreError, limited};
 use crate::clock::Time;
 
-/// How many attempts are allowed in how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
+/// What attempts are counted under, and how many are allowed in how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Its key; says nothing of whom it counts to those who read the database.
+    pub key: String,
     /// Attempts in one window.
     pub attempts: u32,
     /// Length of a window, counted from its first attempt.
@@ -40,42 +42,80 @@ const COUNT: &str = "
     RETURNING attempts, resets_at";
 
 impl Store {
-    /// Counts an attempt under `key` and tells whether it may be made. A refused one counts too,
+    /// Counts an attempt on each counter, up to the first that refuses it. A refused one counts too,
     /// but does not lengthen the window.
-    pub async fn attempt(
-        &self,
-        key: &str,
-        allowance: Allowance,
-        now: Time,
-    ) -> Result<Attempt, StoreError> {
-        let resets_at = now + allowance.window;
-        let values = [key.into(), resets_at.millis().into(), now.millis().into()];
-        let db = self.writer();
-        let count = Statement::from_sql_and_values(db.get_database_backend(), COUNT, values);
-        let row = limited(async { Ok(db.query_one_raw(count).await?) }).await?;
-        let row = row.ok_or(StoreError::NotFound)?;
-        let attempts: i64 = row.try_get("", "attempts")?;
-        let resets_at = Time::from_millis(row.try_get("", "resets_at")?);
-        if attempts <= i64::from(allowance.attempts) {
-            return Ok(Attempt::Allowed);
-        }
-        Ok(Attempt::Refused {
-            retry_after: resets_at.since(now),
+    pub async fn attempt(&self, counters: &[Counter], now: Time) -> Result<Attempt, StoreError> {
+        limited(async {
+            // One commit for all of them: it is what an attempt costs.
+            let transaction = self.begin().await?;
+            let mut attempt = Attempt::Allowed;
+            for counter in counters {
+                attempt = count(&transaction, counter, now).await?;
+                if attempt != Attempt::Allowed {
+                    break;
+                }
+            }
+            transaction.commit().await?;
+            Ok(attempt)
         })
+        .await
     }
 
     /// Gives back an attempt that turned out to be honest, so that logging in often with the right
     /// password is never throttled.
-    pub async fn give_back_attempt(&self, key: &str, now: Time) -> Result<(), StoreError> {
-        let update = Entity::update_many()
-            .col_expr(Column::Attempts, Expr::col(Column::Attempts).sub(1))
-            .filter(Column::Key.eq(key))
-            .filter(Column::ResetsAt.gt(now.millis()))
-            .filter(Column::Attempts.gt(0));
+    pub async fn give_back_attempt(
+        &self,
+        counters: &[Counter],
+        now: Time,
+    ) -> Result<(), StoreError> {
         limited(async {
-            update.exec(self.writer()).await?;
-            Ok(())
+            let transaction = self.begin().await?;
+            give_back(&transaction, counters, now).await?;
+            Ok(transaction.commit().await?)
         })
         .await
     }
+}
+
+async fn count(
+    connection: &impl ConnectionTrait,
+    counter: &Counter,
+    now: Time,
+) -> Result<Attempt, StoreError> {
+    let values = [
+        counter.key.as_str().into(),
+        (now + counter.window).millis().into(),
+        now.millis().into(),
+    ];
+    let statement =
+        Statement::from_sql_and_values(connection.get_database_backend(), COUNT, values);
+    let row = connection.query_one_raw(statement).await?;
+    let row = row.ok_or(StoreError::NotFound)?;
+    let attempts: i64 = row.try_get("", "attempts")?;
+    let resets_at = Time::from_millis(row.try_get("", "resets_at")?);
+    if attempts <= i64::from(counter.attempts) {
+        return Ok(Attempt::Allowed);
+    }
+    Ok(Attempt::Refused {
+        retry_after: resets_at.since(now),
+    })
+}
+
+/// One counter after the other, in the order in which [`Store::attempt`] counts: the other order
+/// would let two logins wait for each other.
+pub(super) async fn give_back(
+    connection: &impl ConnectionTrait,
+    counters: &[Counter],
+    now: Time,
+) -> Result<(), StoreError> {
+    for counter in counters {
+        Entity::update_many()
+            .col_expr(Column::Attempts, Expr::col(Column::Attempts).sub(1))
+            .filter(Column::Key.eq(counter.key.as_str()))
+            .filter(Column::ResetsAt.gt(now.millis()))
+            .filter(Column::Attempts.gt(0))
+            .exec(connection)
+            .await?;
+    }
+    Ok(())
 }

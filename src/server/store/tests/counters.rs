@@ -1,12 +1,15 @@
 //! Throttles.
 
-use super::super::{Allowance, Attempt};
+use super::super::{Attempt, Counter};
 use super::*;
 
-const THREE_A_MINUTE: Allowance = Allowance {
-    attempts: 3,
-    window: MINUTE,
-};
+fn three_a_minute(key: &str) -> Counter {
+    Counter {
+        key: key.to_owned(),
+        attempts: 3,
+        window: MINUTE,
+    }
+}
 
 #[tokio::test]
 async fn as_many_parallel_attempts_as_allowed_go_through_on_all_replicas_together() {
@@ -15,7 +18,7 @@ async fn as_many_parallel_attempts_as_allowed_go_through_on_all_replicas_togethe
 
     let attempts = at_once((0..40).map(|index| {
         let store = [&latchet.store, &replica][index % 2].clone();
-        async move { store.attempt("account:alice", THREE_A_MINUTE, NOW).await }
+        async move { store.attempt(&[three_a_minute("account:alice")], NOW).await }
     }))
     .await;
 
@@ -28,7 +31,7 @@ async fn as_many_parallel_attempts_as_allowed_go_through_on_all_replicas_togethe
 #[tokio::test]
 async fn a_window_ends_and_refusals_do_not_lengthen_it() {
     let latchet = Latchet::start().await;
-    let attempt = |key, now| latchet.store.attempt(key, THREE_A_MINUTE, now);
+    let attempt = async |key, now| latchet.store.attempt(&[three_a_minute(key)], now).await;
     for _ in 0..3 {
         assert_eq!(attempt("a", NOW).await.unwrap(), Attempt::Allowed);
     }
@@ -47,18 +50,39 @@ async fn a_window_ends_and_refusals_do_not_lengthen_it() {
 async fn honest_attempts_are_given_back() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
+    let counters = [three_a_minute("a"), three_a_minute("b")];
 
     for _ in 0..10 {
-        let attempt = store.attempt("a", THREE_A_MINUTE, NOW).await.unwrap();
+        let attempt = store.attempt(&counters, NOW).await.unwrap();
         assert_eq!(attempt, Attempt::Allowed);
-        store.give_back_attempt("a", NOW).await.unwrap();
+        store.give_back_attempt(&counters, NOW).await.unwrap();
     }
-    store.give_back_attempt("a", NOW).await.unwrap();
+    store.give_back_attempt(&counters, NOW).await.unwrap();
 
     let mut allowed = 0;
     for _ in 0..10 {
-        let attempt = store.attempt("a", THREE_A_MINUTE, NOW).await.unwrap();
+        let attempt = store.attempt(&counters, NOW).await.unwrap();
         allowed += u32::from(attempt == Attempt::Allowed);
     }
     assert_eq!(allowed, 3);
+}
+
+#[tokio::test]
+async fn what_one_counter_refuses_the_next_does_not_count() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let (address, account) = (three_a_minute("address"), three_a_minute("account"));
+    let both = [address, account.clone()];
+
+    for _ in 0..10 {
+        store.attempt(&both, NOW).await.unwrap();
+    }
+
+    // Three were let through by the address and counted on the account, so it is used up.
+    store
+        .give_back_attempt(&[account.clone()], NOW)
+        .await
+        .unwrap();
+    let last = store.attempt(&[account.clone()], NOW).await.unwrap();
+    assert_eq!(last, Attempt::Allowed);
 }

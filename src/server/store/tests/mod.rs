@@ -62,7 +62,10 @@ impl Latchet {
     }
 
     async fn login(&self, user: &User) -> Session {
-        let created = self.store.create_session(user, new_session(), NOW).await;
+        let created = self
+            .store
+            .create_session(user, new_session(), &[], NOW)
+            .await;
         created.unwrap().unwrap()
     }
 

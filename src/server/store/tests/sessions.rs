@@ -28,7 +28,7 @@ async fn a_long_user_agent_is_cut_between_characters() {
         ..new_session()
     };
 
-    let session = latchet.store.create_session(&alice, new, NOW).await;
+    let session = latchet.store.create_session(&alice, new, &[], NOW).await;
 
     let user_agent = session.unwrap().unwrap().user_agent;
     assert_eq!(user_agent, format!("a{}", "é".repeat(127)));
@@ -48,7 +48,7 @@ async fn no_session_is_made_for_an_account_that_changed_since_it_was_checked() {
     set.await.unwrap();
 
     for user in [&disabled, &changed] {
-        let session = store.create_session(user, new_session(), NOW).await;
+        let session = store.create_session(user, new_session(), &[], NOW).await;
 
         assert_eq!(session.unwrap(), None);
         assert_eq!(store.sessions_of(&user.id, NOW).await.unwrap(), []);
@@ -64,7 +64,7 @@ async fn an_account_disabled_while_it_logs_in_is_left_without_sessions() {
         let user = latchet.user(&format!("user{attempt}")).await;
         let disabling = because(RevokeReason::Disabled, NOW);
         let (login, disabled) = tokio::join!(
-            latchet.store.create_session(&user, new_session(), NOW),
+            latchet.store.create_session(&user, new_session(), &[], NOW),
             replica.disable_user(&user.id, &disabling),
         );
         login.unwrap();
@@ -81,7 +81,7 @@ async fn a_list_holds_the_live_sessions_of_one_user_newest_first() {
     let alice = latchet.user("alice").await;
     let bob = latchet.user("bob").await;
     let store = &latchet.store;
-    let create = |now| store.create_session(&alice, new_session(), now);
+    let create = |now| store.create_session(&alice, new_session(), &[], now);
     let older = create(NOW).await.unwrap().unwrap();
     let newer = create(NOW + MINUTE).await.unwrap().unwrap();
     let logged_out = create(NOW).await.unwrap().unwrap();
