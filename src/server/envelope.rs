@@ -1,8 +1,8 @@
 //! What every request and every answer goes through, around all routes: a request id, the limits of
 //! size and time, errors as problem+json, security headers, one line in the log.
 //!
-//! Requests that change something run in a task of their own to their end, even when the client
-//! hangs up or is told that it took too long: half a logout must not depend on a mobile network.
+//! Requests that change something run to their end, even when the client hangs up or is told that it
+//! took too long: half a logout must not depend on a mobile network.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -113,13 +113,8 @@ impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
         } else {
             let (inner, seen) = (Arc::clone(&self.0), seen.clone());
             let work = async move { inner.answer(request, &seen).await };
-            let work = self.0.envelope.lifecycle.track(work);
-            match tokio::time::timeout(limit, work).await {
-                Ok(Ok(response)) => Ok(response),
-                // A panic is caught inside, so only a runtime that ends gets here.
-                Ok(Err(_)) => return Ok(StatusCode::INTERNAL_SERVER_ERROR.into()),
-                Err(late) => Err(late),
-            }
+            let work = self.0.envelope.lifecycle.see_through(work);
+            tokio::time::timeout(limit, work).await
         };
         Ok(in_time.unwrap_or_else(|_| {
             let refusal = Refusal::from(problems::too_slow());

@@ -1,5 +1,10 @@
 //! From "ready" over "draining" to "closed", and the work that must not be cut short.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::thread;
+
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -32,7 +37,22 @@ impl Lifecycle {
         *self.phase.borrow() > Phase::Ready
     }
 
-    /// Runs `work` to its end, whoever stops waiting for it; a stopping server waits.
+    /// Returns `work` as something that comes to its end even when whoever waits for it stops
+    /// waiting; a stopping server waits for it then.
+    ///
+    /// It runs where it is waited for. A task of its own for every request, though few are given
+    /// up, would cost each of them a longer way there and back.
+    pub fn see_through<F>(&self, work: F) -> SeenThrough<F>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        SeenThrough {
+            work: Some(Box::pin(work)),
+            lifecycle: self.clone(),
+        }
+    }
+
+    /// Runs `work` in a task of its own; a stopping server waits for it.
     pub fn track<F>(&self, work: F) -> tokio::task::JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -65,5 +85,50 @@ impl Lifecycle {
 
     pub(super) async fn finished(&self) {
         self.work.wait().await;
+    }
+}
+
+/// See [`Lifecycle::see_through`].
+#[derive(Debug)]
+pub struct SeenThrough<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    /// Taken when it is done.
+    work: Option<Pin<Box<F>>>,
+    lifecycle: Lifecycle,
+}
+
+impl<F> Future for SeenThrough<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let Some(work) = &mut self.work else {
+            // Done already: nobody may ask again.
+            return Poll::Pending;
+        };
+        let poll = work.as_mut().poll(cx);
+        if poll.is_ready() {
+            self.work = None;
+        }
+        poll
+    }
+}
+
+impl<F> Drop for SeenThrough<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn drop(&mut self) {
+        // What panicked cannot go on, and a runtime that has ended runs nothing.
+        if let Some(work) = self.work.take()
+            && !thread::panicking()
+            && Handle::try_current().is_ok()
+        {
+            drop(self.lifecycle.track(work));
+        }
     }
 }
