@@ -13,11 +13,12 @@ mod connection;
 mod find;
 mod inspection;
 mod line;
+mod questions;
 mod reader;
 mod standing;
 mod target;
 
-pub use connection::{Answer, Connection, Written};
+pub use connection::{Answer, Connection, Unanswered, Written};
 pub use find::ConnectError;
 pub use inspection::{Inspection, Unfit};
 pub(crate) use line::Line;

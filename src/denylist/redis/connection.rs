@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, Value};
+use tokio::sync::{mpsc, oneshot};
 
+use super::questions::{self, Found, Question};
 use super::{FILLING, Inspection, MARK_KEY, SEEDER_KEY};
 use crate::denylist::{Denial, Denied};
 
@@ -70,8 +72,14 @@ return 1";
 #[derive(Clone)]
 pub struct Connection {
     multiplexed: MultiplexedConnection,
+    questions: mpsc::Sender<Question>,
     address: Arc<str>,
 }
+
+/// Redis did not answer a check in time, or not as Redis does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Redis did not answer")]
+pub struct Unanswered;
 
 /// What Redis says about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +104,7 @@ pub enum Written {
 impl Connection {
     pub(super) fn new(multiplexed: MultiplexedConnection, address: &str) -> Self {
         Self {
+            questions: questions::start(multiplexed.clone()),
             multiplexed,
             address: address.into(),
         }
@@ -109,31 +118,29 @@ impl Connection {
     /// Asks about one token; the only question on the path of a request.
     ///
     /// # Errors
-    /// When there is no answer within 150 ms, or one that is no answer: the connection is then to
-    /// be dropped.
+    /// When there is no answer within 150 ms: the connection is then to be dropped.
     pub async fn ask(
         &self,
         sid: Option<&str>,
         jti: &str,
         epoch: &str,
-    ) -> Result<Answer, RedisError> {
-        let mut question = redis::cmd("MGET");
-        question.arg(MARK_KEY).arg(token_key(jti));
-        if let Some(sid) = sid {
-            question.arg(session_key(sid));
-        }
-        let values: Vec<Value> = question.query_async(&mut self.multiplexed.clone()).await?;
-        let Some((mark, entries)) = values.split_first() else {
-            return Ok(Answer::Doubtful);
+    ) -> Result<Answer, Unanswered> {
+        let (answer, found) = oneshot::channel();
+        let question = Question {
+            token_key: token_key(jti),
+            session_key: sid.map(session_key),
+            answer,
         };
-        if entries.iter().any(|entry| *entry != Value::Nil) {
-            return Ok(Answer::Denied);
-        }
-        let complete = matches!(mark, Value::BulkString(mark) if mark == epoch.as_bytes());
-        Ok(if complete {
-            Answer::Clear
-        } else {
-            Answer::Doubtful
+        let found = tokio::time::timeout(CHECK_DEADLINE, async {
+            self.questions.send(question).await.ok()?;
+            found.await.ok()
+        });
+        let Found { is_denied, mark } = found.await.ok().flatten().ok_or(Unanswered)?;
+        Ok(match &*mark {
+            _ if is_denied => Answer::Denied,
+            // The filling of that epoch is complete.
+            Value::BulkString(mark) if mark == epoch.as_bytes() => Answer::Clear,
+            _ => Answer::Doubtful,
         })
     }
 

@@ -13,8 +13,6 @@ use super::target::Topology;
 use super::{Connection, MARK_KEY, Target};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
-/// Checks that may wait for the connection to take their question.
-const QUESTIONS: usize = 1024;
 
 /// The server that holds the denylist was not found or not reached.
 #[derive(Debug, thiserror::Error)]
@@ -156,8 +154,7 @@ async fn open(info: &ConnectionInfo) -> Result<Connection, ConnectError> {
     }
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_DEADLINE))
-        .set_response_timeout(Some(CHECK_DEADLINE))
-        .set_pipeline_buffer_size(QUESTIONS);
+        .set_response_timeout(Some(CHECK_DEADLINE));
     let client = Client::open(info.clone()).map_err(|source| refused(info, source))?;
     let multiplexed = client
         .get_multiplexed_async_connection_with_config(&config)

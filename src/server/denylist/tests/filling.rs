@@ -95,6 +95,45 @@ async fn a_written_denial_tells_whose_copy_it_is_in() {
 }
 
 #[tokio::test]
+async fn checks_asked_at_once_are_each_answered_for_their_own_token() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+    assert!(connection.lock("me").await.unwrap());
+    assert!(connection.begin("me", "e").await.unwrap());
+    let not_after = crate::clock::Clock::system().now() + Duration::from_mins(1);
+    let tokens = (0..1_000).step_by(3);
+    let tokens = tokens.map(|number| Denied::Token(format!("token-{number}")));
+    let sessions = (0..1_000).step_by(5);
+    let sessions = sessions.map(|number| Denied::Session(format!("session-{number}")));
+    let denials = tokens.chain(sessions);
+    let denials: Vec<Denial> = denials.map(|denied| Denial { denied, not_after }).collect();
+    connection.write(&denials, "e").await.unwrap();
+    assert!(connection.finish("me", "e").await.unwrap());
+
+    let checks = (0..1_000).map(|number| {
+        let connection = connection.clone();
+        async move {
+            let sid = (number % 2 == 0).then(|| format!("session-{number}"));
+            let jti = format!("token-{number}");
+            let answer = connection.ask(sid.as_deref(), &jti, "e").await;
+            (number, answer.unwrap())
+        }
+    });
+
+    for (number, answer) in futures_util::future::join_all(checks).await {
+        let is_denied = number % 3 == 0 || number % 10 == 0;
+        let expected = if is_denied {
+            Answer::Denied
+        } else {
+            Answer::Clear
+        };
+        assert_eq!(answer, expected, "{number}");
+    }
+    let of_another = connection.ask(None, "token-1", "another").await;
+    assert_eq!(of_another.unwrap(), Answer::Doubtful);
+}
+
+#[tokio::test]
 async fn whatever_is_in_sql_is_filled_in() {
     let redis = Server::start();
     let installation = Installation::on(&redis);
