@@ -108,11 +108,11 @@ impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
             return Ok(self.0.finish(Err(problem.into()), &seen));
         }
         let limit = self.0.envelope.request_timeout;
+        let (inner, context) = (Arc::clone(&self.0), seen.clone());
+        let work = Box::pin(async move { inner.answer(request, &context).await });
         let in_time = if seen.method.is_safe() {
-            tokio::time::timeout(limit, self.0.answer(request, &seen)).await
+            tokio::time::timeout(limit, work).await
         } else {
-            let (inner, seen) = (Arc::clone(&self.0), seen.clone());
-            let work = async move { inner.answer(request, &seen).await };
             let work = self.0.envelope.lifecycle.see_through(work);
             tokio::time::timeout(limit, work).await
         };
@@ -132,10 +132,10 @@ impl<E: Endpoint> Inner<E> {
 
     async fn handle(&self, mut request: Request, seen: &Seen) -> Result<Response, Refusal> {
         request.set_data(RequestId(seen.id.clone()));
-        match AssertUnwindSafe(self.endpoint.call(request))
-            .catch_unwind()
-            .await
-        {
+        // On the heap, or each of the futures around it would hold it, some twice, and be copied with
+        // every request.
+        let call = Box::pin(self.endpoint.call(request));
+        match AssertUnwindSafe(call).catch_unwind().await {
             Ok(Ok(output)) => Ok(output.into_response()),
             Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
             Ok(Err(error)) => Err(problems::refusal_of(&error)),
@@ -159,7 +159,7 @@ impl<E: Endpoint> Inner<E> {
         if declared.is_some_and(|length| length > limit) {
             return Err(problems::too_large());
         }
-        let reading = request.take_body().into_bytes_limit(limit);
+        let reading = Box::pin(request.take_body().into_bytes_limit(limit));
         let bytes = tokio::time::timeout(self.envelope.request_timeout, reading)
             .await
             .map_err(|_| problems::body_too_slow())?
@@ -209,8 +209,8 @@ fn log_failure(refusal: &Refusal, seen: &Seen) {
     }
 }
 
-/// Logs one line for what changes something or was refused; the reads that succeed, which are most
-/// requests, only at debug.
+/// Logs one line for what was refused; what succeeds, which is most requests, only at debug: who logged
+/// in, who was created and the like is told by a line of its own.
 fn log_access(status: StatusCode, seen: &Seen) {
     let micros = u32::try_from(seen.since.elapsed().as_micros()).unwrap_or(u32::MAX);
     let millis = f64::from(micros) / 1000.0;
@@ -227,7 +227,7 @@ fn log_access(status: StatusCode, seen: &Seen) {
             )
         };
     }
-    if seen.method.is_safe() && status.as_u16() < 400 {
+    if status.as_u16() < 400 {
         log!(tracing::Level::DEBUG);
     } else {
         log!(tracing::Level::INFO);

@@ -10,8 +10,9 @@ use argon2::Block;
 
 use super::PasswordError;
 
-/// How long a thread without work keeps its memory.
-const KEEP_MEMORY: Duration = Duration::from_mins(1);
+/// How long a thread without work keeps its memory: longer than the gaps between logins that come
+/// often, and so short that a server at rest is small.
+const KEEP_MEMORY: Duration = Duration::from_secs(2);
 
 pub(super) type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 

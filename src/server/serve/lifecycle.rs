@@ -42,12 +42,12 @@ impl Lifecycle {
     ///
     /// It runs where it is waited for. A task of its own for every request, though few are given
     /// up, would cost each of them a longer way there and back.
-    pub fn see_through<F>(&self, work: F) -> SeenThrough<F>
+    pub fn see_through<F>(&self, work: Pin<Box<F>>) -> SeenThrough<F>
     where
         F: Future<Output: Send> + Send + 'static,
     {
         SeenThrough {
-            work: Some(Box::pin(work)),
+            work: Some(work),
             lifecycle: self.clone(),
         }
     }
