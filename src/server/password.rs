@@ -136,6 +136,11 @@ impl Passwords {
     }
 }
 
+/// Blocks of 1 KiB to reserve at least: glibc maps everything above 32 MiB for itself and unmaps it when
+/// it is freed, but keeps what is smaller from the second time on. What is reserved and not used costs
+/// address space alone.
+const MAPPED_BLOCKS: usize = 33 << 10;
+
 /// Derives the hash in `memory`, which grows to what is needed and is kept: fresh pages for every
 /// hash would cost up to half of the time.
 fn derive(
@@ -149,6 +154,7 @@ fn derive(
     let argon2 = cost.argon2()?;
     let blocks = argon2.params().block_count();
     if memory.len() < blocks {
+        memory.reserve_exact(blocks.max(MAPPED_BLOCKS));
         memory.resize_with(blocks, Block::default);
     }
     let mut hash = [0; 32];
