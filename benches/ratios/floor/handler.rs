@@ -21,8 +21,8 @@ use redis::aio::MultiplexedConnection;
 
 use crate::load::CONNECTIONS;
 
-const ISSUER: &str = "https://auth.example";
-const AUDIENCE: &str = "https://api.example";
+pub(super) const ISSUER: &str = "https://auth.example";
+pub(super) const AUDIENCE: &str = "https://api.example";
 
 struct Empty;
 #[OpenApi]
@@ -59,11 +59,18 @@ pub(super) fn empty() {
 }
 
 pub(super) fn guarded_memory() {
-    run(async { guarded(Arc::new(MemoryDenylist::new())) });
+    run(async { guarded(eddsa_key(), Arc::new(MemoryDenylist::new())) });
+}
+
+pub(super) fn guarded_hs256() {
+    run(async { guarded(hs256_key(), Arc::new(MemoryDenylist::new())) });
 }
 
 pub(super) fn guarded_redis(redis: &str, database: &str) {
-    run(async { guarded(crate::service::redis_denylist(redis, database).await) });
+    run(async {
+        let denylist = crate::service::redis_denylist(redis, database).await;
+        guarded(eddsa_key(), denylist)
+    });
 }
 
 pub(super) fn mget(url: &str) {
@@ -82,26 +89,41 @@ fn service<A: OpenApi + 'static>(api: A) -> impl Endpoint {
 }
 
 /// A token for each connection, and the handler that accepts them.
-fn guarded(denylist: Arc<dyn Denylist>) -> (impl Endpoint, Vec<String>) {
-    let key = SigningKey::generate(Algorithm::EdDsa).expect("the system gives random bytes");
+fn guarded(key: SigningKey, denylist: Arc<dyn Denylist>) -> (impl Endpoint, Vec<String>) {
     let keys = KeySet::new(vec![key.verifying()]);
     let verifier = Verifier::new(keys, VerifierSettings::new(ISSUER, [AUDIENCE]));
-    let clock = Clock::system();
+    let guards = Guards::new(Arc::new(verifier), denylist, Clock::system());
+    (service(Guarded).data(guards), tokens(key))
+}
+
+pub(super) fn eddsa_key() -> SigningKey {
+    SigningKey::generate(Algorithm::EdDsa).expect("the system gives random bytes")
+}
+
+/// The same in every process, so that the load can sign with it.
+pub(crate) fn hs256_key() -> SigningKey {
+    SigningKey::from_private_bytes(Algorithm::Hs256, b"rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf")
+        .expect("the key is long enough")
+}
+
+/// What the tokens of the floors say.
+pub(crate) fn claims(number: usize) -> Claims {
+    Claims {
+        iss: ISSUER.to_owned(),
+        aud: vec![AUDIENCE.to_owned()],
+        sub: format!("user-{number}"),
+        sid: Some(format!("session-{number:014}")),
+        roles: vec!["reader".to_owned()],
+        ..Claims::access(Clock::system().now(), Duration::from_hours(1))
+    }
+}
+
+/// One token for each connection.
+pub(super) fn tokens(key: SigningKey) -> Vec<String> {
     let issuer = Issuer::new(key);
-    let tokens = (0..CONNECTIONS).map(|number| {
-        let claims = Claims {
-            iss: ISSUER.to_owned(),
-            aud: vec![AUDIENCE.to_owned()],
-            sub: format!("user-{number}"),
-            sid: Some(format!("session-{number:014}")),
-            roles: vec!["reader".to_owned()],
-            ..Claims::access(clock.now(), Duration::from_hours(1))
-        };
-        issuer.sign(&claims).expect("the claims are our own")
-    });
-    let tokens = tokens.collect();
-    let guards = Guards::new(Arc::new(verifier), denylist, clock);
-    (service(Guarded).data(guards), tokens)
+    let sign = |number| issuer.sign(&claims(number));
+    let tokens = (0..CONNECTIONS).map(|number| sign(number).expect("the claims are our own"));
+    tokens.collect()
 }
 
 /// Serves what `open` opens, after it has said where and with what tokens.

@@ -7,9 +7,12 @@ use rustix::process::Signal;
 
 use crate::process::{Cores, Process};
 
+mod by_hand;
 mod crypto;
 mod handler;
 mod sql;
+
+pub(crate) use handler::{claims, hs256_key};
 
 /// The argument that begins a role.
 pub(crate) const ROLE: &str = "role";
@@ -23,6 +26,9 @@ pub(crate) fn play(role: &[String]) {
     match *role.as_slice() {
         ["handler", "empty"] => handler::empty(),
         ["handler", "guarded", "memory"] => handler::guarded_memory(),
+        ["handler", "guarded", "hs256"] => handler::guarded_hs256(),
+        ["handler", "by hand", "eddsa"] => by_hand::eddsa(),
+        ["handler", "by hand", "hs256"] => by_hand::hs256(),
         ["handler", "guarded", "redis", redis, sql] => handler::guarded_redis(redis, sql),
         ["handler", "mget", redis] => handler::mget(redis),
         ["argon2", memory_kib, passes, memory] => crypto::argon2(memory_kib, passes, memory),

@@ -1,10 +1,12 @@
 //! What a guard costs a request.
 
+use latchet::token::{Claims, Issuer};
+
 use super::Side;
 use crate::Options;
 use crate::backend::Redis;
-use crate::floor::Floor;
-use crate::load::{CONNECTIONS, Repeat, get};
+use crate::floor::{Floor, claims, hs256_key};
+use crate::load::{CONNECTIONS, Repeat, Script, get};
 use crate::process::Cores;
 use crate::report::{Finding, Target, median_ratio};
 use crate::service::{Home, Service};
@@ -84,6 +86,91 @@ pub(super) fn redis(options: &Options) -> Vec<Finding> {
     }
     let what = "guarded GET, denylist in Redis / handler with one MGET";
     vec![compared(what, (&ours, &floor), Target::AtLeast(0.9))]
+}
+
+/// A new token for every request.
+struct Unseen {
+    issuer: Issuer,
+    claims: Claims,
+    count: usize,
+    request: Repeat,
+}
+
+impl Unseen {
+    fn of(number: usize) -> Self {
+        Self {
+            issuer: Issuer::new(hs256_key()),
+            claims: claims(number),
+            count: 0,
+            request: get("/", None),
+        }
+    }
+}
+
+impl Script for Unseen {
+    fn request(&mut self) -> &[u8] {
+        self.count += 1;
+        self.claims.jti = format!("{}-{:016}", self.claims.sub, self.count);
+        let token = self.issuer.sign(&self.claims);
+        self.request = get("/", Some(&token.expect("the claims are our own")));
+        self.request.request()
+    }
+
+    fn answered(&mut self, _body: &[u8]) {}
+}
+
+/// The processor time that checking a token takes, beside a service that does it by hand.
+pub(super) fn costs(options: &Options) -> Vec<Finding> {
+    let empty = Floor::start(&["empty"]);
+    let guarded = Floor::start(&["guarded", "memory"]);
+    let by_hand = Floor::start(&["by hand", "eddsa"]);
+    let guarded_hs256 = Floor::start(&["guarded", "hs256"]);
+    let by_hand_hs256 = Floor::start(&["by hand", "hs256"]);
+    let unseen = || (0..CONNECTIONS).map(Unseen::of).collect();
+    let mut floor = Side::new(empty.target(), scripts(&empty));
+    let mut seen = [&guarded, &by_hand].map(|side| Side::new(side.target(), scripts(side)));
+    let mut hs256 = [&guarded_hs256, &by_hand_hs256].map(|side| Side::new(side.target(), unseen()));
+    for _ in 0..options.rounds {
+        floor.measure(options.window());
+        for side in &mut seen {
+            side.measure(options.window());
+        }
+        for side in &mut hs256 {
+            side.measure(options.window());
+        }
+    }
+    let line = |what, micros: f64, target| Finding {
+        what,
+        ours: format!("{micros:.1} µs"),
+        floor: format!("{:.1} µs", floor.cpu_micros()),
+        value: micros - floor.cpu_micros(),
+        target,
+        note: String::new(),
+    };
+    let [seen, seen_by_hand] = seen.map(|side| side.cpu_micros());
+    let [new, new_by_hand] = hs256.map(|side| side.cpu_micros());
+    vec![
+        line(
+            "guard, EdDSA token seen before, µs over empty handler",
+            seen,
+            Target::AtMost(3.0),
+        ),
+        line(
+            "  axum and jsonwebtoken by hand, EdDSA",
+            seen_by_hand,
+            Target::None,
+        ),
+        line(
+            "guard, HS256 token never seen, µs over empty handler",
+            new,
+            Target::AtMost(7.0),
+        ),
+        line(
+            "  axum and jsonwebtoken by hand, HS256",
+            new_by_hand,
+            Target::None,
+        ),
+    ]
 }
 
 fn compared(

@@ -21,10 +21,14 @@ pub(crate) struct Row {
 }
 
 /// All rows, in the order of the table.
-pub(crate) const ALL: [Row; 7] = [
+pub(crate) const ALL: [Row; 8] = [
     Row {
         name: "guard-memory",
         measure: guard::memory,
+    },
+    Row {
+        name: "guard-cost",
+        measure: guard::costs,
     },
     Row {
         name: "guard-redis",
