@@ -18,6 +18,7 @@ use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Endpoint, EndpointExt, Route, Server};
 use poem_openapi::{OpenApi, OpenApiService};
 use redis::aio::MultiplexedConnection;
+use tokio::sync::Notify;
 
 use crate::load::CONNECTIONS;
 
@@ -29,6 +30,18 @@ struct Empty;
 impl Empty {
     #[oai(path = "/", method = "get")]
     async fn empty(&self) {}
+}
+
+/// As long as a commit takes, about.
+const COMMIT: Duration = Duration::from_millis(2);
+
+struct Waiting(Arc<Notify>);
+#[OpenApi]
+impl Waiting {
+    #[oai(path = "/", method = "get")]
+    async fn waiting(&self) {
+        self.0.notified().await;
+    }
 }
 
 struct Guarded;
@@ -56,6 +69,25 @@ impl Mget {
 
 pub(super) fn empty() {
     run(async { (service(Empty), Vec::new()) });
+}
+
+/// Nothing, but after a while and together with everybody else who waits, as with one commit for all.
+pub(super) fn waiting() {
+    run(async {
+        let done = Arc::new(Notify::new());
+        let commits = Arc::clone(&done);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it runs until the floor is killed"
+        )]
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(COMMIT).await;
+                commits.notify_waiters();
+            }
+        });
+        (service(Waiting(done)), Vec::new())
+    });
 }
 
 pub(super) fn guarded_memory() {

@@ -25,6 +25,7 @@ pub(crate) fn play(role: &[String]) {
     let role: Vec<&str> = role.iter().map(String::as_str).collect();
     match *role.as_slice() {
         ["handler", "empty"] => handler::empty(),
+        ["handler", "waiting"] => handler::waiting(),
         ["handler", "guarded", "memory"] => handler::guarded_memory(),
         ["handler", "guarded", "hs256"] => handler::guarded_hs256(),
         ["handler", "by hand", "eddsa"] => by_hand::eddsa(),
