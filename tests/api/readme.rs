@@ -47,6 +47,36 @@ fn the_readme_has_the_snippets_that_are_run_here() {
     assert!(root().join(snippets[1].trim()).exists());
 }
 
+#[test]
+fn every_dependency_is_argued() {
+    let read = |path| std::fs::read_to_string(root().join(path)).unwrap();
+    let argued = read("docs/dependencies.md");
+    let mut names = Vec::new();
+    for manifest in ["Cargo.toml", "entity/Cargo.toml", "migration/Cargo.toml"] {
+        let manifest: toml::Table = read(manifest).parse().unwrap();
+        let targets = manifest.get("target").and_then(toml::Value::as_table);
+        let tables = std::iter::once(&manifest).chain(
+            targets
+                .into_iter()
+                .flat_map(|all| all.values())
+                .map(|table| table.as_table().unwrap()),
+        );
+        for table in tables {
+            for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+                let listed = table.get(kind).and_then(toml::Value::as_table);
+                names.extend(listed.into_iter().flat_map(|table| table.keys().cloned()));
+            }
+        }
+    }
+    // The other members of the workspace.
+    names.retain(|name| !["entity", "migration"].contains(&name.as_str()));
+    assert!(names.len() > 30, "{names:?}");
+
+    names.retain(|name| !argued.contains(&format!("`{name}`")));
+
+    assert_eq!(names, [""; 0], "docs/dependencies.md does not say why");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_session_of_the_readme_goes_as_it_says() {
     let backend = Backend::sqlite()
