@@ -43,10 +43,18 @@ mod wanted;
 pub use claims::{Claims, Fresh, Kind};
 pub use header::Header;
 pub use issuer::Issuer;
-pub use settings::{Endless, Expected, VerifierSettings};
+pub use settings::{Endless, Expected, Unnamed, VerifierSettings};
 pub use verifier::{Verified, Verifier};
 #[cfg(feature = "remote")]
 pub(crate) use wanted::Wanted;
+
+/// Reasons that are told in other words elsewhere.
+pub(crate) mod reason {
+    pub(crate) const NOT_THREE_PARTS: &str = "it does not have three parts";
+    pub(crate) const BAD_SIGNATURE: &str = "its signature does not match";
+    pub(crate) const NOT_YET: &str = "it is not valid yet";
+    pub(crate) const FROM_THE_FUTURE: &str = "it was made in the future";
+}
 
 /// What a token is for, as its header says (`typ`, RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

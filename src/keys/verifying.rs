@@ -173,7 +173,7 @@ impl VerifyingKey {
         Some(jwk)
     }
 
-    pub(super) fn checks_tokens_without_kid(&self) -> bool {
+    pub(crate) fn checks_tokens_without_kid(&self) -> bool {
         self.checks_tokens_without_kid
     }
 

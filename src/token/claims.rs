@@ -16,10 +16,12 @@ use crate::keys::random_id;
 /// Times are in whole seconds since the unix epoch (RFC 7519, `NumericDate`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who made the token.
+    /// Who made the token. Empty in one that does not say, which only verifiers with
+    /// [`Unnamed::Admitted`](super::Unnamed::Admitted) take.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub iss: String,
-    /// Whom it is for; one of them must be the verifier.
-    #[serde(with = "audience")]
+    /// Whom it is for; one of them must be the verifier. Empty in one that does not say, as above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "audience")]
     pub aud: Vec<String>,
     /// The user.
     pub sub: String,
@@ -146,6 +148,12 @@ impl Claims {
             csrf: Some(random_id()),
             ..self
         }
+    }
+
+    /// Returns whether a claim of this name has a field of its own, hence cannot stand in `extra`.
+    #[cfg(feature = "server")]
+    pub(crate) fn has_field(name: &str) -> bool {
+        NAMED.contains(&name)
     }
 
     /// Returns whether the user has this role.

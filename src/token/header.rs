@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::Typ;
+use super::{Typ, reason};
 use crate::error::AuthError;
 use crate::keys::{Algorithm, KeySet, VerifyingKey};
 
@@ -53,7 +53,7 @@ impl Unverified {
         let (Some(header), Some(_), Some(_), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err(AuthError::MalformedToken("it does not have three parts"));
+            return Err(AuthError::MalformedToken(reason::NOT_THREE_PARTS));
         };
         let json = URL_SAFE_NO_PAD
             .decode(header)

@@ -49,6 +49,19 @@ pub enum Endless {
     Admitted,
 }
 
+/// What is done with a token that does not say who made it, or for whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unnamed {
+    /// It is malformed: it may have been made for another service.
+    #[default]
+    Refused,
+    /// It counts when a key signed it that was allowed to check tokens
+    /// [without `kid`](crate::keys::VerifyingKey::for_tokens_without_kid): only an application that holds
+    /// this key makes them, so the key says what the claims do not. `iss` and `aud` are checked where
+    /// they are there.
+    Admitted,
+}
+
 /// What a [`Verifier`](super::Verifier) insists on.
 #[derive(Clone, Debug)]
 pub struct VerifierSettings {
@@ -67,6 +80,8 @@ pub struct VerifierSettings {
     pub max_lifetime: Option<Duration>,
     /// Whether tokens without `exp` are taken.
     pub endless: Endless,
+    /// Whether tokens without `iss` or `aud` are taken.
+    pub unnamed: Unnamed,
     /// Accepted `typ` headers.
     pub typ: Vec<Typ>,
     /// How many verified tokens are remembered. One takes as much memory as its claims and its header,
@@ -87,8 +102,23 @@ impl VerifierSettings {
             clock_ahead: Duration::ZERO,
             max_lifetime: None,
             endless: Endless::Refused,
+            unnamed: Unnamed::Refused,
             typ: vec![Typ::Access],
             cached_tokens: 8192,
         }
+    }
+
+    /// Takes tokens as Flask-JWT-Extended makes them, too: `typ: JWT`, without `iss` and `aud`. Its
+    /// key must be one [for tokens without `kid`](crate::keys::VerifyingKey::for_tokens_without_kid).
+    ///
+    /// Nothing else is let go: `exp`, `type`, `jti`, `iat` and a `sub` that is text are required, though
+    /// that library takes tokens without them.
+    #[must_use]
+    pub fn with_flask_jwt_extended(mut self) -> Self {
+        self.unnamed = Unnamed::Admitted;
+        if !self.typ.contains(&Typ::Plain) {
+            self.typ.push(Typ::Plain);
+        }
+        self
     }
 }

@@ -16,6 +16,7 @@ mod attacks;
 mod cache;
 mod choices;
 mod claims;
+mod flask;
 mod times;
 mod wire;
 

@@ -15,10 +15,10 @@ use quick_cache::sync::Cache;
 use super::header::{Header, Unverified};
 #[cfg(feature = "remote")]
 use super::wanted::Wanted;
-use super::{Claims, Endless, Expected, VerifierSettings};
+use super::{Claims, Endless, Expected, Unnamed, VerifierSettings, reason};
 use crate::clock::Time;
 use crate::error::AuthError;
-use crate::keys::{Algorithm, KeySet};
+use crate::keys::{KeySet, VerifyingKey};
 
 /// No honest token comes near this; a header line may be this long in most servers.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -196,7 +196,7 @@ impl Verifier {
             }
             Err(refusal) => return Err(refusal),
         };
-        let mut validation = self.validation(key.algorithm());
+        let mut validation = self.validation(key);
         validation.validate_exp = ended == Ended::Refused;
         let claims = jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
             .map_err(|error| refusal(error.kind()))?
@@ -231,9 +231,15 @@ impl Verifier {
     /// `nbf` and `iat` are checked in [`check_start`](Self::check_start) against the time that was
     /// passed in; `exp` is checked in [`check_end`](Self::check_end), to the millisecond, and here by
     /// the system's clock. Whether `exp` may be absent is asked once the claims are read.
-    fn validation(&self, algorithm: Algorithm) -> Validation {
-        let mut validation = Validation::new(algorithm.jose());
-        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+    fn validation(&self, key: &VerifyingKey) -> Validation {
+        let may_be_unnamed =
+            self.settings.unnamed == Unnamed::Admitted && key.checks_tokens_without_kid();
+        let mut validation = Validation::new(key.algorithm().jose());
+        validation.set_required_spec_claims(if may_be_unnamed {
+            &["sub"][..]
+        } else {
+            &["iss", "aud", "sub"]
+        });
         validation.set_issuer(&self.settings.issuers);
         validation.set_audience(&self.settings.audience);
         validation.validate_exp = true;
@@ -264,10 +270,10 @@ impl Verifier {
     fn check_start(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
         let latest = now + self.settings.leeway + self.settings.clock_ahead;
         if claims.nbf.is_some_and(|nbf| Time::from_secs(nbf) > latest) {
-            return Err(AuthError::InvalidToken("it is not valid yet"));
+            return Err(AuthError::InvalidToken(reason::NOT_YET));
         }
         if Time::from_secs(claims.iat) > latest {
-            return Err(AuthError::InvalidToken("it was made in the future"));
+            return Err(AuthError::InvalidToken(reason::FROM_THE_FUTURE));
         }
         Ok(())
     }
@@ -313,9 +319,15 @@ fn refusal(kind: &ErrorKind) -> AuthError {
         // Read as `Claims` before, so `exp` is a number; it is a time before 1970, which is not read
         // again.
         ErrorKind::InvalidClaimFormat(claim) if claim == "exp" => AuthError::TokenExpired,
-        ErrorKind::InvalidSignature => AuthError::InvalidToken("its signature does not match"),
+        ErrorKind::InvalidSignature => AuthError::InvalidToken(reason::BAD_SIGNATURE),
         ErrorKind::InvalidIssuer => AuthError::InvalidToken("another issuer made it"),
         ErrorKind::InvalidAudience => AuthError::InvalidToken("it is meant for another audience"),
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => {
+            AuthError::MalformedToken("the claim `iss` is missing")
+        }
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => {
+            AuthError::MalformedToken("the claim `aud` is missing")
+        }
         ErrorKind::Json(error) => AuthError::MalformedToken(missing_claim(&error.to_string())),
         ErrorKind::Base64(_) => AuthError::MalformedToken("it is not base64url"),
         _ => AuthError::InvalidToken("it does not meet what is required here"),
@@ -323,9 +335,7 @@ fn refusal(kind: &ErrorKind) -> AuthError {
 }
 
 fn missing_claim(error: &str) -> &'static str {
-    const MISSING: [(&str, &str); 6] = [
-        ("missing field `iss`", "the claim `iss` is missing"),
-        ("missing field `aud`", "the claim `aud` is missing"),
+    const MISSING: [(&str, &str); 4] = [
         ("missing field `sub`", "the claim `sub` is missing"),
         ("missing field `jti`", "the claim `jti` is missing"),
         ("missing field `iat`", "the claim `iat` is missing"),

@@ -1,0 +1,115 @@
+//! Tokens as Flask-JWT-Extended makes them, where they were asked for. What they say is copied from
+//! tokens of version 4.7.4; `tests/api/interop` has that library make them.
+
+use super::*;
+
+fn flask_claims() -> Value {
+    json!({
+        "fresh": false, "iat": NOW_SECS, "jti": "272a6544-854b-416f-8b58-c767eeeed68c",
+        "type": "access", "sub": "alice", "nbf": NOW_SECS,
+        "csrf": "43eb980c-6939-44e4-979f-a60c150773b8", "exp": NOW_SECS + 900,
+    })
+}
+
+/// Signs as that library does, which names no key.
+fn flask_token(changes: &Value, key: &SigningKey) -> String {
+    let header = json!({"alg": key.algorithm().name(), "typ": "JWT"});
+    let claims = merged(flask_claims(), changes);
+    sign_text(&header.to_string(), &claims.to_string(), key)
+}
+
+fn understanding(key: &SigningKey) -> Verifier {
+    let key = key.verifying().for_tokens_without_kid();
+    Verifier::new(KeySet::new([key]), settings().with_flask_jwt_extended())
+}
+
+#[test]
+fn its_tokens_are_taken_where_they_were_asked_for() {
+    for key in &*KEYS {
+        let token = flask_token(&json!({}), key);
+
+        let claims = understanding(key).verify(&token, Expected::Access, NOW);
+
+        let claims = claims.unwrap();
+        assert_eq!((&*claims.sub, &*claims.iss), ("alice", ""));
+        assert_eq!(serde_json::to_value(&*claims).unwrap(), flask_claims());
+        let key = key.verifying().for_tokens_without_kid();
+        let strict = Verifier::new(KeySet::new([key]), settings());
+        assert!(strict.verify(&token, Expected::Access, NOW).is_err());
+    }
+}
+
+#[test]
+fn what_it_takes_and_should_not_is_refused_all_the_same() {
+    let malformed = |text| AuthError::MalformedToken(text);
+    let bad_claim = malformed("a claim has the wrong type or is written twice");
+    let table = [
+        (
+            json!({"exp": null}),
+            malformed("the claim `exp` is missing"),
+        ),
+        (
+            json!({"type": null}),
+            malformed("the claim `type` is missing"),
+        ),
+        (
+            json!({"jti": null}),
+            malformed("the claim `jti` is missing"),
+        ),
+        (
+            json!({"iat": null}),
+            malformed("the claim `iat` is missing"),
+        ),
+        (
+            json!({"sub": null}),
+            malformed("the claim `sub` is missing"),
+        ),
+        (json!({"type": "app"}), bad_claim.clone()),
+        (json!({"sub": 7}), bad_claim.clone()),
+        (json!({"exp": "4000000900"}), bad_claim),
+        (json!({"sub": ""}), malformed("`sub` or `jti` is empty")),
+        (json!({"type": "refresh"}), AuthError::WrongTokenType),
+        (
+            json!({"iss": "https://else.example"}),
+            AuthError::InvalidToken("another issuer made it"),
+        ),
+        (
+            json!({"aud": ["https://else.example"]}),
+            AuthError::InvalidToken("it is meant for another audience"),
+        ),
+    ];
+    let key = key(Algorithm::Hs256);
+    for (changes, expected) in table {
+        let token = flask_token(&changes, key);
+
+        let answer = understanding(key).verify(&token, Expected::Access, NOW);
+
+        assert_eq!(answer.as_ref(), Err(&expected), "{changes}");
+    }
+}
+
+#[test]
+fn names_that_are_there_are_checked_and_may_be_right() {
+    let key = key(Algorithm::EdDsa);
+    let names = json!({"iss": ISSUER, "aud": AUDIENCE});
+
+    let claims = understanding(key).verify(&flask_token(&names, key), Expected::Access, NOW);
+
+    assert_eq!(claims.unwrap().iss, ISSUER);
+}
+
+#[test]
+fn a_key_that_others_may_sign_with_vouches_for_named_tokens_alone() {
+    let key = key(Algorithm::EdDsa);
+    let verifier = Verifier::new(all_keys(), settings().with_flask_jwt_extended());
+    let header = header_of(key).to_string();
+
+    let unnamed = sign_text(&header, &flask_claims().to_string(), key);
+
+    let answer = verifier.verify(&unnamed, Expected::Access, NOW);
+    assert!(
+        matches!(answer, Err(AuthError::MalformedToken(text)) if text.contains("is missing")),
+        "{answer:?}"
+    );
+    assert!(verifier.verify(&token(), Expected::Access, NOW).is_ok());
+}
