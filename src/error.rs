@@ -8,6 +8,7 @@ use poem::Response;
 use poem::error::ResponseError;
 use poem::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// What a client is told to wait when nothing better is known.
 const RETRY_AFTER_SECS: u32 = 1;
@@ -27,6 +28,8 @@ pub struct Problem {
     pub retry_after: Option<u32>,
     /// The challenge sent as `WWW-Authenticate`.
     pub challenge: Option<String>,
+    /// Further members of the body (RFC 9457, section 3.2); none has a name of those above.
+    pub members: Map<String, Value>,
 }
 
 /// One field that did not validate.
@@ -50,10 +53,12 @@ struct Body<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl Problem {
-    /// Returns a problem without challenge, waiting time or field errors.
+    /// Returns a problem without challenge, waiting time, field errors or further members.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -62,6 +67,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             challenge: None,
+            members: Map::new(),
         }
     }
 
@@ -80,6 +86,7 @@ impl Problem {
             detail: &self.detail,
             request_id,
             errors: &self.errors,
+            members: &self.members,
         })
         .unwrap_or_default();
         let mut response = Response::builder()
@@ -255,7 +262,7 @@ mod tests {
             assert_eq!(response.status(), problem.status);
             assert_eq!(response.content_type(), Some("application/problem+json"));
             assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
-            let body: serde_json::Value =
+            let body: Value =
                 serde_json::from_slice(&response.into_body().into_vec().await.unwrap()).unwrap();
             assert_eq!(
                 body,

@@ -78,6 +78,7 @@ mod csrf;
 mod document;
 mod extractor;
 mod flask;
+mod flask_jwt;
 mod guards;
 mod location;
 mod policy;
@@ -92,7 +93,12 @@ pub use csrf::{Csrf, CsrfMethods};
 pub use document::document_refusals;
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
 pub use flask::flask_jwt_extended_errors;
+#[cfg(feature = "server")]
+pub(crate) use flask_jwt::Words;
+pub use flask_jwt::flask_jwt_errors;
 pub use guards::Guards;
+#[cfg(feature = "server")]
+pub(crate) use location::NOTHING_AFTER_SCHEME;
 pub use location::{Location, Place};
 pub use policy::{Freshness, Policy, Revocation};
 pub use ready::{

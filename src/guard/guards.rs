@@ -57,7 +57,8 @@ impl Guards {
     }
 
     /// Words every refusal by this function, whatever handler it comes from: status, body and headers
-    /// are its own. [`flask_jwt_extended_errors`](super::flask_jwt_extended_errors) makes such a function.
+    /// are its own. [`flask_jwt_extended_errors`](super::flask_jwt_extended_errors) and
+    /// [`flask_jwt_errors`](super::flask_jwt_errors) make such functions.
     ///
     /// ```
     /// # use latchet::guard::{Guards, Refusal};

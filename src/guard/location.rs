@@ -61,9 +61,14 @@ pub enum Place {
 impl Location {
     /// Returns the default: `Authorization: Bearer <token>`.
     pub fn header() -> Self {
+        Self::scheme("Bearer")
+    }
+
+    /// Returns `Authorization: <scheme> <token>`; Flask-JWT's scheme is `JWT`.
+    pub fn scheme(scheme: impl Into<String>) -> Self {
         Self::Header {
             name: AUTHORIZATION,
-            scheme: Some("Bearer".to_owned()),
+            scheme: Some(scheme.into()),
         }
     }
 
@@ -210,7 +215,7 @@ fn header<'r>(
     Ok(())
 }
 
-pub(super) const NOTHING_AFTER_SCHEME: &str = "the scheme is not followed by one";
+pub(crate) const NOTHING_AFTER_SCHEME: &str = "the scheme is not followed by one";
 pub(super) const NO_PREFIX: &str = "its prefix in the query is missing";
 
 /// UTF-8 is let through for speed: the verifier takes nothing but base64url.

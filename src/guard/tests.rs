@@ -17,6 +17,7 @@ mod bodies;
 mod browser;
 mod csrf_choices;
 mod flask;
+mod flask_jwt;
 mod flask_places;
 mod header_variants;
 mod logout;

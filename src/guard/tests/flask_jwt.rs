@@ -1,0 +1,182 @@
+//! The answers a front end of Flask-JWT knows, from our guards. `tests/api/interop` holds them against
+//! that library itself.
+
+use super::*;
+use crate::token::{Claims, Issuer};
+
+struct Gone;
+impl CurrentUser for Gone {
+    async fn load(
+        _: &Claims,
+        _: &Request,
+    ) -> Result<Option<Self>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(None)
+    }
+}
+
+struct FlaskApi;
+
+#[expect(clippy::unused_async, reason = "poem-openapi wants async functions")]
+#[OpenApi]
+impl FlaskApi {
+    #[oai(path = "/required", method = "get")]
+    async fn required(&self, jwt: JwtRequired) -> PlainText<String> {
+        PlainText(jwt.claims.sub.clone())
+    }
+
+    #[oai(path = "/user", method = "get")]
+    async fn user(&self, _jwt: Jwt<Required, Gone>) {}
+
+    #[oai(path = "/admin", method = "get")]
+    async fn admin(&self, _jwt: Jwt<Role<Admin>>) {}
+}
+
+fn app_of(guards: Guards) -> impl Endpoint {
+    Route::new()
+        .nest("/", OpenApiService::new(FlaskApi, "test", "1"))
+        .data(
+            guards
+                .with_locations([Location::scheme("JWT")])
+                .with_refusals(flask_jwt_errors("Login Required")),
+        )
+}
+
+fn said(status: u16, error: &str, description: &str) -> Seen {
+    let body = serde_json::json!({
+        "status_code": status, "error": error, "description": description,
+    });
+    Seen(status, body.to_string())
+}
+
+#[tokio::test]
+async fn refusals_have_flask_jwts_five_shapes() {
+    let desk = Desk::new();
+    let app = app_of(desk.guards());
+    let good = format!("jwt {}", desk.token());
+    let spaced = format!("JWT {} x", desk.token());
+    let other = Issuer::new(Desk::new().access.key().clone());
+    let forged = [desk.token(), other.sign(&desk.claims()).unwrap()].map(|token| {
+        let cut = token.rfind('.').unwrap();
+        (token[..cut].to_owned(), token[cut..].to_owned())
+    });
+    let forged = format!("JWT {}{}", forged[0].0, forged[1].1);
+    let header = "Invalid JWT header";
+    let table = [
+        ("/required", &*good, ok("alice")),
+        (
+            "/required",
+            "",
+            said(
+                401,
+                "Authorization Required",
+                "Request does not contain an access token",
+            ),
+        ),
+        (
+            "/required",
+            "Bearer x",
+            said(401, header, "Unsupported authorization type"),
+        ),
+        ("/required", "JWT", said(401, header, "Token missing")),
+        (
+            "/required",
+            "JWT a b",
+            said(401, header, "Token contains spaces"),
+        ),
+        (
+            "/required",
+            &spaced,
+            said(401, header, "Token contains spaces"),
+        ),
+        (
+            "/required",
+            "JWT x",
+            said(401, "Invalid token", "Not enough segments"),
+        ),
+        (
+            "/required",
+            &forged,
+            said(401, "Invalid token", "Signature verification failed"),
+        ),
+        (
+            "/user",
+            &good,
+            said(401, "Invalid JWT", "User does not exist"),
+        ),
+        (
+            "/admin",
+            &good,
+            said(
+                403,
+                "Forbidden",
+                "the token does not carry the role or scope that this needs",
+            ),
+        ),
+    ];
+
+    for (path, value, expected) in table {
+        assert_eq!(get(&app, path, Some(value)).await, expected, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_token_says_wrong_is_told_in_flask_jwts_words() {
+    let desk = Desk::new();
+    let app = app_of(desk.guards());
+    let now = desk.clock.now().secs();
+    let ended = Claims {
+        iat: 1,
+        nbf: Some(1),
+        exp: Some(2),
+        ..desk.claims()
+    };
+    let early = Claims {
+        nbf: Some(now + 60),
+        ..desk.claims()
+    };
+    let future = Claims {
+        iat: now + 60,
+        ..desk.claims()
+    };
+    let endless = Claims {
+        exp: None,
+        ..desk.claims()
+    };
+    let revoked = desk.claims();
+    desk.deny(Denied::Token(revoked.jti.clone()));
+    let table = [
+        (&ended, "Signature has expired"),
+        (&early, "The token is not yet valid (nbf)"),
+        (&future, "Issued At claim (iat) cannot be in the future."),
+        (&endless, r#"Token is missing the "exp" claim"#),
+        (&revoked, "the token was revoked"),
+    ];
+
+    for (claims, text) in table {
+        let value = format!("JWT {}", desk.sign(claims));
+
+        let seen = get(&app, "/required", Some(&value)).await;
+
+        assert_eq!(seen, said(401, "Invalid token", text));
+    }
+}
+
+#[tokio::test]
+async fn every_401_asks_for_flask_jwts_scheme() {
+    let app = app_of(Desk::new().guards());
+    for value in ["", "JWT", "JWT x", "Bearer x"] {
+        let headers = [(header::AUTHORIZATION, value)];
+
+        let response = app
+            .get_response(request(Method::GET, "/required", &headers))
+            .await;
+
+        let headers = response.headers();
+        assert_eq!(
+            headers[header::WWW_AUTHENTICATE],
+            r#"JWT realm="Login Required""#
+        );
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(response.content_type(), Some("application/json"));
+    }
+}
