@@ -306,7 +306,7 @@ impl App {
             iss: self.config.issuer.clone(),
             aud: self.config.audience.clone(),
             sub: session.user_id.to_string(),
-            client_id: Some(session.client_id.clone()).filter(|id| !id.is_empty()),
+            client_id: Some(session.client().to_owned()),
             sid: Some(session.id.to_string()),
             fresh,
             auth_time: Some(session.auth_time.secs()),

@@ -138,7 +138,7 @@ impl IntrospectAnswer {
             active: true,
             token_type: Some("refresh_token".to_owned()),
             scope: Some(session.scope.join(" ")).filter(|scope| !scope.is_empty()),
-            client_id: Some(session.client_id.clone()).filter(|id| !id.is_empty()),
+            client_id: Some(session.client().to_owned()),
             sub: Some(session.user_id.to_string()),
             iss: Some(issuer.to_owned()),
             iat: Some(session.state.rotated_at.secs()),

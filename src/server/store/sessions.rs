@@ -19,6 +19,9 @@ use crate::server::rotation::{End, RevokeReason, SessionState};
 /// A user has few devices; a list never grows beyond this.
 const LISTED: u64 = 1000;
 
+/// The `client_id` of tokens that no client asked for.
+const FIRST_PARTY: &str = "latchet";
+
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -52,6 +55,15 @@ impl Session {
     /// Returns how the session has ended by `now`; `None` while it lives.
     pub fn end(&self, now: Time) -> Option<End> {
         self.state.end(now)
+    }
+
+    /// Returns the OAuth client as tokens name it. RFC 9068 wants one in every access token, so the
+    /// first party has a name too.
+    pub fn client(&self) -> &str {
+        match self.client_id.as_str() {
+            "" => FIRST_PARTY,
+            client => client,
+        }
     }
 }
 
