@@ -111,7 +111,7 @@ fn words_in(header: &[u8]) -> usize {
 
 /// The texts are those of the JWT library that Flask-JWT is tied to, `PyJWT` below 1.5.
 fn malformed(reason: &'static str, shown: &[u8]) -> String {
-    let has_too_few_parts = shown.iter().filter(|&&byte| byte == b'.').count() < 2;
+    let has_too_few_parts = shown.split(|&byte| byte == b'.').count() < 3;
     if reason == reason::NOT_THREE_PARTS && has_too_few_parts {
         return "Not enough segments".to_owned();
     }

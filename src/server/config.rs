@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
@@ -31,6 +31,7 @@ const NETWORK: &str = "Network";
 const STORAGE: &str = "Storage";
 const TOKENS: &str = "Tokens and sessions";
 const ACCOUNTS: &str = "Accounts and passwords";
+const COMPAT: &str = "Moving over from Flask";
 const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
 
@@ -122,7 +123,7 @@ pub struct Config {
     /// Clock difference to other issuers that is forgiven; 0s to 60s
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = TOKENS)]
     pub leeway: Duration,
-    /// Public keys (PEM or JWK) of others whose tokens are accepted too
+    /// Keys (PEM, or JWK) of others whose tokens are accepted too
     #[arg(long, value_name = "FILE,…", value_delimiter = ',', help_heading = TOKENS)]
     pub verification_keys: Vec<PathBuf>,
 
@@ -150,6 +151,17 @@ pub struct Config {
     /// File that holds the password of --bootstrap-admin
     #[arg(long, value_name = "FILE", help_heading = ACCOUNTS)]
     pub bootstrap_admin_password_file: Option<PathBuf>,
+
+    /// Accept tokens of Flask-JWT-Extended, made with a key in --verification-keys, and put `csrf`
+    /// into our own, so that such apps take them from cookies
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, help_heading = COMPAT)]
+    pub compat_flask_jwt_extended: bool,
+    /// Answer `POST /auth`, and accept `Authorization: JWT …`, as Flask-JWT does
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, help_heading = COMPAT)]
+    pub compat_flask_jwt: bool,
+    /// With --compat-flask-jwt, the claim that holds the user beside `sub`
+    #[arg(long, value_name = "NAME", default_value = "identity", help_heading = COMPAT)]
+    pub compat_flask_jwt_identity: String,
 
     /// Largest request body
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size, help_heading = LIMITS)]
@@ -208,6 +220,15 @@ impl Config {
     /// Returns whether cookies and links use https.
     pub fn is_https(&self) -> bool {
         self.public_url.is_https()
+    }
+
+    /// Returns the words that may precede a token in `Authorization`.
+    pub fn schemes(&self) -> &'static [&'static str] {
+        if self.compat_flask_jwt {
+            &["Bearer", "JWT"]
+        } else {
+            &["Bearer"]
+        }
     }
 }
 

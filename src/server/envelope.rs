@@ -19,6 +19,7 @@ use super::serve::Lifecycle;
 use crate::error::Problem;
 use crate::keys::random_id;
 
+mod flask_jwt;
 pub(super) mod oauth;
 mod problems;
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub struct Envelope {
     request_timeout: Duration,
     headers: HeaderMap,
     lifecycle: Lifecycle,
+    /// Whether clients of Flask-JWT are to understand refusals.
+    speaks_flask_jwt: bool,
 }
 
 impl Envelope {
@@ -53,6 +56,7 @@ impl Envelope {
             request_timeout: config.request_timeout,
             headers: security_headers(config.is_https()),
             lifecycle,
+            speaks_flask_jwt: config.compat_flask_jwt,
         }
     }
 }
@@ -79,22 +83,26 @@ struct Inner<E> {
 }
 
 /// What is known of a request before it is handled.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Seen {
     id: String,
     method: Method,
     path: String,
     since: Instant,
+    /// Kept where Flask-JWT's words for a refusal depend on it.
+    authorization: Option<HeaderValue>,
 }
 
 impl Seen {
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request, envelope: &Envelope) -> Self {
+        let authorization = request.headers().get(header::AUTHORIZATION);
         Self {
             id: request_id(request.headers()),
             method: request.method().clone(),
             // Without the query: it may carry tokens.
             path: request.uri().path().to_owned(),
             since: Instant::now(),
+            authorization: authorization.filter(|_| envelope.speaks_flask_jwt).cloned(),
         }
     }
 }
@@ -103,7 +111,7 @@ impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let seen = Seen::of(&request);
+        let seen = Seen::of(&request, &self.0.envelope);
         if let Err(problem) = self.0.read_body(&mut request).await {
             return Ok(self.0.finish(Err(problem.into()), &seen));
         }
@@ -169,11 +177,14 @@ impl<E: Endpoint> Inner<E> {
     }
 
     fn finish(&self, outcome: Result<Response, Refusal>, seen: &Seen) -> Response {
-        let mut response = outcome.unwrap_or_else(|refusal| {
+        let mut response = outcome.unwrap_or_else(|mut refusal| {
             log_failure(&refusal, seen);
             let mut response = if oauth::speaks_oauth(&seen.path) {
                 oauth::response(refusal.problem, &seen.path, &seen.id)
             } else {
+                if self.envelope.speaks_flask_jwt {
+                    flask_jwt::translate(&mut refusal, seen.authorization.as_ref());
+                }
                 refusal.problem.into_response(Some(&seen.id))
             };
             if let Some(Allow(methods)) = refusal.allow {

@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::{Endpoint, EndpointExt, Route};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretSlice};
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::denylist::redis::TargetError;
-use crate::guard::Guards;
+use crate::guard::{Guards, Location};
 use crate::keys::VerifyingKey;
 use crate::token::{Verifier, VerifierSettings};
 
@@ -151,19 +154,13 @@ impl App {
             store.clone(),
             clock.clone(),
         )?;
-        let verifier = Arc::new(Verifier::new(
-            keyring.verifying(clock.now()),
-            VerifierSettings {
-                leeway: config.leeway,
-                clock_ahead: sessions::CLOCK_SKEW,
-                max_lifetime: Some(config.access_ttl),
-                ..VerifierSettings::new(config.issuer.clone(), config.audience.clone())
-            },
-        ));
+        let verifier = Verifier::new(keyring.verifying(clock.now()), verifying(&config));
+        let verifier = Arc::new(verifier);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = config.password_threads.unwrap_or(cores);
         Ok(Self(Arc::new(Parts {
-            guards: Guards::new(Arc::clone(&verifier), denylist.list(), clock.clone()),
+            guards: Guards::new(Arc::clone(&verifier), denylist.list(), clock.clone())
+                .with_locations(config.schemes().iter().copied().map(Location::scheme)),
             refresh_tokens: RefreshTokens::new(&derived, &config.issuer),
             passwords: Passwords::start(cost(&config), threads, threads * QUEUED_PER_THREAD)
                 .map_err(OpenError::Threads)?,
@@ -233,6 +230,20 @@ fn cost(config: &Config) -> Cost {
     }
 }
 
+fn verifying(config: &Config) -> VerifierSettings {
+    let settings = VerifierSettings {
+        leeway: config.leeway,
+        clock_ahead: sessions::CLOCK_SKEW,
+        max_lifetime: Some(config.access_ttl),
+        ..VerifierSettings::new(config.issuer.clone(), config.audience.clone())
+    };
+    if config.compat_flask_jwt_extended {
+        settings.with_flask_jwt_extended()
+    } else {
+        settings
+    }
+}
+
 fn foreign_keys(paths: &[PathBuf]) -> Result<Vec<VerifyingKey>, OpenError> {
     paths.iter().map(|path| foreign_key(path)).collect()
 }
@@ -243,11 +254,24 @@ fn foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
         source,
     };
     let text = std::fs::read_to_string(path).map_err(|error| refuse(error.into()))?;
-    let key = match serde_json::from_str(&text) {
-        Ok(jwk) => VerifyingKey::from_jwk(&jwk),
+    let key = match serde_json::from_str::<Value>(&text) {
+        Ok(jwk) => match shared_secret(&jwk) {
+            // Not among public keys elsewhere: here the operator has put it.
+            Some(secret) => VerifyingKey::from_secret(secret.expose_secret()),
+            None => VerifyingKey::from_jwk(&jwk),
+        },
         Err(_) => VerifyingKey::from_pem(&text),
     };
     // Others may not name their keys: without a `kid` the one key of that algorithm is tried.
     key.map(VerifyingKey::for_tokens_without_kid)
         .map_err(|error| refuse(error.into()))
+}
+
+/// Returns the secret in a JWK of the kind `oct`, as Flask apps share it by default.
+fn shared_secret(jwk: &Value) -> Option<SecretSlice<u8>> {
+    if jwk["kty"] != "oct" {
+        return None;
+    }
+    let secret = URL_SAFE_NO_PAD.decode(jwk["k"].as_str()?).ok()?;
+    Some(secret.into())
 }

@@ -319,12 +319,24 @@ impl App {
             access_token: self
                 .keyring
                 .signer(now)
-                .sign(&claims)
+                .sign(&self.as_flask_reads(claims))
                 .map_err(ApiError::internal)?,
             expires_in: self.config.access_ttl.as_secs(),
             scope,
             session_id: session.id.clone(),
         })
+    }
+
+    /// Adds what Flask apps look for in a token, where this server was told of such apps.
+    fn as_flask_reads(&self, mut claims: Claims) -> Claims {
+        if self.config.compat_flask_jwt {
+            let name = self.config.compat_flask_jwt_identity.clone();
+            claims.extra.insert(name, claims.sub.clone().into());
+        }
+        if self.config.compat_flask_jwt_extended {
+            claims = claims.with_csrf();
+        }
+        claims
     }
 
     /// How long the end of a session must be remembered: no access token of it lives longer.

@@ -24,7 +24,7 @@ static SCHEMAS: LazyLock<Registry> = LazyLock::new(|| {
     registry
 });
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A JSON body.
@@ -132,7 +132,7 @@ fn request_meta<T: Type>(content_type: &'static str, required: bool) -> MetaRequ
 
 /// Refuses other types than the one documented. A page of another site can send a form, but no JSON
 /// without asking first, so this is part of the protection of cookies too.
-fn require_type(request: &Request, wanted: &str) -> Result<(), ContentTypeError> {
+pub(super) fn require_type(request: &Request, wanted: &str) -> Result<(), ContentTypeError> {
     let Some(value) = request.headers().get(CONTENT_TYPE) else {
         return Err(ContentTypeError::ExpectContentType);
     };

@@ -42,12 +42,13 @@ impl<E: Endpoint> Endpoint for MethodsEndpoint<E> {
         let mut answer = self.inner.call(request).await;
         if let Err(error) = &mut answer
             && error.is::<MethodNotAllowedError>()
+            && error.data::<Allow>().is_none()
         {
             let found = self
                 .documented
                 .iter()
                 .find(|(template, _)| matches(template, &path));
-            // What is not an operation is a page.
+            // What is not an operation, and does not say, is a page.
             let allowed = found.map_or(HeaderValue::from_static("GET, HEAD"), |(_, allowed)| {
                 allowed.clone()
             });

@@ -13,6 +13,7 @@ mod answer;
 mod caller;
 mod cookies;
 mod cors;
+mod flask_jwt;
 mod health;
 mod input;
 mod login;
@@ -73,7 +74,11 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
     );
     let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
     let service = Arc::new(service.into_endpoint());
-    PLACES.iter().fold(route, |route, place| {
+    let route = PLACES.iter().fold(route, |route, place| {
         route.nest_no_strip(place, Arc::clone(&service))
-    })
+    });
+    if app.config.compat_flask_jwt {
+        return route.at(flask_jwt::PATH, flask_jwt::FlaskJwtLogin(app.clone()));
+    }
+    route
 }

@@ -12,7 +12,7 @@ use super::cookies::Cookies;
 use super::input::OptionalBody;
 use super::secret::Token;
 use crate::error::AuthError;
-use crate::guard::JwtRequired;
+use crate::guard::{JwtRequired, NOTHING_AFTER_SCHEME};
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::rotation::RevokeReason;
@@ -131,7 +131,7 @@ impl SessionApi {
         body: RefreshTokenRequest,
     ) -> Result<Shown, AuthError> {
         let cookie = self.cookie(request);
-        match (explicit(request, body)?, cookie) {
+        match (self.explicit(request, body)?, cookie) {
             (Some(_), Some(_)) => Err(AuthError::AmbiguousToken),
             (Some(shown), None) | (None, Some(shown)) => Ok(shown),
             (None, None) => Err(AuthError::MissingToken),
@@ -141,9 +141,24 @@ impl SessionApi {
     /// Finds the token that says which session is to end. A page sends its cookie along whether it
     /// wants to or not, so here it counts only when nothing else was shown.
     fn any_token(&self, request: &Request, body: RefreshTokenRequest) -> Result<Shown, AuthError> {
-        explicit(request, body)?
+        self.explicit(request, body)?
             .or_else(|| self.cookie(request))
             .ok_or(AuthError::MissingToken)
+    }
+
+    /// Returns the token that the client put into the request itself, unlike a cookie.
+    fn explicit(
+        &self,
+        request: &Request,
+        body: RefreshTokenRequest,
+    ) -> Result<Option<Shown>, AuthError> {
+        let header = in_header(request.headers(), self.0.config.schemes())?;
+        match (header, body.refresh_token) {
+            (Some(_), Some(_)) => Err(AuthError::AmbiguousToken),
+            (Some(token), None) => Ok(Some(Shown::Header(token))),
+            (None, Some(token)) => Ok(Some(Shown::Body(token.0))),
+            (None, None) => Ok(None),
+        }
     }
 
     fn cookie(&self, request: &Request) -> Option<Shown> {
@@ -168,32 +183,22 @@ impl SessionApi {
     }
 }
 
-/// Returns the token that the client put into the request itself, unlike a cookie.
-fn explicit(request: &Request, body: RefreshTokenRequest) -> Result<Option<Shown>, AuthError> {
-    match (bearer(request.headers())?, body.refresh_token) {
-        (Some(_), Some(_)) => Err(AuthError::AmbiguousToken),
-        (Some(token), None) => Ok(Some(Shown::Header(token))),
-        (None, Some(token)) => Ok(Some(Shown::Body(token.0))),
-        (None, None) => Ok(None),
-    }
-}
-
-/// Returns what follows `Bearer` in `Authorization`.
-fn bearer(headers: &HeaderMap) -> Result<Option<SecretString>, AuthError> {
+/// Returns what follows one of the schemes in `Authorization`.
+fn in_header(headers: &HeaderMap, schemes: &[&str]) -> Result<Option<SecretString>, AuthError> {
     let mut found = None;
     for value in headers.get_all(AUTHORIZATION) {
         let text = value
             .to_str()
             .map_err(|_| AuthError::MalformedToken("it is not ASCII"))?;
         let (scheme, token) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        if !schemes.iter().any(|ours| scheme.eq_ignore_ascii_case(ours)) {
             continue;
         }
         if found.is_some() {
             return Err(AuthError::AmbiguousToken);
         }
         match token.trim() {
-            "" => return Err(AuthError::MalformedToken("`Bearer` is not followed by one")),
+            "" => return Err(AuthError::MalformedToken(NOTHING_AFTER_SCHEME)),
             token => found = Some(SecretString::from(token)),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, ConfigError, DatabaseKind, RootSecret, SecretError};
+use crate::token::Claims;
 
 /// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
 const OWASP: [(u32, u32); 5] = [
@@ -27,6 +28,7 @@ impl Config {
         self.check_secret(&mut faults);
         self.check_times(&mut faults);
         self.check_accounts(&mut faults);
+        self.check_compat(&mut faults);
         if faults.is_empty() {
             Ok(())
         } else {
@@ -79,6 +81,15 @@ impl Config {
         }
         if let Err(error @ (SecretError::Weak(_) | SecretError::Missing)) = RootSecret::load(self) {
             faults.push(error.to_string());
+        }
+    }
+
+    fn check_compat(&self, faults: &mut Vec<String>) {
+        let name = &self.compat_flask_jwt_identity;
+        if name.is_empty() || Claims::has_field(name) {
+            faults.push(format!(
+                "compat_flask_jwt_identity is `{name}`, which is empty or means something else in a token: take the name that your apps read, such as `identity`"
+            ));
         }
     }
 

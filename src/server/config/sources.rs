@@ -42,7 +42,7 @@ pub(super) fn read_file(path: &Path, names: &[String]) -> Result<Givens, ConfigE
                 givens.insert(name, Given { values, origin });
             }
             None => faults.push(format!(
-                "{origin} must be a text, a number or a list of texts"
+                "{origin} must be a text, a number, true, false or a list of texts"
             )),
         }
     }
@@ -57,6 +57,7 @@ fn scalar_texts(value: toml::Value) -> Option<Vec<String>> {
     match value {
         toml::Value::String(text) => Some(vec![text]),
         toml::Value::Integer(number) => Some(vec![number.to_string()]),
+        toml::Value::Boolean(answer) => Some(vec![answer.to_string()]),
         toml::Value::Array(items) => items
             .into_iter()
             .map(|item| item.as_str().map(str::to_owned))

@@ -73,6 +73,26 @@ fn lists_come_from_commas_or_toml_arrays() {
 }
 
 #[test]
+fn yes_and_no_are_words_and_no_is_the_default() {
+    let file = file("compat_flask_jwt = true");
+    let path = file.path().to_str().unwrap();
+
+    let neither = load(&[], &[]).unwrap();
+    let both = load(
+        &["--config", path],
+        &[("LATCHET_COMPAT_FLASK_JWT_EXTENDED", "true")],
+    );
+
+    assert!(!neither.compat_flask_jwt && !neither.compat_flask_jwt_extended);
+    let both = both.unwrap();
+    assert!(both.compat_flask_jwt && both.compat_flask_jwt_extended);
+    assert_eq!(
+        refusal(&[], &[("LATCHET_COMPAT_FLASK_JWT", "yes")]),
+        "LATCHET_COMPAT_FLASK_JWT: it must be one of: true, false"
+    );
+}
+
+#[test]
 fn unknown_names_are_refused_with_the_nearest_known_one() {
     let file = file("acces_ttl = \"1m\"");
     let path = file.path().to_str().unwrap();
@@ -158,6 +178,10 @@ fn unsafe_settings_are_refused_with_the_way_out() {
         (
             &[("LATCHET_ALLOWED_ORIGINS", "http://app.example.org")],
             "not https",
+        ),
+        (
+            &[("LATCHET_COMPAT_FLASK_JWT_IDENTITY", "exp")],
+            "means something else in a token",
         ),
     ];
 

@@ -15,6 +15,8 @@ pub(super) struct Refusal {
     pub(super) problem: Problem,
     pub(super) cause: Option<String>,
     pub(super) allow: Option<Allow>,
+    /// Present when it is a token that was refused.
+    pub(super) auth: Option<AuthError>,
 }
 
 /// The methods that an address answers, as data of the error that refuses another.
@@ -27,12 +29,25 @@ impl From<Problem> for Refusal {
             problem,
             cause: None,
             allow: None,
+            auth: None,
+        }
+    }
+}
+
+impl From<&AuthError> for Refusal {
+    fn from(error: &AuthError) -> Self {
+        Self {
+            auth: Some(error.clone()),
+            ..error.problem().into()
         }
     }
 }
 
 impl From<&ApiError> for Refusal {
     fn from(error: &ApiError) -> Self {
+        if let ApiError::Auth(error) = error {
+            return error.into();
+        }
         Self {
             cause: error.source().map(|cause| causes(cause).join(": ")),
             ..error.problem().into()
@@ -46,7 +61,7 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
         return error.into();
     }
     if let Some(error) = error.downcast_ref::<AuthError>() {
-        return error.problem().into();
+        return error.into();
     }
     if error.is::<NotFoundError>() {
         let detail = "there is nothing at this address";

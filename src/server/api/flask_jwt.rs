@@ -1,0 +1,106 @@
+//! The login of Flask-JWT, for clients that were written against it.
+//!
+//! A plain route, there only with `LATCHET_COMPAT_FLASK_JWT`, and not in the API document: that is one
+//! for all servers, and what generators make clients from, which should log in at `/v1/login`.
+
+use poem::error::MethodNotAllowedError;
+use poem::http::{HeaderValue, Method};
+use poem::web::Json;
+use poem::{Endpoint, IntoResponse, Request, Response};
+use secrecy::SecretString;
+use serde_json::{Map, Value, json};
+
+use super::answer::Private;
+use super::caller::caller;
+use super::input::{JSON, require_type};
+use crate::server::App;
+use crate::server::envelope::Allow;
+use crate::server::error::ApiError;
+use crate::server::sessions::Login;
+
+/// Where Flask-JWT's clients log in.
+pub(super) const PATH: &str = "/auth";
+
+const LONGEST_USERNAME: usize = 254;
+const LONGEST_PASSWORD: usize = 1024;
+
+/// `POST /auth`: user name and password for an access token, and nothing else.
+#[derive(Debug)]
+pub(super) struct FlaskJwtLogin(pub(super) App);
+
+impl Endpoint for FlaskJwtLogin {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        if request.method() != Method::POST {
+            let mut refused = poem::Error::from(MethodNotAllowedError);
+            refused.set_data(Allow(HeaderValue::from_static("POST")));
+            return Err(refused);
+        }
+        require_type(&request, JSON)?;
+        let body = request.take_body().into_bytes().await?;
+        let body = serde_json::from_slice(&body)
+            .map_err(|error| ApiError::invalid_field("body", format!("is not JSON: {error}")))?;
+        let (username, password) = credentials(body).ok_or(ApiError::InvalidCredentials)?;
+        let login = Login {
+            username,
+            password,
+            scope: None,
+            client_id: String::new(),
+            label: String::new(),
+            caller: caller(&request, &self.0.config),
+        };
+        let grant = self.0.login(login).await?;
+        let answer = json!({ "access_token": grant.access.access_token });
+        Ok(Private::new(Json(answer)).into_response())
+    }
+}
+
+/// Reads the two members that there must be. Flask-JWT says "Invalid credentials" to every other
+/// object, too.
+fn credentials(body: Value) -> Option<(String, SecretString)> {
+    let Value::Object(mut members) = body else {
+        return None;
+    };
+    let username = text(&mut members, "username", LONGEST_USERNAME)?;
+    let password = text(&mut members, "password", LONGEST_PASSWORD)?;
+    members.is_empty().then(|| (username, password.into()))
+}
+
+fn text(members: &mut Map<String, Value>, name: &str, longest: usize) -> Option<String> {
+    match members.remove(name)? {
+        // PostgreSQL stores no NUL in text.
+        Value::String(text)
+            if (1..=longest).contains(&text.chars().count()) && !text.contains('\0') =>
+        {
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_two_members_are_credentials() {
+        let read = |body: Value| credentials(body).map(|(username, _)| username);
+
+        let good = read(json!({"username": "joe", "password": "pass"}));
+        assert_eq!(good.as_deref(), Some("joe"));
+        for bad in [
+            json!({"username": "joe"}),
+            json!({"username": "joe", "password": "pass", "more": 1}),
+            json!({"username": "", "password": "pass"}),
+            json!({"username": "joe", "password": null}),
+            json!({"username": 7, "password": "pass"}),
+            json!({"username": "jo\0e", "password": "pass"}),
+            json!({"username": "j".repeat(255), "password": "pass"}),
+            json!(["joe", "pass"]),
+            json!(null),
+        ] {
+            assert_eq!(read(bad.clone()), None, "{bad}");
+        }
+    }
+}
