@@ -17,6 +17,7 @@ mod errors;
 #[cfg(feature = "remote")]
 mod examples;
 mod harness;
+mod interop;
 mod lost_answers;
 mod oauth;
 mod process;

@@ -5,6 +5,7 @@ pub(crate) mod backend;
 pub(crate) mod browser;
 pub(crate) mod child;
 pub(crate) mod client;
+pub(crate) mod flask;
 pub(crate) mod http;
 pub(crate) mod local;
 pub(crate) mod poll;

@@ -1,0 +1,207 @@
+//! Latchet checks tokens that an app with Flask-JWT-Extended made: the server, and the guards alone.
+
+use std::sync::Arc;
+
+use latchet::clock::Clock;
+use latchet::cookies::Cookies;
+use latchet::denylist::memory::MemoryDenylist;
+use latchet::guard::{Fresh, Guards, Location, Refresh, Required};
+use latchet::keys::{Algorithm, KeySet, SigningKey};
+use latchet::token::{Verifier, VerifierSettings};
+use serde_json::{Value, json};
+
+use super::{Neighbours, mutated, named_by_its_address};
+use crate::support::flask::Flask;
+use crate::support::http::Answer;
+
+async fn mint(flask: &Flask, order: &Value) -> Answer {
+    flask
+        .http
+        .post("/mint")
+        .json(order)
+        .send()
+        .await
+        .expect(200)
+}
+
+/// Every sort of token that such an app may make, and the `code` that it is refused with, if it is.
+fn orders(user: &str) -> Vec<(&'static str, Value, Option<&'static str>)> {
+    let access = |more: Value| {
+        let mut order = json!({"kind": "access", "identity": user});
+        let members = order.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        order
+    };
+    let says = |claims: Value| access(json!({ "claims": claims }));
+    vec![
+        ("access", access(json!({})), None),
+        ("fresh", access(json!({"fresh": true})), None),
+        ("fresh for a minute", access(json!({"fresh_for": 60})), None),
+        ("with more in it", says(json!({"plan": "gold"})), None),
+        (
+            "refresh",
+            json!({"kind": "refresh", "identity": user}),
+            Some("wrong_token_type"),
+        ),
+        (
+            "expired",
+            access(json!({"lifetime": -1})),
+            Some("token_expired"),
+        ),
+        (
+            "without end",
+            access(json!({"lifetime": false})),
+            Some("malformed_token"),
+        ),
+        (
+            "of a type unknown",
+            says(json!({"type": "app"})),
+            Some("malformed_token"),
+        ),
+        (
+            "of no type",
+            says(json!({"type": null})),
+            Some("malformed_token"),
+        ),
+        (
+            "by another issuer",
+            says(json!({"iss": "x"})),
+            Some("invalid_token"),
+        ),
+        (
+            "for another service",
+            says(json!({"aud": "x"})),
+            Some("invalid_token"),
+        ),
+        (
+            "with a name alone",
+            json!({"kind": "bare", "claims": {"sub": user}}),
+            Some("malformed_token"),
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_takes_tokens_of_flask_jwt_extended_where_it_was_told_to() {
+    for algorithm in Algorithm::ALL {
+        let Neighbours { server, flask, .. } = Neighbours::start(algorithm).await;
+        let alice = server.http.person("alice").await.login().await;
+        let check = async |token: &str| server.http.get("/v1/me").bearer(token).send().await;
+
+        for (what, order, code) in orders(&alice.user_id()) {
+            let token: String = mint(&flask, &order).await.field("token");
+            let answer = check(&token).await;
+            match code {
+                None => assert_eq!(answer.json()["user"]["username"], "alice", "{what}"),
+                Some(code) => assert_eq!(answer.field("code"), code, "{algorithm} {what}"),
+            }
+        }
+        let order = json!({"kind": "access", "identity": alice.user_id()});
+        let token: String = mint(&flask, &order).await.field("token");
+        check(&mutated(&token))
+            .await
+            .expect_problem(401, "invalid_token");
+        let form = [("token", token.as_str())];
+        let revoke = server.http.post("/oauth/revoke").form(&form);
+        revoke.send().await.expect(200);
+        check(&token).await.expect_problem(401, "token_revoked");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_refuses_tokens_of_flask_jwt_extended_unless_told() {
+    let neighbours = Neighbours::on(named_by_its_address(), Algorithm::EdDsa).await;
+    let alice = neighbours.server.http.person("alice").await.login().await;
+
+    for (what, order, _) in orders(&alice.user_id()) {
+        let token: String = mint(&neighbours.flask, &order).await.field("token");
+        let http = &neighbours.server.http;
+        let answer = http.get("/v1/me").bearer(&token).send().await;
+        assert_eq!(
+            (answer.status, &*answer.field("code")),
+            (401, "invalid_token"),
+            "{what}"
+        );
+    }
+    assert!(crate::support::client::claims(&alice.access)["csrf"].is_null());
+}
+
+/// Returns guards that know the key of the app and nothing else.
+fn guards(key: &SigningKey) -> Guards {
+    let keys = KeySet::new([key.verifying().for_tokens_without_kid()]);
+    let settings = VerifierSettings::new("https://issuer.test", ["https://issuer.test"]);
+    let verifier = Verifier::new(keys, settings.with_flask_jwt_extended());
+    Guards::new(
+        Arc::new(verifier),
+        Arc::new(MemoryDenylist::new()),
+        Clock::system(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guards_alone_take_tokens_of_flask_jwt_extended() {
+    for algorithm in Algorithm::ALL {
+        let Neighbours {
+            flask,
+            key,
+            server: _server,
+            ..
+        } = Neighbours::start(algorithm).await;
+        let guards = guards(&key);
+        let request = |token: &str| {
+            let value = format!("Bearer {token}");
+            poem::Request::builder()
+                .header("authorization", value)
+                .finish()
+        };
+
+        for (what, order, code) in orders("alice") {
+            let token: String = mint(&flask, &order).await.field("token");
+            let request = request(&token);
+            let answer = guards.authenticate::<Required>(&request).await;
+            let refused = answer.err().map(|error| error.problem().code);
+            assert_eq!(refused, code, "{algorithm} {what}");
+            let is_fresh = guards.authenticate::<Fresh>(&request).await.is_ok();
+            assert_eq!(is_fresh, what.starts_with("fresh"), "{algorithm} {what}");
+            let is_refresh = guards.authenticate::<Refresh>(&request).await.is_ok();
+            assert_eq!(is_refresh, what == "refresh", "{algorithm} {what}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guards_alone_take_cookies_of_flask_jwt_extended() {
+    let Neighbours {
+        flask,
+        key,
+        server: _server,
+        ..
+    } = Neighbours::start(Algorithm::Hs256).await;
+    let cookies = Cookies::flask_jwt_extended();
+    let guards = guards(&key).with_locations([Location::cookies(cookies)]);
+    let order = json!({"kind": "cookie", "identity": "alice"});
+    let answer = mint(&flask, &order).await;
+    let sent: Vec<_> = answer
+        .set_cookies()
+        .iter()
+        .map(|line| line.split(';').next().unwrap())
+        .collect();
+    let csrf = sent
+        .iter()
+        .find_map(|cookie| cookie.strip_prefix("csrf_access_token="))
+        .unwrap();
+    let post = async |csrf: &str| {
+        let request = poem::Request::builder()
+            .method(poem::http::Method::POST)
+            .header("cookie", sent.join("; "))
+            .header("x-csrf-token", csrf)
+            .finish();
+        let answer = guards.authenticate::<Required>(&request).await;
+        answer
+            .map(|claims| claims.sub.clone())
+            .map_err(|error| error.problem().code)
+    };
+
+    assert_eq!(post(csrf).await, Ok("alice".to_owned()));
+    assert_eq!(post("x").await, Err("csrf_failed"));
+}
