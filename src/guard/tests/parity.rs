@@ -1,5 +1,5 @@
-//! The page for those who come from Flask-JWT-Extended names everything it has, and no test that does
-//! not exist.
+//! The page for those who come from Flask-JWT-Extended or Flask-JWT names everything that these have,
+//! and no test that does not exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,10 +32,31 @@ const NAMES: &str = "
     JWT_ACCESS_CSRF_FIELD_NAME JWT_REFRESH_CSRF_FIELD_NAME
 ";
 
+/// The same of Flask-JWT 0.3.2.
+const FLASK_JWT_NAMES: &str = "
+    JWT jwt_required current_identity JWTError authentication_handler identity_handler
+    jwt_error_handler auth_response_handler auth_request_handler request_handler jwt_encode_handler
+    jwt_decode_handler jwt_payload_handler jwt_headers_handler
+    JWT_SECRET_KEY JWT_ALGORITHM JWT_AUTH_URL_RULE JWT_AUTH_ENDPOINT JWT_AUTH_USERNAME_KEY
+    JWT_AUTH_PASSWORD_KEY JWT_AUTH_HEADER_PREFIX JWT_DEFAULT_REALM JWT_LEEWAY JWT_EXPIRATION_DELTA
+    JWT_NOT_BEFORE_DELTA JWT_VERIFY_CLAIMS JWT_REQUIRED_CLAIMS JWT_AUTH_URL_OPTIONS
+";
+
 #[test]
 fn every_name_of_flask_jwt_extended_has_a_row() {
-    let first_cells: Vec<_> = rows().map(|row| row[0]).collect();
-    for name in NAMES.split_ascii_whitespace() {
+    assert_each_has_a_row(NAMES, rows());
+}
+
+#[test]
+fn every_name_of_flask_jwt_has_a_row() {
+    let (_, section) = PAGE.split_once("## 7. Flask-JWT").unwrap();
+
+    assert_each_has_a_row(FLASK_JWT_NAMES, rows_of(section));
+}
+
+fn assert_each_has_a_row(names: &str, rows: impl Iterator<Item = Vec<&'static str>>) {
+    let first_cells: Vec<_> = rows.map(|row| row[0]).collect();
+    for name in names.split_ascii_whitespace() {
         let is_named = |cell: &&str| {
             cell.split(|c: char| c != '_' && !c.is_alphanumeric())
                 .any(|word| word == name)
@@ -66,7 +87,11 @@ fn every_row_says_what_shows_it() {
 
 /// The cells of each row of each table; a bar without spaces is part of some code.
 fn rows() -> impl Iterator<Item = Vec<&'static str>> {
-    let lines = PAGE.lines().filter(|line| line.starts_with("| "));
+    rows_of(PAGE)
+}
+
+fn rows_of(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+    let lines = text.lines().filter(|line| line.starts_with("| "));
     lines.map(|line| {
         let cells = line.trim_matches('|').split(" | ");
         cells.map(str::trim).collect()

@@ -108,6 +108,26 @@ async fn the_server_takes_tokens_of_flask_jwt_extended_where_it_was_told_to() {
     }
 }
 
+/// What the page says to know before turning it on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_flask_jwt_extended_carry_roles_and_no_session() {
+    let Neighbours { server, flask, .. } = Neighbours::start(Algorithm::Es256).await;
+    let alice = server.http.person("alice").await.login().await;
+    let order = json!({
+        "kind": "access", "identity": alice.user_id(), "claims": {"roles": ["admin"]},
+    });
+
+    let token = mint(&flask, &order).await.field("token");
+
+    let users = server.http.get("/v1/users").bearer(&token).send();
+    users.await.expect(200);
+    let logout = server.http.post("/v1/logout").bearer(&token).send();
+    logout.await.expect_problem(401, "invalid_token");
+    alice.logout_everywhere().await.expect(204);
+    let still = server.http.get("/v1/me").bearer(&token).send();
+    still.await.expect(200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_refuses_tokens_of_flask_jwt_extended_unless_told() {
     let neighbours = Neighbours::on(named_by_its_address(), Algorithm::EdDsa).await;
