@@ -123,7 +123,7 @@ pub struct Config {
     /// Clock difference to other issuers that is forgiven; 0s to 60s
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = TOKENS)]
     pub leeway: Duration,
-    /// Keys (PEM, or JWK) of others whose tokens are accepted too
+    /// Keys of others whose tokens are accepted too: public ones as PEM or JWK, a secret as JWK
     #[arg(long, value_name = "FILE,…", value_delimiter = ',', help_heading = TOKENS)]
     pub verification_keys: Vec<PathBuf>,
 
