@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{self, IntoDeserializer, MapAccess, Visitor};
 use serde::ser;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -230,19 +230,37 @@ impl Serialize for Fresh {
     }
 }
 
+/// By hand, like that of `aud`: what serde makes of an enum of these copies the value first, and every
+/// token has both.
 impl<'de> Deserialize<'de> for Fresh {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Wire {
-            Flag(bool),
-            Until(f64),
+        struct FlagOrTime;
+
+        impl Visitor<'_> for FlagOrTime {
+            type Value = Fresh;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a flag or a time")
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Fresh, E> {
+                Ok(if flag { Fresh::Yes } else { Fresh::No })
+            }
+
+            fn visit_f64<E>(self, secs: f64) -> Result<Fresh, E> {
+                Ok(Fresh::Until(secs))
+            }
+
+            fn visit_u64<E: de::Error>(self, secs: u64) -> Result<Fresh, E> {
+                f64::deserialize(secs.into_deserializer()).map(Fresh::Until)
+            }
+
+            fn visit_i64<E: de::Error>(self, secs: i64) -> Result<Fresh, E> {
+                f64::deserialize(secs.into_deserializer()).map(Fresh::Until)
+            }
         }
-        Ok(match Wire::deserialize(deserializer)? {
-            Wire::Flag(false) => Self::No,
-            Wire::Flag(true) => Self::Yes,
-            Wire::Until(secs) => Self::Until(secs),
-        })
+
+        deserializer.deserialize_any(FlagOrTime)
     }
 }
 
@@ -253,7 +271,10 @@ fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D
 
 /// `aud` is a string or a list of strings (RFC 7519, section 4.1.3).
 mod audience {
-    use super::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::de::SeqAccess;
+    use serde::de::value::SeqAccessDeserializer;
+
+    use super::{Deserialize, Deserializer, Serialize, Serializer, Visitor, fmt};
 
     pub(super) fn serialize<S: Serializer>(
         aud: &[String],
@@ -268,16 +289,25 @@ mod audience {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<String>, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Wire {
-            One(String),
-            Several(Vec<String>),
+        struct OneOrSeveral;
+
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Vec<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, only: &str) -> Result<Vec<String>, E> {
+                Ok(vec![only.to_owned()])
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, several: A) -> Result<Vec<String>, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(several))
+            }
         }
-        Ok(match Wire::deserialize(deserializer)? {
-            Wire::One(only) => vec![only],
-            Wire::Several(several) => several,
-        })
+
+        deserializer.deserialize_any(OneOrSeveral)
     }
 }
 
