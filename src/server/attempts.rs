@@ -1,5 +1,5 @@
 //! The login throttle: attempts are counted before anything is looked at, so that a flood of them
-//! costs no hashing and tells nothing.
+//! costs no hashing and tells nothing. Wrong credentials of services are counted with them.
 
 use std::net::IpAddr;
 
@@ -25,6 +25,25 @@ impl App {
         now: Time,
     ) -> Result<CountedAttempt, ApiError> {
         let account: String = username.nfkc().flat_map(char::to_lowercase).collect();
+        self.count(("account", &account), ip, now).await
+    }
+
+    /// Counts wrong credentials of a service, at the rates of logins.
+    pub(super) async fn count_service_failure(
+        &self,
+        name: &str,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        self.count(("service", name), ip, now).await.map(drop)
+    }
+
+    async fn count(
+        &self,
+        (kind, name): (&str, &str),
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<CountedAttempt, ApiError> {
         let counter = |kind, name: &str, rate: Rate| Counter {
             key: self.derived.throttle_name(kind, name),
             attempts: rate.limit,
@@ -33,7 +52,7 @@ impl App {
         // An address that is refused does not use up the account's attempts as well.
         let counters = [
             counter("ip", &network(ip), self.config.throttle_ip),
-            counter("account", &account, self.config.throttle_account),
+            counter(kind, name, self.config.throttle_account),
         ];
         match self.store.attempt(&counters, now).await? {
             Attempt::Allowed => Ok(CountedAttempt { counters }),

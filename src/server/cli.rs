@@ -27,7 +27,8 @@ mod user;
 
 const EXAMPLES: &str = "\
 Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
-the name of a file that holds the value) and a key of the TOML file (access_ttl).
+the name of a file that holds the value) and a key of the TOML file (access_ttl). The file alone has
+the tables [token_profiles.NAME] and [token_services.NAME]: tokens for other parties.
 
 Examples:
   latchet                                  serve on 127.0.0.1:8080 with everything in ./data
@@ -208,7 +209,8 @@ impl Failure {
 /// # Errors
 /// Why it failed.
 pub async fn run(args: Vec<OsString>, env: Vec<(String, String)>) -> Result<(), Failure> {
-    let Cli { command, config } = load(&args, &env)?;
+    let (Cli { command, config }, tables) = load(&args, &env)?;
+    let config = Config { tables, ..config };
     let output = match command.unwrap_or(Command::Serve) {
         Command::Serve => return run::serve(config).await,
         Command::Secret => RootSecret::generate()?.expose().to_owned() + "\n",

@@ -3,7 +3,7 @@
 //! A field `access_ttl` is the flag `--access-ttl`, the variable `LATCHET_ACCESS_TTL` (or
 //! `LATCHET_ACCESS_TTL_FILE`, naming a file that holds the value) and the key `access_ttl` of the
 //! TOML file. Earlier wins: flag, variable, file, default. [`load`] merges them, [`Config::check`]
-//! refuses what would be unsafe.
+//! refuses what would be unsafe. What a flag cannot hold stands in tables of the file: [`profiles`].
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use crate::keys::Algorithm;
 
 mod check;
 mod load;
+pub mod profiles;
 mod secret;
 mod sources;
 mod values;
@@ -25,6 +26,7 @@ pub use load::{ConfigError, load};
 pub use secret::{RootSecret, SecretError, check_strength};
 pub use values::{DatabaseKind, DatabaseUrl, Origin, Rate};
 
+use profiles::Tables;
 use values::{duration, network, secret, size};
 
 const NETWORK: &str = "Network";
@@ -197,6 +199,10 @@ pub struct Config {
     /// What is logged: off, error, warn, info, debug, trace, or per part such as info,latchet=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = LOGS)]
     pub log_level: String,
+
+    /// Tokens for other parties, from tables of the file.
+    #[arg(skip)]
+    pub tables: Tables,
 }
 
 impl Config {
@@ -209,10 +215,11 @@ impl Config {
         A: IntoIterator<Item: Into<std::ffi::OsString>>,
         E: IntoIterator<Item: Into<(String, String)>>,
     {
-        let config: Self = load(
+        let (config, tables): (Self, _) = load(
             &args.into_iter().map(Into::into).collect::<Vec<_>>(),
             &env.into_iter().map(Into::into).collect::<Vec<_>>(),
         )?;
+        let config = Self { tables, ..config };
         config.check()?;
         Ok(config)
     }

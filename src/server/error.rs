@@ -29,6 +29,9 @@ pub enum ApiError {
     /// Unknown user, wrong password or disabled account, which must look the same.
     #[error("the user name or the password is wrong")]
     InvalidCredentials,
+    /// Unknown service or wrong secret, which must look the same.
+    #[error("the name or the secret of the service is wrong")]
+    InvalidClient,
     /// A refresh token was shown again after its grace; the session has been ended.
     #[error("the refresh token was used before, so the session was ended: log in again")]
     RefreshReused,
@@ -47,6 +50,9 @@ pub enum ApiError {
     /// It does not exist; a sentence says what.
     #[error("{0}")]
     NotFound(&'static str),
+    /// Known, and not allowed to have this; a sentence says why.
+    #[error("{0}")]
+    Forbidden(&'static str),
     /// Something in the request is not acceptable.
     #[error("{detail}")]
     InvalidInput {
@@ -114,6 +120,10 @@ impl ApiError {
             Self::InvalidCredentials => {
                 problem.challenge = Some(r#"Bearer realm="latchet""#.to_owned());
             }
+            // RFC 6749, 5.2: the scheme that the client used.
+            Self::InvalidClient => {
+                problem.challenge = Some(r#"Basic realm="latchet""#.to_owned());
+            }
             Self::RefreshReused | Self::SessionExpired | Self::SessionRevoked => {
                 let detail = &problem.detail;
                 problem.challenge = Some(format!(
@@ -142,11 +152,13 @@ impl ApiError {
                 (problem.status, problem.code)
             }
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
             Self::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
             Self::SessionExpired => (StatusCode::UNAUTHORIZED, "session_expired"),
             Self::SessionRevoked => (StatusCode::UNAUTHORIZED, "session_revoked"),
             Self::WeakPassword(_) => (StatusCode::BAD_REQUEST, "weak_password"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             Self::InvalidInput { .. } | Self::InvalidScope => {

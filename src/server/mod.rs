@@ -22,12 +22,14 @@ use crate::guard::{Guards, Location};
 use crate::keys::VerifyingKey;
 use crate::token::{Verifier, VerifierSettings};
 
+use config::profiles::FileError;
 use config::{Config, RootSecret, SecretError};
 use denylist::OpenDenylist;
 use envelope::Envelope;
 use error::causes;
 use keyring::{Keyring, KeyringError, KeyringSettings};
 use password::{Cost, Passwords, Policy};
+use profiles::Profiles;
 use refresh_token::RefreshTokens;
 use rotation::Grace;
 use secret::DerivedKeys;
@@ -46,6 +48,7 @@ pub mod keyring;
 pub mod logging;
 pub mod names;
 pub mod password;
+pub mod profiles;
 pub mod refresh_token;
 pub mod rotation;
 pub mod secret;
@@ -84,6 +87,8 @@ pub struct Parts {
     pub password_policy: Policy,
     /// Keys derived from the root secret.
     pub derived: Arc<DerivedKeys>,
+    /// What makes tokens for other parties.
+    pub profiles: Profiles,
     grace: Grace,
 }
 
@@ -119,6 +124,9 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The key of another party, or the secret of a service, cannot be used.
+    #[error(transparent)]
+    Profiles(#[from] FileError),
     /// The system gives no more threads.
     #[error("cannot start the threads that hash passwords")]
     Threads(#[source] std::io::Error),
@@ -136,6 +144,7 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
         let root = RootSecret::load(&config)?;
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
+        let profiles = Profiles::open(&config.tables)?;
         let store = Store::open(&config.database_url).await?;
         let keyring = Keyring::open(
             store.clone(),
@@ -172,6 +181,7 @@ impl App {
             keyring,
             verifier,
             derived,
+            profiles,
             config,
         })))
     }

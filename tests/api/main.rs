@@ -28,3 +28,4 @@ mod service;
 mod store;
 mod support;
 mod throttle;
+mod token_profiles;

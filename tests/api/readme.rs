@@ -6,17 +6,23 @@ use crate::support::server::{BINARY, Replica};
 use crate::support::tool::{assert_passes, root};
 use crate::support::{Backend, poll, port};
 
-/// Returns the shell snippets of the README, in order.
-fn snippets() -> Vec<String> {
-    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let blocks = text.split("```sh\n").skip(1);
+/// Returns the snippets of a page in this language, in order.
+pub(crate) fn snippets(page: &str, language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let opening = format!("```{language}\n");
+    let blocks = text.split(&opening).skip(1);
     blocks
         .map(|rest| rest.split("```").next().unwrap().to_owned())
         .collect()
 }
 
+/// Returns the shell snippets of the README, in order.
+fn shell_snippets() -> Vec<String> {
+    snippets("README.md", "sh")
+}
+
 /// Returns a shell that runs `script` as it stands, with the program built by this run.
-fn shell(backend: &Backend, script: &str) -> Command {
+pub(crate) fn shell(backend: &Backend, script: &str) -> Command {
     let built = std::path::Path::new(BINARY).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(built.to_owned()).chain(std::env::split_paths(&path));
@@ -36,7 +42,7 @@ fn shell(backend: &Backend, script: &str) -> Command {
 
 #[test]
 fn the_readme_has_the_snippets_that_are_run_here() {
-    let snippets = snippets();
+    let snippets = shell_snippets();
 
     let firsts: Vec<_> = snippets
         .iter()
@@ -84,7 +90,7 @@ async fn the_session_of_the_readme_goes_as_it_says() {
         .without("LATCHET_BOOTSTRAP_ADMIN")
         .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE");
     let server = Replica::start(&backend).await;
-    let script = snippets()[2].replace("http://127.0.0.1:8080", server.http.base());
+    let script = shell_snippets()[2].replace("http://127.0.0.1:8080", server.http.base());
 
     let said = assert_passes(&mut shell(&backend, &script));
 
@@ -105,7 +111,7 @@ async fn the_session_of_the_readme_goes_as_it_says() {
 async fn the_replicas_of_the_readme_start() {
     let backend = Backend::postgres();
     let ports = [port::free(), port::free()];
-    let script = snippets()[3]
+    let script = shell_snippets()[3]
         .replace(
             "postgres://latchet@db.internal/latchet",
             &backend.settings()["DATABASE_URL"],

@@ -10,6 +10,7 @@ use crate::server::App;
 use crate::server::serve::Lifecycle;
 
 mod answer;
+mod basic;
 mod caller;
 mod cookies;
 mod cors;
@@ -23,6 +24,7 @@ mod oauth;
 mod secret;
 mod session;
 pub mod spec;
+mod tokens;
 mod users;
 mod wellknown;
 
@@ -41,6 +43,8 @@ enum Tag {
     /// The standard endpoints.
     #[oai(rename = "OAuth")]
     Oauth,
+    /// Tokens for other parties.
+    Tokens,
     /// Keys, metadata and probes.
     Server,
 }
@@ -51,6 +55,7 @@ type Api = (
     me::MeApi,
     users::UsersApi,
     oauth::OauthApi,
+    tokens::TokensApi,
     wellknown::WellKnownApi,
     health::HealthApi,
 );
@@ -66,6 +71,7 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
         me::MeApi(app.clone()),
         users::UsersApi(app.clone()),
         oauth::OauthApi(app.clone()),
+        tokens::TokensApi(app.clone()),
         wellknown::WellKnownApi(app.clone()),
         health::HealthApi {
             app: app.clone(),

@@ -1,15 +1,13 @@
 //! The same decisions in the shapes of OAuth: RFC 6749, 7009 and 7662.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use poem::Request;
-use poem::http::header::AUTHORIZATION;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::Tag;
 use super::answer::{Private, Tokens};
+use super::basic::Basic;
 use super::caller::caller;
 use super::input::OauthForm;
 use super::secret::{Password, Token};
@@ -249,31 +247,16 @@ fn missing(field: &'static str) -> ApiError {
 
 /// Returns the client that `Authorization: Basic` names, if any. Swagger UI always sends it, empty.
 fn client(request: &Request) -> Result<String, ApiError> {
-    let fault = |detail: &str| ApiError::invalid_field("client_id", detail);
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let Some((scheme, encoded)) = header.and_then(|value| value.trim().split_once(' ')) else {
-        return Ok(String::new());
-    };
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Ok(String::new());
-    }
-    let decoded = STANDARD
-        .decode(encoded.trim())
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
-    let decoded = decoded
-        .map(SecretString::from)
-        .ok_or_else(|| fault("is not readable: `Basic` is not followed by base64"))?;
-    match decoded.expose_secret().split_once(':') {
-        Some((name, "")) if name.chars().count() <= 100 && !name.contains('\0') => {
-            Ok(name.to_owned())
+    let fault = |detail: &str| Err(ApiError::invalid_field("client_id", detail));
+    match Basic::of(request.headers()) {
+        Basic::Absent => Ok(String::new()),
+        Basic::Unreadable => {
+            fault("is not readable: `Basic` is not followed by a name and a colon in base64")
         }
-        Some((_, "")) => Err(fault("is longer than 100 characters, or contains NUL")),
-        _ => Err(fault(
-            "came with a secret: clients are public here and have none",
-        )),
+        Basic::Pair(_, secret) if !secret.expose_secret().is_empty() => {
+            fault("came with a secret: clients are public here and have none")
+        }
+        Basic::Pair(name, _) if name.chars().count() <= 100 && !name.contains('\0') => Ok(name),
+        Basic::Pair(..) => fault("is longer than 100 characters, or contains NUL"),
     }
 }

@@ -292,7 +292,7 @@ fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, Api
 }
 
 /// What is no id names nobody.
-fn known(id: &str) -> Result<UserId, ApiError> {
+pub(super) fn known(id: &str) -> Result<UserId, ApiError> {
     if is_id(id) {
         Ok(UserId::from(id))
     } else {

@@ -109,7 +109,7 @@ fn files(config: &Config) -> Vec<Finding> {
         config.bootstrap_admin_password_file.as_deref(),
         config.config.as_deref(),
     ];
-    let private = given.into_iter().flatten();
+    let private = given.into_iter().flatten().chain(config.tables.files());
     let made = [config.data_dir.as_path(), secret.as_path()];
     for path in made.into_iter().chain(private) {
         findings.extend(privacy(path));

@@ -2,7 +2,7 @@ use super::*;
 
 fn parse(args: &[&str]) -> Result<Cli, ConfigError> {
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-    load(&args, &[])
+    load(&args, &[]).map(|(cli, _)| cli)
 }
 
 fn message(args: &[&str]) -> String {

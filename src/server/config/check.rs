@@ -29,6 +29,7 @@ impl Config {
         self.check_times(&mut faults);
         self.check_accounts(&mut faults);
         self.check_compat(&mut faults);
+        self.tables.check(self.registration, &mut faults);
         if faults.is_empty() {
             Ok(())
         } else {

@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
+use super::profiles::Tables;
 use super::sources::{Given, Givens, read_env, read_file, variable};
 
 /// Why the settings were refused.
@@ -30,19 +31,19 @@ impl ConfigError {
 }
 
 /// Reads `T`, which holds the options of [`super::Config`], from the arguments, the environment and
-/// the file that either names.
+/// the file that either names; and the tables of that file.
 ///
 /// # Errors
 /// When a setting is unknown or malformed, or when help was asked for.
 pub fn load<T: CommandFactory + FromArgMatches>(
     args: &[OsString],
     env: &[(String, String)],
-) -> Result<T, ConfigError> {
+) -> Result<(T, Tables), ConfigError> {
     let names = option_names(&T::command());
     let from_env = read_env(env, &names)?;
-    let mut givens = match file_name::<T>(args, &from_env) {
+    let (mut givens, tables) = match file_name::<T>(args, &from_env) {
         Some(path) => read_file(&path, &names)?,
-        None => Givens::new(),
+        None => (Givens::new(), Tables::default()),
     };
     givens.extend(from_env);
 
@@ -50,7 +51,7 @@ pub fn load<T: CommandFactory + FromArgMatches>(
     refuse_secrets_as_flags(&first)?;
     derive_defaults(&first, &mut givens);
     let second = parse::<T>(args, &givens)?;
-    Ok(T::from_arg_matches(&second)?)
+    Ok((T::from_arg_matches(&second)?, tables))
 }
 
 fn option_names(command: &Command) -> Vec<String> {

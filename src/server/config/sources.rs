@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::ConfigError;
+use super::profiles::{TABLES, Tables};
 
 const PREFIX: &str = "LATCHET_";
 
@@ -20,7 +21,7 @@ pub(super) fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
-pub(super) fn read_file(path: &Path, names: &[String]) -> Result<Givens, ConfigError> {
+pub(super) fn read_file(path: &Path, names: &[String]) -> Result<(Givens, Tables), ConfigError> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| {
         ConfigError::refused(format!("cannot read the settings in {shown}: {error}"))
@@ -28,11 +29,15 @@ pub(super) fn read_file(path: &Path, names: &[String]) -> Result<Givens, ConfigE
     let table: toml::Table = text
         .parse()
         .map_err(|error| ConfigError::refused(format!("{shown} is not TOML: {error}")))?;
+    let (tables, values): (toml::Table, toml::Table) = table
+        .into_iter()
+        .partition(|(name, _)| TABLES.contains(&name.as_str()));
     let mut faults = Vec::new();
     let mut givens = Givens::new();
-    for (name, value) in table {
+    for (name, value) in values {
         if name == "config" || !names.contains(&name) {
-            let hint = did_you_mean(&name, names.iter().map(String::as_str));
+            let known = names.iter().map(String::as_str).chain(TABLES);
+            let hint = did_you_mean(&name, known);
             faults.push(format!("{shown}: unknown key `{name}`{hint}"));
             continue;
         }
@@ -47,7 +52,7 @@ pub(super) fn read_file(path: &Path, names: &[String]) -> Result<Givens, ConfigE
         }
     }
     if faults.is_empty() {
-        Ok(givens)
+        Ok((givens, Tables::read(tables, &shown)?))
     } else {
         Err(ConfigError::Refused(faults))
     }

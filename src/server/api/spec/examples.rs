@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 const ACCESS: &str = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl";
 const REFRESH: &str = "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzaWQiOiIuLi4ifQ.c2lnbmF0dXJl";
+const PARTY: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6Ii4uLiJ9.c2lnbmF0dXJl";
 const USER: &str = "Qm9vbGVhbkFkYUxvdmVsYQ";
 const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
 
@@ -59,6 +60,7 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
                 json!({ "grant_type": "refresh_token", "refresh_token": REFRESH }),
             ),
         ]),
+        "makePartyToken" => one(&json!({ "user_id": USER })),
         "revokeToken" => one(&json!({ "token": REFRESH, "token_type_hint": "refresh_token" })),
         "introspectToken" => one(&json!({ "token": ACCESS })),
         _ => Map::new(),
@@ -91,6 +93,7 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             ("active", "It works", introspection()),
             ("inactive", "It does not", json!({ "active": false })),
         ]),
+        ("makePartyToken", "200") => one(&json!({ "token": PARTY, "expires_in": 3600 })),
         ("jwks", "200") => one(&json!({ "keys": [{
             "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
             "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",

@@ -73,6 +73,7 @@ pub(super) fn security(operation: &str) -> Option<Value> {
     let cookie = json!({ "refreshCookie": [], "csrfToken": [] });
     match operation {
         "refreshSession" => Some(json!([cookie, refresh, {}])),
+        "makePartyToken" => Some(json!([{ (SECURITY_SCHEME): [] }, { "serviceSecret": [] }])),
         "logout" => Some(json!([{ (SECURITY_SCHEME): [] }, cookie, refresh, {}])),
         _ => None,
     }
@@ -93,6 +94,11 @@ pub(super) fn security_schemes() -> Map<String, Value> {
             "name": "__Host-latchet_rt",
             "description": "The refresh token as a cookie, set by a login with `\"transport\": \"cookie\"`; \
                 named `latchet_rt` on plain http on this machine",
+        },
+        "serviceSecret": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "Name and secret of a service, as in `[token_services.NAME]` of the settings",
         },
         "csrfToken": {
             "type": "apiKey",

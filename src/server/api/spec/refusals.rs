@@ -118,6 +118,20 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     ("revokeToken", &[BODY, ANY]),
     ("introspectToken", &[GUARD, ROLE, BODY, ANY]),
+    (
+        "makePartyToken",
+        &[
+            GUARD,
+            BODY,
+            &[
+                "invalid_client",
+                "too_many_requests",
+                "forbidden",
+                "not_found",
+            ],
+            ANY,
+        ],
+    ),
     ("jwks", &[ANY]),
     ("authorizationServerMetadata", &[ANY]),
     ("livez", &[ANY]),

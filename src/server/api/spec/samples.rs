@@ -20,6 +20,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "insufficient_scope" => auth(AuthError::InsufficientScope),
         "csrf_failed" => auth(AuthError::CsrfFailed("the header X-CSRF-Token is missing")),
         "invalid_credentials" => ApiError::InvalidCredentials.problem(),
+        "invalid_client" => ApiError::InvalidClient.problem(),
         "refresh_reused" => ApiError::RefreshReused.problem(),
         "session_expired" => ApiError::SessionExpired.problem(),
         "session_revoked" => ApiError::SessionRevoked.problem(),
@@ -27,6 +28,7 @@ pub(super) fn sample(code: &str) -> Problem {
             ApiError::WeakPassword("is one of the 10,000 most common".into()).problem()
         }
         "conflict" => ApiError::Conflict("this user name is taken").problem(),
+        "forbidden" => ApiError::Forbidden("this account is disabled").problem(),
         "not_found" => ApiError::NotFound("no such user").problem(),
         "validation_failed" => ApiError::InvalidInput {
             detail: "`username` is required".into(),

@@ -1,0 +1,91 @@
+//! `Authorization: Basic`: a name and a secret (RFC 7617).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use poem::http::HeaderMap;
+use poem::http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
+
+/// What the header holds.
+#[derive(Debug)]
+pub(super) enum Basic {
+    /// Nothing, or another scheme.
+    Absent,
+    /// The scheme, and not what belongs behind it.
+    Unreadable,
+    /// A name, and a secret that may be empty.
+    Pair(String, SecretString),
+}
+
+impl Basic {
+    /// Reads the first line of the header.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let header = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let Some((scheme, encoded)) = header.and_then(|value| value.trim().split_once(' ')) else {
+            return Self::Absent;
+        };
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return Self::Absent;
+        }
+        let decoded = STANDARD
+            .decode(encoded.trim())
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .map(SecretString::from);
+        let pair = decoded
+            .as_ref()
+            .and_then(|text| text.expose_secret().split_once(':'));
+        match pair {
+            Some((name, secret)) => Self::Pair(name.to_owned(), secret.into()),
+            None => Self::Unreadable,
+        }
+    }
+}
+
+/// Undoes the encoding of forms, in which OAuth wants name and secret (RFC 6749, 2.3.1). Clients that
+/// leave it out are understood too, unless their secret has a `+` or `%`.
+pub(super) fn form_decoded(text: &str) -> String {
+    // These two would part names and values, of which there are none here.
+    let text = text.replace('&', "%26").replace('=', "%3D");
+    form_urlencoded::parse(text.as_bytes())
+        .next()
+        .map_or_else(String::new, |(name, _)| name.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: &str) -> Basic {
+        let headers = [(AUTHORIZATION, value.parse().unwrap())];
+        Basic::of(&headers.into_iter().collect())
+    }
+
+    #[test]
+    fn name_and_secret_are_parted_by_the_first_colon() {
+        let Basic::Pair(name, secret) = of("basic c2hvcDphOmI=") else {
+            panic!("not read");
+        };
+
+        assert_eq!((name.as_str(), secret.expose_secret()), ("shop", "a:b"));
+    }
+
+    #[test]
+    fn what_is_no_pair_is_not_taken_for_one() {
+        for absent in ["", "Basic", "Bearer c2hvcDphOmI="] {
+            assert!(matches!(of(absent), Basic::Absent), "{absent}");
+        }
+        for unreadable in ["Basic %", "Basic c2hvcA==", "Basic /w=="] {
+            assert!(matches!(of(unreadable), Basic::Unreadable), "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn the_encoding_of_forms_is_undone() {
+        assert_eq!(form_decoded("a%2Bb%3A+c"), "a+b: c");
+        assert_eq!(form_decoded("a-_9=&b"), "a-_9=&b");
+        assert_eq!(form_decoded(""), "");
+    }
+}

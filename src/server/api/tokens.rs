@@ -1,0 +1,130 @@
+//! Tokens for other parties.
+
+use poem::{Request, RequestBody};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::registry::Registry;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
+use secrecy::ExposeSecret;
+
+use super::Tag;
+use super::answer::Private;
+use super::basic::{Basic, form_decoded};
+use super::caller::caller;
+use super::input::OptionalBody;
+use super::users::known;
+use crate::guard::JwtRequired;
+use crate::server::App;
+use crate::server::error::ApiError;
+use crate::server::profiles::{Asker, Credentials, PartyToken};
+
+/// Operations that make tokens for other parties.
+pub(super) struct TokensApi(pub(super) App);
+
+/// Whom the token is to name.
+#[derive(Debug, Object)]
+struct PartyTokenRequest {
+    /// Id of the user. A service must say it; a user's token is always for that user.
+    #[oai(validator(max_length = 64))]
+    user_id: Option<String>,
+}
+
+/// A token that another party reads.
+#[derive(Debug, Object)]
+struct PartyTokenAnswer {
+    /// The token, to be handed to that party.
+    token: String,
+    /// Seconds it lives.
+    expires_in: u64,
+}
+
+impl From<PartyToken> for PartyTokenAnswer {
+    fn from(made: PartyToken) -> Self {
+        Self {
+            token: made.token,
+            expires_in: made.expires_in,
+        }
+    }
+}
+
+/// The guard of this operation: a user's access token, or what a service shows, which is checked
+/// before anything is done.
+enum Shown {
+    User(JwtRequired),
+    Service(Credentials),
+}
+
+impl<'a> ApiExtractor<'a> for Shown {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        JwtRequired::register(registry);
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        match Basic::of(request.headers()) {
+            Basic::Absent => Ok(Self::User(
+                JwtRequired::from_request(request, body, options).await?,
+            )),
+            Basic::Unreadable => Err(ApiError::InvalidClient.into()),
+            Basic::Pair(name, secret) => Ok(Self::Service(Credentials {
+                name: form_decoded(&name),
+                secret: form_decoded(secret.expose_secret()).into(),
+            })),
+        }
+    }
+}
+
+#[OpenApi]
+impl TokensApi {
+    /// Make a token for another party
+    ///
+    /// Signs what the profile says of a user with that party's key: Latchet's own guards do not
+    /// take it. Users ask with their access token, for themselves; services with their name and
+    /// secret (`Authorization: Basic`), on behalf of the user in the body.
+    #[oai(
+        path = "/v1/tokens/:profile",
+        method = "post",
+        operation_id = "makePartyToken",
+        tag = "Tag::Tokens"
+    )]
+    async fn make(
+        &self,
+        shown: Shown,
+        request: &Request,
+        /// Name of the profile, as the server's settings have it.
+        profile: Path<String>,
+        body: OptionalBody<PartyTokenRequest>,
+    ) -> Result<Private<Json<PartyTokenAnswer>>, ApiError> {
+        let user_id = body.0.user_id;
+        let made = match shown {
+            Shown::User(jwt) => {
+                if user_id.is_some_and(|id| id != jwt.claims.sub) {
+                    return Err(ApiError::invalid_field(
+                        "user_id",
+                        "names somebody else: only services ask on behalf of others",
+                    ));
+                }
+                let asker = Asker::User(&jwt.claims);
+                self.0.party_token(&profile, &asker).await?
+            }
+            Shown::Service(credentials) => {
+                let ip = caller(request, &self.0.config).ip;
+                let service = self.0.service(&credentials, ip).await?;
+                let id = user_id.ok_or_else(|| {
+                    ApiError::invalid_field("user_id", "is required when a service asks")
+                })?;
+                let asker = Asker::Service(&service, &known(&id)?);
+                self.0.party_token(&profile, &asker).await?
+            }
+        };
+        Ok(Private::new(Json(made.into())))
+    }
+}

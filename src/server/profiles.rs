@@ -1,0 +1,221 @@
+//! Tokens for other parties: what a service such as Iterable asks of the backend of an app.
+//!
+//! They are signed with the other party's key and carry what it wants to read, so they are no tokens
+//! of ours: no guard of Latchet takes one, whose key, `typ` and claims all differ.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use jsonwebtoken::Header;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::App;
+use super::config::profiles::{Attribute, ClaimSource, FileError, ProfileSettings, Tables, Users};
+use super::error::ApiError;
+use super::store::{User, UserId};
+use crate::clock::Time;
+use crate::keys::{KeyError, SigningKey};
+use crate::token::Claims;
+
+/// The profiles of one server, and the services that may use them.
+pub struct Profiles {
+    profiles: BTreeMap<String, Profile>,
+    /// The hash of each service's secret, which is random enough to need no slow one.
+    services: BTreeMap<String, Digest>,
+}
+
+/// One profile, ready to sign.
+struct Profile {
+    settings: ProfileSettings,
+    key: SigningKey,
+    header: Header,
+}
+
+/// What a service shows. Nothing about it is known yet.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The name it goes by.
+    pub name: String,
+    /// What only it knows.
+    pub secret: SecretString,
+}
+
+/// The name of a service that showed its secret.
+#[derive(Debug)]
+pub struct Service(String);
+
+/// Who asks for a token, and so whose it is going to be.
+#[derive(Debug)]
+pub enum Asker<'a> {
+    /// A user, by an access token that a guard let in.
+    User(&'a Claims),
+    /// A service, on behalf of a user.
+    Service(&'a Service, &'a UserId),
+}
+
+/// A token for another party.
+#[derive(Debug)]
+pub struct PartyToken {
+    /// The token.
+    pub token: String,
+    /// Seconds it lives.
+    pub expires_in: u64,
+}
+
+impl Profiles {
+    /// Reads every key and secret that the tables name.
+    ///
+    /// # Errors
+    /// When one cannot be read or is weak.
+    pub fn open(tables: &Tables) -> Result<Self, FileError> {
+        let profiles = tables.profiles.iter().map(|(name, settings)| {
+            let profile = Profile::new(settings.clone(), settings.key()?);
+            Ok((name.clone(), profile))
+        });
+        let services = tables
+            .services
+            .iter()
+            .map(|(name, settings)| Ok((name.clone(), hash(&settings.secret()?))));
+        Ok(Self {
+            profiles: profiles.collect::<Result<_, FileError>>()?,
+            services: services.collect::<Result<_, FileError>>()?,
+        })
+    }
+
+    /// Says which service this is; an unknown name takes as long as a wrong secret.
+    fn recognise(&self, shown: &Credentials) -> Option<Service> {
+        let known = self.services.get(&shown.name);
+        let shown_hash = hash(&shown.secret);
+        let expected = known.map_or(&[0; 32][..], Digest::as_ref);
+        let is_right = verify_slices_are_equal(shown_hash.as_ref(), expected).is_ok();
+        (is_right && known.is_some()).then(|| Service(shown.name.clone()))
+    }
+}
+
+/// Prints names, and no hash of a secret.
+impl fmt::Debug for Profiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profiles")
+            .field("profiles", &self.profiles.keys())
+            .field("services", &self.services.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Profile {
+    fn new(settings: ProfileSettings, key: SigningKey) -> Self {
+        // `typ` is JWT, which is not what our own verifiers take.
+        let mut header = Header::new(key.algorithm().jose());
+        if key.algorithm().is_asymmetric() {
+            header.kid = Some(key.kid().to_owned());
+        }
+        Self {
+            settings,
+            key,
+            header,
+        }
+    }
+
+    fn check(&self, asker: &Asker<'_>, user: &User) -> Result<(), ApiError> {
+        if user.is_disabled() {
+            return Err(ApiError::Forbidden("this account is disabled"));
+        }
+        let may_ask = match asker {
+            Asker::Service(Service(name), _) => self.settings.services.contains(name),
+            Asker::User(_) => match &self.settings.users {
+                Users::None => false,
+                Users::Any => true,
+                Users::Role(role) => user.roles.contains(role),
+            },
+        };
+        if !may_ask {
+            return Err(ApiError::Forbidden(
+                "tokens of this profile are not for you to ask for",
+            ));
+        }
+        Ok(())
+    }
+
+    fn sign(&self, user: &User, now: Time) -> Result<PartyToken, KeyError> {
+        let settings = &self.settings;
+        let mut claims: Map<String, Value> = settings
+            .claims
+            .iter()
+            .map(|(name, source)| (name.clone(), value(source, user)))
+            .collect();
+        let constants = [("iss", &settings.issuer), ("aud", &settings.audience)];
+        for (name, constant) in constants {
+            claims.extend(constant.as_ref().map(|text| (name.to_owned(), json!(text))));
+        }
+        claims.insert("iat".to_owned(), json!(now.secs()));
+        claims.insert("exp".to_owned(), json!((now + settings.lifetime).secs()));
+        let token = jsonwebtoken::encode(&self.header, &claims, self.key.encoding())
+            .map_err(|_| KeyError::Crypto("the token could not be signed"))?;
+        Ok(PartyToken {
+            token,
+            expires_in: settings.lifetime.as_secs(),
+        })
+    }
+}
+
+impl App {
+    /// Returns the service that these credentials are of.
+    ///
+    /// Only wrong ones are counted, and none are needed to be let in: a secret is too random to be
+    /// guessed in any number of attempts, and who knows a service's name must not be able to shut
+    /// it out by guessing.
+    ///
+    /// # Errors
+    /// `invalid_client`; `too_many_requests` once that was answered too often.
+    pub async fn service(&self, shown: &Credentials, ip: IpAddr) -> Result<Service, ApiError> {
+        if let Some(service) = self.profiles.recognise(shown) {
+            return Ok(service);
+        }
+        let now = self.clock.now();
+        self.count_service_failure(&shown.name, ip, now).await?;
+        Err(ApiError::InvalidClient)
+    }
+
+    /// Makes a token for another party.
+    ///
+    /// # Errors
+    /// `not_found` for the profile or the user; `forbidden` for a profile that is not for the one
+    /// who asks, and for a user who is disabled.
+    pub async fn party_token(
+        &self,
+        profile: &str,
+        asker: &Asker<'_>,
+    ) -> Result<PartyToken, ApiError> {
+        let found = self.profiles.profiles.get(profile);
+        let found = found.ok_or(ApiError::NotFound("there is no such token profile"))?;
+        let user = match asker {
+            Asker::User(claims) => self.user(&UserId::from(claims.sub.as_str())).await?,
+            Asker::Service(_, user) => self.user(user).await?,
+        };
+        found.check(asker, &user)?;
+        let made = found.sign(&user, self.clock.now());
+        let by = match asker {
+            Asker::User(_) => "",
+            Asker::Service(Service(name), _) => name,
+        };
+        tracing::info!(profile, user.id = %user.id, service = by, "token for another party made");
+        made.map_err(ApiError::internal)
+    }
+}
+
+fn hash(secret: &SecretString) -> Digest {
+    digest(&SHA256, secret.expose_secret().as_bytes())
+}
+
+fn value(source: &ClaimSource, user: &User) -> Value {
+    match source {
+        ClaimSource::User(Attribute::Id) => json!(user.id.as_str()),
+        ClaimSource::User(Attribute::Username) => json!(user.username),
+        ClaimSource::User(Attribute::Roles) => json!(user.roles),
+        ClaimSource::Constant(constant) => json!(constant),
+    }
+}

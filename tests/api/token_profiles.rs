@@ -1,0 +1,419 @@
+//! Tokens for other parties: who gets one, what it says, and that it opens nothing here.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use latchet::keys::SigningKey;
+use serde_json::{Value, json};
+
+use crate::readme::{shell, snippets};
+use crate::support::backend::ISSUER;
+use crate::support::client::{Session, header};
+use crate::support::http::{Answer, Http};
+use crate::support::local::Local;
+use crate::support::server::{Replica, command, run};
+use crate::support::tool::assert_passes;
+use crate::support::{Backend, on_both};
+
+on_both! {
+    a_user_gets_exactly_the_claims_that_iterable_reads,
+    a_service_asks_on_behalf_of_a_user,
+    who_may_not_ask_is_told_why,
+    a_role_counts_as_it_is_now,
+    a_session_that_was_ended_gets_no_token,
+    wrong_credentials_are_throttled_like_logins,
+}
+
+const KEY: &str = "fW1rT0xk7uQp3vZ9yBn5sGd2hJc8aLe4";
+const SHOP: &str = "nH6yUj2kOq8wXe5rVb1mTz7cPs4dLf9g";
+const BANK: &str = "Zx3cVb6nMa9sDf2gHj5kQw8eRt1yUi4o";
+
+const PROFILES: &str = r#"
+[token_profiles.iterable]
+algorithm = "HS256"
+key_file = "key"
+lifetime = "1h"
+claims = { email = { user = "username" } }
+users = "any"
+services = ["shop"]
+
+[token_profiles.partner]
+algorithm = "HS256"
+key_file = "key"
+lifetime = "365d"
+claims = { userId = { user = "id" }, groups = { user = "roles" }, plan = { constant = "pro" } }
+issuer = "https://app.example"
+audience = "https://partner.example"
+users = { role = "customer" }
+
+[token_profiles.nightly]
+algorithm = "HS256"
+key_file = "key"
+lifetime = "1m"
+claims = { sub = { user = "id" } }
+services = ["shop", "bank"]
+
+[token_services.shop]
+secret_file = "shop"
+
+[token_services.bank]
+secret_file = "bank"
+"#;
+
+/// Returns `backend` with these tables in its settings, and the files that they name.
+fn profiles(backend: Backend, tables: &str, files: &[(&str, &str)]) -> Backend {
+    let folder = backend.folder.path().to_owned();
+    let mut tables = tables.to_owned();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+        let path = folder.join(name).display().to_string();
+        tables = tables.replace(&format!("\"{name}\"\n"), &format!("{path:?}\n"));
+    }
+    let file = folder.join("latchet.toml");
+    std::fs::write(&file, tables).unwrap();
+    backend.with("LATCHET_CONFIG", file.to_str().unwrap())
+}
+
+async fn start(backend: Backend) -> Local {
+    let files = [("key", KEY), ("shop", SHOP), ("bank", BANK)];
+    Local::start(&profiles(backend, PROFILES, &files)).await
+}
+
+async fn ask(session: &Session, profile: &str) -> Answer {
+    let path = format!("/v1/tokens/{profile}");
+    session
+        .http
+        .post(&path)
+        .bearer(&session.access)
+        .send()
+        .await
+}
+
+/// Asks as the service of this name, on behalf of whom the body says.
+async fn order(http: &Http, profile: &str, (name, secret): (&str, &str), body: &Value) -> Answer {
+    let basic = STANDARD.encode(format!("{name}:{secret}"));
+    let request = http
+        .post(&format!("/v1/tokens/{profile}"))
+        .header("authorization", &format!("Basic {basic}"));
+    request.json(body).send().await
+}
+
+/// Checks a token as the other party would, and returns what it says.
+fn read(token: &str) -> Value {
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.set_required_spec_claims(&["exp"]);
+    validation.validate_aud = false;
+    let key = DecodingKey::from_secret(KEY.as_bytes());
+    decode::<Value>(token, &key, &validation).unwrap().claims
+}
+
+fn names(claims: &Value) -> Vec<&str> {
+    let claims = claims.as_object().unwrap();
+    claims.keys().map(String::as_str).collect()
+}
+
+async fn a_user_gets_exactly_the_claims_that_iterable_reads(backend: Backend) {
+    let server = start(backend).await;
+    let alice = server.http.person("alice@app.example").await.login().await;
+
+    let answer = ask(&alice, "iterable").await.expect(200);
+
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.json()["expires_in"], 3600);
+    let token = answer.field("token");
+    assert_eq!(header(&token), json!({"typ": "JWT", "alg": "HS256"}));
+    let claims = read(&token);
+    assert_eq!(names(&claims), ["email", "exp", "iat"]);
+    assert_eq!(claims["email"], "alice@app.example");
+    let time = |name: &str| claims[name].as_i64().unwrap();
+    assert_eq!(time("exp") - time("iat"), 3600);
+}
+
+async fn a_service_asks_on_behalf_of_a_user(backend: Backend) {
+    let server = start(backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let body = json!({"user_id": alice.user_id()});
+
+    let answer = order(&server.http, "nightly", ("shop", SHOP), &body).await;
+
+    let claims = read(&answer.expect(200).field("token"));
+    assert_eq!(names(&claims), ["exp", "iat", "sub"]);
+    assert_eq!(claims["sub"], alice.user_id());
+    let other = order(&server.http, "nightly", ("bank", BANK), &body).await;
+    other.expect(200);
+}
+
+async fn who_may_not_ask_is_told_why(backend: Backend) {
+    let server = start(backend).await;
+    let http = &server.http;
+    let alice = http.person("alice").await.login().await;
+    let bob = http.person("bob").await.login().await;
+    disable(http, &bob.user_id()).await;
+    let about = |session: &Session| json!({"user_id": session.user_id()});
+
+    let stranger = http.post("/v1/tokens/iterable").send().await;
+    stranger.expect_problem(401, "missing_token");
+    let broken = http
+        .post("/v1/tokens/iterable")
+        .body("application/json", "{broken");
+    broken.send().await.expect_problem(401, "missing_token");
+    for (profile, status, code) in [
+        ("nowhere", 404, "not_found"),
+        ("partner", 403, "forbidden"),
+        ("nightly", 403, "forbidden"),
+    ] {
+        ask(&alice, profile).await.expect_problem(status, code);
+    }
+    let for_bob = http
+        .post("/v1/tokens/iterable")
+        .bearer(&alice.access)
+        .json(&about(&bob));
+    let refused = for_bob
+        .send()
+        .await
+        .expect_problem(400, "validation_failed");
+    assert_eq!(refused.json()["errors"][0]["field"], "user_id");
+
+    let shop = ("shop", SHOP);
+    let nobody = json!({"user_id": "AAAAAAAAAAAAAAAAAAAAAA"});
+    for (profile, service, body, status, code) in [
+        ("iterable", ("bank", BANK), about(&alice), 403, "forbidden"),
+        ("partner", shop, about(&alice), 403, "forbidden"),
+        ("nowhere", shop, about(&alice), 404, "not_found"),
+        ("iterable", shop, nobody, 404, "not_found"),
+        (
+            "iterable",
+            shop,
+            json!({"user_id": "\u{0}"}),
+            400,
+            "validation_failed",
+        ),
+        ("iterable", shop, about(&bob), 403, "forbidden"),
+        ("iterable", shop, json!({}), 400, "validation_failed"),
+        (
+            "iterable",
+            ("shop", BANK),
+            about(&alice),
+            401,
+            "invalid_client",
+        ),
+        (
+            "iterable",
+            ("mall", SHOP),
+            about(&alice),
+            401,
+            "invalid_client",
+        ),
+        (
+            "iterable",
+            ("shop", ""),
+            about(&alice),
+            401,
+            "invalid_client",
+        ),
+        ("iterable", ("", ""), about(&alice), 401, "invalid_client"),
+    ] {
+        let answer = order(http, profile, service, &body).await;
+        let answer = answer.expect_problem(status, code);
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge.starts_with("Basic"), status == 401, "{challenge}");
+    }
+    let unnamed = order(http, "iterable", shop, &json!({})).await;
+    assert_eq!(unnamed.json()["errors"][0]["field"], "user_id");
+    let unreadable = http
+        .post("/v1/tokens/iterable")
+        .header("authorization", "Basic !");
+    unreadable
+        .send()
+        .await
+        .expect_problem(401, "invalid_client");
+}
+
+async fn disable(http: &Http, user: &str) {
+    let admin = http.admin().login().await.access;
+    let request = http.post(&format!("/v1/users/{user}/disable"));
+    request.bearer(&admin).send().await.expect(200);
+}
+
+async fn a_role_counts_as_it_is_now(backend: Backend) {
+    let server = start(backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let admin = server.http.admin().login().await.access;
+    let roles = async |roles: &[&str]| {
+        let path = format!("/v1/users/{}/roles", alice.user_id());
+        let request = server.http.request("PUT", &path).bearer(&admin);
+        request
+            .json(&json!({"roles": roles}))
+            .send()
+            .await
+            .expect(200);
+    };
+
+    roles(&["customer", "editor"]).await;
+
+    let token = ask(&alice, "partner").await.expect(200).field("token");
+    let claims = read(&token);
+    assert_eq!(
+        names(&claims),
+        ["aud", "exp", "groups", "iat", "iss", "plan", "userId"]
+    );
+    assert_eq!(claims["groups"], json!(["customer", "editor"]));
+    assert_eq!(claims["plan"], "pro");
+    assert_eq!(claims["iss"], "https://app.example");
+    assert_eq!(claims["aud"], "https://partner.example");
+    roles(&[]).await;
+    ask(&alice, "partner")
+        .await
+        .expect_problem(403, "forbidden");
+}
+
+async fn a_session_that_was_ended_gets_no_token(backend: Backend) {
+    let server = start(backend).await;
+    let person = server.http.person("alice").await;
+    let (one, other) = (person.login().await, person.login().await);
+
+    one.logout().await.expect(204);
+
+    ask(&one, "iterable")
+        .await
+        .expect_problem(401, "token_revoked");
+    ask(&other, "iterable").await.expect(200);
+    server.pass(Duration::from_hours(1));
+    ask(&other, "iterable")
+        .await
+        .expect_problem(401, "token_expired");
+}
+
+/// By the name as well as by the address; and the right secret is not shut out.
+async fn wrong_credentials_are_throttled_like_logins(backend: Backend) {
+    let backend = backend.with("LATCHET_THROTTLE_IP", "25/15m");
+    let server = start(backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let body = json!({"user_id": alice.user_id()});
+    let attempt = async |name: &str, secret: &str| {
+        order(&server.http, "nightly", (name, secret), &body).await
+    };
+    for _ in 0..10 {
+        let refused = attempt("shop", BANK).await;
+        refused.expect_problem(401, "invalid_client");
+    }
+
+    let refused = attempt("shop", BANK).await;
+
+    let refused = refused.expect_problem(429, "too_many_requests");
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=900).contains(&wait), "{wait}");
+    attempt("shop", SHOP).await.expect(200);
+    let others = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n",
+    ];
+    for name in others {
+        attempt(name, BANK)
+            .await
+            .expect_problem(401, "invalid_client");
+    }
+    let refused = attempt("o", BANK).await;
+    refused.expect_problem(429, "too_many_requests");
+    let login = server
+        .http
+        .admin()
+        .try_login("wrong, but long enough")
+        .await;
+    login.expect_problem(429, "too_many_requests");
+    server.pass(Duration::from_secs(wait));
+    attempt("shop", BANK)
+        .await
+        .expect_problem(401, "invalid_client");
+}
+
+/// Even where the key is trusted and the profile says everything that can be said to be like ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_guard_of_latchet_takes_a_token_for_another_party() {
+    let backend = Backend::sqlite();
+    let pem = run(&backend, &["key", "generate"]);
+    let key = SigningKey::from_pem(&pem).unwrap();
+    let jwk = key.verifying().jwk().unwrap();
+    let jwk_file = backend.folder.path().join("jwk");
+    std::fs::write(&jwk_file, jwk.to_string()).unwrap();
+    let tables = format!(
+        r#"
+[token_profiles.mimic]
+algorithm = "EdDSA"
+key_file = "key"
+lifetime = "10m"
+claims = {{ sub = {{ user = "id" }}, fresh = {{ constant = true }}, roles = {{ user = "roles" }} }}
+issuer = "{ISSUER}"
+audience = "{ISSUER}"
+users = "any"
+"#
+    );
+    let backend = profiles(backend, &tables, &[("key", &pem)])
+        .with("LATCHET_VERIFICATION_KEYS", jwk_file.to_str().unwrap());
+    let server = Local::start(&backend).await;
+    let admin = server.http.admin().login().await;
+
+    let token = ask(&admin, "mimic").await.expect(200).field("token");
+
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_audience(&[ISSUER]);
+    let public = DecodingKey::from_jwk(&serde_json::from_value(jwk).unwrap()).unwrap();
+    let claims = decode::<Value>(&token, &public, &validation)
+        .unwrap()
+        .claims;
+    assert_eq!(claims["sub"], admin.user_id());
+    assert_eq!(header(&token)["kid"], key.kid());
+    let http = &server.http;
+    for (method, path) in [
+        ("GET", "/v1/me"),
+        ("GET", "/v1/users"),
+        ("POST", "/v1/tokens/mimic"),
+        ("POST", "/v1/logout"),
+        ("POST", "/v1/refresh"),
+    ] {
+        let answer = http.request(method, path).bearer(&token).send().await;
+        assert_eq!(answer.status, 401, "{method} {path}: {}", answer.text);
+    }
+    let introspect = http.post("/oauth/introspect").bearer(&admin.access);
+    let found = introspect.form(&[("token", &token)]).send().await;
+    assert_eq!(found.expect(200).json(), json!({"active": false}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_snippets_of_its_page_do_what_they_say() {
+    let backend = Backend::sqlite();
+    let page = "docs/token-profiles.md";
+    let (commands, settings) = (snippets(page, "sh"), snippets(page, "toml"));
+    assert_passes(&mut shell(&backend, &commands[0]));
+    let file = backend.folder.path().join("latchet.toml");
+    std::fs::write(&file, &settings[0]).unwrap();
+    let backend = backend.with("LATCHET_CONFIG", file.to_str().unwrap());
+    let server = Replica::start(&backend).await;
+    let alice = server.http.person("alice@app.example").await.login().await;
+    let script = format!(
+        "at={}\naccess={}\nuser={}\n{}",
+        server.http.base(),
+        alice.access,
+        alice.user_id(),
+        commands[1]
+    );
+
+    let said = assert_passes(&mut shell(&backend, &script));
+
+    let key = std::fs::read_to_string(backend.folder.path().join("iterable-key")).unwrap();
+    let key = DecodingKey::from_secret(key.trim().as_bytes());
+    assert_eq!(said.lines().count(), 2, "{said}");
+    for token in said.lines() {
+        let validation = Validation::new(Algorithm::HS256);
+        let claims = decode::<Value>(token, &key, &validation).unwrap().claims;
+        assert_eq!(names(&claims), ["email", "exp", "iat"]);
+        assert_eq!(claims["email"], "alice@app.example");
+    }
+    let doctor = command(&backend).arg("doctor").output().unwrap();
+    let found = String::from_utf8(doctor.stdout).unwrap();
+    assert!(
+        found.contains("iterable-key is readable by its owner only"),
+        "{found}"
+    );
+}
