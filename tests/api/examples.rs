@@ -11,7 +11,10 @@ use crate::support::child::{Child, Ending};
 use crate::support::client::Session;
 use crate::support::http::Http;
 use crate::support::server::Replica;
+use crate::support::tool::root;
 use crate::support::{Backend, poll, port, scratch, server};
+
+mod own_cookies;
 
 /// A running example, and the tokens that it printed by name.
 struct Example {
@@ -90,6 +93,25 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
+#[test]
+fn every_example_is_run_here() {
+    let tests = [
+        include_str!("examples.rs"),
+        include_str!("examples/own_cookies.rs"),
+    ]
+    .concat();
+    let folder = std::fs::read_dir(root().join("examples")).unwrap();
+    let names: Vec<_> = folder
+        .map(|file| file.unwrap().path().file_stem().unwrap().to_owned())
+        .collect();
+
+    assert!(names.len() >= 13, "{names:?}");
+    for name in names {
+        let started = format!("{name:?}");
+        assert!(tests.contains(&started), "{started} is not started");
+    }
+}
+
 fn ok(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
@@ -163,6 +185,88 @@ async fn roles() {
         assert_eq!(seen, status, "{method} {path} by {token}: {body}");
     }
     assert_eq!(example.stranger("/users/alice").await.0, 401);
+}
+
+#[tokio::test]
+async fn current_user() {
+    let example = Example::start("current_user", &[]);
+
+    let hello = ok("hello, Alice Liddell of Wonderland");
+    assert_eq!(example.ask("GET", "/", "alice").await, hello);
+    let (status, body) = example.ask("GET", "/", "gone").await;
+    assert_eq!(status, 401);
+    assert!(body.contains("unknown_user"), "{body}");
+}
+
+#[tokio::test]
+async fn locations() {
+    let example = Example::start("locations", &[]);
+    let token = &example.tokens["alice"];
+    let link = format!("/download?jwt={token}");
+
+    let body = json!({ "access_token": token });
+    let noted = example.http.post("/notes").json(&body).send().await;
+    assert_eq!(noted.expect(200).text, "noted, by Json");
+    let noted = ok("noted, by Header");
+    assert_eq!(example.ask("POST", "/notes", "alice").await, noted);
+    let by_query = example.http.post(&format!("/notes?jwt={token}"));
+    assert_eq!(by_query.send().await.status, 401);
+    assert_eq!(example.stranger(&link).await, ok("all notes of alice"));
+    assert_eq!(example.ask("GET", "/download", "alice").await.0, 401);
+}
+
+#[tokio::test]
+async fn refresh() {
+    let example = Example::start("refresh", &[]);
+    let body = json!({"username": "alice", "password": "wonderland"});
+    let login = example.http.post("/login").json(&body).send().await;
+    let login = login.expect(200);
+    let (access, refresh) = (login.field("access_token"), login.field("refresh_token"));
+    let me = async |token: &str| example.show("GET", "/me", token).await;
+
+    let again = example.http.post("/refresh").bearer(&refresh).send().await;
+    let again = again.expect(200).field("access_token");
+
+    assert_eq!(me(&access).await, ok("alice"));
+    assert_eq!(me(&again).await, ok("alice"));
+    assert_eq!(me(&refresh).await.0, 401);
+    assert_eq!(example.show("POST", "/refresh", &access).await.0, 401);
+    let out = example.http.post("/logout").bearer(&again).send().await;
+    out.expect(200);
+    for (method, path, token) in [
+        ("GET", "/me", &access),
+        ("GET", "/me", &again),
+        ("POST", "/refresh", &refresh),
+    ] {
+        let (status, body) = example.show(method, path, token).await;
+        assert_eq!(status, 401, "{path}");
+        assert!(body.contains("token_revoked"), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn custom_errors() {
+    let example = Example::start("custom_errors", &[]);
+    let msg = |text: &str| json!({ "msg": text }).to_string();
+
+    assert_eq!(example.ask("GET", "/", "good").await, ok("hello, alice"));
+    let missing = (401, msg("Missing Authorization Header"));
+    assert_eq!(example.stranger("/").await, missing);
+    for (path, token, status, text) in [
+        (
+            "/",
+            "expired",
+            401,
+            "alice, you have been away for too long",
+        ),
+        ("/", "revoked", 401, "Token has been revoked"),
+        ("/", "refresh", 422, "Only non-refresh tokens are allowed"),
+        ("/", "forged", 422, "no key that is trusted here signed it"),
+        ("/secret", "good", 401, "Fresh token required"),
+    ] {
+        let seen = example.ask("GET", path, token).await;
+        assert_eq!(seen, (status, msg(text)), "{token}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

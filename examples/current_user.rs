@@ -1,0 +1,80 @@
+//! Handlers that are given the user behind the token, loaded from the service's own users, and claims
+//! of the service's own.
+//!
+//! ```text
+//! cargo run --example current_user   # prints tokens
+//! curl -s localhost:3000/ -H 'authorization: Bearer …'
+//! ```
+//!
+//! A user who is gone is answered 401 `unknown_user`, however good the token is.
+#![expect(clippy::unused_async, reason = "handlers are async")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::Arc;
+
+use latchet::guard::{CurrentUser, Jwt, Required};
+use latchet::testing::TestIssuer;
+use latchet::token::Claims;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::{EndpointExt, Request, Result, Route, Server};
+use poem_openapi::payload::PlainText;
+use poem_openapi::{OpenApi, OpenApiService};
+
+#[derive(Clone)]
+struct Account {
+    full_name: String,
+}
+
+/// Stands for a database.
+type Accounts = Arc<HashMap<String, Account>>;
+
+impl CurrentUser for Account {
+    async fn load(
+        claims: &Claims,
+        request: &Request,
+    ) -> Result<Option<Self>, Box<dyn Error + Send + Sync>> {
+        let accounts = request
+            .data::<Accounts>()
+            .ok_or("no accounts on this route")?;
+        Ok(accounts.get(&claims.sub).cloned())
+    }
+}
+
+struct Api;
+
+#[OpenApi]
+impl Api {
+    #[oai(path = "/", method = "get")]
+    async fn hello(&self, jwt: Jwt<Required, Account>) -> PlainText<String> {
+        let tenant = jwt.claims.extra.get("tenant");
+        let tenant = tenant.and_then(|name| name.as_str()).unwrap_or("nowhere");
+        PlainText(format!("hello, {} of {tenant}", jwt.user.full_name))
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Stands for the issuer that a real service would trust.
+    let issuer = TestIssuer::new();
+    let alice = issuer.token("alice");
+    eprintln!("token alice {}", alice.claim("tenant", "Wonderland").sign());
+    eprintln!("token gone {}", issuer.token("bob").sign());
+
+    let account = Account {
+        full_name: "Alice Liddell".to_owned(),
+    };
+    let accounts = Accounts::new(HashMap::from([("alice".to_owned(), account)]));
+    let app = Route::new()
+        .nest("/", OpenApiService::new(Api, "current_user", "1"))
+        .data(accounts)
+        .data(issuer.guards());
+    let address = std::env::args().nth(1);
+    let listener = TcpListener::bind(address.unwrap_or_else(|| "127.0.0.1:3000".into()));
+    let acceptor = listener.into_acceptor().await?;
+    for address in acceptor.local_addr() {
+        eprintln!("listening on {address}");
+    }
+    Server::new_with_acceptor(acceptor).run(app).await?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Refusals in words of one's own: here those of Flask-JWT-Extended, which a front end knows already,
+//! and one of them changed.
+//!
+//! ```text
+//! cargo run --example custom_errors  # prints tokens
+//! curl -si localhost:3000/                                    # {"msg":"Missing Authorization Header"}
+//! curl -si localhost:3000/ -H 'authorization: Bearer …'
+//! ```
+//!
+//! One function answers for every guard. It is given the reason, and the claims where the signature was
+//! good, so an expired token may be answered by name.
+
+use std::error::Error;
+
+use latchet::error::AuthError;
+use latchet::guard::{Fresh, Guards, Refusal, Required, authenticate, flask_jwt_extended_errors};
+use latchet::testing::TestIssuer;
+use poem::listener::{Acceptor, Listener, TcpListener};
+use poem::{EndpointExt, Request, Result, Route, Server, get, handler};
+use serde_json::json;
+
+#[handler]
+async fn hello(request: &Request) -> Result<String> {
+    let claims = authenticate::<Required>(request).await?;
+    Ok(format!("hello, {}", claims.sub))
+}
+
+#[handler]
+async fn secret(request: &Request) -> Result<String> {
+    let claims = authenticate::<Fresh>(request).await?;
+    Ok(format!("a secret of {}", claims.sub))
+}
+
+fn in_our_words(guards: Guards) -> Guards {
+    let in_flasks_words = flask_jwt_extended_errors("msg");
+    guards.with_refusals(move |refusal: &Refusal<'_>| {
+        let mut response = in_flasks_words(refusal);
+        if let (AuthError::TokenExpired, Some(claims)) = (refusal.error(), refusal.claims()) {
+            let text = format!("{}, you have been away for too long", claims.sub);
+            response.set_body(json!({ "msg": text }).to_string());
+        }
+        response
+    })
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // Stands for the issuer that a real service would trust.
+    let issuer = TestIssuer::new();
+    let token = issuer.token("alice");
+    let revoked = token.clone().session("ended").sign();
+    issuer.revoke(&revoked);
+    eprintln!("token good {}", token.clone().sign());
+    eprintln!("token expired {}", token.clone().expired().sign());
+    eprintln!("token refresh {}", token.clone().refresh().sign());
+    eprintln!("token forged {}", token.forged().sign());
+    eprintln!("token revoked {revoked}");
+
+    let app = Route::new()
+        .at("/", get(hello))
+        .at("/secret", get(secret))
+        .data(in_our_words(issuer.guards()));
+    let address = std::env::args().nth(1);
+    let listener = TcpListener::bind(address.unwrap_or_else(|| "127.0.0.1:3000".into()));
+    let acceptor = listener.into_acceptor().await?;
+    for address in acceptor.local_addr() {
+        eprintln!("listening on {address}");
+    }
+    Server::new_with_acceptor(acceptor).run(app).await?;
+    Ok(())
+}
