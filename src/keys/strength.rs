@@ -65,7 +65,13 @@ pub fn check_secret(secret: &[u8]) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Refuses an RSA modulus (big-endian) of fewer than [`MIN_RSA_BITS`] bits.
+/// Small primes by which the moduli of one faulty library leave telling remainders.
+const ROCA_PRIMES: [u32; 17] = [
+    11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
+];
+
+/// Refuses an RSA modulus (big-endian) of fewer than [`MIN_RSA_BITS`] bits, and one that is factored
+/// in days because a faulty chip made it (ROCA, CVE-2017-15361).
 pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
     let significant = modulus
         .iter()
@@ -81,7 +87,23 @@ pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
             "an RSA key needs at least {MIN_RSA_BITS} bits, this one has {bits}"
         )));
     }
+    if ROCA_PRIMES.iter().all(|prime| is_telling(modulus, *prime)) {
+        return Err(KeyError::Weak(
+            "the RSA key comes from a chip whose keys can be factored (ROCA)".into(),
+        ));
+    }
     Ok(())
+}
+
+/// Whether the remainder by this prime is a power of 65537, as those of that library always are. Of
+/// other moduli one in 240 million has only such remainders.
+fn is_telling(modulus: &[u8], prime: u32) -> bool {
+    let remainder = modulus
+        .iter()
+        .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+    let powers = std::iter::successors(Some(1), |power| Some(power * (65_537 % prime) % prime));
+    // They repeat before the prime-th.
+    powers.take(prime as usize).any(|power| power == remainder)
 }
 
 #[cfg(test)]

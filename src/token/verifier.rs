@@ -9,7 +9,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
 use jsonwebtoken::Validation;
-use jsonwebtoken::errors::ErrorKind;
 use quick_cache::sync::Cache;
 
 use super::header::{Header, Unverified};
@@ -19,6 +18,12 @@ use super::{Claims, Endless, Expected, Unnamed, VerifierSettings, reason};
 use crate::clock::Time;
 use crate::error::AuthError;
 use crate::keys::{KeySet, VerifyingKey};
+
+mod refusal;
+#[cfg(test)]
+mod vectors;
+
+use refusal::refusal;
 
 /// No honest token comes near this; a header line may be this long in most servers.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -188,19 +193,7 @@ impl Verifier {
     ) -> Result<Verified, AuthError> {
         let header = Unverified::read(token)?;
         let typ = header.check(&self.settings.typ)?;
-        let key = match header.key_in(keys) {
-            Ok(key) => key,
-            #[cfg(feature = "remote")]
-            Err(_) if self.may_learn_the_key_of(&header, keys) => {
-                return Err(AuthError::Unavailable);
-            }
-            Err(refusal) => return Err(refusal),
-        };
-        let mut validation = self.validation(key);
-        validation.validate_exp = ended == Ended::Refused;
-        let claims = jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
-            .map_err(|error| refusal(error.kind()))?
-            .claims;
+        let claims = self.signed_claims(token, &header, keys, ended)?;
         if claims.sub.is_empty() || claims.jti.is_empty() {
             return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
         }
@@ -214,6 +207,29 @@ impl Verifier {
             claims: Arc::new(claims),
             header: Header::of(token),
         })
+    }
+
+    /// Checks the signature by the key that the header names, and reads what it covers.
+    fn signed_claims(
+        &self,
+        token: &str,
+        header: &Unverified,
+        keys: &KeySet,
+        ended: Ended,
+    ) -> Result<Claims, AuthError> {
+        let key = match header.key_in(keys) {
+            Ok(key) => key,
+            #[cfg(feature = "remote")]
+            Err(_) if self.may_learn_the_key_of(header, keys) => {
+                return Err(AuthError::Unavailable);
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let mut validation = self.validation(key);
+        validation.validate_exp = ended == Ended::Refused;
+        jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
+            .map(|read| read.claims)
+            .map_err(|error| refusal(error.kind()))
     }
 
     /// Asks for newer keys where the token names one that is not known.
@@ -310,44 +326,6 @@ impl fmt::Debug for Verifier {
             .field("keys", &self.trust.load().keys)
             .finish_non_exhaustive()
     }
-}
-
-/// Translates without the source's text, which may quote the token.
-fn refusal(kind: &ErrorKind) -> AuthError {
-    match kind {
-        ErrorKind::ExpiredSignature => AuthError::TokenExpired,
-        // Read as `Claims` before, so `exp` is a number; it is a time before 1970, which is not read
-        // again.
-        ErrorKind::InvalidClaimFormat(claim) if claim == "exp" => AuthError::TokenExpired,
-        ErrorKind::InvalidSignature => AuthError::InvalidToken(reason::BAD_SIGNATURE),
-        ErrorKind::InvalidIssuer => AuthError::InvalidToken("another issuer made it"),
-        ErrorKind::InvalidAudience => AuthError::InvalidToken("it is meant for another audience"),
-        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => {
-            AuthError::MalformedToken("the claim `iss` is missing")
-        }
-        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => {
-            AuthError::MalformedToken("the claim `aud` is missing")
-        }
-        ErrorKind::Json(error) => AuthError::MalformedToken(missing_claim(&error.to_string())),
-        ErrorKind::Base64(_) => AuthError::MalformedToken("it is not base64url"),
-        _ => AuthError::InvalidToken("it does not meet what is required here"),
-    }
-}
-
-fn missing_claim(error: &str) -> &'static str {
-    const MISSING: [(&str, &str); 4] = [
-        ("missing field `sub`", "the claim `sub` is missing"),
-        ("missing field `jti`", "the claim `jti` is missing"),
-        ("missing field `iat`", "the claim `iat` is missing"),
-        ("missing field `type`", "the claim `type` is missing"),
-    ];
-    MISSING
-        .iter()
-        .find(|(ours, _)| error.starts_with(ours))
-        .map_or(
-            "a claim has the wrong type or is written twice",
-            |(_, text)| text,
-        )
 }
 
 fn hash(token: &str) -> TokenHash {

@@ -1,6 +1,6 @@
 //! Project Wycheproof's vectors for the four algorithms, through the same intake of keys and the same
-//! provider that check every token. The project's whole JWS vectors are in no package; the forgeries
-//! that live above the primitives are in `token/tests/attacks.rs`.
+//! provider that check every token. The project's vectors of whole tokens are in
+//! `token/verifier/vectors.rs`.
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,143 @@
+//! Project Wycheproof's vectors of whole tokens (`tests/data/wycheproof/`), through the function that
+//! checks every token.
+//!
+//! Their headers have no `typ` and their payloads are no claims, so none is ever let in. What is
+//! compared with the project's verdict is how far a token gets: what is said of the claims is said
+//! after the signature.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::refusal::NO_CLAIMS;
+use super::*;
+use crate::keys::{KeyError, VerifyingKey};
+use crate::token::Expected;
+
+const SIGNATURES: &str =
+    include_str!("../../../tests/data/wycheproof/json_web_signature_test.json");
+const KEYS: &str = include_str!("../../../tests/data/wycheproof/json_web_key_test.json");
+
+/// Tokens that Wycheproof takes and we refuse, with the reason.
+const STRICTER: [(&[u64], &str); 5] = [
+    (
+        &[264, 265, 266, 267, 268, 269, 270, 271],
+        "RS384 and RS512 are not offered",
+    ),
+    (&[272, 273, 274, 275, 287, 288], "PS256 is not offered"),
+    (
+        &[320, 321, 322, 323, 325, 326, 327, 328],
+        "PS384 and PS512 are not offered",
+    ),
+    (&[346, 347, 350, 351], "PS384 and ES512 are not offered"),
+    (
+        &[372, 373],
+        "a character that is not of base64url (RFC 7515, section 2)",
+    ),
+];
+/// The same for tokens whose key is what is tested.
+const STRICTER_KEYS: [(&[u64], &str); 1] = [(&[14, 15], "HS384 and HS512 are not offered")];
+
+/// Tokens that are to be refused by these numbers and taken by the last: they are the same, to the
+/// letter. The padding that their comments speak of was lost before they were published.
+const CONTRADICTORY: [u64; 3] = [367, 370, 357];
+
+/// Takes a secret in by its bytes, as an operator does: secrets in JWKs are not read.
+fn secret(jwk: &Value) -> Result<VerifyingKey, KeyError> {
+    const NO_SECRET: KeyError = KeyError::Malformed("it is not base64url");
+    if jwk["alg"] != "HS256" {
+        return Err(KeyError::Unsupported("a secret for something else"));
+    }
+    let text = jwk["k"].as_str().unwrap();
+    let secret = URL_SAFE_NO_PAD.decode(text).map_err(|_| NO_SECRET)?;
+    let is_of_zeros = secret == [0; 32];
+    match VerifyingKey::from_secret(&secret) {
+        // It would be refused, and with it all tokens that tell how base64 is read.
+        Err(KeyError::Weak(_)) if is_of_zeros => {}
+        Err(refusal) => return Err(refusal),
+        Ok(_) => assert!(!is_of_zeros),
+    }
+    let kid = jwk["kid"].as_str().unwrap();
+    Ok(VerifyingKey::from_any_secret(&secret, kid))
+}
+
+/// Takes the keys of a group in. Where one is refused there are none.
+fn keys(group: &Value) -> KeySet {
+    let keys = group.get("public").unwrap_or(&group["private"]);
+    let one = [keys.clone()];
+    let all = keys["keys"].as_array().map_or(&one[..], Vec::as_slice);
+    if all.iter().all(|jwk| jwk["kty"] == "oct") {
+        let secrets: Result<Vec<_>, _> = all.iter().map(secret).collect();
+        return KeySet::new(secrets.unwrap_or_default());
+    }
+    KeySet::from_jwks(&json!({ "keys": all })).unwrap_or_default()
+}
+
+/// Returns whether the signature is taken.
+fn is_signed(verifier: &Verifier, token: &str) -> bool {
+    let now = Time::from_secs(1_764_000_000);
+    assert!(verifier.verify(token, Expected::Either, now).is_err());
+    let keys = &verifier.trust.load().keys;
+    let read = Unverified::read(token)
+        .and_then(|header| verifier.signed_claims(token, &header, keys, Ended::Refused));
+    read == Err(AuthError::MalformedToken(NO_CLAIMS))
+}
+
+/// What a file says of its tokens, and what we say.
+#[derive(Default)]
+struct Decided {
+    tokens: BTreeMap<u64, String>,
+    refused: BTreeSet<u64>,
+    accepted: BTreeSet<u64>,
+}
+
+/// Runs every test of a file and returns what was decided otherwise.
+fn decide(file: &str) -> Decided {
+    let file: Value = serde_json::from_str(file).unwrap();
+    let mut decided = Decided::default();
+    for group in file["testGroups"].as_array().unwrap() {
+        let settings = VerifierSettings::new("https://issuer.test", ["https://issuer.test"]);
+        let verifier = Verifier::new(keys(group), settings);
+        for test in group["tests"].as_array().unwrap() {
+            let id = test["tcId"].as_u64().unwrap();
+            let token = test["jws"].as_str().unwrap();
+            let is_signed = is_signed(&verifier, token);
+            match test["result"].as_str().unwrap() {
+                "valid" if !is_signed => drop(decided.refused.insert(id)),
+                "invalid" if is_signed => drop(decided.accepted.insert(id)),
+                "valid" | "invalid" => {}
+                other => panic!("{id}: {other}"),
+            }
+            decided.tokens.insert(id, token.to_owned());
+        }
+    }
+    decided
+}
+
+fn ids(stricter: &[(&[u64], &str)]) -> BTreeSet<u64> {
+    let ids = stricter.iter().flat_map(|(ids, _)| *ids);
+    ids.copied().collect()
+}
+
+#[test]
+fn whole_tokens_are_decided_as_wycheproof_says() {
+    let decided = decide(SIGNATURES);
+
+    let [one, other, valid] = CONTRADICTORY;
+    assert_eq!(decided.tokens.len(), 401);
+    assert_eq!(decided.refused, ids(&STRICTER));
+    assert_eq!(decided.accepted, [one, other].into());
+    assert_eq!(decided.tokens[&one], decided.tokens[&valid]);
+    assert_eq!(decided.tokens[&other], decided.tokens[&valid]);
+}
+
+#[test]
+fn weak_and_unfit_keys_check_nothing() {
+    let decided = decide(KEYS);
+
+    assert_eq!(decided.tokens.len(), 26);
+    assert_eq!(decided.refused, ids(&STRICTER_KEYS));
+    assert_eq!(decided.accepted, [].into());
+}
