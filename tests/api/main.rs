@@ -8,6 +8,7 @@
 
 mod accounts;
 mod attacks;
+mod codes;
 mod commands;
 mod cookies;
 mod denylist;

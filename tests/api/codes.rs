@@ -1,0 +1,75 @@
+//! The codes of refusals: those of the program are those that are documented, with the same status.
+
+use std::collections::BTreeMap;
+
+use poem::http::StatusCode;
+
+use crate::support::tool::root;
+
+/// Where codes are given to refusals.
+const SOURCES: [&str; 3] = [
+    "src/error.rs",
+    "src/server/error.rs",
+    "src/server/envelope/problems.rs",
+];
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Returns each text that stands behind the name of a status, as in `(StatusCode::NOT_FOUND, "not_found")`,
+/// with that name.
+fn codes_in(source: &str) -> Vec<(String, String)> {
+    let parts: Vec<_> = source.split('"').collect();
+    let pairs = parts.windows(2).filter_map(|pair| {
+        let before = pair[0].trim_end().strip_suffix(',')?;
+        let status = before
+            .rsplit(|c: char| c != '_' && !c.is_ascii_alphabetic())
+            .next()?;
+        let is_status = before.ends_with(&format!("StatusCode::{status}"));
+        let is_code = pair[1].chars().all(|c| c == '_' || c.is_ascii_lowercase());
+        (is_code && (is_status || status == "unauthorized"))
+            .then(|| (pair[1].to_owned(), status.to_ascii_uppercase()))
+    });
+    pairs.collect()
+}
+
+/// Returns the rows of the table in `docs/http.md`: codes, and the names of their statuses.
+fn documented() -> BTreeMap<String, String> {
+    let page = read("docs/http.md");
+    let (_, table) = page.split_once("| code | status |").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let status: StatusCode = cells[2].parse().unwrap();
+        let name = status.canonical_reason().unwrap().replace(' ', "_");
+        (
+            cells[1].trim_matches('`').to_owned(),
+            name.to_ascii_uppercase(),
+        )
+    })
+    .collect()
+}
+
+#[test]
+fn every_code_is_documented_with_its_status_and_no_other_is() {
+    let texts = SOURCES.map(read);
+
+    let codes: BTreeMap<_, _> = texts.iter().flat_map(|text| codes_in(text)).collect();
+
+    assert!(codes.len() > 25, "{codes:?}");
+    assert_eq!(codes, documented());
+}
+
+#[test]
+fn every_code_of_the_api_document_is_one_of_them() {
+    let document: serde_json::Value = serde_yaml_ng::from_str(&read("openapi.yaml")).unwrap();
+    let documented = documented();
+
+    let examples = document["components"]["examples"].as_object().unwrap();
+
+    assert!(examples.len() > 20, "{}", examples.len());
+    for code in examples.keys() {
+        assert!(documented.contains_key(code), "{code}");
+    }
+}
