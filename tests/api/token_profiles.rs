@@ -1,4 +1,4 @@
-//! Tokens for other parties: who gets one, what it says, and that it opens nothing here.
+//! Tokens for other parties: what they say, and that they open nothing here.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use crate::support::server::{Replica, command, run};
 use crate::support::tool::assert_passes;
 use crate::support::{Backend, on_both};
 
+mod refusals;
+
 on_both! {
     a_user_gets_exactly_the_claims_that_iterable_reads,
     a_service_asks_on_behalf_of_a_user,
-    who_may_not_ask_is_told_why,
     a_role_counts_as_it_is_now,
     a_session_that_was_ended_gets_no_token,
-    wrong_credentials_are_throttled_like_logins,
 }
 
 const KEY: &str = "fW1rT0xk7uQp3vZ9yBn5sGd2hJc8aLe4";
@@ -145,98 +145,6 @@ async fn a_service_asks_on_behalf_of_a_user(backend: Backend) {
     other.expect(200);
 }
 
-async fn who_may_not_ask_is_told_why(backend: Backend) {
-    let server = start(backend).await;
-    let http = &server.http;
-    let alice = http.person("alice").await.login().await;
-    let bob = http.person("bob").await.login().await;
-    disable(http, &bob.user_id()).await;
-    let about = |session: &Session| json!({"user_id": session.user_id()});
-
-    let stranger = http.post("/v1/tokens/iterable").send().await;
-    stranger.expect_problem(401, "missing_token");
-    let broken = http
-        .post("/v1/tokens/iterable")
-        .body("application/json", "{broken");
-    broken.send().await.expect_problem(401, "missing_token");
-    for (profile, status, code) in [
-        ("nowhere", 404, "not_found"),
-        ("partner", 403, "forbidden"),
-        ("nightly", 403, "forbidden"),
-    ] {
-        ask(&alice, profile).await.expect_problem(status, code);
-    }
-    let for_bob = http
-        .post("/v1/tokens/iterable")
-        .bearer(&alice.access)
-        .json(&about(&bob));
-    let refused = for_bob
-        .send()
-        .await
-        .expect_problem(400, "validation_failed");
-    assert_eq!(refused.json()["errors"][0]["field"], "user_id");
-
-    let shop = ("shop", SHOP);
-    let nobody = json!({"user_id": "AAAAAAAAAAAAAAAAAAAAAA"});
-    for (profile, service, body, status, code) in [
-        ("iterable", ("bank", BANK), about(&alice), 403, "forbidden"),
-        ("partner", shop, about(&alice), 403, "forbidden"),
-        ("nowhere", shop, about(&alice), 404, "not_found"),
-        ("iterable", shop, nobody, 404, "not_found"),
-        (
-            "iterable",
-            shop,
-            json!({"user_id": "\u{0}"}),
-            400,
-            "validation_failed",
-        ),
-        ("iterable", shop, about(&bob), 403, "forbidden"),
-        ("iterable", shop, json!({}), 400, "validation_failed"),
-        (
-            "iterable",
-            ("shop", BANK),
-            about(&alice),
-            401,
-            "invalid_client",
-        ),
-        (
-            "iterable",
-            ("mall", SHOP),
-            about(&alice),
-            401,
-            "invalid_client",
-        ),
-        (
-            "iterable",
-            ("shop", ""),
-            about(&alice),
-            401,
-            "invalid_client",
-        ),
-        ("iterable", ("", ""), about(&alice), 401, "invalid_client"),
-    ] {
-        let answer = order(http, profile, service, &body).await;
-        let answer = answer.expect_problem(status, code);
-        let challenge = answer.header("www-authenticate");
-        assert_eq!(challenge.starts_with("Basic"), status == 401, "{challenge}");
-    }
-    let unnamed = order(http, "iterable", shop, &json!({})).await;
-    assert_eq!(unnamed.json()["errors"][0]["field"], "user_id");
-    let unreadable = http
-        .post("/v1/tokens/iterable")
-        .header("authorization", "Basic !");
-    unreadable
-        .send()
-        .await
-        .expect_problem(401, "invalid_client");
-}
-
-async fn disable(http: &Http, user: &str) {
-    let admin = http.admin().login().await.access;
-    let request = http.post(&format!("/v1/users/{user}/disable"));
-    request.bearer(&admin).send().await.expect(200);
-}
-
 async fn a_role_counts_as_it_is_now(backend: Backend) {
     let server = start(backend).await;
     let alice = server.http.person("alice").await.login().await;
@@ -284,48 +192,6 @@ async fn a_session_that_was_ended_gets_no_token(backend: Backend) {
     ask(&other, "iterable")
         .await
         .expect_problem(401, "token_expired");
-}
-
-/// By the name as well as by the address; and the right secret is not shut out.
-async fn wrong_credentials_are_throttled_like_logins(backend: Backend) {
-    let backend = backend.with("LATCHET_THROTTLE_IP", "25/15m");
-    let server = start(backend).await;
-    let alice = server.http.person("alice").await.login().await;
-    let body = json!({"user_id": alice.user_id()});
-    let attempt = async |name: &str, secret: &str| {
-        order(&server.http, "nightly", (name, secret), &body).await
-    };
-    for _ in 0..10 {
-        let refused = attempt("shop", BANK).await;
-        refused.expect_problem(401, "invalid_client");
-    }
-
-    let refused = attempt("shop", BANK).await;
-
-    let refused = refused.expect_problem(429, "too_many_requests");
-    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
-    assert!((1..=900).contains(&wait), "{wait}");
-    attempt("shop", SHOP).await.expect(200);
-    let others = [
-        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n",
-    ];
-    for name in others {
-        attempt(name, BANK)
-            .await
-            .expect_problem(401, "invalid_client");
-    }
-    let refused = attempt("o", BANK).await;
-    refused.expect_problem(429, "too_many_requests");
-    let login = server
-        .http
-        .admin()
-        .try_login("wrong, but long enough")
-        .await;
-    login.expect_problem(429, "too_many_requests");
-    server.pass(Duration::from_secs(wait));
-    attempt("shop", BANK)
-        .await
-        .expect_problem(401, "invalid_client");
 }
 
 /// Even where the key is trusted and the profile says everything that can be said to be like ours.

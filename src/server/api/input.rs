@@ -17,6 +17,10 @@ use serde_json::{Map, Value};
 use crate::error::FieldError;
 use crate::server::error::ApiError;
 
+mod late;
+
+pub(super) use late::LateBody;
+
 /// The schemas of the document, by name.
 static SCHEMAS: LazyLock<Registry> = LazyLock::new(|| {
     let mut registry = Registry::new();
@@ -67,30 +71,26 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
 }
 
 impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OptionalBody<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    const TYPES: &'static [ApiExtractorType] = LateBody::<T>::TYPES;
 
     type ParamType = ();
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        T::register(registry);
+        LateBody::<T>::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(request_meta::<T>(JSON, false))
+        LateBody::<T>::request_meta()
     }
 
     async fn from_request(
         request: &'a Request,
         body: &mut RequestBody,
-        _: ExtractParamOptions<()>,
+        options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = <Vec<u8> as FromRequest>::from_request(request, body).await?;
-        if bytes.is_empty() {
-            return Ok(Self(checked(Value::Object(Map::new()))?));
-        }
-        require_type(request, JSON)?;
-        Ok(Self(json(&bytes)?))
+        let body = <LateBody<T> as ApiExtractor>::from_request(request, body, options).await?;
+        body.read().map(Self)
     }
 }
 

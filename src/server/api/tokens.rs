@@ -11,7 +11,7 @@ use super::Tag;
 use super::answer::Private;
 use super::basic::{Basic, form_decoded};
 use super::caller::caller;
-use super::input::OptionalBody;
+use super::input::LateBody;
 use super::users::known;
 use crate::guard::JwtRequired;
 use crate::server::App;
@@ -48,7 +48,7 @@ impl From<PartyToken> for PartyTokenAnswer {
 }
 
 /// The guard of this operation: a user's access token, or what a service shows, which is checked
-/// before anything is done.
+/// before the body is looked at.
 enum Shown {
     User(JwtRequired),
     Service(Credentials),
@@ -101,16 +101,17 @@ impl TokensApi {
         request: &Request,
         /// Name of the profile, as the server's settings have it.
         profile: Path<String>,
-        body: OptionalBody<PartyTokenRequest>,
-    ) -> Result<Private<Json<PartyTokenAnswer>>, ApiError> {
-        let user_id = body.0.user_id;
+        body: LateBody<PartyTokenRequest>,
+    ) -> poem::Result<Private<Json<PartyTokenAnswer>>> {
         let made = match shown {
             Shown::User(jwt) => {
+                let user_id = body.read()?.user_id;
                 if user_id.is_some_and(|id| id != jwt.claims.sub) {
                     return Err(ApiError::invalid_field(
                         "user_id",
                         "names somebody else: only services ask on behalf of others",
-                    ));
+                    )
+                    .into());
                 }
                 let asker = Asker::User(&jwt.claims);
                 self.0.party_token(&profile, &asker).await?
@@ -118,7 +119,7 @@ impl TokensApi {
             Shown::Service(credentials) => {
                 let ip = caller(request, &self.0.config).ip;
                 let service = self.0.service(&credentials, ip).await?;
-                let id = user_id.ok_or_else(|| {
+                let id = body.read()?.user_id.ok_or_else(|| {
                     ApiError::invalid_field("user_id", "is required when a service asks")
                 })?;
                 let asker = Asker::Service(&service, &known(&id)?);

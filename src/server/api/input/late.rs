@@ -1,0 +1,59 @@
+//! A body that is looked at once it is known who sent it.
+
+use std::marker::PhantomData;
+
+use poem::{FromRequest, Request, RequestBody};
+use poem_openapi::error::ContentTypeError;
+use poem_openapi::registry::{MetaRequest, Registry};
+use poem_openapi::types::ParseFromJSON;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use serde_json::{Map, Value};
+
+use super::{JSON, checked, json, request_meta, require_type};
+
+/// A JSON body that may be left out, which means the same as `{}`. For handlers that find out
+/// themselves who asks: a stranger must learn nothing of the body's form.
+#[derive(Debug)]
+pub(in crate::server::api) struct LateBody<T> {
+    bytes: Vec<u8>,
+    content_type: Result<(), ContentTypeError>,
+    form: PhantomData<fn() -> T>,
+}
+
+impl<T: ParseFromJSON> LateBody<T> {
+    /// Reads it.
+    pub(in crate::server::api) fn read(self) -> poem::Result<T> {
+        if self.bytes.is_empty() {
+            return Ok(checked(Value::Object(Map::new()))?);
+        }
+        self.content_type?;
+        Ok(json(&self.bytes)?)
+    }
+}
+
+impl<'a, T: ParseFromJSON> ApiExtractor<'a> for LateBody<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(request_meta::<T>(JSON, false))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self {
+            bytes: <Vec<u8> as FromRequest>::from_request(request, body).await?,
+            content_type: require_type(request, JSON),
+            form: PhantomData,
+        })
+    }
+}
