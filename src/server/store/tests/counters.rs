@@ -80,9 +80,12 @@ async fn what_one_counter_refuses_the_next_does_not_count() {
 
     // Three were let through by the address and counted on the account, so it is used up.
     store
-        .give_back_attempt(&[account.clone()], NOW)
+        .give_back_attempt(std::slice::from_ref(&account), NOW)
         .await
         .unwrap();
-    let last = store.attempt(&[account.clone()], NOW).await.unwrap();
+    let last = store
+        .attempt(std::slice::from_ref(&account), NOW)
+        .await
+        .unwrap();
     assert_eq!(last, Attempt::Allowed);
 }
