@@ -144,7 +144,7 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
         let root = RootSecret::load(&config)?;
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
-        let profiles = Profiles::open(&config.tables)?;
+        let profiles = Profiles::open(&config.tables, &root)?;
         let store = Store::open(&config.database_url).await?;
         let keyring = Keyring::open(
             store.clone(),

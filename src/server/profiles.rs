@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::App;
+use super::config::RootSecret;
 use super::config::profiles::{Attribute, ClaimSource, FileError, ProfileSettings, Tables, Users};
 use super::error::ApiError;
 use super::store::{User, UserId};
@@ -70,16 +72,25 @@ impl Profiles {
     /// Reads every key and secret that the tables name.
     ///
     /// # Errors
-    /// When one cannot be read or is weak.
-    pub fn open(tables: &Tables) -> Result<Self, FileError> {
+    /// When one cannot be read, is weak, or is the `root` secret of this server.
+    pub fn open(tables: &Tables, root: &RootSecret) -> Result<Self, FileError> {
+        let refuse_root = |secret: &[u8], path: &Path| {
+            if secret == root.expose().as_bytes() {
+                let path = path.to_owned();
+                return Err(FileError::RootSecret { path });
+            }
+            Ok(())
+        };
         let profiles = tables.profiles.iter().map(|(name, settings)| {
-            let profile = Profile::new(settings.clone(), settings.key()?);
-            Ok((name.clone(), profile))
+            let key = settings.key()?;
+            refuse_root(key.private_bytes(), &settings.key_file)?;
+            Ok((name.clone(), Profile::new(settings.clone(), key)))
         });
-        let services = tables
-            .services
-            .iter()
-            .map(|(name, settings)| Ok((name.clone(), hash(&settings.secret()?))));
+        let services = tables.services.iter().map(|(name, settings)| {
+            let secret = settings.secret()?;
+            refuse_root(secret.expose_secret().as_bytes(), &settings.secret_file)?;
+            Ok((name.clone(), hash(&secret)))
+        });
         Ok(Self {
             profiles: profiles.collect::<Result<_, FileError>>()?,
             services: services.collect::<Result<_, FileError>>()?,

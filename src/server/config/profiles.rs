@@ -133,6 +133,15 @@ pub enum FileError {
         /// Why not.
         source: KeyError,
     },
+    /// It holds what seals every key of this server.
+    #[error(
+        "{}: this is the root secret, which others must not know; make another with `latchet secret`",
+        path.display()
+    )]
+    RootSecret {
+        /// Which.
+        path: PathBuf,
+    },
     /// It holds a key for something else.
     #[error("{}: this key is for {found}, not for {wanted}", path.display())]
     OtherAlgorithm {

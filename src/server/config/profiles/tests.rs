@@ -1,7 +1,8 @@
 use std::fmt::Write;
 
 use crate::keys::{Algorithm, SigningKey};
-use crate::server::config::{Config, ConfigError};
+use crate::server::config::{Config, ConfigError, RootSecret};
+use crate::server::profiles::Profiles;
 
 const STRONG: &str = "uJ2rWq8kB0c5m1XyZp4vTn7aGd9eHs3f";
 
@@ -175,6 +176,21 @@ fn a_weak_secret_of_a_service_is_refused() {
 
     assert!(error.to_string().contains("token_services.shop"), "{error}");
     assert!(error.to_string().contains("at least 32"), "{error}");
+}
+
+#[test]
+fn the_root_secret_is_given_to_nobody() {
+    let (settings, other) = (Settings::new(), "zR8mQw2kB0c5m1XyZp4vTn7aGd9eHs3f");
+    let config = |root| settings.load(&[("LATCHET_ROOT_SECRET", root)]).unwrap();
+    let open = |config: &Config| {
+        let root = RootSecret::load(config).unwrap();
+        Profiles::open(&config.tables, &root)
+    };
+
+    let refused = open(&config(STRONG)).unwrap_err().to_string();
+
+    assert!(refused.contains("this is the root secret"), "{refused}");
+    assert!(open(&config(other)).is_ok());
 }
 
 #[test]
