@@ -1,7 +1,7 @@
 //! Tokens for other parties: what a service such as Iterable asks of the backend of an app.
 //!
 //! They are signed with the other party's key and carry what it wants to read, so they are no tokens
-//! of ours: no guard of Latchet takes one, whose key, `typ` and claims all differ.
+//! of ours: no guard of Latchet takes one, whose key and claims both differ.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -119,7 +119,7 @@ impl fmt::Debug for Profiles {
 
 impl Profile {
     fn new(settings: ProfileSettings, key: SigningKey) -> Self {
-        // `typ` is JWT, which is not what our own verifiers take.
+        // `typ` is JWT, which our own verifiers take only where tokens of Flask apps are taken.
         let mut header = Header::new(key.algorithm().jose());
         if key.algorithm().is_asymmetric() {
             header.kid = Some(key.kid().to_owned());

@@ -194,7 +194,8 @@ async fn a_session_that_was_ended_gets_no_token(backend: Backend) {
         .expect_problem(401, "token_expired");
 }
 
-/// Even where the key is trusted and the profile says everything that can be said to be like ours.
+/// Even where the key is trusted, tokens of Flask apps are taken, and the profile says everything that
+/// can be said to be like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_guard_of_latchet_takes_a_token_for_another_party() {
     let backend = Backend::sqlite();
@@ -216,7 +217,8 @@ users = "any"
 "#
     );
     let backend = profiles(backend, &tables, &[("key", &pem)])
-        .with("LATCHET_VERIFICATION_KEYS", jwk_file.to_str().unwrap());
+        .with("LATCHET_VERIFICATION_KEYS", jwk_file.to_str().unwrap())
+        .with("LATCHET_COMPAT_FLASK_JWT_EXTENDED", "true");
     let server = Local::start(&backend).await;
     let admin = server.http.admin().login().await;
 
