@@ -1,6 +1,7 @@
 //! How a token is checked, in a fixed order: size, header, signature, claims, times, kind. Nothing is
 //! believed before the signature.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,7 +18,7 @@ use super::wanted::Wanted;
 use super::{Claims, Endless, Expected, Unnamed, VerifierSettings, reason};
 use crate::clock::Time;
 use crate::error::AuthError;
-use crate::keys::{KeySet, VerifyingKey};
+use crate::keys::{Algorithm, KeySet};
 
 mod refusal;
 #[cfg(test)]
@@ -38,6 +39,9 @@ type TokenHash = [u8; 32];
 /// cached token cannot outlive its key.
 struct Trust {
     keys: KeySet,
+    /// What the claims of a token are held against, for each algorithm. Made here, because making one
+    /// costs as much as an HMAC.
+    validations: [Validation; Algorithm::ALL.len()],
     verified: Cache<TokenHash, Verified>,
 }
 
@@ -137,7 +141,7 @@ impl Verifier {
         let cached = trust.verified.get(&hash);
         let verified = match &cached {
             Some(verified) => verified.clone(),
-            None => self.check_signature(token, &trust.keys, Ended::Refused)?,
+            None => self.check_signature(token, &trust, Ended::Refused)?,
         };
         self.check_end(&verified.claims, now)?;
         self.check_start(&verified.claims, now)?;
@@ -161,7 +165,7 @@ impl Verifier {
     ) -> Result<Verified, AuthError> {
         check_length(token)?;
         self.check_keys_are_current(now)?;
-        let verified = self.check_signature(token, &self.trust.load().keys, Ended::Admitted)?;
+        let verified = self.check_signature(token, &self.trust.load(), Ended::Admitted)?;
         self.check_start(&verified.claims, now)?;
         check_kind(&verified.claims, expected)?;
         Ok(verified)
@@ -188,12 +192,12 @@ impl Verifier {
     fn check_signature(
         &self,
         token: &str,
-        keys: &KeySet,
+        trust: &Trust,
         ended: Ended,
     ) -> Result<Verified, AuthError> {
         let header = Unverified::read(token)?;
         let typ = header.check(&self.settings.typ)?;
-        let claims = self.signed_claims(token, &header, keys, ended)?;
+        let claims = self.signed_claims(token, &header, trust, ended)?;
         if claims.sub.is_empty() || claims.jti.is_empty() {
             return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
         }
@@ -214,19 +218,24 @@ impl Verifier {
         &self,
         token: &str,
         header: &Unverified,
-        keys: &KeySet,
+        trust: &Trust,
         ended: Ended,
     ) -> Result<Claims, AuthError> {
-        let key = match header.key_in(keys) {
+        let key = match header.key_in(&trust.keys) {
             Ok(key) => key,
             #[cfg(feature = "remote")]
-            Err(_) if self.may_learn_the_key_of(header, keys) => {
+            Err(_) if self.may_learn_the_key_of(header, &trust.keys) => {
                 return Err(AuthError::Unavailable);
             }
             Err(refusal) => return Err(refusal),
         };
-        let mut validation = self.validation(key);
-        validation.validate_exp = ended == Ended::Refused;
+        let mut validation = Cow::Borrowed(trust.validation(key.algorithm()));
+        if ended == Ended::Admitted {
+            validation.to_mut().validate_exp = false;
+        }
+        if self.settings.unnamed == Unnamed::Admitted && key.checks_tokens_without_kid() {
+            validation.to_mut().set_required_spec_claims(&["sub"]);
+        }
         jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation)
             .map(|read| read.claims)
             .map_err(|error| refusal(error.kind()))
@@ -240,29 +249,6 @@ impl Verifier {
     fn may_learn_the_key_of(&self, header: &Unverified, keys: &KeySet) -> bool {
         let wanted = self.wanted.as_deref();
         wanted.is_some_and(|wanted| header.names_unknown_key(keys) && wanted.ask())
-    }
-
-    /// Everything explicit, because the defaults are lax (60 s of leeway, only `exp` required).
-    ///
-    /// `nbf` and `iat` are checked in [`check_start`](Self::check_start) against the time that was
-    /// passed in; `exp` is checked in [`check_end`](Self::check_end), to the millisecond, and here by
-    /// the system's clock. Whether `exp` may be absent is asked once the claims are read.
-    fn validation(&self, key: &VerifyingKey) -> Validation {
-        let may_be_unnamed =
-            self.settings.unnamed == Unnamed::Admitted && key.checks_tokens_without_kid();
-        let mut validation = Validation::new(key.algorithm().jose());
-        validation.set_required_spec_claims(if may_be_unnamed {
-            &["sub"][..]
-        } else {
-            &["iss", "aud", "sub"]
-        });
-        validation.set_issuer(&self.settings.issuers);
-        validation.set_audience(&self.settings.audience);
-        validation.validate_exp = true;
-        validation.validate_nbf = false;
-        validation.validate_aud = true;
-        validation.leeway = self.settings.leeway.as_secs();
-        validation
     }
 
     fn check_keys_are_current(&self, now: Time) -> Result<(), AuthError> {
@@ -309,12 +295,37 @@ fn check_kind(claims: &Claims, expected: Expected) -> Result<(), AuthError> {
     Err(AuthError::WrongTokenType)
 }
 
+impl Trust {
+    fn validation(&self, algorithm: Algorithm) -> &Validation {
+        // They are in the order of `Algorithm::ALL`, which is that of the declaration.
+        &self.validations[algorithm as usize]
+    }
+}
+
 impl VerifierSettings {
     fn trust(&self, keys: KeySet) -> Trust {
         Trust {
             keys,
+            validations: Algorithm::ALL.map(|algorithm| self.validation(algorithm)),
             verified: Cache::new(self.cached_tokens),
         }
+    }
+
+    /// Everything explicit, because the defaults are lax (60 s of leeway, only `exp` required).
+    ///
+    /// `nbf` and `iat` are checked in [`check_start`](Verifier::check_start) against the time that was
+    /// passed in; `exp` is checked in [`check_end`](Verifier::check_end), to the millisecond, and here
+    /// by the system's clock. Whether `exp` may be absent is asked once the claims are read.
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm.jose());
+        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+        validation.set_issuer(&self.issuers);
+        validation.set_audience(&self.audience);
+        validation.validate_exp = true;
+        validation.validate_nbf = false;
+        validation.validate_aud = true;
+        validation.leeway = self.leeway.as_secs();
+        validation
     }
 }
 
