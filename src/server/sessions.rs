@@ -246,7 +246,8 @@ impl App {
         }
     }
 
-    /// Returns the user whose password this is, and the attempt, to be forgiven. Every failure costs the same and says the same.
+    /// Returns the user whose password this is, and the attempt, to be forgiven. Every failure costs
+    /// the same and says the same.
     pub(super) async fn prove_password(
         &self,
         username: &str,
