@@ -15,7 +15,7 @@ use crate::process::Process;
 pub(crate) const CONNECTIONS: usize = 64;
 
 /// Not counted: connecting, filling caches, finding a rhythm.
-const WARM_UP: Duration = Duration::from_millis(250);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(250);
 
 /// What one connection says.
 pub(crate) trait Script: 'static {
