@@ -10,6 +10,7 @@ use super::error::ApiError;
 use super::names::{ADMIN, Role, Username};
 use super::rotation::RevokeReason;
 use super::store::{NewUser, SessionId, StoreError, User, UserId, UserPage};
+use crate::error::AuthError;
 use crate::keys::random_id;
 use crate::token::Claims;
 
@@ -207,6 +208,17 @@ impl App {
     /// `not_found`.
     pub async fn user(&self, id: &UserId) -> Result<User, ApiError> {
         self.store.user(id).await?.ok_or(NO_SUCH_USER)
+    }
+
+    /// Returns the user of a token, for others to be told.
+    ///
+    /// # Errors
+    /// `unknown_user` when there is none, or the account is disabled: a token of another issuer may
+    /// name one that is.
+    pub async fn active_user(&self, id: &UserId) -> Result<User, ApiError> {
+        let user = self.store.user(id).await?;
+        let active = user.filter(|user| !user.is_disabled());
+        active.ok_or_else(|| AuthError::UnknownUser(id.to_string()).into())
     }
 
     /// Returns a page of users, by name.

@@ -30,3 +30,4 @@ mod store;
 mod support;
 mod throttle;
 mod token_profiles;
+mod verify;

@@ -26,6 +26,7 @@ mod session;
 pub mod spec;
 mod tokens;
 mod users;
+mod verify;
 mod wellknown;
 
 pub use cors::Cors;
@@ -52,6 +53,7 @@ enum Tag {
 type Api = (
     login::LoginApi,
     session::SessionApi,
+    verify::VerifyApi,
     me::MeApi,
     users::UsersApi,
     oauth::OauthApi,
@@ -68,6 +70,7 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
     let api: Api = (
         login::LoginApi(app.clone()),
         session::SessionApi(app.clone()),
+        verify::VerifyApi(app.clone()),
         me::MeApi(app.clone()),
         users::UsersApi(app.clone()),
         oauth::OauthApi(app.clone()),

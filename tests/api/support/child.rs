@@ -103,6 +103,7 @@ impl Drop for Child {
 pub(crate) fn program(name: &str) -> std::path::PathBuf {
     let hidden = [
         "/usr/lib/postgresql/*/bin",
+        "/usr/sbin",
         "/opt/homebrew/opt/postgresql*/bin",
         "/usr/local/opt/postgresql*/bin",
     ];

@@ -20,6 +20,16 @@ impl Http {
         }
     }
 
+    /// Returns a client that looks at redirects and follows none.
+    pub(crate) fn without_redirects(base: impl Into<String>) -> Self {
+        let none = reqwest::redirect::Policy::none();
+        let client = reqwest::Client::builder().redirect(none).build();
+        Self {
+            base: base.into(),
+            client: client.expect("the client has no settings that fail"),
+        }
+    }
+
     /// Returns the address of the server, without a slash at the end.
     pub(crate) fn base(&self) -> &str {
         &self.base

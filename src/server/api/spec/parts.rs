@@ -74,6 +74,7 @@ pub(super) fn security(operation: &str) -> Option<Value> {
     match operation {
         "refreshSession" => Some(json!([cookie, refresh, {}])),
         "makePartyToken" => Some(json!([{ (SECURITY_SCHEME): [] }, { "serviceSecret": [] }])),
+        "verify" => Some(json!([{ (SECURITY_SCHEME): [] }])),
         "logout" => Some(json!([{ (SECURITY_SCHEME): [] }, cookie, refresh, {}])),
         _ => None,
     }

@@ -53,6 +53,10 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     ("logout", &[BODY, REFRESH, &["token_expired"], ANY]),
+    (
+        "verify",
+        &[GUARD, &["unknown_user", "validation_failed"], ANY],
+    ),
     ("logoutEverywhere", &[GUARD, &["validation_failed"], ANY]),
     (
         "reauthenticate",

@@ -1,0 +1,227 @@
+//! What a proxy asks before it passes a request on: nginx by `auth_request`, Caddy by `forward_auth`.
+
+use poem::Request;
+use poem::http::StatusCode;
+use poem::http::header::ACCEPT;
+use poem_openapi::param::Query;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use super::answer::Private;
+use crate::guard::{Jwt, Required};
+use crate::server::App;
+use crate::server::config::Config;
+use crate::server::error::ApiError;
+use crate::server::store::UserId;
+
+/// The operation for proxies.
+pub(super) struct VerifyApi(pub(super) App);
+
+#[derive(Debug, ApiResponse)]
+enum Verified {
+    // For a header that is missing, Caddy 2.6 passes on the name of its own variable.
+    /// The request may pass, in the name of this user. Every header is there, if only empty.
+    #[oai(status = 204)]
+    Passes(
+        /// User name. Here as below, `%`, the comma and whatever is not visible ASCII is written as
+        /// `%XX`, byte by byte of its UTF-8.
+        #[oai(header = "Remote-User")]
+        String,
+        /// Roles that the access token carries, between commas; empty when it has none.
+        #[oai(header = "Remote-Roles")]
+        String,
+        /// Names the session; empty when the token belongs to none, as those of other issuers may.
+        #[oai(header = "Remote-Session")]
+        String,
+    ),
+    /// The request may not pass, and whoever sent it wants a page: that of `sign_in`.
+    #[oai(status = 303)]
+    SignIn(
+        /// What `sign_in` said.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+#[OpenApi]
+impl VerifyApi {
+    /// May this request pass?
+    ///
+    /// For proxies that ask before they pass a request on. The access token stands in
+    /// `Authorization`, as everywhere; no cookie counts, least of all the one with the refresh token.
+    #[oai(
+        path = "/v1/verify",
+        method = "get",
+        operation_id = "verify",
+        tag = "Tag::Sessions"
+    )]
+    async fn verify(
+        &self,
+        request: &Request,
+        /// Where people sign in: a path of the site that they asked for, or a URL of this server or of
+        /// an origin in `LATCHET_ALLOWED_ORIGINS`. With it 401 becomes 303 for those who accept HTML.
+        #[oai(validator(max_length = 512))]
+        sign_in: Query<Option<String>>,
+    ) -> poem::Result<Private<Verified>> {
+        // Before the token is looked at: a proxy that is set up wrongly shows with every request.
+        let sign_in = sign_in.0.map(|text| SignIn::parse(text, &self.0.config));
+        let sign_in = sign_in.transpose()?;
+        match (self.passes(request).await, sign_in) {
+            (Err(refused), Some(SignIn(address)))
+                if refused.status() == StatusCode::UNAUTHORIZED && accepts_html(request) =>
+            {
+                Ok(Private::new(Verified::SignIn(address)))
+            }
+            (outcome, _) => Ok(Private::new(outcome?)),
+        }
+    }
+}
+
+impl VerifyApi {
+    async fn passes(&self, request: &Request) -> poem::Result<Verified> {
+        let claims = Jwt::<Required>::authenticate(request).await?.claims;
+        let id = UserId::from(claims.sub.as_str());
+        let user = self.0.active_user(&id).await?;
+        let roles: Vec<String> = claims.roles.iter().map(|role| header_text(role)).collect();
+        Ok(Verified::Passes(
+            header_text(&user.username),
+            roles.join(","),
+            header_text(claims.sid.as_deref().unwrap_or_default()),
+        ))
+    }
+}
+
+/// Where people sign in. It leads to no site that the operator did not name: what follows `sign_in=`
+/// may have been written by anybody who got somebody to follow a link.
+struct SignIn(String);
+
+impl SignIn {
+    fn parse(text: String, config: &Config) -> Result<Self, ApiError> {
+        // Browsers take `\` for `/`, and drop tabs and line breaks wherever they stand.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('\\');
+        // After two slashes comes a host.
+        let is_path = text.starts_with('/') && !text.starts_with("//");
+        let mut known = std::iter::once(&config.public_url).chain(&config.allowed_origins);
+        let is_known = known.any(|origin| {
+            let rest = text.strip_prefix(origin.as_str());
+            // Anything else would still belong to the host: `https://known.example.evil.example`.
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        });
+        if is_plain && (is_path || is_known) {
+            return Ok(Self(text));
+        }
+        Err(ApiError::invalid_field(
+            "sign_in",
+            "must be a path, or a URL of this server or of an allowed origin",
+        ))
+    }
+}
+
+fn accepts_html(request: &Request) -> bool {
+    let lines = request.headers().get_all(ACCEPT).iter();
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|range| range.split(';').next())
+        .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// Writes a text so that it ends no header and no item of a list, and means the same to every program
+/// behind the proxy, whatever it takes for the encoding of headers.
+fn header_text(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| {
+        if byte.is_ascii_graphic() && !b"%,".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    });
+    bytes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let settings = [
+            ("LATCHET_PUBLIC_URL", "https://auth.example.org"),
+            ("LATCHET_ALLOWED_ORIGINS", "https://app.example.org:8443"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load(["latchet"], settings).unwrap()
+    }
+
+    #[test]
+    fn people_are_sent_to_sites_that_the_operator_named() {
+        for address in [
+            "/",
+            "/sign-in?from=proxy#form",
+            "https://auth.example.org",
+            "https://auth.example.org/docs",
+            "https://auth.example.org?page=sign-in",
+            "https://app.example.org:8443/sign-in",
+        ] {
+            let parsed = SignIn::parse(address.to_owned(), &config());
+
+            assert_eq!(parsed.unwrap().0, address);
+        }
+    }
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        for address in [
+            "",
+            "sign-in",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/\r\nSet-Cookie: a=b",
+            " /",
+            "/ä",
+            "javascript:alert(1)",
+            "https://evil.example/",
+            "http://auth.example.org/",
+            "https://auth.example.org.evil.example/",
+            "https://auth.example.org:8443/",
+            "https://auth.example.org@evil.example/",
+            "https://auth.example.org\\.evil.example/",
+            "https://app.example.org/",
+            "https://app.example.org:84430/",
+        ] {
+            let parsed = SignIn::parse(address.to_owned(), &config());
+
+            assert!(parsed.is_err(), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_holds_what_it_was_given_and_no_more() {
+        for (text, written) in [
+            ("alice@example.org", "alice@example.org"),
+            ("zoë", "zo%C3%AB"),
+            ("a,b", "a%2Cb"),
+            ("100%", "100%25"),
+            ("a\r\nRemote-Roles: admin", "a%0D%0ARemote-Roles:%20admin"),
+        ] {
+            assert_eq!(header_text(text), written);
+        }
+    }
+
+    #[test]
+    fn only_who_names_html_is_sent_to_a_page() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+            ("application/json, TEXT/HTML;q=0.1", true),
+            ("*/*", false),
+            ("text/*", false),
+            ("application/json", false),
+            ("text/html-but-not", false),
+        ] {
+            let request = Request::builder().header(ACCEPT, accept).finish();
+
+            assert_eq!(accepts_html(&request), expected, "{accept}");
+        }
+    }
+}

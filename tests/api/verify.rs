@@ -1,0 +1,169 @@
+//! What proxies are told about a request, and what they make of it.
+
+use std::time::Duration;
+
+use latchet::clock::Clock;
+use latchet::keys::{Algorithm, SigningKey};
+use latchet::token::{Claims, Issuer};
+
+use crate::support::backend::ISSUER;
+use crate::support::browser::Browser;
+use crate::support::client::Session;
+use crate::support::http::{Answer, Http};
+use crate::support::local::Local;
+use crate::support::{Backend, on_both};
+
+mod proxies;
+
+on_both! {
+    a_good_token_is_told_whose_it_is,
+    what_is_no_good_access_token_is_refused,
+    no_cookie_passes,
+    a_refused_page_is_sent_to_sign_in_where_that_was_asked,
+    nobody_is_sent_to_a_site_that_was_not_named,
+    a_token_of_another_issuer_passes_for_an_active_user_alone,
+}
+
+/// What browsers send for an address that is opened.
+const PAGE: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+async fn verify(session: &Session) -> Answer {
+    let request = session.http.get("/v1/verify").bearer(&session.access);
+    request.send().await
+}
+
+async fn a_good_token_is_told_whose_it_is(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let zoe = server.http.administrator("zoë,").await.login().await;
+
+    let (of_alice, of_zoe) = (verify(&alice).await, verify(&zoe).await);
+
+    let of_alice = of_alice.expect(204);
+    assert_eq!(of_alice.header("remote-user"), "alice");
+    assert_eq!(of_alice.headers["remote-roles"], "");
+    assert_eq!(of_alice.header("remote-session"), alice.id);
+    assert_eq!(of_alice.header("cache-control"), "no-store");
+    let of_zoe = of_zoe.expect(204);
+    assert_eq!(of_zoe.header("remote-user"), "zo%C3%AB%2C");
+    assert_eq!(of_zoe.header("remote-roles"), "admin");
+    assert_eq!(of_zoe.header("remote-session"), zoe.id);
+}
+
+async fn what_is_no_good_access_token_is_refused(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let person = server.http.person("alice").await;
+    let (session, over) = (person.login().await, person.login().await);
+    over.logout().await.expect(204);
+
+    let none = server.http.get("/v1/verify").send().await;
+    none.expect_problem(401, "missing_token");
+    verify(&over).await.expect_problem(401, "token_revoked");
+    for (token, code) in [
+        (&session.refresh, "invalid_token"),
+        (&"a.b.c".to_owned(), "malformed_token"),
+    ] {
+        let answer = server.http.get("/v1/verify").bearer(token).send().await;
+        let answer = answer.expect_problem(401, code);
+        assert!(
+            answer
+                .header("www-authenticate")
+                .contains("error=\"invalid_token\"")
+        );
+    }
+    server.pass(Duration::from_mins(16));
+    verify(&session).await.expect_problem(401, "token_expired");
+}
+
+async fn no_cookie_passes(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let browser = Browser::login(&server.http.person("alice").await).await;
+
+    let answer = browser.page("GET", "/v1/verify").send().await;
+
+    answer.expect_problem(401, "missing_token");
+}
+
+async fn a_refused_page_is_sent_to_sign_in_where_that_was_asked(backend: Backend) {
+    let backend = backend.with("LATCHET_ALLOWED_ORIGINS", "https://app.example.org");
+    let server = Local::start(&backend).await;
+    let http = Http::without_redirects(server.http.base());
+    let session = server.http.person("alice").await.login().await;
+    let own = format!("{}/docs", server.http.base());
+    let ask = async |sign_in: &str, accept: &str, token: &str| {
+        let path = format!("/v1/verify?sign_in={sign_in}");
+        let request = http.get(&path).header("accept", accept);
+        let request = match token {
+            "" => request,
+            token => request.bearer(token),
+        };
+        request.send().await
+    };
+
+    for sign_in in ["/sign-in", "https://app.example.org/sign-in", &own] {
+        for token in ["", session.refresh.as_str()] {
+            let sent = ask(sign_in, PAGE, token).await.expect(303);
+            assert_eq!(sent.header("location"), sign_in);
+            assert_eq!(sent.header("cache-control"), "no-store");
+        }
+        let program = ask(sign_in, "*/*", "").await;
+        program.expect_problem(401, "missing_token");
+        ask(sign_in, PAGE, &session.access).await.expect(204);
+    }
+    let unasked = server.http.get("/v1/verify").header("accept", PAGE);
+    unasked.send().await.expect_problem(401, "missing_token");
+}
+
+async fn nobody_is_sent_to_a_site_that_was_not_named(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let session = server.http.person("alice").await.login().await;
+
+    for sign_in in [
+        "https://evil.example/",
+        "//evil.example",
+        "/%5Cevil.example",
+        "/%0D%0ASet-Cookie:%20a=b",
+        "",
+    ] {
+        let path = format!("/v1/verify?sign_in={sign_in}");
+        let stranger = server.http.get(&path).header("accept", PAGE);
+        let alice = server.http.get(&path).bearer(&session.access);
+        for request in [stranger, alice] {
+            let answer = request.send().await;
+            let answer = answer.expect_problem(400, "validation_failed");
+            assert_eq!(answer.json()["errors"][0]["field"], "sign_in");
+            assert!(!answer.headers.contains_key("location"));
+        }
+    }
+}
+
+async fn a_token_of_another_issuer_passes_for_an_active_user_alone(backend: Backend) {
+    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let file = backend.folder.path().join("key.json");
+    std::fs::write(&file, key.verifying().jwk().unwrap().to_string()).unwrap();
+    let backend = backend.with("LATCHET_VERIFICATION_KEYS", file.to_str().unwrap());
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let issue = |user: &str| {
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: vec![ISSUER.to_owned()],
+            sub: user.to_owned(),
+            ..Claims::access(Clock::system().now(), Duration::from_mins(5))
+        };
+        Issuer::new(key.clone()).sign(&claims).unwrap()
+    };
+    let ask = async |token: &str| server.http.get("/v1/verify").bearer(token).send().await;
+    let (known, unknown) = (issue(&alice.user_id()), issue("nobody"));
+
+    let passed = ask(&known).await.expect(204);
+    assert_eq!(passed.header("remote-user"), "alice");
+    assert_eq!(passed.headers["remote-session"], "");
+    ask(&unknown).await.expect_problem(401, "unknown_user");
+
+    let disable = format!("/v1/users/{}/disable", alice.user_id());
+    let admin = server.http.admin().login().await;
+    let disabled = server.http.post(&disable).bearer(&admin.access);
+    disabled.send().await.expect(200);
+    ask(&known).await.expect_problem(401, "unknown_user");
+}
