@@ -31,3 +31,4 @@ mod support;
 mod throttle;
 mod token_profiles;
 mod verify;
+mod web_client;

@@ -60,6 +60,12 @@ impl Asset {
         )
     }
 
+    /// Returns the file as one whose path changes when it changes.
+    pub(super) fn forever(mut self) -> Self {
+        self.cache = Cache::Forever;
+        self
+    }
+
     /// Returns the file with one more header.
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));

@@ -5,7 +5,7 @@
 
 use poem::http::HeaderValue;
 use poem::http::StatusCode;
-use poem::http::header::{CONTENT_SECURITY_POLICY, LOCATION};
+use poem::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, LOCATION};
 use poem::{IntoResponse, Response, Route, endpoint::make_sync, get};
 
 use asset::{Asset, Cache};
@@ -22,7 +22,13 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SHEET: &str = "text/css; charset=utf-8";
 
-/// Adds the pages and the API document to `route`.
+/// The client for pages: `latchet-client` as `web/client/build.mjs` makes it.
+const CLIENT: &str = include_str!("../../../web/client/dist/latchet.js");
+
+/// The client under a path that changes with it, which browsers may keep.
+const CLIENT_OF_THIS_VERSION: &str = concat!("/client/", env!("CARGO_PKG_VERSION"), "/latchet.js");
+
+/// Adds the pages, the client for pages of others and the API document to `route`.
 pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Route {
     let bundle = include_bytes!("vendor/swagger-ui-5.35.0/swagger-ui-bundle.js.gz");
     let sheet = include_bytes!("vendor/swagger-ui-5.35.0/swagger-ui.css.gz");
@@ -49,7 +55,9 @@ pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Rou
     let route = route
         .at("/", get(make_sync(|_| redirect("/docs"))))
         .at("/docs", get(page(include_str!("docs.html"))))
-        .at("/setup", get(page(include_str!("setup.html"))));
+        .at("/setup", get(page(include_str!("setup.html"))))
+        .at("/client/latchet.js", get(client()))
+        .at(CLIENT_OF_THIS_VERSION, get(client().forever()));
     let route = vendored
         .into_iter()
         .fold(route, |route, (path, content_type, file)| {
@@ -71,12 +79,19 @@ fn page(html: &'static str) -> Asset {
     )
 }
 
+/// Pages of every origin may import it: it is public, and a script module is fetched by CORS.
+fn client() -> Asset {
+    Asset::text(SCRIPT, CLIENT)
+        .with_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+}
+
 fn redirect(to: &'static str) -> Response {
     StatusCode::FOUND.with_header(LOCATION, to).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
     use poem::{Endpoint, Request};
 
     use super::*;
@@ -105,6 +120,30 @@ mod tests {
                 ask(page).await.headers()[CONTENT_SECURITY_POLICY],
                 PAGE_POLICY
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn the_client_may_be_imported_by_every_page_and_kept_by_its_version() {
+        let pages = mount(Route::new(), "{}", "{}");
+
+        for (path, kept) in [
+            ("/client/latchet.js", "no-cache"),
+            (
+                CLIENT_OF_THIS_VERSION,
+                "public, max-age=31536000, immutable",
+            ),
+        ] {
+            let request = Request::builder().uri_str(path).finish();
+            let file = pages.get_response(request).await;
+
+            let header = |name| file.headers()[name].to_str().unwrap().to_owned();
+            assert_eq!(file.status(), StatusCode::OK, "{path}");
+            assert_eq!(header(CACHE_CONTROL), kept);
+            assert_eq!(header(CONTENT_TYPE), SCRIPT);
+            assert_eq!(header(ACCESS_CONTROL_ALLOW_ORIGIN), "*");
+            assert!(header(ETAG).len() > 10);
+            assert_eq!(file.into_body().into_string().await.unwrap(), CLIENT);
         }
     }
 

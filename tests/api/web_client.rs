@@ -1,0 +1,76 @@
+//! The client for pages (`web/client`): its rules, its bytes, and several tabs of Chromium.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::client::ADMIN;
+use crate::support::tool::{assert_passes, browser, installed, root};
+use crate::support::{Backend, scratch, server::Replica};
+
+/// Returns the files of a folder by name.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn the_client_keeps_its_rules() {
+    assert_passes(
+        Command::new("node")
+            .arg("--test")
+            .arg(root().join("web/client/tests/")),
+    );
+}
+
+#[test]
+fn the_client_that_is_served_is_what_its_source_makes() {
+    let client = root().join("web/client");
+    let built = scratch::folder();
+
+    assert_passes(
+        Command::new("node")
+            .arg(client.join("build.mjs"))
+            .arg(built.path())
+            .env("TOOLS", installed("client/node_modules")),
+    );
+
+    let (made, kept) = (files(built.path()), files(&client.join("dist")));
+    assert!(made.contains_key("latchet.js"), "{:?}", made.keys());
+    assert_eq!(
+        made, kept,
+        "run `npm ci` and `npm run build` in web/client, and check the files in"
+    );
+}
+
+#[test]
+fn client_and_server_have_one_version() {
+    let manifest = std::fs::read_to_string(root().join("web/client/package.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+
+    assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
+    assert!(manifest.get("dependencies").is_none(), "{manifest}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tabs_share_a_session_and_its_end() {
+    let backend = Backend::sqlite();
+    let server = Replica::start(&backend).await;
+
+    assert_passes(
+        Command::new("node")
+            .arg(root().join("tests/browser/client.mjs"))
+            .env("TOOLS", installed("node_modules"))
+            .env("BROWSER", browser())
+            .env("URL", server.http.base())
+            .env("NAME", ADMIN.name)
+            .env("PASSWORD", ADMIN.password)
+            .env("PROFILE", backend.folder.path().join("profile")),
+    );
+}

@@ -1,0 +1,135 @@
+// Several tabs of one browser with the client that the server serves: log in, reload, expire, log out.
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import assert from 'node:assert/strict';
+
+const { TOOLS, BROWSER, URL: base, NAME, PASSWORD, PROFILE } = process.env;
+const { chromium } = createRequire(`${TOOLS}/`)('playwright-core');
+
+const context = await chromium.launchPersistentContext(PROFILE, {
+  executablePath: BROWSER,
+  headless: true,
+  args: [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  ],
+});
+context.setDefaultTimeout(20_000);
+
+const faults = [];
+const refreshes = [];
+context.on('request', (request) => {
+  if (request.url().endsWith('/v1/refresh')) refreshes.push(request);
+});
+
+const start = async () => {
+  const { createAuth } = await import('/client/latchet.js');
+  window.auth = createAuth({ baseUrl: '/' });
+};
+const open = async () => {
+  const page = await context.newPage();
+  page.on('pageerror', (error) => faults.push(error.message));
+  await page.goto(`${base}/setup`);
+  await page.evaluate(start);
+  return page;
+};
+const becomes = (page, status) => page.waitForFunction((wanted) => window.auth.state().status === wanted, status);
+const me = (page) => page.evaluate(async () => (await window.auth.fetch('/v1/me')).status);
+// All clocks of a page that a token's life is counted by.
+const expire = (page) => page.evaluate(() => {
+  const now = performance.now.bind(performance);
+  performance.now = () => now() + 3_600_000;
+});
+const stored = (page) => page.evaluate(async () => JSON.stringify([
+  { ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys(),
+  document.cookie.replace(/latchet_csrf=[\w.-]+/, 'csrf'),
+]));
+const cookies = async () => (await context.cookies()).map(({ name }) => name).sort();
+
+// A page of another origin may import the client.
+const site = createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end('<!doctype html>'));
+await new Promise((resolve) => { site.listen(0, '127.0.0.1', resolve); });
+const foreign = await context.newPage();
+await foreign.goto(`http://127.0.0.1:${site.address().port}/`);
+assert.equal(await foreign.evaluate(async (url) => typeof (await import(url)).createAuth, `${base}/client/latchet.js`), 'function');
+await foreign.close();
+site.close();
+site.closeAllConnections();
+
+const first = await open();
+assert.equal(await first.evaluate(() => window.auth.state().status), 'signed-out');
+const wrong = await first.evaluate((username) =>
+  window.auth.login({ username, password: 'not the password, though long' }).catch(({ code }) => code), NAME);
+assert.equal(wrong, 'invalid_credentials');
+await first.evaluate(([username, password]) => window.auth.login({ username, password, label: 'tab' }), [NAME, PASSWORD]);
+await becomes(first, 'signed-in');
+assert.equal(await me(first), 200);
+
+const tabs = [first, await open(), await open()];
+for (const tab of tabs) {
+  await becomes(tab, 'signed-in');
+  assert.equal(await me(tab), 200);
+}
+const session = (await context.cookies()).find(({ name }) => name.endsWith('latchet_rt'));
+assert.equal(session?.httpOnly, true, 'no script can read the refresh token');
+
+// Five requests of a page whose token has expired.
+await expire(first);
+refreshes.length = 0;
+const statuses = await first.evaluate(() => Promise.all(
+  [1, 2, 3, 4, 5].map(async () => (await window.auth.fetch('/v1/me')).status),
+));
+assert.deepEqual(statuses, [200, 200, 200, 200, 200]);
+assert.equal(refreshes.length, 1, 'five requests, one refresh');
+
+// All tabs at once: whoever comes first, nobody is signed out.
+await Promise.all(tabs.map(expire));
+assert.deepEqual(await Promise.all(tabs.map(me)), [200, 200, 200]);
+
+await tabs[1].reload();
+await tabs[1].evaluate(start);
+await becomes(tabs[1], 'signed-in');
+assert.equal(await me(tabs[1]), 200);
+const devices = await tabs[1].evaluate(() => window.auth.sessions());
+assert.deepEqual(devices.map(({ current, label }) => [current, label]), [[true, 'tab']], 'it is still the one session');
+
+for (const tab of tabs) assert.equal(await stored(tab), '[{},{},[],[],"csrf"]', 'nothing is stored');
+
+// A refresh of the third tab is under way while the first logs out; its answer comes after the logout's.
+let letGo;
+const held = new Promise((resolve) => { letGo = resolve; });
+const caught = new Promise((resolve) => {
+  context.route('**/v1/refresh', async (route) => {
+    const response = await route.fetch();
+    resolve();
+    await held;
+    await route.fulfill({ response });
+  }, { times: 1 });
+});
+await expire(tabs[2]);
+const late = tabs[2].evaluate(() => window.auth.token());
+await caught;
+// Or it would wait for the third tab's turn to end.
+await first.evaluate(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
+await first.evaluate(() => window.auth.logout());
+for (const tab of tabs) await becomes(tab, 'signed-out');
+const cleared = tabs[2].waitForResponse((response) => response.url().endsWith('/v1/logout'));
+letGo();
+assert.equal(await late, null, 'a token that comes after the logout is discarded');
+assert.equal((await cleared).status(), 204);
+assert.deepEqual(await cookies(), [], 'no cookie comes back');
+
+for (const tab of tabs) {
+  assert.equal(await tab.evaluate(() => window.auth.token()), null);
+  assert.equal(await me(tab), 401);
+}
+refreshes.length = 0;
+await tabs[1].reload();
+await tabs[1].evaluate(start);
+assert.equal(await tabs[1].evaluate(() => window.auth.state().status), 'signed-out');
+assert.equal(await tabs[1].evaluate(() => window.auth.token()), null);
+assert.equal(refreshes.length, 0, 'nobody is asked for a session that is not there');
+for (const tab of tabs) assert.equal(await stored(tab), '[{},{},[],[],""]', 'nothing is stored');
+assert.deepEqual(faults, []);
+await context.close();
+console.log('the client keeps its promises');

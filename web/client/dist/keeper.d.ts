@@ -1,0 +1,16 @@
+import type { State } from './api.js';
+import type { Scope } from './scope.js';
+import { type Server } from './server.js';
+export type Keeper = ReturnType<typeof keep>;
+export declare const unknown: State;
+export declare const keep: (scope: Scope, server: Server, name: string) => {
+    state: () => State;
+    subscribe: (listener: () => void) => () => boolean;
+    token: () => Promise<string | null>;
+    /** Returns another token than the one that was refused; `null` when the session has ended. */
+    renew: (token: string) => Promise<string | null>;
+    login: (body: object) => Promise<void>;
+    /** Ends the session by `way`, or else this one alone. */
+    logout: (way?: () => Promise<unknown>) => Promise<void>;
+    dispose: () => void;
+};

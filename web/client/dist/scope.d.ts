@@ -1,0 +1,11 @@
+export type Scope = Pick<typeof globalThis, 'fetch' | 'setTimeout' | 'clearTimeout' | 'addEventListener' | 'removeEventListener'> & {
+    document: Pick<Document, 'baseURI' | 'cookie' | 'visibilityState' | 'addEventListener' | 'removeEventListener'>;
+    location: Pick<Location, 'hostname'>;
+    performance: Pick<Performance, 'now'>;
+    Date: Pick<DateConstructor, 'now'>;
+    Math: Pick<Math, 'random'>;
+    navigator: {
+        locks?: Pick<LockManager, 'request'>;
+    };
+    BroadcastChannel?: typeof BroadcastChannel;
+};

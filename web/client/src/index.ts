@@ -1,0 +1,73 @@
+// Keeps a page signed in at a Latchet server.
+//
+// The access token is in memory, and handed to other tabs of the origin; the refresh token is in a cookie
+// that no script can read. Nothing is stored, and the global `fetch` is left as it is.
+
+import type { Auth, Options, State } from './api.js';
+import { answerOf, AuthError } from './errors.js';
+import { keep, unknown } from './keeper.js';
+import { isBelow, sendWithToken } from './requests.js';
+import type { Scope } from './scope.js';
+import { connect } from './server.js';
+
+export type { Auth, Credentials, Options, Session, State } from './api.js';
+export { AuthError, type ErrorCode } from './errors.js';
+
+/** What `state()` is while a page is rendered on a server, and until the browser knows better. */
+export const serverState = (): State => unknown;
+
+/** Makes a client. Where there is no browser it does nothing: it knows nobody and sends no token. */
+export const createAuth = (options: Options, scope: Scope = globalThis as unknown as Scope): Auth => {
+  if (!scope.document) return inert(scope);
+  const absolute = (url: string | URL) => new URL(url, scope.document.baseURI);
+  const base = absolute(options.baseUrl);
+  const targets = (options.attachTo ?? [base]).map(absolute);
+  const server = connect(scope, base);
+  const keeper = keep(scope, server, `latchet:${base}`);
+  const { state, subscribe, token, dispose } = keeper;
+
+  const call = (method: string, path: string, body?: object) =>
+    answerOf(scope, sendWithToken(scope, keeper, server.request(method, path, body)));
+  const logout: Auth['logout'] = ({ everywhere } = {}) =>
+    keeper.logout(everywhere ? () => call('POST', '/v1/logout/all') : undefined);
+
+  return {
+    login: (credentials) => keeper.login({ ...credentials, transport: 'cookie' }),
+    logout,
+    token,
+    fetch: async (input, init) => {
+      const url = absolute(input instanceof Request ? input.url : input);
+      if (!isBelow(targets, url)) return scope.fetch(input, init);
+      const request = new Request(input instanceof Request ? input : url, init);
+      return request.headers.has('Authorization') ? scope.fetch(request) : sendWithToken(scope, keeper, request);
+    },
+    state,
+    subscribe,
+    sessions: async () => (await call('GET', '/v1/me/sessions')).items,
+    revoke: (id) => {
+      const now = state();
+      // One's own has cookies, which have to go as well.
+      const isOwn = now.status === 'signed-in' && now.sessionId === id;
+      return isOwn ? logout() : call('DELETE', `/v1/me/sessions/${encodeURIComponent(id)}`);
+    },
+    changePassword: ({ currentPassword, newPassword }) =>
+      call('POST', '/v1/me/password', { current_password: currentPassword, new_password: newPassword }),
+    dispose,
+  };
+};
+
+const inert = (scope: Scope): Auth => {
+  const refuse = async () => { throw new AuthError('inert'); };
+  return {
+    login: refuse,
+    logout: refuse,
+    token: async () => null,
+    fetch: (input, init) => scope.fetch(input, init),
+    state: serverState,
+    subscribe: () => () => {},
+    sessions: refuse,
+    revoke: refuse,
+    changePassword: refuse,
+    dispose: () => {},
+  };
+};

@@ -1,0 +1,248 @@
+// Keeps one session's access token alive: who may have it, when it is renewed, what ends it.
+
+import type { State } from './api.js';
+import { AuthError } from './errors.js';
+import type { Scope } from './scope.js';
+import { patience, type Server } from './server.js';
+import { openTabs, type Grant } from './tabs.js';
+
+/** How long a new tab waits for others to hand it a token. */
+const ASKING_MS = 50;
+/** How long a tab waits for its turn. Without one the server gives two tabs the same token. */
+const TURN_MS = 3000;
+const LONGEST_PAUSE_MS = 60_000;
+/** Longer waits overflow the browser's timer, which then fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+interface Held extends Grant {
+  /** When it was issued, by the monotonic clock and by the wall's. */
+  at: number;
+  wall: number;
+}
+
+export type Keeper = ReturnType<typeof keep>;
+
+export const unknown = { status: 'unknown' } as State;
+
+export const keep = (scope: Scope, server: Server, name: string) => {
+  const { document } = scope;
+  const now = () => scope.performance.now();
+  const listeners = new Set<() => void>();
+  /** Sessions that ended: nothing that was said of them before begins them again. */
+  const ended = new Set<string>();
+  let state: State = unknown;
+  let held: Held | null = null;
+  /** The refresh under way, shared by all who wait for it. */
+  let flight: Promise<void> | null = null;
+  /** Counts logins and ends: what was asked before is no answer to now. */
+  let era = 0;
+  /** CSRF value of a session that was refused. That leaves the cookies, and we must not ask again. */
+  let refused = '';
+  let failure: { error: AuthError; until: number; count: number } | null = null;
+  let due = 0;
+  let timer: ReturnType<typeof setTimeout>;
+  let isDisposed = false;
+  let answered = () => {};
+  const asking = new Promise<void>((resolve) => { answered = resolve; });
+
+  const left = ({ at, life }: Held) => at + life - now();
+
+  const become = (next: State) => {
+    state = next;
+    // Apart from each other and from us: a listener's fault is nobody else's.
+    listeners.forEach((listener) => queueMicrotask(listener));
+  };
+
+  const sleep = (ms: number) => {
+    scope.clearTimeout(timer);
+    timer = scope.setTimeout(wake, Math.min(ms, LONGEST_TIMER_MS));
+  };
+
+  /** Renews at 90 to 95 % of the token's life: not all tabs at once. */
+  const plan = () => {
+    due = Math.max(
+      held ? held.at + held.life * (0.9 + scope.Math.random() / 20) : 0,
+      failure?.until ?? 0,
+    );
+    sleep(due - now());
+  };
+
+  const adopt = (grant: Grant) => {
+    if (isDisposed || ended.has(grant.sid)) return;
+    const { sid, csrf, age } = grant;
+    held = { ...grant, at: now() - age, wall: scope.Date.now() - age };
+    server.remember(csrf);
+    failure = null;
+    plan();
+    answered();
+    if (state.status !== 'signed-in' || state.sessionId !== sid) become({ status: 'signed-in', sessionId: sid });
+  };
+
+  const end = (sid: string, reason: string) => {
+    ended.add(sid);
+    era++;
+    held = failure = null;
+    server.remember('');
+    scope.clearTimeout(timer);
+    answered();
+    if (state.status !== 'signed-out') become({ status: 'signed-out', reason });
+  };
+
+  const tabs = openTabs(scope, name, (message) => {
+    const { kind } = message;
+    if (kind === 'ask') {
+      if (held) tabs.say({ kind: 'asked', grant: { ...held, age: now() - held.at } });
+    } else if (kind === 'end') {
+      if (!held || !message.sid || held.sid === message.sid) end(message.sid, message.reason);
+      else ended.add(message.sid);
+    } else if (kind === 'login') {
+      era++;
+      adopt(message.grant);
+    } else if (!held || (kind === 'refresh' && held.sid === message.grant.sid)) adopt(message.grant);
+  });
+
+  /** Waits for its turn among the tabs, but not long: a frozen tab may have it. */
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    let release = () => {};
+    await new Promise<void>((resolve) => {
+      const hold = () => {
+        resolve();
+        return new Promise<void>((free) => { release = free; });
+      };
+      const { locks } = scope.navigator;
+      if (locks) locks.request(name, { signal: patience(scope, TURN_MS) }, hold).catch(resolve);
+      else resolve();
+    });
+    return work().finally(() => release());
+  };
+
+  const ask = async () => {
+    if (failure && now() < failure.until) throw failure.error;
+    const asked = held;
+    const begun = era;
+    let csrf = '';
+    try {
+      const grant = await inTurn(async () => {
+        // Another tab may have had its turn for both.
+        if (held !== asked || era !== begun) return null;
+        csrf = server.csrf();
+        if (!csrf || csrf === refused) throw new AuthError('missing_token', undefined, 401);
+        return server.grant('/v1/refresh', {});
+      });
+      if (!grant || isDisposed) return;
+      if (era === begun) {
+        adopt(grant);
+        tabs.say({ kind: 'refresh', grant });
+      } else if (!held) {
+        // A logout has overtaken the answer, which has set the cookies again: have them cleared.
+        server.post('/v1/logout', {}, grant.token).catch(() => {});
+      }
+    } catch (cause) {
+      if (era !== begun) return;
+      const error = cause as AuthError;
+      // Only the server itself ends a session, not a proxy's 401; and only the one that was shown.
+      if (error.status === 401 && error.code !== 'unexpected_answer' && server.csrf() === csrf) {
+        refused = csrf;
+        if (asked) tabs.say({ kind: 'end', sid: asked.sid, reason: error.code });
+        return end(asked ? asked.sid : '', error.code);
+      }
+      const count = failure ? failure.count + 1 : 0;
+      const pause = Math.min(1000 * 2 ** count, LONGEST_PAUSE_MS) * (1 - scope.Math.random() / 2);
+      failure = { error, until: now() + Math.max(pause, error.retryAfter * 1000), count };
+      plan();
+      throw error;
+    }
+  };
+
+  const refresh = () => (flight ??= ask().finally(() => { flight = null; }));
+
+  /** Looks whether something is due: after a wait, and when the page is seen again. */
+  const wake = () => {
+    answered();
+    // Logged out in a tab whose word did not reach this one, which was frozen.
+    if (held && server.hasNoCookies()) return end(held.sid, 'logout');
+    if (document.visibilityState !== 'visible') return;
+    // The machine has slept, and the monotonic clock may have stood still.
+    if (held && scope.Date.now() - held.wall >= held.life) held.life = due = 0;
+    const csrf = server.csrf();
+    if (held ? now() >= due : state === unknown || (csrf && csrf !== refused)) refresh().catch(() => {});
+    else if (held) sleep(due - now());
+  };
+
+  const online = () => {
+    if (failure?.error.code === 'network') {
+      failure = null;
+      plan();
+    }
+    wake();
+  };
+
+  const listen = (way: 'addEventListener' | 'removeEventListener') => {
+    document[way]('visibilitychange', wake);
+    scope[way]('online', online);
+  };
+
+  const signOut = async () => {
+    const tokens = held && left(held) > 0 ? [held.token, null] : [null];
+    for (const token of tokens) {
+      if (!token && !server.csrf()) return;
+      try {
+        return await server.post('/v1/logout', {}, token);
+      } catch (error) {
+        // A refused token ends nothing, but the cookie may. If that is refused, there is no session.
+        if ((error as AuthError).status !== 401) throw error;
+      }
+    }
+  };
+
+  listen('addEventListener');
+  if (server.hasNoCookies()) {
+    state = { status: 'signed-out' };
+    answered();
+  } else {
+    tabs.say({ kind: 'ask' });
+    sleep(ASKING_MS);
+  }
+
+  return {
+    state: () => state,
+    subscribe: (listener: () => void) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    token: async (): Promise<string | null> => {
+      await asking;
+      if (held && left(held) > held.life / 20) return held.token;
+      if (state.status === 'signed-out') return null;
+      await refresh().catch((error) => {
+        if (!held || left(held) <= 0) throw error;
+      });
+      return held && held.token;
+    },
+    /** Returns another token than the one that was refused; `null` when the session has ended. */
+    renew: async (token: string): Promise<string | null> => {
+      if (held?.token === token) await refresh();
+      return held && held.token;
+    },
+    login: async (body: object) => {
+      const grant = await inTurn(() => server.grant('/v1/login', body));
+      era++;
+      adopt(grant);
+      tabs.say({ kind: 'login', grant });
+    },
+    /** Ends the session by `way`, or else this one alone. */
+    logout: async (way?: () => Promise<unknown>) => {
+      const sid = held ? held.sid : '';
+      await (way ? way() : inTurn(signOut));
+      tabs.say({ kind: 'end', sid, reason: 'logout' });
+      end(sid, 'logout');
+    },
+    dispose: () => {
+      isDisposed = true;
+      listeners.clear();
+      end('', '');
+      listen('removeEventListener');
+      tabs.close();
+    },
+  };
+};

@@ -1,0 +1,14 @@
+// What the client uses of a browser. Tests pass one whose clock they move.
+
+export type Scope = Pick<
+  typeof globalThis,
+  | 'fetch' | 'setTimeout' | 'clearTimeout' | 'addEventListener' | 'removeEventListener'
+> & {
+  document: Pick<Document, 'baseURI' | 'cookie' | 'visibilityState' | 'addEventListener' | 'removeEventListener'>;
+  location: Pick<Location, 'hostname'>;
+  performance: Pick<Performance, 'now'>;
+  Date: Pick<DateConstructor, 'now'>;
+  Math: Pick<Math, 'random'>;
+  navigator: { locks?: Pick<LockManager, 'request'> };
+  BroadcastChannel?: typeof BroadcastChannel;
+};

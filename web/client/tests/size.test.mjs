@@ -1,0 +1,11 @@
+// What a page has to fetch.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+test('the client has at most 3 kB', () => {
+  const file = readFileSync(new URL('../dist/latchet.js', import.meta.url));
+
+  assert.ok(gzipSync(file, { level: 9 }).length <= 3000);
+});

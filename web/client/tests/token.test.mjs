@@ -1,0 +1,231 @@
+// The access token: where it is, how it is renewed, who is handed it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { World, call, deferred, settle, signedIn } from './world.mjs';
+
+test('the refresh token never leaves its cookie and nothing is stored', async () => {
+  const { world, auth } = await signedIn();
+  const seen = JSON.stringify([auth, auth.state()]);
+
+  await call(auth);
+  await world.pass(900_000);
+
+  // The storages and the setter of `document.cookie` throw when they are touched.
+  assert.equal(auth.state().status, 'signed-in');
+  assert.deepEqual(world.asked('/v1/login').map(({ body }) => JSON.parse(body).transport), ['cookie']);
+  assert.ok(!seen.includes(await auth.token()));
+});
+
+test('without a cookie nobody is asked, and nobody is signed in', async () => {
+  const world = new World();
+  const auth = world.tab().auth();
+
+  assert.deepEqual(auth.state(), { status: 'signed-out' });
+  assert.equal(await auth.token(), null);
+  await world.pass(1000);
+  assert.deepEqual(world.log, []);
+});
+
+test('a reload signs in again by the cookie', async () => {
+  const { world, tab } = await signedIn();
+  tab.close();
+  const auth = world.tab().auth();
+
+  assert.deepEqual(auth.state(), { status: 'unknown' });
+  await world.pass(50);
+
+  assert.equal(auth.state().status, 'signed-in');
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('ten requests after expiry wait for one refresh', async () => {
+  const { world, tab, auth } = await signedIn();
+  await tab.show(false);
+  await world.pass(900_000);
+
+  const answers = await Promise.all(Array.from({ length: 10 }, () => call(auth)));
+
+  assert.deepEqual(answers.map(({ status }) => status), Array(10).fill(200));
+  assert.equal(world.asked('/v1/refresh').length, 1);
+  assert.equal(new Set(world.asked('/api/things').map(({ token }) => token)).size, 1);
+});
+
+test('a new token is handed to the other tabs', async () => {
+  const { world, tab, auth } = await signedIn();
+  const other = world.tab({ visible: false }).auth();
+  await world.pass(50);
+  assert.equal(await other.token(), await auth.token());
+  await tab.show(true);
+
+  await world.pass(899_000);
+
+  assert.equal(world.asked('/v1/refresh').length, 1);
+  assert.equal(await other.token(), await auth.token());
+  assert.equal((await call(other)).status, 200);
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('a new tab asks the others before the server', async () => {
+  const { world, auth } = await signedIn();
+  await world.pass(600_000);
+  const tab = world.tab();
+  const other = tab.auth();
+
+  assert.equal(await other.token(), await auth.token());
+  assert.equal(world.asked('/v1/refresh').length, 0);
+
+  // It was told how old the token was, not when it expires by a clock of its own.
+  await tab.show(false);
+  await world.pass(299_000);
+  await other.token();
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('a login in another tab is followed', async () => {
+  const { world, auth } = await signedIn();
+  const before = auth.state();
+
+  await world.tab().auth().login({ username: 'bob', password: 'right' });
+  await settle();
+
+  assert.notEqual(auth.state().sessionId, before.sessionId);
+});
+
+test('a tab renews at 90 to 95 % of the token’s life, not all at once', async () => {
+  for (const [random, share] of [[0, 0.9], [1, 0.95]]) {
+    const { world, auth } = await signedIn();
+    world.random = random;
+    await auth.login({ username: 'alice', password: 'right' });
+
+    await world.pass(share * 900_000 - 10);
+    assert.equal(world.asked('/v1/refresh').length, 0);
+    await world.pass(20);
+    assert.equal(world.asked('/v1/refresh').length, 1);
+  }
+});
+
+test('a hidden tab renews nothing until it is seen', async () => {
+  const { world, tab } = await signedIn();
+  await tab.show(false);
+
+  await world.pass(10_000_000);
+  assert.equal(world.asked('/v1/refresh').length, 0);
+
+  await tab.show();
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('a tab opened in the background asks the server when it is seen or used', async () => {
+  const { world, tab } = await signedIn();
+  tab.close();
+  const background = world.tab({ visible: false });
+  const auth = background.auth();
+  await world.pass(1000);
+  assert.equal(auth.state().status, 'unknown');
+  assert.equal(world.asked('/v1/refresh').length, 0);
+
+  assert.ok(await auth.token());
+  assert.equal(auth.state().status, 'signed-in');
+});
+
+test('a clock that is set ends no token', async () => {
+  for (const step of [86_400_000, -86_400_000]) {
+    const { world, auth } = await signedIn();
+    const token = await auth.token();
+
+    world.wall += step;
+
+    assert.equal(await auth.token(), token);
+    assert.equal((await call(auth)).status, 200);
+    assert.deepEqual(world.asked('/v1/refresh'), []);
+  }
+});
+
+test('after a sleep, in which the monotonic clock stood still, a tab that wakes renews', async () => {
+  const { world, tab, auth } = await signedIn();
+  const token = await auth.token();
+  world.wall += 3_600_000;
+
+  await tab.show();
+
+  assert.notEqual(await auth.token(), token);
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('a token of a month does not overflow the timer', async () => {
+  const { world } = await signedIn({ life: 40 * 86_400 });
+
+  await world.pass(30 * 86_400_000);
+  assert.deepEqual(world.asked('/v1/refresh'), []);
+
+  await world.pass(6 * 86_400_000);
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('a tab that has no turn goes on without one', async () => {
+  const { world, tab } = await signedIn();
+  tab.close();
+  // A frozen tab has the lock for ever.
+  const locks = {
+    request: (_, { signal }) => new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+    }),
+  };
+  const auth = world.tab({ locks }).auth();
+
+  await world.pass(3049);
+  assert.deepEqual(world.asked('/v1/refresh'), []);
+  await world.pass(1);
+
+  assert.equal(auth.state().status, 'signed-in');
+});
+
+test('no code of the page runs during a turn', async () => {
+  const { world, tab } = await signedIn();
+  tab.close();
+  let isTaken = false;
+  const locks = {
+    request: async (_name, _options, work) => {
+      isTaken = true;
+      await work();
+      isTaken = false;
+    },
+  };
+  const auth = world.tab({ locks }).auth();
+  const seen = [];
+  auth.subscribe(() => seen.push(isTaken));
+  world.once('/v1/refresh', (_, usual) => { seen.push(isTaken); return usual(); });
+
+  await world.pass(50);
+
+  assert.deepEqual(seen, [true, false]);
+});
+
+test('a refresh that is never answered is given up', async () => {
+  const { world, tab, auth } = await signedIn();
+  await tab.show(false);
+  await world.pass(900_000);
+  world.once('/v1/refresh', () => deferred().promise);
+  const asked = auth.token().catch((error) => error);
+
+  await world.pass(30_000);
+
+  assert.equal((await asked).code, 'network');
+  assert.equal(auth.state().status, 'signed-in');
+});
+
+test('a page of another host takes the CSRF value from the answer', async () => {
+  const world = new World();
+  const page = world.tab({ hostname: 'www.example.org' });
+  const auth = page.auth({ baseUrl: 'https://app.example.org' });
+  assert.equal(auth.state().status, 'unknown');
+  await world.pass(50);
+  assert.equal(auth.state().status, 'signed-out');
+  assert.deepEqual(world.log, []);
+
+  await auth.login({ username: 'alice', password: 'right' });
+  await world.pass(900_000);
+
+  assert.equal(auth.state().status, 'signed-in');
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});

@@ -1,0 +1,281 @@
+// A browser and a Latchet in memory: clock, cookies, tabs and network are moved by the test.
+import { createAuth } from '../dist/latchet.js';
+
+export const APP = 'https://app.example.org';
+
+/** Lets everything happen that waits for nothing but its turn. */
+export const settle = async () => {
+  for (let turn = 0; turn < 25; turn += 1) await new Promise((resolve) => { setImmediate(resolve); });
+};
+
+export const deferred = () => {
+  const held = {};
+  held.promise = new Promise((resolve, reject) => Object.assign(held, { resolve, reject }));
+  return held;
+};
+
+export const json = (status, body, headers = {}) =>
+  new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ...headers } });
+
+const challenge = (error) => ({ 'WWW-Authenticate': error ? `Bearer error="${error}"` : 'Bearer realm="latchet"' });
+
+export const problem = (status, code, headers = {}) => json(status, { status, code, detail: `about ${code}` }, headers);
+
+export class World {
+  now = 1000;
+  wall = 1_790_000_000_000;
+  random = 0;
+  /** What the browser holds; only `csrf` can be read by pages. */
+  cookies = { rt: '', csrf: '' };
+  /** Every request that left a tab. */
+  log = [];
+  #timers = new Map();
+  #channels = new Set();
+  #scripts = new Map();
+  #count = 0;
+  #live = new Map();
+  #ended = new Set();
+
+  constructor({ life = 900 } = {}) {
+    this.life = life;
+  }
+
+  /** Answers the next request to `path` by `answer(entry, usual)`. */
+  once(path, answer) {
+    const waiting = this.#scripts.get(path) ?? [];
+    this.#scripts.set(path, [...waiting, answer]);
+  }
+
+  /** Moves both clocks, and fires what is due on the way. */
+  async pass(ms) {
+    const end = this.now + ms;
+    await settle();
+    for (;;) {
+      const [id, next] = [...this.#timers].sort(([, a], [, b]) => a.at - b.at)[0] ?? [];
+      if (!next || next.at > end) break;
+      this.#timers.delete(id);
+      this.#move(Math.max(next.at - this.now, 0));
+      next.run();
+      await settle();
+    }
+    this.#move(end - this.now);
+    await settle();
+  }
+
+  #move(ms) {
+    this.now += ms;
+    this.wall += ms;
+  }
+
+  /** Paths that were asked for, in order. */
+  asked(path) {
+    return this.log.filter((entry) => entry.path === path);
+  }
+
+  /** Ends all sessions, as an administrator does. */
+  endSessions() {
+    for (const sid of this.#live.values()) this.#ended.add(sid.sid);
+  }
+
+  tab({ visible = true, hostname = 'app.example.org', locks } = {}) {
+    return new Tab(this, { visible, hostname, locks });
+  }
+
+  timer(run, ms) {
+    this.#count += 1;
+    this.#timers.set(this.#count, { run, at: this.now + Math.max(ms, 0) });
+    return this.#count;
+  }
+
+  clear(id) {
+    this.#timers.delete(id);
+  }
+
+  get timers() {
+    return this.#timers.size;
+  }
+
+  get channels() {
+    return this.#channels;
+  }
+
+  async network(request) {
+    const entry = {
+      method: request.method,
+      url: request.url,
+      // The server may be mounted below a path.
+      path: new URL(request.url).pathname.replace(/^\/auth/, ''),
+      token: request.headers.get('Authorization')?.replace('Bearer ', '') ?? null,
+      csrf: request.headers.get('X-CSRF-Token'),
+      type: request.headers.get('Content-Type'),
+      body: await request.text(),
+      cookies: { ...this.cookies },
+    };
+    this.log.push(entry);
+    const script = this.#scripts.get(entry.path)?.shift();
+    const answer = Promise.resolve(script ? script(entry, () => this.#latchet(entry)) : this.#latchet(entry));
+    const gaveUp = new Promise((_, reject) => {
+      request.signal.addEventListener('abort', () => reject(new DOMException('gave up', 'AbortError')));
+    });
+    return Promise.race([answer, gaveUp]);
+  }
+
+  #latchet(entry) {
+    switch (entry.path) {
+      case '/v1/login': return this.#login(JSON.parse(entry.body));
+      case '/v1/refresh': return this.#refresh(entry);
+      case '/v1/logout': return this.#logout(entry);
+      default: return this.#api(entry);
+    }
+  }
+
+  #login({ password, transport }) {
+    if (password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
+    if (transport !== 'cookie') return problem(400, 'validation_failed');
+    this.#count += 1;
+    return this.#grant(`s${this.#count}`);
+  }
+
+  #grant(sid) {
+    this.#count += 1;
+    const token = `t${this.#count}`;
+    this.#live.set(token, { sid, until: this.now + this.life * 1000 });
+    this.cookies = { rt: sid, csrf: `csrf-${sid}` };
+    return json(200, {
+      access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
+    });
+  }
+
+  #refresh({ cookies, csrf }) {
+    if (!cookies.rt) return problem(401, 'missing_token', challenge(''));
+    if (csrf !== cookies.csrf) return problem(403, 'csrf_failed');
+    if (this.#ended.has(cookies.rt)) return problem(401, 'session_revoked', challenge('invalid_token'));
+    return this.#grant(cookies.rt);
+  }
+
+  #logout({ token, cookies, csrf }) {
+    const shown = this.#live.get(token);
+    if (token && shown.until <= this.now) return problem(401, 'token_expired', challenge('invalid_token'));
+    if (!token && !cookies.rt) return problem(401, 'missing_token', challenge(''));
+    if (!token && csrf !== cookies.csrf) return problem(403, 'csrf_failed');
+    const sid = token ? shown.sid : cookies.rt;
+    this.#ended.add(sid);
+    if (this.cookies.rt === sid) this.cookies = { rt: '', csrf: '' };
+    return new Response(null, { status: 204 });
+  }
+
+  #api({ path, method, token, body }) {
+    const shown = this.#live.get(token);
+    if (!token) return problem(401, 'missing_token', challenge(''));
+    if (!shown) return problem(401, 'malformed_token', challenge('invalid_token'));
+    if (shown.until <= this.now) return problem(401, 'token_expired', challenge('invalid_token'));
+    if (this.#ended.has(shown.sid)) return problem(401, 'token_revoked', challenge('invalid_token'));
+    if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
+    if (path === '/v1/logout/all') {
+      this.endSessions();
+      this.cookies = { rt: '', csrf: '' };
+      return new Response(null, { status: 204 });
+    }
+    if (method === 'DELETE' || path === '/v1/me/password') return new Response(null, { status: 204 });
+    return new Response(body);
+  }
+}
+
+/** Storage that tells whoever touches it. */
+const untouchable = (name) => new Proxy({}, {
+  get: (_, key) => { throw new Error(`${name}.${String(key)} was read`); },
+  set: (_, key) => { throw new Error(`${name}.${String(key)} was written`); },
+});
+
+export class Tab {
+  #timers = new Set();
+  #window = new EventTarget();
+  #channels = [];
+
+  constructor(world, { visible, hostname, locks }) {
+    this.world = world;
+    const document = new EventTarget();
+    Object.defineProperty(document, 'cookie', {
+      get: () => (world.cookies.csrf && hostname === 'app.example.org'
+        ? `theme=dark; __Host-latchet_csrf=${world.cookies.csrf}` : 'theme=dark'),
+      set: () => { throw new Error('a cookie was written'); },
+    });
+    Object.assign(document, { baseURI: `https://${hostname}/page`, visibilityState: visible ? 'visible' : 'hidden' });
+    this.scope = {
+      document,
+      location: { hostname },
+      performance: { now: () => world.now },
+      Date: { now: () => world.wall },
+      Math: { random: () => world.random },
+      navigator: { locks },
+      BroadcastChannel: this.#broadcast(),
+      fetch: (input, init) => world.network(new Request(input, init)),
+      setTimeout: (run, ms) => {
+        const id = world.timer(run, ms);
+        this.#timers.add(id);
+        return id;
+      },
+      clearTimeout: (id) => world.clear(id),
+      addEventListener: (...all) => this.#window.addEventListener(...all),
+      removeEventListener: (...all) => this.#window.removeEventListener(...all),
+      localStorage: untouchable('localStorage'),
+      sessionStorage: untouchable('sessionStorage'),
+      indexedDB: untouchable('indexedDB'),
+    };
+  }
+
+  #broadcast() {
+    const { world } = this;
+    const own = this.#channels;
+    return class {
+      constructor(name) {
+        this.name = name;
+        world.channels.add(this);
+        own.push(this);
+      }
+
+      postMessage(data) {
+        const copy = structuredClone(data);
+        for (const other of world.channels) {
+          if (other !== this && other.name === this.name) queueMicrotask(() => other.onmessage?.({ data: copy }));
+        }
+      }
+
+      close() {
+        world.channels.delete(this);
+      }
+    };
+  }
+
+  auth(options = {}) {
+    return createAuth({ baseUrl: '/', attachTo: [`${APP}/api`], ...options }, this.scope);
+  }
+
+  show(visible = true) {
+    this.scope.document.visibilityState = visible ? 'visible' : 'hidden';
+    this.scope.document.dispatchEvent(new Event('visibilitychange'));
+    return settle();
+  }
+
+  online() {
+    this.#window.dispatchEvent(new Event('online'));
+    return settle();
+  }
+
+  /** The person closes the tab, or the browser freezes it: it neither hears nor does anything. */
+  close() {
+    for (const id of this.#timers) this.world.clear(id);
+    for (const channel of this.#channels) channel.close();
+  }
+}
+
+/** A world with somebody signed in in one tab. */
+export const signedIn = async (options) => {
+  const world = new World(options);
+  const tab = world.tab();
+  const auth = tab.auth();
+  await auth.login({ username: 'alice', password: 'right' });
+  return { world, tab, auth };
+};
+
+export const call = (auth, init) => auth.fetch(`${APP}/api/things`, init);
