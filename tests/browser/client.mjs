@@ -98,17 +98,19 @@ for (const tab of tabs) assert.equal(await stored(tab), '[{},{},[],[],"csrf"]', 
 // A refresh of the third tab is under way while the first logs out; its answer comes after the logout's.
 let letGo;
 const held = new Promise((resolve) => { letGo = resolve; });
-const caught = new Promise((resolve) => {
-  context.route('**/v1/refresh', async (route) => {
-    const response = await route.fetch();
-    resolve();
-    await held;
-    await route.fulfill({ response });
-  }, { times: 1 });
-});
+let arrived;
+const answered = new Promise((resolve) => { arrived = resolve; });
+await context.route('**/v1/refresh', async (route) => {
+  const response = await route.fetch();
+  arrived();
+  await held;
+  await route.fulfill({ response });
+}, { times: 1 });
 await expire(tabs[2]);
+const asked = tabs[2].waitForRequest('**/v1/refresh');
 const late = tabs[2].evaluate(() => window.auth.token());
-await caught;
+await asked;
+await answered;
 // Or it would wait for the third tab's turn to end.
 await first.evaluate(() => Object.defineProperty(navigator, 'locks', { value: undefined }));
 await first.evaluate(() => window.auth.logout());

@@ -126,7 +126,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
         // Another tab may have had its turn for both.
         if (held !== asked || era !== begun) return null;
         csrf = server.csrf();
-        if (!csrf || csrf === refused) throw new AuthError('missing_token', undefined, 401);
+        if (!csrf) throw new AuthError('missing_token', undefined, 401);
         return server.grant('/v1/refresh', {});
       });
       if (!grant || isDisposed) return;

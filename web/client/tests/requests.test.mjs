@@ -1,7 +1,7 @@
 // Requests of the page: who gets the token, what is sent twice.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { APP, call, problem, signedIn } from './world.mjs';
+import { APP, call, deferred, problem, signedIn } from './world.mjs';
 
 const bearer = (error) => ({ 'WWW-Authenticate': `Bearer error="${error}"` });
 const refused = () => problem(401, 'token_expired', bearer('invalid_token'));
@@ -56,6 +56,27 @@ test('five requests that are refused at once are repeated after one refresh', as
   assert.equal(world.asked('/api/things').length, 10);
 });
 
+test('a refusal that comes after the refresh is repeated without another', async () => {
+  const { world, auth } = await signedIn();
+  const late = deferred();
+  world.once('/api/things', () => late.promise);
+  world.once('/api/things', refused);
+  const first = call(auth);
+  assert.equal((await call(auth)).status, 200);
+
+  late.resolve(refused());
+
+  assert.equal((await first).status, 200);
+  assert.equal(world.asked('/v1/refresh').length, 1);
+});
+
+test('a challenge counts, whatever the body is', async () => {
+  const { world, auth } = await signedIn();
+  world.once('/api/things', () => new Response('no', { status: 401, headers: bearer('invalid_token') }));
+
+  assert.equal((await call(auth)).status, 200);
+});
+
 test('a request is repeated once', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', refused);
@@ -79,6 +100,8 @@ const kept = {
   'a password is wanted': () => problem(401, 'fresh_token_required', bearer('insufficient_user_authentication')),
   'a password was wrong': () => problem(401, 'invalid_credentials', { 'WWW-Authenticate': 'Bearer realm="latchet"' }),
   'nobody says why': () => new Response('no', { status: 401 }),
+  'a challenge wants something else': () => problem(401, 'invalid_token', { 'WWW-Authenticate': 'Basic realm="x"' }),
+  'the status is another': () => problem(403, 'invalid_token', bearer('invalid_token')),
   'a scope is missing': () => problem(403, 'insufficient_scope', bearer('insufficient_scope')),
   'the server failed': () => problem(503, 'unavailable'),
 };
@@ -108,7 +131,7 @@ test('a refusal that cannot be mended now is an error, not a 401 that looks like
 
 test('the token goes to `attachTo` and below, and nowhere else', async () => {
   const { world, tab } = await signedIn();
-  const auth = tab.auth({ attachTo: ['https://api.example.org', `${APP}/api/`, '/own'] });
+  const auth = tab.auth({ attachTo: ['https://api.example.org', `${APP}/api/`, '/own', 'app://shell/'] });
   await world.pass(50);
 
   for (const [url, isSent] of [
@@ -126,6 +149,8 @@ test('the token goes to `attachTo` and below, and nowhere else', async () => {
     ['https://api.example.org:8443/', false],
     ['https://api.example.org.evil.example/', false],
     ['https://evil.example/api', false],
+    // Both have the origin `null`.
+    ['other://evil/', false],
   ]) {
     const absolute = new URL(url, tab.scope.document.baseURI);
     for (const input of [absolute.href, absolute, new Request(absolute)]) {

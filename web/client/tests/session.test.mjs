@@ -43,13 +43,16 @@ for (const [name, [answer, code]] of Object.entries(failures)) {
 test('a token that lives is used while it cannot be renewed', async () => {
   const { world, auth } = await signedIn();
   const token = await auth.token();
-  world.once('/v1/refresh', () => problem(503, 'unavailable', { 'Retry-After': '60' }));
+  world.once('/v1/refresh', () => problem(503, 'unavailable', { 'Retry-After': '120' }));
 
-  await world.pass(811_000);
-
+  await world.pass(890_000);
   assert.equal(world.asked('/v1/refresh').length, 1);
   assert.equal(await auth.token(), token);
   assert.equal((await call(auth)).status, 200);
+
+  await world.pass(11_000);
+  await assert.rejects(auth.token(), { code: 'unavailable' });
+  assert.equal(auth.state().status, 'signed-in');
 });
 
 test('`Retry-After` is obeyed, in seconds and as a date', async () => {

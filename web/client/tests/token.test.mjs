@@ -1,7 +1,7 @@
 // The access token: where it is, how it is renewed, who is handed it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { World, call, deferred, settle, signedIn } from './world.mjs';
+import { Locks, World, call, deferred, settle, signedIn } from './world.mjs';
 
 test('the refresh token never leaves its cookie and nothing is stored', async () => {
   const { world, auth } = await signedIn();
@@ -66,7 +66,8 @@ test('a new token is handed to the other tabs', async () => {
 });
 
 test('a new tab asks the others before the server', async () => {
-  const { world, auth } = await signedIn();
+  const { world, tab: first, auth } = await signedIn();
+  await first.show(false);
   await world.pass(600_000);
   const tab = world.tab();
   const other = tab.auth();
@@ -180,6 +181,22 @@ test('a tab that has no turn goes on without one', async () => {
   assert.equal(auth.state().status, 'signed-in');
 });
 
+test('a tab whose turn comes after another’s takes what that one got', async () => {
+  const { world, tab } = await signedIn();
+  tab.close();
+  const locks = new Locks();
+  const tabs = [1, 2, 3].map(() => world.tab({ locks }).auth());
+
+  await world.pass(50);
+
+  assert.deepEqual(tabs.map((auth) => auth.state().status), ['signed-in', 'signed-in', 'signed-in']);
+  assert.equal(world.asked('/v1/refresh').length, 1);
+
+  await tabs[0].logout();
+  await settle();
+  assert.deepEqual(world.cookies, { rt: '', csrf: '' });
+});
+
 test('no code of the page runs during a turn', async () => {
   const { world, tab } = await signedIn();
   tab.close();
@@ -227,5 +244,10 @@ test('a page of another host takes the CSRF value from the answer', async () => 
   await world.pass(900_000);
 
   assert.equal(auth.state().status, 'signed-in');
+  assert.equal(world.asked('/v1/refresh').length, 1);
+  assert.deepEqual([...new Set(world.log.map(({ credentials }) => credentials))], ['include']);
+
+  await auth.logout();
+  await page.show();
   assert.equal(world.asked('/v1/refresh').length, 1);
 });

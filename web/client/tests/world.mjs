@@ -83,7 +83,8 @@ export class World {
 
   timer(run, ms) {
     this.#count += 1;
-    this.#timers.set(this.#count, { run, at: this.now + Math.max(ms, 0) });
+    // Browsers count in 32 bits.
+    this.#timers.set(this.#count, { run, at: this.now + (ms > 2 ** 31 - 1 ? 1 : Math.max(ms, 0)) });
     return this.#count;
   }
 
@@ -107,6 +108,7 @@ export class World {
       path: new URL(request.url).pathname.replace(/^\/auth/, ''),
       token: request.headers.get('Authorization')?.replace('Bearer ', '') ?? null,
       csrf: request.headers.get('X-CSRF-Token'),
+      credentials: request.credentials,
       type: request.headers.get('Content-Type'),
       body: await request.text(),
       cookies: { ...this.cookies },
@@ -178,6 +180,17 @@ export class World {
     }
     if (method === 'DELETE' || path === '/v1/me/password') return new Response(null, { status: 204 });
     return new Response(body);
+  }
+}
+
+/** Web Locks, that pass from one tab to the next. */
+export class Locks {
+  #last = Promise.resolve();
+
+  request(_name, _options, work) {
+    const turn = this.#last.then(settle).then(work);
+    this.#last = turn.catch(() => {});
+    return turn;
   }
 }
 
