@@ -25,7 +25,8 @@ fn the_client_keeps_its_rules() {
     assert_passes(
         Command::new("node")
             .arg("--test")
-            .arg(root().join("web/client/tests/")),
+            .arg(root().join("web/client/tests/"))
+            .env("TOOLS", installed("client/node_modules")),
     );
 }
 
@@ -56,6 +57,9 @@ fn client_and_server_have_one_version() {
 
     assert_eq!(manifest["version"], env!("CARGO_PKG_VERSION"));
     assert!(manifest.get("dependencies").is_none(), "{manifest}");
+    let readme = std::fs::read_to_string(root().join("web/client/README.md")).unwrap();
+    let kept = concat!("`/client/", env!("CARGO_PKG_VERSION"), "/latchet.js`");
+    assert!(readme.contains(kept), "{kept}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

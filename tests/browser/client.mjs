@@ -1,4 +1,5 @@
 // Several tabs of one browser with the client that the server serves: log in, reload, expire, log out.
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
@@ -132,6 +133,18 @@ assert.equal(await tabs[1].evaluate(() => window.auth.state().status), 'signed-o
 assert.equal(await tabs[1].evaluate(() => window.auth.token()), null);
 assert.equal(refreshes.length, 0, 'nobody is asked for a session that is not there');
 for (const tab of tabs) assert.equal(await stored(tab), '[{},{},[],[],""]', 'nothing is stored');
+
+// The page of the client's README.
+const readme = readFileSync(new URL('../../web/client/README.md', import.meta.url), 'utf8');
+const [, html] = readme.match(/```html\n([^]*?)```/);
+await context.route(`${base}/app`, (route) =>
+  route.fulfill({ contentType: 'text/html', body: html.replace('alice', NAME) }));
+const app = await context.newPage();
+app.on('dialog', (dialog) => dialog.accept(PASSWORD));
+await app.goto(`${base}/app`);
+await app.waitForFunction((name) => document.title === name, NAME);
+await becomes(tabs[0], 'signed-in');
+
 assert.deepEqual(faults, []);
 await context.close();
 console.log('the client keeps its promises');
