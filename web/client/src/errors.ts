@@ -45,5 +45,7 @@ export const answerOf = async (scope: Scope, sent: Promise<Response>): Promise<a
   const after = headers.get('Retry-After');
   // Seconds or a date (RFC 9110, 10.2.3).
   const seconds = Number(after) || (Date.parse(after!) - scope.Date.now()) / 1000;
-  throw new AuthError(body?.code ?? 'unexpected_answer', body?.detail, status, seconds > 0 ? seconds : 0);
+  // Others have a `code` as well; a problem repeats the status (RFC 9457, 3.1.2).
+  const code = body?.status === status ? body.code : 'unexpected_answer';
+  throw new AuthError(code, body?.detail, status, seconds > 0 ? seconds : 0);
 };

@@ -144,7 +144,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       if (error.status === 401 && error.code !== 'unexpected_answer' && server.csrf() === csrf) {
         refused = csrf;
         if (asked) tabs.say({ kind: 'end', sid: asked.sid, reason: error.code });
-        return end(asked ? asked.sid : '', error.code);
+        return end(asked?.sid ?? '', error.code);
       }
       const count = failure ? failure.count + 1 : 0;
       const pause = Math.min(1000 * 2 ** count, LONGEST_PAUSE_MS) * (1 - scope.Math.random() / 2);
@@ -179,20 +179,17 @@ export const keep = (scope: Scope, server: Server, name: string) => {
 
   const listen = (way: 'addEventListener' | 'removeEventListener') => {
     document[way]('visibilitychange', wake);
+    scope[way]('focus', wake);
     scope[way]('online', online);
   };
 
-  const signOut = async () => {
-    const tokens = held && left(held) > 0 ? [held.token, null] : [null];
-    for (const token of tokens) {
-      if (!token && !server.csrf()) return;
-      try {
-        return await server.post('/v1/logout', {}, token);
-      } catch (error) {
-        // A refused token ends nothing, but the cookie may. If that is refused, there is no session.
-        if ((error as AuthError).status !== 401) throw error;
-      }
-    }
+  const signOut = async (token: string | null): Promise<unknown> => {
+    if (!token && !server.csrf()) return;
+    return server.post('/v1/logout', {}, token).catch((error) => {
+      if (error.status !== 401) throw error;
+      // A refused token ends nothing, but the cookie may. If that is refused, there is no session.
+      return token && signOut(null);
+    });
   };
 
   listen('addEventListener');
@@ -232,8 +229,8 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     },
     /** Ends the session by `way`, or else this one alone. */
     logout: async (way?: () => Promise<unknown>) => {
-      const sid = held ? held.sid : '';
-      await (way ? way() : inTurn(signOut));
+      const sid = held?.sid ?? '';
+      await (way ? way() : inTurn(() => signOut(held && left(held) > 0 ? held.token : null)));
       tabs.say({ kind: 'end', sid, reason: 'logout' });
       end(sid, 'logout');
     },

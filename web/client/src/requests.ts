@@ -13,11 +13,14 @@ export const isBelow = (targets: URL[], url: URL): boolean =>
 export const sendWithToken = async (scope: Scope, keeper: Keeper, request: Request): Promise<Response> => {
   const token = await keeper.token();
   if (!token) return scope.fetch(request);
+  // The same object for as long as it is the same session.
+  const session = keeper.state();
   const spare = request.clone();
   request.headers.set('Authorization', `Bearer ${token}`);
   const response = await scope.fetch(request);
   const other = await blamesToken(response) && await keeper.renew(token);
-  if (!other) return response;
+  // What one person asked for is not asked for another.
+  if (!other || keeper.state() !== session) return response;
   spare.headers.set('Authorization', `Bearer ${other}`);
   return scope.fetch(spare);
 };

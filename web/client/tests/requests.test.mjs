@@ -70,6 +70,17 @@ test('a refusal that comes after the refresh is repeated without another', async
   assert.equal(world.asked('/v1/refresh').length, 1);
 });
 
+test('a request of one person is not repeated for another', async () => {
+  const { world, auth } = await signedIn();
+  world.once('/api/things', async () => {
+    await world.tab().auth().login({ username: 'bob', password: 'right' });
+    return refused();
+  });
+
+  assert.equal((await call(auth, { method: 'POST', body: 'pay' })).status, 401);
+  assert.equal(world.asked('/api/things').length, 1);
+});
+
 test('a challenge counts, whatever the body is', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', () => new Response('no', { status: 401, headers: bearer('invalid_token') }));

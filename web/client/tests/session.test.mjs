@@ -17,6 +17,7 @@ const failures = {
   'a server at fault': [() => problem(500, 'internal'), 'internal'],
   'a proxy without server': [() => new Response('<h1>Bad Gateway</h1>', { status: 502 }), 'unexpected_answer'],
   'a proxy that wants a password': [() => new Response('Unauthorized', { status: 401 }), 'unexpected_answer'],
+  'a gateway with codes of its own': [() => json(401, { code: 'UNAUTHORIZED', message: 'no' }), 'unexpected_answer'],
   'a captive portal': [() => new Response('<h1>Welcome</h1>'), 'unexpected_answer'],
   'a captive portal in JSON': [() => json(200, {}), 'unexpected_answer'],
   'a wrong path': [() => problem(404, 'not_found'), 'not_found'],

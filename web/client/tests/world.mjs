@@ -270,8 +270,16 @@ export class Tab {
     return settle();
   }
 
+  focus() {
+    return this.#happens('focus');
+  }
+
   online() {
-    this.#window.dispatchEvent(new Event('online'));
+    return this.#happens('online');
+  }
+
+  #happens(name) {
+    this.#window.dispatchEvent(new Event(name));
     return settle();
   }
 
