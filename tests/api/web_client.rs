@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::client::ADMIN;
-use crate::support::tool::{assert_passes, browser, installed, root};
+use crate::support::tool::{assert_passes, assert_passes_in_browser, installed, root};
 use crate::support::{Backend, scratch, server::Replica};
 
 /// Returns the files of a folder by name.
@@ -67,14 +66,5 @@ async fn tabs_share_a_session_and_its_end() {
     let backend = Backend::sqlite();
     let server = Replica::start(&backend).await;
 
-    assert_passes(
-        Command::new("node")
-            .arg(root().join("tests/browser/client.mjs"))
-            .env("TOOLS", installed("node_modules"))
-            .env("BROWSER", browser())
-            .env("URL", server.http.base())
-            .env("NAME", ADMIN.name)
-            .env("PASSWORD", ADMIN.password)
-            .env("PROFILE", backend.folder.path().join("profile")),
-    );
+    assert_passes_in_browser("client.mjs", &backend, &server);
 }

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
+use super::Backend;
 use super::child::program;
+use super::client::ADMIN;
+use super::server::Replica;
 
 /// Returns the folder of this repository.
 pub(crate) fn root() -> &'static Path {
@@ -21,8 +25,27 @@ pub(crate) fn installed(path: &str) -> PathBuf {
     tool
 }
 
+/// Runs a script of `tests/browser` with a browser and a server; panics with what it said when it
+/// fails.
+#[track_caller]
+pub(crate) fn assert_passes_in_browser(script: &str, backend: &Backend, server: &Replica) {
+    /// Two at once are too slow for the patience of either on a small machine.
+    static ONE_BROWSER: Mutex<()> = Mutex::new(());
+    let _turn = ONE_BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_passes(
+        Command::new("node")
+            .arg(root().join("tests/browser").join(script))
+            .env("TOOLS", installed("node_modules"))
+            .env("BROWSER", browser())
+            .env("URL", server.http.base())
+            .env("NAME", ADMIN.name)
+            .env("PASSWORD", ADMIN.password)
+            .env("PROFILE", backend.folder.path().join("profile")),
+    );
+}
+
 /// Returns a browser of the Chromium family.
-pub(crate) fn browser() -> PathBuf {
+fn browser() -> PathBuf {
     let applications = [
         "/Applications/Chromium.app/Contents/MacOS/Chromium",
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",

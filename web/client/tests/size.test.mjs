@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-test('the client has at most 3 kB', () => {
+// Versions of zlib differ by a few bytes, so not 3,000.
+test('the client has at most 3 KiB', () => {
   const file = readFileSync(new URL('../dist/latchet.js', import.meta.url));
 
-  assert.ok(gzipSync(file, { level: 9 }).length <= 3000);
+  assert.ok(gzipSync(file, { level: 9 }).length <= 3 * 1024);
 });
