@@ -80,7 +80,7 @@ pub struct Config {
     /// Proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = network, help_heading = NETWORK)]
     pub trusted_proxies: Vec<IpNet>,
-    /// Other origins whose pages may call this server with cookies
+    /// Other origins whose pages may call this server with cookies, and people may be sent to to sign in
     #[arg(long, value_name = "URL,…", value_delimiter = ',', help_heading = NETWORK)]
     pub allowed_origins: Vec<Origin>,
 
