@@ -42,7 +42,10 @@ impl Example {
         let printed = || std::fs::read_to_string(&log).unwrap();
         poll::until("the example to listen", || {
             assert!(child.ended().is_none(), "it ended at once: {}", printed());
-            printed().contains("listening on ")
+            // The whole line: it is written in pieces.
+            let printed = printed();
+            let rest = printed.split_once("listening on ");
+            rest.is_some_and(|(_, rest)| rest.contains('\n'))
         });
         let printed = printed();
         let address = printed
