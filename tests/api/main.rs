@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod administration;
 mod attacks;
 mod codes;
 mod commands;
