@@ -1,7 +1,7 @@
 //! Each example, started as a program and asked over HTTP.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::support::tool::root;
 use crate::support::{Backend, poll, port, scratch, server};
 
 mod own_cookies;
+mod spa;
 
 /// A running example, and the tokens that it printed by name.
 struct Example {
@@ -86,11 +87,13 @@ impl Example {
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let program = this.parent().unwrap().join("../examples").join(name);
-    let source = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
-    let age = |path: &str| std::fs::metadata(path).unwrap().modified().unwrap();
-    let built = std::fs::metadata(&program).and_then(|file| file.modified());
+    let sources = [format!("{name}.rs"), format!("{name}/api/main.rs")];
+    let age = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified());
+    let written = sources
+        .iter()
+        .find_map(|source| age(&root().join("examples").join(source)).ok());
     assert!(
-        built.is_ok_and(|built| built >= age(&source)),
+        age(&program).is_ok_and(|built| built >= written.unwrap()),
         "the example {name} is not built: run `cargo build --examples --all-features`"
     );
     program
@@ -101,6 +104,7 @@ fn every_example_is_run_here() {
     let tests = [
         include_str!("examples.rs"),
         include_str!("examples/own_cookies.rs"),
+        include_str!("examples/spa.rs"),
     ]
     .concat();
     let folder = std::fs::read_dir(root().join("examples")).unwrap();
@@ -108,7 +112,7 @@ fn every_example_is_run_here() {
         .map(|file| file.unwrap().path().file_stem().unwrap().to_owned())
         .collect();
 
-    assert!(names.len() >= 13, "{names:?}");
+    assert!(names.len() >= 14, "{names:?}");
     for name in names {
         let started = format!("{name:?}");
         assert!(tests.contains(&started), "{started} is not started");

@@ -12,6 +12,18 @@ pub(crate) enum Ending {
     Kill,
     /// `SIGQUIT`: what PostgreSQL calls immediate shutdown, which takes its backends along.
     Quit,
+    /// `SIGINT`, as Ctrl-C: it ends its own children.
+    Interrupt,
+}
+
+impl Ending {
+    const fn signal(self) -> (Signal, &'static str) {
+        match self {
+            Self::Kill => (Signal::KILL, "KILL"),
+            Self::Quit => (Signal::QUIT, "QUIT"),
+            Self::Interrupt => (Signal::INT, "INT"),
+        }
+    }
 }
 
 /// A running child process; killed and waited for when dropped.
@@ -32,10 +44,7 @@ impl Child {
             .stdin(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let signal = match ending {
-            Ending::Kill => "KILL",
-            Ending::Quit => "QUIT",
-        };
+        let (_, signal) = ending.signal();
         let watchdog = Command::new("sh")
             .arg("-c")
             .arg(format!("cat; kill -{signal} {}", process.id()))
@@ -90,10 +99,7 @@ impl Drop for Child {
         drop(self.watchdog.kill());
         drop(self.watchdog.wait());
         if self.ended().is_none() {
-            self.signal(match self.ending {
-                Ending::Kill => Signal::KILL,
-                Ending::Quit => Signal::QUIT,
-            });
+            self.signal(self.ending.signal().0);
             drop(self.process.wait());
         }
     }

@@ -29,19 +29,34 @@ pub(crate) fn installed(path: &str) -> PathBuf {
 /// fails.
 #[track_caller]
 pub(crate) fn assert_passes_in_browser(script: &str, backend: &Backend, server: &Replica) {
+    assert_passes_alone(
+        browser_script(script, server.http.base())
+            .env("PROFILE", backend.folder.path().join("profile")),
+    );
+}
+
+/// Returns a script of `tests/browser` with a browser, and a site where the administrator of the
+/// tests can sign in.
+pub(crate) fn browser_script(script: &str, site: &str) -> Command {
+    let mut command = Command::new("node");
+    command
+        .arg(root().join("tests/browser").join(script))
+        .env("TOOLS", installed("node_modules"))
+        .env("BROWSER", browser())
+        .env("URL", site)
+        .env("NAME", ADMIN.name)
+        .env("PASSWORD", ADMIN.password);
+    command
+}
+
+/// Runs a script with a browser to its end, when no other one runs; panics with what it said when
+/// it fails.
+#[track_caller]
+pub(crate) fn assert_passes_alone(script: &mut Command) {
     /// Two at once are too slow for the patience of either on a small machine.
     static ONE_BROWSER: Mutex<()> = Mutex::new(());
     let _turn = ONE_BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
-    assert_passes(
-        Command::new("node")
-            .arg(root().join("tests/browser").join(script))
-            .env("TOOLS", installed("node_modules"))
-            .env("BROWSER", browser())
-            .env("URL", server.http.base())
-            .env("NAME", ADMIN.name)
-            .env("PASSWORD", ADMIN.password)
-            .env("PROFILE", backend.folder.path().join("profile")),
-    );
+    assert_passes(script);
 }
 
 /// Returns a browser of the Chromium family.

@@ -1,0 +1,34 @@
+import { useState, type SubmitEvent } from 'react';
+import { auth, explain } from './auth';
+
+export const SignIn = ({ reason }: { reason: string | undefined }) => {
+  // Whoever signed out, here or in another tab, need not be told.
+  const ended = reason && reason !== 'logout' ? 'Your session has ended. Please sign in again.' : '';
+  const [fault, setFault] = useState(ended);
+  const [isBusy, setBusy] = useState(false);
+
+  const submit = (event: SubmitEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const fields = new FormData(event.currentTarget);
+    const field = (name: string) => String(fields.get(name));
+    setFault('');
+    setBusy(true);
+    auth.login({ username: field('username'), password: field('password') })
+      .catch((error) => setFault(explain(error)))
+      .finally(() => setBusy(false));
+  };
+
+  return (
+    <main>
+      <h1>Notes</h1>
+      <form className="column" onSubmit={submit}>
+        <label htmlFor="username">User name</label>
+        <input id="username" name="username" autoComplete="username" autoCapitalize="none" required autoFocus />
+        <label htmlFor="password">Password</label>
+        <input id="password" name="password" type="password" autoComplete="current-password" required />
+        <button disabled={isBusy}>Sign in</button>
+        <p role="alert">{fault}</p>
+      </form>
+    </main>
+  );
+};
