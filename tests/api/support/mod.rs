@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod flask;
+pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod local;
 pub(crate) mod poll;

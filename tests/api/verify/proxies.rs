@@ -1,23 +1,13 @@
 //! nginx and Caddy as `docs/forward-auth.md` sets them up, in front of a service that checks nothing.
 
-use std::fs::File;
-use std::path::Path;
-use std::process::Command;
-
-use poem::endpoint::make;
-use poem::listener::{Acceptor, Listener, TcpListener};
-use poem::{IntoResponse, Request, Response, Server};
-use serde_json::{Map, json};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::PAGE;
 use crate::support::browser::Browser;
-use crate::support::child::{Child, Ending, program};
+use crate::support::gateway::{Gateway, Running, service};
 use crate::support::http::{Answer, Http};
 use crate::support::local::Local;
-use crate::support::tool::root;
-use crate::support::{Backend, poll, port, scratch};
+use crate::support::{Backend, port};
 
 /// Runs each test once behind nginx and once behind Caddy.
 macro_rules! behind_both {
@@ -25,13 +15,13 @@ macro_rules! behind_both {
         mod nginx {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(super::Site::behind(super::Proxy::Nginx).await).await;
+                super::$test(super::Site::behind(super::Gateway::Nginx).await).await;
             })+
         }
         mod caddy {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::$test(super::Site::behind(super::Proxy::Caddy).await).await;
+                super::$test(super::Site::behind(super::Gateway::Caddy).await).await;
             })+
         }
     };
@@ -47,136 +37,31 @@ behind_both! {
     without_latchet_nobody_is_passed_on,
 }
 
-#[derive(Clone, Copy)]
-enum Proxy {
-    Nginx,
-    Caddy,
-}
-
 /// A service behind a proxy that asks Latchet.
 struct Site {
     server: Local,
     proxy: Http,
     _service: JoinSet<()>,
-    _child: Child,
-    _folder: TempDir,
+    _running: Running,
 }
 
 impl Site {
-    async fn behind(proxy: Proxy) -> Self {
+    async fn behind(gateway: Gateway) -> Self {
         let server = Local::start(&Backend::sqlite()).await;
         let (service, address) = service().await;
         let port = port::free();
-        let snippet = proxy
-            .snippet()
+        let snippet = gateway.snippets("docs/forward-auth.md")[0]
             .replace("127.0.0.1:8080", server.http.address())
             .replace("127.0.0.1:3000", &address)
             .replace("listen 80;", &format!("listen 127.0.0.1:{port};"))
             .replace("app.example.org {", &format!("http://127.0.0.1:{port} {{"));
-        let folder = scratch::folder();
-        let log = folder.path().join("log");
-        let file = File::create(&log).unwrap();
-        let mut command = proxy.command(folder.path(), &snippet);
-        command.stdout(file.try_clone().unwrap()).stderr(file);
-        let mut child = Child::start(&mut command, Ending::Kill);
-        let http = Http::without_redirects(format!("http://127.0.0.1:{port}"));
-        let said = || std::fs::read_to_string(&log).unwrap();
-        poll::some("the proxy to answer", async || {
-            assert!(child.ended().is_none(), "it ended at once: {}", said());
-            http.get("/sign-in").try_send().await.ok()
-        })
-        .await;
         Self {
             server,
-            proxy: http,
+            proxy: Http::without_redirects(format!("http://127.0.0.1:{port}")),
             _service: service,
-            _child: child,
-            _folder: folder,
+            _running: gateway.start(&snippet, port),
         }
     }
-}
-
-impl Proxy {
-    fn snippet(self) -> String {
-        let text = std::fs::read_to_string(root().join("docs/forward-auth.md")).unwrap();
-        let start = match self {
-            Self::Nginx => "```nginx\n",
-            Self::Caddy => "```caddyfile\n",
-        };
-        let (_, rest) = text.split_once(start).unwrap();
-        rest.split("```").next().unwrap().to_owned()
-    }
-
-    /// Returns the program with the snippet as its settings and all that it writes in `folder`.
-    fn command(self, folder: &Path, snippet: &str) -> Command {
-        let settings = folder.join("settings");
-        match self {
-            Self::Nginx => {
-                let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-                    .map(|kind| format!("{kind}_temp_path {kind};\n"))
-                    .concat();
-                // One process: it keeps the user that runs the tests, root or not.
-                let text = format!(
-                    "daemon off; master_process off; pid pid; error_log stderr;\n\
-                     events {{}}\n\
-                     http {{ access_log off;\n{temporary}{snippet}}}\n"
-                );
-                std::fs::write(&settings, text).unwrap();
-                let mut command = Command::new(program("nginx"));
-                command.arg("-p").arg(folder).arg("-c").arg(&settings);
-                command.args(["-e", "stderr"]);
-                command
-            }
-            Self::Caddy => {
-                let text = format!("{{\n\tadmin off\n}}\n{snippet}");
-                std::fs::write(&settings, text).unwrap();
-                let mut command = Command::new(program("caddy"));
-                command.args(["run", "--adapter", "caddyfile", "--config"]);
-                command
-                    .arg(&settings)
-                    .env_clear()
-                    .env("HOME", folder)
-                    .env("XDG_CONFIG_HOME", folder)
-                    .env("XDG_DATA_HOME", folder);
-                command
-            }
-        }
-    }
-}
-
-/// Starts a service that checks nothing and repeats what it was sent, and returns its address.
-async fn service() -> (JoinSet<()>, String) {
-    let acceptor = TcpListener::bind("127.0.0.1:0")
-        .into_acceptor()
-        .await
-        .unwrap();
-    let address = acceptor.local_addr()[0].clone();
-    let address = address.as_socket_addr().unwrap().to_string();
-    let server = Server::new_with_acceptor(acceptor);
-    let mut running = JoinSet::new();
-    running.spawn(async move {
-        server.run(make(repeat)).await.unwrap();
-    });
-    (running, address)
-}
-
-async fn repeat(mut request: Request) -> poem::Result<Response> {
-    let body = request.take_body().into_bytes().await?;
-    let mut headers = Map::new();
-    for (name, value) in request.headers() {
-        // As WSGI, CGI and many others read them.
-        let name = name.as_str().replace('_', "-");
-        let text = value.to_str().unwrap();
-        let known = headers.entry(name).or_insert_with(|| "".into());
-        *known = format!("{}{text}", known.as_str().unwrap()).into();
-    }
-    let said = json!({
-        "method": request.method().as_str(),
-        "path": request.uri().path(),
-        "headers": headers,
-        "length": body.len(),
-    });
-    Ok(said.to_string().into_response())
 }
 
 /// Returns a header as the service got it; empty when it did not, which means the same.
