@@ -27,6 +27,7 @@ mod readme;
 mod replicas;
 mod rotation;
 mod service;
+mod spa;
 mod store;
 mod support;
 mod throttle;
