@@ -9,30 +9,12 @@ use tokio::task::JoinSet;
 
 use crate::readme::snippets;
 use crate::support::client::ADMIN;
-use crate::support::gateway::{Gateway, Running, service};
+use crate::support::gateway::{Gateway, Running, behind_both, service};
 use crate::support::server::Replica;
 use crate::support::tool::{assert_passes_alone, browser_script, root};
 use crate::support::{Backend, port, scratch};
 
 const PAGE: &str = "docs/spa.md";
-
-/// Runs each test once behind nginx and once behind Caddy.
-macro_rules! behind_both {
-    ($($test:ident),+ $(,)?) => {
-        mod nginx {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Gateway::Nginx).await;
-            })+
-        }
-        mod caddy {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Gateway::Caddy).await;
-            })+
-        }
-    };
-}
 
 behind_both! {
     on_one_origin_a_page_stays_signed_in,
@@ -52,27 +34,21 @@ struct Layout {
 
 impl Layout {
     /// Starts the layout that the `number`th snippets are about, with a page of the first.
-    async fn start(gateway: Gateway, number: usize, more: &[(&str, &str)]) -> Self {
-        let backend = more
-            .iter()
-            .fold(settings(number), |backend, (name, value)| {
-                let before = backend.settings().get(*name).cloned().unwrap_or_default();
-                backend.with(name, &format!("{before},{value}"))
-            });
+    async fn start(gateway: Gateway, number: usize, backend: Backend) -> Self {
         let latchet = Replica::start(&backend).await;
         let (service, address) = service().await;
         let files = scratch::folder();
         let page = "<!doctype html><title>the page</title>";
         std::fs::write(files.path().join("index.html"), page).unwrap();
         let port = port::free();
-        let snippets = &gateway.snippets(PAGE)[..=number];
-        let snippet = on_this_machine(&snippets.concat(), port, files.path())
+        let snippet = gateway.snippets(PAGE)[..=number].concat();
+        let snippet = on_this_machine(&snippet, port, files.path())
             .replace("127.0.0.1:8080", latchet.http.address())
             .replace("127.0.0.1:3000", &address);
         Self {
             latchet,
             port,
-            script: snippets_of_pages()[number].clone(),
+            script: snippets(PAGE, "js")[number].clone(),
             _running: gateway.start(&snippet, port),
             _service: service,
             _files: files,
@@ -87,10 +63,6 @@ impl Layout {
             .env("RULES", format!("MAP *:443 127.0.0.1:{}", self.port));
         command
     }
-}
-
-fn snippets_of_pages() -> Vec<String> {
-    snippets(PAGE, "js")
 }
 
 /// Returns a backend with the settings of the `number`th shell snippet.
@@ -126,7 +98,7 @@ fn on_this_machine(snippet: &str, port: u16, files: &Path) -> String {
 }
 
 async fn on_one_origin_a_page_stays_signed_in(gateway: Gateway) {
-    let layout = Layout::start(gateway, 0, &[]).await;
+    let layout = Layout::start(gateway, 0, settings(0)).await;
     // Past the proxy, from an address that Latchet believes.
     let body = json!({"username": ADMIN.name, "password": ADMIN.password, "label": "past"});
     let past = layout.latchet.http.post("/v1/login").json(&body);
@@ -138,8 +110,10 @@ async fn on_one_origin_a_page_stays_signed_in(gateway: Gateway) {
 
 async fn a_sibling_stays_signed_in_while_a_tab_is_open_and_another_site_does_not(gateway: Gateway) {
     // Listing a site does not make its cookies travel.
-    let listed = [("LATCHET_ALLOWED_ORIGINS", "https://app.example.net")];
-    let layout = Layout::start(gateway, 1, &listed).await;
+    let backend = settings(1);
+    let listed = backend.settings()["LATCHET_ALLOWED_ORIGINS"].clone() + ",https://app.example.net";
+    let backend = backend.with("LATCHET_ALLOWED_ORIGINS", &listed);
+    let layout = Layout::start(gateway, 1, backend).await;
 
     assert_passes_alone(&mut layout.browser("sites.mjs"));
 }

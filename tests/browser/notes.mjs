@@ -1,18 +1,9 @@
 // The notes of `examples/spa` as people use them: several tabs, an expired token, another user, another device.
-import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
+import { launch } from './launch.mjs';
 
-const { TOOLS, BROWSER, URL: base, NAME, PASSWORD, OTHER_NAME, OTHER_PASSWORD } = process.env;
-const { chromium } = createRequire(`${TOOLS}/`)('playwright-core');
-
-const browser = await chromium.launch({
-  executablePath: BROWSER,
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  ],
-});
+const { URL: base, NAME, PASSWORD, OTHER_NAME, OTHER_PASSWORD } = process.env;
+const browser = await launch();
 
 const faults = [];
 // One device: cookies of its own.

@@ -1,19 +1,9 @@
 // One origin for page, API and Latchet, behind a proxy: log in, reload, expire, log out.
-import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
+import { launch } from './launch.mjs';
 
-const { TOOLS, BROWSER, URL: base, NAME, PASSWORD, SCRIPT, RULES } = process.env;
-const { chromium } = createRequire(`${TOOLS}/`)('playwright-core');
-
-const browser = await chromium.launch({
-  executablePath: BROWSER,
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    `--host-resolver-rules=${RULES}`, '--ignore-certificate-errors',
-  ],
-});
+const { URL: base, NAME, PASSWORD, SCRIPT, RULES } = process.env;
+const browser = await launch(`--host-resolver-rules=${RULES}`, '--ignore-certificate-errors');
 const context = await browser.newContext();
 context.setDefaultTimeout(20_000);
 const page = await context.newPage();

@@ -1,20 +1,10 @@
 // Latchet on a host of its own: what a page of the same site can do, and one of another.
-import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
+import { launch } from './launch.mjs';
 
-const { TOOLS, BROWSER, URL: base, NAME, PASSWORD, SCRIPT, RULES } = process.env;
-const { chromium } = createRequire(`${TOOLS}/`)('playwright-core');
+const { URL: base, NAME, PASSWORD, SCRIPT, RULES } = process.env;
 const latchet = 'https://auth.example.org';
-
-const browser = await chromium.launch({
-  executablePath: BROWSER,
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-    `--host-resolver-rules=${RULES}`, '--ignore-certificate-errors',
-  ],
-});
+const browser = await launch(`--host-resolver-rules=${RULES}`, '--ignore-certificate-errors');
 const faults = [];
 const refreshes = [];
 const device = async () => {

@@ -140,3 +140,22 @@ async fn repeat(mut request: Request) -> poem::Result<Response> {
     });
     Ok(said.to_string().into_response())
 }
+
+/// Runs each test, an `async fn` that takes a [`Gateway`], once behind nginx and once behind Caddy.
+macro_rules! behind_both {
+    ($($test:ident),+ $(,)?) => {
+        mod nginx {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::support::gateway::Gateway::Nginx).await;
+            })+
+        }
+        mod caddy {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::support::gateway::Gateway::Caddy).await;
+            })+
+        }
+    };
+}
+pub(crate) use behind_both;

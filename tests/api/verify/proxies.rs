@@ -4,28 +4,10 @@ use tokio::task::JoinSet;
 
 use super::PAGE;
 use crate::support::browser::Browser;
-use crate::support::gateway::{Gateway, Running, service};
+use crate::support::gateway::{Gateway, Running, behind_both, service};
 use crate::support::http::{Answer, Http};
 use crate::support::local::Local;
 use crate::support::{Backend, port};
-
-/// Runs each test once behind nginx and once behind Caddy.
-macro_rules! behind_both {
-    ($($test:ident),+ $(,)?) => {
-        mod nginx {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Site::behind(super::Gateway::Nginx).await).await;
-            })+
-        }
-        mod caddy {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Site::behind(super::Gateway::Caddy).await).await;
-            })+
-        }
-    };
-}
 
 behind_both! {
     who_has_a_token_is_passed_on_by_name,
@@ -72,7 +54,8 @@ fn got(answer: &Answer, name: &str) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-async fn who_has_a_token_is_passed_on_by_name(site: Site) {
+async fn who_has_a_token_is_passed_on_by_name(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     let zoe = site.server.http.administrator("zoë").await.login().await;
 
     for method in ["GET", "POST", "PUT", "DELETE"] {
@@ -90,7 +73,8 @@ async fn who_has_a_token_is_passed_on_by_name(site: Site) {
     head.send().await.expect(200);
 }
 
-async fn who_has_none_is_not_passed_on(site: Site) {
+async fn who_has_none_is_not_passed_on(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await;
     let session = alice.login().await;
     let browser = Browser {
@@ -109,7 +93,8 @@ async fn who_has_none_is_not_passed_on(site: Site) {
     browser.page("GET", "/orders").send().await.expect(401);
 }
 
-async fn a_logout_is_felt_by_the_next_request(site: Site) {
+async fn a_logout_is_felt_by_the_next_request(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let ask = async || {
         let request = site.proxy.get("/orders").bearer(&alice.access);
@@ -123,7 +108,8 @@ async fn a_logout_is_felt_by_the_next_request(site: Site) {
     assert!(refused.header("www-authenticate").contains("invalid_token"));
 }
 
-async fn what_clients_say_of_themselves_is_not_passed_on(site: Site) {
+async fn what_clients_say_of_themselves_is_not_passed_on(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let lies = ["Remote-User", "remote_user", "Remote-Roles", "Remote_Roles"];
     let lies = [&lies[..], &["REMOTE-SESSION", "remote_session"]].concat();
@@ -143,7 +129,8 @@ async fn what_clients_say_of_themselves_is_not_passed_on(site: Site) {
     }
 }
 
-async fn people_are_sent_to_the_sign_in_page_and_see_it(site: Site) {
+async fn people_are_sent_to_the_sign_in_page_and_see_it(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     for method in ["GET", "POST"] {
         let request = site.proxy.request(method, "/orders");
         let sent = request.header("accept", PAGE).send().await.expect(303);
@@ -155,7 +142,8 @@ async fn people_are_sent_to_the_sign_in_page_and_see_it(site: Site) {
     assert_eq!(page.send().await.expect(200).json()["path"], "/sign-in");
 }
 
-async fn bodies_are_passed_on_and_latchet_reads_none(site: Site) {
+async fn bodies_are_passed_on_and_latchet_reads_none(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     // Latchet itself takes 64 KiB.
     let body = vec![b'x'; 200_000];
@@ -166,7 +154,8 @@ async fn bodies_are_passed_on_and_latchet_reads_none(site: Site) {
     assert_eq!(answer.expect(200).json()["length"], 200_000);
 }
 
-async fn without_latchet_nobody_is_passed_on(site: Site) {
+async fn without_latchet_nobody_is_passed_on(gateway: Gateway) {
+    let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let request = site.proxy.get("/orders").bearer(&alice.access);
     request.send().await.expect(200);
