@@ -13,6 +13,10 @@ pub(crate) enum Ending {
     /// `SIGQUIT`: what PostgreSQL calls immediate shutdown, which takes its backends along.
     Quit,
     /// `SIGINT`, as Ctrl-C: it ends its own children.
+    #[cfg_attr(
+        not(feature = "remote"),
+        expect(dead_code, reason = "the examples are tested with all features")
+    )]
     Interrupt,
 }
 
