@@ -17,6 +17,8 @@ pub struct Model {
     pub rotated_at: i64,
     /// When each earlier generation got its successor, newest first, at most 16, comma-separated.
     pub superseded: String,
+    /// Hash of the `Idempotency-Key` with which `generation` was asked for; empty for none.
+    pub retry_key_hash: String,
     /// When the login happened.
     pub created_at: i64,
     /// Absolute end, set at login and never extended.

@@ -4,6 +4,7 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 
 mod m0001_first;
+mod m0002_retry_keys;
 
 /// Every step of the schema, oldest first.
 #[derive(Debug)]
@@ -11,7 +12,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::Migration)]
+        vec![
+            Box::new(m0001_first::Migration),
+            Box::new(m0002_retry_keys::Migration),
+        ]
     }
 }
 

@@ -121,6 +121,7 @@ impl RefreshTokens {
             session: claims.sid.into(),
             user: claims.sub.into(),
             generation: claims.generation,
+            key: None,
         })
     }
 
@@ -174,6 +175,7 @@ mod tests {
                 generation: 7,
                 rotated_at: NOW,
                 superseded: Superseded::default(),
+                key: None,
                 expires_at: NOW + Duration::from_hours(24),
                 idle_limit: Duration::from_hours(1),
                 revoked: None,
@@ -216,6 +218,7 @@ mod tests {
             session: "session".into(),
             user: "user".into(),
             generation: 7,
+            key: None,
         };
         assert_eq!(presented, expected);
     }

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
+mod key;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod properties;
+
+pub use key::KeyHash;
 
 /// What deciding about a session needs to know of its row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +26,8 @@ pub struct SessionState {
     pub rotated_at: Time,
     /// When each earlier generation got its successor.
     pub superseded: Superseded,
+    /// With what key the current generation was asked for; `None` without one.
+    pub key: Option<KeyHash>,
     /// Absolute end, never extended.
     pub expires_at: Time,
     /// How long the session may rest between two rotations.
@@ -32,13 +37,14 @@ pub struct SessionState {
 }
 
 impl SessionState {
-    /// Returns this session one generation later.
+    /// Returns this session one generation later, which was asked for with `key`.
     #[must_use]
-    pub fn rotated(&self, now: Time) -> Self {
+    pub fn rotated(&self, key: Option<KeyHash>, now: Time) -> Self {
         Self {
             generation: self.generation + 1,
             rotated_at: now,
             superseded: self.superseded.with(now),
+            key,
             ..self.clone()
         }
     }
@@ -55,6 +61,24 @@ impl SessionState {
         }
         (now >= self.ends_at()).then_some(End::Expired)
     }
+
+    /// Returns whether this asks again for what was answered with the current generation. Once that
+    /// was used its answer was not lost, and the generation is another.
+    fn is_asked_again(&self, shown: Shown, now: Time) -> bool {
+        let keys = self.key.zip(shown.key);
+        keys.is_some_and(|(made, shown)| made.matches(&shown))
+            && self.generation.checked_sub(shown.generation) == Some(1)
+            && now.since(self.rotated_at) < KeyHash::KEPT
+    }
+}
+
+/// What was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The generation of the refresh token.
+    pub generation: u64,
+    /// The key that came with it.
+    pub key: Option<KeyHash>,
 }
 
 /// What a refresh token that was shown is worth.
@@ -64,7 +88,8 @@ pub enum Decision {
     Rotate,
     /// It has a successor, or must wait for one: answer the current generation and change nothing.
     Replay,
-    /// It was superseded longer than grace ago: somebody kept a copy. Revoke the session.
+    /// It was superseded longer than grace ago, and not by the key that came with it: somebody kept a
+    /// copy. Revoke the session.
     Reuse,
     /// It is newer than the row, as after a restored backup: refuse and change nothing.
     Unknown,
@@ -246,16 +271,17 @@ impl Default for Grace {
     }
 }
 
-/// Decides what a refresh token of generation `presented` is worth.
+/// Decides what a refresh token is worth.
 ///
 /// Ordered by generation and never by clock, because clocks of replicas differ and two rotations
 /// may share a millisecond. Any ancestor inside grace is a replay, not only the parent: two tabs
-/// that rotate in turn leave a slow third request several generations behind, and it is honest.
-pub fn decide(session: &SessionState, presented: u64, now: Time, grace: Grace) -> Decision {
+/// that rotate in turn leave a slow third request several generations behind, and it is honest. The
+/// key counts for the parent only: it stands for an answer that nobody has used yet.
+pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     if let Some(end) = session.end(now) {
         return Decision::Ended(end);
     }
-    let Some(back) = session.generation.checked_sub(presented) else {
+    let Some(back) = session.generation.checked_sub(shown.generation) else {
         return Decision::Unknown;
     };
     let inside_grace = |time: Option<Time>| time.is_some_and(|time| grace.covers(time, now));
@@ -266,7 +292,7 @@ pub fn decide(session: &SessionState, presented: u64, now: Time, grace: Grace) -
         }
         return Decision::Rotate;
     }
-    if inside_grace(session.superseded.at(back)) {
+    if inside_grace(session.superseded.at(back)) || session.is_asked_again(shown, now) {
         return Decision::Replay;
     }
     Decision::Reuse

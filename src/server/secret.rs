@@ -7,6 +7,8 @@ use aws_lc_rs::{hkdf, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::rotation::KeyHash;
+
 /// The keys derived from the root secret, one per purpose, so that none can stand in for another.
 pub struct DerivedKeys {
     seal: RandomizedNonceKey,
@@ -14,6 +16,7 @@ pub struct DerivedKeys {
     pub(super) refresh: [u8; 32],
     csrf: hmac::Key,
     throttle: hmac::Key,
+    retry: hmac::Key,
 }
 
 impl std::fmt::Debug for DerivedKeys {
@@ -49,6 +52,7 @@ impl DerivedKeys {
             refresh: expand(b"refresh tokens"),
             csrf: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"csrf values")),
             throttle: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"throttle names")),
+            retry: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"idempotency keys")),
         }
     }
 
@@ -102,6 +106,15 @@ impl DerivedKeys {
         })
     }
 
+    /// Returns what is kept of the key with which a generation of a session was shown: keyed, because
+    /// clients choose keys that can be guessed, and of no use for another session or generation.
+    pub fn key_hash(&self, sid: &str, generation: u64, key: &str) -> KeyHash {
+        let tag = hmac::sign(&self.retry, format!("{sid}.{generation}.{key}").as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(tag.as_ref());
+        KeyHash::new(bytes)
+    }
+
     /// Returns the name under which attempts of `whom` are counted: keyed, so that the table
     /// names neither addresses nor what people typed for a user name (at times their password).
     pub fn throttle_name(&self, scope: &str, whom: &str) -> String {
@@ -142,5 +155,21 @@ mod tests {
         assert!(!ours.csrf_matches(&value, "session-b"));
         assert!(!ours.csrf_matches("", "session-a"));
         assert!(!ours.csrf_matches("a.b", "session-a"));
+    }
+
+    #[test]
+    fn the_hash_of_a_key_is_good_for_one_session_and_one_generation() {
+        let ours = keys("0123456789abcdef0123456789abcdef");
+        let hash = ours.key_hash("session-a", 7, "key");
+
+        assert_eq!(hash, ours.key_hash("session-a", 7, "key"));
+        for other in [
+            ours.key_hash("session-b", 7, "key"),
+            ours.key_hash("session-a", 8, "key"),
+            ours.key_hash("session-a", 7, "yek"),
+            keys("fedcba9876543210fedcba9876543210").key_hash("session-a", 7, "key"),
+        ] {
+            assert_ne!(hash, other);
+        }
     }
 }

@@ -113,14 +113,23 @@ impl App {
     /// Answers a refresh token with the session's current tokens.
     ///
     /// However often and wherever a token is shown inside grace, the refresh token in the answer is
-    /// the same to the byte.
+    /// the same to the byte. So it is for a day where `key` is that of the refresh whose answer was
+    /// lost, until somebody uses that answer.
     ///
     /// # Errors
-    /// The token's own faults; `refresh_reused` when it was superseded longer than grace ago, which
-    /// ends the session; `session_expired`, `session_revoked`.
-    pub async fn refresh(&self, token: &str) -> Result<Grant, ApiError> {
+    /// The token's own faults; `refresh_reused` when it was superseded before that, which ends the
+    /// session; `session_expired`, `session_revoked`.
+    pub async fn refresh(
+        &self,
+        token: &str,
+        key: Option<&SecretString>,
+    ) -> Result<Grant, ApiError> {
         let now = self.clock.now();
-        let presented = self.refresh_tokens.read(token)?;
+        let mut presented = self.refresh_tokens.read(token)?;
+        presented.key = key.map(|key| {
+            let (sid, generation) = (presented.session.as_str(), presented.generation);
+            self.derived.key_hash(sid, generation, key.expose_secret())
+        });
         let sid = presented.session.clone();
         let rules = RotationRules {
             grace: self.grace,

@@ -84,14 +84,14 @@ impl App {
     /// `unavailable`: an answer that is not known is never given as "inactive".
     pub async fn introspect(&self, token: &str) -> Result<Introspection, ApiError> {
         let now = self.clock.now();
-        let shown = match self.refresh_tokens.read(token) {
-            Ok(shown) => shown,
+        let presented = match self.refresh_tokens.read(token) {
+            Ok(presented) => presented,
             Err(AuthError::WrongTokenType) => return self.introspect_access(token).await,
             Err(_) => return Ok(Introspection::Inactive),
         };
-        let session = self.store.session(&shown.session).await?;
+        let session = self.store.session(&presented.session).await?;
         let accepted = session.filter(|session| {
-            let decision = decide(&session.state, shown.generation, now, self.grace);
+            let decision = decide(&session.state, presented.shown(), now, self.grace);
             matches!(decision, Decision::Rotate | Decision::Replay)
         });
         Ok(accepted.map_or(Introspection::Inactive, |session| {

@@ -25,6 +25,7 @@ mod oauth;
 mod process;
 mod readme;
 mod replicas;
+mod retry_keys;
 mod rotation;
 mod service;
 mod spa;

@@ -100,7 +100,7 @@ fn preflight() -> Response {
         .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE")
         .header(
             ACCESS_CONTROL_ALLOW_HEADERS,
-            "Authorization, Content-Type, X-CSRF-Token, X-Request-Id",
+            "Authorization, Content-Type, Idempotency-Key, X-CSRF-Token, X-Request-Id",
         )
         .header(ACCESS_CONTROL_MAX_AGE, "600")
         .finish()
@@ -135,6 +135,12 @@ mod tests {
             );
             assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
             assert_eq!(answer.headers()[VARY], "Origin");
+        }
+        let headers = asked.headers()[ACCESS_CONTROL_ALLOW_HEADERS]
+            .to_str()
+            .unwrap();
+        for sent in ["Content-Type", "Idempotency-Key", "X-CSRF-Token"] {
+            assert!(headers.split(", ").any(|header| header == sent), "{sent}");
         }
         assert_eq!(called.into_body().into_string().await.unwrap(), "answer");
     }

@@ -16,6 +16,7 @@ mod cookies;
 mod cors;
 mod flask_jwt;
 mod health;
+mod idempotency;
 mod input;
 mod login;
 mod me;

@@ -9,6 +9,7 @@ use super::Tag;
 use super::answer::{Private, Tokens};
 use super::basic::Basic;
 use super::caller::caller;
+use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
 use super::secret::{Password, Token};
 use crate::error::AuthError;
@@ -178,6 +179,10 @@ impl OauthApi {
     async fn token(
         &self,
         request: &Request,
+        /// With `refresh_token`: random, new for each refresh and the same for its retries; see
+        /// `POST /v1/refresh`.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
         form: OauthForm<TokenForm>,
     ) -> Result<Tokens, ApiError> {
         let OauthForm(form) = form;
@@ -197,7 +202,9 @@ impl OauthApi {
             "refresh_token" => {
                 let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
                 Ok(Tokens::in_body(
-                    self.0.refresh(token.0.expose_secret()).await?,
+                    self.0
+                        .refresh(token.0.expose_secret(), key.0.as_ref())
+                        .await?,
                 ))
             }
             _ => Err(ApiError::UnsupportedGrantType),

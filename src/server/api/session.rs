@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::Tag;
 use super::answer::{Done, Private, Tokens};
 use super::cookies::Cookies;
+use super::idempotency::IdempotencyKey;
 use super::input::OptionalBody;
 use super::secret::Token;
 use crate::error::AuthError;
@@ -43,8 +44,9 @@ impl SessionApi {
     /// the body, `Authorization: Bearer`, or the cookie together with `X-CSRF-Token`.
     ///
     /// A token that was rotated a moment ago still answers, with the same successor to the byte: a
-    /// lost answer is repeated without harm, and two tabs do not log each other out. One that was
-    /// rotated longer ago counts as stolen: `refresh_reused` ends the session.
+    /// lost answer is repeated without harm, and two tabs do not log each other out. With an
+    /// `Idempotency-Key` a lost answer is repeated for a day. A token that was rotated longer ago
+    /// counts as stolen: `refresh_reused` ends the session.
     #[oai(
         path = "/v1/refresh",
         method = "post",
@@ -54,17 +56,22 @@ impl SessionApi {
     async fn refresh(
         &self,
         request: &Request,
+        /// Random, new for each refresh and the same for its retries. An answer that got lost is then
+        /// repeated for 24 h, as long as nobody has used it. Keep it as secret as the token.
+        #[oai(name = "Idempotency-Key")]
+        key: IdempotencyKey,
         body: OptionalBody<RefreshTokenRequest>,
     ) -> Result<Tokens, ApiError> {
+        let key = key.0.as_ref();
         // A failure sets no cookies: by now the browser may hold those of another login.
         match self.refresh_token(request, body.0)? {
             Shown::Body(token) | Shown::Header(token) => Ok(Tokens::in_body(
-                self.0.refresh(token.expose_secret()).await?,
+                self.0.refresh(token.expose_secret(), key).await?,
             )),
             Shown::Cookie(cookies, token) => {
                 let sid = self.0.refresh_tokens.read(token.expose_secret())?.session;
                 let csrf = cookies.proof(request, &self.0, sid.as_str())?;
-                let grant = self.0.refresh(token.expose_secret()).await?;
+                let grant = self.0.refresh(token.expose_secret(), key).await?;
                 Ok(Tokens::in_cookies(grant, cookies, csrf))
             }
         }

@@ -1,13 +1,14 @@
 //! Every interleaving of two clients that hold one token, a logout, lost answers and the passing of
-//! grace, on a store whose reading and writing are separate steps.
+//! grace and of days, on a store whose reading and writing are separate steps. One of them sends a
+//! key with each refresh and its retries.
 //!
 //! The two may be tabs of one honest browser or a victim and a thief: the server cannot know.
 
 use std::time::Duration;
 
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model, Property};
 
-use super::{Decision, Grace, RevokeReason, SessionState, Superseded, decide};
+use super::{Decision, Grace, KeyHash, RevokeReason, SessionState, Shown, Superseded, decide};
 use crate::clock::Time;
 
 mod world;
@@ -17,14 +18,15 @@ use world::{Client, Past, Request, World, Writes, Wrong};
 const START: Time = Time::from_millis(0);
 
 /// Where the search stops: far enough for a client to fall behind the parent, and for grace to pass
-/// before and after that. One generation more has three times the states (160,000) and no new kind.
+/// before and after that. That is 260,000 states; one generation more has several times as many, and
+/// no new kind.
 const MAX_GENERATION: u64 = 2;
 const MAX_PASSED: usize = 2;
 
 /// How far time moves when there is no grace to pass.
 const MOMENT: Duration = Duration::from_millis(1);
 
-type Decide = fn(&SessionState, u64, Time, Grace) -> Decision;
+type Decide = fn(&SessionState, Shown, Time, Grace) -> Decision;
 
 /// The model: clients, an order of steps, and the rules they meet.
 struct Rotations {
@@ -42,6 +44,7 @@ enum Action {
     Lose(usize),
     LogOut,
     PassGrace,
+    PassDay,
 }
 
 impl Model for Rotations {
@@ -61,8 +64,9 @@ impl Model for Rotations {
                 generation: 0,
                 rotated_at: START,
                 superseded: Superseded::default(),
-                expires_at: START + Duration::from_hours(1),
-                idle_limit: Duration::from_hours(1),
+                key: None,
+                expires_at: START + Duration::from_hours(1000),
+                idle_limit: Duration::from_hours(1000),
                 revoked: None,
             },
             clients: [client.clone(), client],
@@ -85,7 +89,7 @@ impl Model for Rotations {
             actions.push(Action::LogOut);
         }
         if world.passed < MAX_PASSED {
-            actions.push(Action::PassGrace);
+            actions.extend([Action::PassGrace, Action::PassDay]);
         }
     }
 
@@ -129,6 +133,11 @@ impl Model for Rotations {
                 next.now = world.now + self.grace.duration().max(MOMENT);
                 next.passed += 1;
             }
+            Action::PassDay => {
+                next.now = world.now + KeyHash::KEPT;
+                // Whatever came before is over.
+                next.passed = MAX_PASSED;
+            }
         }
         if world.row.revoked.is_some() && next.row != world.row {
             next.past.accuse(Wrong::Revived);
@@ -163,6 +172,10 @@ impl Model for Rotations {
             Property::sometimes("a token is reused", |_, world: &World| {
                 world.row.revoked == Some(RevokeReason::Reuse)
             }),
+            Property::sometimes(
+                "a lost answer is recovered by its key",
+                |_, world: &World| world.past.is_recovered_late,
+            ),
             Property::sometimes("a rotation is outrun", |_, world: &World| {
                 world
                     .reads()
@@ -191,39 +204,60 @@ impl Model for Rotations {
     }
 }
 
-fn explore(grace: Grace, writes: Writes, decide: Decide) -> impl Checker<Rotations> {
+fn explore(grace: Grace, writes: Writes, decide: Decide) -> CheckerBuilder<Rotations> {
     let model = Rotations {
         grace,
         writes,
         decide,
     };
-    model.checker().spawn_bfs().join()
+    model.checker()
 }
 
 /// What others do: grace for the parent alone.
-fn decide_for_parents(row: &SessionState, presented: u64, now: Time, grace: Grace) -> Decision {
-    match decide(row, presented, now, grace) {
-        Decision::Replay if row.generation > presented + 1 => Decision::Reuse,
+fn decide_for_parents(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+    match decide(row, shown, now, grace) {
+        Decision::Replay if row.generation > shown.generation + 1 => Decision::Reuse,
         decision => decision,
     }
 }
 
 /// What others do: the parent is answered however late it comes.
-fn decide_without_limit(row: &SessionState, presented: u64, now: Time, grace: Grace) -> Decision {
-    match decide(row, presented, now, grace) {
-        Decision::Reuse if row.generation == presented + 1 => Decision::Replay,
+fn decide_without_limit(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+    match decide(row, shown, now, grace) {
+        Decision::Reuse if row.generation == shown.generation + 1 => Decision::Replay,
+        decision => decision,
+    }
+}
+
+/// As it must not be: nobody's lost answer is repeated once grace is over.
+fn decide_without_keys(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+    decide(row, Shown { key: None, ..shown }, now, grace)
+}
+
+/// As it must not be: whoever comes is believed to have the key.
+fn decide_for_any_key(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+    let key = row.key;
+    decide(row, Shown { key, ..shown }, now, grace)
+}
+
+/// As it must not be: a key counts for ever.
+fn decide_without_days(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+    match decide(row, shown, now, grace) {
+        Decision::Reuse => decide(row, shown, row.rotated_at, grace),
         decision => decision,
     }
 }
 
 #[test]
 fn every_interleaving_keeps_the_promises() {
-    explore(Grace::TEN_SECONDS, Writes::Conditionally, decide).assert_properties();
+    let all = explore(Grace::TEN_SECONDS, Writes::Conditionally, decide);
+    all.spawn_bfs().join().assert_properties();
 }
 
 #[test]
 fn every_interleaving_keeps_the_promises_without_grace() {
-    explore(Grace::STRICT, Writes::Conditionally, decide).assert_properties();
+    let all = explore(Grace::STRICT, Writes::Conditionally, decide);
+    all.spawn_bfs().join().assert_properties();
 }
 
 #[test]
@@ -242,7 +276,24 @@ fn the_model_finds_what_is_wrong_with_other_ways() {
             decide_without_limit,
             "an old token is never answered",
         ),
+        (
+            Writes::Conditionally,
+            decide_without_keys,
+            "a live token is answered",
+        ),
+        (
+            Writes::Conditionally,
+            decide_for_any_key,
+            "an old token is never answered",
+        ),
+        (
+            Writes::Conditionally,
+            decide_without_days,
+            "an old token is never answered",
+        ),
     ] {
-        explore(ten, writes, decide).assert_any_discovery(broken);
+        let found = HasDiscoveries::AnyOf([broken].into());
+        let search = explore(ten, writes, decide).finish_when(found);
+        search.spawn_bfs().join().assert_any_discovery(broken);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Decision, End, Grace, RevokeReason, SessionState, Superseded, decide};
+use super::{Decision, End, Grace, KeyHash, RevokeReason, SessionState, Shown, Superseded, decide};
 use crate::clock::Time;
 
 const HOUR: u64 = 3_600_000;
@@ -25,6 +25,7 @@ impl History {
                 generation: 0,
                 rotated_at: START,
                 superseded: Superseded::default(),
+                key: None,
                 expires_at: START + Duration::from_hours(1000),
                 idle_limit: Duration::from_hours(100),
                 revoked: None,
@@ -36,14 +37,36 @@ impl History {
 
     /// Waits, then shows the current token.
     fn show_current(&mut self, wait: u64, grace: Grace) -> Decision {
+        self.show_current_with(None, wait, grace)
+    }
+
+    /// Waits, then shows the current token with a key.
+    fn show_current_with(&mut self, key: Option<KeyHash>, wait: u64, grace: Grace) -> Decision {
         self.now = self.now + Duration::from_millis(wait);
-        let decision = decide(&self.session, self.session.generation, self.now, grace);
+        let shown = Shown {
+            key,
+            ..bare(self.session.generation)
+        };
+        let decision = decide(&self.session, shown, self.now, grace);
         if decision == Decision::Rotate {
-            self.session = self.session.rotated(self.now);
+            self.session = self.session.rotated(key, self.now);
             self.superseded_at.push(self.now);
         }
         decision
     }
+}
+
+/// A token of this generation, without a key.
+fn bare(generation: u64) -> Shown {
+    Shown {
+        generation,
+        key: None,
+    }
+}
+
+/// Two keys and none, so that they meet often.
+fn key() -> impl Strategy<Value = Option<KeyHash>> {
+    prop::option::of((0..2_u8).prop_map(|byte| KeyHash::new([byte; 32])))
 }
 
 fn grace() -> impl Strategy<Value = Grace> {
@@ -58,10 +81,10 @@ fn waits() -> impl Strategy<Value = Vec<u64>> {
 }
 
 prop_compose! {
-    fn history()(waits in waits(), grace in grace(), pause in 0..90_000_u64) -> (History, Grace) {
+    fn history()(waits in waits(), keys in prop::collection::vec(key(), 60), grace in grace(), pause in 0..90_000_u64) -> (History, Grace) {
         let mut history = History::begin();
-        for wait in waits {
-            history.show_current(wait, grace);
+        for (wait, key) in waits.into_iter().zip(keys) {
+            history.show_current_with(key, wait, grace);
         }
         history.now = history.now + Duration::from_millis(pause);
         (history, grace)
@@ -79,7 +102,7 @@ proptest! {
             let inside = history.now.since(*superseded_at) < grace.duration();
             let expected = if inside { Decision::Replay } else { Decision::Reuse };
 
-            let decision = decide(&history.session, presented, history.now, grace);
+            let decision = decide(&history.session, bare(presented), history.now, grace);
 
             prop_assert_eq!(decision, expected, "generation {}", presented);
         }
@@ -92,16 +115,66 @@ proptest! {
             .count();
         let expected = if lately >= Superseded::REMEMBERED { Decision::Replay } else { Decision::Rotate };
 
-        let decision = decide(&history.session, history.session.generation, history.now, grace);
+        let decision = decide(&history.session, bare(history.session.generation), history.now, grace);
 
         prop_assert_eq!(decision, expected);
+    }
+
+    #[test]
+    fn the_parent_with_the_key_of_its_successor_is_a_replay_for_a_day((history, grace) in history(), key in key(), later in 0..48 * HOUR) {
+        prop_assume!(history.session.generation > 0);
+        let now = history.now + Duration::from_millis(later);
+        let parent = bare(history.session.generation - 1);
+        let is_its_key = key.is_some() && key == history.session.key;
+        let in_time = now.since(history.session.rotated_at) < KeyHash::KEPT;
+        let expected = if is_its_key && in_time {
+            Decision::Replay
+        } else {
+            decide(&history.session, parent, now, grace)
+        };
+
+        let decision = decide(&history.session, Shown { key, ..parent }, now, grace);
+
+        prop_assert_eq!(decision, expected);
+    }
+
+    #[test]
+    fn a_key_changes_nothing_for_any_other_generation((history, grace) in history(), key in key(), presented in 0..100_u64, later in 0..48 * HOUR) {
+        prop_assume!(presented + 1 != history.session.generation);
+        let now = history.now + Duration::from_millis(later);
+
+        let decision = decide(&history.session, Shown { key, ..bare(presented) }, now, grace);
+
+        prop_assert_eq!(decision, decide(&history.session, bare(presented), now, grace));
+    }
+
+    #[test]
+    fn an_ended_session_is_ended_whatever_the_key((history, grace) in history(), reason in reason()) {
+        prop_assume!(history.session.generation > 0);
+        let shown = Shown { generation: history.session.generation - 1, key: history.session.key };
+        let revoked = SessionState { revoked: Some(reason), ..history.session.clone() };
+        let expired = SessionState { expires_at: history.now, ..history.session.clone() };
+        let rested = SessionState { idle_limit: history.now.since(history.session.rotated_at), ..history.session };
+
+        let decided = [revoked, expired, rested].map(|session| decide(&session, shown, history.now, grace));
+
+        let over = Decision::Ended(End::Expired);
+        prop_assert_eq!(decided, [Decision::Ended(End::Revoked(reason)), over, over]);
+    }
+
+    #[test]
+    fn hashes_of_keys_survive_the_database(bytes in any::<[u8; 32]>()) {
+        let hash = KeyHash::new(bytes);
+
+        prop_assert_eq!(hash.to_string().parse(), Ok(hash));
+        prop_assert!(hash.to_string()[1..].parse::<KeyHash>().is_err());
     }
 
     #[test]
     fn a_generation_that_was_never_made_is_unknown((history, grace) in history(), ahead in 1..u64::from(u32::MAX)) {
         let presented = history.session.generation + ahead;
 
-        let decision = decide(&history.session, presented, history.now, grace);
+        let decision = decide(&history.session, bare(presented), history.now, grace);
 
         prop_assert_eq!(decision, Decision::Unknown);
     }
@@ -110,7 +183,7 @@ proptest! {
     fn a_revoked_session_is_ended_whatever_is_shown((history, grace) in history(), reason in reason(), presented in 0..100_u64, later in 0..2_000 * HOUR) {
         let session = SessionState { revoked: Some(reason), ..history.session };
 
-        let decision = decide(&session, presented, history.now + Duration::from_millis(later), grace);
+        let decision = decide(&session, bare(presented), history.now + Duration::from_millis(later), grace);
 
         prop_assert_eq!(decision, Decision::Ended(End::Revoked(reason)));
     }
@@ -122,7 +195,7 @@ proptest! {
         let over = history.session.expires_at + later;
 
         for now in [rested, over] {
-            let decision = decide(&history.session, presented, now, grace);
+            let decision = decide(&history.session, bare(presented), now, grace);
 
             prop_assert_eq!(decision, Decision::Ended(End::Expired));
         }
@@ -134,14 +207,14 @@ proptest! {
 
         prop_assert_eq!(session.end(history.now), None);
         prop_assert_eq!(session.end(session.expires_at), Some(End::Expired));
-        prop_assert_eq!(decide(&session, 0, session.expires_at, grace), Decision::Ended(End::Expired));
+        prop_assert_eq!(decide(&session, bare(0), session.expires_at, grace), Decision::Ended(End::Expired));
     }
 
     #[test]
     fn rotating_moves_one_generation_and_nothing_that_bounds_the_session((history, _) in history()) {
         let before = history.session;
 
-        let after = before.rotated(history.now);
+        let after = before.rotated(None, history.now);
 
         prop_assert_eq!(after.generation, before.generation + 1);
         prop_assert_eq!(after.rotated_at, history.now);
@@ -164,10 +237,29 @@ proptest! {
         prop_assume!(grace > Grace::STRICT && history.session.generation > 0);
         let slow = history.session.rotated_at - Duration::from_millis(behind);
 
-        let decision = decide(&history.session, history.session.generation - 1, slow, grace);
+        let decision = decide(&history.session, bare(history.session.generation - 1), slow, grace);
 
         prop_assert_eq!(decision, Decision::Replay);
     }
+}
+
+#[test]
+fn a_key_counts_until_the_last_millisecond_of_its_day() {
+    let mut history = History::begin();
+    let key = Some(KeyHash::new([7; 32]));
+    history.show_current_with(key, 0, Grace::STRICT);
+    let shown = Shown { key, ..bare(0) };
+    let day = history.now + Duration::from_hours(24);
+
+    let before = decide(
+        &history.session,
+        shown,
+        day - Duration::from_millis(1),
+        Grace::STRICT,
+    );
+    let after = decide(&history.session, shown, day, Grace::STRICT);
+
+    assert_eq!([before, after], [Decision::Replay, Decision::Reuse]);
 }
 
 #[test]
@@ -175,7 +267,7 @@ fn strict_grace_calls_every_ancestor_reuse_at_once() {
     let mut history = History::begin();
     history.show_current(0, Grace::STRICT);
 
-    let decision = decide(&history.session, 0, history.now, Grace::STRICT);
+    let decision = decide(&history.session, bare(0), history.now, Grace::STRICT);
 
     assert_eq!(decision, Decision::Reuse);
 }

@@ -18,7 +18,7 @@ use super::connection::Connections;
 use super::{LIMIT, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::denylist::Denial;
-use crate::server::rotation::{End, Grace};
+use crate::server::rotation::{End, Grace, KeyHash, Shown};
 
 mod batch;
 mod statements;
@@ -28,7 +28,7 @@ mod tests;
 /// Refreshes that may wait; the next one is told to come again.
 const QUEUED: usize = 4096;
 
-/// Refreshes in one statement. A row binds five values, of which SQLite takes 32,766.
+/// Refreshes in one statement. A row binds six values, of which SQLite takes 32,766.
 const BATCH: usize = 512;
 
 /// A refresh token that was shown, as far as the store is concerned.
@@ -40,6 +40,18 @@ pub struct Presented {
     pub user: UserId,
     /// Its `gen`.
     pub generation: u64,
+    /// The key that came with it.
+    pub key: Option<KeyHash>,
+}
+
+impl Presented {
+    /// Returns what deciding looks at.
+    pub fn shown(&self) -> Shown {
+        Shown {
+            generation: self.generation,
+            key: self.key,
+        }
+    }
 }
 
 /// By what rules a token is judged.

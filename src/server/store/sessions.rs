@@ -14,7 +14,7 @@ use super::users::words;
 use super::{Counter, SessionId, Store, StoreError, User, UserId, limited, revocations, throttle};
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
-use crate::server::rotation::{End, RevokeReason, SessionState};
+use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
 
 /// A user has few devices; a list never grows beyond this.
 const LISTED: u64 = 1000;
@@ -284,6 +284,7 @@ fn new_row(user: &UserId, new: NewSession, now: Time) -> Model {
         generation: 0,
         rotated_at: now.millis(),
         superseded: String::new(),
+        retry_key_hash: key_text(None),
         created_at: now.millis(),
         expires_at: new.expires_at.millis(),
         idle_limit: i64::try_from(new.idle_limit.as_millis()).unwrap_or(i64::MAX),
@@ -297,6 +298,17 @@ fn new_row(user: &UserId, new: NewSession, now: Time) -> Model {
         ip: new.ip,
         label: new.label,
     }
+}
+
+/// Returns the hash of a key as it is stored, which is empty for none.
+pub(super) fn key_text(key: Option<KeyHash>) -> String {
+    key.map(|key| key.to_string()).unwrap_or_default()
+}
+
+fn key(text: &str) -> Result<Option<KeyHash>, StoreError> {
+    let key = Some(text).filter(|text| !text.is_empty());
+    let key = key.map(str::parse).transpose();
+    key.map_err(StoreError::malformed)
 }
 
 /// Shortens a text to at most that many bytes, between two characters.
@@ -317,6 +329,7 @@ impl TryFrom<Model> for Session {
                 generation: u64::try_from(row.generation).map_err(StoreError::malformed)?,
                 rotated_at: Time::from_millis(row.rotated_at),
                 superseded: row.superseded.parse().map_err(StoreError::malformed)?,
+                key: key(&row.retry_key_hash)?,
                 expires_at: Time::from_millis(row.expires_at),
                 idle_limit: Duration::from_millis(
                     u64::try_from(row.idle_limit).map_err(StoreError::malformed)?,

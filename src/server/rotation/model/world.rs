@@ -1,6 +1,6 @@
 //! A session, its clients, and what really happened to them.
 
-use super::super::{Decision, Grace, RevokeReason, SessionState};
+use super::super::{Decision, Grace, KeyHash, RevokeReason, SessionState, Shown};
 use super::Rotations;
 use crate::clock::Time;
 
@@ -52,8 +52,10 @@ pub(super) enum Request {
 /// What the row does not remember, kept to judge it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Past {
-    /// When each generation was first superseded.
-    superseded_at: Vec<Time>,
+    /// When each generation was first superseded, and by what key.
+    superseded: Vec<(Time, Option<KeyHash>)>,
+    /// Whether an answer was repeated after grace.
+    pub(super) is_recovered_late: bool,
     pub(super) is_logged_out: bool,
     pub(super) wrongs: Vec<Wrong>,
 }
@@ -70,10 +72,30 @@ pub(super) enum Wrong {
 }
 
 impl Past {
+    /// Returns whether the generation was superseded and its grace is over, and with it the day in
+    /// which its successor, if nobody has used that, is repeated to whoever has the key.
+    fn is_old(&self, shown: Shown, now: Time, grace: Grace, is_used: bool) -> bool {
+        let superseded = self
+            .superseded
+            .get(usize::try_from(shown.generation).unwrap());
+        superseded.is_some_and(|(at, key)| {
+            let is_lost = !is_used && key.is_some() && *key == shown.key;
+            let limit = if is_lost {
+                KeyHash::KEPT
+            } else {
+                grace.duration()
+            };
+            now.since(*at) >= limit
+        })
+    }
+
     /// Returns whether the generation was superseded and its grace is over.
-    fn is_old(&self, generation: u64, now: Time, grace: Grace) -> bool {
-        let superseded_at = self.superseded_at.get(usize::try_from(generation).unwrap());
-        superseded_at.is_some_and(|at| now.since(*at) >= grace.duration())
+    fn is_past_grace(&self, generation: u64, now: Time, grace: Grace) -> bool {
+        let shown = Shown {
+            generation,
+            key: None,
+        };
+        self.is_old(shown, now, grace, true)
     }
 
     pub(super) fn accuse(&mut self, wrong: Wrong) {
@@ -95,12 +117,15 @@ impl World {
         else {
             unreachable!("only what was read is written")
         };
-        let presented = self.clients[client].token;
-        let decision = (model.decide)(&row, presented, now, model.grace);
-        let is_old = self.past.is_old(presented, now, model.grace);
+        let shown = self.shown(client);
+        let decision = (model.decide)(&row, shown, now, model.grace);
+        let is_used = row.generation > shown.generation + 1;
+        let is_old = self.past.is_old(shown, now, model.grace, is_used);
+        let grace_is_over = self.past.is_past_grace(shown.generation, now, model.grace);
+        self.past.is_recovered_late |= decision == Decision::Replay && grace_is_over;
         let answer = match decision {
             Decision::Rotate => {
-                if !self.advance(model.writes, &row, now) {
+                if !self.advance(model.writes, &row, shown.key, now) {
                     self.clients[client].request = Request::Shown { now, after_logout };
                     return;
                 }
@@ -120,11 +145,27 @@ impl World {
         self.clients[client].request = Request::Answered(answer);
     }
 
+    /// What a client shows. The first one has a key for each token, which its retries repeat.
+    fn shown(&self, client: usize) -> Shown {
+        let generation = self.clients[client].token;
+        let key = u8::try_from(generation).unwrap();
+        Shown {
+            generation,
+            key: (client == 0).then_some(KeyHash::new([key; 32])),
+        }
+    }
+
     /// Writes a rotation of `read`; returns whether it took place.
-    fn advance(&mut self, writes: Writes, read: &SessionState, now: Time) -> bool {
+    fn advance(
+        &mut self,
+        writes: Writes,
+        read: &SessionState,
+        key: Option<KeyHash>,
+        now: Time,
+    ) -> bool {
         let unchanged = self.row.generation == read.generation;
         let unrevoked = self.row.revoked.is_none();
-        let next = read.rotated(now);
+        let next = read.rotated(key, now);
         match writes {
             Writes::Conditionally if !(unchanged && unrevoked) => return false,
             Writes::OverAnyGeneration if !unrevoked => return false,
@@ -137,10 +178,10 @@ impl World {
             }
         }
         let from = usize::try_from(read.generation).unwrap();
-        if self.past.superseded_at.len() > from {
+        if self.past.superseded.len() > from {
             self.past.accuse(Wrong::SecondSuccessor);
         } else {
-            self.past.superseded_at.push(now);
+            self.past.superseded.push((now, key));
         }
         true
     }

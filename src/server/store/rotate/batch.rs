@@ -43,9 +43,9 @@ impl Entry {
             return Rotation::NoSuchSession;
         }
         let state = &mut self.session.state;
-        match decide(state, job.presented.generation, job.now, job.rules.grace) {
+        match decide(state, job.presented.shown(), job.now, job.rules.grace) {
             Decision::Rotate => {
-                *state = state.rotated(job.now);
+                *state = state.rotated(job.presented.key, job.now);
                 Rotation::Rotated(self.current())
             }
             Decision::Replay => Rotation::Replayed(self.current()),

@@ -10,7 +10,7 @@ use sea_orm::{
 
 use super::super::error::is_deadlock;
 use super::super::users::words;
-use super::super::{Session, SessionId, StoreError};
+use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{Entries, Entry};
 use super::{BATCH, Owner};
 use crate::clock::Time;
@@ -100,7 +100,7 @@ fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
 }
 
 /// Columns of a row that `advance` binds.
-const COLUMNS: usize = 5;
+const COLUMNS: usize = 6;
 
 /// Moves each session that nobody else moved or revoked, unless it is `deadline`, and returns how
 /// many were moved: to ask which costs an answer for each, and it is all of them almost always. The
@@ -121,6 +121,7 @@ pub(super) async fn advance(
             signed(state.generation)?,
             state.rotated_at.millis().into(),
             state.superseded.to_string().into(),
+            sessions::key_text(state.key).into(),
         ]);
     }
     for _ in steps.len()..rows {
@@ -130,6 +131,7 @@ pub(super) async fn advance(
             0_i64.into(),
             0_i64.into(),
             0_i64.into(),
+            "".into(),
             "".into(),
         ]);
     }
@@ -147,7 +149,7 @@ pub(super) async fn advance(
 fn advance_text(backend: DbBackend, rows: usize) -> String {
     let row = |row: usize| parameters(backend, row * COLUMNS + 1, COLUMNS);
     // The first row tells PostgreSQL the types of the columns.
-    let types = ["text", "bigint", "bigint", "bigint", "text"];
+    let types = ["text", "bigint", "bigint", "bigint", "text", "text"];
     let names = row(0);
     let first = names.split(", ").zip(types);
     let first = first.map(|(name, of)| format!("CAST({name} AS {of})"));
@@ -157,9 +159,10 @@ fn advance_text(backend: DbBackend, rows: usize) -> String {
     let listed: Vec<String> = std::iter::once(first).chain(others).collect();
     let listed = listed.join(", ");
     format!(
-        "WITH step (id, old, new, rotated_at, superseded) AS (VALUES {listed})
+        "WITH step (id, old, new, rotated_at, superseded, retry_key_hash) AS (VALUES {listed})
         UPDATE sessions SET
-            generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded
+            generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded,
+            retry_key_hash = step.retry_key_hash
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
             AND sessions.revoked_at IS NULL AND {} < {}",

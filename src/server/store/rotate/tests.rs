@@ -86,7 +86,7 @@ async fn one_prepared_statement_serves_batches_of_several_sizes() {
     let session = latchet.alice_logged_in().await;
     let db = latchet.store.writer();
     let (_, read_at) = statements::read(db, [&session.id].into()).await.unwrap();
-    let next = session.state.rotated(NOW);
+    let next = session.state.rotated(None, NOW);
     let others: Vec<SessionId> = (0..4).map(|_| SessionId::random()).collect();
 
     for size in [4, 3, 4] {
@@ -111,7 +111,7 @@ async fn a_statement_that_reaches_the_database_late_writes_nothing() {
     let db = latchet.store.writer();
     let ids = [&session.id].into();
     let (_, read_at): (_, DatabaseTime) = statements::read(db, ids).await.unwrap();
-    let next = session.state.rotated(NOW);
+    let next = session.state.rotated(None, NOW);
     let step = Step {
         id: &session.id,
         from: 0,

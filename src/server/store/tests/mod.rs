@@ -150,6 +150,7 @@ pub(super) fn presented(session: &Session, generation: u64) -> Presented {
         session: session.id.clone(),
         user: session.user_id.clone(),
         generation,
+        key: None,
     }
 }
 

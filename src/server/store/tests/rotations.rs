@@ -2,7 +2,7 @@
 
 use super::super::Current;
 use super::*;
-use crate::server::rotation::End;
+use crate::server::rotation::{End, KeyHash};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,7 +23,10 @@ async fn the_current_token_gets_a_successor_that_is_stored() {
     let Rotation::Rotated(current) = rotation else {
         panic!("{rotation:?}")
     };
-    assert_eq!(current.session.state, session.state.rotated(NOW + MINUTE));
+    assert_eq!(
+        current.session.state,
+        session.state.rotated(None, NOW + MINUTE)
+    );
     assert_eq!(current.session, latchet.stored(&session).await);
     assert_eq!(current.owner.username, "alice");
     assert_eq!(current.owner.roles, ["reader"]);
@@ -39,6 +42,31 @@ async fn a_superseded_token_is_answered_with_the_same_successor_inside_grace() {
     let again = latchet.show(&session, 0, NOW + MINUTE + 9 * SECOND).await;
 
     assert_eq!(again, Rotation::Replayed(first));
+}
+
+#[tokio::test]
+async fn a_key_is_stored_with_the_rotation_and_forgotten_with_the_next() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let key = Some(KeyHash::new([7; 32]));
+    let show = async |key: Option<KeyHash>, generation: u64, now: Time| {
+        let shown = Presented {
+            key,
+            ..presented(&session, generation)
+        };
+        latchet.store.rotate(shown, now, RULES).await.unwrap()
+    };
+    let first = current(show(key, 0, NOW).await);
+    let hours_later = NOW + Duration::from_hours(8);
+
+    let stored = latchet.stored(&session).await;
+    let again = show(key, 0, hours_later).await;
+    show(None, 1, hours_later).await;
+    let after = latchet.stored(&session).await;
+
+    assert_eq!(stored.state.key, key);
+    assert_eq!(again, Rotation::Replayed(first));
+    assert_eq!(after.state.key, None);
 }
 
 #[tokio::test]
@@ -145,7 +173,7 @@ async fn one_token_shown_a_hundred_times_at_once_to_three_replicas_has_one_succe
 
     let successor = latchet.stored(&session).await;
     // Rotated once: of all who did so at this very moment, one wrote it.
-    assert_eq!(successor.state, session.state.rotated(NOW + MINUTE));
+    assert_eq!(successor.state, session.state.rotated(None, NOW + MINUTE));
     for rotation in rotations {
         assert_eq!(current(rotation).session, successor);
     }

@@ -1,0 +1,64 @@
+//! `Idempotency-Key`: by it a client names one refresh and all its retries.
+
+use poem::{Request, RequestBody};
+use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
+use secrecy::SecretString;
+
+use crate::server::error::ApiError;
+
+const NAME: &str = "Idempotency-Key";
+const SHORTEST: usize = 16;
+const LONGEST: usize = 255;
+
+/// The key of a request that has one: 16 to 255 visible ASCII characters. Who has it, and an old
+/// refresh token, gets the current one, so it is handled like a secret.
+///
+/// Of our own making, because poem-openapi takes a header that is not ASCII for none, and the first
+/// of several.
+#[derive(Debug)]
+pub(super) struct IdempotencyKey(pub(super) Option<SecretString>);
+
+impl<'a> ApiExtractor<'a> for IdempotencyKey {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+
+    type ParamType = String;
+    type ParamRawType = String;
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Header)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(SHORTEST),
+            max_length: Some(LONGEST),
+            pattern: Some("^[!-~]+$".to_owned()),
+            ..MetaSchema::new("string")
+        })))
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<String>,
+    ) -> poem::Result<Self> {
+        let mut lines = request.headers().get_all(NAME).iter();
+        let key = match (lines.next(), lines.next()) {
+            (None, _) => return Ok(Self(None)),
+            (Some(line), None) => line.to_str().ok().filter(|key| is_key(key)),
+            (Some(_), Some(_)) => None,
+        };
+        let key = key.ok_or_else(|| {
+            ApiError::invalid_field(
+                NAME,
+                "must be one text of 16 to 255 visible ASCII characters",
+            )
+        })?;
+        Ok(Self(Some(key.into())))
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

@@ -1,0 +1,50 @@
+//! The key by which a client names one refresh and its retries (`Idempotency-Key`), as it is kept.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::Malformed;
+
+/// The keyed hash of a session, a generation and the key with which that was shown. The key itself is
+/// kept nowhere. Written in the database as base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// How long a lost answer is repeated: over a night and a working day.
+    pub const KEPT: Duration = Duration::from_hours(24);
+
+    /// Returns the hash of these bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns whether both are of the same key. Compares in constant time.
+    pub(super) fn matches(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl FromStr for KeyHash {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or_else(|| Malformed {
+            text: text.to_owned(),
+            expected: "the hash of a key",
+        })
+    }
+}
