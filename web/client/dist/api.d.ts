@@ -22,6 +22,7 @@ export type State =
 /** Not known yet: the server is being asked, or cannot be. */
 {
     readonly status: 'unknown';
+    readonly sessionId?: undefined;
 } | {
     readonly status: 'signed-in';
     readonly sessionId: string;
@@ -29,6 +30,7 @@ export type State =
 /** `reason` is `logout`, or the code that ended the session; absent where there was none. */
  | {
     readonly status: 'signed-out';
+    readonly sessionId?: undefined;
     readonly reason?: string;
 };
 /** One login on one device. Times are RFC 3339. */

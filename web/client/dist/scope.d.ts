@@ -1,6 +1,7 @@
 export type Scope = Pick<typeof globalThis, 'fetch' | 'setTimeout' | 'clearTimeout' | 'addEventListener' | 'removeEventListener'> & {
     document: Pick<Document, 'baseURI' | 'cookie' | 'visibilityState' | 'addEventListener' | 'removeEventListener'>;
     location: Pick<Location, 'hostname'>;
+    crypto: Pick<Crypto, 'getRandomValues'>;
     performance: Pick<Performance, 'now'>;
     Date: Pick<DateConstructor, 'now'>;
     Math: Pick<Math, 'random'>;

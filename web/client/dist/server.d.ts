@@ -5,11 +5,13 @@ export type Server = ReturnType<typeof connect>;
 export declare const patience: (scope: Scope, ms: number) => AbortSignal;
 export declare const connect: (scope: Scope, base: URL) => {
     csrf: () => string;
-    request: (method: string, path: string, body?: object, token?: string | null) => Request;
-    post: (path: string, body: object, token?: string | null) => Promise<any>;
+    request: (method: string, path: string, body?: object, headers?: Record<string, string>) => Request;
     remember: (value: string) => void;
     /** Whether the cookies of the session are known to be gone. */
     hasNoCookies: () => boolean;
-    /** Sends a request that is answered with tokens. */
-    grant: (path: string, body: object) => Promise<Grant>;
+    login: (body: object) => Promise<Grant>;
+    /** Asks for the next tokens; the same `key` again where the answer was lost. */
+    refresh: (key: string) => Promise<Grant>;
+    /** Ends the session of `token`, or without one that of the cookie. */
+    logout: (token: string | null) => Promise<any>;
 };

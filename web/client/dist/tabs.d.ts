@@ -20,6 +20,11 @@ export type Message =
     kind: 'login' | 'refresh' | 'asked';
     grant: Grant;
 }
+/** A refresh is asked for by this key, or was and has not been answered. */
+ | {
+    kind: 'key';
+    key: string;
+}
 /** The session has ended; an empty `sid` is the one that the cookie was of. */
  | {
     kind: 'end';

@@ -24,10 +24,10 @@ export interface Credentials {
 /** Whether somebody is signed in. The same object until that changes. */
 export type State =
   /** Not known yet: the server is being asked, or cannot be. */
-  | { readonly status: 'unknown' }
+  | { readonly status: 'unknown'; readonly sessionId?: undefined }
   | { readonly status: 'signed-in'; readonly sessionId: string }
   /** `reason` is `logout`, or the code that ended the session; absent where there was none. */
-  | { readonly status: 'signed-out'; readonly reason?: string };
+  | { readonly status: 'signed-out'; readonly sessionId?: undefined; readonly reason?: string };
 
 /** One login on one device. Times are RFC 3339. */
 export interface Session {

@@ -29,7 +29,7 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
   const call = (method: string, path: string, body?: object) =>
     answerOf(scope, sendWithToken(scope, keeper, server.request(method, path, body)));
   const logout: Auth['logout'] = ({ everywhere } = {}) =>
-    keeper.logout(everywhere ? () => call('POST', '/v1/logout/all') : undefined);
+    keeper.logout(everywhere ? () => call('POST', 'v1/logout/all') : undefined);
 
   return {
     login: (credentials) => keeper.login({ ...credentials, transport: 'cookie' }),
@@ -43,15 +43,14 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
     },
     state,
     subscribe,
-    sessions: async () => (await call('GET', '/v1/me/sessions')).items,
+    sessions: async () => (await call('GET', 'v1/me/sessions')).items,
     revoke: (id) => {
-      const now = state();
       // One's own has cookies, which have to go as well.
-      const isOwn = now.status === 'signed-in' && now.sessionId === id;
-      return isOwn ? logout() : call('DELETE', `/v1/me/sessions/${encodeURIComponent(id)}`);
+      const isOwn = state().sessionId === id;
+      return isOwn ? logout() : call('DELETE', `v1/me/sessions/${encodeURIComponent(id)}`);
     },
     changePassword: ({ currentPassword, newPassword }) =>
-      call('POST', '/v1/me/password', { current_password: currentPassword, new_password: newPassword }),
+      call('POST', 'v1/me/password', { current_password: currentPassword, new_password: newPassword }),
     dispose,
   };
 };

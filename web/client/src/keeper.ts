@@ -38,14 +38,16 @@ export const keep = (scope: Scope, server: Server, name: string) => {
   let era = 0;
   /** CSRF value of a session that was refused. That leaves the cookies, and we must not ask again. */
   let refused = '';
-  let failure: { error: AuthError; until: number; count: number } | null = null;
+  let failure: { error: AuthError; until: number; pause: number } | null = null;
+  /** Names the refresh of which no answer has come, in all tabs: whoever asks again repeats it. */
+  let key = '';
   let due = 0;
   let timer: ReturnType<typeof setTimeout>;
   let isDisposed = false;
   let answered = () => {};
   const asking = new Promise<void>((resolve) => { answered = resolve; });
 
-  const left = ({ at, life }: Held) => at + life - now();
+  const left = () => (held ? held.at + held.life - now() : 0);
 
   const become = (next: State) => {
     state = next;
@@ -75,7 +77,13 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     failure = null;
     plan();
     answered();
-    if (state.status !== 'signed-in' || state.sessionId !== sid) become({ status: 'signed-in', sessionId: sid });
+    if (state.sessionId !== sid) become({ status: 'signed-in', sessionId: sid });
+  };
+
+  const begin = (grant: Grant) => {
+    era++;
+    key = '';
+    adopt(grant);
   };
 
   const end = (sid: string, reason: string) => {
@@ -92,13 +100,19 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     const { kind } = message;
     if (kind === 'ask') {
       if (held) tabs.say({ kind: 'asked', grant: { ...held, age: now() - held.at } });
+      if (key) tabs.say({ kind: 'key', key });
+    } else if (kind === 'key') {
+      key = message.key;
     } else if (kind === 'end') {
       if (!held || !message.sid || held.sid === message.sid) end(message.sid, message.reason);
       else ended.add(message.sid);
     } else if (kind === 'login') {
-      era++;
+      begin(message.grant);
+    } else if (!held || (kind === 'refresh' && held.sid === message.grant.sid)) {
+      // What was asked of a tab is no answer of the server.
+      if (kind === 'refresh') key = '';
       adopt(message.grant);
-    } else if (!held || (kind === 'refresh' && held.sid === message.grant.sid)) adopt(message.grant);
+    }
   });
 
   /** Waits for its turn among the tabs, but not long: a frozen tab may have it. */
@@ -121,21 +135,25 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     const asked = held;
     const begun = era;
     let csrf = '';
+    let mine = key;
     try {
       const grant = await inTurn(async () => {
         // Another tab may have had its turn for both.
         if (held !== asked || era !== begun) return null;
         csrf = server.csrf();
         if (!csrf) throw new AuthError('missing_token', undefined, 401);
-        return server.grant('/v1/refresh', {});
+        mine = key ||= scope.crypto.getRandomValues(new Uint32Array(4)).join('-');
+        tabs.say({ kind: 'key', key });
+        return server.refresh(key);
       });
       if (!grant || isDisposed) return;
       if (era === begun) {
+        key = '';
         adopt(grant);
         tabs.say({ kind: 'refresh', grant });
       } else if (!held) {
         // A logout has overtaken the answer, which has set the cookies again: have them cleared.
-        server.post('/v1/logout', {}, grant.token).catch(() => {});
+        server.logout(grant.token).catch(() => {});
       }
     } catch (cause) {
       if (era !== begun) return;
@@ -146,9 +164,11 @@ export const keep = (scope: Scope, server: Server, name: string) => {
         if (asked) tabs.say({ kind: 'end', sid: asked.sid, reason: error.code });
         return end(asked?.sid ?? '', error.code);
       }
-      const count = failure ? failure.count + 1 : 0;
-      const pause = Math.min(1000 * 2 ** count, LONGEST_PAUSE_MS) * (1 - scope.Math.random() / 2);
-      failure = { error, until: now() + Math.max(pause, error.retryAfter * 1000), count };
+      // Another tab may have been answered meanwhile, but not this one.
+      key = mine;
+      const pause = Math.min(failure ? failure.pause * 2 : 1000, LONGEST_PAUSE_MS);
+      const wait = Math.max(pause * (1 - scope.Math.random() / 2), error.retryAfter * 1000);
+      failure = { error, until: now() + wait, pause };
       plan();
       throw error;
     }
@@ -185,7 +205,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
 
   const signOut = async (token: string | null): Promise<unknown> => {
     if (!token && !server.csrf()) return;
-    return server.post('/v1/logout', {}, token).catch((error) => {
+    return server.logout(token).catch((error) => {
       if (error.status !== 401) throw error;
       // A refused token ends nothing, but the cookie may. If that is refused, there is no session.
       return token && signOut(null);
@@ -209,10 +229,10 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     },
     token: async (): Promise<string | null> => {
       await asking;
-      if (held && left(held) > held.life / 20) return held.token;
+      if (held && left() > held.life / 20) return held.token;
       if (state.status === 'signed-out') return null;
       await refresh().catch((error) => {
-        if (!held || left(held) <= 0) throw error;
+        if (left() <= 0) throw error;
       });
       return held && held.token;
     },
@@ -222,15 +242,14 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       return held && held.token;
     },
     login: async (body: object) => {
-      const grant = await inTurn(() => server.grant('/v1/login', body));
-      era++;
-      adopt(grant);
+      const grant = await inTurn(() => server.login(body));
+      begin(grant);
       tabs.say({ kind: 'login', grant });
     },
     /** Ends the session by `way`, or else this one alone. */
     logout: async (way?: () => Promise<unknown>) => {
       const sid = held?.sid ?? '';
-      await (way ? way() : inTurn(() => signOut(held && left(held) > 0 ? held.token : null)));
+      await (way ? way() : inTurn(() => signOut(left() > 0 ? held!.token : null)));
       tabs.say({ kind: 'end', sid, reason: 'logout' });
       end(sid, 'logout');
     },

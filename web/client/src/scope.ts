@@ -6,6 +6,7 @@ export type Scope = Pick<
 > & {
   document: Pick<Document, 'baseURI' | 'cookie' | 'visibilityState' | 'addEventListener' | 'removeEventListener'>;
   location: Pick<Location, 'hostname'>;
+  crypto: Pick<Crypto, 'getRandomValues'>;
   performance: Pick<Performance, 'now'>;
   Date: Pick<DateConstructor, 'now'>;
   Math: Pick<Math, 'random'>;

@@ -26,40 +26,45 @@ export const connect = (scope: Scope, base: URL) => {
   const csrf = (): string =>
     (isReadable ? scope.document.cookie.match(/(?:^|; )(?:__Host-)?latchet_csrf=([^;]+)/)?.[1] ?? '' : told);
 
-  const request = (method: string, path: string, body?: object, token?: string | null): Request =>
-    new Request(new URL(base.pathname.replace(/\/$/, '') + path, base), {
+  const request = (method: string, path: string, body?: object, headers?: Record<string, string>): Request =>
+    new Request(`${base}`.replace(/\/?$/, '/') + path, {
       method,
       body: body ? JSON.stringify(body) : null,
       headers: {
         'Content-Type': 'application/json',
         'X-CSRF-Token': csrf(),
-        ...(token && { Authorization: `Bearer ${token}` }),
+        ...headers,
       },
       credentials: 'include',
       signal: patience(scope, PATIENCE_MS),
     });
 
-  const post = (path: string, body: object, token?: string | null) =>
-    answerOf(scope, scope.fetch(request('POST', path, body, token)));
+  const post = (path: string, body: object, headers?: Record<string, string>) =>
+    answerOf(scope, scope.fetch(request('POST', path, body, headers)));
+
+  /** Sends a request that is answered with tokens. */
+  const grant = async (path: string, body: object, headers?: Record<string, string>): Promise<Grant> => {
+    const answer = await post(path, body, headers);
+    if (!answer?.access_token) throw new AuthError('unexpected_answer');
+    return {
+      token: answer.access_token,
+      sid: answer.session_id,
+      csrf: answer.csrf_token,
+      life: answer.expires_in * 1000,
+      age: 0,
+    };
+  };
 
   return {
     csrf,
     request,
-    post,
     remember: (value: string) => { told = value; },
     /** Whether the cookies of the session are known to be gone. */
     hasNoCookies: () => isReadable && !csrf(),
-    /** Sends a request that is answered with tokens. */
-    grant: async (path: string, body: object): Promise<Grant> => {
-      const answer = await post(path, body);
-      if (!answer?.access_token) throw new AuthError('unexpected_answer');
-      return {
-        token: answer.access_token,
-        sid: answer.session_id,
-        csrf: answer.csrf_token,
-        life: answer.expires_in * 1000,
-        age: 0,
-      };
-    },
+    login: (body: object) => grant('v1/login', body),
+    /** Asks for the next tokens; the same `key` again where the answer was lost. */
+    refresh: (key: string) => grant('v1/refresh', {}, { 'Idempotency-Key': key }),
+    /** Ends the session of `token`, or without one that of the cookie. */
+    logout: (token: string | null) => post('v1/logout', {}, token ? { Authorization: `Bearer ${token}` } : {}),
   };
 };

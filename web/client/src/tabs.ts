@@ -19,6 +19,8 @@ export type Message =
   | { kind: 'ask' }
   /** One is handed on: from a login, a refresh, or because it was asked for. */
   | { kind: 'login' | 'refresh' | 'asked'; grant: Grant }
+  /** A refresh is asked for by this key, or was and has not been answered. */
+  | { kind: 'key'; key: string }
   /** The session has ended; an empty `sid` is the one that the cookie was of. */
   | { kind: 'end'; sid: string; reason: string };
 

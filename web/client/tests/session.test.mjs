@@ -38,6 +38,9 @@ for (const [name, [answer, code]] of Object.entries(failures)) {
     assert.equal(world.asked('/v1/refresh').length, 1);
     await world.pass(1000);
     assert.equal((await call(auth)).status, 200);
+    // Whatever came was no answer, so the same refresh was asked for again.
+    const [first, second] = world.asked('/v1/refresh');
+    assert.equal(second.key, first.key);
   });
 }
 

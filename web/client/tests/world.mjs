@@ -1,5 +1,8 @@
 // A browser and a Latchet in memory: clock, cookies, tabs and network are moved by the test.
 import { createAuth } from '../dist/latchet.js';
+import { Latchet } from './latchet.mjs';
+
+export { json, problem } from './latchet.mjs';
 
 export const APP = 'https://app.example.org';
 
@@ -8,18 +11,19 @@ export const settle = async () => {
   for (let turn = 0; turn < 25; turn += 1) await new Promise((resolve) => { setImmediate(resolve); });
 };
 
+/** The answer to `entry` is lost on its way: the server has done what it was asked. */
+export const lose = (world) => (_, usual) => {
+  const before = world.cookies;
+  usual();
+  world.cookies = before;
+  throw new TypeError('Failed to fetch');
+};
+
 export const deferred = () => {
   const held = {};
   held.promise = new Promise((resolve, reject) => Object.assign(held, { resolve, reject }));
   return held;
 };
-
-export const json = (status, body, headers = {}) =>
-  new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ...headers } });
-
-const challenge = (error) => ({ 'WWW-Authenticate': error ? `Bearer error="${error}"` : 'Bearer realm="latchet"' });
-
-export const problem = (status, code, headers = {}) => json(status, { status, code, detail: `about ${code}` }, headers);
 
 export class World {
   now = 1000;
@@ -33,11 +37,11 @@ export class World {
   #channels = new Set();
   #scripts = new Map();
   #count = 0;
-  #live = new Map();
-  #ended = new Set();
+  /** How long machines have slept, while their monotonic clocks stood still. */
+  #slept = 0;
 
   constructor({ life = 900 } = {}) {
-    this.life = life;
+    this.server = new Latchet(life, () => this.now + this.#slept);
   }
 
   /** Answers the next request to `path` by `answer(entry, usual)`. */
@@ -62,6 +66,12 @@ export class World {
     await settle();
   }
 
+  /** The lid is closed and opened again. */
+  sleep(ms) {
+    this.#slept += ms;
+    this.wall += ms;
+  }
+
   #move(ms) {
     this.now += ms;
     this.wall += ms;
@@ -74,7 +84,7 @@ export class World {
 
   /** Ends all sessions, as an administrator does. */
   endSessions() {
-    for (const sid of this.#live.values()) this.#ended.add(sid.sid);
+    this.server.endSessions();
   }
 
   tab({ visible = true, hostname = 'app.example.org', locks } = {}) {
@@ -108,6 +118,7 @@ export class World {
       path: new URL(request.url).pathname.replace(/^\/auth/, ''),
       token: request.headers.get('Authorization')?.replace('Bearer ', '') ?? null,
       csrf: request.headers.get('X-CSRF-Token'),
+      key: request.headers.get('Idempotency-Key'),
       credentials: request.credentials,
       type: request.headers.get('Content-Type'),
       body: await request.text(),
@@ -115,71 +126,16 @@ export class World {
     };
     this.log.push(entry);
     const script = this.#scripts.get(entry.path)?.shift();
-    const answer = Promise.resolve(script ? script(entry, () => this.#latchet(entry)) : this.#latchet(entry));
+    const usual = () => {
+      const { answer, cookies } = this.server.answer(entry, this.cookies);
+      this.cookies = cookies;
+      return answer;
+    };
+    const answer = Promise.resolve(script ? script(entry, usual) : usual());
     const gaveUp = new Promise((_, reject) => {
       request.signal.addEventListener('abort', () => reject(new DOMException('gave up', 'AbortError')));
     });
     return Promise.race([answer, gaveUp]);
-  }
-
-  #latchet(entry) {
-    switch (entry.path) {
-      case '/v1/login': return this.#login(JSON.parse(entry.body));
-      case '/v1/refresh': return this.#refresh(entry);
-      case '/v1/logout': return this.#logout(entry);
-      default: return this.#api(entry);
-    }
-  }
-
-  #login({ password, transport }) {
-    if (password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
-    if (transport !== 'cookie') return problem(400, 'validation_failed');
-    this.#count += 1;
-    return this.#grant(`s${this.#count}`);
-  }
-
-  #grant(sid) {
-    this.#count += 1;
-    const token = `t${this.#count}`;
-    this.#live.set(token, { sid, until: this.now + this.life * 1000 });
-    this.cookies = { rt: sid, csrf: `csrf-${sid}` };
-    return json(200, {
-      access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
-    });
-  }
-
-  #refresh({ cookies, csrf }) {
-    if (!cookies.rt) return problem(401, 'missing_token', challenge(''));
-    if (csrf !== cookies.csrf) return problem(403, 'csrf_failed');
-    if (this.#ended.has(cookies.rt)) return problem(401, 'session_revoked', challenge('invalid_token'));
-    return this.#grant(cookies.rt);
-  }
-
-  #logout({ token, cookies, csrf }) {
-    const shown = this.#live.get(token);
-    if (token && shown.until <= this.now) return problem(401, 'token_expired', challenge('invalid_token'));
-    if (!token && !cookies.rt) return problem(401, 'missing_token', challenge(''));
-    if (!token && csrf !== cookies.csrf) return problem(403, 'csrf_failed');
-    const sid = token ? shown.sid : cookies.rt;
-    this.#ended.add(sid);
-    if (this.cookies.rt === sid) this.cookies = { rt: '', csrf: '' };
-    return new Response(null, { status: 204 });
-  }
-
-  #api({ path, method, token, body }) {
-    const shown = this.#live.get(token);
-    if (!token) return problem(401, 'missing_token', challenge(''));
-    if (!shown) return problem(401, 'malformed_token', challenge('invalid_token'));
-    if (shown.until <= this.now) return problem(401, 'token_expired', challenge('invalid_token'));
-    if (this.#ended.has(shown.sid)) return problem(401, 'token_revoked', challenge('invalid_token'));
-    if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
-    if (path === '/v1/logout/all') {
-      this.endSessions();
-      this.cookies = { rt: '', csrf: '' };
-      return new Response(null, { status: 204 });
-    }
-    if (method === 'DELETE' || path === '/v1/me/password') return new Response(null, { status: 204 });
-    return new Response(body);
   }
 }
 
@@ -217,6 +173,7 @@ export class Tab {
     this.scope = {
       document,
       location: { hostname },
+      crypto: globalThis.crypto,
       performance: { now: () => world.now },
       Date: { now: () => world.wall },
       Math: { random: () => world.random },
@@ -281,6 +238,18 @@ export class Tab {
   #happens(name) {
     this.#window.dispatchEvent(new Event(name));
     return settle();
+  }
+
+  /** Hears nothing of other tabs until what is returned is called. */
+  deafen() {
+    const [channel] = this.#channels;
+    const { onmessage } = channel;
+    const late = [];
+    channel.onmessage = (message) => late.push(message);
+    return () => {
+      channel.onmessage = onmessage;
+      late.forEach(onmessage);
+    };
   }
 
   /** The person closes the tab, or the browser freezes it: it neither hears nor does anything. */

@@ -1,0 +1,111 @@
+// A Latchet in memory: sessions whose refresh tokens rotate, and something to call with an access token.
+const GRACE_MS = 10_000;
+const KEY_MS = 24 * 3_600_000;
+
+export const json = (status, body, headers = {}) =>
+  new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ...headers } });
+
+const challenge = (error) => ({ 'WWW-Authenticate': error ? `Bearer error="${error}"` : 'Bearer realm="latchet"' });
+
+export const problem = (status, code, headers = {}) => json(status, { status, code, detail: `about ${code}` }, headers);
+
+const done = () => new Response(null, { status: 204 });
+
+export class Latchet {
+  #count = 0;
+  #sessions = new Map();
+  #live = new Map();
+
+  /** `now` is its own clock. */
+  constructor(life, now) {
+    this.life = life;
+    this.now = now;
+  }
+
+  endSessions() {
+    for (const session of this.#sessions.values()) session.ended = true;
+  }
+
+  /** Answers a request, and says what the browser holds after it. */
+  answer(entry, cookies) {
+    this.cookies = cookies;
+    const answer = this.#answer(entry);
+    return { answer, cookies: this.cookies };
+  }
+
+  #answer(entry) {
+    switch (entry.path) {
+      case '/v1/login': return this.#login(JSON.parse(entry.body));
+      case '/v1/refresh': return this.#refresh(entry);
+      case '/v1/logout': return this.#logout(entry);
+      default: return this.#api(entry);
+    }
+  }
+
+  #login({ password, transport }) {
+    if (password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
+    if (transport !== 'cookie') return problem(400, 'validation_failed');
+    this.#count += 1;
+    return this.#grant(`s${this.#count}`);
+  }
+
+  #session(sid) {
+    if (!this.#sessions.has(sid)) this.#sessions.set(sid, { generation: 0 });
+    return this.#sessions.get(sid);
+  }
+
+  #grant(sid) {
+    this.#count += 1;
+    const token = `t${this.#count}`;
+    this.#live.set(token, { sid, until: this.now() + this.life * 1000 });
+    this.cookies = { rt: `${sid}.${this.#session(sid).generation}`, csrf: `csrf-${sid}` };
+    return json(200, {
+      access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
+    });
+  }
+
+  #refresh({ cookies, csrf, key }) {
+    if (!cookies.rt) return problem(401, 'missing_token', challenge(''));
+    if (csrf !== cookies.csrf) return problem(403, 'csrf_failed');
+    if (key !== null && !/^[!-~]{16,255}$/.test(key)) return problem(400, 'validation_failed');
+    const [sid, generation] = cookies.rt.split('.');
+    const session = this.#session(sid);
+    if (session.ended) return problem(401, 'session_revoked', challenge('invalid_token'));
+    const back = session.generation - Number(generation ?? 0);
+    if (back === 0) {
+      Object.assign(session, { generation: session.generation + 1, rotatedAt: this.now(), key });
+      return this.#grant(sid);
+    }
+    const isAskedAgain = back === 1 && key && key === session.key;
+    if (this.now() - session.rotatedAt < (isAskedAgain ? KEY_MS : GRACE_MS)) return this.#grant(sid);
+    session.ended = true;
+    return problem(401, 'refresh_reused', challenge('invalid_token'));
+  }
+
+  #logout({ token, cookies, csrf }) {
+    const shown = this.#live.get(token);
+    if (token && shown.until <= this.now()) return problem(401, 'token_expired', challenge('invalid_token'));
+    if (!token && !cookies.rt) return problem(401, 'missing_token', challenge(''));
+    if (!token && csrf !== cookies.csrf) return problem(403, 'csrf_failed');
+    const sid = token ? shown.sid : cookies.rt.split('.')[0];
+    this.#session(sid).ended = true;
+    if (this.cookies.rt.split('.')[0] === sid) this.cookies = { rt: '', csrf: '' };
+    return done();
+  }
+
+  #api({ path, method, token, body }) {
+    const shown = this.#live.get(token);
+    if (!token) return problem(401, 'missing_token', challenge(''));
+    if (!shown) return problem(401, 'malformed_token', challenge('invalid_token'));
+    if (shown.until <= this.now()) return problem(401, 'token_expired', challenge('invalid_token'));
+    if (this.#session(shown.sid).ended) return problem(401, 'token_revoked', challenge('invalid_token'));
+    if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
+    if (path === '/v1/logout/all') {
+      this.endSessions();
+      this.cookies = { rt: '', csrf: '' };
+      return done();
+    }
+    if (method === 'DELETE' || path === '/v1/me/password') return done();
+    return new Response(body);
+  }
+}
