@@ -5,6 +5,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_first;
 mod m0002_retry_keys;
+mod m0003_administration;
 
 /// Every step of the schema, oldest first.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first::Migration),
             Box::new(m0002_retry_keys::Migration),
+            Box::new(m0003_administration::Migration),
         ]
     }
 }

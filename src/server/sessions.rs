@@ -12,7 +12,8 @@ use super::names::Username;
 use super::password::Verdict;
 use super::rotation::{End, RevokeReason};
 use super::store::{
-    NewSession, Revocation, Rotation, RotationRules, Session, SessionId, User, UserId,
+    NamedSession, NewSession, Revocation, Rotation, RotationRules, Session, SessionId, SessionPage,
+    User, UserId,
 };
 use crate::clock::Time;
 use crate::token::{Claims, Fresh};
@@ -206,6 +207,14 @@ impl App {
     /// `unavailable`.
     pub async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, ApiError> {
         Ok(self.store.sessions_of(user, self.clock.now()).await?)
+    }
+
+    /// Returns a page of the live sessions of all users, newest login first.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn all_sessions(&self, page: &SessionPage) -> Result<Vec<NamedSession>, ApiError> {
+        Ok(self.store.sessions(page, self.clock.now()).await?)
     }
 
     /// Denies one access token and leaves its session alone (RFC 7009 on an access token).

@@ -6,6 +6,8 @@ use crate::support::client::claims;
 use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
+mod sessions;
+
 on_both! {
     administration_is_for_administrators,
     users_are_listed_page_by_page,
@@ -27,7 +29,10 @@ async fn administration_is_for_administrators(backend: Backend) {
         ("POST", format!("/v1/users/{id}/disable")),
         ("POST", format!("/v1/users/{id}/enable")),
         ("PUT", format!("/v1/users/{id}/roles")),
+        ("GET", format!("/v1/users/{id}/sessions")),
         ("DELETE", format!("/v1/users/{id}/sessions")),
+        ("GET", "/v1/sessions".to_owned()),
+        ("DELETE", format!("/v1/sessions/{}", alice.id)),
     ];
     for (method, path) in requests {
         let answer = server

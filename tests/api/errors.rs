@@ -52,6 +52,7 @@ async fn no_token_comes_before_a_broken_body(backend: Backend) {
         ("POST", "/v1/users"),
         ("GET", "/v1/users?limit=nonsense"),
         ("GET", "/v1/users/x"),
+        ("GET", "/v1/sessions?limit=nonsense"),
     ];
     for (method, path) in protected {
         let request = server

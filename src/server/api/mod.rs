@@ -26,6 +26,7 @@ mod secret;
 mod session;
 pub mod spec;
 mod tokens;
+mod user_sessions;
 mod users;
 mod verify;
 mod wellknown;
@@ -42,6 +43,8 @@ enum Tag {
     Account,
     /// Administration of accounts.
     Users,
+    /// Sessions of all users, signing keys, security events.
+    Administration,
     /// The standard endpoints.
     #[oai(rename = "OAuth")]
     Oauth,
@@ -57,6 +60,7 @@ type Api = (
     verify::VerifyApi,
     me::MeApi,
     users::UsersApi,
+    user_sessions::UserSessionsApi,
     oauth::OauthApi,
     tokens::TokensApi,
     wellknown::WellKnownApi,
@@ -74,6 +78,7 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
         verify::VerifyApi(app.clone()),
         me::MeApi(app.clone()),
         users::UsersApi(app.clone()),
+        user_sessions::UserSessionsApi(app.clone()),
         oauth::OauthApi(app.clone()),
         tokens::TokensApi(app.clone()),
         wellknown::WellKnownApi(app.clone()),

@@ -67,7 +67,15 @@ pub fn document() -> Document {
 
 /// Orders the groups as a newcomer meets them; pages show them so.
 fn tags(registry: &Registry) -> Value {
-    const ORDER: [&str; 6] = ["Sessions", "Account", "Users", "OAuth", "Tokens", "Server"];
+    const ORDER: [&str; 7] = [
+        "Sessions",
+        "Account",
+        "Users",
+        "Administration",
+        "OAuth",
+        "Tokens",
+        "Server",
+    ];
     let mut tags: Vec<_> = registry.tags.iter().collect();
     tags.sort_by_key(|tag| ORDER.iter().position(|name| *name == tag.name));
     value(&tags)

@@ -5,7 +5,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
-use super::answer::{Created, Done, Private};
+use super::answer::{Created, Private};
 use super::input::Body;
 use super::secret::Password;
 use crate::guard::{Jwt, Role, RoleName};
@@ -13,7 +13,6 @@ use crate::server::App;
 use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
 use crate::server::names::{self, ADMIN, Username};
-use crate::server::rotation::RevokeReason;
 use crate::server::store::{User, UserId, UserPage};
 
 /// Operations for administrators.
@@ -26,7 +25,8 @@ impl RoleName for Admin {
     const NAME: &'static str = ADMIN;
 }
 
-type Administrator = Jwt<Role<Admin>>;
+/// The guard of what only administrators may do.
+pub(super) type Administrator = Jwt<Role<Admin>>;
 
 /// An account.
 #[derive(Debug, Object)]
@@ -242,29 +242,10 @@ impl UsersApi {
             self.0.set_roles(&known(&id)?, &roles).await?.into(),
         )))
     }
-
-    /// End the sessions of a user
-    ///
-    /// Logs the user out on every device at once. The account may log in again.
-    #[oai(
-        path = "/v1/users/:id/sessions",
-        method = "delete",
-        operation_id = "endUserSessions",
-        tag = "Tag::Users"
-    )]
-    async fn end_sessions(
-        &self,
-        _guard: Administrator,
-        /// Names the user, as the list does.
-        id: Path<String>,
-    ) -> Result<Private<Done>, ApiError> {
-        let id = self.0.user(&known(&id)?).await?.id;
-        self.0.end_sessions(&id, None, RevokeReason::Admin).await?;
-        Ok(Private::new(Done::Done))
-    }
 }
 
-fn page_size() -> u32 {
+/// Items of a page, unless another number is asked for.
+pub(super) fn page_size() -> u32 {
     50
 }
 
@@ -281,7 +262,7 @@ fn roles(texts: &[String]) -> Result<Vec<names::Role>, ApiError> {
 }
 
 /// PostgreSQL takes no NUL in a text to compare with.
-fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, ApiError> {
+pub(super) fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, ApiError> {
     match text {
         Some(text) if text.contains('\0') => Err(ApiError::invalid_field(
             field,

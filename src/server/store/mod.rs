@@ -20,6 +20,7 @@ mod inspection;
 mod keys;
 mod revocations;
 mod rotate;
+mod session_lists;
 mod sessions;
 mod setup_links;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use inspection::{Inspection, inspect};
 pub use keys::StoredKey;
 pub use revocations::Entry;
 pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
+pub use session_lists::{NamedSession, NoSuchPlace, SessionPage, SessionPlace};
 pub use sessions::{NewSession, Revocation, Session};
 pub use throttle::{Attempt, Counter};
 pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use entity::session::{Column, Entity, Model};
-use sea_orm::sea_query::{Expr, ExprTrait, LockType};
+use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
@@ -15,9 +15,6 @@ use super::{Counter, SessionId, Store, StoreError, User, UserId, limited, revoca
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
-
-/// A user has few devices; a list never grows beyond this.
-const LISTED: u64 = 1000;
 
 /// The `client_id` of tokens that no client asked for.
 const FIRST_PARTY: &str = "latchet";
@@ -145,22 +142,6 @@ impl Store {
         let found = Entity::find_by_id(id.as_str());
         let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
         row.map(Session::try_from).transpose()
-    }
-
-    /// Returns the user's sessions that live, newest login first.
-    pub async fn sessions_of(&self, user: &UserId, now: Time) -> Result<Vec<Session>, StoreError> {
-        let now = now.millis();
-        let rested_until = Expr::col(Column::RotatedAt).add(Expr::col(Column::IdleLimit));
-        let found = Entity::find()
-            .filter(Column::UserId.eq(user.as_str()))
-            .filter(Column::RevokedAt.is_null())
-            .filter(Column::ExpiresAt.gt(now))
-            .filter(rested_until.gt(now))
-            .order_by_desc(Column::CreatedAt)
-            .order_by_asc(Column::Id)
-            .limit(LISTED);
-        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
-        rows.into_iter().map(Session::try_from).collect()
     }
 
     /// Records that the password was proved again in this session; does nothing when it was revoked.

@@ -270,7 +270,7 @@ fn found(rows_affected: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn matching(search: Option<&str>) -> Condition {
+pub(super) fn matching(search: Option<&str>) -> Condition {
     let all = Condition::all();
     let Some(search) = search else { return all };
     let pattern = format!("%{}%", escape_like(&fold_username(search)));

@@ -86,6 +86,10 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             "user": user(), "session_id": SESSION, "roles": ["editor"], "scope": "",
         })),
         ("listMySessions", "200") => one(&json!({ "items": [session()] })),
+        ("listUserSessions", "200") => one(&json!({ "items": [user_session()] })),
+        ("listSessions", "200") => one(&json!({
+            "items": [user_session()], "next": format!("1795500000000.{SESSION}"),
+        })),
         ("listUsers", "200") => one(&json!({ "items": [user()], "next": "ada" })),
         ("register" | "setUp" | "createUser", "201")
         | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => one(&user()),
@@ -136,6 +140,15 @@ fn user() -> Value {
 fn session() -> Value {
     json!({
         "id": SESSION, "current": true, "label": "Ada's laptop",
+        "user_agent": "Mozilla/5.0", "ip": "192.0.2.7",
+        "created_at": "2026-11-24T06:00:00Z", "refreshed_at": "2026-11-24T06:10:00Z",
+        "expires_at": "2026-12-24T06:00:00Z",
+    })
+}
+
+fn user_session() -> Value {
+    json!({
+        "id": SESSION, "user_id": USER, "username": "ada", "label": "Ada's laptop",
         "user_agent": "Mozilla/5.0", "ip": "192.0.2.7",
         "created_at": "2026-11-24T06:00:00Z", "refreshed_at": "2026-11-24T06:10:00Z",
         "expires_at": "2026-12-24T06:00:00Z",

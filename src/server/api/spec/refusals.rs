@@ -99,7 +99,16 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     ("setUserRoles", &[GUARD, ROLE, BODY, &["not_found"], ANY]),
     (
+        "listUserSessions",
+        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
+    ),
+    (
         "endUserSessions",
+        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
+    ),
+    ("listSessions", &[GUARD, ROLE, &["validation_failed"], ANY]),
+    (
+        "endSession",
         &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
     ),
     (

@@ -20,6 +20,7 @@ mod counters;
 mod keys;
 mod revocations;
 mod rotations;
+mod session_lists;
 mod sessions;
 mod users;
 

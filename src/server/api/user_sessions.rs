@@ -1,0 +1,192 @@
+//! Administration of sessions.
+
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{Object, OpenApi};
+
+use super::Tag;
+use super::answer::{Done, Private};
+use super::users::{Administrator, is_id, known, page_size, text};
+use crate::server::App;
+use crate::server::error::ApiError;
+use crate::server::rotation::RevokeReason;
+use crate::server::store::{NamedSession, SessionId, SessionPage, SessionPlace};
+
+/// Operations of administrators on sessions.
+pub(super) struct UserSessionsApi(pub(super) App);
+
+/// One login of a user on one device.
+#[derive(Debug, Object)]
+struct UserSessionAnswer {
+    /// Names the session.
+    id: String,
+    /// Names its user.
+    user_id: String,
+    /// User name as it was given.
+    username: String,
+    /// Name that was given to the device at login; may be empty.
+    label: String,
+    /// Browser or program at login; may be empty.
+    user_agent: String,
+    /// Address at login.
+    ip: String,
+    /// When the login happened.
+    created_at: String,
+    /// When it was last refreshed.
+    refreshed_at: String,
+    /// When it ends, however often it is refreshed.
+    expires_at: String,
+}
+
+impl From<NamedSession> for UserSessionAnswer {
+    fn from(named: NamedSession) -> Self {
+        let session = named.session;
+        Self {
+            id: session.id.to_string(),
+            user_id: session.user_id.to_string(),
+            username: named.username,
+            label: session.label,
+            user_agent: session.user_agent,
+            ip: session.ip,
+            created_at: session.created_at.to_string(),
+            refreshed_at: session.state.rotated_at.to_string(),
+            expires_at: session.state.expires_at.to_string(),
+        }
+    }
+}
+
+/// A user's sessions that live, newest login first.
+#[derive(Debug, Object)]
+struct UserSessionsAnswer {
+    /// The sessions.
+    items: Vec<UserSessionAnswer>,
+}
+
+/// A page of the sessions that live, newest login first.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct AllSessionsAnswer {
+    /// The sessions.
+    items: Vec<UserSessionAnswer>,
+    /// What to pass as `after` for the next page; absent on the last.
+    next: Option<String>,
+}
+
+#[OpenApi]
+impl UserSessionsApi {
+    /// List the sessions of a user
+    ///
+    /// Answers every device that the user is logged in on.
+    #[oai(
+        path = "/v1/users/:id/sessions",
+        method = "get",
+        operation_id = "listUserSessions",
+        tag = "Tag::Users"
+    )]
+    async fn list_of_user(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Json<UserSessionsAnswer>>, ApiError> {
+        let user = self.0.user(&known(&id)?).await?;
+        let sessions = self.0.sessions(&user.id).await?.into_iter();
+        let items = sessions.map(|session| {
+            let username = user.username.clone();
+            NamedSession { session, username }.into()
+        });
+        Ok(Private::new(Json(UserSessionsAnswer {
+            items: items.collect(),
+        })))
+    }
+
+    /// End the sessions of a user
+    ///
+    /// Logs the user out on every device at once. The account may log in again.
+    #[oai(
+        path = "/v1/users/:id/sessions",
+        method = "delete",
+        operation_id = "endUserSessions",
+        tag = "Tag::Users"
+    )]
+    async fn end_all_of_user(
+        &self,
+        _guard: Administrator,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Done>, ApiError> {
+        let id = self.0.user(&known(&id)?).await?.id;
+        self.0.end_sessions(&id, None, RevokeReason::Admin).await?;
+        Ok(Private::new(Done::Done))
+    }
+
+    /// List the sessions of all users
+    ///
+    /// Answers who is logged in, newest login first, a page at a time.
+    #[oai(
+        path = "/v1/sessions",
+        method = "get",
+        operation_id = "listSessions",
+        tag = "Tag::Administration"
+    )]
+    async fn list(
+        &self,
+        _guard: Administrator,
+        /// The `next` of the page before.
+        #[oai(validator(max_length = 64))]
+        after: Query<Option<String>>,
+        /// Only sessions of users whose name contains this, in any case.
+        #[oai(validator(max_length = 254))]
+        search: Query<Option<String>>,
+        /// At most this many.
+        #[oai(
+            default = "page_size",
+            validator(minimum(value = "1"), maximum(value = "200"))
+        )]
+        limit: Query<u32>,
+    ) -> Result<Private<Json<AllSessionsAnswer>>, ApiError> {
+        let page = SessionPage {
+            after: after.0.as_deref().map(place).transpose()?,
+            search: text("search", search.0)?,
+            // One more than asked for tells whether another page follows.
+            limit: u64::from(*limit) + 1,
+        };
+        let mut sessions = self.0.all_sessions(&page).await?;
+        let more = sessions.len() > *limit as usize;
+        sessions.truncate(*limit as usize);
+        let next = sessions
+            .last()
+            .filter(|_| more)
+            .map(|named| SessionPlace::of(&named.session).to_string());
+        let items = sessions.into_iter().map(UserSessionAnswer::from).collect();
+        Ok(Private::new(Json(AllSessionsAnswer { items, next })))
+    }
+
+    /// End a session
+    ///
+    /// Logs that device out at once, whosever it is.
+    #[oai(
+        path = "/v1/sessions/:id",
+        method = "delete",
+        operation_id = "endSession",
+        tag = "Tag::Administration"
+    )]
+    async fn end(
+        &self,
+        _guard: Administrator,
+        /// Names the session, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Done>, ApiError> {
+        if !is_id(&id) {
+            return Err(ApiError::NotFound("there is no such session"));
+        }
+        let id = SessionId::from(id.as_str());
+        self.0.end_session(&id, None, RevokeReason::Admin).await?;
+        Ok(Private::new(Done::Done))
+    }
+}
+
+fn place(text: &str) -> Result<SessionPlace, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::invalid_field("after", "is not the `next` of a page"))
+}

@@ -1,0 +1,180 @@
+//! Rows of `sessions` as lists of those that live.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use entity::session::{Column, Entity};
+use entity::user;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+
+use super::users::matching;
+use super::{Session, SessionId, Store, StoreError, UserId, limited};
+use crate::clock::Time;
+
+/// A user has few devices; a list never grows beyond this.
+const LISTED: u64 = 1000;
+
+/// A session, and the name of its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSession {
+    /// The session.
+    pub session: Session,
+    /// User name as typed when created.
+    pub username: String,
+}
+
+/// Which sessions to list: a page of those of all users, newest login first.
+#[derive(Clone, Debug)]
+pub struct SessionPage {
+    /// Only sessions that come after this place, the last of the page before.
+    pub after: Option<SessionPlace>,
+    /// Only sessions of users whose name contains this, in any case.
+    pub search: Option<String>,
+    /// At most this many.
+    pub limit: u64,
+}
+
+/// The place of a session in the order of logins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPlace {
+    created_at: Time,
+    id: SessionId,
+}
+
+impl SessionPlace {
+    /// Returns the place of `session`.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            created_at: session.created_at,
+            id: session.id.clone(),
+        }
+    }
+}
+
+/// A text that should be a [`SessionPlace`] is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a place in a list of sessions")]
+pub struct NoSuchPlace;
+
+impl fmt::Display for SessionPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.created_at.millis(), self.id)
+    }
+}
+
+impl FromStr for SessionPlace {
+    type Err = NoSuchPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchPlace> {
+        let (millis, id) = text.split_once('.').ok_or(NoSuchPlace)?;
+        let millis = millis.parse().map_err(|_| NoSuchPlace)?;
+        // PostgreSQL takes no NUL in a text to compare with.
+        if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(NoSuchPlace);
+        }
+        Ok(Self {
+            created_at: Time::from_millis(millis),
+            id: SessionId::from(id),
+        })
+    }
+}
+
+impl Store {
+    /// Returns the user's sessions that live, newest login first.
+    pub async fn sessions_of(&self, user: &UserId, now: Time) -> Result<Vec<Session>, StoreError> {
+        let found = Entity::find()
+            .filter(live(now))
+            .filter(Column::UserId.eq(user.as_str()))
+            .order_by_desc(Column::CreatedAt)
+            .order_by_asc(Column::Id)
+            .limit(LISTED);
+        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        rows.into_iter().map(Session::try_from).collect()
+    }
+
+    /// Returns one page of the sessions that live, whosever they are.
+    pub async fn sessions(
+        &self,
+        page: &SessionPage,
+        now: Time,
+    ) -> Result<Vec<NamedSession>, StoreError> {
+        let mut found = Entity::find().filter(live(now));
+        if let Some(after) = &page.after {
+            let after = [
+                Expr::val(after.created_at.millis()),
+                Expr::val(after.id.as_str()),
+            ];
+            found = found.filter(Expr::tuple(place()).lt(Expr::tuple(after)));
+        }
+        if let Some(search) = &page.search {
+            let users = Query::select()
+                .column(user::Column::Id)
+                .from(user::Entity)
+                .cond_where(matching(Some(search)))
+                .take();
+            found = found.filter(Column::UserId.in_subquery(users));
+        }
+        for column in place() {
+            found = found.order_by(column, Order::Desc);
+        }
+        let found = found.limit(page.limit);
+        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        let sessions = rows.into_iter().map(Session::try_from);
+        self.named(sessions.collect::<Result<_, _>>()?).await
+    }
+
+    /// Adds the names, which never change.
+    async fn named(&self, sessions: Vec<Session>) -> Result<Vec<NamedSession>, StoreError> {
+        let users = sessions.iter().map(|session| session.user_id.as_str());
+        let names = user::Entity::find()
+            .select_only()
+            .columns([user::Column::Id, user::Column::Username])
+            .filter(user::Column::Id.is_in(users))
+            .into_tuple::<(String, String)>();
+        let names = limited(async { Ok(names.all(self.reader()).await?) }).await?;
+        let names: BTreeMap<String, String> = names.into_iter().collect();
+        let named = sessions.into_iter().map(|session| NamedSession {
+            username: names
+                .get(session.user_id.as_str())
+                .cloned()
+                .unwrap_or_default(),
+            session,
+        });
+        Ok(named.collect())
+    }
+}
+
+/// What [`SessionPlace`] is compared with, and an index is in the order of.
+fn place() -> [Expr; 2] {
+    [Expr::col(Column::CreatedAt), Expr::col(Column::Id)]
+}
+
+/// What a session is that has not ended by `now`.
+fn live(now: Time) -> Condition {
+    let now = now.millis();
+    let rested_until = Expr::col(Column::RotatedAt).add(Expr::col(Column::IdleLimit));
+    Condition::all()
+        .add(Column::RevokedAt.is_null())
+        .add(Column::ExpiresAt.gt(now))
+        .add(rested_until.gt(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        let place = SessionPlace {
+            created_at: Time::from_millis(1_800_000_000_000),
+            id: SessionId::from("c2Vzc2lvbi1vZi1hZGEtMQ"),
+        };
+
+        assert_eq!(place.to_string().parse(), Ok(place));
+        for bad in ["", "1", "a.b", "1.\0", "1.\u{e9}", "99999999999999999999.a"] {
+            assert_eq!(bad.parse::<SessionPlace>(), Err(NoSuchPlace), "{bad:?}");
+        }
+    }
+}
