@@ -37,6 +37,7 @@ use serve::Lifecycle;
 use store::{Store, StoreError};
 
 pub mod accounts;
+pub mod administration;
 pub mod api;
 mod attempts;
 pub mod cli;

@@ -18,6 +18,7 @@ mod flask_jwt;
 mod health;
 mod idempotency;
 mod input;
+mod keys;
 mod login;
 mod me;
 mod methods;
@@ -61,6 +62,7 @@ type Api = (
     me::MeApi,
     users::UsersApi,
     user_sessions::UserSessionsApi,
+    keys::KeysApi,
     oauth::OauthApi,
     tokens::TokensApi,
     wellknown::WellKnownApi,
@@ -79,6 +81,7 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
         me::MeApi(app.clone()),
         users::UsersApi(app.clone()),
         user_sessions::UserSessionsApi(app.clone()),
+        keys::KeysApi(app.clone()),
         oauth::OauthApi(app.clone()),
         tokens::TokensApi(app.clone()),
         wellknown::WellKnownApi(app.clone()),

@@ -15,11 +15,7 @@ pub(super) async fn run(app: &App, command: KeyCommand) -> Result<String, Failur
             } else {
                 Rollover::Gradual
             };
-            let algorithm = app.config.algorithm;
-            let key = app
-                .keyring
-                .rotate(algorithm, rollover, app.clock.now())
-                .await?;
+            let key = app.rotate_keys(rollover).await?;
             Ok(format!("{} signs from {}.\n", key.kid, key.active_from))
         }
         KeyCommand::ExportJwks => Ok(format!("{:#}\n", app.keyring.jwks())),

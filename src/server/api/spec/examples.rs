@@ -6,6 +6,7 @@ const ACCESS: &str = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSJ9.eyJzdWIiOiIuLi4if
 const REFRESH: &str = "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzaWQiOiIuLi4ifQ.c2lnbmF0dXJl";
 const PARTY: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6Ii4uLiJ9.c2lnbmF0dXJl";
 const USER: &str = "Qm9vbGVhbkFkYUxvdmVsYQ";
+const KID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
 const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
 
 /// Returns the example bodies of an operation by name.
@@ -48,6 +49,10 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
             one(&json!({ "username": "grace", "password": password, "roles": ["editor"] }))
         }
         "setUserRoles" => one(&json!({ "roles": ["admin", "editor"] })),
+        "rotateKeys" => named(&[
+            ("gradual", "The new key is published first", json!({})),
+            ("at_once", "The old key leaked", json!({ "at_once": true })),
+        ]),
         "issueToken" => named(&[
             (
                 "password",
@@ -93,6 +98,8 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
         ("listUsers", "200") => one(&json!({ "items": [user()], "next": "ada" })),
         ("register" | "setUp" | "createUser", "201")
         | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => one(&user()),
+        ("listKeys", "200") => one(&json!({ "items": [key()] })),
+        ("rotateKeys", "200") => one(&key()),
         ("introspectToken", "200") => named(&[
             ("active", "It works", introspection()),
             ("inactive", "It does not", json!({ "active": false })),
@@ -100,7 +107,7 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
         ("makePartyToken", "200") => one(&json!({ "token": PARTY, "expires_in": 3600 })),
         ("jwks", "200") => one(&json!({ "keys": [{
             "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
-            "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "kid": KID,
             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         }]})),
         ("authorizationServerMetadata", "200") => one(&metadata()),
@@ -152,6 +159,13 @@ fn user_session() -> Value {
         "user_agent": "Mozilla/5.0", "ip": "192.0.2.7",
         "created_at": "2026-11-24T06:00:00Z", "refreshed_at": "2026-11-24T06:10:00Z",
         "expires_at": "2026-12-24T06:00:00Z",
+    })
+}
+
+fn key() -> Value {
+    json!({
+        "kid": KID, "algorithm": "EdDSA", "state": "next",
+        "signs_from": "2026-11-24T06:05:05Z", "created_at": "2026-11-24T06:00:00Z",
     })
 }
 

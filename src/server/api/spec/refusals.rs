@@ -111,6 +111,8 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         "endSession",
         &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
     ),
+    ("listKeys", &[GUARD, ROLE, &["validation_failed"], ANY]),
+    ("rotateKeys", &[GUARD, ROLE, BODY, &["conflict"], ANY]),
     (
         "issueToken",
         &[

@@ -1,0 +1,24 @@
+//! What administrators do beside accounts and sessions.
+
+use super::App;
+use super::error::ApiError;
+use super::keyring::Rollover;
+use super::store::StoredKey;
+
+impl App {
+    /// Makes a signing key that takes over from the active one. This process knows it from now on;
+    /// others read it within [`RELOAD`](super::keyring::RELOAD).
+    ///
+    /// # Errors
+    /// `conflict` while an earlier rotation has not taken effect; `unavailable`.
+    pub async fn rotate_keys(&self, rollover: Rollover) -> Result<StoredKey, ApiError> {
+        let now = self.clock.now();
+        let key = self
+            .keyring
+            .rotate(self.config.algorithm, rollover, now)
+            .await?;
+        self.verifier.replace_keys(self.keyring.verifying(now));
+        tracing::info!(key.id = %key.kid, ?rollover, "signing key made");
+        Ok(key)
+    }
+}
