@@ -4,6 +4,7 @@
 
 pub mod denylist_epoch;
 pub mod key;
+pub mod reset_link;
 pub mod revocation;
 pub mod session;
 pub mod setup_link;

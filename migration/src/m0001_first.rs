@@ -35,7 +35,7 @@ impl MigrationTrait for Migration {
 /// Writes `key` and `serial` as the types of the database at hand.
 ///
 /// Keys compare byte by byte on both, so that a page of users ends at the same name.
-fn dialect(sql: &str, postgres: bool) -> String {
+pub(crate) fn dialect(sql: &str, postgres: bool) -> String {
     let (key, serial) = if postgres {
         (
             "text COLLATE \"C\"",

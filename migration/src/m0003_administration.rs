@@ -1,8 +1,11 @@
-//! What administrators look at: sessions of all users in the order of logins.
+//! What administrators need: sessions of all users in the order of logins, links that set a password.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
 
-/// Makes the index.
+use crate::m0001_first::dialect;
+
+/// Makes the tables and indexes.
 #[derive(Debug)]
 pub(crate) struct Migration;
 
@@ -16,12 +19,19 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
+        let postgres = db.get_database_backend() == DbBackend::Postgres;
         for sql in STATEMENTS {
-            db.execute_unprepared(sql).await?;
+            db.execute_unprepared(&dialect(sql, postgres)).await?;
         }
         Ok(())
     }
 }
 
-const STATEMENTS: &[&str] =
-    &["CREATE INDEX sessions_live ON sessions (created_at, id) WHERE revoked_at IS NULL"];
+const STATEMENTS: &[&str] = &[
+    "CREATE INDEX sessions_live ON sessions (created_at, id) WHERE revoked_at IS NULL",
+    "CREATE TABLE reset_links (
+        user_id {key} NOT NULL PRIMARY KEY REFERENCES users (id),
+        token_hash {key} NOT NULL UNIQUE,
+        expires_at bigint NOT NULL
+    )",
+];

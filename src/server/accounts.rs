@@ -239,7 +239,11 @@ impl App {
         })
     }
 
-    fn acceptable(&self, password: &SecretString, username: &str) -> Result<(), ApiError> {
+    pub(super) fn acceptable(
+        &self,
+        password: &SecretString,
+        username: &str,
+    ) -> Result<(), ApiError> {
         self.password_policy
             .check(password, username)
             .map_err(ApiError::WeakPassword)
@@ -271,7 +275,8 @@ fn names(roles: &[Role]) -> Vec<String> {
     unique.into_iter().map(str::to_owned).collect()
 }
 
-fn link_hash(secret: &str) -> String {
+/// Returns what is kept of the secret of a link.
+pub(super) fn link_hash(secret: &str) -> String {
     use base64::Engine;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest)

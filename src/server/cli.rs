@@ -122,6 +122,11 @@ enum UserCommand {
         #[command(flatten)]
         password: PasswordFrom,
     },
+    /// Print a link that sets a new password once, within 24 hours
+    ResetLink {
+        /// User name
+        name: String,
+    },
     /// End all sessions of an account
     SessionsEnd {
         /// User name

@@ -51,6 +51,7 @@ pub mod names;
 pub mod password;
 pub mod profiles;
 pub mod refresh_token;
+pub mod reset;
 pub mod rotation;
 pub mod secret;
 pub mod serve;

@@ -7,6 +7,7 @@ use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
 mod keys;
+mod reset_links;
 mod sessions;
 
 on_both! {
@@ -30,6 +31,7 @@ async fn administration_is_for_administrators(backend: Backend) {
         ("POST", format!("/v1/users/{id}/disable")),
         ("POST", format!("/v1/users/{id}/enable")),
         ("PUT", format!("/v1/users/{id}/roles")),
+        ("POST", format!("/v1/users/{id}/reset-link")),
         ("GET", format!("/v1/users/{id}/sessions")),
         ("DELETE", format!("/v1/users/{id}/sessions")),
         ("GET", "/v1/sessions".to_owned()),

@@ -10,6 +10,7 @@ use crate::support::{Backend, on_both, poll};
 on_both! {
     an_administrator_is_added_by_the_command_line,
     keys_rotate_without_refusing_anyone,
+    a_link_of_the_command_line_sets_a_new_password,
 }
 
 async fn an_administrator_is_added_by_the_command_line(backend: Backend) {
@@ -70,6 +71,20 @@ async fn keys_rotate_without_refusing_anyone(backend: Backend) {
     server.pass(Duration::from_hours(1));
     published(&server, "the old key to go", |kids| !kids.contains(&old)).await;
     assert_eq!(kid(&session.rotate().await), kid(&newer));
+}
+
+async fn a_link_of_the_command_line_sets_a_new_password(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let new = "another long password of alice";
+
+    let printed = run(&backend, &["user", "reset-link", "alice"]);
+    let (_, link) = printed.split_once("/reset#").expect("a link");
+    let body = serde_json::json!({"link": link.trim(), "password": new});
+    let request = server.http.post("/v1/password/reset").json(&body);
+    request.send().await.expect(204);
+
+    alice.try_login(new).await.expect(200);
 }
 
 fn kid(session: &Session) -> String {

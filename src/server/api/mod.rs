@@ -23,6 +23,7 @@ mod login;
 mod me;
 mod methods;
 mod oauth;
+mod reset;
 mod secret;
 mod session;
 pub mod spec;
@@ -61,6 +62,7 @@ type Api = (
     verify::VerifyApi,
     me::MeApi,
     users::UsersApi,
+    reset::ResetApi,
     user_sessions::UserSessionsApi,
     keys::KeysApi,
     oauth::OauthApi,
@@ -80,6 +82,7 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
         verify::VerifyApi(app.clone()),
         me::MeApi(app.clone()),
         users::UsersApi(app.clone()),
+        reset::ResetApi(app.clone()),
         user_sessions::UserSessionsApi(app.clone()),
         keys::KeysApi(app.clone()),
         oauth::OauthApi(app.clone()),

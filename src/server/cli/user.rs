@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{App, Failure, PasswordFrom, UserCommand, prompt};
 use crate::server::accounts::NewAccount;
@@ -53,6 +53,14 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
             app.set_password(&user.id, read(&password)?).await?;
             Ok(format!(
                 "{name} has a new password and every session ended.\n"
+            ))
+        }
+        UserCommand::ResetLink { name } => {
+            let user = find(app, &name).await?;
+            let link = app.make_reset_link(&user.id).await?;
+            let (address, until) = (link.address.expose_secret(), link.expires_at);
+            Ok(format!(
+                "Until {until} {name} sets a new password at\n  {address}\n"
             ))
         }
         UserCommand::SessionsEnd { name } => {

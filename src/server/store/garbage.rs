@@ -19,7 +19,7 @@ const CLOCK_SLACK: Duration = Duration::from_mins(1);
 /// Each takes the time before which a row is old, and how many rows at most. A session that ended
 /// by resting too long goes with its absolute end: an index on the time of rotation would cost
 /// every rotation more than the rows do.
-const DELETE: [(&str, Duration); 5] = [
+const DELETE: [(&str, Duration); 6] = [
     (
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)",
@@ -43,6 +43,11 @@ const DELETE: [(&str, Duration); 5] = [
     (
         "DELETE FROM setup_links WHERE token_hash IN
             (SELECT token_hash FROM setup_links WHERE expires_at < $1 LIMIT $2)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM reset_links WHERE user_id IN
+            (SELECT user_id FROM reset_links WHERE expires_at < $1 LIMIT $2)",
         Duration::ZERO,
     ),
 ];

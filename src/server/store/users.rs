@@ -4,11 +4,11 @@ use entity::user::{ActiveModel, Column, Entity, Model};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Set,
+    QueryFilter, QueryOrder, QuerySelect, Set, UpdateMany,
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Revocation, SessionId, Store, StoreError, UserId, limited, sessions};
+use super::{Revocation, SessionId, Store, StoreError, UserId, limited, reset_links, sessions};
 use crate::clock::Time;
 use crate::denylist::Denial;
 
@@ -161,15 +161,7 @@ impl Store {
         keep: Option<&SessionId>,
         revocation: &Revocation,
     ) -> Result<Vec<Denial>, StoreError> {
-        let update = Entity::update_many()
-            .col_expr(
-                Column::PasswordHash,
-                Expr::val(password_hash.expose_secret()),
-            )
-            .col_expr(
-                Column::PasswordChangedAt,
-                Expr::val(revocation.now.millis()),
-            )
+        let update = with_password(password_hash, revocation.now)
             .filter(Column::Id.eq(verified.id.as_str()))
             .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
         limited(async {
@@ -177,6 +169,7 @@ impl Store {
             if update.exec(&transaction).await?.rows_affected == 0 {
                 return Err(StoreError::Conflict);
             }
+            reset_links::use_up(&transaction, &verified.id).await?;
             let denials =
                 sessions::revoke_all(&transaction, &verified.id, keep, revocation).await?;
             transaction.commit().await?;
@@ -225,6 +218,7 @@ impl Store {
         limited(async {
             let transaction = self.begin().await?;
             found(update.exec(&transaction).await?.rows_affected)?;
+            reset_links::use_up(&transaction, id).await?;
             let denials = sessions::revoke_all(&transaction, id, None, revocation).await?;
             transaction.commit().await?;
             Ok(denials)
@@ -242,6 +236,16 @@ impl Store {
             .filter(Column::Id.eq(id.as_str()));
         limited(async { found(update.exec(self.writer()).await?.rows_affected) }).await
     }
+}
+
+/// Begins an update that sets a password; the caller says whose.
+pub(super) fn with_password(password_hash: &SecretString, now: Time) -> UpdateMany<Entity> {
+    Entity::update_many()
+        .col_expr(
+            Column::PasswordHash,
+            Expr::val(password_hash.expose_secret()),
+        )
+        .col_expr(Column::PasswordChangedAt, Expr::val(now.millis()))
 }
 
 /// Makes a user, in a transaction or outside.

@@ -7,6 +7,7 @@ const REFRESH: &str = "eyJ0eXAiOiJydCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzaWQiOiIuLi4i
 const PARTY: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6Ii4uLiJ9.c2lnbmF0dXJl";
 const USER: &str = "Qm9vbGVhbkFkYUxvdmVsYQ";
 const KID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+const LINK: &str = "q83vEjRWeJCrze8SNFZ4kA";
 const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
 
 /// Returns the example bodies of an operation by name.
@@ -39,9 +40,8 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
         ]),
         "reauthenticate" => one(&json!({ "password": password })),
         "register" => one(&json!({ "username": "ada", "password": password })),
-        "setUp" => one(
-            &json!({ "link": "q83vEjRWeJCrze8SNFZ4kA", "username": "ada", "password": password }),
-        ),
+        "setUp" => one(&json!({ "link": LINK, "username": "ada", "password": password })),
+        "resetPassword" => one(&json!({ "link": LINK, "password": password })),
         "changePassword" => one(
             &json!({ "current_password": password, "new_password": "a new and longer pass phrase" }),
         ),
@@ -91,6 +91,10 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             "user": user(), "session_id": SESSION, "roles": ["editor"], "scope": "",
         })),
         ("listMySessions", "200") => one(&json!({ "items": [session()] })),
+        ("makeResetLink", "201") => one(&json!({
+            "link": format!("https://auth.example.org/reset#{LINK}"),
+            "expires_at": "2026-11-25T06:00:00Z",
+        })),
         ("listUserSessions", "200") => one(&json!({ "items": [user_session()] })),
         ("listSessions", "200") => one(&json!({
             "items": [user_session()], "next": format!("1795500000000.{SESSION}"),

@@ -99,6 +99,19 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     ("setUserRoles", &[GUARD, ROLE, BODY, &["not_found"], ANY]),
     (
+        "makeResetLink",
+        &[
+            GUARD,
+            ROLE,
+            &["validation_failed", "not_found", "conflict"],
+            ANY,
+        ],
+    ),
+    (
+        "resetPassword",
+        &[BODY, &["weak_password", "not_found"], ANY],
+    ),
+    (
         "listUserSessions",
         &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
     ),

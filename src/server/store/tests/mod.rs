@@ -18,6 +18,7 @@ use crate::server::rotation::{Grace, RevokeReason};
 mod connections;
 mod counters;
 mod keys;
+mod reset_links;
 mod revocations;
 mod rotations;
 mod session_lists;

@@ -1,0 +1,78 @@
+//! Links for users who forgot their password: an administrator makes one and hands it over. Whoever
+//! has the link sets the password, so only its hash is kept.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::App;
+use super::accounts::link_hash;
+use super::error::ApiError;
+use super::rotation::RevokeReason;
+use super::store::{NewResetLink, StoreError, UserId};
+use crate::clock::Time;
+use crate::keys::random_id;
+
+/// Life of a link.
+const LIFE: Duration = Duration::from_hours(24);
+const NO_SUCH_LINK: ApiError =
+    ApiError::NotFound("this link is wrong, was used, or is older than 24 hours");
+
+/// A link that sets a new password once.
+#[derive(Debug)]
+pub struct ResetLink {
+    /// Address of a page of this server; the secret stands after `#`, which browsers send to nobody.
+    pub address: SecretString,
+    /// When it stops working.
+    pub expires_at: Time,
+}
+
+impl App {
+    /// Makes a link that sets a new password of the user, and makes an older one worthless.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for an account that is disabled.
+    pub async fn make_reset_link(&self, id: &UserId) -> Result<ResetLink, ApiError> {
+        let secret = SecretString::from(format!("{}{}", random_id(), random_id()));
+        let secret = secret.expose_secret();
+        let expires_at = self.clock.now() + LIFE;
+        let link = NewResetLink {
+            token_hash: link_hash(secret),
+            expires_at,
+        };
+        let made = self.store.create_reset_link(id, link).await;
+        made.map_err(|error| match error {
+            StoreError::NotFound => ApiError::NotFound("there is no such user"),
+            StoreError::Conflict => ApiError::Conflict("this account is disabled: enable it first"),
+            other => other.into(),
+        })?;
+        tracing::info!(user.id = %id, "reset link made");
+        Ok(ResetLink {
+            address: format!("{}/reset#{secret}", self.config.public_url).into(),
+            expires_at,
+        })
+    }
+
+    /// Sets a password by a link; all sessions of the user end. A link that is no good costs no
+    /// hashing.
+    ///
+    /// # Errors
+    /// `not_found` for a link that is wrong, used or past its time; `weak_password`, which leaves the
+    /// link as it is.
+    pub async fn reset_password(&self, link: &str, new: SecretString) -> Result<(), ApiError> {
+        let token_hash = link_hash(link);
+        let found = self.store.user_of_reset_link(&token_hash, self.clock.now());
+        let user = found.await?.ok_or(NO_SUCH_LINK)?;
+        self.acceptable(&new, &user.username)?;
+        let hash = SecretString::from(self.passwords.hash(new).await?);
+        let now = self.clock.now();
+        let revocation = self.revocation(RevokeReason::PasswordChanged, now);
+        let used = self
+            .store
+            .use_reset_link(&user.id, &token_hash, &hash, &revocation)
+            .await?;
+        self.denylist.deny(&used.ok_or(NO_SUCH_LINK)?, now).await?;
+        tracing::info!(user.id = %user.id, "password reset");
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Rows of `reset_links`: one-time links that set a new password. A user has one at most, and none
+//! any more once the password was set in another way or the account was disabled.
+//!
+//! Who locks rows of several tables locks the user first.
+
+use entity::reset_link::{ActiveModel, Column, Entity};
+use entity::user;
+use sea_orm::sea_query::{LockType, OnConflict, Query, SelectStatement};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, Set,
+};
+use secrecy::SecretString;
+
+use super::users::with_password;
+use super::{Revocation, Store, StoreError, User, UserId, limited, sessions};
+use crate::clock::Time;
+use crate::denylist::Denial;
+
+/// A link to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewResetLink {
+    /// Hash of its secret.
+    pub token_hash: String,
+    /// When it stops working.
+    pub expires_at: Time,
+}
+
+impl Store {
+    /// Records a link in place of the user's older one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such user, [`StoreError::Conflict`] when the account
+    /// is disabled.
+    pub async fn create_reset_link(
+        &self,
+        user: &UserId,
+        link: NewResetLink,
+    ) -> Result<(), StoreError> {
+        let row = ActiveModel {
+            user_id: Set(user.to_string()),
+            token_hash: Set(link.token_hash),
+            expires_at: Set(link.expires_at.millis()),
+        };
+        let newer = OnConflict::column(Column::UserId)
+            .update_columns([Column::TokenHash, Column::ExpiresAt])
+            .to_owned();
+        let mut owner = user::Entity::find_by_id(user.as_str());
+        limited(async {
+            let transaction = self.begin().await?;
+            // A `disable_user` that has not committed yet comes after this, and uses the link up.
+            if transaction.get_database_backend() == DbBackend::Postgres {
+                owner = owner.lock(LockType::Share);
+            }
+            let owner = owner.one(&transaction).await?.ok_or(StoreError::NotFound)?;
+            if owner.disabled_at.is_some() {
+                return Err(StoreError::Conflict);
+            }
+            Entity::insert(row)
+                .on_conflict(newer)
+                .exec_without_returning(&transaction)
+                .await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    /// Returns the user whose password the link sets, if it could be used now.
+    pub async fn user_of_reset_link(
+        &self,
+        token_hash: &str,
+        now: Time,
+    ) -> Result<Option<User>, StoreError> {
+        let found = user::Entity::find()
+            .filter(user::Column::Id.in_subquery(owner(token_hash, now)))
+            .filter(user::Column::DisabledAt.is_null());
+        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        Ok(row.map(User::from))
+    }
+
+    /// Uses the link to set the password of `user`, and revokes all sessions. Returns `None` when the
+    /// link is not one of that user, was used or has expired, or the account is disabled.
+    pub async fn use_reset_link(
+        &self,
+        user: &UserId,
+        token_hash: &str,
+        password_hash: &SecretString,
+        revocation: &Revocation,
+    ) -> Result<Option<Vec<Denial>>, StoreError> {
+        let update = with_password(password_hash, revocation.now)
+            .filter(user::Column::Id.eq(user.as_str()))
+            .filter(user::Column::Id.in_subquery(owner(token_hash, revocation.now)))
+            .filter(user::Column::DisabledAt.is_null());
+        limited(async {
+            let transaction = self.begin().await?;
+            // Of two at once, the second may not see yet that the link was used, but it waits here for
+            // the user, and then deletes nothing.
+            if update.exec(&transaction).await?.rows_affected == 0
+                || use_up(&transaction, user).await? == 0
+            {
+                return Ok(None);
+            }
+            let denials = sessions::revoke_all(&transaction, user, None, revocation).await?;
+            transaction.commit().await?;
+            Ok(Some(denials))
+        })
+        .await
+    }
+}
+
+/// Makes the user's link worthless, and returns how many there were.
+pub(super) async fn use_up<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<u64, StoreError> {
+    let deleted = Entity::delete_many()
+        .filter(Column::UserId.eq(user.as_str()))
+        .exec(db)
+        .await?;
+    Ok(deleted.rows_affected)
+}
+
+fn owner(token_hash: &str, now: Time) -> SelectStatement {
+    Query::select()
+        .column(Column::UserId)
+        .from(Entity)
+        .and_where(Column::TokenHash.eq(token_hash))
+        .and_where(Column::ExpiresAt.gt(now.millis()))
+        .take()
+}

@@ -1,0 +1,190 @@
+//! Links that set a new password once.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::client::{Person, Session};
+use crate::support::http::{Answer, Http};
+use crate::support::local::Local;
+use crate::support::{Backend, on_both};
+
+on_both! {
+    a_link_sets_a_new_password_once_and_ends_every_session,
+    a_new_link_makes_the_older_one_worthless,
+    a_link_works_for_a_day,
+    links_that_are_no_good_look_the_same,
+    a_weak_password_leaves_the_link_open,
+    a_password_that_was_changed_makes_the_link_worthless,
+    a_disabled_account_gets_no_link_and_loses_the_one_it_has,
+}
+
+const NEW: &str = "another long password of alice";
+
+async fn ask_for_link(admin: &Session, user: &str) -> Answer {
+    let path = format!("/v1/users/{user}/reset-link");
+    admin.http.post(&path).bearer(&admin.access).send().await
+}
+
+/// Returns the secret of a new link.
+async fn link(admin: &Session, user: &str) -> String {
+    let link = ask_for_link(admin, user).await.expect(201).field("link");
+    let (page, secret) = link.split_once('#').expect("a secret follows `#`");
+    assert_eq!(page, format!("{}/reset", admin.http.base()));
+    secret.to_owned()
+}
+
+async fn reset(http: &Http, link: &str, password: &str) -> Answer {
+    let body = json!({"link": link, "password": password});
+    http.post("/v1/password/reset").json(&body).send().await
+}
+
+async fn a_link_sets_a_new_password_once_and_ends_every_session(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+    let admin = server.http.admin().login().await;
+    let link = link(&admin, &session.user_id()).await;
+    session.check().await.expect(200);
+
+    reset(&server.http, &link, NEW).await.expect(204);
+
+    session.check().await.expect_problem(401, "token_revoked");
+    session
+        .refresh()
+        .await
+        .expect_problem(401, "session_revoked");
+    alice
+        .try_login(&alice.password)
+        .await
+        .expect_problem(401, "invalid_credentials");
+    alice.try_login(NEW).await.expect(200);
+    reset(&server.http, &link, "a password of somebody else")
+        .await
+        .expect_problem(404, "not_found");
+    alice.try_login(NEW).await.expect(200);
+}
+
+async fn a_new_link_makes_the_older_one_worthless(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let (alice, bob) = (
+        server.http.person("alice").await.login().await,
+        server.http.person("bob").await.login().await,
+    );
+    let admin = server.http.admin().login().await;
+    let older = link(&admin, &alice.user_id()).await;
+    let newer = link(&admin, &alice.user_id()).await;
+    let of_bob = link(&admin, &bob.user_id()).await;
+
+    reset(&server.http, &older, NEW)
+        .await
+        .expect_problem(404, "not_found");
+
+    reset(&server.http, &newer, NEW).await.expect(204);
+    reset(&server.http, &of_bob, NEW).await.expect(204);
+}
+
+async fn a_link_works_for_a_day(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await.user_id();
+    let bob = server.http.person("bob").await.login().await.user_id();
+    let admin = server.http.admin().login().await;
+    let (timely, late) = (link(&admin, &alice).await, link(&admin, &bob).await);
+
+    server.pass(Duration::from_hours(24) - Duration::from_mins(1));
+    reset(&server.http, &timely, NEW).await.expect(204);
+
+    server.pass(Duration::from_mins(1));
+    reset(&server.http, &late, NEW)
+        .await
+        .expect_problem(404, "not_found");
+}
+
+async fn links_that_are_no_good_look_the_same(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await.user_id();
+    let bob = server.http.person("bob").await.login().await.user_id();
+    let admin = server.http.admin().login().await;
+    let expired = link(&admin, &bob).await;
+    server.pass(Duration::from_hours(24));
+    let admin = admin.rotate().await;
+    let used = link(&admin, &alice).await;
+    reset(&server.http, &used, NEW).await.expect(204);
+
+    let mut bodies = Vec::new();
+    // A weak password is not told to those who have no link.
+    for (link, password) in [
+        ("unknown", NEW),
+        (&used, NEW),
+        (&expired, NEW),
+        (&used, "x"),
+    ] {
+        let answer = reset(&server.http, link, password).await;
+        let mut body = answer.expect_problem(404, "not_found").json();
+        body["request_id"].take();
+        bodies.push(body);
+    }
+
+    assert!(bodies.iter().all(|body| body == &bodies[0]), "{bodies:?}");
+}
+
+async fn a_weak_password_leaves_the_link_open(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await.user_id();
+    let admin = server.http.admin().login().await;
+    let link = link(&admin, &alice).await;
+
+    reset(&server.http, &link, "short")
+        .await
+        .expect_problem(400, "weak_password");
+
+    reset(&server.http, &link, NEW).await.expect(204);
+}
+
+async fn a_password_that_was_changed_makes_the_link_worthless(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+    let admin = server.http.admin().login().await;
+    let link = link(&admin, &session.user_id()).await;
+    let body = json!({"current_password": alice.password, "new_password": NEW});
+    session
+        .http
+        .post("/v1/me/password")
+        .bearer(&session.access)
+        .json(&body)
+        .send()
+        .await
+        .expect(204);
+
+    let answer = reset(&server.http, &link, "a password of somebody else").await;
+
+    answer.expect_problem(404, "not_found");
+}
+
+async fn a_disabled_account_gets_no_link_and_loses_the_one_it_has(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice: Person = server.http.person("alice").await;
+    let id = alice.login().await.user_id();
+    let admin = server.http.admin().login().await;
+    let link = link(&admin, &id).await;
+    let change = async |what: &str| {
+        let path = format!("/v1/users/{id}/{what}");
+        let request = admin.http.post(&path).bearer(&admin.access);
+        request.send().await.expect(200)
+    };
+    change("disable").await;
+
+    ask_for_link(&admin, &id)
+        .await
+        .expect_problem(409, "conflict");
+    ask_for_link(&admin, "c2Vzc2lvbi1vZi1hZGEtMQ")
+        .await
+        .expect_problem(404, "not_found");
+
+    change("enable").await;
+    reset(&server.http, &link, NEW)
+        .await
+        .expect_problem(404, "not_found");
+    alice.login().await;
+}
