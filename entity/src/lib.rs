@@ -3,6 +3,7 @@
 //! Times are unix milliseconds (`i64`), so that both databases compare them as numbers.
 
 pub mod denylist_epoch;
+pub mod event;
 pub mod key;
 pub mod reset_link;
 pub mod revocation;

@@ -1,4 +1,5 @@
-//! What administrators need: sessions of all users in the order of logins, links that set a password.
+//! What administrators need: sessions of all users in the order of logins, links that set a password,
+//! security events.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -34,4 +35,15 @@ const STATEMENTS: &[&str] = &[
         token_hash {key} NOT NULL UNIQUE,
         expires_at bigint NOT NULL
     )",
+    // No references: an event outlives its session, and may name a user of another issuer.
+    "CREATE TABLE events (
+        id {serial},
+        at bigint NOT NULL,
+        kind text NOT NULL,
+        user_id {key},
+        session_id {key},
+        actor_id {key},
+        ip text
+    )",
+    "CREATE INDEX events_at ON events (at)",
 ];

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::App;
 use super::error::ApiError;
+use super::events::Actor;
 use super::names::{ADMIN, Role, Username};
 use super::rotation::RevokeReason;
 use super::store::{NewUser, SessionId, StoreError, User, UserId, UserPage};
@@ -30,10 +31,11 @@ impl App {
     ///
     /// # Errors
     /// `weak_password`, `conflict` when the name is taken.
-    pub async fn create_user(&self, account: NewAccount) -> Result<User, ApiError> {
+    pub async fn create_user(&self, account: NewAccount, by: &Actor) -> Result<User, ApiError> {
         let now = self.clock.now();
         let new = self.prepare(account).await?;
-        let user = self.store.create_user(new, now).await.map_err(name_taken)?;
+        let made = self.store.create_user(new, by, now).await;
+        let user = made.map_err(name_taken)?;
         tracing::info!(user.id = %user.id, "user created");
         Ok(user)
     }
@@ -42,7 +44,12 @@ impl App {
     ///
     /// # Errors
     /// `not_found` for a link that is wrong, used or past its time; as [`App::create_user`].
-    pub async fn set_up(&self, link: &str, account: NewAccount) -> Result<User, ApiError> {
+    pub async fn set_up(
+        &self,
+        link: &str,
+        account: NewAccount,
+        by: &Actor,
+    ) -> Result<User, ApiError> {
         let now = self.clock.now();
         let hash = link_hash(link);
         if !self.store.is_setup_link_usable(&hash, now).await? {
@@ -56,7 +63,7 @@ impl App {
             .await?;
         let made = self
             .store
-            .use_setup_link(&hash, new, now)
+            .use_setup_link(&hash, new, by, now)
             .await
             .map_err(name_taken)?;
         let user = made.ok_or(NO_SUCH_LINK)?;
@@ -103,10 +110,16 @@ impl App {
             password: SecretString::from(password.trim_end_matches(['\r', '\n'])),
             roles: vec![Role::admin()],
         };
-        match self.create_user(account).await {
+        let new = self.prepare(account).await?;
+        let now = self.clock.now();
+        match self.store.create_first_administrator(new, now).await {
+            Ok(user) => {
+                tracing::info!(user.id = %user.id, "first administrator created");
+                Ok(())
+            }
             // Another replica, started at the same moment, was faster.
-            Err(ApiError::Conflict(_)) if self.store.has_user_with_role(ADMIN).await? => Ok(()),
-            made => made.map(drop),
+            Err(StoreError::Conflict) if self.store.has_user_with_role(ADMIN).await? => Ok(()),
+            Err(error) => Err(name_taken(error)),
         }
     }
 
@@ -128,33 +141,37 @@ impl App {
             .prove_password(&account.username, current, ip, now)
             .await?;
         self.forgive_attempt(proved.attempt, now).await;
-        let user = proved.user;
-        let keep = claims.sid.as_deref().map(SessionId::from);
-        self.replace_password(&user, new, keep.as_ref()).await
+        let by = Actor::User {
+            id: proved.user.id.clone(),
+            session: claims.sid.as_deref().map(SessionId::from),
+            ip,
+        };
+        self.replace_password(&proved.user, new, &by).await
     }
 
-    /// Sets a password without knowing the old one; all sessions of the user end.
+    /// Sets a password without knowing the old one, for the command line; all sessions of the user
+    /// end.
     ///
     /// # Errors
     /// `weak_password`, `not_found`.
     pub async fn set_password(&self, id: &UserId, new: SecretString) -> Result<(), ApiError> {
         let user = self.user(id).await?;
         self.acceptable(&new, &user.username)?;
-        self.replace_password(&user, new, None).await
+        self.replace_password(&user, new, &Actor::Operator).await
     }
 
     async fn replace_password(
         &self,
         user: &User,
         new: SecretString,
-        keep: Option<&SessionId>,
+        by: &Actor,
     ) -> Result<(), ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::PasswordChanged, now);
         let denials = self
             .store
-            .set_password(user, &hash, keep, &revocation)
+            .set_password(user, &hash, by, &revocation)
             .await?;
         self.denylist.deny(&denials, now).await?;
         tracing::info!(user.id = %user.id, "password changed");
@@ -165,12 +182,12 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn disable_user(&self, id: &UserId) -> Result<User, ApiError> {
+    pub async fn disable_user(&self, id: &UserId, by: &Actor) -> Result<User, ApiError> {
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::Disabled, now);
         let denials = self
             .store
-            .disable_user(id, &revocation)
+            .disable_user(id, by, &revocation)
             .await
             .map_err(no_such_user)?;
         self.denylist.deny(&denials, now).await?;
@@ -182,8 +199,10 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn enable_user(&self, id: &UserId) -> Result<User, ApiError> {
-        self.store.enable_user(id).await.map_err(no_such_user)?;
+    pub async fn enable_user(&self, id: &UserId, by: &Actor) -> Result<User, ApiError> {
+        let now = self.clock.now();
+        let enabled = self.store.enable_user(id, by, now).await;
+        enabled.map_err(no_such_user)?;
         tracing::info!(user.id = %id, "user enabled");
         self.user(id).await
     }
@@ -192,12 +211,16 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn set_roles(&self, id: &UserId, roles: &[Role]) -> Result<User, ApiError> {
+    pub async fn set_roles(
+        &self,
+        id: &UserId,
+        roles: &[Role],
+        by: &Actor,
+    ) -> Result<User, ApiError> {
         let roles = names(roles);
-        self.store
-            .set_roles(id, &roles)
-            .await
-            .map_err(no_such_user)?;
+        let now = self.clock.now();
+        let set = self.store.set_roles(id, &roles, by, now).await;
+        set.map_err(no_such_user)?;
         tracing::info!(user.id = %id, ?roles, "roles set");
         self.user(id).await
     }

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::error::ApiError;
+use super::events::Actor;
 use super::keyring::Rollover;
 use super::store::StoredKey;
 
@@ -11,11 +12,11 @@ impl App {
     ///
     /// # Errors
     /// `conflict` while an earlier rotation has not taken effect; `unavailable`.
-    pub async fn rotate_keys(&self, rollover: Rollover) -> Result<StoredKey, ApiError> {
+    pub async fn rotate_keys(&self, rollover: Rollover, by: &Actor) -> Result<StoredKey, ApiError> {
         let now = self.clock.now();
         let key = self
             .keyring
-            .rotate(self.config.algorithm, rollover, now)
+            .rotate(self.config.algorithm, rollover, by, now)
             .await?;
         self.verifier.replace_keys(self.keyring.verifying(now));
         tracing::info!(key.id = %key.kid, ?rollover, "signing key made");

@@ -8,8 +8,11 @@ use unicode_normalization::UnicodeNormalization;
 use super::App;
 use super::config::Rate;
 use super::error::ApiError;
-use super::store::{Attempt, Counter};
+use super::store::{Attempt, Counter, fold_username};
 use crate::clock::Time;
+
+/// What attempts on one user name are counted as.
+const ACCOUNT: &str = "account";
 
 /// The counters that one attempt was counted on, so that a success can be taken off them.
 pub(super) struct CountedAttempt {
@@ -25,7 +28,7 @@ impl App {
         now: Time,
     ) -> Result<CountedAttempt, ApiError> {
         let account: String = username.nfkc().flat_map(char::to_lowercase).collect();
-        self.count(("account", &account), ip, now).await
+        self.count((ACCOUNT, &account), ip, now).await
     }
 
     /// Counts wrong credentials of a service, at the rates of logins.
@@ -48,13 +51,14 @@ impl App {
             key: self.derived.throttle_name(kind, name),
             attempts: rate.limit,
             window: rate.window,
+            username: (kind == ACCOUNT).then(|| fold_username(name)),
         };
         // An address that is refused does not use up the account's attempts as well.
         let counters = [
             counter("ip", &network(ip), self.config.throttle_ip),
             counter(kind, name, self.config.throttle_account),
         ];
-        match self.store.attempt(&counters, now).await? {
+        match self.store.attempt(&counters, ip, now).await? {
             Attempt::Allowed => Ok(CountedAttempt { counters }),
             Attempt::Refused { retry_after } => Err(ApiError::TooManyRequests { retry_after }),
         }

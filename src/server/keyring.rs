@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::error::ApiError;
+use super::events::Actor;
 use super::secret::DerivedKeys;
 use super::store::{Store, StoreError, StoredKey};
 use crate::clock::{Clock, Time};
@@ -224,6 +225,7 @@ impl Keyring {
         &self,
         algorithm: Algorithm,
         rollover: Rollover,
+        by: &Actor,
         now: Time,
     ) -> Result<StoredKey, KeyringError> {
         let (active_from, gone_from) = match rollover {
@@ -235,10 +237,8 @@ impl Keyring {
         };
         let next = new_key(&self.derived, algorithm, now, active_from)?;
         let revised = next.clone();
-        let rows = self
-            .store
-            .revise_keys(move |present| succeed(present, revised, rollover, gone_from))
-            .await?;
+        let revise = move |present: &[StoredKey]| succeed(present, revised, rollover, gone_from);
+        let rows = self.store.rotate_keys(revise, by, now).await?;
         if !rows.iter().any(|row| row.kid == next.kid) {
             return Err(KeyringError::AlreadyWaiting);
         }

@@ -45,6 +45,7 @@ pub mod config;
 pub mod denylist;
 pub mod envelope;
 pub mod error;
+pub mod events;
 pub mod keyring;
 pub mod logging;
 pub mod names;

@@ -122,6 +122,7 @@ impl RefreshTokens {
             user: claims.sub.into(),
             generation: claims.generation,
             key: None,
+            ip: None,
         })
     }
 
@@ -219,6 +220,7 @@ mod tests {
             user: "user".into(),
             generation: 7,
             key: None,
+            ip: None,
         };
         assert_eq!(presented, expected);
     }

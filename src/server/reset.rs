@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::App;
 use super::accounts::link_hash;
 use super::error::ApiError;
+use super::events::Actor;
 use super::rotation::RevokeReason;
 use super::store::{NewResetLink, StoreError, UserId};
 use crate::clock::Time;
@@ -32,15 +33,16 @@ impl App {
     ///
     /// # Errors
     /// `not_found`; `conflict` for an account that is disabled.
-    pub async fn make_reset_link(&self, id: &UserId) -> Result<ResetLink, ApiError> {
+    pub async fn make_reset_link(&self, id: &UserId, by: &Actor) -> Result<ResetLink, ApiError> {
         let secret = SecretString::from(format!("{}{}", random_id(), random_id()));
         let secret = secret.expose_secret();
-        let expires_at = self.clock.now() + LIFE;
+        let now = self.clock.now();
+        let expires_at = now + LIFE;
         let link = NewResetLink {
             token_hash: link_hash(secret),
             expires_at,
         };
-        let made = self.store.create_reset_link(id, link).await;
+        let made = self.store.create_reset_link(id, link, by, now).await;
         made.map_err(|error| match error {
             StoreError::NotFound => ApiError::NotFound("there is no such user"),
             StoreError::Conflict => ApiError::Conflict("this account is disabled: enable it first"),
@@ -59,7 +61,12 @@ impl App {
     /// # Errors
     /// `not_found` for a link that is wrong, used or past its time; `weak_password`, which leaves the
     /// link as it is.
-    pub async fn reset_password(&self, link: &str, new: SecretString) -> Result<(), ApiError> {
+    pub async fn reset_password(
+        &self,
+        link: &str,
+        new: SecretString,
+        by: &Actor,
+    ) -> Result<(), ApiError> {
         let token_hash = link_hash(link);
         let found = self.store.user_of_reset_link(&token_hash, self.clock.now());
         let user = found.await?.ok_or(NO_SUCH_LINK)?;
@@ -69,7 +76,7 @@ impl App {
         let revocation = self.revocation(RevokeReason::PasswordChanged, now);
         let used = self
             .store
-            .use_reset_link(&user.id, &token_hash, &hash, &revocation)
+            .use_reset_link(&token_hash, &hash, by, &revocation)
             .await?;
         self.denylist.deny(&used.ok_or(NO_SUCH_LINK)?, now).await?;
         tracing::info!(user.id = %user.id, "password reset");

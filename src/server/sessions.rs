@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::App;
 use super::attempts::CountedAttempt;
 use super::error::ApiError;
+use super::events::Actor;
 use super::names::Username;
 use super::password::Verdict;
 use super::rotation::{End, RevokeReason};
@@ -124,9 +125,11 @@ impl App {
         &self,
         token: &str,
         key: Option<&SecretString>,
+        ip: IpAddr,
     ) -> Result<Grant, ApiError> {
         let now = self.clock.now();
         let mut presented = self.refresh_tokens.read(token)?;
+        presented.ip = Some(ip);
         presented.key = key.map(|key| {
             let (sid, generation) = (presented.session.as_str(), presented.generation);
             self.derived.key_hash(sid, generation, key.expose_secret())
@@ -161,20 +164,42 @@ impl App {
         }
     }
 
-    /// Ends one session, of `owner` where given: SQL, then every copy that checks ask, then the
-    /// answer.
+    /// Ends one session as an administrator.
+    ///
+    /// # Errors
+    /// As [`App::log_out_device`].
+    pub async fn end_session(&self, id: &SessionId, by: &Actor) -> Result<(), ApiError> {
+        self.revoke_session(id, None, RevokeReason::Admin, Some(by))
+            .await
+    }
+
+    /// Ends one session, of `owner` where given, at its user's wish.
     ///
     /// # Errors
     /// `not_found`; `unavailable` when the end could not be made certain: ask again.
-    pub async fn end_session(
+    pub async fn log_out_device(
+        &self,
+        id: &SessionId,
+        owner: Option<&UserId>,
+    ) -> Result<(), ApiError> {
+        self.revoke_session(id, owner, RevokeReason::Logout, None)
+            .await
+    }
+
+    /// SQL, then every copy that checks ask, then the answer.
+    async fn revoke_session(
         &self,
         id: &SessionId,
         owner: Option<&UserId>,
         reason: RevokeReason,
+        by: Option<&Actor>,
     ) -> Result<(), ApiError> {
         let now = self.clock.now();
         let revocation = self.revocation(reason, now);
-        let denials = self.store.revoke_session(id, owner, &revocation).await?;
+        let denials = self
+            .store
+            .revoke_session(id, owner, &revocation, by)
+            .await?;
         if denials.is_empty() {
             return Err(ApiError::NotFound("there is no such session"));
         }
@@ -183,19 +208,19 @@ impl App {
         Ok(())
     }
 
-    /// Ends every session of a user, except `keep`.
+    /// Ends every session of a user.
     ///
     /// # Errors
     /// `unavailable` when the end could not be made certain: ask again.
     pub async fn end_sessions(
         &self,
         user: &UserId,
-        keep: Option<&SessionId>,
         reason: RevokeReason,
+        by: &Actor,
     ) -> Result<(), ApiError> {
         let now = self.clock.now();
         let revocation = self.revocation(reason, now);
-        let denials = self.store.revoke_all(user, keep, &revocation).await?;
+        let denials = self.store.revoke_all(user, None, &revocation, by).await?;
         self.denylist.deny(&denials, now).await?;
         tracing::info!(user.id = %user, reason = reason.as_str(), "sessions ended");
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::App;
 use super::error::ApiError;
-use super::rotation::{Decision, RevokeReason, decide};
+use super::rotation::{Decision, decide};
 use super::store::{Session, SessionId};
 use crate::error::AuthError;
 use crate::token::{Claims, Expected};
@@ -52,7 +52,7 @@ impl App {
     /// # Errors
     /// `unavailable` when the end could not be made certain: ask again.
     pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
-        match self.end_session(id, None, RevokeReason::Logout).await {
+        match self.log_out_device(id, None).await {
             Err(ApiError::NotFound(_)) => Ok(()),
             done => done,
         }

@@ -6,6 +6,7 @@ use crate::support::client::claims;
 use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
+mod events;
 mod keys;
 mod reset_links;
 mod sessions;
@@ -36,6 +37,7 @@ async fn administration_is_for_administrators(backend: Backend) {
         ("DELETE", format!("/v1/users/{id}/sessions")),
         ("GET", "/v1/sessions".to_owned()),
         ("DELETE", format!("/v1/sessions/{}", alice.id)),
+        ("GET", "/v1/events".to_owned()),
         ("GET", "/v1/keys".to_owned()),
         ("POST", "/v1/keys/rotate".to_owned()),
     ];

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use latchet::clock::Clock;
 use latchet::server::config::{DatabaseKind, DatabaseUrl};
+use latchet::server::events::Actor;
 use latchet::server::store::{NewSession, NewUser, Store};
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{
@@ -144,7 +145,10 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
         password_hash: "none".into(),
         roles: vec!["reader".to_owned()],
     };
-    let user = store.create_user(user, now).await.expect("it is the first");
+    let user = store
+        .create_user(user, &Actor::Operator, now)
+        .await
+        .expect("it is the first");
     let mut sessions = Vec::new();
     for _ in 0..PARALLEL {
         let new = NewSession {

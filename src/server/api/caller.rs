@@ -7,7 +7,10 @@ use poem::Request;
 use poem::http::header::{HeaderMap, HeaderName, USER_AGENT};
 
 use crate::server::config::Config;
+use crate::server::events::Actor;
 use crate::server::sessions::Caller;
+use crate::server::store::{SessionId, UserId};
+use crate::token::Claims;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Connections that have no address, such as those of tests, count as one caller.
@@ -21,14 +24,36 @@ pub(super) fn caller(request: &Request, config: &Config) -> Caller {
     let user_agent = headers
         .get(USER_AGENT)
         .and_then(|value| value.to_str().ok());
-    let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
     Caller {
-        ip: address(peer.unwrap_or(UNKNOWN), headers, &config.trusted_proxies),
+        ip: ip(request, config),
         user_agent: user_agent
             .unwrap_or_default()
             .chars()
             .take(LONGEST_USER_AGENT)
             .collect(),
+    }
+}
+
+/// Returns the address that a request came from.
+pub(super) fn ip(request: &Request, config: &Config) -> IpAddr {
+    let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+    let peer = peer.unwrap_or(UNKNOWN);
+    address(peer, request.headers(), &config.trusted_proxies)
+}
+
+/// Returns who asks for something that is recorded, by the claims of the access token.
+pub(super) fn actor(claims: &Claims, request: &Request, config: &Config) -> Actor {
+    Actor::User {
+        id: UserId::from(claims.sub.as_str()),
+        session: claims.sid.as_deref().map(SessionId::from),
+        ip: ip(request, config),
+    }
+}
+
+/// Returns who asks for something that is recorded, without having proved an account.
+pub(super) fn stranger(request: &Request, config: &Config) -> Actor {
+    Actor::Stranger {
+        ip: ip(request, config),
     }
 }
 

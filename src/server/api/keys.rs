@@ -1,10 +1,12 @@
 //! Administration of signing keys.
 
+use poem::Request;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 
 use super::Tag;
 use super::answer::Private;
+use super::caller::actor;
 use super::input::OptionalBody;
 use super::users::Administrator;
 use crate::clock::Time;
@@ -115,7 +117,8 @@ impl KeysApi {
     )]
     async fn rotate(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         body: OptionalBody<RotateKeysRequest>,
     ) -> Result<Private<Json<KeyAnswer>>, ApiError> {
         let rollover = if body.0.at_once {
@@ -123,7 +126,8 @@ impl KeysApi {
         } else {
             Rollover::Gradual
         };
-        let made = self.0.rotate_keys(rollover).await?;
+        let by = actor(&guard.claims, request, &self.0.config);
+        let made = self.0.rotate_keys(rollover, &by).await?;
         let key = KeyAnswer::new(made, self.0.clock.now())
             .ok_or_else(|| ApiError::internal("a key that was just made is gone"))?;
         Ok(Private::new(Json(key)))

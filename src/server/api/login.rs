@@ -6,7 +6,7 @@ use poem_openapi::{Enum, Object, OpenApi};
 
 use super::Tag;
 use super::answer::{AccessTokenAnswer, Created, Private, Tokens};
-use super::caller::caller;
+use super::caller::{caller, ip, stranger};
 use super::cookies::Cookies;
 use super::input::Body;
 use super::secret::{Password, Secret};
@@ -135,7 +135,7 @@ impl LoginApi {
         request: &Request,
         body: Body<ReauthenticateRequest>,
     ) -> Result<Private<Json<AccessTokenAnswer>>, ApiError> {
-        let ip = caller(request, &self.0.config).ip;
+        let ip = ip(request, &self.0.config);
         let grant = self
             .0
             .reauthenticate(&guard.claims, body.0.password.0, ip)
@@ -153,21 +153,24 @@ impl LoginApi {
         operation_id = "register",
         tag = "Tag::Account"
     )]
-    async fn register(&self, body: Body<RegisterRequest>) -> Result<Created<UserAnswer>, ApiError> {
+    async fn register(
+        &self,
+        request: &Request,
+        body: Body<RegisterRequest>,
+    ) -> Result<Created<UserAnswer>, ApiError> {
         if self.0.config.registration == Registration::Closed {
             return Err(ApiError::NotFound(
                 "there is no registration here: ask an administrator for an account",
             ));
         }
         let Body(asked) = body;
-        let user = self
-            .0
-            .create_user(NewAccount {
-                username: username(&asked.username)?,
-                password: asked.password.0,
-                roles: Vec::new(),
-            })
-            .await?;
+        let account = NewAccount {
+            username: username(&asked.username)?,
+            password: asked.password.0,
+            roles: Vec::new(),
+        };
+        let by = stranger(request, &self.0.config);
+        let user = self.0.create_user(account, &by).await?;
         Ok(Created::Created(Json(user.into()), "/v1/me".to_owned()))
     }
 
@@ -180,7 +183,11 @@ impl LoginApi {
         operation_id = "setUp",
         tag = "Tag::Account"
     )]
-    async fn set_up(&self, body: Body<SetupRequest>) -> Result<Created<UserAnswer>, ApiError> {
+    async fn set_up(
+        &self,
+        request: &Request,
+        body: Body<SetupRequest>,
+    ) -> Result<Created<UserAnswer>, ApiError> {
         use secrecy::ExposeSecret;
 
         let Body(asked) = body;
@@ -189,7 +196,9 @@ impl LoginApi {
             password: asked.password.0,
             roles: Vec::new(),
         };
-        let user = self.0.set_up(asked.link.0.expose_secret(), account).await?;
+        let by = stranger(request, &self.0.config);
+        let link = asked.link.0.expose_secret();
+        let user = self.0.set_up(link, account, &by).await?;
         let location = format!("/v1/users/{}", user.id);
         Ok(Created::Created(Json(user.into()), location))
     }

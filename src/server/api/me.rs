@@ -7,14 +7,13 @@ use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
 use super::answer::{Done, Private};
-use super::caller::caller;
+use super::caller::ip;
 use super::input::Body;
 use super::secret::Password;
 use super::users::{UserAnswer, is_id};
 use crate::guard::JwtRequired;
 use crate::server::App;
 use crate::server::error::ApiError;
-use crate::server::rotation::RevokeReason;
 use crate::server::store::{Session, SessionId, UserId};
 
 /// Operations on the caller's own account.
@@ -123,7 +122,7 @@ impl MeApi {
         body: Body<PasswordRequest>,
     ) -> Result<Private<Done>, ApiError> {
         let Body(passwords) = body;
-        let ip = caller(request, &self.0.config).ip;
+        let ip = ip(request, &self.0.config);
         let (current, new) = (passwords.current_password.0, passwords.new_password.0);
         self.0
             .change_password(&guard.claims, current, new, ip)
@@ -177,9 +176,7 @@ impl MeApi {
         }
         let owner = UserId::from(guard.claims.sub.as_str());
         let id = SessionId::from(id.as_str());
-        self.0
-            .end_session(&id, Some(&owner), RevokeReason::Logout)
-            .await?;
+        self.0.log_out_device(&id, Some(&owner)).await?;
         Ok(Private::new(Done::Done))
     }
 }

@@ -14,6 +14,7 @@ mod basic;
 mod caller;
 mod cookies;
 mod cors;
+mod events;
 mod flask_jwt;
 mod health;
 mod idempotency;
@@ -65,6 +66,7 @@ type Api = (
     reset::ResetApi,
     user_sessions::UserSessionsApi,
     keys::KeysApi,
+    events::EventsApi,
     oauth::OauthApi,
     tokens::TokensApi,
     wellknown::WellKnownApi,
@@ -85,6 +87,7 @@ pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
         reset::ResetApi(app.clone()),
         user_sessions::UserSessionsApi(app.clone()),
         keys::KeysApi(app.clone()),
+        events::EventsApi(app.clone()),
         oauth::OauthApi(app.clone()),
         tokens::TokensApi(app.clone()),
         wellknown::WellKnownApi(app.clone()),

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use super::Tag;
 use super::answer::{Private, Tokens};
 use super::basic::Basic;
-use super::caller::caller;
+use super::caller::{caller, ip};
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
 use super::secret::{Password, Token};
@@ -201,9 +201,10 @@ impl OauthApi {
             }
             "refresh_token" => {
                 let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
+                let ip = ip(request, &self.0.config);
                 Ok(Tokens::in_body(
                     self.0
-                        .refresh(token.0.expose_secret(), key.0.as_ref())
+                        .refresh(token.0.expose_secret(), key.0.as_ref(), ip)
                         .await?,
                 ))
             }

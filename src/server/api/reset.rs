@@ -1,5 +1,6 @@
 //! New passwords for those who forgot theirs.
 
+use poem::Request;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
@@ -7,6 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::Tag;
 use super::answer::{Done, Private};
+use super::caller::{actor, stranger};
 use super::input::Body;
 use super::secret::{Password, Secret};
 use super::users::{Administrator, known};
@@ -55,11 +57,13 @@ impl ResetApi {
     )]
     async fn make(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
     ) -> Result<Private<LinkMade>, ApiError> {
-        let made = self.0.make_reset_link(&known(&id)?).await?;
+        let by = actor(&guard.claims, request, &self.0.config);
+        let made = self.0.make_reset_link(&known(&id)?, &by).await?;
         Ok(Private::new(LinkMade::Made(Json(ResetLinkAnswer {
             link: made.address.expose_secret().to_owned(),
             expires_at: made.expires_at.to_string(),
@@ -75,10 +79,15 @@ impl ResetApi {
         operation_id = "resetPassword",
         tag = "Tag::Account"
     )]
-    async fn reset(&self, body: Body<ResetRequest>) -> Result<Private<Done>, ApiError> {
+    async fn reset(
+        &self,
+        request: &Request,
+        body: Body<ResetRequest>,
+    ) -> Result<Private<Done>, ApiError> {
         let Body(asked) = body;
+        let by = stranger(request, &self.0.config);
         let link = asked.link.0.expose_secret();
-        self.0.reset_password(link, asked.password.0).await?;
+        self.0.reset_password(link, asked.password.0, &by).await?;
         Ok(Private::new(Done::Done))
     }
 }

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Tag;
 use super::answer::{Done, Private, Tokens};
+use super::caller::{actor, ip};
 use super::cookies::Cookies;
 use super::idempotency::IdempotencyKey;
 use super::input::OptionalBody;
@@ -63,15 +64,16 @@ impl SessionApi {
         body: OptionalBody<RefreshTokenRequest>,
     ) -> Result<Tokens, ApiError> {
         let key = key.0.as_ref();
+        let ip = ip(request, &self.0.config);
         // A failure sets no cookies: by now the browser may hold those of another login.
         match self.refresh_token(request, body.0)? {
             Shown::Body(token) | Shown::Header(token) => Ok(Tokens::in_body(
-                self.0.refresh(token.expose_secret(), key).await?,
+                self.0.refresh(token.expose_secret(), key, ip).await?,
             )),
             Shown::Cookie(cookies, token) => {
                 let sid = self.0.refresh_tokens.read(token.expose_secret())?.session;
                 let csrf = cookies.proof(request, &self.0, sid.as_str())?;
-                let grant = self.0.refresh(token.expose_secret(), key).await?;
+                let grant = self.0.refresh(token.expose_secret(), key, ip).await?;
                 Ok(Tokens::in_cookies(grant, cookies, csrf))
             }
         }
@@ -122,8 +124,9 @@ impl SessionApi {
         request: &Request,
     ) -> Result<Private<Done>, ApiError> {
         let user = UserId::from(guard.claims.sub.as_str());
+        let by = actor(&guard.claims, request, &self.0.config);
         self.0
-            .end_sessions(&user, None, RevokeReason::LogoutAll)
+            .end_sessions(&user, RevokeReason::LogoutAll, &by)
             .await?;
         let cookies = self.stale_cookies(request, |cookie| cookie.user == user);
         Ok(Private::new(Done::Done).with_cookies(cookies))

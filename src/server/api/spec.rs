@@ -226,7 +226,7 @@ fn requested(paths: &Map<String, Value>) -> Vec<String> {
 
 /// Says of a field what its Rust type does not.
 fn exact(name: &str, property: &mut Value) {
-    if name.ends_with("_at") || matches!(name, "signs_from" | "signs_until") {
+    if name.ends_with("_at") || matches!(name, "at" | "signs_from" | "signs_until") {
         property["format"] = "date-time".into();
     }
     if property

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use super::Tag;
 use super::answer::Private;
 use super::basic::{Basic, form_decoded};
-use super::caller::caller;
+use super::caller::ip;
 use super::input::LateBody;
 use super::users::known;
 use crate::guard::JwtRequired;
@@ -117,7 +117,7 @@ impl TokensApi {
                 self.0.party_token(&profile, &asker).await?
             }
             Shown::Service(credentials) => {
-                let ip = caller(request, &self.0.config).ip;
+                let ip = ip(request, &self.0.config);
                 let service = self.0.service(&credentials, ip).await?;
                 let id = body.read()?.user_id.ok_or_else(|| {
                     ApiError::invalid_field("user_id", "is required when a service asks")

@@ -1,11 +1,13 @@
 //! Administration of sessions.
 
+use poem::Request;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
 use super::answer::{Done, Private};
+use super::caller::actor;
 use super::users::{Administrator, is_id, known, page_size, text};
 use crate::server::App;
 use crate::server::error::ApiError;
@@ -111,12 +113,14 @@ impl UserSessionsApi {
     )]
     async fn end_all_of_user(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {
         let id = self.0.user(&known(&id)?).await?.id;
-        self.0.end_sessions(&id, None, RevokeReason::Admin).await?;
+        let by = actor(&guard.claims, request, &self.0.config);
+        self.0.end_sessions(&id, RevokeReason::Admin, &by).await?;
         Ok(Private::new(Done::Done))
     }
 
@@ -173,7 +177,8 @@ impl UserSessionsApi {
     )]
     async fn end(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         /// Names the session, as the list does.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {
@@ -181,7 +186,8 @@ impl UserSessionsApi {
             return Err(ApiError::NotFound("there is no such session"));
         }
         let id = SessionId::from(id.as_str());
-        self.0.end_session(&id, None, RevokeReason::Admin).await?;
+        let by = actor(&guard.claims, request, &self.0.config);
+        self.0.end_session(&id, &by).await?;
         Ok(Private::new(Done::Done))
     }
 }

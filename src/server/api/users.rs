@@ -1,11 +1,13 @@
 //! Administration of accounts.
 
+use poem::Request;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
 use super::answer::{Created, Private};
+use super::caller::actor;
 use super::input::Body;
 use super::secret::Password;
 use crate::guard::{Jwt, Role, RoleName};
@@ -147,18 +149,18 @@ impl UsersApi {
     )]
     async fn create(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         body: Body<CreateUserRequest>,
     ) -> Result<Private<Created<UserAnswer>>, ApiError> {
         let Body(asked) = body;
-        let user = self
-            .0
-            .create_user(NewAccount {
-                username: username(&asked.username)?,
-                password: asked.password.0,
-                roles: roles(&asked.roles)?,
-            })
-            .await?;
+        let account = NewAccount {
+            username: username(&asked.username)?,
+            password: asked.password.0,
+            roles: roles(&asked.roles)?,
+        };
+        let by = actor(&guard.claims, request, &self.0.config);
+        let user = self.0.create_user(account, &by).await?;
         let location = format!("/v1/users/{}", user.id);
         Ok(Private::new(Created::Created(Json(user.into()), location)))
     }
@@ -183,7 +185,8 @@ impl UsersApi {
 
     /// Disable a user
     ///
-    /// No login from now on, and every session of the user ends at once.
+    /// No login from now on, and every session of the user ends at once. Nobody disables their own
+    /// account.
     #[oai(
         path = "/v1/users/:id/disable",
         method = "post",
@@ -192,13 +195,14 @@ impl UsersApi {
     )]
     async fn disable(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
-        Ok(Private::new(Json(
-            self.0.disable_user(&known(&id)?).await?.into(),
-        )))
+        let by = actor(&guard.claims, request, &self.0.config);
+        let user = self.0.disable_user(&known(&id)?, &by).await?;
+        Ok(Private::new(Json(user.into())))
     }
 
     /// Enable a user
@@ -212,18 +216,20 @@ impl UsersApi {
     )]
     async fn enable(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
-        Ok(Private::new(Json(
-            self.0.enable_user(&known(&id)?).await?.into(),
-        )))
+        let by = actor(&guard.claims, request, &self.0.config);
+        let user = self.0.enable_user(&known(&id)?, &by).await?;
+        Ok(Private::new(Json(user.into())))
     }
 
     /// Set the roles of a user
     ///
-    /// Replaces all of them. Access tokens carry the new ones from the next refresh on.
+    /// Replaces all of them. Access tokens carry the new ones from the next refresh on. Nobody takes
+    /// their own role `admin`.
     #[oai(
         path = "/v1/users/:id/roles",
         method = "put",
@@ -232,15 +238,16 @@ impl UsersApi {
     )]
     async fn set_roles(
         &self,
-        _guard: Administrator,
+        guard: Administrator,
+        request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
         body: Body<RolesRequest>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
         let roles = roles(&body.0.roles)?;
-        Ok(Private::new(Json(
-            self.0.set_roles(&known(&id)?, &roles).await?.into(),
-        )))
+        let by = actor(&guard.claims, request, &self.0.config);
+        let user = self.0.set_roles(&known(&id)?, &roles, &by).await?;
+        Ok(Private::new(Json(user.into())))
     }
 }
 

@@ -4,6 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::{Algorithm, App, Failure, KeyCommand};
 use crate::keys::SigningKey;
+use crate::server::events::Actor;
 use crate::server::keyring::{KeyState, Rollover};
 
 pub(super) async fn run(app: &App, command: KeyCommand) -> Result<String, Failure> {
@@ -15,7 +16,7 @@ pub(super) async fn run(app: &App, command: KeyCommand) -> Result<String, Failur
             } else {
                 Rollover::Gradual
             };
-            let key = app.rotate_keys(rollover).await?;
+            let key = app.rotate_keys(rollover, &Actor::Operator).await?;
             Ok(format!("{} signs from {}.\n", key.kid, key.active_from))
         }
         KeyCommand::ExportJwks => Ok(format!("{:#}\n", app.keyring.jwks())),

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{App, Failure, PasswordFrom, UserCommand, prompt};
 use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
+use crate::server::events::Actor;
 use crate::server::names::{ADMIN, Role, Username};
 use crate::server::rotation::RevokeReason;
 use crate::server::store::{User, UserPage};
@@ -28,23 +29,23 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
                 password: read(&password)?,
                 roles,
             };
-            let user = app.create_user(account).await?;
+            let user = app.create_user(account, &Actor::Operator).await?;
             Ok(format!("{} was made.\n", user.username))
         }
         UserCommand::List { search, limit } => list(app, search, limit).await,
         UserCommand::Disable { name } => {
             let user = find(app, &name).await?;
-            app.disable_user(&user.id).await?;
+            app.disable_user(&user.id, &Actor::Operator).await?;
             Ok(format!("{name} is disabled and every session ended.\n"))
         }
         UserCommand::Enable { name } => {
             let user = find(app, &name).await?;
-            app.enable_user(&user.id).await?;
+            app.enable_user(&user.id, &Actor::Operator).await?;
             Ok(format!("{name} may log in.\n"))
         }
         UserCommand::Roles { name, roles } => {
             let user = find(app, &name).await?;
-            let user = app.set_roles(&user.id, &roles).await?;
+            let user = app.set_roles(&user.id, &roles, &Actor::Operator).await?;
             let roles = user.roles.join(", ");
             Ok(format!("{name} has the roles: {roles}\n"))
         }
@@ -57,7 +58,7 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
         }
         UserCommand::ResetLink { name } => {
             let user = find(app, &name).await?;
-            let link = app.make_reset_link(&user.id).await?;
+            let link = app.make_reset_link(&user.id, &Actor::Operator).await?;
             let (address, until) = (link.address.expose_secret(), link.expires_at);
             Ok(format!(
                 "Until {until} {name} sets a new password at\n  {address}\n"
@@ -65,7 +66,7 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
         }
         UserCommand::SessionsEnd { name } => {
             let user = find(app, &name).await?;
-            app.end_sessions(&user.id, None, RevokeReason::Admin)
+            app.end_sessions(&user.id, RevokeReason::Admin, &Actor::Operator)
                 .await?;
             Ok(format!("Every session of {name} ended.\n"))
         }

@@ -13,13 +13,16 @@ const CHUNK: i64 = 500;
 /// How long an ended session can still be looked at.
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
+/// How long a security event can be read about.
+const EVENTS_KEPT: Duration = Duration::from_hours(90 * 24);
+
 /// How long a revocation outlives its end: a replica whose clock is behind still checks by it.
 const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
 /// Each takes the time before which a row is old, and how many rows at most. A session that ended
 /// by resting too long goes with its absolute end: an index on the time of rotation would cost
 /// every rotation more than the rows do.
-const DELETE: [(&str, Duration); 6] = [
+const DELETE: [(&str, Duration); 7] = [
     (
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)",
@@ -49,6 +52,11 @@ const DELETE: [(&str, Duration); 6] = [
         "DELETE FROM reset_links WHERE user_id IN
             (SELECT user_id FROM reset_links WHERE expires_at < $1 LIMIT $2)",
         Duration::ZERO,
+    ),
+    (
+        "DELETE FROM events WHERE id IN
+            (SELECT id FROM events WHERE at < $1 LIMIT $2)",
+        EVENTS_KEPT,
     ),
 ];
 

@@ -6,8 +6,10 @@ use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryOrder,
 };
 
+use super::events::{self, NewEvent};
 use super::{Store, StoreError, limited};
 use crate::clock::Time;
+use crate::server::events::{Actor, EventKind};
 
 /// Any number: what matters is that every version of the program takes the same lock.
 const LOCK: i64 = 0x6c61_7463_6865_7401;
@@ -48,6 +50,31 @@ impl Store {
     where
         F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
     {
+        self.revise(revise, None).await
+    }
+
+    /// Does as [`Store::revise_keys`], and records a rotation where `revise` answers any keys.
+    pub async fn rotate_keys<F>(
+        &self,
+        revise: F,
+        by: &Actor,
+        now: Time,
+    ) -> Result<Vec<StoredKey>, StoreError>
+    where
+        F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
+    {
+        let event = NewEvent::new(EventKind::KeyRotated, by, now);
+        self.revise(revise, Some(event)).await
+    }
+
+    async fn revise<F>(
+        &self,
+        revise: F,
+        event: Option<NewEvent<'_>>,
+    ) -> Result<Vec<StoredKey>, StoreError>
+    where
+        F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
+    {
         limited(async {
             let transaction = self.begin().await?;
             if transaction.get_database_backend() == DbBackend::Postgres {
@@ -55,6 +82,9 @@ impl Store {
                 transaction.execute_unprepared(&lock).await?;
             }
             let revised = revise(&all(&transaction).await?);
+            if let Some(event) = event.filter(|_| !revised.is_empty()) {
+                events::insert(&transaction, event).await?;
+            }
             upsert(&transaction, revised).await?;
             let keys = all(&transaction).await?;
             transaction.commit().await?;

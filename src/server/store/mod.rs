@@ -14,6 +14,7 @@ use crate::server::config::DatabaseUrl;
 mod connection;
 mod epoch;
 mod error;
+mod events;
 mod garbage;
 mod id;
 mod inspection;
@@ -27,10 +28,12 @@ mod setup_links;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod user_changes;
 mod users;
 
 pub use epoch::Epoch;
 pub use error::StoreError;
+pub use events::{Event, EventPage, NamedUser};
 pub use id::{SessionId, UserId};
 pub use inspection::{Inspection, inspect};
 pub use keys::StoredKey;

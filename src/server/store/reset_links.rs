@@ -5,16 +5,18 @@
 
 use entity::reset_link::{ActiveModel, Column, Entity};
 use entity::user;
-use sea_orm::sea_query::{LockType, OnConflict, Query, SelectStatement};
+use sea_orm::sea_query::{LockType, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, Set,
 };
 use secrecy::SecretString;
 
-use super::users::with_password;
+use super::events::{self, NewEvent};
+use super::user_changes::with_password;
 use super::{Revocation, Store, StoreError, User, UserId, limited, sessions};
 use crate::clock::Time;
 use crate::denylist::Denial;
+use crate::server::events::{Actor, EventKind};
 
 /// A link to be recorded.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ impl Store {
         &self,
         user: &UserId,
         link: NewResetLink,
+        by: &Actor,
+        now: Time,
     ) -> Result<(), StoreError> {
         let row = ActiveModel {
             user_id: Set(user.to_string()),
@@ -59,6 +63,11 @@ impl Store {
                 .on_conflict(newer)
                 .exec_without_returning(&transaction)
                 .await?;
+            let made = NewEvent {
+                user: Some(user),
+                ..NewEvent::new(EventKind::ResetLinkMade, by, now)
+            };
+            events::insert(&transaction, made).await?;
             Ok(transaction.commit().await?)
         })
         .await
@@ -70,36 +79,50 @@ impl Store {
         token_hash: &str,
         now: Time,
     ) -> Result<Option<User>, StoreError> {
+        let owner = Query::select()
+            .column(Column::UserId)
+            .from(Entity)
+            .cond_where(usable(token_hash, now))
+            .take();
         let found = user::Entity::find()
-            .filter(user::Column::Id.in_subquery(owner(token_hash, now)))
+            .filter(user::Column::Id.in_subquery(owner))
             .filter(user::Column::DisabledAt.is_null());
         let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
         Ok(row.map(User::from))
     }
 
-    /// Uses the link to set the password of `user`, and revokes all sessions. Returns `None` when the
-    /// link is not one of that user, was used or has expired, or the account is disabled.
+    /// Uses the link to set the password of its user, and revokes all sessions. Returns `None` when
+    /// the link is unknown, was used or has expired, or the account is disabled.
     pub async fn use_reset_link(
         &self,
-        user: &UserId,
         token_hash: &str,
         password_hash: &SecretString,
+        by: &Actor,
         revocation: &Revocation,
     ) -> Result<Option<Vec<Denial>>, StoreError> {
-        let update = with_password(password_hash, revocation.now)
-            .filter(user::Column::Id.eq(user.as_str()))
-            .filter(user::Column::Id.in_subquery(owner(token_hash, revocation.now)))
-            .filter(user::Column::DisabledAt.is_null());
+        let found = Entity::find().filter(usable(token_hash, revocation.now));
+        let use_up = Entity::delete_many().filter(usable(token_hash, revocation.now));
+        let update =
+            with_password(password_hash, revocation.now).filter(user::Column::DisabledAt.is_null());
         limited(async {
             let transaction = self.begin().await?;
-            // Of two at once, the second may not see yet that the link was used, but it waits here for
-            // the user, and then deletes nothing.
+            let Some(link) = found.one(&transaction).await? else {
+                return Ok(None);
+            };
+            let user = UserId::from(link.user_id);
+            let update = update.filter(user::Column::Id.eq(user.as_str()));
+            // Of two at once, the second waits here for the user, and then finds no link.
             if update.exec(&transaction).await?.rows_affected == 0
-                || use_up(&transaction, user).await? == 0
+                || use_up.exec(&transaction).await?.rows_affected == 0
             {
                 return Ok(None);
             }
-            let denials = sessions::revoke_all(&transaction, user, None, revocation).await?;
+            let (denials, _) = sessions::revoke_all(&transaction, &user, None, revocation).await?;
+            let reset = NewEvent {
+                user: Some(&user),
+                ..NewEvent::new(EventKind::PasswordReset, by, revocation.now)
+            };
+            events::insert(&transaction, reset).await?;
             transaction.commit().await?;
             Ok(Some(denials))
         })
@@ -107,20 +130,17 @@ impl Store {
     }
 }
 
-/// Makes the user's link worthless, and returns how many there were.
-pub(super) async fn use_up<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<u64, StoreError> {
-    let deleted = Entity::delete_many()
+/// Makes the user's link worthless, if there is one.
+pub(super) async fn use_up<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<(), StoreError> {
+    Entity::delete_many()
         .filter(Column::UserId.eq(user.as_str()))
         .exec(db)
         .await?;
-    Ok(deleted.rows_affected)
+    Ok(())
 }
 
-fn owner(token_hash: &str, now: Time) -> SelectStatement {
-    Query::select()
-        .column(Column::UserId)
-        .from(Entity)
-        .and_where(Column::TokenHash.eq(token_hash))
-        .and_where(Column::ExpiresAt.gt(now.millis()))
-        .take()
+fn usable(token_hash: &str, now: Time) -> Condition {
+    Condition::all()
+        .add(Column::TokenHash.eq(token_hash))
+        .add(Column::ExpiresAt.gt(now.millis()))
 }

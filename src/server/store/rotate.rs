@@ -9,6 +9,7 @@
 //! with the statement in its hands: grace counts from the time of asking, and a caller who was told
 //! to come again must not find it used up.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +43,8 @@ pub struct Presented {
     pub generation: u64,
     /// The key that came with it.
     pub key: Option<KeyHash>,
+    /// Who showed it, for the record of a reuse.
+    pub ip: Option<IpAddr>,
 }
 
 impl Presented {

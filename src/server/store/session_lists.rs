@@ -1,6 +1,5 @@
 //! Rows of `sessions` as lists of those that live.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -125,16 +124,9 @@ impl Store {
         self.named(sessions.collect::<Result<_, _>>()?).await
     }
 
-    /// Adds the names, which never change.
     async fn named(&self, sessions: Vec<Session>) -> Result<Vec<NamedSession>, StoreError> {
         let users = sessions.iter().map(|session| session.user_id.as_str());
-        let names = user::Entity::find()
-            .select_only()
-            .columns([user::Column::Id, user::Column::Username])
-            .filter(user::Column::Id.is_in(users))
-            .into_tuple::<(String, String)>();
-        let names = limited(async { Ok(names.all(self.reader()).await?) }).await?;
-        let names: BTreeMap<String, String> = names.into_iter().collect();
+        let names = self.usernames(users.collect()).await?;
         let named = sessions.into_iter().map(|session| NamedSession {
             username: names
                 .get(session.user_id.as_str())

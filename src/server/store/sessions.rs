@@ -10,10 +10,12 @@ use sea_orm::{
     QueryOrder, QuerySelect,
 };
 
+use super::events::{self, NewEvent};
 use super::users::words;
 use super::{Counter, SessionId, Store, StoreError, User, UserId, limited, revocations, throttle};
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
+use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
 
 /// The `client_id` of tokens that no client asked for.
@@ -157,14 +159,15 @@ impl Store {
         .await
     }
 
-    /// Revokes the session, if it is of that user where one is given. Returns what must be denied:
-    /// also when it was revoked before, so that a caller whose denylist failed can repeat all;
+    /// Revokes the session, if it is of that user where one is given, and records that where `by` is
+    /// given: people log out too often for it. Returns what must be denied: also when it was revoked before, so that a caller whose denylist failed can repeat all;
     /// nothing when there is no such session.
     pub async fn revoke_session(
         &self,
         id: &SessionId,
         user: Option<&UserId>,
         revocation: &Revocation,
+        by: Option<&Actor>,
     ) -> Result<Vec<Denial>, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
@@ -172,27 +175,43 @@ impl Store {
             if let Some(user) = user {
                 found = found.filter(Column::UserId.eq(user.as_str()));
             }
-            if found.one(&transaction).await?.is_none() {
+            let Some(row) = found.one(&transaction).await? else {
                 return Ok(Vec::new());
+            };
+            let revoked = revoke(&transaction, std::slice::from_ref(id), revocation).await?;
+            if let Some(by) = by.filter(|_| revoked > 0) {
+                let ended = NewEvent {
+                    user: Some(&row.user_id.into()),
+                    session: Some(id),
+                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.now)
+                };
+                events::insert(&transaction, ended).await?;
             }
-            revoke(&transaction, std::slice::from_ref(id), revocation).await?;
             transaction.commit().await?;
             Ok(vec![denial(id, revocation.not_after)])
         })
         .await
     }
 
-    /// Revokes the user's sessions, except one where it is given. Returns what must be denied:
-    /// also what was revoked before and may still be of matter.
+    /// Revokes the user's sessions, except one where it is given, and records that where there were
+    /// any. Returns what must be denied: also what was revoked before and may still be of matter.
     pub async fn revoke_all(
         &self,
         user: &UserId,
         except: Option<&SessionId>,
         revocation: &Revocation,
+        by: &Actor,
     ) -> Result<Vec<Denial>, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            let denials = revoke_all(&transaction, user, except, revocation).await?;
+            let (denials, revoked) = revoke_all(&transaction, user, except, revocation).await?;
+            if revoked > 0 {
+                let ended = NewEvent {
+                    user: Some(user),
+                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.now)
+                };
+                events::insert(&transaction, ended).await?;
+            }
             transaction.commit().await?;
             Ok(denials)
         })
@@ -208,13 +227,13 @@ pub(super) fn denial(id: &SessionId, not_after: Time) -> Denial {
     }
 }
 
-/// Revokes those of the sessions that are not revoked yet, and records it for the denylist. Belongs
-/// in a transaction.
+/// Revokes those of the sessions that are not revoked yet, records it for the denylist, and returns
+/// how many they were. Belongs in a transaction.
 pub(super) async fn revoke<C: ConnectionTrait>(
     db: &C,
     ids: &[SessionId],
     revocation: &Revocation,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let ids = ids.iter().map(SessionId::as_str);
     let revoked: Vec<String> = Entity::update_many()
         .col_expr(Column::RevokedAt, Expr::val(revocation.now.millis()))
@@ -226,17 +245,20 @@ pub(super) async fn revoke<C: ConnectionTrait>(
         .into_iter()
         .map(|row| row.id)
         .collect();
+    let count = revoked.len();
     let denied = revoked.into_iter().map(Denied::Session);
-    revocations::insert(db, denied, revocation.now, revocation.not_after).await
+    revocations::insert(db, denied, revocation.now, revocation.not_after).await?;
+    Ok(count)
 }
 
-/// Revokes the user's sessions. Belongs in a transaction.
+/// Revokes the user's sessions. Returns what must be denied, and how many were revoked. Belongs in a
+/// transaction.
 pub(super) async fn revoke_all<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
     except: Option<&SessionId>,
     revocation: &Revocation,
-) -> Result<Vec<Denial>, StoreError> {
+) -> Result<(Vec<Denial>, usize), StoreError> {
     let mut live = Entity::find()
         .select_only()
         .column(Column::Id)
@@ -252,10 +274,12 @@ pub(super) async fn revoke_all<C: ConnectionTrait>(
     }
     let live: Vec<String> = live.into_tuple().all(db).await?;
     let live: Vec<SessionId> = live.into_iter().map(SessionId::from).collect();
+    let mut revoked = 0;
     for ids in live.chunks(revocations::CHUNK) {
-        revoke(db, ids, revocation).await?;
+        revoked += revoke(db, ids, revocation).await?;
     }
-    revocations::of_user(db, user, revocation.now).await
+    let denials = revocations::of_user(db, user, revocation.now).await?;
+    Ok((denials, revoked))
 }
 
 fn new_row(user: &UserId, new: NewSession, now: Time) -> Model {

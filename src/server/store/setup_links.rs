@@ -4,8 +4,10 @@ use entity::setup_link::{ActiveModel, Column, Entity};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, Set};
 
+use super::events::{self, NewEvent};
 use super::{NewUser, Store, StoreError, User, limited, users};
 use crate::clock::Time;
+use crate::server::events::{Actor, EventKind};
 
 impl Store {
     /// Records a link by the hash of its secret.
@@ -48,6 +50,7 @@ impl Store {
         &self,
         token_hash: &str,
         administrator: NewUser,
+        by: &Actor,
         now: Time,
     ) -> Result<Option<User>, StoreError> {
         let this = Query::select()
@@ -65,6 +68,11 @@ impl Store {
                 return Ok(None);
             }
             let user = users::insert(&transaction, administrator, now).await?;
+            let made = NewEvent {
+                user: Some(&user.id),
+                ..NewEvent::new(EventKind::FirstAdministrator, by, now)
+            };
+            events::insert(&transaction, made).await?;
             transaction.commit().await?;
             Ok(Some(user))
         })

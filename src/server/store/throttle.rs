@@ -1,13 +1,17 @@
 //! Rows of `throttles`: attempts counted in windows, atomically across replicas.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use entity::throttle::{Column, Entity};
+use entity::user;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
 
+use super::events::{self, NewEvent};
 use super::{Store, StoreError, limited};
 use crate::clock::Time;
+use crate::server::events::{Actor, EventKind};
 
 /// What attempts are counted under, and how many are allowed in how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,9 @@ pub struct Counter {
     pub attempts: u32,
     /// Length of a window, counted from its first attempt.
     pub window: Duration,
+    /// The user name that it counts for, folded, where it counts for one. It is not stored: whoever
+    /// has that name is looked up once the counter refuses.
+    pub username: Option<String>,
 }
 
 /// What became of an attempt.
@@ -42,15 +49,20 @@ const COUNT: &str = "
     RETURNING attempts, resets_at";
 
 impl Store {
-    /// Counts an attempt on each counter, up to the first that refuses it. A refused one counts too,
-    /// but does not lengthen the window.
-    pub async fn attempt(&self, counters: &[Counter], now: Time) -> Result<Attempt, StoreError> {
+    /// Counts an attempt from `ip` on each counter, up to the first that refuses it. A refused one
+    /// counts too, but does not lengthen the window.
+    pub async fn attempt(
+        &self,
+        counters: &[Counter],
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<Attempt, StoreError> {
         limited(async {
             // One commit for all of them: it is what an attempt costs.
             let transaction = self.begin().await?;
             let mut attempt = Attempt::Allowed;
             for counter in counters {
-                attempt = count(&transaction, counter, now).await?;
+                attempt = count(&transaction, counter, ip, now).await?;
                 if attempt != Attempt::Allowed {
                     break;
                 }
@@ -80,6 +92,7 @@ impl Store {
 async fn count(
     connection: &impl ConnectionTrait,
     counter: &Counter,
+    ip: IpAddr,
     now: Time,
 ) -> Result<Attempt, StoreError> {
     let values = [
@@ -96,9 +109,34 @@ async fn count(
     if attempts <= i64::from(counter.attempts) {
         return Ok(Attempt::Allowed);
     }
+    // The first that is refused, and not those that follow: a flood must not write events.
+    if attempts == i64::from(counter.attempts) + 1 {
+        record(connection, counter, ip, now).await?;
+    }
     Ok(Attempt::Refused {
         retry_after: resets_at.since(now),
     })
+}
+
+/// Records that a counter begins to refuse. What was typed for a user name may be a password, so only
+/// a user who exists is named.
+async fn record(
+    connection: &impl ConnectionTrait,
+    counter: &Counter,
+    ip: IpAddr,
+    now: Time,
+) -> Result<(), StoreError> {
+    let mut user = None;
+    if let Some(username) = &counter.username {
+        let named = user::Entity::find().filter(user::Column::UsernameKey.eq(username.as_str()));
+        user = named.one(connection).await?.map(|row| row.id.into());
+    }
+    let by = Actor::Stranger { ip };
+    let throttled = NewEvent {
+        user: user.as_ref(),
+        ..NewEvent::new(EventKind::LoginThrottled, &by, now)
+    };
+    events::insert(connection, throttled).await
 }
 
 /// One counter after the other, in the order in which [`Store::attempt`] counts: the other order

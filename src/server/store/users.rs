@@ -1,16 +1,19 @@
-//! Rows of `users`.
+//! Rows of `users`: made, found and listed.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use entity::user::{ActiveModel, Column, Entity, Model};
 use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect, Set, UpdateMany,
+    QueryFilter, QueryOrder, QuerySelect, Set,
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Revocation, SessionId, Store, StoreError, UserId, limited, reset_links, sessions};
+use super::events::{self, NewEvent};
+use super::{Store, StoreError, UserId, limited};
 use crate::clock::Time;
-use crate::denylist::Denial;
+use crate::server::events::{Actor, EventKind};
 
 /// Somebody who can log in. The hash of the password stays out of it: see [`UserWithHash`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +80,48 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
-    pub async fn create_user(&self, new: NewUser, now: Time) -> Result<User, StoreError> {
-        limited(insert(self.writer(), new, now)).await
+    pub async fn create_user(
+        &self,
+        new: NewUser,
+        by: &Actor,
+        now: Time,
+    ) -> Result<User, StoreError> {
+        self.create(new, EventKind::UserCreated, by, now).await
+    }
+
+    /// Makes the first administrator, as the settings say.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the name is taken.
+    pub async fn create_first_administrator(
+        &self,
+        administrator: NewUser,
+        now: Time,
+    ) -> Result<User, StoreError> {
+        let kind = EventKind::FirstAdministrator;
+        self.create(administrator, kind, &Actor::Operator, now)
+            .await
+    }
+
+    async fn create(
+        &self,
+        new: NewUser,
+        kind: EventKind,
+        by: &Actor,
+        now: Time,
+    ) -> Result<User, StoreError> {
+        limited(async {
+            let transaction = self.begin().await?;
+            let user = insert(&transaction, new, now).await?;
+            let made = NewEvent {
+                user: Some(&user.id),
+                ..NewEvent::new(kind, by, now)
+            };
+            events::insert(&transaction, made).await?;
+            transaction.commit().await?;
+            Ok(user)
+        })
+        .await
     }
 
     /// Returns the user with that id.
@@ -122,6 +165,20 @@ impl Store {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
+    /// Returns the names of those of the users that exist, by id. A name never changes.
+    pub(super) async fn usernames(
+        &self,
+        ids: BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let found = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Username])
+            .filter(Column::Id.is_in(ids))
+            .into_tuple::<(String, String)>();
+        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// Returns how many users have a name that contains `search`.
     pub async fn count_users(&self, search: Option<&str>) -> Result<u64, StoreError> {
         let found = Entity::find().filter(matching(search));
@@ -137,115 +194,6 @@ impl Store {
         let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
         Ok(row.is_some())
     }
-
-    /// Replaces the user's roles. Tokens that were issued keep the old ones until they expire.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
-    pub async fn set_roles(&self, id: &UserId, roles: &[String]) -> Result<(), StoreError> {
-        let update = Entity::update_many()
-            .col_expr(Column::Roles, Expr::val(roles.join(" ")))
-            .filter(Column::Id.eq(id.as_str()));
-        limited(async { found(update.exec(self.writer()).await?.rows_affected) }).await
-    }
-
-    /// Sets the password of `verified` and revokes the user's sessions, except `keep`.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] when the password was changed since `verified` was read: whoever
-    /// proved the old password proves nothing any more.
-    pub async fn set_password(
-        &self,
-        verified: &User,
-        password_hash: &SecretString,
-        keep: Option<&SessionId>,
-        revocation: &Revocation,
-    ) -> Result<Vec<Denial>, StoreError> {
-        let update = with_password(password_hash, revocation.now)
-            .filter(Column::Id.eq(verified.id.as_str()))
-            .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
-        limited(async {
-            let transaction = self.begin().await?;
-            if update.exec(&transaction).await?.rows_affected == 0 {
-                return Err(StoreError::Conflict);
-            }
-            reset_links::use_up(&transaction, &verified.id).await?;
-            let denials =
-                sessions::revoke_all(&transaction, &verified.id, keep, revocation).await?;
-            transaction.commit().await?;
-            Ok(denials)
-        })
-        .await
-    }
-
-    /// Replaces a hash by one of the same password with today's parameters; does nothing when the
-    /// password was changed meanwhile.
-    pub async fn upgrade_hash(
-        &self,
-        verified: &UserWithHash,
-        password_hash: &SecretString,
-    ) -> Result<(), StoreError> {
-        let update = Entity::update_many()
-            .col_expr(
-                Column::PasswordHash,
-                Expr::val(password_hash.expose_secret()),
-            )
-            .filter(Column::Id.eq(verified.user.id.as_str()))
-            .filter(Column::PasswordHash.eq(verified.password_hash.expose_secret()));
-        limited(async {
-            update.exec(self.writer()).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Disables the account and revokes all its sessions; may be repeated.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
-    pub async fn disable_user(
-        &self,
-        id: &UserId,
-        revocation: &Revocation,
-    ) -> Result<Vec<Denial>, StoreError> {
-        let now = revocation.now.millis();
-        let update = Entity::update_many()
-            .col_expr(
-                Column::DisabledAt,
-                Expr::col(Column::DisabledAt).if_null(now),
-            )
-            .filter(Column::Id.eq(id.as_str()));
-        limited(async {
-            let transaction = self.begin().await?;
-            found(update.exec(&transaction).await?.rows_affected)?;
-            reset_links::use_up(&transaction, id).await?;
-            let denials = sessions::revoke_all(&transaction, id, None, revocation).await?;
-            transaction.commit().await?;
-            Ok(denials)
-        })
-        .await
-    }
-
-    /// Lets the account log in again; may be repeated. Its old sessions stay revoked.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
-    pub async fn enable_user(&self, id: &UserId) -> Result<(), StoreError> {
-        let update = Entity::update_many()
-            .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
-            .filter(Column::Id.eq(id.as_str()));
-        limited(async { found(update.exec(self.writer()).await?.rows_affected) }).await
-    }
-}
-
-/// Begins an update that sets a password; the caller says whose.
-pub(super) fn with_password(password_hash: &SecretString, now: Time) -> UpdateMany<Entity> {
-    Entity::update_many()
-        .col_expr(
-            Column::PasswordHash,
-            Expr::val(password_hash.expose_secret()),
-        )
-        .col_expr(Column::PasswordChangedAt, Expr::val(now.millis()))
 }
 
 /// Makes a user, in a transaction or outside.
@@ -265,13 +213,6 @@ pub(super) async fn insert<C: ConnectionTrait>(
         password_changed_at: Set(now.millis()),
     };
     Ok(row.insert(db).await?.into())
-}
-
-fn found(rows_affected: u64) -> Result<(), StoreError> {
-    if rows_affected == 0 {
-        return Err(StoreError::NotFound);
-    }
-    Ok(())
 }
 
 pub(super) fn matching(search: Option<&str>) -> Condition {

@@ -103,6 +103,14 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
         ("register" | "setUp" | "createUser", "201")
         | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => one(&user()),
         ("listKeys", "200") => one(&json!({ "items": [key()] })),
+        ("listEvents", "200") => one(&json!({
+            "items": [{
+                "id": 42, "at": "2026-11-24T06:00:00Z", "kind": "sessions_ended",
+                "user_id": USER, "username": "ada", "session_id": SESSION,
+                "by": "grace", "ip": "192.0.2.7",
+            }],
+            "next": "42",
+        })),
         ("rotateKeys", "200") => one(&key()),
         ("introspectToken", "200") => named(&[
             ("active", "It works", introspection()),

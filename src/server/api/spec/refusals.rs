@@ -91,13 +91,21 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     (
         "disableUser",
-        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
+        &[
+            GUARD,
+            ROLE,
+            &["validation_failed", "not_found", "conflict"],
+            ANY,
+        ],
     ),
     (
         "enableUser",
         &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
     ),
-    ("setUserRoles", &[GUARD, ROLE, BODY, &["not_found"], ANY]),
+    (
+        "setUserRoles",
+        &[GUARD, ROLE, BODY, &["not_found", "conflict"], ANY],
+    ),
     (
         "makeResetLink",
         &[
@@ -125,6 +133,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
     ),
     ("listKeys", &[GUARD, ROLE, &["validation_failed"], ANY]),
+    ("listEvents", &[GUARD, ROLE, &["validation_failed"], ANY]),
     ("rotateKeys", &[GUARD, ROLE, BODY, &["conflict"], ANY]),
     (
         "issueToken",

@@ -1,11 +1,16 @@
 //! One batch: read, decide, write, answer; and again for those whom somebody else outran.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use sea_orm::ConnectionTrait;
 
 use super::super::connection::Connections;
+use super::super::events::{self, NewEvent};
 use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
 use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
+use crate::server::events::EventKind;
 use crate::server::rotation::{Decision, RevokeReason, decide};
 
 /// How often a token is judged anew because another replica changed its session in between. Each
@@ -17,7 +22,13 @@ pub(super) struct Entry {
     pub(super) session: Session,
     pub(super) owner: Owner,
     read_generation: u64,
-    reused: Option<Revocation>,
+    reused: Option<Reuse>,
+}
+
+/// The first reuse of a session's token.
+struct Reuse {
+    revocation: Revocation,
+    ip: Option<IpAddr>,
 }
 
 impl Entry {
@@ -57,7 +68,10 @@ impl Entry {
                     not_after: job.now + job.rules.deny_for,
                 };
                 let denial = sessions::denial(&self.session.id, revocation.not_after);
-                self.reused = Some(revocation);
+                self.reused = Some(Reuse {
+                    revocation,
+                    ip: job.presented.ip,
+                });
                 Rotation::Reused {
                     user: self.session.user_id.clone(),
                     denials: vec![denial],
@@ -163,30 +177,51 @@ fn ids<'a>(steps: &[Step<'a>]) -> BTreeSet<&'a SessionId> {
     steps.iter().map(|step| step.id).collect()
 }
 
-/// Revokes the sessions of which a token was reused, in one transaction.
+/// Revokes the sessions of which a token was reused, and records that, in one transaction.
 async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates) {
-    let reused: Vec<(&SessionId, &Revocation)> = entries
+    let reused: Vec<(&Entry, &Reuse)> = entries
         .iter()
         .filter(|(id, _)| !fates.contains_key(*id))
-        .filter_map(|(id, entry)| Some((id, entry.reused.as_ref()?)))
+        .filter_map(|(_, entry)| Some((entry, entry.reused.as_ref()?)))
         .collect();
     if reused.is_empty() {
         return;
     }
     let revoked = limited(async {
         let transaction = connections.begin().await?;
-        for (id, revocation) in &reused {
-            sessions::revoke(&transaction, std::slice::from_ref(id), revocation).await?;
+        for (entry, reuse) in &reused {
+            record(&transaction, &entry.session, reuse).await?;
         }
         transaction.commit().await?;
         Ok(())
     })
     .await;
     if let Err(error) = revoked {
-        for (id, _) in reused {
-            fates.insert(id.clone(), Fate::Failed(error.clone()));
+        for (entry, _) in reused {
+            fates.insert(entry.session.id.clone(), Fate::Failed(error.clone()));
         }
     }
+}
+
+/// Of two replicas that see a reuse at once, the one that ends the session records it.
+async fn record<C: ConnectionTrait>(
+    db: &C,
+    session: &Session,
+    reuse: &Reuse,
+) -> Result<(), StoreError> {
+    let revocation = &reuse.revocation;
+    if sessions::revoke(db, std::slice::from_ref(&session.id), revocation).await? == 0 {
+        return Ok(());
+    }
+    let event = NewEvent {
+        at: revocation.now,
+        kind: EventKind::RefreshReused,
+        user: Some(&session.user_id),
+        session: Some(&session.id),
+        by: None,
+        ip: reuse.ip,
+    };
+    events::insert(db, event).await
 }
 
 /// Answers the jobs whose session is as they were told, and returns those to be judged again.

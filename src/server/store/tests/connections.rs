@@ -13,7 +13,10 @@ async fn refusal(url: &str) -> StoreError {
 async fn a_sqlite_file_and_its_folder_are_readable_by_their_owner_only() {
     let folder = TempDir::new().unwrap();
     let store = Store::open(&sqlite_url(&folder)).await.unwrap();
-    store.create_user(new_user("alice"), NOW).await.unwrap();
+    store
+        .create_user(new_user("alice"), &Actor::Operator, NOW)
+        .await
+        .unwrap();
 
     let mode = |path: &str| {
         let metadata = std::fs::metadata(folder.path().join(path)).unwrap();

@@ -8,6 +8,7 @@ fn three_a_minute(key: &str) -> Counter {
         key: key.to_owned(),
         attempts: 3,
         window: MINUTE,
+        username: None,
     }
 }
 
@@ -18,7 +19,11 @@ async fn as_many_parallel_attempts_as_allowed_go_through_on_all_replicas_togethe
 
     let attempts = at_once((0..40).map(|index| {
         let store = [&latchet.store, &replica][index % 2].clone();
-        async move { store.attempt(&[three_a_minute("account:alice")], NOW).await }
+        async move {
+            store
+                .attempt(&[three_a_minute("account:alice")], IP, NOW)
+                .await
+        }
     }))
     .await;
 
@@ -31,7 +36,7 @@ async fn as_many_parallel_attempts_as_allowed_go_through_on_all_replicas_togethe
 #[tokio::test]
 async fn a_window_ends_and_refusals_do_not_lengthen_it() {
     let latchet = Latchet::start().await;
-    let attempt = async |key, now| latchet.store.attempt(&[three_a_minute(key)], now).await;
+    let attempt = async |key, now| latchet.store.attempt(&[three_a_minute(key)], IP, now).await;
     for _ in 0..3 {
         assert_eq!(attempt("a", NOW).await.unwrap(), Attempt::Allowed);
     }
@@ -53,7 +58,7 @@ async fn honest_attempts_are_given_back() {
     let counters = [three_a_minute("a"), three_a_minute("b")];
 
     for _ in 0..10 {
-        let attempt = store.attempt(&counters, NOW).await.unwrap();
+        let attempt = store.attempt(&counters, IP, NOW).await.unwrap();
         assert_eq!(attempt, Attempt::Allowed);
         store.give_back_attempt(&counters, NOW).await.unwrap();
     }
@@ -61,7 +66,7 @@ async fn honest_attempts_are_given_back() {
 
     let mut allowed = 0;
     for _ in 0..10 {
-        let attempt = store.attempt(&counters, NOW).await.unwrap();
+        let attempt = store.attempt(&counters, IP, NOW).await.unwrap();
         allowed += u32::from(attempt == Attempt::Allowed);
     }
     assert_eq!(allowed, 3);
@@ -75,7 +80,7 @@ async fn what_one_counter_refuses_the_next_does_not_count() {
     let both = [address, account.clone()];
 
     for _ in 0..10 {
-        store.attempt(&both, NOW).await.unwrap();
+        store.attempt(&both, IP, NOW).await.unwrap();
     }
 
     // Three were let through by the address and counted on the account, so it is used up.
@@ -84,7 +89,7 @@ async fn what_one_counter_refuses_the_next_does_not_count() {
         .await
         .unwrap();
     let last = store
-        .attempt(std::slice::from_ref(&account), NOW)
+        .attempt(std::slice::from_ref(&account), IP, NOW)
         .await
         .unwrap();
     assert_eq!(last, Attempt::Allowed);

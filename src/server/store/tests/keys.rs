@@ -82,7 +82,12 @@ async fn a_setup_link_makes_one_administrator_once() {
         let store = latchet.store.clone();
         let link = ["link", "of another replica"][index % 2];
         let user = new_user(&format!("admin{index}"));
-        async move { store.use_setup_link(link, user, NOW).await.unwrap() }
+        async move {
+            store
+                .use_setup_link(link, user, &Actor::Operator, NOW)
+                .await
+                .unwrap()
+        }
     }))
     .await;
 
@@ -99,7 +104,9 @@ async fn a_setup_link_expires() {
     let end = NOW + MINUTE;
     store.create_setup_link("link", end).await.unwrap();
 
-    let used = store.use_setup_link("link", new_user("alice"), end).await;
+    let used = store
+        .use_setup_link("link", new_user("alice"), &Actor::Operator, end)
+        .await;
 
     assert_eq!(used.unwrap(), None);
     assert_eq!(store.count_users(None).await.unwrap(), 0);
@@ -112,7 +119,9 @@ async fn a_setup_link_stays_open_when_the_name_is_taken() {
     latchet.user("alice").await;
     store.create_setup_link("link", NOW + MINUTE).await.unwrap();
 
-    let taken = store.use_setup_link("link", new_user("alice"), NOW).await;
+    let taken = store
+        .use_setup_link("link", new_user("alice"), &Actor::Operator, NOW)
+        .await;
 
     assert!(matches!(taken, Err(StoreError::Conflict)), "{taken:?}");
     assert!(store.is_setup_link_usable("link", NOW).await.unwrap());

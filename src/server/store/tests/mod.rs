@@ -1,5 +1,6 @@
 //! The store on a SQLite file, or on the PostgreSQL that `TEST_DATABASE_URL` names.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database};
@@ -13,10 +14,12 @@ use super::{
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 use crate::server::config::DatabaseUrl;
+use crate::server::events::Actor;
 use crate::server::rotation::{Grace, RevokeReason};
 
 mod connections;
 mod counters;
+mod events;
 mod keys;
 mod reset_links;
 mod revocations;
@@ -26,6 +29,7 @@ mod sessions;
 mod users;
 
 pub(super) const NOW: Time = Time::from_millis(1_800_000_000_000);
+const IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const MINUTE: Duration = Duration::from_mins(1);
 const ACCESS_TTL: Duration = Duration::from_mins(15);
 
@@ -60,7 +64,10 @@ impl Latchet {
     }
 
     async fn user(&self, name: &str) -> User {
-        self.store.create_user(new_user(name), NOW).await.unwrap()
+        let made = self
+            .store
+            .create_user(new_user(name), &Actor::Operator, NOW);
+        made.await.unwrap()
     }
 
     async fn login(&self, user: &User) -> Session {
@@ -85,7 +92,9 @@ impl Latchet {
 
     async fn log_out(&self, session: &Session, now: Time) -> Vec<Denial> {
         let revocation = because(RevokeReason::Logout, now);
-        let revoked = self.store.revoke_session(&session.id, None, &revocation);
+        let revoked = self
+            .store
+            .revoke_session(&session.id, None, &revocation, None);
         revoked.await.unwrap()
     }
 
@@ -153,6 +162,7 @@ pub(super) fn presented(session: &Session, generation: u64) -> Presented {
         user: session.user_id.clone(),
         generation,
         key: None,
+        ip: None,
     }
 }
 
@@ -161,6 +171,15 @@ fn because(reason: RevokeReason, now: Time) -> Revocation {
         reason,
         now,
         not_after: now + ACCESS_TTL,
+    }
+}
+
+/// The user at work, in that session where one is given.
+fn by(user: &User, session: Option<&Session>) -> Actor {
+    Actor::User {
+        id: user.id.clone(),
+        session: session.map(|session| session.id.clone()),
+        ip: IP,
     }
 }
 

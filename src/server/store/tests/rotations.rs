@@ -225,7 +225,7 @@ async fn a_session_logged_out_while_it_rotates_stays_logged_out() {
             tokio::join!(
                 show(&store, &rotating, 0, NOW),
                 show(&other, &rotating, 0, NOW),
-                other.revoke_session(&id, None, &logout),
+                other.revoke_session(&id, None, &logout, None),
             )
         };
         let (_, _, denials) = race.await;

@@ -41,10 +41,13 @@ async fn no_session_is_made_for_an_account_that_changed_since_it_was_checked() {
     let changed = latchet.user("changed").await;
     let store = &latchet.store;
     let disabling = because(RevokeReason::Disabled, NOW);
-    store.disable_user(&disabled.id, &disabling).await.unwrap();
+    store
+        .disable_user(&disabled.id, &Actor::Operator, &disabling)
+        .await
+        .unwrap();
     let changing = because(RevokeReason::PasswordChanged, NOW + MINUTE);
     let password = SecretString::from("second");
-    let set = store.set_password(&changed, &password, None, &changing);
+    let set = store.set_password(&changed, &password, &Actor::Operator, &changing);
     set.await.unwrap();
 
     for user in [&disabled, &changed] {
@@ -65,7 +68,7 @@ async fn an_account_disabled_while_it_logs_in_is_left_without_sessions() {
         let disabling = because(RevokeReason::Disabled, NOW);
         let (login, disabled) = tokio::join!(
             latchet.store.create_session(&user, new_session(), &[], NOW),
-            replica.disable_user(&user.id, &disabling),
+            replica.disable_user(&user.id, &Actor::Operator, &disabling),
         );
         login.unwrap();
         disabled.unwrap();
@@ -119,7 +122,9 @@ async fn revoking_again_denies_again_and_changes_nothing() {
     let first = latchet.stored(&session).await;
 
     let later = because(RevokeReason::Admin, NOW + MINUTE);
-    let revoked = latchet.store.revoke_session(&session.id, None, &later);
+    let revoked = latchet
+        .store
+        .revoke_session(&session.id, None, &later, None);
     let denials = revoked.await.unwrap();
 
     assert_eq!(denials, [denial(&session, later.not_after)]);
@@ -137,7 +142,7 @@ async fn nobody_revokes_the_session_of_another_user_as_their_own() {
 
     let revoked = latchet
         .store
-        .revoke_session(&session.id, Some(&bob.id), &logout);
+        .revoke_session(&session.id, Some(&bob.id), &logout, None);
 
     assert_eq!(revoked.await.unwrap(), []);
     assert_eq!(latchet.stored(&session).await, session);
@@ -153,7 +158,9 @@ async fn revoking_all_spares_the_one_that_is_kept_and_other_users() {
     let bobs = latchet.login(&latchet.user("bob").await).await;
     let logout = because(RevokeReason::LogoutAll, NOW);
 
-    let revoked = latchet.store.revoke_all(&alice.id, Some(&kept.id), &logout);
+    let revoked = latchet
+        .store
+        .revoke_all(&alice.id, Some(&kept.id), &logout, &Actor::Operator);
     let denials = revoked.await.unwrap();
 
     assert_eq!(denials, [denial(&gone, NOW + ACCESS_TTL)]);
@@ -168,13 +175,15 @@ async fn revoking_all_again_denies_what_still_matters_again() {
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;
     let store = &latchet.store;
-    let user = &session.user_id;
+    let (user, by) = (&session.user_id, &Actor::Operator);
     let logout = |now| because(RevokeReason::LogoutAll, now);
-    let first = store.revoke_all(user, None, &logout(NOW)).await;
+    let first = store.revoke_all(user, None, &logout(NOW), by).await;
 
-    let soon = store.revoke_all(user, None, &logout(NOW + MINUTE)).await;
+    let soon = store
+        .revoke_all(user, None, &logout(NOW + MINUTE), by)
+        .await;
     let late = store
-        .revoke_all(user, None, &logout(NOW + ACCESS_TTL))
+        .revoke_all(user, None, &logout(NOW + ACCESS_TTL), by)
         .await;
 
     let expected = [denial(&session, NOW + ACCESS_TTL)];
@@ -200,7 +209,10 @@ async fn more_sessions_than_one_statement_takes_are_revoked_together() {
     inserted.unwrap();
 
     let logout = because(RevokeReason::LogoutAll, NOW);
-    let denials = latchet.store.revoke_all(&alice.id, None, &logout).await;
+    let denials = latchet
+        .store
+        .revoke_all(&alice.id, None, &logout, &Actor::Operator)
+        .await;
 
     assert_eq!(denials.unwrap().len(), sessions);
     let left = latchet.store.sessions_of(&alice.id, NOW).await.unwrap();

@@ -36,7 +36,10 @@ async fn a_name_is_taken_in_every_case() {
     let latchet = Latchet::start().await;
     latchet.user("alice").await;
 
-    let again = latchet.store.create_user(new_user("ALICE"), NOW).await;
+    let again = latchet
+        .store
+        .create_user(new_user("ALICE"), &Actor::Operator, NOW)
+        .await;
 
     assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
     assert_eq!(latchet.store.count_users(None).await.unwrap(), 1);
@@ -48,7 +51,11 @@ async fn of_two_that_take_one_name_at_once_one_gets_it() {
 
     let created = at_once((0..20).map(|_| {
         let store = latchet.store.clone();
-        async move { store.create_user(new_user("alice"), NOW).await }
+        async move {
+            store
+                .create_user(new_user("alice"), &Actor::Operator, NOW)
+                .await
+        }
     }))
     .await;
 
@@ -104,7 +111,8 @@ async fn a_new_password_ends_the_other_sessions() {
     let password = SecretString::from("second");
 
     let store = &latchet.store;
-    let set = store.set_password(&alice, &password, Some(&here.id), &changing);
+    let by = by(&alice, Some(&here));
+    let set = store.set_password(&alice, &password, &by, &changing);
     let denials = set.await.unwrap();
 
     assert_eq!(denials, [denial(&elsewhere, changing.not_after)]);
@@ -124,7 +132,9 @@ async fn a_password_is_not_set_on_the_proof_of_an_older_one() {
         let (alice, password) = (alice.clone(), SecretString::from(text));
         async move {
             let changing = because(RevokeReason::PasswordChanged, now);
-            store.set_password(&alice, &password, None, &changing).await
+            store
+                .set_password(&alice, &password, &Actor::Operator, &changing)
+                .await
         }
     };
     set("by the owner", NOW + MINUTE).await.unwrap();
@@ -162,11 +172,17 @@ async fn disabling_ends_every_session_and_enabling_revives_none() {
     let store = &latchet.store;
     let disabling = because(RevokeReason::Disabled, NOW);
 
-    let denials = store.disable_user(id, &disabling).await.unwrap();
+    let denials = store
+        .disable_user(id, &Actor::Operator, &disabling)
+        .await
+        .unwrap();
     let later = because(RevokeReason::Disabled, NOW + MINUTE);
-    let again = store.disable_user(id, &later).await.unwrap();
+    let again = store
+        .disable_user(id, &Actor::Operator, &later)
+        .await
+        .unwrap();
     let disabled = store.user(id).await.unwrap().unwrap();
-    store.enable_user(id).await.unwrap();
+    store.enable_user(id, &Actor::Operator, NOW).await.unwrap();
     let enabled = store.user(id).await.unwrap().unwrap();
 
     assert_eq!(denials, [denial(&session, NOW + ACCESS_TTL)]);
@@ -184,7 +200,10 @@ async fn roles_are_replaced_and_found() {
     let store = &latchet.store;
 
     let roles = ["writer".to_owned(), "admin".to_owned()];
-    store.set_roles(&alice.id, &roles).await.unwrap();
+    store
+        .set_roles(&alice.id, &roles, &Actor::Operator, NOW)
+        .await
+        .unwrap();
 
     let found = store.user(&alice.id).await.unwrap().unwrap();
     assert_eq!(found.roles, roles);
@@ -198,7 +217,10 @@ async fn roles_are_replaced_and_found() {
         assert_eq!(has, expected, "{role}");
     }
     let disabling = because(RevokeReason::Disabled, NOW);
-    store.disable_user(&alice.id, &disabling).await.unwrap();
+    store
+        .disable_user(&alice.id, &Actor::Operator, &disabling)
+        .await
+        .unwrap();
     assert!(!store.has_user_with_role("admin").await.unwrap());
 }
 
@@ -207,12 +229,13 @@ async fn nobody_is_changed_when_there_is_no_such_user() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
     let nobody = super::super::UserId::random();
+    let by = &Actor::Operator;
     let disabling = because(RevokeReason::Disabled, NOW);
 
     let answers = [
-        store.set_roles(&nobody, &[]).await,
-        store.enable_user(&nobody).await,
-        store.disable_user(&nobody, &disabling).await.map(drop),
+        store.set_roles(&nobody, &[], by, NOW).await,
+        store.enable_user(&nobody, by, NOW).await,
+        store.disable_user(&nobody, by, &disabling).await.map(drop),
     ];
 
     for answer in answers {

@@ -1,0 +1,171 @@
+//! Security events: what an administrator should be able to read about afterwards. Logins, refreshes
+//! and logouts are none.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::App;
+use super::error::ApiError;
+use super::store::{Event, EventPage, SessionId, UserId};
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A superseded refresh token was shown after grace, and its session was ended.
+    RefreshReused,
+    /// The throttle began to refuse logins to an account, or from an address.
+    LoginThrottled,
+    /// A password was set by its owner, or on the command line.
+    PasswordChanged,
+    /// A password was set by a link.
+    PasswordReset,
+    /// A link that sets a password was made.
+    ResetLinkMade,
+    /// An account was made.
+    UserCreated,
+    /// An account was disabled.
+    UserDisabled,
+    /// A disabled account was enabled.
+    UserEnabled,
+    /// A user has other roles.
+    RolesChanged,
+    /// One session was ended by an administrator, or all of a user by an administrator or that user.
+    SessionsEnded,
+    /// A signing key was made that takes over.
+    KeyRotated,
+    /// The first administrator was made by the link, or as the settings say.
+    FirstAdministrator,
+}
+
+impl EventKind {
+    const ALL: [Self; 12] = [
+        Self::RefreshReused,
+        Self::LoginThrottled,
+        Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::ResetLinkMade,
+        Self::UserCreated,
+        Self::UserDisabled,
+        Self::UserEnabled,
+        Self::RolesChanged,
+        Self::SessionsEnded,
+        Self::KeyRotated,
+        Self::FirstAdministrator,
+    ];
+
+    /// Returns the kind as it stands in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RefreshReused => "refresh_reused",
+            Self::LoginThrottled => "login_throttled",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::ResetLinkMade => "reset_link_made",
+            Self::UserCreated => "user_created",
+            Self::UserDisabled => "user_disabled",
+            Self::UserEnabled => "user_enabled",
+            Self::RolesChanged => "roles_changed",
+            Self::SessionsEnded => "sessions_ended",
+            Self::KeyRotated => "key_rotated",
+            Self::FirstAdministrator => "first_administrator",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that should be an [`EventKind`] is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a kind of event")]
+pub struct UnknownEvent(String);
+
+impl FromStr for EventKind {
+    type Err = UnknownEvent;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEvent> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownEvent(text.to_owned()))
+    }
+}
+
+/// Who causes an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever has the command line or writes the settings.
+    Operator,
+    /// Somebody who has proved no account.
+    Stranger {
+        /// Address.
+        ip: IpAddr,
+    },
+    /// A user, by an access token.
+    User {
+        /// Who.
+        id: UserId,
+        /// The session of the token.
+        session: Option<SessionId>,
+        /// Address.
+        ip: IpAddr,
+    },
+}
+
+impl Actor {
+    /// Returns the user, where it is one.
+    pub fn id(&self) -> Option<&UserId> {
+        match self {
+            Self::User { id, .. } => Some(id),
+            Self::Operator | Self::Stranger { .. } => None,
+        }
+    }
+
+    /// Returns the session that this is done in.
+    pub fn session(&self) -> Option<&SessionId> {
+        match self {
+            Self::User { session, .. } => session.as_ref(),
+            Self::Operator | Self::Stranger { .. } => None,
+        }
+    }
+
+    /// Returns the address.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Operator => None,
+            Self::Stranger { ip } | Self::User { ip, .. } => Some(*ip),
+        }
+    }
+
+    /// Returns whether this is that user.
+    pub fn is(&self, user: &UserId) -> bool {
+        self.id() == Some(user)
+    }
+}
+
+impl App {
+    /// Returns a page of events, newest first.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn events(&self, page: &EventPage) -> Result<Vec<Event>, ApiError> {
+        Ok(self.store.events(page).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_read_as_it_was_written() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert!("login".parse::<EventKind>().is_err());
+    }
+}

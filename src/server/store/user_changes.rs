@@ -1,0 +1,168 @@
+//! Rows of `users` as they change: roles, password, whether the account may log in.
+
+use entity::user::{Column, Entity};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, UpdateMany};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::events::{self, NewEvent};
+use super::{
+    Revocation, Store, StoreError, User, UserId, UserWithHash, limited, reset_links, sessions,
+};
+use crate::clock::Time;
+use crate::denylist::Denial;
+use crate::server::events::{Actor, EventKind};
+
+impl Store {
+    /// Replaces the user's roles. Tokens that were issued keep the old ones until they expire.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such user.
+    pub async fn set_roles(
+        &self,
+        id: &UserId,
+        roles: &[String],
+        by: &Actor,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let roles = roles.join(" ");
+        let update = Entity::update_many()
+            .col_expr(Column::Roles, Expr::val(roles.as_str()))
+            .filter(Column::Roles.ne(roles.as_str()));
+        let event = NewEvent::new(EventKind::RolesChanged, by, now);
+        limited(async {
+            let transaction = self.begin().await?;
+            change(&transaction, id, update, event).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    /// Sets the password of `verified` and revokes the user's sessions, except the one that this is
+    /// done in.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the password was changed since `verified` was read: whoever
+    /// proved the old password proves nothing any more.
+    pub async fn set_password(
+        &self,
+        verified: &User,
+        password_hash: &SecretString,
+        by: &Actor,
+        revocation: &Revocation,
+    ) -> Result<Vec<Denial>, StoreError> {
+        let update = with_password(password_hash, revocation.now)
+            .filter(Column::Id.eq(verified.id.as_str()))
+            .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
+        limited(async {
+            let transaction = self.begin().await?;
+            if update.exec(&transaction).await?.rows_affected == 0 {
+                return Err(StoreError::Conflict);
+            }
+            reset_links::use_up(&transaction, &verified.id).await?;
+            let keep = by.session();
+            let (denials, _) =
+                sessions::revoke_all(&transaction, &verified.id, keep, revocation).await?;
+            let changed = NewEvent {
+                user: Some(&verified.id),
+                session: keep,
+                ..NewEvent::new(EventKind::PasswordChanged, by, revocation.now)
+            };
+            events::insert(&transaction, changed).await?;
+            transaction.commit().await?;
+            Ok(denials)
+        })
+        .await
+    }
+
+    /// Replaces a hash by one of the same password with today's parameters; does nothing when the
+    /// password was changed meanwhile.
+    pub async fn upgrade_hash(
+        &self,
+        verified: &UserWithHash,
+        password_hash: &SecretString,
+    ) -> Result<(), StoreError> {
+        let update = Entity::update_many()
+            .col_expr(
+                Column::PasswordHash,
+                Expr::val(password_hash.expose_secret()),
+            )
+            .filter(Column::Id.eq(verified.user.id.as_str()))
+            .filter(Column::PasswordHash.eq(verified.password_hash.expose_secret()));
+        limited(async {
+            update.exec(self.writer()).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Disables the account and revokes all its sessions; may be repeated.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such user.
+    pub async fn disable_user(
+        &self,
+        id: &UserId,
+        by: &Actor,
+        revocation: &Revocation,
+    ) -> Result<Vec<Denial>, StoreError> {
+        let now = revocation.now;
+        let update = Entity::update_many()
+            .col_expr(Column::DisabledAt, Expr::val(now.millis()))
+            .filter(Column::DisabledAt.is_null());
+        let event = NewEvent::new(EventKind::UserDisabled, by, now);
+        limited(async {
+            let transaction = self.begin().await?;
+            change(&transaction, id, update, event).await?;
+            reset_links::use_up(&transaction, id).await?;
+            let (denials, _) = sessions::revoke_all(&transaction, id, None, revocation).await?;
+            transaction.commit().await?;
+            Ok(denials)
+        })
+        .await
+    }
+
+    /// Lets the account log in again; may be repeated. Its old sessions stay revoked.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such user.
+    pub async fn enable_user(&self, id: &UserId, by: &Actor, now: Time) -> Result<(), StoreError> {
+        let update = Entity::update_many()
+            .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
+            .filter(Column::DisabledAt.is_not_null());
+        let event = NewEvent::new(EventKind::UserEnabled, by, now);
+        limited(async {
+            let transaction = self.begin().await?;
+            change(&transaction, id, update, event).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+}
+
+/// Changes a user, and records that where something changed: an order that is repeated is no event.
+/// Belongs in a transaction.
+async fn change<C: ConnectionTrait>(
+    db: &C,
+    id: &UserId,
+    update: UpdateMany<Entity>,
+    event: NewEvent<'_>,
+) -> Result<(), StoreError> {
+    let update = update.filter(Column::Id.eq(id.as_str()));
+    if update.exec(db).await?.rows_affected > 0 {
+        let user = Some(id);
+        return events::insert(db, NewEvent { user, ..event }).await;
+    }
+    let found = Entity::find_by_id(id.as_str()).one(db).await?;
+    found.map(drop).ok_or(StoreError::NotFound)
+}
+
+/// Begins an update that sets a password; the caller says whose.
+pub(super) fn with_password(password_hash: &SecretString, now: Time) -> UpdateMany<Entity> {
+    Entity::update_many()
+        .col_expr(
+            Column::PasswordHash,
+            Expr::val(password_hash.expose_secret()),
+        )
+        .col_expr(Column::PasswordChangedAt, Expr::val(now.millis()))
+}
