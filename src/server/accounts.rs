@@ -181,8 +181,11 @@ impl App {
     /// Disables an account: no login, and every session ends at once.
     ///
     /// # Errors
-    /// `not_found`.
+    /// `not_found`; `conflict` for one's own account.
     pub async fn disable_user(&self, id: &UserId, by: &Actor) -> Result<User, ApiError> {
+        if by.is(id) {
+            return Err(OWN_ACCOUNT);
+        }
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::Disabled, now);
         let denials = self
@@ -210,13 +213,16 @@ impl App {
     /// Replaces the roles of a user; tokens carry them from the next refresh on.
     ///
     /// # Errors
-    /// `not_found`.
+    /// `not_found`; `conflict` for one's own role [`ADMIN`], where it is not among them.
     pub async fn set_roles(
         &self,
         id: &UserId,
         roles: &[Role],
         by: &Actor,
     ) -> Result<User, ApiError> {
+        if by.is(id) && !roles.contains(&Role::admin()) {
+            return Err(OWN_ROLE);
+        }
         let roles = names(roles);
         let now = self.clock.now();
         let set = self.store.set_roles(id, &roles, by, now).await;
@@ -275,6 +281,13 @@ impl App {
 
 /// Life of a link that makes the first administrator.
 const SETUP_LINK_LIFE: Duration = Duration::from_mins(30);
+/// Nobody shuts the last administrator out by mistake.
+const OWN_ACCOUNT: ApiError = ApiError::Conflict(
+    "this is your own account: let another administrator disable it, or run `latchet user disable`",
+);
+const OWN_ROLE: ApiError = ApiError::Conflict(
+    "this takes your own role `admin`: let another administrator take it, or run `latchet user roles`",
+);
 const NO_SUCH_USER: ApiError = ApiError::NotFound("there is no such user");
 const NO_SUCH_LINK: ApiError =
     ApiError::NotFound("this link is wrong, was used, or is older than 30 minutes");

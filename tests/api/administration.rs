@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::client::claims;
+use crate::support::client::{Session, claims};
 use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
@@ -18,6 +18,7 @@ on_both! {
     an_administrator_ends_the_sessions_of_a_user,
     roles_reach_the_next_token,
     a_taken_name_is_a_conflict_in_any_case,
+    an_administrator_cannot_shut_itself_out,
 }
 
 async fn administration_is_for_administrators(backend: Backend) {
@@ -189,4 +190,36 @@ async fn a_taken_name_is_a_conflict_in_any_case(backend: Backend) {
             .await;
         answer.expect_problem(409, "conflict");
     }
+}
+
+async fn an_administrator_cannot_shut_itself_out(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let admin = server.http.admin().login().await;
+    let other = server.http.administrator("other").await.login().await;
+    let disable = async |by: &Session, whom: &Session| {
+        let path = format!("/v1/users/{}/disable", whom.user_id());
+        by.http.post(&path).bearer(&by.access).send().await
+    };
+    let set_roles = async |by: &Session, whom: &Session, roles: &[&str]| {
+        let path = format!("/v1/users/{}/roles", whom.user_id());
+        let request = by.http.request("PUT", &path).bearer(&by.access);
+        request.json(&json!({"roles": roles})).send().await
+    };
+
+    disable(&admin, &admin)
+        .await
+        .expect_problem(409, "conflict");
+    for roles in [&[][..], &["editor"]] {
+        set_roles(&admin, &admin, roles)
+            .await
+            .expect_problem(409, "conflict");
+    }
+    set_roles(&admin, &admin, &["admin", "editor"])
+        .await
+        .expect(200);
+    admin.rotate().await.check().await.expect(200);
+
+    set_roles(&other, &admin, &["editor"]).await.expect(200);
+    disable(&other, &admin).await.expect(200);
+    admin.check().await.expect_problem(401, "token_revoked");
 }
