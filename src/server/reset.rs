@@ -74,11 +74,12 @@ impl App {
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::PasswordChanged, now);
-        let used = self
+        let denials = self
             .store
             .use_reset_link(&token_hash, &hash, by, &revocation)
-            .await?;
-        self.denylist.deny(&used.ok_or(NO_SUCH_LINK)?, now).await?;
+            .await?
+            .ok_or(NO_SUCH_LINK)?;
+        self.denylist.deny(&denials, now).await?;
         tracing::info!(user.id = %user.id, "password reset");
         Ok(())
     }

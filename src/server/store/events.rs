@@ -90,11 +90,11 @@ impl Store {
             ids.extend(row.actor_id.as_deref());
         }
         let names = self.usernames(ids).await?;
-        let named = |id: String| NamedUser {
+        let with_name = |id: String| NamedUser {
             username: names.get(&id).cloned(),
             id: id.into(),
         };
-        let events = rows.into_iter().map(|row| event(row, named));
+        let events = rows.into_iter().map(|row| event(row, with_name));
         events.collect()
     }
 }
@@ -117,14 +117,14 @@ pub(super) async fn insert<C: ConnectionTrait>(
     Ok(())
 }
 
-fn event(row: Model, named: impl Fn(String) -> NamedUser) -> Result<Event, StoreError> {
+fn event(row: Model, with_name: impl Fn(String) -> NamedUser) -> Result<Event, StoreError> {
     Ok(Event {
         id: row.id,
         at: Time::from_millis(row.at),
         kind: row.kind.parse().map_err(StoreError::malformed)?,
-        user: row.user_id.map(&named),
+        user: row.user_id.map(&with_name),
         session: row.session_id.map(SessionId::from),
-        by: row.actor_id.map(&named),
+        by: row.actor_id.map(&with_name),
         ip: row.ip,
     })
 }

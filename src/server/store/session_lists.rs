@@ -127,14 +127,14 @@ impl Store {
     async fn named(&self, sessions: Vec<Session>) -> Result<Vec<NamedSession>, StoreError> {
         let users = sessions.iter().map(|session| session.user_id.as_str());
         let names = self.usernames(users.collect()).await?;
-        let named = sessions.into_iter().map(|session| NamedSession {
+        let listed = sessions.into_iter().map(|session| NamedSession {
             username: names
                 .get(session.user_id.as_str())
                 .cloned()
                 .unwrap_or_default(),
             session,
         });
-        Ok(named.collect())
+        Ok(listed.collect())
     }
 }
 

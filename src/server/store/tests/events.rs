@@ -18,11 +18,11 @@ async fn kinds(latchet: &Latchet) -> Vec<EventKind> {
     events.map(|event| event.kind).collect()
 }
 
-fn named(user: &User) -> Option<NamedUser> {
-    Some(NamedUser {
+fn named(user: &User) -> NamedUser {
+    NamedUser {
         id: user.id.clone(),
         username: Some(user.username.clone()),
-    })
+    }
 }
 
 fn throttle(username: &str) -> Counter {
@@ -50,9 +50,9 @@ async fn an_event_says_who_did_what_to_whom() {
     let event = events(&latchet).await.remove(0);
     assert_eq!(event.at, NOW + MINUTE);
     assert_eq!(event.kind, EventKind::SessionsEnded);
-    assert_eq!(event.user, named(&alice));
+    assert_eq!(event.user, Some(named(&alice)));
     assert_eq!(event.session, Some(session.id));
-    assert_eq!(event.by, named(&admin));
+    assert_eq!(event.by, Some(named(&admin)));
     assert_eq!(event.ip.as_deref(), Some("192.0.2.7"));
 }
 
@@ -182,7 +182,7 @@ async fn a_throttle_is_told_once_in_its_window_however_long_the_flood() {
     let mut found = events(&latchet).await;
     found.retain(|event| event.kind == EventKind::LoginThrottled);
     let users: Vec<_> = found.iter().map(|event| event.user.clone()).collect();
-    assert_eq!(users, [None, named(&alice), named(&alice)]);
+    assert_eq!(users, [None, Some(named(&alice)), Some(named(&alice))]);
     assert!(found.iter().all(|event| event.by.is_none()));
     assert_eq!(found[0].ip.as_deref(), Some("192.0.2.7"));
 }
