@@ -173,7 +173,7 @@ impl App {
             .store
             .set_password(user, &hash, by, &revocation)
             .await?;
-        self.denylist.deny(&denials, now).await?;
+        self.deny(&denials, now).await?;
         tracing::info!(user.id = %user.id, "password changed");
         Ok(())
     }
@@ -193,7 +193,7 @@ impl App {
             .disable_user(id, by, &revocation)
             .await
             .map_err(no_such_user)?;
-        self.denylist.deny(&denials, now).await?;
+        self.deny(&denials, now).await?;
         tracing::info!(user.id = %id, "user disabled");
         self.user(id).await
     }

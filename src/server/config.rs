@@ -71,6 +71,10 @@ pub struct Config {
     /// Where clients reach this server, such as `https://auth.example.org` [default: http and --listen]
     #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
     pub public_url: Origin,
+    /// Address and port that show `/metrics` to Prometheus, in plain http and to anybody who reaches
+    /// them [default: none]
+    #[arg(long, value_name = "ADDR:PORT", help_heading = NETWORK)]
+    pub metrics_listen: Option<SocketAddr>,
     /// Certificate chain (PEM) to speak TLS with; without it a proxy does
     #[arg(long, value_name = "FILE", help_heading = NETWORK)]
     pub tls_cert: Option<PathBuf>,

@@ -12,9 +12,11 @@ use futures_util::FutureExt;
 use poem::http::header::Entry;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem_openapi::OperationId;
 use tracing::Instrument;
 
 use super::config::Config;
+use super::metrics::Metrics;
 use super::serve::Lifecycle;
 use crate::error::Problem;
 use crate::keys::random_id;
@@ -45,6 +47,7 @@ pub struct Envelope {
     lifecycle: Lifecycle,
     /// Whether clients of Flask-JWT are to understand refusals.
     speaks_flask_jwt: bool,
+    metrics: Option<Metrics>,
 }
 
 impl Envelope {
@@ -57,7 +60,14 @@ impl Envelope {
             headers: security_headers(config.is_https()),
             lifecycle,
             speaks_flask_jwt: config.compat_flask_jwt,
+            metrics: None,
         }
+    }
+
+    /// Counts the answers, where there is something to count by.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Option<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 }
 
@@ -110,10 +120,20 @@ impl Seen {
 impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
+    async fn call(&self, request: Request) -> Result<Response> {
+        let response = self.respond(request).await;
+        if let Some(metrics) = &self.0.envelope.metrics {
+            metrics.answered(&response);
+        }
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint + 'static> Enveloped<E> {
+    async fn respond(&self, mut request: Request) -> Response {
         let seen = Seen::of(&request, &self.0.envelope);
         if let Err(problem) = self.0.read_body(&mut request).await {
-            return Ok(self.0.finish(Err(problem.into()), &seen));
+            return self.0.finish(Err(problem.into()), &seen);
         }
         let limit = self.0.envelope.request_timeout;
         let (inner, context) = (Arc::clone(&self.0), seen.clone());
@@ -124,10 +144,10 @@ impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
             let work = self.0.envelope.lifecycle.see_through(work);
             tokio::time::timeout(limit, work).await
         };
-        Ok(in_time.unwrap_or_else(|_| {
+        in_time.unwrap_or_else(|_| {
             let refusal = Refusal::from(problems::too_slow());
             self.0.finish(Err(refusal), &seen)
-        }))
+        })
     }
 }
 
@@ -146,7 +166,10 @@ impl<E: Endpoint> Inner<E> {
         match AssertUnwindSafe(call).catch_unwind().await {
             Ok(Ok(output)) => Ok(output.into_response()),
             Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
-            Ok(Err(error)) => Err(problems::refusal_of(&error)),
+            Ok(Err(error)) => Err(Refusal {
+                operation: error.data::<OperationId>().copied(),
+                ..problems::refusal_of(&error)
+            }),
             // The panic hook has logged where and why.
             Err(_) => Err(problems::internal().into()),
         }
@@ -189,6 +212,9 @@ impl<E: Endpoint> Inner<E> {
             };
             if let Some(Allow(methods)) = refusal.allow {
                 response.headers_mut().insert(header::ALLOW, methods);
+            }
+            if let Some(operation) = refusal.operation {
+                response.set_data(operation);
             }
             response
         });

@@ -28,6 +28,7 @@ use denylist::OpenDenylist;
 use envelope::Envelope;
 use error::causes;
 use keyring::{Keyring, KeyringError, KeyringSettings};
+use metrics::Metrics;
 use password::{Cost, Passwords, Policy};
 use profiles::Profiles;
 use refresh_token::RefreshTokens;
@@ -48,6 +49,7 @@ pub mod error;
 pub mod events;
 pub mod keyring;
 pub mod logging;
+pub mod metrics;
 pub mod names;
 pub mod password;
 pub mod profiles;
@@ -92,6 +94,8 @@ pub struct Parts {
     pub derived: Arc<DerivedKeys>,
     /// What makes tokens for other parties.
     pub profiles: Profiles,
+    /// What is counted, where metrics are wanted.
+    pub metrics: Option<Metrics>,
     grace: Grace,
 }
 
@@ -185,6 +189,7 @@ impl App {
             verifier,
             derived,
             profiles,
+            metrics: config.metrics_listen.map(|_| Metrics::new()),
             config,
         })))
     }
@@ -197,7 +202,7 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     web::mount(route, &document.json(), &document.yaml())
         .data(app.guards.clone())
         .with(api::Methods)
-        .with(Envelope::new(&app.config, lifecycle))
+        .with(Envelope::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))
         // Outermost: a page of another origin may read refusals too.
         .with(api::Cors::new(&app.config.allowed_origins))
 }

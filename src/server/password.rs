@@ -79,6 +79,11 @@ impl Passwords {
         })
     }
 
+    /// Returns how many passwords wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
     /// Returns the text to store for a password, in PHC form.
     ///
     /// # Errors

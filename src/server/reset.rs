@@ -79,7 +79,7 @@ impl App {
             .use_reset_link(&token_hash, &hash, by, &revocation)
             .await?
             .ok_or(NO_SUCH_LINK)?;
-        self.denylist.deny(&denials, now).await?;
+        self.deny(&denials, now).await?;
         tracing::info!(user.id = %user.id, "password reset");
         Ok(())
     }

@@ -17,6 +17,7 @@ use super::store::{
     User, UserId,
 };
 use crate::clock::Time;
+use crate::denylist::Denial;
 use crate::token::{Claims, Fresh};
 
 /// By how much the clocks of replicas may differ: an access token may be dated after the end of its
@@ -86,6 +87,14 @@ impl App {
     /// `invalid_credentials` alike for unknown users, wrong passwords and disabled accounts;
     /// `too_many_requests` before any of them is looked at; a scope that is not granted here.
     pub async fn login(&self, login: Login) -> Result<Grant, ApiError> {
+        let outcome = self.start_session(login).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.logged_in(&outcome);
+        }
+        outcome
+    }
+
+    async fn start_session(&self, login: Login) -> Result<Grant, ApiError> {
         let now = self.clock.now();
         let scope = self.grantable(login.scope.as_deref())?;
         let proved = self
@@ -139,7 +148,11 @@ impl App {
             grace: self.grace,
             deny_for: self.denied_for(),
         };
-        match self.store.rotate(presented, now, rules).await? {
+        let rotation = self.store.rotate(presented, now, rules).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.decided(&rotation);
+        }
+        match rotation {
             Rotation::Rotated(current) | Rotation::Replayed(current) => {
                 if current.owner.disabled_at.is_some() {
                     return Err(ApiError::SessionRevoked);
@@ -147,7 +160,7 @@ impl App {
                 self.grant(&current.session, &current.owner.roles, Fresh::No, now)
             }
             Rotation::Reused { user, denials } => {
-                self.denylist.deny(&denials, now).await?;
+                self.deny(&denials, now).await?;
                 tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
                     "a superseded refresh token was shown after grace: the session was ended");
                 Err(ApiError::RefreshReused)
@@ -203,7 +216,7 @@ impl App {
         if denials.is_empty() {
             return Err(ApiError::NotFound("there is no such session"));
         }
-        self.denylist.deny(&denials, now).await?;
+        self.deny(&denials, now).await?;
         tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");
         Ok(())
     }
@@ -221,7 +234,7 @@ impl App {
         let now = self.clock.now();
         let revocation = self.revocation(reason, now);
         let denials = self.store.revoke_all(user, None, &revocation, by).await?;
-        self.denylist.deny(&denials, now).await?;
+        self.deny(&denials, now).await?;
         tracing::info!(user.id = %user, reason = reason.as_str(), "sessions ended");
         Ok(())
     }
@@ -250,7 +263,7 @@ impl App {
         let now = self.clock.now();
         let not_after = claims.expires_at() + self.config.leeway;
         let denial = self.store.revoke_token(&claims.jti, not_after, now).await?;
-        self.denylist.deny(&[denial], now).await?;
+        self.deny(&[denial], now).await?;
         Ok(())
     }
 
@@ -381,6 +394,15 @@ impl App {
             claims = claims.with_csrf();
         }
         claims
+    }
+
+    /// Puts what was revoked where every check sees it.
+    pub(super) async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), ApiError> {
+        self.denylist.deny(denials, now).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.denied(denials.len());
+        }
+        Ok(())
     }
 
     /// How long the end of a session must be remembered: no access token of it lives longer.

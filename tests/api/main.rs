@@ -21,6 +21,7 @@ mod examples;
 mod harness;
 mod interop;
 mod lost_answers;
+mod metrics;
 mod oauth;
 mod process;
 mod readme;

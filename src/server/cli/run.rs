@@ -8,7 +8,7 @@ use super::stop::StopSignals;
 use super::{App, Config, Failure, print};
 use crate::clock::Clock;
 use crate::server::serve::{Lifecycle, Limits, Server, load_tls};
-use crate::server::{logging, routes};
+use crate::server::{logging, metrics, routes};
 
 /// Descriptors for everything but connections of clients: database, Redis, files.
 pub(super) const OWN_DESCRIPTORS: u64 = 100;
@@ -21,6 +21,14 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(Failure::system(format!("listen on {}", config.listen)))?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(Failure::system(format!("listen on {address} for metrics")))?,
+        ),
+        None => None,
+    };
     let tls = match (&config.tls_cert, &config.tls_key) {
         (Some(chain), Some(key)) => Some(load_tls(chain, key)?),
         _ => None,
@@ -32,7 +40,16 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     print(&banner(&app, app.setup_link().await?.as_deref()))?;
 
     let lifecycle = Lifecycle::default();
-    let upkeep = app.maintain();
+    let mut upkeep = app.maintain();
+    if let (Some(listener), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
+        let server = Server {
+            listener,
+            tls: None,
+            limits: Limits::from(&app.config),
+            lifecycle: Lifecycle::default(),
+        };
+        upkeep.spawn(server.run(metrics::route(&app, metrics), std::future::pending()));
+    }
     let server = Server {
         listener,
         tls,

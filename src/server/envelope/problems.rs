@@ -4,6 +4,7 @@ use std::error::Error;
 
 use poem::error::{MethodNotAllowedError, NotFoundError, ReadBodyError};
 use poem::http::{HeaderValue, StatusCode};
+use poem_openapi::OperationId;
 use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
 
 use crate::error::{AuthError, FieldError, Problem};
@@ -17,6 +18,8 @@ pub(super) struct Refusal {
     pub(super) allow: Option<Allow>,
     /// Present when it is a token that was refused.
     pub(super) auth: Option<AuthError>,
+    /// The operation that refused.
+    pub(super) operation: Option<OperationId>,
 }
 
 /// The methods that an address answers, as data of the error that refuses another.
@@ -30,6 +33,7 @@ impl From<Problem> for Refusal {
             cause: None,
             allow: None,
             auth: None,
+            operation: None,
         }
     }
 }

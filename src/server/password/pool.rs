@@ -53,6 +53,10 @@ impl Pool {
         Ok(pool)
     }
 
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().jobs.len()
+    }
+
     pub(super) fn push(&self, job: Job) -> Result<(), PasswordError> {
         let mut state = self.queue.lock();
         if state.jobs.len() >= self.queue.bound {

@@ -1,0 +1,171 @@
+//! Numbers for Prometheus, at an address of their own: what serves strangers does not show them, and
+//! what shows them serves nobody else.
+//!
+//! A label has few values, all of them named in this program: nobody makes a series by asking.
+
+use std::sync::Arc;
+
+use poem::endpoint::make_sync;
+use poem::http::StatusCode;
+use poem::{Endpoint, IntoResponse, Response, Route, get};
+use poem_openapi::OperationId;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::App;
+use super::denylist::Health;
+use super::error::ApiError;
+use super::sessions::Grant;
+use super::store::Rotation;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What is counted, where metrics are wanted. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Numbers>);
+
+#[derive(Debug)]
+struct Numbers {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    logins: Family<Outcome, Counter>,
+    refreshes: Family<Outcome, Counter>,
+    denials: Counter,
+    denylist_trusted: Gauge,
+    passwords_waiting: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    operation: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl Metrics {
+    /// Returns counters that stand at zero.
+    pub fn new() -> Self {
+        let mut numbers = Numbers {
+            registry: Registry::with_prefix("latchet"),
+            requests: Family::default(),
+            logins: Family::default(),
+            refreshes: Family::default(),
+            denials: Counter::default(),
+            denylist_trusted: Gauge::default(),
+            passwords_waiting: Gauge::default(),
+        };
+        let registry = &mut numbers.registry;
+        registry.register(
+            "requests",
+            "Requests answered, by operation (other for pages) and class of the status",
+            numbers.requests.clone(),
+        );
+        registry.register(
+            "logins",
+            "Logins: accepted, refused, throttled, or failed by a fault of ours",
+            numbers.logins.clone(),
+        );
+        registry.register(
+            "refreshes",
+            "Refresh tokens that were read: what was decided",
+            numbers.refreshes.clone(),
+        );
+        registry.register(
+            "denials",
+            "Sessions and tokens put where every check sees that they ended",
+            numbers.denials.clone(),
+        );
+        registry.register(
+            "denylist_trusted",
+            "Whether checks are answered as configured: 0 while SQL is asked instead, or nothing can be",
+            numbers.denylist_trusted.clone(),
+        );
+        registry.register(
+            "passwords_waiting",
+            "Passwords that wait for a hashing thread",
+            numbers.passwords_waiting.clone(),
+        );
+        Self(Arc::new(numbers))
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, response: &Response) {
+        let operation = response.data::<OperationId>();
+        let answered = Answered {
+            operation: operation.map_or("other", |id| id.0),
+            status: class(response.status()),
+        };
+        self.0.requests.get_or_create(&answered).inc();
+    }
+
+    /// Counts a login.
+    pub fn logged_in(&self, login: &Result<Grant, ApiError>) {
+        let outcome = match login {
+            Ok(_) => "accepted",
+            Err(ApiError::InvalidCredentials) => "refused",
+            Err(ApiError::TooManyRequests { .. }) => "throttled",
+            Err(_) => "failed",
+        };
+        self.0.logins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts what became of a refresh token.
+    pub fn decided(&self, rotation: &Rotation) {
+        let outcome = match rotation {
+            Rotation::Rotated(_) => "rotated",
+            Rotation::Replayed(_) => "replayed",
+            Rotation::Reused { .. } => "reused",
+            Rotation::Unknown => "unknown",
+            Rotation::Ended(_) | Rotation::NoSuchSession => "ended",
+        };
+        self.0.refreshes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts denials.
+    pub fn denied(&self, count: usize) {
+        self.0.denials.inc_by(count as u64);
+    }
+
+    fn page(&self, app: &App) -> Response {
+        let numbers = &self.0;
+        let is_trusted = matches!(app.denylist.health(), Health::Good);
+        numbers.denylist_trusted.set(i64::from(is_trusted));
+        let waiting = i64::try_from(app.passwords.waiting()).unwrap_or(i64::MAX);
+        numbers.passwords_waiting.set(waiting);
+        let mut text = String::new();
+        if encode(&mut text, &numbers.registry).is_err() {
+            return StatusCode::INTERNAL_SERVER_ERROR.into();
+        }
+        text.with_content_type(OPEN_METRICS).into_response()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Returns the one route of the address for metrics.
+pub fn route(app: &App, metrics: Metrics) -> impl Endpoint + use<> {
+    let app = app.clone();
+    Route::new().at("/metrics", get(make_sync(move |_| metrics.page(&app))))
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        ..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        500.. => "5xx",
+    }
+}
