@@ -53,6 +53,7 @@ pub mod guard;
 pub mod keys;
 #[cfg(feature = "remote")]
 pub mod remote;
+mod seeded;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod testing;

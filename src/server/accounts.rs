@@ -13,6 +13,7 @@ use super::rotation::RevokeReason;
 use super::store::{NewUser, SessionId, StoreError, User, UserId, UserPage};
 use crate::error::AuthError;
 use crate::keys::random_id;
+use crate::seeded::{self, Bug};
 use crate::token::Claims;
 
 /// An account to be made.
@@ -166,6 +167,11 @@ impl App {
         new: SecretString,
         by: &Actor,
     ) -> Result<(), ApiError> {
+        let new = if seeded::is_on(Bug::PasswordNotKept) {
+            random_id().into()
+        } else {
+            new
+        };
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::PasswordChanged, now);
@@ -173,7 +179,9 @@ impl App {
             .store
             .set_password(user, &hash, by, &revocation)
             .await?;
-        self.deny(&denials, now).await?;
+        if !seeded::is_on(Bug::PasswordKeepsAccess) {
+            self.deny(&denials, now).await?;
+        }
         tracing::info!(user.id = %user.id, "password changed");
         Ok(())
     }
@@ -193,7 +201,9 @@ impl App {
             .disable_user(id, by, &revocation)
             .await
             .map_err(no_such_user)?;
-        self.deny(&denials, now).await?;
+        if !seeded::is_on(Bug::DisabledKeepsAccess) {
+            self.deny(&denials, now).await?;
+        }
         tracing::info!(user.id = %id, "user disabled");
         self.user(id).await
     }

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::secret::DerivedKeys;
 use super::store::{Presented, Session};
 use crate::error::AuthError;
+use crate::keys::random_id;
+use crate::seeded::{self, Bug};
 use crate::token::Kind;
 
 /// Longer tokens are refused unread: ours are about 400 bytes.
@@ -71,7 +73,7 @@ impl RefreshTokens {
     /// # Errors
     /// When the claims have no JSON form, which text and numbers always have.
     pub fn mint(&self, session: &Session) -> Result<SecretString, serde_json::Error> {
-        let claims = RefreshClaims {
+        let mut claims = RefreshClaims {
             iss: self.issuer.clone(),
             aud: self.issuer.clone(),
             sub: session.user_id.to_string(),
@@ -82,6 +84,9 @@ impl RefreshTokens {
             exp: session.state.ends_at().secs(),
             kind: Kind::Refresh,
         };
+        if seeded::is_on(Bug::RandomSuccessor) {
+            claims.jti = random_id();
+        }
         Ok(self.sign(&serde_json::to_vec(&claims)?))
     }
 

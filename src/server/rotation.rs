@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::seeded::{self, Bug};
 
 mod key;
 #[cfg(test)]
@@ -65,6 +66,12 @@ impl SessionState {
     /// Returns whether this asks again for what was answered with the current generation. Once that
     /// was used its answer was not lost, and the generation is another.
     fn is_asked_again(&self, shown: Shown, now: Time) -> bool {
+        if seeded::is_on(Bug::RetryKeyIgnored) {
+            return false;
+        }
+        if seeded::is_on(Bug::RetryKeyOfAnybody) {
+            return shown.key.is_some();
+        }
         let keys = self.key.zip(shown.key);
         keys.is_some_and(|(made, shown)| made.matches(&shown))
             && self.generation.checked_sub(shown.generation) == Some(1)
@@ -290,9 +297,20 @@ pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> 
         if inside_grace(session.superseded.next_forgotten()) {
             return Decision::Replay;
         }
+        if seeded::is_on(Bug::NeverRotates) {
+            return Decision::Replay;
+        }
         return Decision::Rotate;
     }
-    if inside_grace(session.superseded.at(back)) || session.is_asked_again(shown, now) {
+    let superseded_at = if seeded::is_on(Bug::GraceFromLatestRotation) {
+        Some(session.rotated_at)
+    } else {
+        session.superseded.at(back)
+    };
+    let is_replay = inside_grace(superseded_at) || session.is_asked_again(shown, now);
+    let is_taken_for_theft =
+        seeded::is_on(Bug::NoGrace) || (seeded::is_on(Bug::ParentOnly) && back > 1);
+    if seeded::is_on(Bug::NoReuseDetection) || (is_replay && !is_taken_for_theft) {
         return Decision::Replay;
     }
     Decision::Reuse

@@ -18,6 +18,7 @@ use super::store::{
 };
 use crate::clock::Time;
 use crate::denylist::Denial;
+use crate::seeded::{self, Bug};
 use crate::token::{Claims, Fresh};
 
 /// By how much the clocks of replicas may differ: an access token may be dated after the end of its
@@ -160,7 +161,13 @@ impl App {
                 self.grant(&current.session, &current.owner.roles, Fresh::No, now)
             }
             Rotation::Reused { user, denials } => {
-                self.deny(&denials, now).await?;
+                if seeded::is_on(Bug::ReuseEndsAllSessions) {
+                    self.end_sessions(&user, RevokeReason::Reuse, &Actor::Operator)
+                        .await?;
+                }
+                if !seeded::is_on(Bug::ReuseNotDenied) {
+                    self.deny(&denials, now).await?;
+                }
                 tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
                     "a superseded refresh token was shown after grace: the session was ended");
                 Err(ApiError::RefreshReused)
@@ -216,9 +223,25 @@ impl App {
         if denials.is_empty() {
             return Err(ApiError::NotFound("there is no such session"));
         }
-        self.deny(&denials, now).await?;
+        if seeded::is_on(Bug::AcknowledgeBeforeDeny) {
+            self.deny_later(denials, now);
+        } else if !seeded::is_on(Bug::AccessTokenOutlivesLogout) {
+            self.deny(&denials, now).await?;
+        }
         tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");
         Ok(())
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "that nobody waits for it is the bug"
+    )]
+    fn deny_later(&self, denials: Vec<Denial>, now: Time) {
+        let list = self.denylist.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            list.deny(&denials, now).await
+        });
     }
 
     /// Ends every session of a user.
@@ -311,6 +334,9 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<Proved, ApiError> {
+        if seeded::is_on(Bug::PasswordIsLogged) {
+            tracing::info!(password = password.expose_secret(), "a login");
+        }
         let attempt = self.count_attempt(username, ip, now).await?;
         let found = match Username::parse(username) {
             Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await?,

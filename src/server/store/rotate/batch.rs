@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 
@@ -10,6 +11,7 @@ use super::super::events::{self, NewEvent};
 use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
 use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
+use crate::seeded::{self, Bug};
 use crate::server::events::EventKind;
 use crate::server::rotation::{Decision, RevokeReason, decide};
 
@@ -56,6 +58,10 @@ impl Entry {
         let state = &mut self.session.state;
         match decide(state, job.presented.shown(), job.now, job.rules.grace) {
             Decision::Rotate => {
+                *state = state.rotated(job.presented.key, job.now);
+                Rotation::Rotated(self.current())
+            }
+            Decision::Replay if seeded::is_on(Bug::ReplayRotates) => {
                 *state = state.rotated(job.presented.key, job.now);
                 Rotation::Rotated(self.current())
             }
@@ -139,6 +145,20 @@ async fn round(connections: &Connections, mut jobs: Vec<Job>) -> Vec<Job> {
             (job, rotation)
         })
         .collect();
+    if seeded::is_on(Bug::AnswerBeforeCommit) {
+        for (job, rotation) in judged {
+            job.answer(Ok(rotation));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        rotate(
+            connections,
+            &entries,
+            read_at + time_left,
+            &mut Fates::new(),
+        )
+        .await;
+        return Vec::new();
+    }
     let mut fates = Fates::new();
     rotate(connections, &entries, read_at + time_left, &mut fates).await;
     revoke(connections, &entries, &mut fates).await;
@@ -184,7 +204,7 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
         .filter(|(id, _)| !fates.contains_key(*id))
         .filter_map(|(_, entry)| Some((entry, entry.reused.as_ref()?)))
         .collect();
-    if reused.is_empty() {
+    if reused.is_empty() || seeded::is_on(Bug::ReuseRolledBack) {
         return;
     }
     let revoked = limited(async {
@@ -227,6 +247,7 @@ async fn record<C: ConnectionTrait>(
 /// Answers the jobs whose session is as they were told, and returns those to be judged again.
 fn answer(judged: Vec<(Job, Rotation)>, fates: &Fates) -> Vec<Job> {
     let mut again = Vec::new();
+    let judged = seed(judged);
     for (job, rotation) in judged {
         match fates.get(&job.presented.session) {
             None => job.answer(Ok(rotation)),
@@ -235,4 +256,18 @@ fn answer(judged: Vec<(Job, Rotation)>, fates: &Fates) -> Vec<Job> {
         }
     }
     again
+}
+
+/// Spoils a batch, where that is asked for.
+fn seed(mut judged: Vec<(Job, Rotation)>) -> Vec<(Job, Rotation)> {
+    let count = judged.len();
+    if seeded::is_on(Bug::BatchLosesOne) && count > 1 {
+        judged.pop();
+    }
+    if seeded::is_on(Bug::BatchSwapsAnswers) && count > 1 {
+        let (jobs, mut rotations): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
+        rotations.rotate_left(1);
+        judged = jobs.into_iter().zip(rotations).collect();
+    }
+    judged
 }

@@ -14,6 +14,7 @@ use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{Entries, Entry};
 use super::{BATCH, Owner};
 use crate::clock::Time;
+use crate::seeded::{self, Bug};
 use crate::server::rotation::SessionState;
 
 /// A session to be moved from one generation to another.
@@ -136,6 +137,9 @@ pub(super) async fn advance(
         ]);
     }
     values.push(deadline.0.into());
+    if seeded::is_on(Bug::WholeRowWriteBack) {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
     let backend = db.get_database_backend();
     let update = Statement::from_sql_and_values(backend, TEXTS.get(backend, rows), values);
     match db.execute_raw(update).await {
@@ -158,14 +162,19 @@ fn advance_text(backend: DbBackend, rows: usize) -> String {
     let others = (1..rows).map(|number| format!("({})", row(number)));
     let listed: Vec<String> = std::iter::once(first).chain(others).collect();
     let listed = listed.join(", ");
+    let (columns, condition) = if seeded::is_on(Bug::WholeRowWriteBack) {
+        (", revoked_at = NULL, revoke_reason = NULL", "")
+    } else {
+        ("", "AND sessions.revoked_at IS NULL")
+    };
     format!(
         "WITH step (id, old, new, rotated_at, superseded, retry_key_hash) AS (VALUES {listed})
         UPDATE sessions SET
             generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded,
-            retry_key_hash = step.retry_key_hash
+            retry_key_hash = step.retry_key_hash{columns}
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
-            AND sessions.revoked_at IS NULL AND {} < {}",
+            {condition} AND {} < {}",
         clock(backend),
         parameters(backend, rows * COLUMNS + 1, 1)
     )
