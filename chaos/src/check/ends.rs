@@ -1,0 +1,186 @@
+//! When sessions ended, and what was answered to them afterwards: I1, I4, I8.
+
+use std::collections::HashMap;
+
+use super::{History, Rule, Violation, describe};
+use crate::history::{Act, Op, Who};
+
+/// Ends of tokens are whole seconds, as the server's clock counts them.
+const ROUNDING: u64 = 1_000_000;
+/// A token may have been made so long before its answer was there.
+const LATENCY: u64 = 3_000_000;
+
+/// What is known of one session's end.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// From here on it may have ended.
+    maybe: u64,
+    /// From here on it has.
+    surely: u64,
+}
+
+const NEVER: End = End {
+    maybe: u64::MAX,
+    surely: u64::MAX,
+};
+
+/// What is known of the ends of all sessions.
+#[derive(Debug)]
+pub(super) struct Ends(HashMap<String, End>);
+
+/// A session as its login made it.
+#[derive(Debug)]
+struct Made<'h> {
+    session: &'h str,
+    start: u64,
+    end: u64,
+}
+
+impl Ends {
+    pub(super) fn of(history: &History) -> Self {
+        let mut sessions: HashMap<&str, Vec<Made<'_>>> = HashMap::new();
+        for op in history.ops.iter().filter(|op| is_login(op) && op.is_ok()) {
+            if let Some(session) = &op.session {
+                sessions.entry(&op.user).or_default().push(Made {
+                    session,
+                    start: op.start,
+                    end: op.end,
+                });
+            }
+        }
+        let mut ends = Self(HashMap::new());
+        for op in &history.ops {
+            ends.take_in(
+                op,
+                sessions.get(op.user.as_str()).map_or(&[], Vec::as_slice),
+            );
+        }
+        ends
+    }
+
+    fn take_in(&mut self, op: &Op, of_user: &[Made<'_>]) {
+        let own = op.session.as_deref();
+        match &op.act {
+            Act::LogOut => self.one(own, op),
+            Act::Revoke { target } => self.one(Some(target), op),
+            Act::LogOutEverywhere | Act::Disable => self.all(of_user, None, op),
+            Act::ChangePassword { .. } => self.all(of_user, own, op),
+            Act::Refresh => self.refresh(own, op),
+            Act::Check if says_that_it_ended(op.code()) => self.surely(own, op.end),
+            Act::SignUp { .. } | Act::LogIn { .. } | Act::Check | Act::Enable => {}
+        }
+    }
+
+    fn refresh(&mut self, session: Option<&str>, op: &Op) {
+        // Two who show one token look like one of them stole it; and what was shown without a key and
+        // not answered may have arrived after grace.
+        if op.who == Who::Thief || (op.key.is_none() && op.is_unknown()) {
+            self.maybe(session, op.start);
+        }
+        if says_that_it_ended(op.code()) {
+            self.surely(session, op.end);
+        }
+    }
+
+    fn one(&mut self, session: Option<&str>, op: &Op) {
+        if op.is_no() {
+            return;
+        }
+        self.maybe(session, op.start);
+        if op.is_ok() {
+            self.surely(session, op.end);
+        }
+    }
+
+    fn all(&mut self, of_user: &[Made<'_>], but: Option<&str>, op: &Op) {
+        if op.is_no() {
+            return;
+        }
+        for made in of_user.iter().filter(|made| Some(made.session) != but) {
+            if made.start < op.end || op.is_unknown() {
+                self.maybe(Some(made.session), op.start);
+            }
+            if made.end < op.start && op.is_ok() {
+                self.surely(Some(made.session), op.end);
+            }
+        }
+    }
+
+    fn maybe(&mut self, session: Option<&str>, from: u64) {
+        let end = self.end(session);
+        end.maybe = end.maybe.min(from);
+    }
+
+    fn surely(&mut self, session: Option<&str>, from: u64) {
+        let end = self.end(session);
+        end.surely = end.surely.min(from);
+    }
+
+    fn end(&mut self, session: Option<&str>) -> &mut End {
+        let session = session.unwrap_or_default().to_owned();
+        self.0.entry(session).or_insert(NEVER)
+    }
+
+    fn known(&self, session: Option<&String>) -> End {
+        let end = session.and_then(|session| self.0.get(session));
+        end.copied().unwrap_or(NEVER)
+    }
+
+    /// Whether the session may have ended before this request was answered.
+    pub(super) fn may_have_ended(&self, op: &Op) -> bool {
+        self.known(op.session.as_ref()).maybe < op.end
+    }
+}
+
+pub(super) fn is_login(op: &Op) -> bool {
+    matches!(op.act, Act::LogIn { .. })
+}
+
+fn says_that_it_ended(code: &str) -> bool {
+    ["refresh_reused", "session_revoked", "token_revoked"].contains(&code)
+}
+
+/// Whether an access token was refused because of its age, and rightly.
+fn has_expired(op: &Op) -> bool {
+    op.code() == "token_expired"
+        && op
+            .expires
+            .is_some_and(|expires| op.end + ROUNDING + LATENCY > expires)
+}
+
+/// Whether an answer tells that the session lives. Logging out twice is no error.
+fn shows_life(op: &Op) -> bool {
+    op.is_ok() && !is_login(op) && op.act != Act::LogOut
+}
+
+pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violation>) {
+    for op in &history.ops {
+        let mut broken = |rule, what: &str| {
+            violations.push(Violation {
+                rule,
+                at: op.start,
+                text: format!("{what}: {}", describe(op)),
+            });
+        };
+        if shows_life(op) && ends.known(op.session.as_ref()).surely < op.start {
+            let rule = if op.who == Who::Prober {
+                Rule::I8
+            } else {
+                Rule::I1
+            };
+            broken(rule, "answered after its end");
+        }
+        if op.is_ok()
+            && op
+                .expires
+                .is_some_and(|expires| op.start > expires + ROUNDING)
+        {
+            broken(Rule::I10, "an expired token was let in");
+        }
+        let is_honest = op.who == Who::Honest && op.session.is_some() && !is_login(op);
+        let may_be_refused = ends.may_have_ended(op) || has_expired(op) || op.code() == "not_found";
+        if is_honest && op.is_no() && !may_be_refused {
+            broken(Rule::I4, "refused without a reason");
+        }
+    }
+}

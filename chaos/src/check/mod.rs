@@ -1,0 +1,225 @@
+//! The rules that a history must keep. They know nothing of Latchet but what clients are promised.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use crate::history::{Fault, Head, Leak, Line, Op};
+
+mod accounts;
+mod ends;
+mod rotation;
+mod service;
+#[cfg(test)]
+mod tests;
+
+use ends::Ends;
+
+/// A promise. The names are those of the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// After an end was acknowledged, no later request of that session is answered, anywhere.
+    I1,
+    /// A token has one successor, and a session never goes back or forks.
+    I2,
+    /// A token shown later than grace after its rotation is refused, and its session is dead.
+    I3,
+    /// An honest client is never refused.
+    I4,
+    /// A lost answer is always recovered.
+    I5,
+    /// An acknowledged account or password is never lost, and the one before it never comes back.
+    I6,
+    /// What was not acknowledged is wholly done or not at all.
+    I7,
+    /// What has ended stays ended, after every restart and every loss of the fast copy.
+    I8,
+    /// With nothing to ask, nothing is answered, and nobody is refused for it.
+    I9,
+    /// An access token that has expired is let in nowhere.
+    I10,
+    /// Guesses at a password are bounded.
+    I11,
+    /// The service is there, save shortly after a fault.
+    I12,
+    /// No secret is where it must not be.
+    I13,
+    /// A run without enough of everything proves nothing.
+    I14,
+}
+
+impl Rule {
+    /// All of them, in order.
+    pub const ALL: [Self; 14] = [
+        Self::I1,
+        Self::I2,
+        Self::I3,
+        Self::I4,
+        Self::I5,
+        Self::I6,
+        Self::I7,
+        Self::I8,
+        Self::I9,
+        Self::I10,
+        Self::I11,
+        Self::I12,
+        Self::I13,
+        Self::I14,
+    ];
+
+    /// Returns what is promised, in a few words.
+    pub const fn promise(self) -> &'static str {
+        match self {
+            Self::I1 => "an ended session answers nothing",
+            Self::I2 => "one successor per token",
+            Self::I3 => "a token shown after grace ends its session",
+            Self::I4 => "an honest client is never refused",
+            Self::I5 => "a lost answer is recovered",
+            Self::I6 => "acknowledged accounts and passwords stay",
+            Self::I7 => "unacknowledged is all or nothing",
+            Self::I8 => "what has ended stays ended",
+            Self::I9 => "with the databases away: neither yes nor no",
+            Self::I10 => "an expired token is let in nowhere",
+            Self::I11 => "guesses are bounded",
+            Self::I12 => "the service is there",
+            Self::I13 => "secrets are nowhere",
+            Self::I14 => "the run saw enough",
+        }
+    }
+}
+
+/// A promise that was broken, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The promise.
+    pub rule: Rule,
+    /// When, in microseconds since the run began; 0 where it is of the whole run.
+    pub at: u64,
+    /// What happened.
+    pub text: String,
+}
+
+/// A history, sorted into its kinds of lines.
+#[derive(Debug)]
+pub struct History {
+    /// What was promised.
+    pub head: Head,
+    /// Requests by when they were sent.
+    pub ops: Vec<Op>,
+    /// What the nemesis did.
+    pub faults: Vec<Fault>,
+    /// What was found.
+    pub leaks: Vec<Leak>,
+}
+
+impl History {
+    /// Sorts lines into a history.
+    ///
+    /// # Errors
+    /// When the first line is no head.
+    pub fn new(lines: impl IntoIterator<Item = Line>) -> Result<Self, &'static str> {
+        let mut lines = lines.into_iter();
+        let Some(Line::Head(head)) = lines.next() else {
+            return Err("a history begins with its head");
+        };
+        let mut history = Self {
+            head,
+            ops: Vec::new(),
+            faults: Vec::new(),
+            leaks: Vec::new(),
+        };
+        for line in lines {
+            match line {
+                Line::Head(_) => return Err("a history has one head"),
+                Line::Op(op) => history.ops.push(*op),
+                Line::Fault(fault) => history.faults.push(fault),
+                Line::Leak(leak) => history.leaks.push(leak),
+            }
+        }
+        history.ops.sort_by_key(|op| (op.start, op.end));
+        Ok(history)
+    }
+
+    /// Reads a history as it was written: one JSON object a line.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is none.
+    pub fn read(file: &Path) -> Result<Self, Box<dyn Error>> {
+        let lines = BufReader::new(File::open(file)?).lines();
+        let lines: Vec<Line> = lines
+            .map(|line| Ok(serde_json::from_str(&line?)?))
+            .collect::<Result<_, Box<dyn Error>>>()?;
+        Ok(Self::new(lines)?)
+    }
+}
+
+/// What the rules say of a history.
+#[derive(Debug)]
+pub struct Report {
+    /// Every promise that was broken, in the order of rules and time.
+    pub violations: Vec<Violation>,
+    /// How often things happened that the rules are about.
+    pub counts: BTreeMap<&'static str, usize>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, count) in &self.counts {
+            writeln!(f, "{count:>9} {what}")?;
+        }
+        for rule in Rule::ALL {
+            let broken = self
+                .violations
+                .iter()
+                .filter(|violation| violation.rule == rule);
+            let verdict = match broken.clone().count() {
+                0 => "kept".to_owned(),
+                count => format!("BROKEN {count} times"),
+            };
+            let name = format!("{rule:?}");
+            writeln!(f, "{name:<4} {:<45} {verdict}", rule.promise())?;
+            for violation in broken.take(3) {
+                writeln!(f, "     {}", violation.text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Holds a history against all rules.
+pub fn check(history: &History) -> Report {
+    let ends = Ends::of(history);
+    let mut violations = Vec::new();
+    ends::check(history, &ends, &mut violations);
+    rotation::check(history, &ends, &mut violations);
+    accounts::check(history, &mut violations);
+    service::check(history, &mut violations);
+    let counts = service::counts(history);
+    service::check_counts(history, &counts, &mut violations);
+    violations.sort_by_key(|violation| (violation.rule, violation.at));
+    Report { violations, counts }
+}
+
+/// Describes a request for a person who looks for what went wrong.
+fn describe(op: &Op) -> String {
+    let session = op.session.as_deref().unwrap_or("no session");
+    let token = |token: &Option<crate::history::Token>| match token {
+        Some(token) => format!(" of generation {}", token.generation),
+        None => String::new(),
+    };
+    format!(
+        "{:?} {:?}{} by {} ({session}) at replica {} from {} to {} µs: {:?}{}",
+        op.who,
+        op.act,
+        token(&op.shown),
+        op.user,
+        op.replica,
+        op.start,
+        op.end,
+        op.outcome,
+        token(&op.given),
+    )
+}

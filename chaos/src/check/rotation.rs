@@ -1,0 +1,189 @@
+//! What becomes of refresh tokens: I2, I3, I5.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::ends::Ends;
+use super::{History, Rule, Violation, describe};
+use crate::history::{Act, Op, Token, Who};
+
+/// The server counts in milliseconds.
+const ROUNDING: u64 = 2_000;
+/// So many rotations within grace make the server answer the token that was shown.
+const REMEMBERED: usize = 16;
+
+pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violation>) {
+    let mut sessions: BTreeMap<&str, Vec<&Op>> = BTreeMap::new();
+    for op in history.ops.iter().filter(|op| op.act == Act::Refresh) {
+        if let Some(session) = &op.session {
+            sessions.entry(session).or_default().push(op);
+        }
+    }
+    for ops in sessions.values() {
+        let known = Known::of(ops);
+        for op in ops {
+            if known.is_unasked(op) {
+                violations.push(broken(Rule::I2, op, "a successor that nobody asked for"));
+            }
+            if let Some(text) = known.fork(op, history.head.grace) {
+                violations.push(broken(Rule::I2, op, text));
+            }
+            if known.is_late(op, history.head.grace) && !ends_the_session(op) {
+                violations.push(broken(Rule::I3, op, "shown after grace, and it goes on"));
+            }
+        }
+        lost(ops, ends, violations);
+    }
+    logins_give_the_first(history, violations);
+}
+
+/// Whether the answer says that the session is over, or nothing.
+fn ends_the_session(op: &Op) -> bool {
+    let codes = ["refresh_reused", "session_revoked", "session_expired"];
+    op.is_unknown() || (op.is_no() && codes.contains(&op.code()))
+}
+
+fn broken(rule: Rule, op: &Op, what: &str) -> Violation {
+    Violation {
+        rule,
+        at: op.start,
+        text: format!("{what}: {}", describe(op)),
+    }
+}
+
+/// What the answers of one session told, in all.
+struct Known<'h> {
+    ops: &'h [&'h Op],
+    /// By generation, when it was first seen in an answer.
+    seen: BTreeMap<u64, u64>,
+    digests: HashMap<u64, u64>,
+    /// When a key was first shown with a token.
+    keys: HashMap<(u64, u64), u64>,
+}
+
+impl<'h> Known<'h> {
+    fn of(ops: &'h [&'h Op]) -> Self {
+        let mut known = Self {
+            ops,
+            seen: BTreeMap::new(),
+            digests: HashMap::new(),
+            keys: HashMap::new(),
+        };
+        for op in ops {
+            if let Some(given) = &op.given {
+                let seen = known.seen.entry(given.generation).or_insert(op.end);
+                *seen = (*seen).min(op.end);
+                known
+                    .digests
+                    .entry(given.generation)
+                    .or_insert(given.digest);
+            }
+            if let (Some(shown), Some(key)) = (&op.shown, op.key) {
+                let first = known
+                    .keys
+                    .entry((shown.generation, key))
+                    .or_insert(op.start);
+                *first = (*first).min(op.start);
+            }
+        }
+        known
+    }
+
+    /// Whether a generation was made though nobody had shown the one before it.
+    fn is_unasked(&self, op: &Op) -> bool {
+        let Some(given) = &op.given else { return false };
+        given.generation > 0
+            && !self.ops.iter().any(|other| {
+                let shown = other.shown.as_ref();
+                shown.is_some_and(|shown| shown.generation + 1 == given.generation)
+                    && other.start < op.end
+            })
+    }
+
+    /// Returns how an answer is not the one successor.
+    fn fork(&self, op: &Op, grace: u64) -> Option<&'static str> {
+        let (shown, given) = (op.shown.as_ref()?, op.given.as_ref()?);
+        if shown.session != given.session {
+            return Some("the answer is of another session");
+        }
+        if self.digests.get(&given.generation) != Some(&given.digest) {
+            return Some("two tokens of one generation");
+        }
+        if given.generation < shown.generation {
+            return Some("the session went back");
+        }
+        let newest = self.newest_before(op.start);
+        if given.generation < newest {
+            return Some("an answer is older than one that was there before it was asked for");
+        }
+        if given.generation == shown.generation && self.count_since(op.start, grace) < REMEMBERED {
+            return Some("the token was not rotated");
+        }
+        None
+    }
+
+    fn newest_before(&self, time: u64) -> u64 {
+        let earlier = self.seen.iter().filter(|(_, seen)| **seen < time);
+        earlier
+            .map(|(generation, _)| *generation)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn count_since(&self, time: u64, grace: u64) -> usize {
+        let since = time.saturating_sub(grace + ROUNDING);
+        self.seen.values().filter(|seen| **seen >= since).count()
+    }
+
+    /// Whether the token was shown when it had been superseded for longer than grace, and not by
+    /// the client who had asked for its successor with the same key.
+    fn is_late(&self, op: &Op, grace: u64) -> bool {
+        let Some(shown) = &op.shown else { return false };
+        let later = self.seen.range(shown.generation + 1..);
+        let Some(superseded) = later.map(|(_, seen)| *seen).min() else {
+            return false;
+        };
+        let is_retry = op.key.is_some_and(|key| {
+            let first = self.keys.get(&(shown.generation, key));
+            first.is_some_and(|first| *first < superseded) && self.is_unused(shown, op)
+        });
+        op.start > superseded + grace + ROUNDING && !is_retry
+    }
+
+    /// Whether the successor of this token had not been shown itself.
+    fn is_unused(&self, shown: &Token, before: &Op) -> bool {
+        !self.ops.iter().any(|other| {
+            let token = other.shown.as_ref();
+            token.is_some_and(|token| token.generation > shown.generation)
+                && other.is_ok()
+                && other.end < before.start
+        })
+    }
+}
+
+/// A refresh whose answer was lost is made good by a retry.
+fn lost(ops: &[&Op], ends: &Ends, violations: &mut Vec<Violation>) {
+    let mut chains: BTreeMap<(u64, u64), Vec<&Op>> = BTreeMap::new();
+    for op in ops.iter().filter(|op| op.who == Who::Honest) {
+        if let (Some(shown), Some(key)) = (&op.shown, op.key) {
+            chains.entry((shown.generation, key)).or_default().push(op);
+        }
+    }
+    for chain in chains.values() {
+        let Some(last) = chain.iter().max_by_key(|op| op.end) else {
+            continue;
+        };
+        let recovered = chain.iter().any(|op| op.is_ok());
+        if !recovered && chain.iter().any(|op| op.is_unknown()) && !ends.may_have_ended(last) {
+            violations.push(broken(Rule::I5, last, "no retry was answered"));
+        }
+    }
+}
+
+/// A login begins with the token that its session has had from the start.
+fn logins_give_the_first(history: &History, violations: &mut Vec<Violation>) {
+    for op in history.ops.iter().filter(|op| super::ends::is_login(op)) {
+        if op.given.as_ref().is_some_and(|given| given.generation != 0) {
+            violations.push(broken(Rule::I2, op, "a session that does not begin"));
+        }
+    }
+}

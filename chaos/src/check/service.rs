@@ -1,0 +1,177 @@
+//! Whether the service was there, and whether the run saw enough: I9, I11 to I14.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{History, Rule, Violation, describe};
+use crate::history::{Act, Op, Who};
+
+/// For so long an answer may rest on what was read before the databases went.
+const LEASE: u64 = 1_500_000;
+const SECOND: u64 = 1_000_000;
+
+pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
+    blackout(history, violations);
+    guesses(history, violations);
+    available(history, violations);
+    for leak in &history.leaks {
+        violations.push(Violation {
+            rule: Rule::I13,
+            at: 0,
+            text: format!("{} in {}", leak.what, leak.place),
+        });
+    }
+}
+
+fn blackout(history: &History, violations: &mut Vec<Violation>) {
+    for fault in &history.faults {
+        let until = fault.blackout.unwrap_or(0);
+        let during = history
+            .ops
+            .iter()
+            .filter(|op| op.start > fault.start + LEASE && op.end < until);
+        for op in during.filter(|op| !op.is_unknown()) {
+            violations.push(Violation {
+                rule: Rule::I9,
+                at: op.start,
+                text: format!("answered during {}: {}", fault.name, describe(op)),
+            });
+        }
+    }
+}
+
+fn guesses(history: &History, violations: &mut Vec<Violation>) {
+    let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
+    let guesses = history.ops.iter().filter(|op| op.who == Who::Guesser);
+    for op in guesses {
+        if op.is_ok() || op.code() == "invalid_credentials" {
+            *wrong.entry(&op.user).or_default() += 1;
+        }
+    }
+    for (user, count) in wrong {
+        if count > history.head.guesses {
+            violations.push(Violation {
+                rule: Rule::I11,
+                at: 0,
+                text: format!("{count} guesses at the password of {user} were tried"),
+            });
+        }
+    }
+}
+
+/// Whether an operation fell into the time in which the service may be away.
+fn is_excused(history: &History, op: &Op) -> bool {
+    history
+        .faults
+        .iter()
+        .any(|fault| op.end > fault.start && op.start < fault.end + history.head.recovery)
+}
+
+fn available(history: &History, violations: &mut Vec<Violation>) {
+    let outside: Vec<&Op> = history
+        .ops
+        .iter()
+        .filter(|op| op.who == Who::Honest && !is_excused(history, op))
+        .collect();
+    // Who hangs up has not been failed.
+    let is_failed = |op: &Op| op.is_unknown() && op.code() != "hung_up";
+    let failed = outside.iter().filter(|op| is_failed(op)).count();
+    if failed * 100 > outside.len() {
+        let first = outside.iter().find(|op| is_failed(op));
+        let first = first.map(|op| describe(op)).unwrap_or_default();
+        violations.push(Violation {
+            rule: Rule::I12,
+            at: 0,
+            text: format!(
+                "{failed} of {} requests failed apart from faults, the first being {first}",
+                outside.len()
+            ),
+        });
+    }
+}
+
+/// Counts what the rules are about.
+pub(super) fn counts(history: &History) -> BTreeMap<&'static str, usize> {
+    let ops = &history.ops;
+    let count = |filter: &dyn Fn(&Op) -> bool| ops.iter().filter(|op| filter(op)).count();
+    let refresh = |op: &Op| op.act == Act::Refresh;
+    let mut rotated = HashSet::new();
+    let replays = count(&|op| refresh(op) && op.is_ok() && op.who == Who::Honest)
+        - count_distinct(
+            ops.iter()
+                .filter(|op| refresh(op) && op.is_ok() && op.who == Who::Honest),
+            &mut rotated,
+        );
+    BTreeMap::from([
+        ("requests", ops.len()),
+        ("faults", history.faults.len()),
+        ("rotations", rotated.len()),
+        ("replays", replays),
+        ("answers lost", count(&|op| refresh(op) && op.is_unknown())),
+        ("thefts seen", count(&|op| op.code() == "refresh_reused")),
+        ("ends", count(&|op| op.is_ok() && is_end(op))),
+        (
+            "probes of what has ended",
+            count(&|op| op.who == Who::Prober),
+        ),
+    ])
+}
+
+fn is_end(op: &Op) -> bool {
+    matches!(
+        op.act,
+        Act::LogOut
+            | Act::Revoke { .. }
+            | Act::LogOutEverywhere
+            | Act::Disable
+            | Act::ChangePassword { .. }
+    )
+}
+
+fn count_distinct<'h>(
+    ops: impl Iterator<Item = &'h Op>,
+    tokens: &mut HashSet<(&'h str, u64)>,
+) -> usize {
+    for op in ops {
+        if let Some(given) = &op.given {
+            tokens.insert((&given.session, given.generation));
+        }
+    }
+    tokens.len()
+}
+
+pub(super) fn check_counts(
+    history: &History,
+    counts: &BTreeMap<&'static str, usize>,
+    violations: &mut Vec<Violation>,
+) {
+    let seconds = usize::try_from(history.head.seconds).unwrap_or(usize::MAX);
+    let least = [
+        ("requests", seconds * 5),
+        ("faults", seconds / 15),
+        ("rotations", seconds),
+        ("replays", seconds / 4),
+        ("answers lost", seconds / 20),
+        ("thefts seen", seconds / 30),
+        ("ends", seconds / 5),
+        ("probes of what has ended", seconds),
+    ];
+    for (what, least) in least {
+        let seen = counts.get(what).copied().unwrap_or(0);
+        if seen < least {
+            violations.push(Violation {
+                rule: Rule::I14,
+                at: 0,
+                text: format!("{seen} {what} in {seconds} s, which should be {least} or more"),
+            });
+        }
+    }
+    if let Some(last) = history.ops.iter().map(|op| op.end).max()
+        && last < history.head.seconds * SECOND
+    {
+        violations.push(Violation {
+            rule: Rule::I14,
+            at: last,
+            text: "the clients stopped before the end of the run".to_owned(),
+        });
+    }
+}

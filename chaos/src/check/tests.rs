@@ -1,0 +1,446 @@
+//! Small histories by hand: each breaks one promise, beside a twin that keeps it.
+
+use super::*;
+use crate::history::{Act, Outcome, Token, Who};
+
+const SECOND: u64 = 1_000_000;
+
+/// A history of a run too short to be counted.
+#[derive(Default)]
+struct Story {
+    lines: Vec<Line>,
+    now: u64,
+}
+
+fn head() -> Line {
+    Line::Head(Head {
+        topology: "c".to_owned(),
+        seed: 0,
+        seconds: 0,
+        grace: 2 * SECOND,
+        recovery: 2 * SECOND,
+        guesses: 2,
+    })
+}
+
+fn token(session: &str, generation: u64) -> Token {
+    Token {
+        session: session.to_owned(),
+        generation,
+        digest: generation,
+    }
+}
+
+fn no(code: &str) -> Outcome {
+    Outcome::No {
+        code: code.to_owned(),
+    }
+}
+
+/// The client did not wait for the answer.
+fn unknown() -> Outcome {
+    Outcome::Unknown {
+        code: "hung_up".to_owned(),
+    }
+}
+
+/// The service was not there.
+fn failed() -> Outcome {
+    Outcome::Unknown {
+        code: "unavailable".to_owned(),
+    }
+}
+
+impl Story {
+    fn op(&mut self, act: Act, session: Option<&str>, outcome: Outcome) -> &mut Op {
+        self.now += 1000;
+        self.lines.push(Line::Op(Box::new(Op {
+            who: Who::Honest,
+            user: "alice".to_owned(),
+            act,
+            session: session.map(str::to_owned),
+            shown: None,
+            key: None,
+            given: None,
+            expires: None,
+            replica: 0,
+            start: self.now,
+            end: self.now + 500,
+            outcome,
+        })));
+        match self.lines.last_mut() {
+            Some(Line::Op(op)) => op,
+            _ => unreachable!("it was just pushed"),
+        }
+    }
+
+    fn sign_up(mut self) -> Self {
+        self.op(Act::SignUp { password: 0 }, None, Outcome::Ok);
+        self
+    }
+
+    fn login(mut self, session: &str, password: u32) -> Self {
+        let op = self.op(Act::LogIn { password }, Some(session), Outcome::Ok);
+        op.given = Some(token(session, 0));
+        self
+    }
+
+    fn no_login(mut self, password: u32) -> Self {
+        self.op(Act::LogIn { password }, None, no("invalid_credentials"));
+        self
+    }
+
+    fn does(mut self, act: Act, session: &str, outcome: Outcome) -> Self {
+        self.op(act, Some(session), outcome);
+        self
+    }
+
+    fn check(self, session: &str, outcome: Outcome) -> Self {
+        self.does(Act::Check, session, outcome)
+    }
+
+    fn refresh(mut self, session: &str, shown: u64, given: u64) -> Self {
+        let op = self.op(Act::Refresh, Some(session), Outcome::Ok);
+        op.shown = Some(token(session, shown));
+        op.given = Some(token(session, given));
+        op.key = Some(shown);
+        self
+    }
+
+    fn no_refresh(mut self, session: &str, shown: u64, outcome: Outcome) -> Self {
+        let op = self.op(Act::Refresh, Some(session), outcome);
+        op.shown = Some(token(session, shown));
+        op.key = Some(shown);
+        self
+    }
+
+    /// Changes the last request.
+    fn but(mut self, change: impl FnOnce(&mut Op)) -> Self {
+        match self.lines.last_mut() {
+            Some(Line::Op(op)) => change(op),
+            _ => panic!("no request to change"),
+        }
+        self
+    }
+
+    fn by_thief(self) -> Self {
+        self.but(|op| {
+            op.who = Who::Thief;
+            op.key = None;
+        })
+    }
+
+    fn wait(mut self, time: u64) -> Self {
+        self.now += time;
+        self
+    }
+
+    fn fault(mut self, start: u64, end: u64, blackout: Option<u64>) -> Self {
+        self.lines.push(Line::Fault(Fault {
+            name: "Test".to_owned(),
+            start,
+            end,
+            blackout,
+        }));
+        self
+    }
+
+    fn broken(self) -> Vec<Rule> {
+        let history = History::new(std::iter::once(head()).chain(self.lines)).unwrap();
+        let mut rules: Vec<Rule> = check(&history)
+            .violations
+            .into_iter()
+            .map(|violation| violation.rule)
+            .collect();
+        rules.dedup();
+        rules
+    }
+}
+
+fn alice() -> Story {
+    Story::default().sign_up().login("a", 0)
+}
+
+const NONE: [Rule; 0] = [];
+
+#[test]
+fn an_honest_day_breaks_nothing() {
+    let story = alice()
+        .check("a", Outcome::Ok)
+        .refresh("a", 0, 1)
+        .refresh("a", 0, 1)
+        .refresh("a", 1, 2)
+        .does(Act::LogOut, "a", Outcome::Ok)
+        .check("a", no("token_revoked"))
+        .no_refresh("a", 2, no("session_revoked"))
+        .login("b", 0);
+    assert_eq!(story.broken(), NONE);
+}
+
+#[test]
+fn i1_an_answer_after_the_end() {
+    let ended = || alice().does(Act::LogOut, "a", Outcome::Ok);
+    assert_eq!(ended().check("a", Outcome::Ok).broken(), [Rule::I1]);
+    assert_eq!(ended().refresh("a", 0, 1).broken(), [Rule::I1]);
+    assert_eq!(ended().does(Act::LogOut, "a", Outcome::Ok).broken(), NONE);
+
+    let by_another = alice().login("b", 0).does(
+        Act::Revoke {
+            target: "a".to_owned(),
+        },
+        "b",
+        Outcome::Ok,
+    );
+    assert_eq!(by_another.check("a", Outcome::Ok).broken(), [Rule::I1]);
+
+    for act in [Act::LogOutEverywhere, Act::Disable] {
+        let everywhere = alice().login("b", 0).does(act, "b", Outcome::Ok);
+        assert_eq!(everywhere.check("a", Outcome::Ok).broken(), [Rule::I1]);
+    }
+}
+
+#[test]
+fn i1_a_request_under_way_at_the_end_may_be_answered() {
+    let story = alice().does(Act::LogOut, "a", Outcome::Ok);
+    let end = story.now + 500;
+    let story = story.check("a", Outcome::Ok).but(|op| op.start = end - 1);
+    assert_eq!(story.broken(), NONE);
+}
+
+#[test]
+fn i1_a_changed_password_leaves_its_own_session() {
+    let changed = || {
+        alice()
+            .login("b", 0)
+            .does(Act::ChangePassword { password: 1 }, "b", Outcome::Ok)
+    };
+    assert_eq!(changed().check("b", Outcome::Ok).broken(), NONE);
+    assert_eq!(changed().check("a", Outcome::Ok).broken(), [Rule::I1]);
+}
+
+#[test]
+fn i2_a_fork() {
+    let fork = alice()
+        .refresh("a", 0, 1)
+        .refresh("a", 0, 1)
+        .but(|op| op.given.as_mut().unwrap().digest = 99);
+    assert_eq!(fork.broken(), [Rule::I2]);
+}
+
+#[test]
+fn i2_a_session_goes_forward_and_rotates() {
+    let back = alice()
+        .refresh("a", 0, 1)
+        .refresh("a", 1, 2)
+        .refresh("a", 0, 1);
+    assert_eq!(back.broken(), [Rule::I2]);
+    assert_eq!(alice().refresh("a", 0, 0).broken(), [Rule::I2]);
+    let other = alice()
+        .refresh("a", 0, 1)
+        .but(|op| op.given = Some(token("b", 1)));
+    assert_eq!(other.broken(), [Rule::I2]);
+    assert_eq!(
+        alice().but(|op| op.given = Some(token("a", 7))).broken(),
+        [Rule::I2]
+    );
+}
+
+#[test]
+fn i2_a_replay_that_rotates() {
+    assert_eq!(alice().refresh("a", 0, 2).broken(), [Rule::I2]);
+}
+
+#[test]
+fn i3_a_late_token() {
+    let rotated = || alice().refresh("a", 0, 1).wait(3 * SECOND);
+    assert_eq!(rotated().refresh("a", 0, 1).by_thief().broken(), [Rule::I3]);
+    let lives_on = rotated().no_refresh("a", 0, no("invalid_token")).by_thief();
+    assert_eq!(lives_on.broken(), [Rule::I3]);
+    let seen = || {
+        rotated()
+            .no_refresh("a", 0, no("refresh_reused"))
+            .by_thief()
+    };
+    assert_eq!(seen().broken(), NONE);
+    assert_eq!(seen().check("a", Outcome::Ok).broken(), [Rule::I1]);
+    let within = alice()
+        .refresh("a", 0, 1)
+        .wait(SECOND)
+        .refresh("a", 0, 1)
+        .by_thief();
+    assert_eq!(within.broken(), NONE);
+}
+
+#[test]
+fn i3_the_key_of_a_lost_answer_opens_until_the_successor_is_used() {
+    let retried = || {
+        alice()
+            .no_refresh("a", 0, unknown())
+            .refresh("a", 0, 1)
+            .wait(9 * SECOND)
+    };
+    assert_eq!(retried().refresh("a", 0, 1).broken(), NONE);
+    let used = retried().refresh("a", 1, 2).refresh("a", 0, 2);
+    assert_eq!(used.broken(), [Rule::I3]);
+}
+
+#[test]
+fn i4_an_honest_client_is_refused() {
+    assert_eq!(alice().check("a", no("token_revoked")).broken(), [Rule::I4]);
+    let one_of_two = alice()
+        .login("b", 0)
+        .refresh("b", 0, 1)
+        .wait(3 * SECOND)
+        .no_refresh("b", 0, no("refresh_reused"))
+        .by_thief();
+    assert_eq!(
+        one_of_two.check("a", no("token_revoked")).broken(),
+        [Rule::I4]
+    );
+    let slow = alice()
+        .refresh("a", 0, 1)
+        .no_refresh("a", 0, unknown())
+        .but(|op| op.key = None);
+    assert_eq!(slow.check("a", no("token_revoked")).broken(), NONE);
+    let unanswered = alice().does(Act::LogOut, "a", unknown());
+    assert_eq!(unanswered.check("a", no("token_revoked")).broken(), NONE);
+}
+
+#[test]
+fn i5_a_lost_answer_stays_lost() {
+    assert_eq!(alice().no_refresh("a", 0, unknown()).broken(), [Rule::I5]);
+    let recovered = alice().no_refresh("a", 0, unknown());
+    assert_eq!(recovered.refresh("a", 0, 1).broken(), NONE);
+}
+
+#[test]
+fn i6_a_password_is_lost_or_comes_back() {
+    assert_eq!(alice().no_login(0).broken(), [Rule::I6]);
+    let changed = || alice().does(Act::ChangePassword { password: 1 }, "a", Outcome::Ok);
+    assert_eq!(changed().login("b", 1).broken(), NONE);
+    assert_eq!(changed().no_login(1).broken(), [Rule::I6]);
+    assert_eq!(changed().login("b", 0).broken(), [Rule::I6]);
+    let disabled = || alice().does(Act::Disable, "", Outcome::Ok);
+    assert_eq!(disabled().no_login(0).broken(), NONE);
+    assert_eq!(disabled().login("b", 0).broken(), [Rule::I6]);
+    let enabled = disabled().does(Act::Enable, "", Outcome::Ok);
+    assert_eq!(enabled.login("b", 0).broken(), NONE);
+}
+
+#[test]
+fn i7_half_of_a_change_of_password() {
+    let changed = || {
+        alice()
+            .login("b", 0)
+            .does(Act::ChangePassword { password: 1 }, "b", unknown())
+    };
+    assert_eq!(changed().login("c", 0).no_login(1).broken(), NONE);
+    assert_eq!(changed().no_login(0).login("c", 1).broken(), NONE);
+    assert_eq!(changed().login("c", 1).login("d", 0).broken(), [Rule::I7]);
+    assert_eq!(
+        changed().login("c", 1).check("a", Outcome::Ok).broken(),
+        [Rule::I7]
+    );
+}
+
+#[test]
+fn i8_a_dead_session_rises() {
+    let probed = alice()
+        .does(Act::LogOut, "a", Outcome::Ok)
+        .check("a", Outcome::Ok)
+        .but(|op| op.who = Who::Prober);
+    assert_eq!(probed.broken(), [Rule::I8]);
+}
+
+#[test]
+fn i9_an_answer_out_of_nothing() {
+    let dark = || {
+        alice()
+            .fault(0, 9 * SECOND, Some(5 * SECOND))
+            .wait(3 * SECOND)
+    };
+    assert_eq!(dark().check("a", Outcome::Ok).broken(), [Rule::I9]);
+    assert_eq!(dark().no_login(0).broken(), [Rule::I6, Rule::I9]);
+    assert_eq!(dark().check("a", unknown()).broken(), NONE);
+    let light = dark().wait(2 * SECOND).check("a", Outcome::Ok);
+    assert_eq!(light.broken(), NONE);
+}
+
+#[test]
+fn i10_an_expired_token() {
+    let expires = |story: Story| story.but(|op| op.expires = Some(SECOND));
+    let late = || alice().wait(3 * SECOND);
+    assert_eq!(
+        expires(late().check("a", Outcome::Ok)).broken(),
+        [Rule::I10]
+    );
+    assert_eq!(
+        expires(late().check("a", no("token_expired"))).broken(),
+        NONE
+    );
+    let young = alice()
+        .check("a", no("token_expired"))
+        .but(|op| op.expires = Some(9 * SECOND));
+    assert_eq!(young.broken(), [Rule::I4]);
+}
+
+#[test]
+fn i11_too_many_guesses() {
+    let guess = |story: Story| {
+        story.no_login(7).but(|op| {
+            op.who = Who::Guesser;
+            op.user = "bob".to_owned();
+        })
+    };
+    assert_eq!(guess(guess(alice())).broken(), NONE);
+    assert_eq!(guess(guess(guess(alice()))).broken(), [Rule::I11]);
+}
+
+#[test]
+fn i12_failures_apart_from_faults() {
+    assert_eq!(alice().check("a", failed()).broken(), [Rule::I12]);
+    let excused = alice()
+        .fault(0, SECOND, None)
+        .wait(2 * SECOND)
+        .check("a", failed());
+    assert_eq!(excused.broken(), NONE);
+    let too_late = alice()
+        .fault(0, SECOND, None)
+        .wait(4 * SECOND)
+        .check("a", failed());
+    assert_eq!(too_late.broken(), [Rule::I12]);
+}
+
+#[test]
+fn i13_a_secret_in_a_log() {
+    let mut story = alice();
+    story.lines.push(Line::Leak(Leak {
+        place: "log".to_owned(),
+        what: "a password".to_owned(),
+    }));
+    assert_eq!(story.broken(), [Rule::I13]);
+}
+
+#[test]
+fn i14_a_run_in_which_nothing_happened() {
+    let mut lines = vec![head()];
+    if let Line::Head(head) = &mut lines[0] {
+        head.seconds = 60;
+    }
+    let report = check(&History::new(lines).unwrap());
+    let rules: Vec<Rule> = report
+        .violations
+        .iter()
+        .map(|violation| violation.rule)
+        .collect();
+    assert_eq!(rules, vec![Rule::I14; 8]);
+}
+
+#[test]
+fn a_history_survives_being_written() {
+    for line in alice().refresh("a", 0, 1).fault(0, 1, None).lines {
+        let text = serde_json::to_string(&line).unwrap();
+        let read: Line = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+}

@@ -1,0 +1,342 @@
+//! A device of a person, with tabs that share what it keeps.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chaos::history::{Act, Outcome};
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::GRACE;
+use crate::client::{Answer, Ask, Client, Grant};
+use crate::people::Graves;
+
+/// What passwords begin with, so that they are found where none may be.
+pub(crate) const CANARY: &str = "canary-of-the-chaos";
+
+/// After so many microseconds a token has expired by every clock.
+const EXPIRED: u64 = 1_500_000;
+
+/// Somebody with an account.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) name: String,
+    /// Held while one is used: who changes it and who logs in wait for each other.
+    passwords: tokio::sync::Mutex<Passwords>,
+    /// The sessions of all devices, by number of the device.
+    sessions: Mutex<Vec<Option<String>>>,
+}
+
+#[derive(Debug)]
+struct Passwords {
+    /// Those that may be the one; the first is the likeliest.
+    possible: Vec<u32>,
+    next: u32,
+}
+
+impl Person {
+    /// A person with the password that [`password`] makes of 0.
+    pub(crate) fn new(name: String, devices: usize) -> Self {
+        Self {
+            name,
+            passwords: tokio::sync::Mutex::new(Passwords {
+                possible: vec![0],
+                next: 1,
+            }),
+            sessions: Mutex::new(vec![None; devices]),
+        }
+    }
+}
+
+/// Returns a password of somebody, by its number.
+pub(crate) fn password(name: &str, number: u32) -> String {
+    format!("{CANARY}-{name}-{number}")
+}
+
+/// One device of a person.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) client: Client,
+    pub(crate) thief: Client,
+    pub(crate) person: Arc<Person>,
+    pub(crate) number: usize,
+    pub(crate) graves: Arc<Graves>,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) jar: Option<Jar>,
+    pub(crate) end: Instant,
+}
+
+/// What the tabs of a device share.
+#[derive(Debug)]
+pub(crate) struct Jar {
+    grant: Grant,
+    /// Sent with this token until it is answered.
+    key: u64,
+    /// Earlier tokens, and since when they may have a successor; the newest last.
+    past: Vec<(Grant, Instant)>,
+    /// A token that somebody has copied, and when it is shown.
+    stolen: Option<(Grant, Instant)>,
+}
+
+impl Device {
+    /// Uses the device until its end, and returns it.
+    pub(crate) async fn work(mut self) -> Option<Self> {
+        while Instant::now() < self.end {
+            if self.jar.is_none() {
+                self.log_in().await;
+            }
+            match self.random.u32(..1000) {
+                0..520 => self.check().await,
+                520..910 => {
+                    let tabs = self.random.usize(1..4);
+                    self.refresh(tabs).await;
+                }
+                910..925 => self.log_out(Act::LogOut).await,
+                925..928 => self.log_out(Act::LogOutEverywhere).await,
+                928..935 => self.revoke_another().await,
+                935..941 => self.change_password().await,
+                941..976 => self.be_robbed(),
+                _ => self.wake_slow_tab().await,
+            }
+            self.suffer_theft().await;
+            self.suffer_old_access().await;
+            sleep(Duration::from_millis(self.random.u64(5..60))).await;
+        }
+        Some(self)
+    }
+
+    fn replica(&mut self) -> usize {
+        self.random.usize(..self.client.replicas())
+    }
+
+    async fn pause(&mut self) {
+        sleep(Duration::from_millis(self.random.u64(50..250))).await;
+    }
+
+    fn keep(&mut self, grant: Option<Grant>) {
+        let session = grant.as_ref().map(|grant| grant.session.clone());
+        self.person.sessions.lock().expect("no holder panics")[self.number] = session;
+        self.jar = grant.map(|grant| Jar {
+            grant,
+            key: self.random.u64(..),
+            past: Vec::new(),
+            stolen: None,
+        });
+    }
+
+    /// The session is over: what is left of it is looked at again and again.
+    fn bury(&mut self) {
+        if let Some(jar) = self.jar.take() {
+            let mut graves = self.graves.lock().expect("no holder panics");
+            graves.push((self.person.name.clone(), jar.grant));
+        }
+        self.keep(None);
+    }
+
+    /// Logs in with the password, or with one that may have become it.
+    pub(crate) async fn log_in(&mut self) {
+        let person = Arc::clone(&self.person);
+        let mut passwords = person.passwords.lock().await;
+        while Instant::now() < self.end {
+            for number in passwords.possible.clone() {
+                let replica = self.replica();
+                let ask = Ask::login(&person.name, number, &password(&person.name, number));
+                let answer = self.client.ask(ask, replica).await;
+                if let Some(grant) = answer.grant() {
+                    // Others may still become it: what was not acknowledged may be under way.
+                    passwords.possible.sort_by_key(|other| *other != number);
+                    self.keep(Some(grant));
+                    return;
+                }
+            }
+            // Disabled, or nobody is there: a person takes a breath.
+            sleep(Duration::from_millis(self.random.u64(300..900))).await;
+        }
+    }
+
+    /// Asks for something of one's own.
+    pub(crate) async fn check(&mut self) {
+        let replica = self.replica();
+        let Some(jar) = &self.jar else { return };
+        let ask = Ask::of(&self.person.name, &jar.grant, Act::Check);
+        let answer = self.client.ask(ask, replica).await;
+        self.take_no(&answer).await;
+    }
+
+    /// Whoever is refused is signed out, unless a new access token is all that it takes.
+    async fn take_no(&mut self, answer: &Answer) {
+        if answer.is_expired() {
+            Box::pin(self.refresh(1)).await;
+        } else if let Outcome::No { code } = &answer.outcome
+            && code != "not_found"
+        {
+            self.bury();
+        }
+    }
+
+    /// Several tabs show the one token at once, and again until an answer comes.
+    pub(crate) async fn refresh(&mut self, tabs: usize) {
+        let begun = Instant::now();
+        while Instant::now() < self.end {
+            let asked: Vec<(usize, Duration)> = (0..tabs)
+                .map(|_| {
+                    let patience = match self.random.u32(..10) {
+                        0..2 => Duration::from_millis(self.random.u64(1..15)),
+                        _ => Duration::from_secs(3),
+                    };
+                    (self.replica(), patience)
+                })
+                .collect();
+            let Some(jar) = &mut self.jar else { return };
+            let tabs = asked.into_iter().map(|(replica, patience)| {
+                let ask = Ask::refresh(&self.person.name, &jar.grant, Some(jar.key));
+                self.client.ask(ask.hang_up(patience), replica)
+            });
+            let answers = join_all(tabs).await;
+            if let Some(grant) = answers.iter().filter_map(Answer::grant).next_back() {
+                let past = std::mem::replace(&mut jar.grant, grant);
+                jar.past.push((past, begun));
+                jar.key = self.random.u64(..);
+                return;
+            }
+            for answer in &answers {
+                self.take_no(answer).await;
+            }
+            if self.random.u32(..3) == 0 {
+                // The lid is shut, and the answer that was lost is asked for after grace.
+                sleep(GRACE + Duration::from_millis(self.random.u64(200..900))).await;
+            }
+            self.pause().await;
+        }
+    }
+
+    /// A tab that was busy for a while shows a token of some generations ago, within grace.
+    async fn wake_slow_tab(&mut self) {
+        let replica = self.replica();
+        let Some(jar) = &self.jar else { return };
+        let is_young = |since: &Instant| since.elapsed() < GRACE / 4;
+        let Some((old, since)) = jar.past.iter().find(|(_, since)| is_young(since)).cloned() else {
+            return;
+        };
+        let ask = Ask::refresh(&self.person.name, &old, None).hang_up(GRACE / 2);
+        let answer = self.client.ask(ask, replica).await;
+        // An answer that took long was perhaps asked for after grace.
+        if since.elapsed() < GRACE {
+            self.take_no(&answer).await;
+        }
+    }
+
+    /// Ends the session, or all of the person; asks until that is acknowledged.
+    async fn log_out(&mut self, act: Act) {
+        while let Some(jar) = &self.jar
+            && Instant::now() < self.end
+        {
+            let grant = jar.grant.clone();
+            let replica = self.replica();
+            let ask = Ask::of(&self.person.name, &grant, act.clone());
+            let answer = self.client.ask(ask, replica).await;
+            if answer.is_expired() {
+                self.refresh(1).await;
+            } else if answer.is_unknown() {
+                self.pause().await;
+            } else {
+                return self.bury();
+            }
+        }
+    }
+
+    /// Ends the session of the person's other device.
+    async fn revoke_another(&mut self) {
+        let replica = self.replica();
+        let Some(jar) = &self.jar else { return };
+        let target = {
+            let sessions = self.person.sessions.lock().expect("no holder panics");
+            let mut others = sessions.iter().flatten();
+            others.rfind(|other| **other != jar.grant.session).cloned()
+        };
+        let Some(target) = target else { return };
+        let ask = Ask::of(&self.person.name, &jar.grant, Act::Revoke { target });
+        let answer = self.client.ask(ask, replica).await;
+        self.take_no(&answer).await;
+    }
+
+    /// Asks once: what was not acknowledged may have been done.
+    async fn change_password(&mut self) {
+        let replica = self.replica();
+        let person = Arc::clone(&self.person);
+        let mut passwords = person.passwords.lock().await;
+        let Some(jar) = &self.jar else { return };
+        let [old] = passwords.possible[..] else {
+            return;
+        };
+        let new = passwords.next;
+        passwords.next += 1;
+        let ask = Ask::of(
+            &person.name,
+            &jar.grant,
+            Act::ChangePassword { password: new },
+        );
+        let answer = self
+            .client
+            .ask(
+                ask.body(json!({
+                    "current_password": password(&person.name, old),
+                    "new_password": password(&person.name, new),
+                })),
+                replica,
+            )
+            .await;
+        if answer.is_ok() {
+            passwords.possible = vec![new];
+        } else if answer.is_unknown() {
+            passwords.possible.push(new);
+        }
+        self.take_no(&answer).await;
+    }
+
+    /// Somebody copies a token, to show it within grace or after it.
+    fn be_robbed(&mut self) {
+        let late = if self.random.bool() {
+            GRACE
+        } else {
+            Duration::ZERO
+        };
+        let wait = late + Duration::from_millis(self.random.u64(100..900));
+        if let Some(jar) = &mut self.jar
+            && let Some((token, since)) = jar.past.last()
+        {
+            jar.stolen = Some((token.clone(), *since + wait));
+        }
+    }
+
+    /// Somebody shows an access token that was found, and has expired by now.
+    async fn suffer_old_access(&mut self) {
+        let replica = self.replica();
+        let Some(jar) = &mut self.jar else { return };
+        let now = self.thief.now();
+        let Some(old) = jar
+            .past
+            .first()
+            .filter(|(old, _)| old.expires + EXPIRED < now)
+            .cloned()
+        else {
+            return;
+        };
+        jar.past.remove(0);
+        let ask = Ask::of(&self.person.name, &old.0, Act::Check);
+        self.thief.ask(ask, replica).await;
+    }
+
+    /// The token that was copied is shown when its time has come, with a key of the thief or none.
+    async fn suffer_theft(&mut self) {
+        let replica = self.replica();
+        let key = self.random.bool().then(|| self.random.u64(..));
+        let Some(jar) = &mut self.jar else { return };
+        let Some((token, _)) = jar.stolen.take_if(|(_, when)| Instant::now() > *when) else {
+            return;
+        };
+        let ask = Ask::refresh(&self.person.name, &token, key);
+        self.thief.ask(ask, replica).await;
+    }
+}

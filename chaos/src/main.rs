@@ -1,0 +1,200 @@
+//! Runs clients and a nemesis against real processes, and holds what was seen against the promises.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a harness that cannot go on ends the run, and the text says what did not hold"
+)]
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos::check::{self, History, Report};
+use chaos::history::Head;
+use clap::Parser;
+
+use record::Recorder;
+use world::{Topology, World};
+
+mod admin;
+mod client;
+mod device;
+mod nemesis;
+mod page;
+mod people;
+mod record;
+mod seeded;
+mod sentinel;
+#[expect(dead_code, reason = "the tests of the server use more of it")]
+#[path = "../../tests/api/support"]
+mod support {
+    //! What starts, cuts and kills processes, as the tests of the server do.
+
+    pub(crate) mod child;
+    pub(crate) mod poll;
+    pub(crate) mod port;
+    pub(crate) mod postgres;
+    pub(crate) mod proxy;
+    pub(crate) mod redis;
+    pub(crate) mod scratch;
+}
+mod world;
+
+/// How long a superseded token still answers in these runs: short, so that thefts are seen.
+const GRACE: Duration = Duration::from_secs(2);
+/// Wrong passwords that an account takes.
+const GUESSES: usize = 50;
+/// How long an access token lives in these runs.
+const ACCESS_TTL: Duration = Duration::from_secs(10);
+
+/// Runs clients and faults against real processes of Latchet, and checks what the clients saw.
+///
+/// The history is kept as JSON lines; `check` reads it again. Exits with 1 when a promise was broken.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A: 3 replicas, PostgreSQL, Redis. B: the same with a Sentinel and two Redis servers. C: one process
+    /// on SQLite.
+    #[arg(long, value_enum, ignore_case = true, default_value = "A")]
+    topology: Topology,
+
+    /// How long clients and faults are at it.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+
+    /// What all choices are drawn from; the same seed gives the same faults in the same order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// Devices that people use at once.
+    #[arg(long, default_value_t = 12)]
+    devices: usize,
+
+    /// Only faults whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+
+    /// A bug of `src/seeded.rs` to switch on.
+    #[arg(long, conflicts_with = "all_bugs")]
+    bug: Option<String>,
+
+    /// Switches on each bug in turn, and fails where one is not found.
+    #[arg(long)]
+    all_bugs: bool,
+
+    /// How long the service may take to be whole again after a fault, in milliseconds.
+    #[arg(long, default_value_t = 2000)]
+    recovery: u64,
+
+    /// The program to run [default: the one beside this, built first]
+    #[arg(long)]
+    latchet: Option<PathBuf>,
+
+    /// Folder for the history and the page about it.
+    #[arg(long, default_value = "target/chaos")]
+    out: PathBuf,
+}
+
+/// A run to be made.
+#[derive(Clone, Debug)]
+struct Plan {
+    topology: Topology,
+    seconds: u64,
+    seed: u64,
+    devices: usize,
+    only: String,
+    bug: Option<String>,
+    recovery: Duration,
+    program: PathBuf,
+    /// Where the history goes.
+    file: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    std::fs::create_dir_all(&arguments.out).expect("the folder of --out can be made");
+    let program = arguments.latchet.clone().unwrap_or_else(build);
+    let name = format!("{:?}-{}", arguments.topology, arguments.seed).to_lowercase();
+    let plan = Plan {
+        topology: arguments.topology,
+        seconds: arguments.seconds,
+        seed: arguments.seed,
+        devices: arguments.devices,
+        only: arguments.only,
+        bug: arguments.bug,
+        recovery: Duration::from_millis(arguments.recovery),
+        program: program
+            .canonicalize()
+            .expect("the program of --latchet is there"),
+        file: arguments.out.join(format!("{name}.ndjson")),
+    };
+    let is_good = if arguments.all_bugs {
+        seeded::find_all(&plan).await
+    } else {
+        let report = run(&plan).await;
+        print!("{report}");
+        println!("history: {}", plan.file.display());
+        report.violations.is_empty()
+    };
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Makes a run, and holds its history against the promises, as `check` does from the file alone.
+async fn run(plan: &Plan) -> Report {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).expect("runs are short");
+    let head = Head {
+        topology: format!("{:?}", plan.topology).to_lowercase(),
+        seed: plan.seed,
+        seconds: plan.seconds,
+        grace: micros(GRACE),
+        recovery: micros(plan.recovery),
+        guesses: GUESSES,
+    };
+    let world = World::start(plan.topology, plan.program.clone(), plan.bug.as_deref());
+    let world = Arc::new(world.await);
+    let recorder = Arc::new(Recorder::start(&plan.file, head));
+    let end = tokio::time::Instant::now() + Duration::from_secs(plan.seconds);
+
+    let mut random = fastrand::Rng::with_seed(plan.seed);
+    let people = people::start(&world, &recorder, &mut random, plan.devices, end).await;
+    nemesis::run(&world, &recorder, random.fork(), &plan.only, end).await;
+    people.finish(&world, &recorder).await;
+    for leak in world.leaks(device::CANARY) {
+        recorder.leak(leak);
+    }
+    recorder.flush();
+
+    let history = History::read(&plan.file).expect("it was just written");
+    let report = check::check(&history);
+    let page = page::render(&history, &report);
+    std::fs::write(plan.file.with_extension("html"), page).expect("the page can be written");
+    report
+}
+
+/// Builds the program as this one was built, and returns where it is.
+fn build() -> PathBuf {
+    let mut command = Command::new("cargo");
+    command.args([
+        "build",
+        "--quiet",
+        "--package",
+        "latchet",
+        "--bin",
+        "latchet",
+    ]);
+    if cfg!(debug_assertions) {
+        command.args(["--features", "seeded-bugs"]);
+    } else {
+        command.arg("--release");
+    }
+    let status = command.status().expect("`cargo` is there");
+    assert!(status.success(), "latchet cannot be built");
+    let this = std::env::current_exe().expect("this program has a path");
+    this.with_file_name("latchet")
+}

@@ -1,0 +1,264 @@
+//! What goes wrong: one fault after the other, in an order drawn from the seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos::history::Fault as Line;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use crate::record::Recorder;
+use crate::support::proxy::Weather;
+use crate::world::World;
+
+/// Something that goes wrong, and is mended again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    KillReplica,
+    FreezeReplica,
+    RollingRestart,
+    RotateKeys,
+    FlushRedis,
+    RestartRedisEmpty,
+    RestartRedisFromOldDump,
+    EvictFromRedis,
+    FillRedis,
+    FreezeRedis,
+    KillPostgres,
+    CutOffReplica,
+    HangNetworkOfReplica,
+    ExhaustConnections,
+    Blackout,
+    FailOver,
+    FailOverWhileFrozen,
+    FailOverLosingWrites,
+}
+
+impl Fault {
+    const ALONE: [Self; 4] = [
+        Self::KillReplica,
+        Self::FreezeReplica,
+        Self::RollingRestart,
+        Self::RotateKeys,
+    ];
+    const WITH_POSTGRES: [Self; 4] = [
+        Self::KillPostgres,
+        Self::CutOffReplica,
+        Self::HangNetworkOfReplica,
+        Self::ExhaustConnections,
+    ];
+    const WITH_REDIS: [Self; 7] = [
+        Self::FlushRedis,
+        Self::RestartRedisEmpty,
+        Self::RestartRedisFromOldDump,
+        Self::EvictFromRedis,
+        Self::FillRedis,
+        Self::FreezeRedis,
+        Self::Blackout,
+    ];
+    const WITH_SENTINEL: [Self; 3] = [
+        Self::FailOver,
+        Self::FailOverWhileFrozen,
+        Self::FailOverLosingWrites,
+    ];
+
+    /// Returns what can go wrong with these processes.
+    fn of(world: &World) -> Vec<Self> {
+        let mut faults = Self::ALONE.to_vec();
+        if world.postgres.is_some() {
+            faults.extend(Self::WITH_POSTGRES);
+        }
+        if world.redis.is_some() {
+            faults.extend(Self::WITH_REDIS);
+        }
+        if world.watched.is_some() {
+            faults.extend(Self::WITH_SENTINEL);
+        }
+        faults
+    }
+}
+
+/// Lets things go wrong until `end`.
+pub(crate) async fn run(
+    world: &Arc<World>,
+    recorder: &Arc<Recorder>,
+    mut random: fastrand::Rng,
+    only: &str,
+    end: Instant,
+) {
+    let mut faults = Fault::of(world);
+    faults.retain(|fault| {
+        format!("{fault:?}")
+            .to_lowercase()
+            .contains(&only.to_lowercase())
+    });
+    let mut nemesis = Nemesis {
+        world,
+        recorder,
+        random: random.fork(),
+        mended: 0,
+    };
+    let mut turn = Vec::new();
+    loop {
+        // Time enough between two for the service to be seen whole.
+        sleep(Duration::from_millis(random.u64(2200..3200))).await;
+        if turn.is_empty() {
+            // Each comes once before any comes twice.
+            turn.clone_from(&faults);
+            random.shuffle(&mut turn);
+        }
+        let Some(fault) = turn.pop() else { break };
+        if Instant::now() + Duration::from_secs(6) > end {
+            break;
+        }
+        let start = recorder.now();
+        nemesis.cause(fault).await;
+        world.ready().await;
+        recorder.fault(Line {
+            name: format!("{fault:?}"),
+            start,
+            end: recorder.now(),
+            blackout: (fault == Fault::Blackout).then_some(nemesis.mended),
+        });
+    }
+    tokio::time::sleep_until(end).await;
+}
+
+struct Nemesis<'w> {
+    world: &'w World,
+    recorder: &'w Recorder,
+    random: fastrand::Rng,
+    /// When the network was last about to be mended.
+    mended: u64,
+}
+
+impl Nemesis<'_> {
+    async fn cause(&mut self, fault: Fault) {
+        let replica = self.random.usize(..self.world.replicas.len());
+        match fault {
+            Fault::KillReplica => {
+                self.world.replicas[replica].end(Signal::KILL);
+                self.last(500).await;
+                self.world.resume(replica);
+            }
+            Fault::FreezeReplica => {
+                self.world.replicas[replica].signal(Signal::STOP);
+                self.last(2500).await;
+                self.world.replicas[replica].signal(Signal::CONT);
+            }
+            Fault::RollingRestart => {
+                for replica in 0..self.world.replicas.len() {
+                    self.world.replicas[replica].end(Signal::TERM);
+                    self.world.resume(replica);
+                    self.world.replicas[replica].ready().await;
+                }
+            }
+            Fault::RotateKeys => {
+                self.world.run(replica, &["key", "rotate"]);
+            }
+            Fault::CutOffReplica => self.weather(&[replica], Weather::Cut).await,
+            Fault::HangNetworkOfReplica => self.weather(&[replica], Weather::Hang).await,
+            Fault::Blackout => {
+                let all: Vec<usize> = (0..self.world.replicas.len()).collect();
+                let weather = if self.random.bool() {
+                    Weather::Cut
+                } else {
+                    Weather::Hang
+                };
+                self.weather(&all, weather).await;
+            }
+            Fault::KillPostgres | Fault::ExhaustConnections => self.postgres(fault).await,
+            Fault::FailOver | Fault::FailOverWhileFrozen | Fault::FailOverLosingWrites => {
+                self.fail_over(fault).await;
+            }
+            _ => self.redis(fault).await,
+        }
+    }
+
+    async fn postgres(&mut self, fault: Fault) {
+        let Some(postgres) = &self.world.postgres else {
+            return;
+        };
+        if fault == Fault::KillPostgres {
+            postgres.kill();
+            self.last(1500).await;
+            postgres.resume();
+        } else {
+            let connections = self.world.exhaust();
+            self.last(2000).await;
+            drop(connections);
+        }
+    }
+
+    async fn fail_over(&mut self, fault: Fault) {
+        let Some(watched) = &self.world.watched else {
+            return;
+        };
+        match fault {
+            Fault::FailOver => watched.fail_over(Signal::KILL),
+            Fault::FailOverWhileFrozen => watched.fail_over(Signal::STOP),
+            _ => {
+                watched.deafen_replica();
+                self.last(1000).await;
+                watched.fail_over(Signal::KILL);
+            }
+        }
+    }
+
+    async fn redis(&mut self, fault: Fault) {
+        let Some(redis) = &self.world.redis else {
+            return;
+        };
+        match fault {
+            Fault::RestartRedisEmpty => {
+                redis.kill();
+                self.last(800).await;
+                redis.resume();
+            }
+            Fault::RestartRedisFromOldDump => {
+                redis.save();
+                self.last(2000).await;
+                redis.kill();
+                redis.resume();
+            }
+            Fault::EvictFromRedis => {
+                redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
+                redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+                self.last(1500).await;
+                redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+                redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+            }
+            Fault::FillRedis => {
+                redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+                self.last(2000).await;
+                redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+            }
+            Fault::FreezeRedis => {
+                redis.freeze();
+                self.last(2500).await;
+                redis.thaw();
+            }
+            _ => redis.ask::<()>(&["FLUSHALL"]),
+        }
+    }
+
+    /// Bad weather between these replicas and both databases, for a while.
+    async fn weather(&mut self, replicas: &[usize], weather: Weather) {
+        for replica in replicas {
+            self.world.replicas[*replica].network(weather);
+        }
+        self.last(3000).await;
+        self.mended = self.recorder.now();
+        for replica in replicas {
+            self.world.replicas[*replica].network(Weather::Fair);
+        }
+    }
+
+    /// Waits for about so many milliseconds.
+    async fn last(&mut self, millis: u64) {
+        sleep(Duration::from_millis(
+            self.random.u64(millis / 2..=millis * 3 / 2),
+        ))
+        .await;
+    }
+}

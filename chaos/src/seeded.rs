@@ -1,0 +1,136 @@
+//! Bugs that are switched on one at a time: each has to be found, or the checker proves nothing.
+
+use std::collections::BTreeSet;
+
+use chaos::check::Rule;
+use futures_util::{StreamExt, stream};
+
+use crate::world::Topology;
+use crate::{Plan, run};
+
+/// Runs that go on at once: each waits for most of its time.
+const AT_ONCE: usize = 3;
+/// Some bugs show by chance, as they do in life.
+const ATTEMPTS: u64 = 3;
+
+/// A bug, and where it shows.
+struct Seeded {
+    /// Its name in `src/seeded.rs` of the server.
+    name: &'static str,
+    topology: Topology,
+    /// Faults that bring it to light.
+    only: &'static str,
+    /// One of these promises is broken by it.
+    breaks: &'static [Rule],
+}
+
+const fn bug(name: &'static str, topology: Topology, breaks: &'static [Rule]) -> Seeded {
+    Seeded {
+        name,
+        topology,
+        only: "",
+        breaks,
+    }
+}
+
+impl Seeded {
+    const fn under(mut self, fault: &'static str) -> Self {
+        self.only = fault;
+        self
+    }
+}
+
+const BUGS: &[Seeded] = &[
+    bug("ParentOnly", Topology::C, &[Rule::I4]),
+    bug("NoReuseDetection", Topology::C, &[Rule::I3]),
+    bug("NoGrace", Topology::C, &[Rule::I4]),
+    bug("GraceFromLatestRotation", Topology::C, &[Rule::I3]),
+    bug("RetryKeyIgnored", Topology::C, &[Rule::I4]),
+    bug("RetryKeyOfAnybody", Topology::C, &[Rule::I3]),
+    bug("ReplayRotates", Topology::C, &[Rule::I2]),
+    bug("NeverRotates", Topology::C, &[Rule::I2]),
+    bug("RandomSuccessor", Topology::C, &[Rule::I2]),
+    bug("AnswerBeforeCommit", Topology::C, &[Rule::I2, Rule::I4]).under("KillReplica"),
+    bug("BatchLosesOne", Topology::C, &[Rule::I12]),
+    bug("BatchSwapsAnswers", Topology::C, &[Rule::I2]),
+    bug("WholeRowWriteBack", Topology::C, &[Rule::I1, Rule::I8]),
+    bug(
+        "AccessTokenOutlivesLogout",
+        Topology::A,
+        &[Rule::I1, Rule::I8],
+    ),
+    bug("AcknowledgeBeforeDeny", Topology::A, &[Rule::I1, Rule::I8]),
+    bug("ReuseNotDenied", Topology::A, &[Rule::I1, Rule::I8]),
+    bug("ReuseEndsAllSessions", Topology::C, &[Rule::I4]),
+    bug("ReuseRolledBack", Topology::C, &[Rule::I1, Rule::I8]),
+    bug("PasswordKeepsAccess", Topology::A, &[Rule::I1, Rule::I8]),
+    bug("PasswordNotKept", Topology::C, &[Rule::I6]),
+    bug("DisabledKeepsAccess", Topology::A, &[Rule::I1, Rule::I8]),
+    bug("EnablingRevives", Topology::C, &[Rule::I1, Rule::I8]),
+    bug("ThrottleOnlyCounts", Topology::C, &[Rule::I11]),
+    bug("FailOpen", Topology::A, &[Rule::I9]).under("Blackout"),
+    bug("UnavailableIsRefusal", Topology::A, &[Rule::I4, Rule::I9]).under("Blackout"),
+    bug("MarkAloneIsTrusted", Topology::A, &[Rule::I1, Rule::I8]).under("OldDump"),
+    bug("RedisIsAlwaysTrusted", Topology::A, &[Rule::I1, Rule::I8]).under("FlushRedis"),
+    bug("RedisFaultsAreIgnored", Topology::A, &[Rule::I1, Rule::I8]).under("FreezeRedis"),
+    bug("GarbageTooEarly", Topology::C, &[Rule::I1, Rule::I8]).under("KillReplica"),
+    bug("CacheIgnoresExpiry", Topology::C, &[Rule::I10]).under("FreezeReplica"),
+    bug("PasswordIsLogged", Topology::C, &[Rule::I13]),
+];
+
+/// Switches on each bug for a while; returns whether all were found.
+pub(crate) async fn find_all(plan: &Plan) -> bool {
+    let hunts = BUGS.iter().map(async |bug| (bug, find(bug, plan).await));
+    let mut hunts = std::pin::pin!(stream::iter(hunts).buffer_unordered(AT_ONCE));
+    let mut missed = 0;
+    while let Some((bug, found)) = hunts.next().await {
+        if let Some(broken) = found {
+            println!("found  {:<27} {broken:?}", bug.name);
+        } else {
+            println!("MISSED {}", bug.name);
+            missed += 1;
+        }
+    }
+    println!("{} of {} bugs found", BUGS.len() - missed, BUGS.len());
+    missed == 0
+}
+
+/// Returns the promises that a bug was seen to break, if it was seen.
+async fn find(bug: &Seeded, plan: &Plan) -> Option<BTreeSet<Rule>> {
+    for attempt in 0..ATTEMPTS {
+        let plan = Plan {
+            topology: bug.topology,
+            seed: plan.seed + attempt,
+            devices: plan.devices.max(20),
+            only: bug.only.to_owned(),
+            bug: Some(bug.name.to_owned()),
+            file: plan.file.with_file_name(format!("bug-{}.ndjson", bug.name)),
+            ..plan.clone()
+        };
+        let report = run(&plan).await;
+        let broken = report.violations.iter().map(|violation| violation.rule);
+        let broken: BTreeSet<Rule> = broken.collect();
+        if bug.breaks.iter().any(|rule| broken.contains(rule)) {
+            return Some(broken);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bug_of_the_server_is_looked_for() {
+        let source = include_str!("../../src/seeded.rs");
+        let (_, list) = source.split_once("\nbugs! {").unwrap();
+        let (list, _) = list.split_once("\n}").unwrap();
+        let names = list
+            .lines()
+            .filter_map(|line| line.trim().strip_suffix(','));
+        let names: Vec<&str> = names.filter(|name| !name.contains(' ')).collect();
+        assert_eq!(names, BUGS.iter().map(|bug| bug.name).collect::<Vec<_>>());
+        assert!(names.len() >= 25, "{names:?}");
+    }
+}

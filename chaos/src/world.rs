@@ -1,0 +1,285 @@
+//! The processes: replicas of Latchet, PostgreSQL, Redis, and the network between them.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use chaos::history::Leak;
+use clap::ValueEnum;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::sentinel::Watched;
+use crate::support::child::{Child, Ending};
+use crate::support::postgres::Postgres;
+use crate::support::proxy::{Proxy, Weather};
+use crate::support::redis::Redis;
+use crate::support::{poll, port, scratch};
+use crate::{ACCESS_TTL, GRACE, GUESSES};
+
+/// Name and password of the first administrator.
+pub(crate) const ADMIN: (&str, &str) = ("chaos-admin", "a long password of the administrator");
+
+/// Which processes there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topology {
+    /// 3 replicas, PostgreSQL, Redis.
+    A,
+    /// 3 replicas, PostgreSQL, two Redis servers and a Sentinel.
+    B,
+    /// One process on SQLite.
+    C,
+}
+
+/// All processes of a run.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) replicas: Vec<Replica>,
+    pub(crate) postgres: Option<Postgres>,
+    pub(crate) redis: Option<Redis>,
+    pub(crate) watched: Option<Watched>,
+    /// URL of the database, past the network that can be cut.
+    database: Option<String>,
+    program: PathBuf,
+    folder: TempDir,
+}
+
+/// One process of Latchet, and its own way to the databases.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) url: String,
+    pub(crate) to_postgres: Option<Proxy>,
+    pub(crate) to_redis: Option<Proxy>,
+    settings: BTreeMap<&'static str, String>,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl World {
+    /// Starts everything and waits until it is ready.
+    pub(crate) async fn start(topology: Topology, program: PathBuf, bug: Option<&str>) -> Self {
+        let folder = scratch::folder();
+        let is_alone = topology == Topology::C;
+        let postgres = (!is_alone).then(Postgres::start);
+        let redis = (topology == Topology::A).then(Redis::start);
+        let watched = (topology == Topology::B).then(Watched::start);
+        let database = postgres.as_ref().map(Postgres::database);
+        let secret = Command::new(&program).arg("secret").output();
+        let secret = String::from_utf8(secret.expect("latchet starts").stdout).expect("it is text");
+        let mut world = Self {
+            replicas: Vec::new(),
+            postgres,
+            redis,
+            watched,
+            database,
+            program,
+            folder,
+        };
+        for _ in 0..if is_alone { 1 } else { 3 } {
+            let mut replica = world.replica(secret.trim()).await;
+            if let Some(bug) = bug {
+                replica.settings.insert("SEEDED_BUG", bug.to_owned());
+            }
+            replica.start(&world.program);
+            replica.ready().await;
+            world.replicas.push(replica);
+        }
+        world
+    }
+
+    async fn replica(&self, secret: &str) -> Replica {
+        let port = port::free();
+        let password_file = self.folder.path().join("admin-password");
+        std::fs::write(&password_file, ADMIN.1).expect("the folder is ours");
+        let mut settings = BTreeMap::from([
+            ("LATCHET_LISTEN", format!("127.0.0.1:{port}")),
+            ("LATCHET_ISSUER", "https://chaos.test".to_owned()),
+            (
+                "LATCHET_DATA_DIR",
+                self.folder.path().join("data").display().to_string(),
+            ),
+            ("LATCHET_ROOT_SECRET", secret.to_owned()),
+            ("LATCHET_BOOTSTRAP_ADMIN", ADMIN.0.to_owned()),
+            (
+                "LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE",
+                password_file.display().to_string(),
+            ),
+            ("LATCHET_GRACE", format!("{}s", GRACE.as_secs())),
+            ("LATCHET_ACCESS_TTL", format!("{}s", ACCESS_TTL.as_secs())),
+            ("LATCHET_THROTTLE_ACCOUNT", format!("{GUESSES}/15m")),
+            // All clients have one address here.
+            ("LATCHET_THROTTLE_IP", "100000/15m".to_owned()),
+            ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),
+        ]);
+        let mut to_postgres = None;
+        if let Some(url) = &self.database {
+            let (before, after) = url.split_once("127.0.0.1:").expect("it is on loopback");
+            let (port, name) = after.split_once('/').expect("it names a database");
+            let proxy = Proxy::start(&format!("127.0.0.1:{port}")).await;
+            settings.insert(
+                "DATABASE_URL",
+                format!("{before}{}/{name}", proxy.address()),
+            );
+            to_postgres = Some(proxy);
+        }
+        let mut to_redis = None;
+        if let Some(redis) = &self.redis {
+            let proxy = Proxy::start(&redis.address()).await;
+            settings.insert("REDIS_URL", format!("redis://{}", proxy.address()));
+            to_redis = Some(proxy);
+        }
+        if let Some(watched) = &self.watched {
+            settings.insert("REDIS_URL", watched.url());
+        }
+        Replica {
+            url: format!("http://127.0.0.1:{port}"),
+            to_postgres,
+            to_redis,
+            settings,
+            log: self.folder.path().join(format!("{port}.log")),
+            child: Mutex::default(),
+        }
+    }
+
+    /// Runs a subcommand with the settings of a replica. It may fail: a fault may be going on.
+    pub(crate) fn run(&self, replica: usize, arguments: &[&str]) -> bool {
+        let mut command = self.replicas[replica].command(&self.program);
+        command.args(arguments).stdout(std::process::Stdio::null());
+        let status = command.stderr(std::process::Stdio::null()).status();
+        status.expect("latchet starts").success()
+    }
+
+    /// Starts a replica that was killed or stopped.
+    pub(crate) fn resume(&self, replica: usize) {
+        self.replicas[replica].start(&self.program);
+    }
+
+    /// Waits until every replica says that it is ready.
+    pub(crate) async fn ready(&self) {
+        for replica in &self.replicas {
+            replica.ready().await;
+        }
+    }
+
+    /// Takes all connections that PostgreSQL still has to give, until they are dropped.
+    pub(crate) fn exhaust(&self) -> Vec<TcpStream> {
+        let url = self.database.as_deref().unwrap_or_default();
+        let (address, database) = url
+            .split_once('@')
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .expect("this world has PostgreSQL");
+        // Protocol 3.0, and the parameters of a start (PostgreSQL's documentation, 53.7).
+        let mut hello = 196_608_u32.to_be_bytes().to_vec();
+        hello.extend(format!("user\0postgres\0database\0{database}\0\0").bytes());
+        let length = u32::try_from(hello.len() + 4).expect("it is short");
+        hello.splice(0..0, length.to_be_bytes());
+        let connect = || {
+            let mut stream = TcpStream::connect(address).ok()?;
+            stream.write_all(&hello).ok()?;
+            Some(stream)
+        };
+        (0..200).filter_map(|_| connect()).collect()
+    }
+
+    /// Looks for a secret in logs and in what the databases wrote.
+    pub(crate) fn leaks(&self, secret: &str) -> Vec<Leak> {
+        let mut folders = vec![self.folder.path().display().to_string()];
+        if let Some(postgres) = &self.postgres {
+            folders.push(
+                postgres
+                    .sql("postgres", "SHOW data_directory")
+                    .trim()
+                    .to_owned(),
+            );
+        }
+        let watched = self.watched.iter().flat_map(|watched| &watched.servers);
+        for redis in self.redis.iter().chain(watched) {
+            redis.save();
+            let dir: (String, String) = redis.ask(&["CONFIG", "GET", "dir"]);
+            folders.push(dir.1);
+        }
+        let mut grep = Command::new("grep");
+        grep.args(["-rlaF", "--", secret]).args(folders);
+        let found = grep.output().expect("`grep` is there").stdout;
+        let leak = |place: &str| Leak {
+            place: place.to_owned(),
+            what: format!("what begins with {secret:?}"),
+        };
+        String::from_utf8_lossy(&found).lines().map(leak).collect()
+    }
+}
+
+impl Replica {
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.settings);
+        command.current_dir(self.log.parent().expect("the log is in a folder"));
+        command
+    }
+
+    fn start(&self, program: &Path) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log);
+        let log = log.expect("the folder is ours");
+        let mut command = self.command(program);
+        command
+            .stdout(log.try_clone().expect("files can be cloned"))
+            .stderr(log);
+        *self.child() = Some(Child::start(&mut command, Ending::Kill));
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.child.lock().expect("no holder panics")
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let client = reqwest::Client::new();
+        poll::some("a replica to be ready", async || {
+            let ended = self.child().as_mut().and_then(Child::ended);
+            assert!(
+                ended.is_none(),
+                "a replica ended, {ended:?}:\n{}",
+                self.log()
+            );
+            let answer = client
+                .get(format!("{}/readyz", self.url))
+                .send()
+                .await
+                .ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(child) = self.child().as_ref() {
+            child.signal(signal);
+        }
+    }
+
+    /// Ends it by a signal, and waits for that.
+    pub(crate) fn end(&self, signal: Signal) {
+        if let Some(mut child) = self.child().take() {
+            child.signal(signal);
+            child.wait(poll::DEADLINE);
+        }
+    }
+
+    /// Changes the weather on its way to both databases.
+    pub(crate) fn network(&self, weather: Weather) {
+        for proxy in [&self.to_postgres, &self.to_redis].into_iter().flatten() {
+            proxy.set(weather);
+        }
+    }
+}
