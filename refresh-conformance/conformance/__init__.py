@@ -1,0 +1,6 @@
+"""Fifteen cases of the rotation of refresh tokens, for any server that speaks HTTP.
+
+`adapter` reads how a server is spoken to, `server` speaks to it in the words of the domain, `trial` gives
+one case its tokens and its time, `cases` holds the claims, `suite` runs them, `report` prints them.
+Nothing but the standard library, from Python 3.9 on.
+"""

@@ -1,0 +1,113 @@
+"""One case at work: its tokens, its time, and what it may claim."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import Iterator, Optional
+
+from .server import Crowd, Server, Tokens
+
+# Seconds beyond grace until a token is surely past it: some servers count whole seconds.
+MARGIN = 1.0
+
+
+class Failed(Exception):
+    """The claim does not hold; the text says what was seen."""
+
+
+class TooSlow(Exception):
+    """What was to happen inside grace took longer, so that it says nothing."""
+
+
+class Clock:
+    """The time as it passes. Tests of the suite have one that passes when told."""
+
+    def now(self) -> float:
+        """Returns seconds since some moment."""
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Lets time pass."""
+        time.sleep(seconds)
+
+
+class Trial:
+    """What a case works with. `newest` is the newest token of the session that the case is about."""
+
+    def __init__(self, server: Server, clock: Clock, crowd: int) -> None:
+        self.server = server
+        self.crowd = crowd
+        self.newest: Optional[Tokens] = None
+        self._clock = clock
+
+    @property
+    def grace(self) -> float:
+        """Returns the grace of the server in seconds."""
+        return self.server.adapter.grace
+
+    @property
+    def checks(self) -> bool:
+        """Whether the server has a route to check access tokens with."""
+        return self.server.adapter.check is not None
+
+    def login(self) -> Tokens:
+        """Logs in, and makes that the session that the case is about."""
+        self.newest = self.server.login()
+        return self.newest
+
+    def refresh(self, tokens: Tokens) -> Tokens:
+        """Shows a refresh token that must be answered."""
+        answered = self.server.refresh(tokens)
+        if answered is None:
+            raise Failed("a refresh token that should be answered was refused")
+        self.newest = answered
+        return answered
+
+    def rotate(self, tokens: Tokens) -> Tokens:
+        """Shows a refresh token that must be answered with another one."""
+        answered = self.refresh(tokens)
+        claim(answered.refresh != tokens.refresh, "the answer had no new refresh token")
+        return answered
+
+    def refused(self, tokens: Tokens, what: str) -> None:
+        """Shows a refresh token that must be refused; `what` names it."""
+        answered = self.server.refresh(tokens)
+        if answered is not None:
+            self.newest = answered
+            raise Failed(f"{what} was answered")
+
+    def pass_grace(self) -> None:
+        """Waits until every token superseded so far is past its grace."""
+        self._clock.wait(self.grace + MARGIN)
+
+    @contextmanager
+    def inside_grace(self) -> Iterator[None]:
+        """Marks steps that must take less than grace together; a failure of slower ones says nothing."""
+        start = self._clock.now()
+        try:
+            yield
+        except Failed as failed:
+            if 0 < self.grace <= self._clock.now() - start:
+                raise TooSlow(str(failed)) from failed
+            raise
+
+    def at_once(self, tokens: Tokens) -> Crowd:
+        """Shows a refresh token as often as a crowd does, in one moment."""
+        start = self._clock.now()
+        crowd = self.server.refresh_at_once(tokens, self.crowd)
+        # A session that is over refuses them all, however slowly.
+        if crowd.answered and crowd.others and 0 < self.grace <= self._clock.now() - start:
+            raise TooSlow(f"of {self.crowd} at once, {dict(crowd.others)}")
+        return crowd
+
+    def alive(self, crowd: Crowd) -> list[Tokens]:
+        """Shows each distinct refresh token that a crowd was answered, and returns what still refreshes."""
+        refreshed = (self.server.refresh(tokens) for tokens in crowd.distinct())
+        return [tokens for tokens in refreshed if tokens is not None]
+
+
+def claim(holds: bool, otherwise: str) -> None:
+    """Ends the case when what it claims does not hold."""
+    if not holds:
+        raise Failed(otherwise)
