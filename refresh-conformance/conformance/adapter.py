@@ -1,4 +1,4 @@
-"""Adapters: the data that says how one server is spoken to. `adapters/README.md` describes them."""
+"""Adapters: the data that says how one server is spoken to. The README describes them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional
 
-# What a server can be asked to do, and the names that each request may use beside those it is answered.
+# What a server can be asked to do.
 LOGIN, REFRESH, CHECK, LOGOUT = "login", "refresh", "check", "logout"
+
+
+# Seconds. The suite waits for grace to pass eight times.
+LONGEST_GRACE = 3600
 
 
 class AdapterError(Exception):
@@ -66,21 +70,25 @@ def parse(text: Any) -> Adapter:
     names = ["name", "grace_seconds", "answer", LOGIN, REFRESH, CHECK, LOGOUT]
     members = _members("the adapter", text, required=names, optional=[])
     grace = members["grace_seconds"]
-    if isinstance(grace, bool) or not isinstance(grace, (int, float)) or not 0 <= grace <= 3600:
-        raise AdapterError("`grace_seconds` is a number from 0 to 3600")
+    is_number = isinstance(grace, (int, float)) and not isinstance(grace, bool)
+    if not is_number or not 0 <= grace <= LONGEST_GRACE:
+        raise AdapterError(f"`grace_seconds` is a number from 0 to {LONGEST_GRACE}")
     answer = _texts("`answer`", members["answer"])
     for name in ("access", "refresh"):
         if name not in answer:
             raise AdapterError(f"`answer` does not say where `{name}` is found")
-    optional = {name: members[name] and _request(name, members[name]) for name in (CHECK, LOGOUT)}
+    offered = {
+        name: None if members[name] is None else _request(name, members[name])
+        for name in (CHECK, LOGOUT)
+    }
     return Adapter(
         name=_text("`name`", members["name"]),
-        grace=float(grace),
+        grace=grace,
         answer={name: _place(name, where) for name, where in answer.items()},
         login=_request(LOGIN, members[LOGIN]),
         refresh=_request(REFRESH, members[REFRESH]),
-        check=optional[CHECK],
-        logout=optional[LOGOUT],
+        check=offered[CHECK],
+        logout=offered[LOGOUT],
     )
 
 
@@ -105,7 +113,8 @@ def _request(name: str, text: Any) -> Request:
 def _place(name: str, where: str) -> Place:
     kind, _, rest = where.partition(" ")
     if kind not in ("json", "cookie", "header") or not rest:
-        raise AdapterError(f"`{name}` is found in `json PATH`, `cookie NAME` or `header NAME`, not in `{where}`")
+        places = "`json PATH`, `cookie NAME` or `header NAME`"
+        raise AdapterError(f"`{name}` is found in {places}, not in `{where}`")
     return Place(kind, rest)
 
 

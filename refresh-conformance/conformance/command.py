@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from typing import Sequence
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     try:
         described = adapter.load(options.adapter)
+        if options.grace is not None:
+            described = replace(described, grace=options.grace)
         server = Server(described, options.base, options.user, options.password)
         cases = [case for case in CASES if not options.case or case.number in options.case]
         results = []
@@ -45,8 +48,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="refresh-conformance/run",
         description="Runs fifteen cases of refresh token rotation against an auth server. "
-        "It logs in some forty times and lets sessions end, so give it an account of its own.",
-        epilog="Ends with 0 when all cases passed, 1 when one did not or is not offered, 2 when nothing was judged.",
+        "It logs in some thirty times and lets sessions end, so give it an account of its own.",
+        epilog="Ends with 0 when all cases passed, 1 when one did not or is not offered, "
+        "2 when the server cannot be judged.",
     )
     parser.add_argument("--adapter", required=True, metavar="FILE", help="how the server is spoken to")
     parser.add_argument("--base", required=True, type=_base, metavar="URL", help="where the server is")
@@ -54,10 +58,28 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--password", required=True, help="its password")
     numbers = range(1, len(CASES) + 1)
     parser.add_argument(
-        "--case", type=int, choices=numbers, action="append", metavar="N", help="only this case; may be repeated"
+        "--case",
+        type=int,
+        choices=numbers,
+        action="append",
+        metavar="N",
+        help="only this case; may be repeated",
+    )
+    parser.add_argument(
+        "--grace",
+        type=_grace,
+        metavar="SECONDS",
+        help="grace of this server, where it is not the adapter's",
     )
     parser.add_argument("--json", action="store_true", help="print JSON at the end instead of a table")
     return parser.parse_args(arguments)
+
+
+def _grace(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= adapter.LONGEST_GRACE:
+        raise argparse.ArgumentTypeError(f"not a number from 0 to {adapter.LONGEST_GRACE}")
+    return seconds
 
 
 def _base(text: str) -> str:

@@ -8,9 +8,10 @@ from .suite import CROWD, Result, Verdict, count
 
 
 def line(result: Result) -> str:
-    """Returns a row of the table: number, verdict, what was left alive, the claim and what was seen."""
+    """Returns a row: number, verdict, what was left alive, the claim, and what was seen."""
     alive = "-" if result.alive is None else str(result.alive)
-    return f"{result.case.number:>2}  {result.verdict.value:<11}  {alive:>5}  {result.case.claim}: {result.saw}"
+    numbers = f"{result.case.number:>2}  {result.verdict.value:<11}  {alive:>5}"
+    return f"{numbers}  {result.case.claim}: {result.saw}"
 
 
 def heading() -> str:
@@ -25,8 +26,9 @@ def summary(name: str, results: Sequence[Result]) -> str:
     rest = f", {not_offered} not offered" if not_offered else ""
     return (
         f"{name} passes {passed} of {len(results)}{rest}.\n"
-        f"alive: {CROWD} parallel refreshes of the session's newest token, after the case; so many distinct\n"
-        "answered tokens still refreshed. 1 is a session, 0 none, more is a fork."
+        f"alive: after the case, the session's newest token was refreshed {CROWD} times at once;\n"
+        "so many of the distinct tokens answered still refreshed. 1 is a session, 0 is none, more\n"
+        "are forks."
     )
 
 

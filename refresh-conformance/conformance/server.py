@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Mapping, Optional, Sequence
 
 from .adapter import Adapter, Request
@@ -80,7 +81,7 @@ class Server:
         """Shows one refresh token many times in the same moment."""
         request = self.adapter.refresh
         connections = [self._connection(request, tokens.values) for _ in range(times)]
-        outcomes = at_once([lambda c=connection: self._outcome(c, tokens) for connection in connections])
+        outcomes = at_once([partial(self._outcome, connection, tokens) for connection in connections])
         answered = [outcome for outcome in outcomes if isinstance(outcome, Tokens)]
         others = Counter(outcome for outcome in outcomes if isinstance(outcome, str))
         return Crowd(answered, others)
@@ -115,7 +116,8 @@ class Server:
             if value is not None:
                 values[name] = value
             elif name not in values:
-                raise Unusable(f"an answer {answer.status} has no `{name}` in {place.kind} {place.name}")
+                where = f"{place.kind} {place.name}"
+                raise Unusable(f"an answer {answer.status} has no `{name}` in {where}")
         return Tokens(values)
 
 
@@ -133,7 +135,7 @@ def at_once(tasks: Sequence[Callable]) -> list:
 
 def _judged(answer: Answer) -> Answer:
     if answer.status in USELESS:
-        raise Unusable(f"the server answered {answer.status}: is the adapter right, are its limits high enough?")
+        raise Unusable(f"answered {answer.status}: is the adapter right, are the limits high enough?")
     if answer.status >= 500:
         raise Broken(f"answered {answer.status}")
     return answer

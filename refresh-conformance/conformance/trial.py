@@ -56,11 +56,11 @@ class Trial:
         self.newest = self.server.login()
         return self.newest
 
-    def refresh(self, tokens: Tokens) -> Tokens:
-        """Shows a refresh token that must be answered."""
+    def refresh(self, tokens: Tokens, what: str = "a refresh token shown for the first time") -> Tokens:
+        """Shows a refresh token that must be answered; `what` names it."""
         answered = self.server.refresh(tokens)
         if answered is None:
-            raise Failed("a refresh token that should be answered was refused")
+            raise Failed(f"{what} was refused")
         self.newest = answered
         return answered
 
@@ -102,7 +102,7 @@ class Trial:
         return crowd
 
     def alive(self, crowd: Crowd) -> list[Tokens]:
-        """Shows each distinct refresh token that a crowd was answered, and returns what still refreshes."""
+        """Shows each distinct refresh token that a crowd was answered; returns what they give."""
         refreshed = (self.server.refresh(tokens) for tokens in crowd.distinct())
         return [tokens for tokens in refreshed if tokens is not None]
 

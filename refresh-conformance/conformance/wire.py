@@ -95,7 +95,8 @@ class Connection:
             return json.dumps(_filled_json(request.json, values)).encode()
         if request.form is not None:
             self._headers["Content-Type"] = "application/x-www-form-urlencoded"
-            return urlencode({name: _filled(value, values) for name, value in request.form.items()}).encode()
+            fields = {name: _filled(value, values) for name, value in request.form.items()}
+            return urlencode(fields).encode()
         return None
 
     def send(self) -> Answer:

@@ -16,8 +16,17 @@ ADAPTER = {
     "name": "Stand-in",
     "grace_seconds": GRACE,
     "answer": {"access": "json tokens.access", "refresh": "cookie rt", "csrf": "header x-csrf"},
-    "login": {"method": "POST", "path": "/login", "form": {"name": "{username}", "password": "{password}"}},
-    "refresh": {"method": "POST", "path": "/refresh", "cookies": {"rt": "{refresh}"}, "headers": {"X-CSRF": "{csrf}"}},
+    "login": {
+        "method": "POST",
+        "path": "/login",
+        "form": {"name": "{username}", "password": "{password}"},
+    },
+    "refresh": {
+        "method": "POST",
+        "path": "/refresh",
+        "cookies": {"rt": "{refresh}"},
+        "headers": {"X-CSRF": "{csrf}"},
+    },
     "check": {"method": "GET", "path": "/check", "headers": {"Authorization": "Bearer {access}"}},
     "logout": {"method": "DELETE", "path": "/sessions/{access}"},
 }
@@ -101,7 +110,8 @@ class StandIn:
             if generation == session.generation:
                 return self._rotated(number)
             if self._is_forgiven(session, generation):
-                return self._new_session() if self._fault is Fault.FORKS else (number, session.generation)
+                forks = self._fault is Fault.FORKS
+                return self._new_session() if forks else (number, session.generation)
             return self._detected(session)
 
     def check(self, number: int, generation: int) -> bool:
@@ -112,10 +122,9 @@ class StandIn:
             if session.end is End.DETECTION:
                 return self._fault is Fault.SPARES_ACCESS_ON_DETECTION
             if session.end is End.LOGOUT:
-                shown = generation == session.shown_at_logout
-                return self._fault is Fault.SPARES_ACCESS_ON_LOGOUT or (
-                    self._fault is Fault.DENIES_ONLY_THE_ACCESS_TOKEN_SHOWN and not shown
-                )
+                other = generation != session.shown_at_logout
+                denies_only_it = self._fault is Fault.DENIES_ONLY_THE_ACCESS_TOKEN_SHOWN
+                return self._fault is Fault.SPARES_ACCESS_ON_LOGOUT or (denies_only_it and other)
             return True
 
     def logout(self, number: int, generation: int) -> None:
@@ -167,7 +176,9 @@ class StandIn:
         is_revived = {
             Fault.REVIVES_BY_A_RACING_REFRESH: session.end is End.LOGOUT and passed == 0,
             Fault.FORGETS_A_LOGOUT_AFTER_GRACE: session.end is End.LOGOUT and passed > GRACE,
-            Fault.COUNTS_GRACE_FROM_THE_DETECTION: session.end is End.DETECTION and is_superseded and passed <= GRACE,
+            Fault.COUNTS_GRACE_FROM_THE_DETECTION: (
+                session.end is End.DETECTION and is_superseded and passed <= GRACE
+            ),
         }
         return (number, session.generation) if is_revived.get(self._fault) else None
 

@@ -54,7 +54,8 @@ class Cases(unittest.TestCase):
         seen = results()
 
         self.assertEqual([result.case.number for result in seen], list(range(1, 16)))
-        self.assertEqual({result.case.number: result.saw for result in seen if result.verdict is not suite.Verdict.PASS}, {})
+        saw = {result.case.number: result.saw for result in seen}
+        self.assertEqual(failed(seen), set(), saw)
         self.assertEqual({result.case.number for result in seen if result.alive == 0}, OVER)
         self.assertEqual({result.alive for result in seen if result.case.number not in OVER}, {1})
 
