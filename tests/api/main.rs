@@ -11,6 +11,7 @@ mod administration;
 mod attacks;
 mod codes;
 mod commands;
+mod conformance;
 mod cookies;
 mod denylist;
 mod docs_page;
