@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional
 
 # What a server can be asked to do.
 LOGIN, REFRESH, CHECK, LOGOUT = "login", "refresh", "check", "logout"
 
+
+# What stands for a value in a request.
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 # Seconds. The suite waits for grace to pass eight times.
 LONGEST_GRACE = 3600
@@ -77,24 +81,28 @@ def parse(text: Any) -> Adapter:
     for name in ("access", "refresh"):
         if name not in answer:
             raise AdapterError(f"`answer` does not say where `{name}` is found")
-    offered = {
-        name: None if members[name] is None else _request(name, members[name])
-        for name in (CHECK, LOGOUT)
-    }
+    answered = list(answer)
     return Adapter(
         name=_text("`name`", members["name"]),
         grace=grace,
         answer={name: _place(name, where) for name, where in answer.items()},
-        login=_request(LOGIN, members[LOGIN]),
-        refresh=_request(REFRESH, members[REFRESH]),
-        check=offered[CHECK],
-        logout=offered[LOGOUT],
+        login=_request(LOGIN, members[LOGIN], ["username", "password"]),
+        refresh=_request(REFRESH, members[REFRESH], answered),
+        check=_optional(CHECK, members[CHECK], answered),
+        logout=_optional(LOGOUT, members[LOGOUT], answered),
     )
 
 
-def _request(name: str, text: Any) -> Request:
+def _optional(name: str, text: Any, known: list[str]) -> Optional[Request]:
+    return None if text is None else _request(name, text, known)
+
+
+def _request(name: str, text: Any, known: list[str]) -> Request:
     where = f"`{name}`"
     members = _members(where, text, ["method", "path"], ["headers", "cookies", "json", "form"])
+    unknown = sorted(set(PLACEHOLDER.findall(json.dumps(text))) - set(known))
+    if unknown:
+        raise AdapterError(f"{where} uses {unknown}, and there are {known}")
     if "json" in members and "form" in members:
         raise AdapterError(f"{where} has two bodies")
     path = _text(f"the path of {where}", members["path"])

@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Mapping, Optional
 from urllib.parse import quote, urlencode, urlsplit
 
-from .adapter import Place, Request
+from .adapter import PLACEHOLDER, Place, Request
 
 # Seconds until a server that says nothing is given up.
 PATIENCE = 30.0
@@ -112,9 +112,8 @@ class Connection:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+    # In one go, so that a value may look like a placeholder.
+    return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
 
 def _filled_json(text: Any, values: Mapping[str, str]) -> Any:

@@ -55,6 +55,7 @@ class Adapters(unittest.TestCase):
             ("refresh.path", "refresh", "begins with a slash"),
             ("refresh.headers", {"X": 1}, "a table of texts"),
             ("login.json", {}, "has two bodies"),
+            ("refresh.cookies", {"rt": "{refersh}"}, r"`refresh` uses \['refersh'\]"),
             ("check", {}, r"`check` lacks \['method', 'path'\]"),
         ]:
             with self.subTest(path=path, value=value):
