@@ -10,7 +10,7 @@ from functools import partial
 from typing import Callable, Mapping, Optional, Sequence
 
 from .adapter import Adapter, Request
-from .wire import Answer, Connection, Silence
+from .wire import PATIENCE, Answer, Connection, Silence
 
 # These say that the adapter is wrong, or that the server limits the suite; they judge no token.
 USELESS = (404, 405, 408, 415, 429)
@@ -123,7 +123,7 @@ class Server:
 
 def at_once(tasks: Sequence[Callable]) -> list:
     """Runs tasks in threads that all begin in the same moment, and returns what they returned."""
-    barrier = threading.Barrier(len(tasks))
+    barrier = threading.Barrier(len(tasks), timeout=PATIENCE)
 
     def run(task: Callable):
         barrier.wait()
