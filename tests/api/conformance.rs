@@ -4,37 +4,65 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::client::Person;
 use crate::support::server::Replica;
 use crate::support::tool::{assert_passes, root};
 use crate::support::{Backend, on_both};
 
 on_both! {
     the_server_passes_all_fifteen_cases,
+    without_grace_a_retry_fails_four_cases,
 }
 
 /// What fifty parallel refreshes leave alive after each case: a session, or none where it is over.
 const LEFT_ALIVE: [u64; 15] = [1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
 
+/// Returns the suite, to be run against the server that this person has an account on.
+fn suite(person: &Person, grace: &str) -> Command {
+    let suite = root().join("refresh-conformance");
+    let mut command = Command::new(suite.join("run"));
+    command
+        .arg("--adapter")
+        .arg(suite.join("adapters/latchet.json"))
+        .args(["--grace", grace, "--json"])
+        .args(["--base", person.http.base()])
+        .args(["--user", &person.name, "--password", &person.password]);
+    command
+}
+
+/// Returns the verdicts of the suite, and what was left alive, in the order of the cases.
+fn read(said: &[u8]) -> Vec<(String, Option<u64>)> {
+    let cases: Vec<Value> = serde_json::from_slice(said).unwrap();
+    let verdict = |case: &Value| case["verdict"].as_str().unwrap().to_owned();
+    cases
+        .iter()
+        .map(|case| (verdict(case), case["alive"].as_u64()))
+        .collect()
+}
+
 async fn the_server_passes_all_fifteen_cases(backend: Backend) {
     // The suite waits for grace to pass, so it is short; what takes longer is run anew by the suite.
     let server = Replica::start(&backend.with("LATCHET_GRACE", "1s")).await;
     let alice = server.http.person("alice").await;
-    let suite = root().join("refresh-conformance");
 
-    let said = assert_passes(
-        Command::new(suite.join("run"))
-            .arg("--adapter")
-            .arg(suite.join("adapters/latchet.json"))
-            .args(["--grace", "1", "--json"])
-            .args(["--base", server.http.base()])
-            .args(["--user", &alice.name, "--password", &alice.password]),
-    );
+    let said = assert_passes(&mut suite(&alice, "1"));
 
-    let cases: Vec<Value> = serde_json::from_str(&said).unwrap();
-    let passed = cases.iter().filter(|case| case["verdict"] == "pass");
-    assert_eq!(passed.count(), 15, "{said}");
-    let left: Vec<_> = cases.iter().map(|case| case["alive"].as_u64()).collect();
-    assert_eq!(left, LEFT_ALIVE.map(Some), "{said}");
+    let expected = LEFT_ALIVE.map(|left| ("pass".to_owned(), Some(left)));
+    assert_eq!(read(said.as_bytes()), expected, "{said}");
+}
+
+async fn without_grace_a_retry_fails_four_cases(backend: Backend) {
+    let server = Replica::start(&backend.with("LATCHET_GRACE", "0s")).await;
+    let alice = server.http.person("alice").await;
+
+    let output = suite(&alice, "0")
+        .args(["--case", "2", "--case", "3", "--case", "4", "--case", "5"])
+        .output()
+        .unwrap();
+
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let expected = [(); 4].map(|()| ("fail".to_owned(), Some(0)));
+    assert_eq!(read(&output.stdout), expected, "{output:?}");
 }
 
 #[test]
