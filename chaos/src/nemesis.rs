@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use crate::record::Recorder;
+use crate::sentinel::Watched;
 use crate::support::proxy::Weather;
 use crate::world::World;
 
@@ -120,6 +121,8 @@ pub(crate) async fn run(
             end: recorder.now(),
             blackout: (fault == Fault::Blackout).then_some(nemesis.mended),
         });
+        // By now people are served as ever; only the next failover has to wait for this.
+        world.watched.iter().for_each(Watched::settle);
     }
     tokio::time::sleep_until(end).await;
 }

@@ -54,8 +54,9 @@ impl Watched {
         format!("redis+sentinel://127.0.0.1:{}/main", self.port)
     }
 
-    /// Waits until one server is the master and the other copies it.
-    fn settle(&self) {
+    /// Waits until one server is the master and the other copies it, for which a Sentinel takes its
+    /// time after a failover.
+    pub(crate) fn settle(&self) {
         poll::until("the replica to copy the master", || {
             let states = self.servers.each_ref().map(replication);
             let masters = states
@@ -100,7 +101,6 @@ impl Watched {
             Signal::STOP => self.servers[old].thaw(),
             _ => self.servers[old].resume(),
         }
-        self.settle();
     }
 }
 

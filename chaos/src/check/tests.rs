@@ -362,6 +362,8 @@ fn i9_an_answer_out_of_nothing() {
     assert_eq!(dark().check("a", Outcome::Ok).broken(), [Rule::I9]);
     assert_eq!(dark().no_login(0).broken(), [Rule::I6, Rule::I9]);
     assert_eq!(dark().check("a", unknown()).broken(), NONE);
+    let expired = dark().check("a", no("token_expired"));
+    assert_eq!(expired.but(|op| op.expires = Some(SECOND)).broken(), NONE);
     let light = dark().wait(2 * SECOND).check("a", Outcome::Ok);
     assert_eq!(light.broken(), NONE);
 }
