@@ -131,7 +131,11 @@ export const keep = (scope: Scope, server: Server, name: string) => {
   };
 
   const ask = async () => {
-    if (failure && now() < failure.until) throw failure.error;
+    if (failure && now() < failure.until) {
+      // Timers count in whole milliseconds, and fire a little early.
+      plan();
+      throw failure.error;
+    }
     const asked = held;
     const begun = era;
     let csrf = '';

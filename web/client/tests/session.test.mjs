@@ -121,6 +121,33 @@ test('a server that is down at the start leaves open who is signed in, and is as
   assert.equal(auth.state().status, 'signed-in');
 });
 
+test('a timer that fires a little early is set again', async () => {
+  const wakes = {
+    'at the start': async ({ world, tab }) => {
+      tab.close();
+      world.tab().auth();
+      await world.pass(50);
+    },
+    'after a sleep': async ({ world, tab }) => {
+      world.sleep(3_600_000);
+      await tab.focus();
+    },
+  };
+  for (const [when, wake] of Object.entries(wakes)) {
+    const found = await signedIn();
+    const { world } = found;
+    // The pause is no whole number of milliseconds.
+    world.random = 0.12345;
+    world.once('/v1/refresh', () => problem(503, 'unavailable'));
+    await wake(found);
+    assert.equal(world.asked('/v1/refresh').length, 1, when);
+
+    await world.pass(1000);
+
+    assert.equal(world.asked('/v1/refresh').length, 2, when);
+  }
+});
+
 test('a session that the server ended signs all tabs out, and is not asked for again', async () => {
   const { world, tab, auth } = await signedIn();
   const other = world.tab().auth();

@@ -93,8 +93,8 @@ export class World {
 
   timer(run, ms) {
     this.#count += 1;
-    // Browsers count in 32 bits.
-    this.#timers.set(this.#count, { run, at: this.now + (ms > 2 ** 31 - 1 ? 1 : Math.max(ms, 0)) });
+    // Browsers count in 32 bits, and in whole milliseconds.
+    this.#timers.set(this.#count, { run, at: this.now + Math.max(ms > 2 ** 31 - 1 ? 0 : Math.trunc(ms), 1) });
     return this.#count;
   }
 
