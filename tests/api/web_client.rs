@@ -68,3 +68,30 @@ async fn tabs_share_a_session_and_its_end() {
 
     assert_passes_in_browser("client.mjs", &backend, &server);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_loses_answers_signs_nobody_out() {
+    // A machine under load may need longer than ten seconds for what a person does in one.
+    let backend = Backend::sqlite().with("LATCHET_GRACE", "60s");
+    let server = Replica::start(&backend).await;
+
+    assert_passes_in_browser("campaign.mjs", &backend, &server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_night_over_a_lost_answer_signs_nobody_out() {
+    // Tabs can be told that it is morning, the server cannot: no grace is grace that is over.
+    let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
+    let server = Replica::start(&backend).await;
+
+    assert_passes_in_browser("sleep.mjs", &backend, &server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_origin_achieves_nothing() {
+    // Without grace a refresh that it brings about ends the session, and is noticed by that.
+    let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
+    let server = Replica::start(&backend).await;
+
+    assert_passes_in_browser("attacker.mjs", &backend, &server);
+}

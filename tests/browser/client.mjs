@@ -1,51 +1,25 @@
 // Several tabs of one browser with the client that the server serves: log in, reload, expire, log out.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import assert from 'node:assert/strict';
+import {
+  EMPTY, EMPTY_BUT_CSRF, becomes, cookies, expire, login, me, openBrowser, refreshCookie, start, stored,
+} from './pages.mjs';
 
-const { TOOLS, BROWSER, URL: base, NAME, PASSWORD, PROFILE } = process.env;
-const { chromium } = createRequire(`${TOOLS}/`)('playwright-core');
+const { URL: base, NAME, PASSWORD } = process.env;
+const { browser, context, faults } = await openBrowser();
 
-const context = await chromium.launchPersistentContext(PROFILE, {
-  executablePath: BROWSER,
-  headless: true,
-  args: [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  ],
-});
-context.setDefaultTimeout(20_000);
-
-const faults = [];
 const refreshes = [];
 context.on('request', (request) => {
   if (request.url().endsWith('/v1/refresh')) refreshes.push(request);
 });
 
-const start = async () => {
-  const { createAuth } = await import('/client/latchet.js');
-  window.auth = createAuth({ baseUrl: '/' });
-};
 const open = async () => {
   const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(error.message));
   await page.goto(`${base}/setup`);
   await page.evaluate(start);
   return page;
 };
-const becomes = (page, status) => page.waitForFunction((wanted) => window.auth.state().status === wanted, status);
-const me = (page) => page.evaluate(async () => (await window.auth.fetch('/v1/me')).status);
-// All clocks of a page that a token's life is counted by.
-const expire = (page) => page.evaluate(() => {
-  const now = performance.now.bind(performance);
-  performance.now = () => now() + 3_600_000;
-});
-const stored = (page) => page.evaluate(async () => JSON.stringify([
-  { ...localStorage }, { ...sessionStorage }, await indexedDB.databases(), await caches.keys(),
-  document.cookie.replace(/latchet_csrf=[\w.-]+/, 'csrf'),
-]));
-const cookies = async () => (await context.cookies()).map(({ name }) => name).sort();
 
 // A page of another origin may import the client.
 const site = createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end('<!doctype html>'));
@@ -62,7 +36,7 @@ assert.equal(await first.evaluate(() => window.auth.state().status), 'signed-out
 const wrong = await first.evaluate((username) =>
   window.auth.login({ username, password: 'not the password, though long' }).catch(({ code }) => code), NAME);
 assert.equal(wrong, 'invalid_credentials');
-await first.evaluate(([username, password]) => window.auth.login({ username, password, label: 'tab' }), [NAME, PASSWORD]);
+await login(first, NAME, PASSWORD);
 await becomes(first, 'signed-in');
 assert.equal(await me(first), 200);
 
@@ -71,8 +45,7 @@ for (const tab of tabs) {
   await becomes(tab, 'signed-in');
   assert.equal(await me(tab), 200);
 }
-const session = (await context.cookies()).find(({ name }) => name.endsWith('latchet_rt'));
-assert.equal(session?.httpOnly, true, 'no script can read the refresh token');
+assert.equal((await refreshCookie(context))?.httpOnly, true, 'no script can read the refresh token');
 
 // Five requests of a page whose token has expired.
 await expire(first);
@@ -94,7 +67,7 @@ assert.equal(await me(tabs[1]), 200);
 const devices = await tabs[1].evaluate(() => window.auth.sessions());
 assert.deepEqual(devices.map(({ current, label }) => [current, label]), [[true, 'tab']], 'it is still the one session');
 
-for (const tab of tabs) assert.equal(await stored(tab), '[{},{},[],[],"csrf"]', 'nothing is stored');
+for (const tab of tabs) assert.equal(await stored(tab), EMPTY_BUT_CSRF, 'nothing is stored');
 
 // A refresh of the third tab is under way while the first logs out; its answer comes after the logout's.
 let letGo;
@@ -124,7 +97,7 @@ const cleared = tabs[2].waitForResponse((response) => response.url().endsWith('/
 letGo();
 assert.equal(await late, null, 'a token that comes after the logout is discarded');
 assert.equal((await cleared).status(), 204);
-assert.deepEqual(await cookies(), [], 'no cookie comes back');
+assert.deepEqual(await cookies(context), [], 'no cookie comes back');
 
 for (const tab of tabs) {
   assert.equal(await tab.evaluate(() => window.auth.token()), null);
@@ -136,7 +109,7 @@ await tabs[1].evaluate(start);
 assert.equal(await tabs[1].evaluate(() => window.auth.state().status), 'signed-out');
 assert.equal(await tabs[1].evaluate(() => window.auth.token()), null);
 assert.equal(refreshes.length, 0, 'nobody is asked for a session that is not there');
-for (const tab of tabs) assert.equal(await stored(tab), '[{},{},[],[],""]', 'nothing is stored');
+for (const tab of tabs) assert.equal(await stored(tab), EMPTY, 'nothing is stored');
 
 // The page of the client's README.
 const readme = readFileSync(new URL('../../web/client/README.md', import.meta.url), 'utf8');
@@ -150,5 +123,5 @@ await app.waitForFunction((name) => document.title === name, NAME);
 await becomes(tabs[0], 'signed-in');
 
 assert.deepEqual(faults, []);
-await context.close();
+await browser.close();
 console.log('the client keeps its promises');
