@@ -14,11 +14,18 @@ pub(super) use asset::names_tag;
 
 mod asset;
 
-/// Scripts and sheets come from this server alone, none of them inline. `data:` is for the icons in
-/// Swagger UI's sheet.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+/// Scripts and sheets come from this server alone, none of them inline; no text becomes markup or a
+/// script. Forms are sent by scripts: where those do not run, no password ends up in an address.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// Swagger UI makes markup of texts, and has icons as `data:` in its sheet.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
+const ICON: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SHEET: &str = "text/css; charset=utf-8";
 
@@ -27,6 +34,46 @@ const CLIENT: &str = include_str!("../../../web/client/dist/latchet.js");
 
 /// The client under a path that changes with it, which browsers may keep.
 const CLIENT_OF_THIS_VERSION: &str = concat!("/client/", env!("CARGO_PKG_VERSION"), "/latchet.js");
+
+/// Lists files of this folder under the paths that they are served at.
+macro_rules! files {
+    ($($path:literal: $content_type:expr),+ $(,)?) => {
+        [$((concat!("/", $path), $content_type, include_str!($path))),+]
+    };
+}
+
+/// What the pages are made of: path, type, text.
+const FILES: [(&str, &str, &str); 16] = files![
+    "pages/icon.svg": ICON,
+    "pages/pages.css": SHEET,
+    "pages/pages.js": SCRIPT,
+    "pages/session.js": SCRIPT,
+    "pages/link.js": SCRIPT,
+    "account/account.js": SCRIPT,
+    "admin/admin.js": SCRIPT,
+    "admin/table.js": SCRIPT,
+    "admin/users.js": SCRIPT,
+    "admin/user.js": SCRIPT,
+    "admin/sessions.js": SCRIPT,
+    "admin/keys.js": SCRIPT,
+    "admin/events.js": SCRIPT,
+    "admin/health.js": SCRIPT,
+    "setup/setup.js": SCRIPT,
+    "reset/reset.js": SCRIPT,
+];
+
+/// The pages: path, what they may do, text.
+const PAGES: [(&str, &str, &str); 5] = [
+    (
+        "/account",
+        PAGE_POLICY,
+        include_str!("account/account.html"),
+    ),
+    ("/admin", PAGE_POLICY, include_str!("admin/admin.html")),
+    ("/setup", PAGE_POLICY, include_str!("setup/setup.html")),
+    ("/reset", PAGE_POLICY, include_str!("reset/reset.html")),
+    ("/docs", DOCS_POLICY, include_str!("docs.html")),
+];
 
 /// Adds the pages, the client for pages of others and the API document to `route`.
 pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Route {
@@ -44,20 +91,21 @@ pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Rou
             sheet.as_slice(),
         ),
     ];
-    let own = [
+    let documents = [
         ("/docs/docs.js", SCRIPT, include_str!("docs.js")),
         ("/docs/docs.css", SHEET, include_str!("docs.css")),
-        ("/setup/setup.js", SCRIPT, include_str!("setup.js")),
-        ("/setup/setup.css", SHEET, include_str!("setup.css")),
         ("/openapi.json", "application/json", openapi_json),
         ("/openapi.yaml", "application/yaml", openapi_yaml),
     ];
     let route = route
-        .at("/", get(make_sync(|_| redirect("/docs"))))
-        .at("/docs", get(page(include_str!("docs.html"))))
-        .at("/setup", get(page(include_str!("setup.html"))))
+        .at("/", get(make_sync(|_| redirect("/account"))))
         .at("/client/latchet.js", get(client()))
         .at(CLIENT_OF_THIS_VERSION, get(client().forever()));
+    let route = PAGES
+        .into_iter()
+        .fold(route, |route, (path, policy, html)| {
+            route.at(path, get(page(policy, html)))
+        });
     let route = vendored
         .into_iter()
         .fold(route, |route, (path, content_type, file)| {
@@ -66,17 +114,16 @@ pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Rou
                 get(Asset::gzipped(content_type, file, Cache::Forever)),
             )
         });
-    own.into_iter()
+    FILES
+        .into_iter()
+        .chain(documents)
         .fold(route, |route, (path, content_type, text)| {
             route.at(path, get(Asset::text(content_type, text)))
         })
 }
 
-fn page(html: &'static str) -> Asset {
-    Asset::text("text/html; charset=utf-8", html).with_header(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(PAGE_POLICY),
-    )
+fn page(policy: &'static str, html: &str) -> Asset {
+    Asset::text(HTML, html).with_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
 }
 
 /// Pages of every origin may import it: it is public, and a script module is fetched by CORS.
@@ -91,22 +138,19 @@ fn redirect(to: &'static str) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
+    use poem::http::header::{
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
+    };
     use poem::{Endpoint, Request};
 
     use super::*;
-
-    const PAGES: [(&str, &str); 2] = [
-        ("/docs", include_str!("docs.html")),
-        ("/setup", include_str!("setup.html")),
-    ];
 
     #[tokio::test]
     async fn every_file_that_a_page_names_is_served() {
         let pages = mount(Route::new(), "{}", "{}");
         let ask = |path: &str| pages.get_response(Request::builder().uri_str(path).finish());
 
-        for (page, html) in PAGES {
+        for (page, policy, html) in PAGES {
             let files = html.split('"').filter(|text| text.starts_with('/'));
             for path in files.chain([page]) {
                 let file = ask(path).await;
@@ -116,10 +160,7 @@ mod tests {
                     "{path}"
                 );
             }
-            assert_eq!(
-                ask(page).await.headers()[CONTENT_SECURITY_POLICY],
-                PAGE_POLICY
-            );
+            assert_eq!(ask(page).await.headers()[CONTENT_SECURITY_POLICY], policy);
         }
     }
 
@@ -149,15 +190,54 @@ mod tests {
 
     #[test]
     fn no_script_or_style_is_inline() {
-        for (page, html) in PAGES {
+        for (page, _, html) in PAGES {
             assert!(
                 !html.contains("<style") && !html.contains("style="),
                 "{page}"
             );
-            assert_eq!(
-                html.matches("<script").count(),
-                html.matches("<script src=").count()
-            );
+            let scripts = html.split("<script").skip(1);
+            for script in scripts {
+                let (attributes, rest) = script.split_once('>').unwrap();
+                assert!(attributes.contains(" src=\"/"), "{page}: {attributes}");
+                assert!(rest.starts_with("</script>"), "{page}: {rest}");
+            }
         }
+    }
+
+    #[test]
+    fn scripts_make_no_markup_of_texts() {
+        for (path, _, text) in FILES {
+            for way in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacent",
+                "document.write",
+                "eval(",
+            ] {
+                assert!(!text.contains(way), "{path}: {way}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_pages_and_the_client_are_small() {
+        let pages = mount(Route::new(), "{}", "{}");
+        let own = PAGES.into_iter().filter(|(path, ..)| *path != "/docs");
+        let paths = own
+            .map(|(path, ..)| path)
+            .chain(FILES.map(|(path, ..)| path))
+            .chain(["/client/latchet.js"]);
+
+        let mut bytes = 0;
+        for path in paths {
+            let request = Request::builder().uri_str(path);
+            let request = request.header(ACCEPT_ENCODING, "gzip").finish();
+            let file = pages.get_response(request).await;
+            assert_eq!(file.headers()[CONTENT_ENCODING], "gzip", "{path}");
+            bytes += file.into_body().into_vec().await.unwrap().len();
+        }
+
+        assert!(bytes <= 40_000, "{bytes} bytes");
+        assert!(bytes > 10_000, "{bytes} bytes: something is missing");
     }
 }

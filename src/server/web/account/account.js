@@ -1,0 +1,108 @@
+// One's own account: who one is, devices, password, a command with a token.
+import { act, addRow, at, button, byId, clear, copy, deviceOf, element, forget, isSure, load, say, since, submits } from '/pages/pages.js';
+import { api, auth, start } from '/pages/session.js';
+
+const [devices, changePassword, curl] = ['devices', 'change-password', 'curl-whole'].map(byId);
+const table = devices.querySelector('table');
+const url = new URL('/v1/me', location);
+const command = (token) => `curl -fsS '${url}' -H 'Authorization: Bearer ${token}'`;
+
+let sessions = [];
+
+const showMe = ({ user }) => {
+  byId('me-username').textContent = user.username;
+  byId('me-roles').textContent = user.roles.join(', ') || 'none';
+  byId('me-created').replaceChildren(at(user.created_at));
+  byId('me-password').replaceChildren(at(user.password_changed_at));
+  changePassword.elements.username.value = user.username;
+};
+
+const showDevices = (items) => {
+  sessions = items;
+  table.tBodies[0].replaceChildren();
+  for (const session of items) {
+    const device = deviceOf(session);
+    addRow(table, [
+      device,
+      session.ip,
+      at(session.created_at),
+      since(session.refreshed_at),
+      session.current
+        ? element('span', { className: 'badge' }, 'This device')
+        : button('Sign out', 'small danger', () => endOne(session, device.textContent)),
+    ]);
+  }
+  byId('end-others').hidden = items.length < 2;
+};
+
+const loadDevices = () => load(devices, auth.sessions, showDevices);
+
+/** Ends sessions one after the other, and shows what is left, whatever came of it. */
+const end = async (ended, done) => {
+  await act(async () => {
+    for (const { id } of ended) {
+      await auth.revoke(id).catch((error) => {
+        // It has ended meanwhile, which is what is wanted.
+        if (error.code !== 'not_found') throw error;
+      });
+    }
+    return done;
+  });
+  await loadDevices();
+  // The button that had the focus may be gone.
+  byId('devices-title').focus();
+};
+
+const endOne = async (session, device) => {
+  if (!await isSure(`Sign out ${device}?`, 'Whoever sits there has to sign in again.', 'Sign out')) return;
+  await end([session], `${device} is signed out.`);
+};
+
+byId('end-others').addEventListener('click', async () => {
+  if (!await isSure('Sign out all other devices?', 'You stay signed in here.', 'Sign out others')) return;
+  await end(sessions.filter(({ current }) => !current), 'All other devices are signed out.');
+});
+
+byId('end-all').addEventListener('click', async () => {
+  if (!await isSure('Sign out everywhere?', 'This device is signed out too.', 'Sign out everywhere')) return;
+  await act(async () => {
+    await auth.logout({ everywhere: true });
+    return 'You are signed out everywhere.';
+  });
+});
+
+submits(changePassword, async ({ current_password: currentPassword, new_password: newPassword }) => {
+  await auth.changePassword({ currentPassword, newPassword });
+  const { value } = changePassword.elements.username;
+  clear(changePassword);
+  changePassword.elements.username.value = value;
+  say('Your password is changed, and all other devices are signed out.');
+  load(devices, () => Promise.all([api('GET', '/v1/me'), auth.sessions()]), ([me, items]) => {
+    showMe(me);
+    showDevices(items);
+  });
+}, { invalid_credentials: 'current_password', weak_password: 'new_password' });
+
+byId('copy-curl').addEventListener('click', () => act(async () => {
+  const token = await auth.token();
+  // Ended in another tab: this one says so itself.
+  if (!token) return '';
+  const claims = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
+  byId('curl-until').replaceChildren('Works until ', at(new Date(claims.exp * 1000).toISOString()), '.');
+  return copy(command(token), curl, 'The command is copied.');
+}));
+
+start((me) => {
+  showMe(me);
+  byId('curl-shown').textContent = command('…');
+  loadDevices();
+}, () => {
+  forget(devices);
+  sessions = [];
+  table.tBodies[0].replaceChildren();
+  clear(changePassword);
+  changePassword.elements.username.value = '';
+  curl.value = '';
+  curl.hidden = true;
+  byId('curl-until').textContent = '';
+});

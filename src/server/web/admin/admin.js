@@ -1,0 +1,53 @@
+// Administration: one section at a time, which the address names.
+import { byId, say } from '/pages/pages.js';
+import { start } from '/pages/session.js';
+import { events } from './events.js';
+import { health } from './health.js';
+import { keys } from './keys.js';
+import { sessions } from './sessions.js';
+import * as user from './user.js';
+import { users } from './users.js';
+
+const SECTIONS = { users, user, sessions, keys, events, health };
+const tabs = [...document.querySelectorAll('.tabs a')];
+
+/** Which section is open; none while nobody may see any. */
+let current = '';
+let mayAdminister = false;
+
+const leave = () => {
+  if (current) SECTIONS[current].close();
+  current = '';
+};
+
+const show = () => {
+  const [tab, id] = location.hash.slice(1).split('/');
+  const wanted = tab === 'users' && id ? 'user' : tab || 'users';
+  // The anchor of the skip link leads to no other section.
+  if (!mayAdminister || !Object.hasOwn(SECTIONS, wanted)) return false;
+  leave();
+  current = wanted;
+  for (const name of Object.keys(SECTIONS)) byId(name).hidden = name !== wanted;
+  for (const link of tabs) {
+    if (link.hash === `#${tab || 'users'}`) link.ariaCurrent = 'page';
+    else link.removeAttribute('aria-current');
+  }
+  SECTIONS[wanted].open(id);
+  return true;
+};
+
+addEventListener('hashchange', () => {
+  if (!show()) return;
+  say('');
+  byId(`${current}-title`).focus();
+});
+
+start(({ roles }) => {
+  mayAdminister = roles.includes('admin');
+  byId('administration').hidden = !mayAdminister;
+  byId('stranger').hidden = mayAdminister;
+  if (!show() && mayAdminister) location.hash = '#users';
+}, () => {
+  leave();
+  mayAdminister = false;
+});

@@ -1,0 +1,28 @@
+// What happened that an administrator should know.
+import { at, byId } from '/pages/pages.js';
+import { list } from './table.js';
+import { linkTo } from './users.js';
+
+const WORDS = {
+  refresh_reused: 'A stolen refresh token was used; its session has ended',
+  login_throttled: 'Too many attempts to sign in',
+  password_changed: 'Password changed',
+  password_reset: 'Password set by a link',
+  reset_link_made: 'Reset link made',
+  user_created: 'User added',
+  user_disabled: 'User disabled',
+  user_enabled: 'User enabled',
+  roles_changed: 'Roles changed',
+  sessions_ended: 'Sessions ended',
+  key_rotated: 'Signing key rotated',
+  first_administrator: 'First administrator made',
+};
+
+/** The list of events. */
+export const events = list(byId('events'), '/v1/events', (event) => [
+  at(event.at),
+  WORDS[event.kind] ?? event.kind,
+  event.user_id ? linkTo(event.user_id, event.username ?? event.user_id) : [],
+  event.by ?? [],
+  event.ip ?? [],
+]);

@@ -1,0 +1,134 @@
+// One user: state, roles, sessions, a link for who forgot the password.
+import { act, addRow, at, button, byId, clear, copy, deviceOf, forget, isSure, load, say, since, submits } from '/pages/pages.js';
+import { api } from '/pages/session.js';
+import { stateOf, words } from './users.js';
+
+const [section, sessions, form, link] = ['user', 'user-sessions', 'roles', 'link'].map(byId);
+const table = sessions.querySelector('table');
+
+/** Whom the section shows: an answer about somebody else comes too late. */
+let user = {};
+
+const pathOf = ({ id }) => `/v1/users/${encodeURIComponent(id)}`;
+
+const show = (now) => {
+  if (now.id !== user.id) return;
+  user = now;
+  byId('user-title').textContent = user.username;
+  byId('user-state').replaceChildren(stateOf(user));
+  byId('user-created').replaceChildren(at(user.created_at));
+  byId('user-password').replaceChildren(at(user.password_changed_at));
+  byId('user-id').textContent = user.id;
+  byId('disable').hidden = byId('reset-link').hidden = user.disabled;
+  byId('enable').hidden = !user.disabled;
+  form.elements.roles.value = user.roles.join(' ');
+  byId('user-shown').hidden = false;
+};
+
+const showSessions = ({ items }) => {
+  table.tBodies[0].replaceChildren();
+  for (const session of items) {
+    const device = deviceOf(session);
+    addRow(table, [
+      device,
+      session.ip,
+      at(session.created_at),
+      since(session.refreshed_at),
+      button('End', 'small danger', () => endOne(session, device.textContent)),
+    ]);
+  }
+  table.hidden = !items.length;
+  sessions.querySelector('.empty').hidden = items.length > 0;
+  byId('end-user-sessions').hidden = !items.length;
+};
+
+const loadSessions = () => load(sessions, () => api('GET', `${pathOf(user)}/sessions`), showSessions);
+
+const hideLink = () => {
+  byId('link-shown').hidden = true;
+  link.value = '';
+};
+
+/** Shows a user. */
+export const open = (id) => {
+  close();
+  user = { id };
+  return load(section, () => api('GET', pathOf({ id })), (found) => {
+    show(found);
+    loadSessions();
+  });
+};
+
+/** Takes away what was shown. */
+export const close = () => {
+  forget(section);
+  forget(sessions);
+  user = {};
+  byId('user-title').textContent = 'User';
+  byId('user-shown').hidden = true;
+  hideLink();
+  table.tBodies[0].replaceChildren();
+  clear(form);
+};
+
+/** Does `work` to the user whom the section shows, and shows what came of it. */
+const change = async (work) => {
+  const of = user;
+  await act(() => work(of));
+  if (of.id !== user.id) return;
+  loadSessions();
+  // The button may be gone.
+  byId('user-title').focus();
+};
+
+const endOne = async ({ id }, device) => {
+  if (!await isSure(`End the session on ${device}?`, `${user.username} has to sign in there again.`, 'End the session')) return;
+  await change(async () => {
+    await api('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
+    return `The session on ${device} is ended.`;
+  });
+};
+
+byId('end-user-sessions').addEventListener('click', async () => {
+  const { username } = user;
+  if (!await isSure(`End all sessions of ${username}?`, 'Every device has to sign in again.', 'End all sessions')) return;
+  await change(async (of) => {
+    await api('DELETE', `${pathOf(of)}/sessions`);
+    return `All sessions of ${username} are ended.`;
+  });
+});
+
+byId('disable').addEventListener('click', async () => {
+  const { username } = user;
+  if (!await isSure(`Disable ${username}?`, 'All sessions end at once, and nobody can sign in with this name.', 'Disable')) return;
+  await change(async (of) => {
+    show(await api('POST', `${pathOf(of)}/disable`));
+    hideLink();
+    return `${username} is disabled.`;
+  });
+});
+
+byId('enable').addEventListener('click', () => change(async (of) => {
+  show(await api('POST', `${pathOf(of)}/enable`));
+  return `${of.username} can sign in again.`;
+}));
+
+byId('reset-link').addEventListener('click', () => act(async () => {
+  const of = user;
+  const made = await api('POST', `${pathOf(of)}/reset-link`);
+  if (of.id !== user.id) return '';
+  link.value = made.link;
+  byId('link-until').replaceChildren(at(made.expires_at));
+  byId('link-shown').hidden = false;
+  link.focus();
+  link.select();
+  return '';
+}));
+
+byId('copy-link').addEventListener('click', () => act(() => copy(link.value, link, 'The link is copied.')));
+
+submits(form, async ({ roles }) => {
+  const of = user;
+  show(await api('PUT', `${pathOf(of)}/roles`, { roles: words(roles) }));
+  say(`The roles of ${of.username} are saved.`);
+}, { conflict: 'roles' });

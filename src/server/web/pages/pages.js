@@ -1,0 +1,284 @@
+// What all pages share: requests, forms with their errors, tables, questions, times, names of browsers.
+//
+// Names, labels and user agents are written by strangers: they become text nodes, never markup.
+import { AuthError } from '/client/latchet.js';
+
+const PATIENCE_MS = 30_000;
+/** How often a page asks again that the server did not answer. */
+const FIRST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
+const STATUS_MS = 10_000;
+
+export const byId = (id) => document.getElementById(id);
+
+/** Makes an element; texts among `children` become text nodes. */
+export const element = (name, properties, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+export const button = (text, className, onclick) =>
+  element('button', { type: 'button', className, onclick }, text);
+
+// Requests
+
+/** Sends a request by `send`, and returns what the answer holds; rejected with an `AuthError`. */
+export const ask = async (send, method, path, body) => {
+  const json = body && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
+  const response = await send(path, { method, ...json, signal: AbortSignal.timeout(PATIENCE_MS) })
+    .catch((error) => { throw error instanceof AuthError ? error : new AuthError('network', error.message); });
+  const answer = await response.json().catch(() => null);
+  if (response.ok && (answer || response.status === 204)) return answer;
+  const wait = Number(response.headers.get('Retry-After'));
+  const error = new AuthError(answer?.code ?? 'unexpected_answer', answer?.detail, response.status, wait);
+  throw Object.assign(error, { fields: answer?.errors ?? [] });
+};
+
+const sentence = (text) => {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+};
+
+const inAWhile = (seconds) => {
+  const [count, unit] = seconds < 100 ? [Math.ceil(seconds), 'second'] : [Math.ceil(seconds / 60), 'minute'];
+  return new Intl.RelativeTimeFormat('en').format(count, unit);
+};
+
+/** Says to a person what an `AuthError` means, and what to do; other errors are faults of the page. */
+export const explain = (error) => {
+  if (!(error instanceof AuthError)) throw error;
+  const { code, message, retryAfter } = error;
+  if (code === 'network') return 'The server cannot be reached.';
+  if (code === 'unexpected_answer') return 'Something other than the server has answered.';
+  if (code === 'unavailable') return 'The server cannot answer now.';
+  // Then the session has ended, and the form to sign in says so.
+  if (/_token$|^token_/.test(code)) return '';
+  if (retryAfter) return `${sentence(message).split(':')[0]}. Try again ${inAWhile(retryAfter)}.`;
+  return sentence(message);
+};
+
+const mayPass = ({ code, status }) => code === 'network' || status >= 500;
+
+/** Waits, but not longer than until the network is back. */
+const pause = (ms) => new Promise((resolve) => {
+  const end = () => {
+    clearTimeout(timer);
+    removeEventListener('online', end);
+    resolve();
+  };
+  const timer = setTimeout(end, ms);
+  addEventListener('online', end);
+});
+
+/** Counts for each region what it was asked to show: an answer that comes late is not shown. */
+const turns = new WeakMap();
+
+/** Shows in a region what `get` brings. While the server cannot be asked, says so and asks again. */
+export const load = async (region, get, show) => {
+  const turn = (turns.get(region) ?? 0) + 1;
+  turns.set(region, turn);
+  const notice = region.querySelector('.notice');
+  region.ariaBusy = 'true';
+  for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(wait * 2, LONGEST_PAUSE_MS)) {
+    const [brought, error] = await get().then((value) => [value], (reason) => [null, reason]);
+    if (turns.get(region) !== turn) return;
+    const again = error && mayPass(error);
+    notice.textContent = error ? `${explain(error)}${again ? ' Trying again …' : ''}` : '';
+    if (!again) {
+      region.ariaBusy = 'false';
+      if (!error) show(brought);
+      return;
+    }
+    await pause(Math.max(wait, error.retryAfter * 1000));
+  }
+};
+
+/** Lets a region forget what it still waits for. */
+export const forget = (region) => {
+  turns.set(region, (turns.get(region) ?? 0) + 1);
+  region.ariaBusy = 'false';
+  region.querySelector('.notice').textContent = '';
+};
+
+// Forms
+
+/** Says at a field what is wrong with it; nothing, when the text is empty. */
+const tell = (field, text) => {
+  const place = byId(`${field.id}-error`);
+  if (!place) return;
+  place.textContent = text;
+  if (text) field.ariaInvalid = 'true';
+  else field.removeAttribute('aria-invalid');
+};
+
+const blame = (form, error, fieldOfCode) => {
+  const text = explain(error);
+  const faults = (error.fields ?? []).map(({ field, detail }) => [field.split(/[.[]/)[0], sentence(detail)]);
+  if (!faults.length && fieldOfCode[error.code]) faults.push([fieldOfCode[error.code], text]);
+  const known = faults.filter(([name]) => byId(`${form.elements[name]?.id}-error`));
+  for (const [name, fault] of known) tell(form.elements[name], fault);
+  form.querySelector('.problem').textContent = known.length ? '' : text;
+  (known.length ? form.elements[known[0][0]] : form.querySelector('[type=submit]')).focus();
+};
+
+const isValid = (form) => {
+  const wrong = [...form.elements].filter((field) => field.willValidate && !field.checkValidity());
+  // In the reader's own language, which the browser knows.
+  for (const field of wrong) tell(field, field.validationMessage);
+  wrong[0]?.focus();
+  return !wrong.length;
+};
+
+const reveal = (form) => {
+  for (const box of form.querySelectorAll('[data-reveals]')) {
+    for (const name of box.dataset.reveals.split(' ')) form.elements[name].type = box.checked ? 'text' : 'password';
+  }
+};
+
+/**
+ * Does `work` with the values of a form when it is sent, and says at its fields what was wrong.
+ * `fieldOfCode` names the field that a code is about.
+ */
+export const submits = (form, work, fieldOfCode = {}) => {
+  const submit = form.querySelector('[type=submit]');
+  form.noValidate = true;
+  form.addEventListener('input', ({ target }) => tell(target, ''));
+  form.addEventListener('change', () => reveal(form));
+  form.addEventListener('reset', () => setTimeout(() => reveal(form)));
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    if (submit.ariaDisabled === 'true' || !isValid(form)) return;
+    // Not `disabled`, which would take the focus away.
+    submit.ariaDisabled = 'true';
+    form.querySelector('.problem').textContent = '';
+    try {
+      await work(Object.fromEntries(new FormData(form)));
+    } catch (error) {
+      blame(form, error, fieldOfCode);
+    } finally {
+      submit.ariaDisabled = 'false';
+    }
+  });
+};
+
+/** Empties a form, and takes away what was said at its fields. */
+export const clear = (form) => {
+  form.reset();
+  for (const field of form.elements) tell(field, '');
+  form.querySelector('.problem').textContent = '';
+};
+
+// Words to the reader
+
+let leaving;
+
+/** Says what was done, or what went wrong. */
+export const say = (text, isBad = false) => {
+  const toast = byId('status');
+  clearTimeout(leaving);
+  toast.classList.toggle('bad', isBad);
+  toast.textContent = text;
+  if (!text) return;
+  // What went wrong stays until the reader goes on.
+  if (isBad) addEventListener('input', () => say(''), { once: true });
+  else leaving = setTimeout(() => say(''), STATUS_MS);
+};
+
+/** Does something, and says the words that it ends with, or why it was not done. */
+export const act = async (work) => {
+  try {
+    say(await work());
+  } catch (error) {
+    say(explain(error), true);
+  }
+};
+
+/** Asks in a dialog whether that is really wanted. */
+export const isSure = (question, consequence, action) => new Promise((resolve) => {
+  const dialog = byId('confirm');
+  dialog.querySelector('h2').textContent = question;
+  dialog.querySelector('p').textContent = consequence;
+  dialog.querySelector('.danger').textContent = action;
+  dialog.returnValue = '';
+  dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true });
+  dialog.showModal();
+});
+
+/**
+ * Copies a text and returns `done`; where the browser does not let it, shows the text in `place`, to be
+ * copied by hand.
+ */
+export const copy = async (text, place, done) => {
+  try {
+    await navigator.clipboard.writeText(text);
+    return done;
+  } catch {
+    place.hidden = false;
+    place.value = text;
+    place.select();
+    return 'Your browser does not let pages copy. Copy the text that is selected.';
+  }
+};
+
+// What is shown
+
+/** Adds a row to a table. On narrow screens each cell shows its heading, so it is given to it. */
+export const addRow = (table, cells) => {
+  const headings = [...table.tHead.rows[0].cells];
+  const row = element('tr', { role: 'row' }, ...cells.map((content, index) => {
+    const cell = element('td', { role: 'cell' }, ...[content].flat());
+    cell.dataset.label = headings[index].textContent;
+    cell.className = headings[index].className;
+    return cell;
+  }));
+  table.tBodies[0].append(row);
+  return row;
+};
+
+const whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+const DAY = { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' };
+const thisYear = new Intl.DateTimeFormat(undefined, DAY);
+const anyYear = new Intl.DateTimeFormat(undefined, { ...DAY, year: 'numeric' });
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
+const UNITS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+
+const timeAs = (text, time) => element('time', { dateTime: time, title: whole.format(new Date(time)) }, text);
+
+/** Shows a time as the reader writes it, without the year of now. */
+export const at = (time) => {
+  const date = new Date(time);
+  const format = date.getFullYear() === new Date().getFullYear() ? thisYear : anyYear;
+  return timeAs(format.format(date), time);
+};
+
+/** Shows how long ago a time is. */
+export const since = (time) => {
+  // The server's clock may be ahead.
+  const seconds = Math.min((new Date(time) - Date.now()) / 1000, 0);
+  const [unit, length] = UNITS.find(([, size]) => -seconds >= size) ?? UNITS.at(-1);
+  return timeAs(relative.format(Math.trunc(seconds / length), unit), time);
+};
+
+const BROWSERS = [
+  ['Edge', /\bEdg/], ['Opera', /\bOPR\//], ['Samsung Internet', /SamsungBrowser/],
+  ['Firefox', /Firefox|FxiOS/], ['Chrome', /Chrom|CriOS/], ['Safari', /Safari/],
+];
+const SYSTEMS = [
+  ['iPhone', /iPhone/], ['iPad', /iPad/], ['Android', /Android/], ['Windows', /Windows/],
+  ['macOS', /Mac OS X/], ['ChromeOS', /CrOS/], ['Linux', /Linux/],
+];
+
+/** Returns a name for what sent a user agent: `Firefox on Linux`, or how the program calls itself. */
+export const browserOf = (agent) => {
+  const first = (names) => names.find(([, pattern]) => pattern.test(agent))?.[0];
+  const [browser, system] = [first(BROWSERS), first(SYSTEMS)];
+  if (!browser) return agent.split(' ')[0] || 'Unknown program';
+  return system ? `${browser} on ${system}` : browser;
+};
+
+/** Shows the device of a session: its label, if it has one, and its browser. */
+export const deviceOf = ({ label, user_agent: agent }) => {
+  const browser = browserOf(agent);
+  return element('span', { title: agent }, label ? `${label} (${browser})` : browser);
+};

@@ -1,0 +1,22 @@
+// Makes the first administrator, and signs in as such.
+import { AuthError, createAuth } from '/client/latchet.js';
+import { ask, byId, submits } from '/pages/pages.js';
+import { onLink } from '/pages/link.js';
+
+const form = byId('set-up').querySelector('form');
+
+const link = onLink('set-up', 'Open the whole link that the server printed at its start: it has a secret after #.');
+
+submits(form, async ({ username, password }) => {
+  await ask(fetch, 'POST', '/v1/setup', { link: link(), username, password });
+  try {
+    await createAuth({ baseUrl: '/' }).login({ username, password });
+    location.replace('/admin');
+  } catch (error) {
+    if (!(error instanceof AuthError)) throw error;
+    // The account is made all the same, and the form would only be refused a second time.
+    for (const id of ['set-up', 'lead']) byId(id).hidden = true;
+    byId('done').hidden = false;
+    byId('done').focus();
+  }
+}, { weak_password: 'password', conflict: 'username' });
