@@ -24,6 +24,7 @@ mod interop;
 mod lost_answers;
 mod metrics;
 mod oauth;
+mod pages;
 mod process;
 mod readme;
 mod replicas;

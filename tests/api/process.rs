@@ -88,14 +88,8 @@ async fn with_no_settings_at_all_a_link_makes_the_first_administrator() {
         .without("LATCHET_DATA_DIR");
     let server = Replica::start(&backend).await;
 
-    let banner = server.log();
-    let link = banner
-        .split("/setup#")
-        .nth(1)
-        .and_then(|rest| rest.split_whitespace().next());
-    let link = link
-        .unwrap_or_else(|| panic!("no link in the banner: {banner}"))
-        .to_owned();
+    let link = server.setup_link().unwrap();
+    let (_, link) = link.split_once('#').unwrap();
     let body = json!({"link": link, "username": "root-of-tests", "password": "a long password of the administrator"});
     server
         .http

@@ -46,6 +46,13 @@ impl Replica {
         std::fs::read_to_string(&self.log).expect("the log is ours")
     }
 
+    /// Returns the link that makes the first administrator, when the server has printed one.
+    pub(crate) fn setup_link(&self) -> Option<String> {
+        let log = self.log();
+        let link = log.split_whitespace().find(|word| word.contains("/setup#"));
+        link.map(str::to_owned)
+    }
+
     /// Kills the server with `SIGKILL`.
     pub(crate) fn kill(mut self) {
         self.child.signal(Signal::KILL);

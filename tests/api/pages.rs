@@ -1,0 +1,34 @@
+//! `/account`, `/admin`, `/setup` and `/reset` as people use them, in Chromium.
+//!
+//! With `SCREENSHOTS` naming a folder, each state of each page is drawn there at 320, 768 and 1280
+//! pixels in both colour schemes.
+
+use crate::support::tool::{assert_passes_alone, browser_script};
+use crate::support::{Backend, server::Replica};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_signs_in_and_looks_after_the_account() {
+    let backend = Backend::sqlite().with("LATCHET_THROTTLE_ACCOUNT", "6/15m");
+    let server = Replica::start(&backend).await;
+
+    assert_passes_alone(&mut browser_script("account.mjs", server.http.base()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_administrator_comes_by_the_link() {
+    let backend = Backend::sqlite()
+        .without("LATCHET_BOOTSTRAP_ADMIN")
+        .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE");
+    let server = Replica::start(&backend).await;
+    let link = server.setup_link().unwrap();
+
+    assert_passes_alone(browser_script("setup.mjs", server.http.base()).env("SETUP_LINK", link));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_looks_after_users_sessions_and_keys() {
+    let backend = Backend::sqlite();
+    let server = Replica::start(&backend).await;
+
+    assert_passes_alone(&mut browser_script("admin.mjs", server.http.base()));
+}
