@@ -89,7 +89,7 @@ fn banner(app: &App, setup_link: Option<&str>) -> String {
     let config = &app.config;
     let url = &config.public_url;
     let mut text = format!(
-        "latchet {} listens on {}\n  API and docs   {url}/docs\n",
+        "latchet {} listens on {}\n  Sign in        {url}/account\n  API and docs   {url}/docs\n",
         env!("CARGO_PKG_VERSION"),
         config.listen
     );
