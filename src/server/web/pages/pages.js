@@ -194,14 +194,21 @@ export const act = async (work) => {
   }
 };
 
+let answer = () => {};
+
 /** Asks in a dialog whether that is really wanted. */
 export const isSure = (question, consequence, action) => new Promise((resolve) => {
   const dialog = byId('confirm');
+  // Browsers tell late that a dialog was closed: it may be open again, for the next question.
+  answer(false);
+  answer = resolve;
+  dialog.onclose = () => {
+    if (!dialog.open) answer(dialog.returnValue === 'yes');
+  };
   dialog.querySelector('h2').textContent = question;
   dialog.querySelector('p').textContent = consequence;
   dialog.querySelector('.danger').textContent = action;
   dialog.returnValue = '';
-  dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true });
   dialog.showModal();
 });
 
