@@ -9,7 +9,7 @@ use crate::world::Topology;
 use crate::{Plan, run};
 
 /// Runs that go on at once: each waits for most of its time.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 4;
 /// Some bugs show by chance, as they do in life.
 const ATTEMPTS: u64 = 3;
 

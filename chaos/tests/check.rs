@@ -1,0 +1,43 @@
+//! The checker as a program: it reads a file, says what was broken, and ends accordingly.
+
+use std::process::{Command, Output};
+
+const HEAD: &str = r#"{"line":"head","topology":"c","seed":1,"seconds":0,"grace":2000000,"recovery":2000000,"guesses":50}"#;
+const LOGIN: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"log_in","password":0},"session":"a","replica":0,"start":1,"end":2,"outcome":{"was":"ok"}}"#;
+const LOGOUT: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"log_out"},"session":"a","replica":0,"start":3,"end":4,"outcome":{"was":"ok"}}"#;
+const CHECK: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"check"},"session":"a","replica":0,"start":5,"end":6,"outcome":{"was":"ok"}}"#;
+
+fn check(lines: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.ndjson");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_check"));
+    command.arg(file).output().unwrap()
+}
+
+#[test]
+fn a_kept_promise_ends_well() {
+    let output = check(&[HEAD, LOGIN, CHECK]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_broken_promise_is_named_and_ends_badly() {
+    let output = check(&[HEAD, LOGIN, LOGOUT, CHECK]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.starts_with("I1 ")).unwrap();
+    assert!(line.contains("BROKEN 1 times"), "{text}");
+    assert!(
+        text.contains("answered after its end: Honest Check by alice"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_no_history_is_no_kept_promise() {
+    for lines in [&[][..], &[LOGIN], &[HEAD, "{"]] {
+        let output = check(lines);
+        assert!(!output.status.success(), "{lines:?}");
+    }
+}
