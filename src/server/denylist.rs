@@ -17,6 +17,8 @@ use crate::server::store::{Store, StoreError};
 
 mod keeper;
 mod memory;
+#[cfg(test)]
+mod model;
 mod redis;
 mod seed;
 mod sql;
