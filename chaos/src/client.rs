@@ -100,6 +100,14 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// A look at the signing keys, which every replica has in memory.
+    pub(crate) fn keys(user: &'a str, grant: &'a Grant) -> Self {
+        Self {
+            path: "/v1/keys".to_owned(),
+            ..Self::of(user, grant, Act::Check)
+        }
+    }
+
     /// A request of an administrator about somebody.
     pub(crate) fn admin(user: &'a str, act: Act, path: &str) -> Self {
         Self::new(user, act, "POST", path)

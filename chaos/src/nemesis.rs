@@ -98,6 +98,7 @@ pub(crate) async fn run(
         recorder,
         random: random.fork(),
         mended: 0,
+        blackouts: 0,
     };
     let mut turn = Vec::new();
     loop {
@@ -133,6 +134,7 @@ struct Nemesis<'w> {
     random: fastrand::Rng,
     /// When the network was last about to be mended.
     mended: u64,
+    blackouts: u32,
 }
 
 impl Nemesis<'_> {
@@ -163,7 +165,9 @@ impl Nemesis<'_> {
             Fault::HangNetworkOfReplica => self.weather(&[replica], Weather::Hang).await,
             Fault::Blackout => {
                 let all: Vec<usize> = (0..self.world.replicas.len()).collect();
-                let weather = if self.random.bool() {
+                // In turn: what fails at once and what never answers are different faults.
+                self.blackouts += 1;
+                let weather = if self.blackouts % 2 == 1 {
                     Weather::Cut
                 } else {
                     Weather::Hang
@@ -250,7 +254,7 @@ impl Nemesis<'_> {
         for replica in replicas {
             self.world.replicas[*replica].network(weather);
         }
-        self.last(3000).await;
+        self.last(4000).await;
         self.mended = self.recorder.now();
         for replica in replicas {
             self.world.replicas[*replica].network(Weather::Fair);

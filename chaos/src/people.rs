@@ -64,6 +64,8 @@ pub(crate) async fn start(
     at_work.spawn(guess(guesser, random.fork(), end));
     let prober = Client::new(world, recorder, Who::Prober);
     at_work.spawn(probe(prober, Arc::clone(&graves), random.fork(), end));
+    let overseer = Admin::new(Client::new(world, recorder, Who::Honest), random.fork());
+    at_work.spawn(overseer.oversee(end));
     at_work.spawn(admin.work(persons, end));
     People {
         at_work,

@@ -10,8 +10,8 @@ use crate::{Plan, run};
 
 /// Runs that go on at once: each waits for most of its time.
 const AT_ONCE: usize = 4;
-/// Some bugs show by chance, as they do in life.
-const ATTEMPTS: u64 = 3;
+/// Some bugs show by chance, as they do in life: each attempt has another seed, and more time.
+const ATTEMPTS: u64 = 5;
 
 /// A bug, and where it shows.
 struct Seeded {
@@ -101,6 +101,7 @@ async fn find(bug: &Seeded, plan: &Plan) -> Option<BTreeSet<Rule>> {
         let plan = Plan {
             topology: bug.topology,
             seed: plan.seed + attempt,
+            seconds: plan.seconds * (attempt + 2) / 2,
             devices: plan.devices.max(20),
             only: bug.only.to_owned(),
             bug: Some(bug.name.to_owned()),
