@@ -14,6 +14,9 @@ use crate::device::{Device, Person};
 use crate::record::Recorder;
 use crate::world::World;
 
+/// How long everybody has for a last look.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Devices that one person uses.
 const DEVICES_EACH: usize = 2;
 
@@ -83,8 +86,10 @@ impl People {
         while let Some(stopped) = self.at_work.join_next().await {
             devices.extend(stopped.expect("nobody panics"));
         }
+        // For all of them: somebody who cannot log in must not hold up the others.
+        let end = Instant::now() + PATIENCE;
         for device in &mut devices {
-            device.end = Instant::now() + Duration::from_secs(20);
+            device.end = end;
             device.refresh(1).await;
             device.check().await;
         }
@@ -97,8 +102,9 @@ impl People {
             world.resume(number);
         }
         world.ready().await;
+        let end = Instant::now() + PATIENCE;
         for device in &mut devices {
-            device.end = Instant::now() + Duration::from_secs(20);
+            device.end = end;
             device.check().await;
             device.refresh(2).await;
             device.log_in().await;
