@@ -15,7 +15,7 @@ use crate::record::Recorder;
 use crate::world::World;
 
 /// How long everybody has for a last look.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Devices that one person uses.
 const DEVICES_EACH: usize = 2;
