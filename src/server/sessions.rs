@@ -1,7 +1,6 @@
 //! Log in, refresh, log out: the decisions. What each answers over HTTP is the API's concern.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -13,17 +12,18 @@ use super::names::Username;
 use super::password::Verdict;
 use super::rotation::{End, RevokeReason};
 use super::store::{
-    NamedSession, NewSession, Revocation, Rotation, RotationRules, Session, SessionId, SessionPage,
-    User, UserId,
+    NamedSession, NewSession, Rotation, RotationRules, Session, SessionId, SessionPage, User,
+    UserId,
 };
 use crate::clock::Time;
-use crate::denylist::Denial;
 use crate::seeded::{self, Bug};
 use crate::token::{Claims, Fresh};
 
-/// By how much the clocks of replicas may differ: an access token may be dated after the end of its
-/// session, or reach a replica before it was made.
-pub(super) const CLOCK_SKEW: Duration = Duration::from_mins(1);
+mod ends;
+mod grant;
+
+pub(super) use ends::CLOCK_SKEW;
+pub use grant::{AccessGrant, Grant};
 
 /// Who is asking, for the throttle and the list of devices. Not proof of anything.
 #[derive(Clone, Debug)]
@@ -49,30 +49,6 @@ pub struct Login {
     pub label: String,
     /// Who is asking.
     pub caller: Caller,
-}
-
-/// What a login or a refresh yields.
-#[derive(Debug)]
-pub struct Grant {
-    /// The access token, with what its answer says of it.
-    pub access: AccessGrant,
-    /// The session's one current refresh token.
-    pub refresh_token: SecretString,
-    /// Seconds until the session ends if it is not used.
-    pub refresh_expires_in: u64,
-}
-
-/// An access token on its own.
-#[derive(Debug)]
-pub struct AccessGrant {
-    /// The token.
-    pub access_token: String,
-    /// Seconds it lives.
-    pub expires_in: u64,
-    /// Scopes it carries, space-separated.
-    pub scope: String,
-    /// Its session.
-    pub session_id: SessionId,
 }
 
 /// A password that was right.
@@ -184,84 +160,6 @@ impl App {
         }
     }
 
-    /// Ends one session as an administrator.
-    ///
-    /// # Errors
-    /// As [`App::log_out_device`].
-    pub async fn end_session(&self, id: &SessionId, by: &Actor) -> Result<(), ApiError> {
-        self.revoke_session(id, None, RevokeReason::Admin, Some(by))
-            .await
-    }
-
-    /// Ends one session, of `owner` where given, at its user's wish.
-    ///
-    /// # Errors
-    /// `not_found`; `unavailable` when the end could not be made certain: ask again.
-    pub async fn log_out_device(
-        &self,
-        id: &SessionId,
-        owner: Option<&UserId>,
-    ) -> Result<(), ApiError> {
-        self.revoke_session(id, owner, RevokeReason::Logout, None)
-            .await
-    }
-
-    /// SQL, then every copy that checks ask, then the answer.
-    async fn revoke_session(
-        &self,
-        id: &SessionId,
-        owner: Option<&UserId>,
-        reason: RevokeReason,
-        by: Option<&Actor>,
-    ) -> Result<(), ApiError> {
-        let now = self.clock.now();
-        let revocation = self.revocation(reason, now);
-        let denials = self
-            .store
-            .revoke_session(id, owner, &revocation, by)
-            .await?;
-        if denials.is_empty() {
-            return Err(ApiError::NotFound("there is no such session"));
-        }
-        if seeded::is_on(Bug::AcknowledgeBeforeDeny) {
-            self.deny_later(denials, now);
-        } else if !seeded::is_on(Bug::AccessTokenOutlivesLogout) {
-            self.deny(&denials, now).await?;
-        }
-        tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");
-        Ok(())
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "that nobody waits for it is the bug"
-    )]
-    fn deny_later(&self, denials: Vec<Denial>, now: Time) {
-        let list = self.denylist.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            list.deny(&denials, now).await
-        });
-    }
-
-    /// Ends every session of a user.
-    ///
-    /// # Errors
-    /// `unavailable` when the end could not be made certain: ask again.
-    pub async fn end_sessions(
-        &self,
-        user: &UserId,
-        reason: RevokeReason,
-        by: &Actor,
-    ) -> Result<(), ApiError> {
-        let now = self.clock.now();
-        let revocation = self.revocation(reason, now);
-        let denials = self.store.revoke_all(user, None, &revocation, by).await?;
-        self.deny(&denials, now).await?;
-        tracing::info!(user.id = %user, reason = reason.as_str(), "sessions ended");
-        Ok(())
-    }
-
     /// Returns the live sessions of a user, newest login first.
     ///
     /// # Errors
@@ -276,18 +174,6 @@ impl App {
     /// `unavailable`.
     pub async fn all_sessions(&self, page: &SessionPage) -> Result<Vec<NamedSession>, ApiError> {
         Ok(self.store.sessions(page, self.clock.now()).await?)
-    }
-
-    /// Denies one access token and leaves its session alone (RFC 7009 on an access token).
-    ///
-    /// # Errors
-    /// `unavailable` when it could not be made certain: ask again.
-    pub async fn revoke_token(&self, claims: &Claims) -> Result<(), ApiError> {
-        let now = self.clock.now();
-        let not_after = claims.expires_at() + self.config.leeway;
-        let denial = self.store.revoke_token(&claims.jti, not_after, now).await?;
-        self.deny(&[denial], now).await?;
-        Ok(())
     }
 
     /// Answers a password with a fresh access token of the same session.
@@ -358,111 +244,5 @@ impl App {
             user: found.user,
             attempt,
         })
-    }
-
-    fn grant(
-        &self,
-        session: &Session,
-        roles: &[String],
-        fresh: Fresh,
-        now: Time,
-    ) -> Result<Grant, ApiError> {
-        Ok(Grant {
-            access: self.access(session, roles, fresh, now)?,
-            refresh_token: self
-                .refresh_tokens
-                .mint(session)
-                .map_err(ApiError::internal)?,
-            refresh_expires_in: session.state.ends_at().since(now).as_secs(),
-        })
-    }
-
-    fn access(
-        &self,
-        session: &Session,
-        roles: &[String],
-        fresh: Fresh,
-        now: Time,
-    ) -> Result<AccessGrant, ApiError> {
-        let scope = session.scope.join(" ");
-        let claims = Claims {
-            iss: self.config.issuer.clone(),
-            aud: self.config.audience.clone(),
-            sub: session.user_id.to_string(),
-            client_id: Some(session.client().to_owned()),
-            sid: Some(session.id.to_string()),
-            fresh,
-            auth_time: Some(session.auth_time.secs()),
-            amr: session.amr.clone(),
-            roles: roles.to_vec(),
-            scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
-            ..Claims::access(now, self.config.access_ttl)
-        };
-        Ok(AccessGrant {
-            access_token: self
-                .keyring
-                .signer(now)
-                .sign(&self.as_flask_reads(claims))
-                .map_err(ApiError::internal)?,
-            expires_in: self.config.access_ttl.as_secs(),
-            scope,
-            session_id: session.id.clone(),
-        })
-    }
-
-    /// Adds what Flask apps look for in a token, where this server was told of such apps.
-    fn as_flask_reads(&self, mut claims: Claims) -> Claims {
-        if self.config.compat_flask_jwt {
-            let name = self.config.compat_flask_jwt_identity.clone();
-            claims.extra.insert(name, claims.sub.clone().into());
-        }
-        if self.config.compat_flask_jwt_extended {
-            claims = claims.with_csrf();
-        }
-        claims
-    }
-
-    /// Puts what was revoked where every check sees it.
-    pub(super) async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), ApiError> {
-        self.denylist.deny(denials, now).await?;
-        if let Some(metrics) = &self.metrics {
-            metrics.denied(denials.len());
-        }
-        Ok(())
-    }
-
-    /// How long the end of a session must be remembered: no access token of it lives longer.
-    pub(super) fn denied_for(&self) -> Duration {
-        self.config.access_ttl + self.config.leeway + CLOCK_SKEW
-    }
-
-    /// Why and when sessions end now, and for how long that must be remembered.
-    pub(super) fn revocation(&self, reason: RevokeReason, now: Time) -> Revocation {
-        Revocation {
-            reason,
-            now,
-            not_after: now + self.denied_for(),
-        }
-    }
-
-    /// Returns the scopes a session gets: those asked for, or all that may be granted here.
-    fn grantable(&self, asked: Option<&str>) -> Result<Vec<String>, ApiError> {
-        let asked: Vec<&str> = asked.unwrap_or_default().split_whitespace().collect();
-        if asked.is_empty() {
-            return Ok(self.config.scopes.clone());
-        }
-        let granted = self
-            .config
-            .scopes
-            .iter()
-            .filter(|scope| asked.contains(&scope.as_str()));
-        let granted: Vec<String> = granted.cloned().collect();
-        if asked
-            .iter()
-            .any(|scope| !granted.iter().any(|known| known == scope))
-        {
-            return Err(ApiError::InvalidScope);
-        }
-        Ok(granted)
     }
 }

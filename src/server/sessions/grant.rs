@@ -1,0 +1,118 @@
+//! What a session is given: its tokens, and what they say.
+
+use secrecy::SecretString;
+
+use crate::clock::Time;
+use crate::server::App;
+use crate::server::error::ApiError;
+use crate::server::store::{Session, SessionId};
+use crate::token::{Claims, Fresh};
+
+/// What a login or a refresh yields.
+#[derive(Debug)]
+pub struct Grant {
+    /// The access token, with what its answer says of it.
+    pub access: AccessGrant,
+    /// The session's one current refresh token.
+    pub refresh_token: SecretString,
+    /// Seconds until the session ends if it is not used.
+    pub refresh_expires_in: u64,
+}
+
+/// An access token on its own.
+#[derive(Debug)]
+pub struct AccessGrant {
+    /// The token.
+    pub access_token: String,
+    /// Seconds it lives.
+    pub expires_in: u64,
+    /// Scopes it carries, space-separated.
+    pub scope: String,
+    /// Its session.
+    pub session_id: SessionId,
+}
+
+impl App {
+    pub(super) fn grant(
+        &self,
+        session: &Session,
+        roles: &[String],
+        fresh: Fresh,
+        now: Time,
+    ) -> Result<Grant, ApiError> {
+        Ok(Grant {
+            access: self.access(session, roles, fresh, now)?,
+            refresh_token: self
+                .refresh_tokens
+                .mint(session)
+                .map_err(ApiError::internal)?,
+            refresh_expires_in: session.state.ends_at().since(now).as_secs(),
+        })
+    }
+
+    pub(super) fn access(
+        &self,
+        session: &Session,
+        roles: &[String],
+        fresh: Fresh,
+        now: Time,
+    ) -> Result<AccessGrant, ApiError> {
+        let scope = session.scope.join(" ");
+        let claims = Claims {
+            iss: self.config.issuer.clone(),
+            aud: self.config.audience.clone(),
+            sub: session.user_id.to_string(),
+            client_id: Some(session.client().to_owned()),
+            sid: Some(session.id.to_string()),
+            fresh,
+            auth_time: Some(session.auth_time.secs()),
+            amr: session.amr.clone(),
+            roles: roles.to_vec(),
+            scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
+            ..Claims::access(now, self.config.access_ttl)
+        };
+        Ok(AccessGrant {
+            access_token: self
+                .keyring
+                .signer(now)
+                .sign(&self.as_flask_reads(claims))
+                .map_err(ApiError::internal)?,
+            expires_in: self.config.access_ttl.as_secs(),
+            scope,
+            session_id: session.id.clone(),
+        })
+    }
+
+    /// Adds what Flask apps look for in a token, where this server was told of such apps.
+    fn as_flask_reads(&self, mut claims: Claims) -> Claims {
+        if self.config.compat_flask_jwt {
+            let name = self.config.compat_flask_jwt_identity.clone();
+            claims.extra.insert(name, claims.sub.clone().into());
+        }
+        if self.config.compat_flask_jwt_extended {
+            claims = claims.with_csrf();
+        }
+        claims
+    }
+
+    /// Returns the scopes a session gets: those asked for, or all that may be granted here.
+    pub(super) fn grantable(&self, asked: Option<&str>) -> Result<Vec<String>, ApiError> {
+        let asked: Vec<&str> = asked.unwrap_or_default().split_whitespace().collect();
+        if asked.is_empty() {
+            return Ok(self.config.scopes.clone());
+        }
+        let granted = self
+            .config
+            .scopes
+            .iter()
+            .filter(|scope| asked.contains(&scope.as_str()));
+        let granted: Vec<String> = granted.cloned().collect();
+        if asked
+            .iter()
+            .any(|scope| !granted.iter().any(|known| known == scope))
+        {
+            return Err(ApiError::InvalidScope);
+        }
+        Ok(granted)
+    }
+}
