@@ -6,14 +6,19 @@ use crate::support::server::{BINARY, Replica};
 use crate::support::tool::{assert_passes, root};
 use crate::support::{Backend, poll, port};
 
-/// Returns the snippets of a page in this language, in order.
+/// Returns the snippets of a page in this language, in order; panics when there are none.
 pub(crate) fn snippets(page: &str, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(page)).unwrap();
     let opening = format!("```{language}\n");
-    let blocks = text.split(&opening).skip(1);
-    blocks
-        .map(|rest| rest.split("```").next().unwrap().to_owned())
-        .collect()
+    let snippets: Vec<String> = text
+        .match_indices(&opening)
+        .map(|(at, _)| {
+            let (snippet, _) = text[at + opening.len()..].split_once("```").unwrap();
+            snippet.to_owned()
+        })
+        .collect();
+    assert!(!snippets.is_empty(), "no {language} in {page}");
+    snippets
 }
 
 /// Returns the shell snippets of the README, in order.
