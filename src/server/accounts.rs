@@ -80,7 +80,7 @@ impl App {
         if self.store.has_user_with_role(ADMIN).await? {
             return Ok(None);
         }
-        let secret = format!("{}{}", random_id(), random_id());
+        let secret = link_secret();
         let expires_at = self.clock.now() + SETUP_LINK_LIFE;
         self.store
             .create_setup_link(&link_hash(&secret), expires_at)
@@ -319,6 +319,11 @@ fn name_taken(error: StoreError) -> ApiError {
 fn names(roles: &[Role]) -> Vec<String> {
     let unique: std::collections::BTreeSet<&str> = roles.iter().map(Role::as_str).collect();
     unique.into_iter().map(str::to_owned).collect()
+}
+
+/// Returns the secret of a new link: 256 bits, which nobody guesses.
+pub(super) fn link_secret() -> String {
+    format!("{}{}", random_id(), random_id())
 }
 
 /// Returns what is kept of the secret of a link.

@@ -5,16 +5,20 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use poem_openapi::Enum;
+
 use super::App;
 use super::error::ApiError;
 use super::store::{Event, EventPage, SessionId, UserId};
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename = "EventName", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A superseded refresh token was shown after grace, and its session was ended.
+    /// A superseded refresh token was shown after grace: theft. Its session was ended.
     RefreshReused,
-    /// The throttle began to refuse logins to an account, or from an address.
+    /// Too many attempts on an account, which is named if it exists, or from an address. It is told
+    /// once, when logins begin to be refused.
     LoginThrottled,
     /// A password was set by its owner, or on the command line.
     PasswordChanged,
@@ -54,7 +58,7 @@ impl EventKind {
         Self::FirstAdministrator,
     ];
 
-    /// Returns the kind as it stands in the database.
+    /// Returns the kind as it stands in the database and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RefreshReused => "refresh_reused",
@@ -159,12 +163,15 @@ impl App {
 
 #[cfg(test)]
 mod tests {
+    use poem_openapi::types::ToJSON;
+
     use super::*;
 
     #[test]
     fn a_kind_is_read_as_it_was_written() {
         for kind in EventKind::ALL {
             assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(kind.to_json(), Some(kind.as_str().into()));
         }
         assert!("login".parse::<EventKind>().is_err());
     }

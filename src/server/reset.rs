@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::App;
-use super::accounts::link_hash;
+use super::accounts::{link_hash, link_secret};
 use super::error::ApiError;
 use super::events::Actor;
 use super::rotation::RevokeReason;
 use super::store::{NewResetLink, StoreError, UserId};
 use crate::clock::Time;
-use crate::keys::random_id;
 
 /// Life of a link.
 const LIFE: Duration = Duration::from_hours(24);
@@ -34,12 +33,11 @@ impl App {
     /// # Errors
     /// `not_found`; `conflict` for an account that is disabled.
     pub async fn make_reset_link(&self, id: &UserId, by: &Actor) -> Result<ResetLink, ApiError> {
-        let secret = SecretString::from(format!("{}{}", random_id(), random_id()));
-        let secret = secret.expose_secret();
+        let secret = link_secret();
         let now = self.clock.now();
         let expires_at = now + LIFE;
         let link = NewResetLink {
-            token_hash: link_hash(secret),
+            token_hash: link_hash(&secret),
             expires_at,
         };
         let made = self.store.create_reset_link(id, link, by, now).await;

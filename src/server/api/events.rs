@@ -2,11 +2,12 @@
 
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
-use poem_openapi::{Enum, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
 use super::answer::Private;
-use super::users::{Administrator, page_size};
+use super::page::{cut, page_size, rows};
+use super::users::Administrator;
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::events::EventKind;
@@ -14,56 +15,6 @@ use crate::server::store::{Event, EventPage};
 
 /// The operation on security events.
 pub(super) struct EventsApi(pub(super) App);
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-enum EventName {
-    /// A superseded refresh token was shown after grace: theft. Its session was ended.
-    RefreshReused,
-    /// Too many attempts on an account, which is named if it exists, or from an address. It is told
-    /// once, when logins begin to be refused.
-    LoginThrottled,
-    /// A password was set by its owner, or on the command line.
-    PasswordChanged,
-    /// A password was set by a link.
-    PasswordReset,
-    /// A link that sets a password was made.
-    ResetLinkMade,
-    /// An account was made.
-    UserCreated,
-    /// An account was disabled.
-    UserDisabled,
-    /// A disabled account was enabled.
-    UserEnabled,
-    /// A user has other roles.
-    RolesChanged,
-    /// One session was ended by an administrator, or all of a user by an administrator or that user.
-    SessionsEnded,
-    /// A signing key was made that takes over.
-    KeyRotated,
-    /// The first administrator was made by the link, or as the settings say.
-    FirstAdministrator,
-}
-
-impl From<EventKind> for EventName {
-    fn from(kind: EventKind) -> Self {
-        match kind {
-            EventKind::RefreshReused => Self::RefreshReused,
-            EventKind::LoginThrottled => Self::LoginThrottled,
-            EventKind::PasswordChanged => Self::PasswordChanged,
-            EventKind::PasswordReset => Self::PasswordReset,
-            EventKind::ResetLinkMade => Self::ResetLinkMade,
-            EventKind::UserCreated => Self::UserCreated,
-            EventKind::UserDisabled => Self::UserDisabled,
-            EventKind::UserEnabled => Self::UserEnabled,
-            EventKind::RolesChanged => Self::RolesChanged,
-            EventKind::SessionsEnded => Self::SessionsEnded,
-            EventKind::KeyRotated => Self::KeyRotated,
-            EventKind::FirstAdministrator => Self::FirstAdministrator,
-        }
-    }
-}
 
 /// A security event.
 #[derive(Debug, Object)]
@@ -74,7 +25,7 @@ struct EventAnswer {
     /// When it happened.
     at: String,
     /// What happened.
-    kind: EventName,
+    kind: EventKind,
     /// Names the user whom it concerns.
     user_id: Option<String>,
     /// Name of that user.
@@ -97,7 +48,7 @@ impl From<Event> for EventAnswer {
         Self {
             id: event.id,
             at: event.at.to_string(),
-            kind: event.kind.into(),
+            kind: event.kind,
             user_id,
             username,
             session_id: event.session.map(|id| id.to_string()),
@@ -146,16 +97,10 @@ impl EventsApi {
     ) -> Result<Private<Json<EventsAnswer>>, ApiError> {
         let page = EventPage {
             after: after.0.as_deref().map(place).transpose()?,
-            // One more than asked for tells whether another page follows.
-            limit: u64::from(*limit) + 1,
+            limit: rows(*limit),
         };
-        let mut events = self.0.events(&page).await?;
-        let more = events.len() > *limit as usize;
-        events.truncate(*limit as usize);
-        let next = events
-            .last()
-            .filter(|_| more)
-            .map(|event| event.id.to_string());
+        let events = self.0.events(&page).await?;
+        let (events, next) = cut(events, *limit, |event| event.id.to_string());
         let items = events.into_iter().map(EventAnswer::from).collect();
         Ok(Private::new(Json(EventsAnswer { items, next })))
     }

@@ -24,6 +24,7 @@ mod login;
 mod me;
 mod methods;
 mod oauth;
+mod page;
 mod reset;
 mod secret;
 mod session;

@@ -8,7 +8,8 @@ use poem_openapi::{Object, OpenApi};
 use super::Tag;
 use super::answer::{Done, Private};
 use super::caller::actor;
-use super::users::{Administrator, is_id, known, page_size, text};
+use super::page::{cut, page_size, rows, text};
+use super::users::{Administrator, is_id, known};
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::rotation::RevokeReason;
@@ -152,16 +153,12 @@ impl UserSessionsApi {
         let page = SessionPage {
             after: after.0.as_deref().map(place).transpose()?,
             search: text("search", search.0)?,
-            // One more than asked for tells whether another page follows.
-            limit: u64::from(*limit) + 1,
+            limit: rows(*limit),
         };
-        let mut sessions = self.0.all_sessions(&page).await?;
-        let more = sessions.len() > *limit as usize;
-        sessions.truncate(*limit as usize);
-        let next = sessions
-            .last()
-            .filter(|_| more)
-            .map(|named| SessionPlace::of(&named.session).to_string());
+        let sessions = self.0.all_sessions(&page).await?;
+        let (sessions, next) = cut(sessions, *limit, |named| {
+            SessionPlace::of(&named.session).to_string()
+        });
         let items = sessions.into_iter().map(UserSessionAnswer::from).collect();
         Ok(Private::new(Json(AllSessionsAnswer { items, next })))
     }

@@ -9,6 +9,7 @@ use super::Tag;
 use super::answer::{Created, Private};
 use super::caller::actor;
 use super::input::Body;
+use super::page::{cut, page_size, rows, text};
 use super::secret::Password;
 use crate::guard::{Jwt, Role, RoleName};
 use crate::server::App;
@@ -124,16 +125,10 @@ impl UsersApi {
         let page = UserPage {
             after: text("after", after.0)?,
             search: text("search", search.0)?,
-            // One more than asked for tells whether another page follows.
-            limit: u64::from(*limit) + 1,
+            limit: rows(*limit),
         };
-        let mut users = self.0.users(&page).await?;
-        let more = users.len() > *limit as usize;
-        users.truncate(*limit as usize);
-        let next = users
-            .last()
-            .filter(|_| more)
-            .map(|user| user.username.clone());
+        let users = self.0.users(&page).await?;
+        let (users, next) = cut(users, *limit, |user| user.username.clone());
         let items = users.into_iter().map(UserAnswer::from).collect();
         Ok(Private::new(Json(UsersAnswer { items, next })))
     }
@@ -251,11 +246,6 @@ impl UsersApi {
     }
 }
 
-/// Items of a page, unless another number is asked for.
-pub(super) fn page_size() -> u32 {
-    50
-}
-
 /// Parses a user name that is to be stored.
 pub(super) fn username(text: &str) -> Result<Username, ApiError> {
     Username::parse(text).map_err(|fault| ApiError::invalid_field("username", fault))
@@ -266,17 +256,6 @@ fn roles(texts: &[String]) -> Result<Vec<names::Role>, ApiError> {
     roles
         .collect::<Result<_, _>>()
         .map_err(|fault| ApiError::invalid_field("roles", fault))
-}
-
-/// PostgreSQL takes no NUL in a text to compare with.
-pub(super) fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, ApiError> {
-    match text {
-        Some(text) if text.contains('\0') => Err(ApiError::invalid_field(
-            field,
-            "must not contain the character NUL",
-        )),
-        text => Ok(text),
-    }
 }
 
 /// What is no id names nobody.

@@ -1,5 +1,5 @@
 // One's own account: who one is, devices, password, a command with a token.
-import { act, addRow, at, button, byId, clear, copy, deviceOf, element, forget, isSure, load, say, since, submits } from '/pages/pages.js';
+import { act, addRow, at, button, byId, cellsOf, clear, copy, element, forget, isSure, load, say, submits } from '/pages/pages.js';
 import { api, auth, start } from '/pages/session.js';
 
 const [devices, changePassword, curl] = ['devices', 'change-password', 'curl-whole'].map(byId);
@@ -21,15 +21,12 @@ const showDevices = (items) => {
   sessions = items;
   table.tBodies[0].replaceChildren();
   for (const session of items) {
-    const device = deviceOf(session);
+    const cells = cellsOf(session);
     addRow(table, [
-      device,
-      session.ip,
-      at(session.created_at),
-      since(session.refreshed_at),
+      ...cells,
       session.current
         ? element('span', { className: 'badge' }, 'This device')
-        : button('Sign out', 'small danger', () => endOne(session, device.textContent)),
+        : button('Sign out', 'small danger', () => endOne(session, cells[0].textContent)),
     ]);
   }
   byId('end-others').hidden = items.length < 2;

@@ -1,5 +1,5 @@
 // Sessions of all users that live, newest first.
-import { act, at, button, byId, deviceOf, isSure, since } from '/pages/pages.js';
+import { act, button, byId, cellsOf, isSure } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 import { list } from './table.js';
 import { linkTo } from './users.js';
@@ -7,10 +7,7 @@ import { linkTo } from './users.js';
 /** The list of sessions. */
 export const sessions = list(byId('sessions'), '/v1/sessions', (session) => [
   linkTo(session.user_id, session.username),
-  deviceOf(session),
-  session.ip,
-  at(session.created_at),
-  since(session.refreshed_at),
+  ...cellsOf(session),
   button('End', 'small danger', () => end(session)),
 ]);
 

@@ -1,5 +1,5 @@
 // One user: state, roles, sessions, a link for who forgot the password.
-import { act, addRow, at, button, byId, clear, copy, deviceOf, forget, isSure, load, say, since, submits } from '/pages/pages.js';
+import { act, addRow, at, button, byId, cellsOf, clear, copy, forget, isSure, load, say, submits } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 import { stateOf, words } from './users.js';
 
@@ -28,13 +28,10 @@ const show = (now) => {
 const showSessions = ({ items }) => {
   table.tBodies[0].replaceChildren();
   for (const session of items) {
-    const device = deviceOf(session);
+    const cells = cellsOf(session);
     addRow(table, [
-      device,
-      session.ip,
-      at(session.created_at),
-      since(session.refreshed_at),
-      button('End', 'small danger', () => endOne(session, device.textContent)),
+      ...cells,
+      button('End', 'small danger', () => endOne(session, cells[0].textContent)),
     ]);
   }
   table.hidden = !items.length;

@@ -285,7 +285,11 @@ export const browserOf = (agent) => {
 };
 
 /** Shows the device of a session: its label, if it has one, and its browser. */
-export const deviceOf = ({ label, user_agent: agent }) => {
+const deviceOf = ({ label, user_agent: agent }) => {
   const browser = browserOf(agent);
   return element('span', { title: agent }, label ? `${label} (${browser})` : browser);
 };
+
+/** Shows a session in four cells: its device, address, login and last use. */
+export const cellsOf = (session) =>
+  [deviceOf(session), session.ip, at(session.created_at), since(session.refreshed_at)];

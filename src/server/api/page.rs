@@ -1,0 +1,51 @@
+//! Lists that are answered a page at a time.
+
+use crate::server::error::ApiError;
+
+/// Items of a page, unless another number is asked for.
+pub(super) fn page_size() -> u32 {
+    50
+}
+
+/// Returns how many rows a page is made from: one more than asked for tells whether another follows.
+pub(super) fn rows(limit: u32) -> u64 {
+    u64::from(limit) + 1
+}
+
+/// Returns the rows of a page, and where the next one begins: at the `place` of the last of them, if
+/// there are more.
+pub(super) fn cut<T>(
+    mut rows: Vec<T>,
+    limit: u32,
+    place: impl FnOnce(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let has_more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| has_more).map(place);
+    (rows, next)
+}
+
+/// PostgreSQL takes no NUL in a text to compare with.
+pub(super) fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, ApiError> {
+    match text {
+        Some(text) if text.contains('\0') => Err(ApiError::invalid_field(
+            field,
+            "must not contain the character NUL",
+        )),
+        text => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_next_only_where_there_is_one() {
+        let cut_at = |count: u64, limit| cut((1..=count).collect(), limit, u64::to_string);
+
+        assert_eq!(cut_at(rows(2), 2), (vec![1, 2], Some("2".to_owned())));
+        assert_eq!(cut_at(2, 2), (vec![1, 2], None));
+        assert_eq!(cut_at(0, 2), (vec![], None));
+    }
+}
