@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::super::Inner;
 use super::super::tests::{Latchet, NOW, RULES, presented};
 use super::statements::{DatabaseTime, Step};
@@ -53,8 +55,8 @@ async fn a_full_queue_refuses_at_once() {
     let (store, _queue) = without_writer(&latchet);
     for _ in 0..QUEUED {
         let waiting = store.rotate(presented(&session, 0), NOW, RULES);
-        let answer = tokio::time::timeout(Duration::ZERO, waiting).await;
-        assert!(answer.is_err(), "it did not wait: {answer:?}");
+        let answer = waiting.now_or_never();
+        assert!(answer.is_none(), "it did not wait: {answer:?}");
     }
 
     let answer = store.rotate(presented(&session, 0), NOW, RULES).await;
