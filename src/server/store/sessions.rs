@@ -159,9 +159,10 @@ impl Store {
         .await
     }
 
-    /// Revokes the session, if it is of that user where one is given, and records that where `by` is
-    /// given: people log out too often for it. Returns what must be denied: also when it was revoked before, so that a caller whose denylist failed can repeat all;
-    /// nothing when there is no such session.
+    /// Revokes the session, if it is of that user where one is given. With `by` that is an event too:
+    /// people's own logouts are none, there are too many. Returns what must be denied: also when it was
+    /// revoked before, so that a caller whose denylist failed can repeat all; nothing when there is no
+    /// such session.
     pub async fn revoke_session(
         &self,
         id: &SessionId,
