@@ -13,15 +13,11 @@ use std::time::Duration;
 
 use clap::Parser;
 
-mod backend;
-mod floor;
-mod load;
-mod machine;
-mod process;
-mod report;
 mod rows;
-mod service;
-mod worker;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{floor, machine, process, report};
 
 /// What is run, and for how long.
 #[derive(Clone, Debug, Parser)]

@@ -1,9 +1,9 @@
 //! Which way of hashing is the fastest here.
 
 use crate::Options;
-use crate::process::Cores;
-use crate::report::{Finding, Target, median};
-use crate::worker::Worker;
+use crate::support::process::Cores;
+use crate::support::report::{Finding, Target, median};
+use crate::support::worker::Worker;
 
 /// Memory in KiB, passes, and whether the memory is kept: the first is the default.
 const VARIANTS: [(&str, [&str; 3]); 6] = [

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use latchet::token::{Claims, Issuer};
 
-use super::Side;
 use crate::Options;
-use crate::backend::Redis;
-use crate::floor::{Floor, claims, hs256_key};
-use crate::load::{CONNECTIONS, Repeat, Script, WARM_UP, get};
-use crate::process::Cores;
-use crate::report::{Finding, Target, median_ratio};
-use crate::service::{Home, Service};
+use crate::support::backend::Redis;
+use crate::support::floor::{Floor, claims, hs256_key};
+use crate::support::load::{CONNECTIONS, Repeat, Script, WARM_UP, get};
+use crate::support::process::Cores;
+use crate::support::report::{Finding, Target, median_ratio};
+use crate::support::service::{Home, Service};
+use crate::support::side::Side;
 
 /// Each connection with a token of its own, shown again and again.
 fn scripts(floor: &Floor) -> Vec<Repeat> {

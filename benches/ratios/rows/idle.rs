@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::Options;
-use crate::load::{Connection, get};
-use crate::process::Cores;
-use crate::report::{Finding, Target, median};
-use crate::service::{Home, Service};
+use crate::support::load::{Connection, get};
+use crate::support::process::Cores;
+use crate::support::report::{Finding, Target, median};
+use crate::support::service::{Home, Service};
 
 /// Requests after which a server is still called idle, when it has rested.
 const FEW: usize = 60;

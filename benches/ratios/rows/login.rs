@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Side;
 use crate::Options;
-use crate::load::{Repeat, Script, get};
-use crate::process::Cores;
-use crate::report::{Finding, Target, median_ratio};
-use crate::service::{Home, Service, login_request};
-use crate::worker::Worker;
+use crate::support::load::{Repeat, Script, get};
+use crate::support::process::Cores;
+use crate::support::report::{Finding, Target, median_ratio};
+use crate::support::service::{Home, Service, login_request};
+use crate::support::side::Side;
+use crate::support::worker::Worker;
 
 /// People who log in at once: enough that a hash always waits.
 const WAITING: usize = 16;
@@ -32,7 +32,7 @@ pub(super) fn rate(options: &Options) -> Vec<Finding> {
         Finding {
             what: "login / bare argon2id of the same cost, one core",
             ours: ours.summary(),
-            floor: format!("{:.1}/s", crate::report::median(rates.clone())),
+            floor: format!("{:.1}/s", crate::support::report::median(rates.clone())),
             value: median_ratio(&ours.rates(), &rates),
             target: Target::AtLeast(0.95),
             note: format!("server {} busy", ours.busy()),

@@ -1,14 +1,14 @@
 //! What a durable refresh costs.
 
-use super::Side;
 use crate::Options;
-use crate::backend::Postgres;
-use crate::floor::Floor;
-use crate::load::{CONNECTIONS, Repeat, Script, get, post};
-use crate::process::Cores;
-use crate::report::{Finding, Target, median, median_ratio};
-use crate::service::{Home, Service, field};
-use crate::worker::{Work, Worker};
+use crate::support::backend::Postgres;
+use crate::support::floor::Floor;
+use crate::support::load::{CONNECTIONS, Repeat, Script, get, post};
+use crate::support::process::Cores;
+use crate::support::report::{Finding, Target, median, median_ratio};
+use crate::support::service::{Home, Service, field};
+use crate::support::side::Side;
+use crate::support::worker::{Work, Worker};
 
 /// A client that refreshes as soon as it can, each time with the token it was given last.
 struct Refresher {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::process::{Cores, Process};
+use crate::support::process::{Cores, Process};
 
 mod by_hand;
 mod crypto;
@@ -18,7 +18,7 @@ pub(crate) use handler::{claims, hs256_key};
 pub(crate) const ROLE: &str = "role";
 
 /// Connections and sessions that the floors of refresh work with: as many as the load has.
-const PARALLEL: usize = crate::load::CONNECTIONS;
+const PARALLEL: usize = crate::support::load::CONNECTIONS;
 
 /// Plays a floor until the parent ends.
 pub(crate) fn play(role: &[String]) {
@@ -78,7 +78,7 @@ impl Floor {
         }
     }
 
-    /// Returns what [`load::run`](crate::load::run) needs to know of a server.
+    /// Returns what [`load::run`](crate::support::load::run) needs to know of a server.
     pub(crate) fn target(&self) -> (SocketAddr, &Process) {
         (self.address, &self.process)
     }

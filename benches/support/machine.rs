@@ -21,7 +21,7 @@ pub(crate) fn describe() -> String {
         load.join(" "),
         Clock::system().now(),
         version("redis-server"),
-        version(&crate::backend::postgres_program("postgres")),
+        version(&crate::support::backend::postgres_program("postgres")),
     )
 }
 

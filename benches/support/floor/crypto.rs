@@ -4,7 +4,7 @@ use argon2::{Argon2, Block, Params, Version};
 use aws_lc_rs::hmac::{self as mac, HMAC_SHA256};
 use aws_lc_rs::signature::Ed25519KeyPair;
 
-use crate::worker::{obey, repeat};
+use crate::support::worker::{obey, repeat};
 
 /// As long as what is signed of a refresh token and of an access token here.
 const REFRESH_BYTES: usize = 360;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{Cores, Process};
+use crate::support::process::{Cores, Process};
 
 /// How long anything may take to start.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// be in memory, where a commit costs nothing.
 pub(crate) fn folder() -> TempDir {
     let folder = tempfile::Builder::new()
-        .prefix("ratios-")
+        .prefix("bench-")
         .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
         .expect("cargo made this folder");
     // PostgreSQL may run as another user.

@@ -18,9 +18,9 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::backend::{PATIENCE, folder, free_address};
-use crate::load::{Connection, get, post};
-use crate::process::{Cores, Process};
+use crate::support::backend::{PATIENCE, folder, free_address};
+use crate::support::load::{Connection, get, post};
+use crate::support::process::{Cores, Process};
 
 const NAME: &str = "administrator";
 const PASSWORD: &str = "a long password of the bench";
@@ -123,7 +123,7 @@ impl Service {
         })
     }
 
-    /// Returns what [`load::run`](crate::load::run) needs to know of a server.
+    /// Returns what [`load::run`](crate::support::load::run) needs to know of a server.
     pub(crate) fn target(&self) -> (SocketAddr, &Process) {
         (self.address, &self.process)
     }

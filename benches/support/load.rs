@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use crate::process::Process;
+use crate::support::process::Process;
 
 /// Connections of every row that does not say otherwise.
 pub(crate) const CONNECTIONS: usize = 64;

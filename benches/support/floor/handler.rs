@@ -20,7 +20,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 
-use crate::load::CONNECTIONS;
+use crate::support::load::CONNECTIONS;
 
 pub(super) const ISSUER: &str = "https://auth.example";
 pub(super) const AUDIENCE: &str = "https://api.example";
@@ -100,7 +100,7 @@ pub(super) fn guarded_hs256() {
 
 pub(super) fn guarded_redis(redis: &str, database: &str) {
     run(async {
-        let denylist = crate::service::redis_denylist(redis, database).await;
+        let denylist = crate::support::service::redis_denylist(redis, database).await;
         guarded(eddsa_key(), denylist)
     });
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::floor::ROLE;
-use crate::process::{Cores, Process};
+use crate::support::floor::ROLE;
+use crate::support::process::{Cores, Process};
 
 /// Such a child.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use super::PARALLEL;
-use crate::worker::obey;
+use crate::support::worker::obey;
 
 /// PostgreSQL commits the most single updates with about this many connections.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -157,7 +157,7 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
             amr: vec!["pwd".to_owned()],
             scope: Vec::new(),
             client_id: String::new(),
-            user_agent: "ratios".to_owned(),
+            user_agent: "bench".to_owned(),
             ip: "127.0.0.1".to_owned(),
             label: String::new(),
         };

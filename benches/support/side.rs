@@ -1,0 +1,62 @@
+//! One side of a comparison.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::load::{Script, Seen, run};
+use super::process::Process;
+use super::report::median;
+
+/// A server under load, measured again and again.
+pub(crate) struct Side<'a, S> {
+    server: (SocketAddr, &'a Process),
+    pub(crate) scripts: Vec<S>,
+    seen: Vec<Seen>,
+}
+
+impl<'a, S: Script> Side<'a, S> {
+    /// Returns one that was not measured yet.
+    pub(crate) fn new(server: (SocketAddr, &'a Process), scripts: Vec<S>) -> Self {
+        Self {
+            server,
+            scripts,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Measures once.
+    pub(crate) fn measure(&mut self, window: Duration) {
+        let (seen, scripts) = run(self.server, std::mem::take(&mut self.scripts), window);
+        self.scripts = scripts;
+        self.seen.push(seen);
+    }
+
+    fn all(&self, of: impl Fn(&Seen) -> f64) -> Vec<f64> {
+        self.seen.iter().map(of).collect()
+    }
+
+    /// Returns the answers per second of each round.
+    pub(crate) fn rates(&self) -> Vec<f64> {
+        self.all(|seen| seen.per_second)
+    }
+
+    /// Returns the median over all rounds of the processor time per answer.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        median(self.all(|seen| seen.cpu_micros))
+    }
+
+    /// Returns the rate and the processor time, for the table.
+    pub(crate) fn summary(&self) -> String {
+        format!("{:.0}/s {:.1} µs", median(self.rates()), self.cpu_micros())
+    }
+
+    /// Says how busy the server's core was: below 95 % something else was the limit.
+    pub(crate) fn busy(&self) -> String {
+        format!("{:.0} %", median(self.all(|seen| seen.busy)) * 100.0)
+    }
+
+    /// Returns the median over all rounds of a percentile, in milliseconds.
+    pub(crate) fn percentile(&self, part: f64) -> f64 {
+        median(self.all(|seen| seen.percentile(part).as_secs_f64() * 1000.0))
+    }
+}
