@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 
 mod rows;
+#[expect(dead_code, reason = "each bench uses what it needs of it")]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -51,7 +51,7 @@ pub(crate) fn until_accepting(address: SocketAddr) {
 #[derive(Debug)]
 pub(crate) struct Redis {
     address: SocketAddr,
-    _process: Process,
+    process: Process,
     _folder: TempDir,
 }
 
@@ -70,9 +70,14 @@ impl Redis {
         until_accepting(address);
         Self {
             address,
-            _process: process,
+            process,
             _folder: folder,
         }
+    }
+
+    /// Returns the process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Returns the URL.
@@ -124,6 +129,11 @@ impl Postgres {
             process,
             _folder: folder,
         }
+    }
+
+    /// Returns the process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Makes an empty database and returns its URL.

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use crate::support::process::Process;
+use super::connection::Connection;
+use super::process::Process;
 
 /// Connections of every row that does not say otherwise.
 pub(crate) const CONNECTIONS: usize = 64;
@@ -23,6 +22,10 @@ pub(crate) trait Script: 'static {
     fn request(&mut self) -> &[u8];
     /// Takes the body of the answer, which was a success.
     fn answered(&mut self, body: &[u8]);
+    /// Returns whether there is nothing left to say.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 /// One request, over and over.
@@ -46,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) cpu_micros: f64,
     /// Part of one core that the server used.
     pub(crate) busy: f64,
+    /// Processor time of the databases per answer, in microseconds.
+    pub(crate) database_micros: f64,
     latencies: Vec<Duration>,
 }
 
@@ -63,6 +68,41 @@ impl Seen {
     }
 }
 
+/// Whose processor time is counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) server: &'a Process,
+    pub(crate) databases: Vec<&'a Process>,
+}
+
+impl<'a> From<(SocketAddr, &'a Process)> for Target<'a> {
+    fn from((address, server): (SocketAddr, &'a Process)) -> Self {
+        Self {
+            address,
+            server,
+            databases: Vec::new(),
+        }
+    }
+}
+
+/// Time and processor times, of which differences are taken.
+struct Clocks {
+    time: Instant,
+    server: Duration,
+    databases: Duration,
+}
+
+impl Clocks {
+    fn read(target: &Target<'_>) -> Self {
+        Self {
+            time: Instant::now(),
+            server: target.server.cpu(),
+            databases: target.databases.iter().map(|process| process.cpu()).sum(),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Tally {
     is_counting: bool,
@@ -71,130 +111,105 @@ struct Tally {
 }
 
 /// Runs each script on a connection of its own for `window`, and gives the scripts back.
-pub(crate) fn run<S: Script>(
-    server: (SocketAddr, &Process),
+pub(crate) fn run<'a, S: Script>(
+    target: impl Into<Target<'a>>,
     scripts: Vec<S>,
     window: Duration,
 ) -> (Seen, Vec<S>) {
-    let (address, process) = server;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("the system gives an epoll");
+    let target = target.into();
     let tally = Rc::new(RefCell::new(Tally::default()));
-    LocalSet::new().block_on(&runtime, async {
+    LocalSet::new().block_on(&runtime(), async {
         let tasks: Vec<_> = scripts
             .into_iter()
-            .map(|script| tokio::task::spawn_local(talk(address, script, Rc::clone(&tally))))
+            .map(|script| {
+                let (address, tally) = (target.address, Rc::clone(&tally));
+                tokio::task::spawn_local(async move {
+                    talk(Connection::open(address).await, script, tally).await
+                })
+            })
             .collect();
         tokio::time::sleep(WARM_UP).await;
-        let (start, cpu) = (Instant::now(), process.cpu());
+        let before = Clocks::read(&target);
         tally.borrow_mut().is_counting = true;
         tokio::time::sleep(window).await;
-        let (elapsed, cpu) = (start.elapsed(), process.cpu().saturating_sub(cpu));
-        tally.borrow_mut().is_over = true;
-        let latencies = std::mem::take(&mut tally.borrow_mut().latencies);
+        let seen = seen(&mut tally.borrow_mut(), &before, &Clocks::read(&target));
         let mut scripts = Vec::new();
         for task in tasks {
             scripts.push(task.await.expect("every request is answered well"));
         }
-        (seen(latencies, elapsed, cpu), scripts)
+        (seen, scripts)
     })
 }
 
-fn seen(mut latencies: Vec<Duration>, elapsed: Duration, cpu: Duration) -> Seen {
+/// Runs each script on a connection of its own until it is done.
+pub(crate) fn run_out<S: Script>(target: &Target<'_>, scripts: Vec<S>) -> Seen {
+    let tally = Rc::new(RefCell::new(Tally::default()));
+    LocalSet::new().block_on(&runtime(), async {
+        let mut open = Vec::new();
+        for script in scripts {
+            open.push((Connection::open(target.address).await, script));
+        }
+        let before = Clocks::read(target);
+        tally.borrow_mut().is_counting = true;
+        let tasks: Vec<_> = open
+            .into_iter()
+            .map(|(connection, script)| {
+                tokio::task::spawn_local(talk(connection, script, Rc::clone(&tally)))
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("every request is answered well");
+        }
+        seen(&mut tally.borrow_mut(), &before, &Clocks::read(target))
+    })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system gives an epoll")
+}
+
+/// Ends the count, and returns what was counted.
+fn seen(tally: &mut Tally, before: &Clocks, after: &Clocks) -> Seen {
+    tally.is_over = true;
+    let mut latencies = std::mem::take(&mut tally.latencies);
+    let elapsed = after.time - before.time;
     assert!(!latencies.is_empty(), "no answer within {elapsed:?}");
     latencies.sort();
+    let cpu = after.server.saturating_sub(before.server).as_secs_f64();
+    let databases = after.databases.saturating_sub(before.databases);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
     let answers = latencies.len() as f64;
     Seen {
         per_second: answers / elapsed.as_secs_f64(),
-        cpu_micros: cpu.as_secs_f64() * 1e6 / answers,
-        busy: cpu.as_secs_f64() / elapsed.as_secs_f64(),
+        cpu_micros: cpu * 1e6 / answers,
+        busy: cpu / elapsed.as_secs_f64(),
+        database_micros: databases.as_secs_f64() * 1e6 / answers,
         latencies,
     }
 }
 
-async fn talk<S: Script>(address: SocketAddr, mut script: S, tally: Rc<RefCell<Tally>>) -> S {
-    let mut connection = Connection::open(address).await;
-    loop {
+async fn talk<S: Script>(
+    mut connection: Connection,
+    mut script: S,
+    tally: Rc<RefCell<Tally>>,
+) -> S {
+    while !script.is_done() {
         let sent = Instant::now();
         let body = connection.exchange(script.request()).await;
         script.answered(body);
         let mut tally = tally.borrow_mut();
         if tally.is_over {
-            return script;
+            break;
         }
         // Asked before the window or not: what is under way at its end is not counted either.
         if tally.is_counting {
             tally.latencies.push(sent.elapsed());
         }
     }
-}
-
-/// A connection that speaks as much HTTP/1.1 as servers here answer: `Content-Length`, no chunks.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    /// Connects.
-    pub(crate) async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address)
-            .await
-            .expect("the server listens");
-        stream.set_nodelay(true).expect("TCP has this option");
-        Self {
-            stream,
-            buffer: vec![0; 16 << 10],
-        }
-    }
-
-    /// Sends a request and returns the body of the answer, which must be a success.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> &[u8] {
-        self.stream
-            .write_all(request)
-            .await
-            .expect("the server reads");
-        let mut filled = 0;
-        loop {
-            let read = self.stream.read(&mut self.buffer[filled..]);
-            let read = read.await.expect("the server writes");
-            assert!(read > 0, "the server closed the connection");
-            filled += read;
-            if let Some((start, end)) = body(&self.buffer[..filled]) {
-                return &self.buffer[start..end];
-            }
-        }
-    }
-}
-
-/// Returns where the body of a complete answer begins and ends.
-fn body(answer: &[u8]) -> Option<(usize, usize)> {
-    let start = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let head = &answer[..start];
-    let length = head
-        .split(|byte| *byte == b'\n')
-        .find_map(|line| {
-            let (name, value) = line.split_at_checked(15)?;
-            name.eq_ignore_ascii_case(b"content-length:")
-                .then(|| value.trim_ascii())
-        })
-        .map_or(0, |value| {
-            let text = std::str::from_utf8(value).expect("lengths are digits");
-            text.parse().expect("lengths are numbers")
-        });
-    let end = start + length;
-    if answer.len() < end {
-        return None;
-    }
-    assert!(
-        head.starts_with(b"HTTP/1.1 2"),
-        "refused: {}",
-        String::from_utf8_lossy(answer)
-    );
-    Some((start, end))
+    script
 }
 
 /// Returns a `GET`, with the token if there is one.

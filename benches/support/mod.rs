@@ -2,6 +2,7 @@
 //! Each bench is a program of its own that includes this folder and starts itself again as each floor.
 
 pub(crate) mod backend;
+pub(crate) mod connection;
 pub(crate) mod floor;
 pub(crate) mod load;
 pub(crate) mod machine;
@@ -9,4 +10,5 @@ pub(crate) mod process;
 pub(crate) mod report;
 pub(crate) mod service;
 pub(crate) mod side;
+pub(crate) mod storm;
 pub(crate) mod worker;

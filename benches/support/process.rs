@@ -101,36 +101,60 @@ impl Process {
         &mut self.child
     }
 
-    /// Returns the processor time used so far.
+    /// Returns the processor time used so far, by its children too.
     pub(crate) fn cpu(&self) -> Duration {
-        // The kernel counts in hundredths of a second on every architecture that matters here.
-        const TICK: Duration = Duration::from_millis(10);
-        let stat = self.proc("stat");
-        // The program's name, in parentheses, may hold spaces.
-        let (_, fields) = stat.rsplit_once(')').expect("stat holds the name");
-        let mut times = fields.split_whitespace().skip(11).take(2);
-        let mut ticks = || -> u32 {
-            let field = times.next().expect("stat has the times");
-            field.parse().expect("times are numbers")
-        };
-        TICK * (ticks() + ticks())
+        tree(self.child.id()).into_iter().map(cpu).sum()
+    }
+
+    /// Returns the memory of it and its children in MiB; what they share is counted once.
+    pub(crate) fn memory_mib(&self) -> f64 {
+        let all = tree(self.child.id()).into_iter();
+        all.filter_map(|id| kib(id, "smaps_rollup", "Pss:"))
+            .sum::<f64>()
+            / 1024.0
     }
 
     /// Returns the resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: f64 = kib
-            .and_then(|kib| kib.parse().ok())
-            .expect("status holds VmRSS");
-        kib / 1024.0
+        kib(self.child.id(), "status", "VmRSS:").expect("the child has not been waited for")
+            / 1024.0
     }
+}
 
-    fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))
-            .expect("the child has not been waited for, and this is Linux")
+/// Returns a process and all that it started; none of one that is gone.
+fn tree(root: u32) -> Vec<u32> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(id) = found.get(next) {
+        let tasks = fs::read_dir(format!("/proc/{id}/task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            found.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|id| id.parse::<u32>().ok()),
+            );
+        }
+        next += 1;
     }
+    found
+}
+
+/// Returns the processor time of one process and of those of its children that have ended.
+fn cpu(id: u32) -> Duration {
+    // The kernel counts in hundredths of a second on every architecture that matters here.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The program's name, in parentheses, may hold spaces.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let times = fields.split_whitespace().skip(11).take(4);
+    TICK * times.filter_map(|ticks| ticks.parse::<u32>().ok()).sum()
+}
+
+fn kib(id: u32, file: &str, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{id}/{file}")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 impl Drop for Process {

@@ -19,11 +19,14 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::support::backend::{PATIENCE, folder, free_address};
-use crate::support::load::{Connection, get, post};
+use crate::support::connection::Connection;
+use crate::support::load::{get, post};
 use crate::support::process::{Cores, Process};
 
-const NAME: &str = "administrator";
-const PASSWORD: &str = "a long password of the bench";
+/// Who logs in everywhere.
+pub(crate) const NAME: &str = "administrator";
+/// With this.
+pub(crate) const PASSWORD: &str = "a long password of the bench";
 
 /// A running server.
 #[derive(Debug)]

@@ -1,24 +1,22 @@
 //! One side of a comparison.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::load::{Script, Seen, run};
-use super::process::Process;
+use super::load::{Script, Seen, Target, run};
 use super::report::median;
 
 /// A server under load, measured again and again.
 pub(crate) struct Side<'a, S> {
-    server: (SocketAddr, &'a Process),
+    target: Target<'a>,
     pub(crate) scripts: Vec<S>,
     seen: Vec<Seen>,
 }
 
 impl<'a, S: Script> Side<'a, S> {
     /// Returns one that was not measured yet.
-    pub(crate) fn new(server: (SocketAddr, &'a Process), scripts: Vec<S>) -> Self {
+    pub(crate) fn new(target: impl Into<Target<'a>>, scripts: Vec<S>) -> Self {
         Self {
-            server,
+            target: target.into(),
             scripts,
             seen: Vec::new(),
         }
@@ -26,9 +24,18 @@ impl<'a, S: Script> Side<'a, S> {
 
     /// Measures once.
     pub(crate) fn measure(&mut self, window: Duration) {
-        let (seen, scripts) = run(self.server, std::mem::take(&mut self.scripts), window);
+        let (seen, scripts) = run(
+            self.target.clone(),
+            std::mem::take(&mut self.scripts),
+            window,
+        );
         self.scripts = scripts;
         self.seen.push(seen);
+    }
+
+    /// Returns the median over all rounds of the processor time of the databases per answer.
+    pub(crate) fn database_micros(&self) -> f64 {
+        median(self.all(|seen| seen.database_micros))
     }
 
     fn all(&self, of: impl Fn(&Seen) -> f64) -> Vec<f64> {

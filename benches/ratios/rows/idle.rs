@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::Options;
-use crate::support::load::{Connection, get};
+use crate::support::connection::Connection;
+use crate::support::load::get;
 use crate::support::process::Cores;
 use crate::support::report::{Finding, Target, median};
 use crate::support::service::{Home, Service};

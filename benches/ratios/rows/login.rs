@@ -1,13 +1,12 @@
 //! What a login costs beyond its hash, and what it costs everybody else.
 
-use std::time::Duration;
-
 use crate::Options;
-use crate::support::load::{Repeat, Script, get};
+use crate::support::load::{Repeat, get};
 use crate::support::process::Cores;
 use crate::support::report::{Finding, Target, median_ratio};
 use crate::support::service::{Home, Service, login_request};
 use crate::support::side::Side;
+use crate::support::storm::{people, waits};
 use crate::support::worker::Worker;
 
 /// People who log in at once: enough that a hash always waits.
@@ -50,60 +49,16 @@ pub(super) fn rate(options: &Options) -> Vec<Finding> {
     ]
 }
 
-/// Either of those who use the server during a storm.
-enum Person {
-    LogsIn(Repeat),
-    Asks(Repeat, Timing),
-}
-
-/// When those who ask were answered.
-#[derive(Default)]
-struct Timing {
-    sent: Option<std::time::Instant>,
-    took: Vec<Duration>,
-}
-
-impl Script for Person {
-    fn request(&mut self) -> &[u8] {
-        match self {
-            Self::LogsIn(request) => request.request(),
-            Self::Asks(request, timing) => {
-                timing.sent = Some(std::time::Instant::now());
-                request.request()
-            }
-        }
-    }
-
-    fn answered(&mut self, _body: &[u8]) {
-        if let Self::Asks(
-            _,
-            Timing {
-                sent: Some(sent),
-                took,
-            },
-        ) = self
-        {
-            took.push(sent.elapsed());
-        }
-    }
-}
-
 fn storm(options: &Options, cores: Cores, what: &'static str) -> Finding {
     let home = Home::new();
     let service = Service::start(cores, &home, &[]);
-    let logins = (0..WAITING).map(|_| Person::LogsIn(Repeat(login_request())));
-    let asking = (0..ASKING).map(|_| Person::Asks(get("/livez", None), Timing::default()));
-    let mut side = Side::new(service.target(), logins.chain(asking).collect());
+    let logins = vec![Repeat(login_request()); WAITING];
+    let asking = vec![get("/livez", None); ASKING];
+    let mut side = Side::new(service.target(), people(logins, asking));
     for _ in 0..options.rounds {
         side.measure(options.window());
     }
-    let mut took: Vec<Duration> = Vec::new();
-    for person in side.scripts {
-        if let Person::Asks(_, timing) = person {
-            took.extend(timing.took);
-        }
-    }
-    took.sort();
+    let took = waits(side.scripts);
     let at = |part: usize| took[took.len() * part / 1000].as_secs_f64() * 1000.0;
     Finding {
         what,

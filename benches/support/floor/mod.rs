@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::process::{Cores, Process};
 
+mod bare;
 mod by_hand;
 mod crypto;
 mod handler;
@@ -25,6 +26,7 @@ pub(crate) fn play(role: &[String]) {
     let role: Vec<&str> = role.iter().map(String::as_str).collect();
     match *role.as_slice() {
         ["handler", "empty"] => handler::empty(),
+        ["handler", "hyper"] => bare::hyper(),
         ["handler", "waiting"] => handler::waiting(),
         ["handler", "guarded", "memory"] => handler::guarded_memory(),
         ["handler", "guarded", "hs256"] => handler::guarded_hs256(),

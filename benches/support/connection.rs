@@ -1,0 +1,168 @@
+//! As much of an HTTP/1.1 client as the load needs: one that costs less than the servers it drives.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A connection that is kept alive, and opened again by whoever finds it closed.
+pub(crate) struct Connection {
+    address: SocketAddr,
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    is_closed: bool,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) head: &'a [u8],
+    pub(crate) body: &'a [u8],
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self {
+            address,
+            stream: connect(address).await,
+            buffer: vec![0; 16 << 10],
+            is_closed: false,
+        }
+    }
+
+    /// Sends a request and returns the body of the answer, which must be a success.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> &[u8] {
+        let answer = self.ask(request).await;
+        assert!(
+            (200..300).contains(&answer.status),
+            "refused: {}{}",
+            String::from_utf8_lossy(answer.head),
+            String::from_utf8_lossy(answer.body)
+        );
+        answer.body
+    }
+
+    /// Sends a request and returns the answer, whatever it is.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Answer<'_> {
+        if self.is_closed {
+            self.stream = connect(self.address).await;
+        }
+        self.stream
+            .write_all(request)
+            .await
+            .expect("the server reads");
+        let mut filled = 0;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]);
+            let read = read.await.expect("the server writes");
+            assert!(read > 0, "the server closed the connection");
+            filled += read;
+            if let Some(head) = Head::parse(&self.buffer[..filled])
+                && let Some(end) = head.end(&mut self.buffer[..filled])
+            {
+                self.is_closed = head.is_last;
+                let (head_bytes, body) = self.buffer[..end].split_at(head.length);
+                return Answer {
+                    status: head.status,
+                    head: head_bytes,
+                    body,
+                };
+            }
+        }
+    }
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address)
+        .await
+        .expect("the server listens");
+    stream.set_nodelay(true).expect("TCP has this option");
+    stream
+}
+
+/// How the end of a body is known.
+#[derive(Clone, Copy, Debug)]
+enum Body {
+    Long(usize),
+    Chunked,
+}
+
+/// What a complete head says.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: u16,
+    length: usize,
+    body: Body,
+    /// Whether the server closes the connection after this answer.
+    is_last: bool,
+}
+
+impl Head {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut answer = httparse::Response::new(&mut headers);
+        let parsed = answer.parse(bytes).expect("the server speaks HTTP");
+        let httparse::Status::Complete(length) = parsed else {
+            return None;
+        };
+        let mut head = Self {
+            status: answer.code?,
+            length,
+            body: Body::Long(0),
+            is_last: false,
+        };
+        for header in answer.headers.iter() {
+            if header.name.eq_ignore_ascii_case("content-length") {
+                let text = std::str::from_utf8(header.value).expect("lengths are digits");
+                head.body = Body::Long(text.trim().parse().expect("lengths are numbers"));
+            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+                head.body = Body::Chunked;
+            } else if header.name.eq_ignore_ascii_case("connection") {
+                head.is_last = header.value.eq_ignore_ascii_case(b"close");
+            }
+        }
+        Some(head)
+    }
+
+    /// Returns where the body ends if it is all there; one in chunks is put together first.
+    fn end(&self, bytes: &mut [u8]) -> Option<usize> {
+        match self.body {
+            Body::Long(length) => Some(self.length + length).filter(|end| *end <= bytes.len()),
+            Body::Chunked => {
+                let chunks = chunks(bytes, self.length)?;
+                let mut end = self.length;
+                for chunk in chunks {
+                    let length = chunk.len();
+                    bytes.copy_within(chunk, end);
+                    end += length;
+                }
+                Some(end)
+            }
+        }
+    }
+}
+
+/// Returns where the chunks of a body lie, once its last is there.
+fn chunks(bytes: &[u8], start: usize) -> Option<Vec<std::ops::Range<usize>>> {
+    let mut chunks = Vec::new();
+    let mut at = start;
+    loop {
+        let size = httparse::parse_chunk_size(bytes.get(at..)?).expect("chunks have sizes");
+        let httparse::Status::Complete((head, size)) = size else {
+            return None;
+        };
+        let begin = at + head;
+        let end = begin + usize::try_from(size).expect("answers are small");
+        // Each is followed by an empty line, also the last, which is empty itself.
+        at = end + 2;
+        if bytes.len() < at {
+            return None;
+        }
+        if size == 0 {
+            return Some(chunks);
+        }
+        chunks.push(begin..end);
+    }
+}
