@@ -6,7 +6,8 @@ use latchet::token::{Claims, Issuer};
 
 use crate::Options;
 use crate::support::backend::Redis;
-use crate::support::floor::{Floor, claims, hs256_key};
+use crate::support::floor::Floor;
+use crate::support::floor::handler::{claims, hs256_key};
 use crate::support::load::{CONNECTIONS, Repeat, Script, WARM_UP, get};
 use crate::support::process::Cores;
 use crate::support::report::{Finding, Target, median_ratio};

@@ -10,10 +10,8 @@ use crate::support::process::{Cores, Process};
 mod bare;
 mod by_hand;
 mod crypto;
-mod handler;
+pub(crate) mod handler;
 mod sql;
-
-pub(crate) use handler::{claims, hs256_key};
 
 /// The argument that begins a role.
 pub(crate) const ROLE: &str = "role";

@@ -1,0 +1,249 @@
+//! What people do with an auth server.
+
+use std::time::Duration;
+
+use crate::Options;
+use crate::adapter::{Adapter, Request, Values};
+use crate::report::{Cell, Cpu, Figures};
+use crate::server::Server;
+use crate::support::load::{CONNECTIONS, Repeat, Script, Seen, WARM_UP, run, run_out};
+use crate::support::report::median;
+use crate::support::storm::{people, waits};
+
+/// People who log in at once: enough that a hash always waits.
+const WAITING: usize = 16;
+
+/// Sessions that each connection of the logouts ends. A login costs so much that more of them would be
+/// most of the run.
+const ENDED: usize = 4;
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Login,
+    Check,
+    Refresh,
+    Logout,
+    Storm,
+}
+
+impl Operation {
+    /// All, in the order of the tables.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Login,
+        Self::Check,
+        Self::Refresh,
+        Self::Logout,
+        Self::Storm,
+    ];
+
+    /// Returns what a filter matches.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Check => "check",
+            Self::Refresh => "refresh",
+            Self::Logout => "logout",
+            Self::Storm => "check-in-a-login-storm",
+        }
+    }
+
+    /// Returns what is done, for the head of a table.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Login => "Login, 16 connections",
+            Self::Check => "Check of an access token, 64 connections",
+            Self::Refresh => "Refresh, 64 clients, each with its newest token",
+            Self::Logout => "Logout of 256 sessions, 64 connections",
+            Self::Storm => "Checks by 64 connections while 16 others log in",
+        }
+    }
+
+    /// Measures it on all servers in turns; the cells are in the order of the servers.
+    pub(crate) fn measure(self, servers: &[Server<'_>], options: &Options) -> Vec<Cell> {
+        let mut all: Vec<Result<Side<'_>, &'static str>> = servers
+            .iter()
+            .map(|server| Side::of(self, server))
+            .collect();
+        for _ in 0..options.rounds {
+            for side in all.iter_mut().flatten() {
+                side.measure(options.window());
+            }
+        }
+        let cells = all.into_iter().map(|side| match side {
+            Ok(side) => Cell::Measured(middle(&side.rounds)),
+            Err(why) => Cell::Without(why),
+        });
+        cells.collect()
+    }
+}
+
+/// Returns the medians of all rounds.
+pub(crate) fn middle(rounds: &[Figures]) -> Figures {
+    let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
+    let cpu: Option<Vec<Cpu>> = rounds.iter().map(|round| round.cpu).collect();
+    let cpu = cpu.map(|cpu| Cpu {
+        server_micros: median(cpu.iter().map(|cpu| cpu.server_micros).collect()),
+        databases_micros: median(cpu.iter().map(|cpu| cpu.databases_micros).collect()),
+    });
+    Figures {
+        per_second: of(|round| round.per_second),
+        p50_ms: of(|round| round.p50_ms),
+        p99_ms: of(|round| round.p99_ms),
+        cpu,
+    }
+}
+
+/// A client that refreshes as soon as it can, each time with the token it was given last.
+struct Refresher {
+    adapter: Adapter,
+    form: Request,
+    values: Values,
+    request: Vec<u8>,
+}
+
+impl Script for Refresher {
+    fn request(&mut self) -> &[u8] {
+        self.request = self.form.bytes(&self.values);
+        &self.request
+    }
+
+    fn answered(&mut self, body: &[u8]) {
+        let next = self.adapter.refreshed(body);
+        let token = self.values.insert("refresh".to_owned(), next.clone());
+        assert_ne!(token, Some(next), "a token used once has a successor");
+    }
+}
+
+/// Requests that are each sent once.
+struct Once(Vec<Vec<u8>>, Vec<u8>);
+
+impl Script for Once {
+    fn request(&mut self) -> &[u8] {
+        self.1 = self.0.pop().unwrap_or_default();
+        &self.1
+    }
+
+    fn answered(&mut self, _body: &[u8]) {}
+
+    fn is_done(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What an operation keeps between rounds.
+enum Work {
+    Repeats(Vec<Repeat>),
+    Refreshes(Vec<Refresher>),
+    Logouts,
+    Storm(Vec<Repeat>),
+}
+
+/// A server under one operation.
+struct Side<'a> {
+    server: &'a Server<'a>,
+    work: Work,
+    rounds: Vec<Figures>,
+}
+
+impl<'a> Side<'a> {
+    /// Prepares one, or says why there is none.
+    fn of(operation: Operation, server: &'a Server<'a>) -> Result<Self, &'static str> {
+        let adapter = &server.adapter;
+        let checks = || {
+            let sessions = server.login(CONNECTIONS).into_iter();
+            sessions
+                .map(|values| Repeat(adapter.check.bytes(&values)))
+                .collect()
+        };
+        let has_login = server.entry.no_login.map_or(Ok(()), Err);
+        let work = match operation {
+            Operation::Login => {
+                has_login?;
+                Work::Repeats(logins(server))
+            }
+            Operation::Check => Work::Repeats(checks()),
+            Operation::Refresh => {
+                let form = adapter.refresh.as_ref();
+                let form = form.ok_or("has none: a session is a cookie that stays")?;
+                let refreshers = server.login(CONNECTIONS).into_iter();
+                let refreshers = refreshers.map(|values| Refresher {
+                    adapter: adapter.clone(),
+                    form: form.clone(),
+                    values,
+                    request: Vec::new(),
+                });
+                Work::Refreshes(refreshers.collect())
+            }
+            Operation::Logout => Work::Logouts,
+            Operation::Storm => {
+                has_login?;
+                Work::Storm(checks())
+            }
+        };
+        Ok(Self {
+            server,
+            work,
+            rounds: Vec::new(),
+        })
+    }
+
+    fn measure(&mut self, window: Duration) {
+        let target = self.server.target();
+        let figures = match &mut self.work {
+            Work::Repeats(scripts) => figures(&run(target, scripts.clone(), window).0),
+            Work::Refreshes(scripts) => {
+                let (seen, again) = run(target, std::mem::take(scripts), window);
+                *scripts = again;
+                figures(&seen)
+            }
+            Work::Logouts => {
+                let sessions = self.server.login(CONNECTIONS * ENDED);
+                let logout = &self.server.adapter.logout;
+                let scripts = sessions.chunks(ENDED).map(|some| {
+                    let requests = some.iter().map(|values| logout.bytes(values));
+                    Once(requests.collect(), Vec::new())
+                });
+                figures(&run_out(&target, scripts.collect()))
+            }
+            Work::Storm(checks) => {
+                let everybody = people(logins(self.server), checks.clone());
+                let (_, everybody) = run(target, everybody, window);
+                in_storm(&waits(everybody), window)
+            }
+        };
+        self.rounds.push(figures);
+    }
+}
+
+fn logins(server: &Server<'_>) -> Vec<Repeat> {
+    let request = server.adapter.login.bytes(&server.account());
+    vec![Repeat(request); WAITING]
+}
+
+/// Returns what was seen, as it is printed.
+pub(crate) fn figures(seen: &Seen) -> Figures {
+    let at = |part| seen.percentile(part).as_secs_f64() * 1000.0;
+    Figures {
+        per_second: seen.per_second,
+        p50_ms: at(0.5),
+        p99_ms: at(0.99),
+        cpu: Some(Cpu {
+            server_micros: seen.cpu_micros,
+            databases_micros: seen.database_micros,
+        }),
+    }
+}
+
+/// The same of the checks in a storm. Their processor time cannot be told from that of the logins.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
+fn in_storm(waits: &[Duration], window: Duration) -> Figures {
+    assert!(!waits.is_empty(), "no check was answered");
+    let at = |part: usize| waits[waits.len() * part / 100].as_secs_f64() * 1000.0;
+    Figures {
+        per_second: waits.len() as f64 / (window + WARM_UP).as_secs_f64(),
+        p50_ms: at(50),
+        p99_ms: at(99),
+        cpu: None,
+    }
+}
