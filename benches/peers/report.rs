@@ -120,7 +120,7 @@ impl Table {
             let bar = |row: &Row| Some(json!({"name": row.name, "value": of(&row.cell)?}));
             self.rows.iter().filter_map(bar).collect()
         };
-        let chart = |what, unit, bars| {
+        let chart = |what, unit, bars: Vec<Value>| {
             let file = format!("{}-{what}", self.name);
             bar_chart(&file, self.title, unit, &bars)
         };

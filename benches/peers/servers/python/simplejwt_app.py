@@ -9,18 +9,8 @@ from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
-from django.contrib.auth.hashers import Argon2PasswordHasher
 
 DATABASE = urlsplit(os.environ["DATABASE_URL"])
-
-
-class Argon2(Argon2PasswordHasher):
-    """argon2id as OWASP's first choice has it, and as all servers here have it."""
-
-    memory_cost = 19456
-    time_cost = 2
-    parallelism = 1
-
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
@@ -43,7 +33,7 @@ settings.configure(
         "rest_framework_simplejwt",
         "rest_framework_simplejwt.token_blacklist",
     ],
-    PASSWORD_HASHERS=["simplejwt_app.Argon2"],
+    PASSWORD_HASHERS=["simplejwt_hasher.Argon2"],
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
         "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -1,0 +1,11 @@
+"""What a password costs: a module of its own, because Django looks it up by name."""
+
+from django.contrib.auth.hashers import Argon2PasswordHasher
+
+
+class Argon2(Argon2PasswordHasher):
+    """argon2id as OWASP's first choice has it, and as all servers here have it."""
+
+    memory_cost = 19456
+    time_cost = 2
+    parallelism = 1
