@@ -93,9 +93,14 @@ impl Tail {
     /// while more pages follow.
     pub(super) fn take(&mut self, unread: Unread) -> Option<Instant> {
         let Unread { page, .. } = unread;
-        self.taken.extend(page.iter().map(|entry| entry.seq));
         if let Some(entry) = page.last() {
             self.cursor = entry.seq;
+        }
+        if self.overlap.is_zero() {
+            // A start reads every row in one pass, and would hold all their numbers at once.
+            self.low = self.cursor;
+        } else {
+            self.taken.extend(page.iter().map(|entry| entry.seq));
         }
         if !is_last(&page) {
             return None;
@@ -152,6 +157,17 @@ mod tests {
 
         assert_eq!(tail.cursor, 3);
         assert_eq!(tail.taken, BTreeSet::from([4, 5]));
+    }
+
+    #[test]
+    fn with_one_writer_no_row_is_remembered_between_two_pages() {
+        let mut tail = Tail::of_sqlite();
+        let first: Vec<i64> = (1..=500).collect();
+
+        assert_eq!(tail.take(page(&first)), None, "more may follow");
+
+        assert_eq!(tail.cursor, 500);
+        assert!(tail.taken.is_empty());
     }
 
     #[test]
