@@ -84,6 +84,26 @@ impl Redis {
     pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
+
+    /// Returns how much memory its data takes, in bytes.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let client = redis::Client::open(self.url()).expect("the bench made this URL");
+        let mut connection = client.get_connection().expect("Redis listens");
+        let info: String = redis::cmd("INFO")
+            .arg("memory")
+            .query(&mut connection)
+            .expect("Redis answers");
+        let used = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        used.and_then(|bytes| bytes.trim().parse().ok())
+            .expect("it is a number")
+    }
+
+    /// Returns the URL of one of its sixteen databases.
+    pub(crate) fn database(&self, number: usize) -> String {
+        format!("{}/{number}", self.url())
+    }
 }
 
 /// A PostgreSQL with its own settings for everything, `fsync` included.

@@ -119,6 +119,17 @@ impl Process {
         kib(self.child.id(), "status", "VmRSS:").expect("the child has not been waited for")
             / 1024.0
     }
+
+    /// Returns the most resident memory that there ever was, in MiB.
+    pub(crate) fn most_resident_mib(&self) -> f64 {
+        kib(self.child.id(), "status", "VmHWM:").expect("the child has not been waited for")
+            / 1024.0
+    }
+}
+
+/// Returns the resident memory of this process in MiB.
+pub(crate) fn own_resident_mib() -> f64 {
+    kib(std::process::id(), "status", "VmRSS:").expect("this is Linux") / 1024.0
 }
 
 /// Returns a process and all that it started; none of one that is gone.

@@ -28,6 +28,12 @@ pub(crate) const NAME: &str = "administrator";
 /// With this.
 pub(crate) const PASSWORD: &str = "a long password of the bench";
 
+/// Of every server here.
+pub(crate) const ROOT_SECRET: &str = "rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf3Pd8Ae1iOoU";
+
+/// How long the largest denylist may take to be copied, by a build that is not optimised.
+const FILLING: Duration = Duration::from_mins(5);
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Service {
@@ -35,6 +41,7 @@ pub(crate) struct Service {
     pub(crate) process: Process,
     /// Between the start of the process and its first answer.
     pub(crate) started_in: Duration,
+    started: Instant,
     log: PathBuf,
 }
 
@@ -105,6 +112,7 @@ impl Service {
             address,
             process,
             started_in: start.elapsed(),
+            started: start,
             log: home.log(),
         }
     }
@@ -126,6 +134,25 @@ impl Service {
         })
     }
 
+    /// Waits until checks are answered by the copy that was configured, and returns how long the
+    /// server had run by then.
+    pub(crate) fn until_denylist_is_good(&self) -> Duration {
+        let runtime = Runtime::new().expect("the system gives threads");
+        let url = format!("http://{}/readyz", self.address);
+        runtime.block_on(async {
+            loop {
+                let answer = reqwest::get(&url).await.expect("the server answers");
+                let answer = answer.text().await.expect("in full");
+                if answer.contains(r#""denylist":"ok""#) {
+                    return self.started.elapsed();
+                }
+                let waited = self.started.elapsed();
+                assert!(waited < FILLING, "still {answer} after {waited:?}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+    }
+
     /// Returns what [`load::run`](crate::support::load::run) needs to know of a server.
     pub(crate) fn target(&self) -> (SocketAddr, &Process) {
         (self.address, &self.process)
@@ -140,10 +167,7 @@ fn configure(command: &mut Command, home: &Home, address: SocketAddr) {
         .env("PATH", "/usr/bin:/bin")
         .env("LATCHET_LISTEN", address.to_string())
         .env("LATCHET_DATA_DIR", home.path())
-        .env(
-            "LATCHET_ROOT_SECRET",
-            "rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf3Pd8Ae1iOoU",
-        )
+        .env("LATCHET_ROOT_SECRET", ROOT_SECRET)
         .env("LATCHET_THROTTLE_IP", "100000000/1m")
         .env("LATCHET_THROTTLE_ACCOUNT", "100000000/1m")
         .env("LATCHET_BOOTSTRAP_ADMIN", NAME)
@@ -181,17 +205,17 @@ pub(crate) fn field(json: &[u8], name: &str) -> String {
     text[start..start + length].to_owned()
 }
 
-/// Opens the server's Redis denylist for a floor, and keeps it filled until this process ends.
-pub(crate) async fn redis_denylist(redis: &str, database: &str) -> Arc<dyn Denylist> {
+/// Opens the server's denylist for a floor, and keeps it filled until this process ends.
+pub(crate) async fn kept_denylist(redis: Option<&str>, database: &str) -> Arc<dyn Denylist> {
     let url: DatabaseUrl = database.parse().expect("the bench made this URL");
-    let store = Store::open(&url).await.expect("the database is empty");
-    let list = OpenDenylist::open(url.kind(), Some(redis), store, Clock::system());
+    let store = Store::open(&url).await.expect("the database answers");
+    let list = OpenDenylist::open(url.kind(), redis, store, Clock::system());
     let list = list.expect("the bench made this URL");
     let mut tasks = JoinSet::new();
     list.keep(&mut tasks);
     let start = Instant::now();
     while list.health() != Health::Good {
-        assert!(start.elapsed() < PATIENCE, "{:?}", list.health());
+        assert!(start.elapsed() < FILLING, "{:?}", list.health());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // They go on for as long as the floor plays, which is until it is killed.

@@ -98,9 +98,10 @@ pub(super) fn guarded_hs256() {
     run(async { guarded(hs256_key(), Arc::new(MemoryDenylist::new())) });
 }
 
-pub(super) fn guarded_redis(redis: &str, database: &str) {
+/// With the denylist that a server has which is configured so.
+pub(super) fn guarded_copy(redis: Option<&str>, database: &str) {
     run(async {
-        let denylist = crate::support::service::redis_denylist(redis, database).await;
+        let denylist = crate::support::service::kept_denylist(redis, database).await;
         guarded(eddsa_key(), denylist)
     });
 }

@@ -1,0 +1,161 @@
+//! Refreshes and checks among more and more sessions.
+
+use std::time::{Duration, Instant};
+
+use latchet::clock::Clock;
+
+use crate::Options;
+use crate::clients::{Sizes, checks, devices};
+use crate::fill::{Filled, ISSUER, refresh_tokens};
+use crate::findings::{Chart, Findings, Judged, Line, Series, number, power};
+use crate::support::backend::{Postgres, Redis};
+use crate::support::process::Cores;
+use crate::support::report::median;
+use crate::support::service::{Home, Service};
+use crate::support::side::Side;
+
+/// The fewest sessions, which the others are compared with.
+const LEAST: u64 = 1_000;
+/// Sessions that are refreshed, from all over the table. More are not held: each is a token here.
+const REFRESHED: u64 = 64_000;
+/// At the largest size at least this much of the rate at the least.
+const KEPT: f64 = 0.8;
+
+/// A server with its sessions.
+struct Populated {
+    sessions: u64,
+    filled: Filled,
+    service: Service,
+    _home: Home,
+}
+
+impl Populated {
+    fn new(sessions: u64, home: Home, settings: &[(&str, &str)]) -> Self {
+        let (_, database) = settings[0];
+        let filled = Filled::open(database);
+        filled.sessions(sessions);
+        // Within grace a session that is refreshed again and again only repeats its answer.
+        let settings: Vec<_> = [("LATCHET_GRACE", "0s"), ("LATCHET_PUBLIC_URL", ISSUER)]
+            .into_iter()
+            .chain(settings.iter().copied())
+            .collect();
+        let service = Service::start(Cores::Server, &home, &settings);
+        Self {
+            sessions,
+            filled,
+            service,
+            _home: home,
+        }
+    }
+}
+
+pub(crate) fn sqlite(options: &Options, findings: &mut Findings) {
+    let populate = |sessions| {
+        let home = Home::new();
+        let url = home.sqlite("latchet");
+        Populated::new(sessions, home, &[("DATABASE_URL", &url)])
+    };
+    let populated: Vec<_> = options.sizes(LEAST).into_iter().map(populate).collect();
+    compare(options, "SQLite", &populated, findings);
+}
+
+pub(crate) fn postgres(options: &Options, findings: &mut Findings) {
+    let (postgres, redis) = (Postgres::start(), Redis::start());
+    let populate = |(number, sessions): (usize, u64)| {
+        let url = postgres.database(&format!("sessions{sessions}"));
+        let redis = redis.database(number);
+        let settings = [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis)];
+        let populated = Populated::new(sessions, Home::new(), &settings);
+        populated.service.until_denylist_is_good();
+        populated
+    };
+    let sizes = options.sizes(LEAST).into_iter().enumerate();
+    let populated: Vec<_> = sizes.map(populate).collect();
+    compare(options, "PostgreSQL and Redis", &populated, findings);
+}
+
+fn compare(options: &Options, name: &str, populated: &[Populated], findings: &mut Findings) {
+    let mut refresh = Sizes::new(populated.iter().map(|one| {
+        let scripts = devices(refresh_tokens(REFRESHED, one.sessions));
+        (one.sessions, Side::new(one.service.target(), scripts))
+    }));
+    let mut check = Sizes::new(populated.iter().map(|one| {
+        let scripts = checks(&one.service);
+        (one.sessions, Side::new(one.service.target(), scripts))
+    }));
+    for _ in 0..options.rounds {
+        refresh.measure(options.window());
+        check.measure(options.window());
+    }
+    let mut rates = Chart::new(
+        format!("Sessions, {name}"),
+        "sessions",
+        "answers per second",
+    );
+    refresh.tell(&format!("refresh, {name}"), &mut rates, findings, KEPT);
+    check.tell(&format!("check, {name}"), &mut rates, findings, KEPT);
+    findings.chart(rates);
+    tell_start(name, populated, findings);
+    tell_garbage(name, populated, findings);
+}
+
+/// What grows beside the rates: the time to start, and the room on disk.
+fn tell_start(name: &str, populated: &[Populated], findings: &mut Findings) {
+    for one in populated {
+        let millis = one.service.started_in.as_secs_f64() * 1e3;
+        let bytes = one.filled.bytes();
+        findings.line(Line {
+            what: format!("start to first answer, {name}"),
+            at: power(one.sessions),
+            figure: format!("{millis:.0} ms"),
+            judged: Judged::Nothing,
+            note: format!(
+                "{} MiB on disk, {} bytes a session with its user and indexes",
+                bytes >> 20,
+                bytes / one.sessions
+            ),
+        });
+    }
+}
+
+/// Old rows at each size, which so many calls delete.
+const OLD: u64 = 1_000;
+const CALLS: usize = 2;
+
+/// How long one call of the garbage collection takes that finds as much as it may delete.
+fn tell_garbage(name: &str, populated: &[Populated], findings: &mut Findings) {
+    let what = format!("one step of garbage collection, {name}");
+    let mut points = Vec::new();
+    for one in populated {
+        let filled = &one.filled;
+        let now = Clock::system().now();
+        let long_ago = now - Duration::from_hours(8 * 24);
+        let end = "UPDATE sessions SET revoked_at = $1, revoke_reason = 'logout' WHERE id IN
+            (SELECT id FROM sessions WHERE revoked_at IS NULL LIMIT $2)";
+        filled.run(end, [long_ago.millis().into(), OLD.into()]);
+        filled.revocations(OLD);
+        let lapse = "UPDATE revocations SET not_after = $1";
+        filled.run(lapse, [long_ago.millis().into()]);
+        let mut millis = Vec::new();
+        for _ in 0..CALLS {
+            let start = Instant::now();
+            let deleted = filled.wait(filled.store.collect_garbage(now));
+            millis.push(start.elapsed().as_secs_f64() * 1e3);
+            assert!(deleted.expect("the database works") > 0, "there was enough");
+        }
+        points.push((number(one.sessions), median(millis.clone())));
+        findings.line(Line {
+            what: what.clone(),
+            at: power(one.sessions),
+            figure: format!("{:.1} ms", median(millis)),
+            judged: Judged::Nothing,
+            note: "500 sessions and 500 revocations deleted".to_owned(),
+        });
+    }
+    let mut chart = Chart::new(what, "sessions", "milliseconds");
+    chart.series.push(Series {
+        name: name.to_owned(),
+        points,
+    });
+    findings.chart(chart);
+}

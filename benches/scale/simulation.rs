@@ -1,0 +1,84 @@
+//! Ten times as many denials as the largest size, in this process: the copy that a server keeps in
+//! memory, without a database that holds so many rows.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use latchet::clock::{Clock, Time};
+use latchet::denylist::memory::MemoryDenylist;
+use latchet::denylist::{Denial, Denied};
+
+use crate::Options;
+use crate::fill::id;
+use crate::findings::{Chart, Findings, Judged, Line, Series, number, power};
+use crate::support::process::own_resident_mib;
+use crate::support::report::Target;
+
+const LEAST: u64 = 1_000;
+/// Enough that they are not all in the processor's cache.
+const CHECKS: u64 = 100_000;
+/// Below this much the memory of the list does not show beside that of everything else.
+const SHOWS_FROM: u64 = 1_000_000;
+const BYTES: f64 = 100.0;
+
+pub(crate) fn measure(options: &Options, findings: &mut Findings) {
+    let now = Clock::system().now();
+    let list = MemoryDenylist::new();
+    let before = own_resident_mib();
+    let mut sizes = options.sizes(LEAST);
+    sizes.push(options.largest.saturating_mul(10));
+    let mut points = Vec::new();
+    let mut held = 0;
+    for size in sizes {
+        let start = Instant::now();
+        fill(&list, held..size, now);
+        let added = number(size - held);
+        let adding = start.elapsed().as_secs_f64() * 1e9 / added;
+        held = size;
+        let nanos = ask(&list, size, now);
+        let bytes = (own_resident_mib() - before) * 1024.0 * 1024.0 / number(size);
+        let target = if size >= SHOWS_FROM {
+            Target::AtMost(BYTES)
+        } else {
+            Target::None
+        };
+        points.push((number(size), nanos));
+        findings.line(Line {
+            what: "simulated: bytes of a denial in memory".to_owned(),
+            at: power(size),
+            figure: format!("{nanos:.0} ns a check"),
+            judged: Judged::by(bytes, target),
+            note: format!("{adding:.0} ns to add one"),
+        });
+    }
+    let mut chart = Chart::new(
+        "One check of the denylist in memory, simulated".to_owned(),
+        "denials",
+        "nanoseconds",
+    );
+    chart.series.push(Series {
+        name: "check".to_owned(),
+        points,
+    });
+    findings.chart(chart);
+}
+
+fn fill(list: &MemoryDenylist, numbers: std::ops::Range<u64>, now: Time) {
+    for number in numbers {
+        let denial = Denial {
+            denied: Denied::Session(id(number)),
+            not_after: now + Duration::from_hours(1),
+        };
+        list.insert(&denial, now);
+    }
+}
+
+/// Asks about sessions all over the list that are denied, and returns how many nanoseconds one takes.
+fn ask(list: &MemoryDenylist, size: u64, now: Time) -> f64 {
+    let ids: Vec<String> = (0..CHECKS).map(|place| id(place * 7_919 % size)).collect();
+    let start = Instant::now();
+    for id in &ids {
+        assert!(black_box(list.contains(Some(id), "", now)));
+    }
+    start.elapsed().as_secs_f64() * 1e9 / number(CHECKS)
+}
