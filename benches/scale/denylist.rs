@@ -21,6 +21,8 @@ const LEAST: u64 = 10_000;
 const KEPT: f64 = 0.8;
 /// Bytes of memory that a denial may cost a server which keeps them all itself.
 const BYTES: f64 = 100.0;
+/// Fewer denials do not show beside the memory of everything else.
+const SHOWN_FROM: u64 = 1_000_000;
 /// A guarded handler, with the denylist in Redis, against one that does nothing.
 const OF_EMPTY: f64 = 0.5;
 /// As long as a server needs at most to give memory back that it filled its copy with.
@@ -82,6 +84,16 @@ fn sizes(options: &Options) -> Vec<u64> {
     std::iter::once(0).chain(options.sizes(LEAST)).collect()
 }
 
+/// Judges the bytes that each of so many denials takes in memory.
+pub(crate) fn judge_bytes(bytes: f64, entries: u64) -> Judged {
+    let target = if entries >= SHOWN_FROM {
+        Target::AtMost(BYTES)
+    } else {
+        Target::None
+    };
+    Judged::by(bytes, target)
+}
+
 pub(crate) fn memory(options: &Options, findings: &mut Findings) {
     let start = |entries| {
         let home = Home::new();
@@ -99,7 +111,7 @@ pub(crate) fn memory(options: &Options, findings: &mut Findings) {
         what: "memory of the server for a denial, bytes".to_owned(),
         at: power(most.entries),
         figure: format!("{:.1} MiB", most.memory.resident),
-        judged: Judged::by(resident, Target::AtMost(BYTES)),
+        judged: judge_bytes(resident, most.entries),
         note: format!(
             "{:.1} MiB without any; at most {:.1} MiB while it started, {:.0} bytes each",
             none.memory.resident,

@@ -138,11 +138,13 @@ impl Filled {
         self.settle();
     }
 
-    /// Does what autovacuum does some minutes after so many rows.
+    /// Does what happens by itself some minutes after so many rows.
     fn settle(&self) {
-        if self.kind == DatabaseKind::Postgres {
-            self.run("VACUUM ANALYZE", []);
-        }
+        let settle = match self.kind {
+            DatabaseKind::Postgres => "VACUUM ANALYZE",
+            DatabaseKind::Sqlite => "PRAGMA wal_checkpoint(TRUNCATE)",
+        };
+        self.run(settle, []);
     }
 
     /// Returns how much room all rows and indexes take.

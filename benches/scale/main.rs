@@ -75,7 +75,12 @@ struct Part {
     measure: fn(&Options, &mut Findings),
 }
 
+/// The simulation first: it measures this process's own memory, which is still small.
 const PARTS: [Part; 6] = [
+    Part {
+        name: "simulation",
+        measure: simulation::measure,
+    },
     Part {
         name: "sessions-sqlite",
         measure: sessions::sqlite,
@@ -95,10 +100,6 @@ const PARTS: [Part; 6] = [
     Part {
         name: "replicas",
         measure: replicas::measure,
-    },
-    Part {
-        name: "simulation",
-        measure: simulation::measure,
     },
 ];
 

@@ -25,6 +25,8 @@ const KEPT: f64 = 0.8;
 struct Populated {
     sessions: u64,
     filled: Filled,
+    /// What the sessions take on disk, with their users and all indexes.
+    bytes: u64,
     service: Service,
     _home: Home,
 }
@@ -33,7 +35,9 @@ impl Populated {
     fn new(sessions: u64, home: Home, settings: &[(&str, &str)]) -> Self {
         let (_, database) = settings[0];
         let filled = Filled::open(database);
+        let empty = filled.bytes();
         filled.sessions(sessions);
+        let bytes = filled.bytes() - empty;
         // Within grace a session that is refreshed again and again only repeats its answer.
         let settings: Vec<_> = [("LATCHET_GRACE", "0s"), ("LATCHET_PUBLIC_URL", ISSUER)]
             .into_iter()
@@ -43,6 +47,7 @@ impl Populated {
         Self {
             sessions,
             filled,
+            bytes,
             service,
             _home: home,
         }
@@ -103,7 +108,6 @@ fn compare(options: &Options, name: &str, populated: &[Populated], findings: &mu
 fn tell_start(name: &str, populated: &[Populated], findings: &mut Findings) {
     for one in populated {
         let millis = one.service.started_in.as_secs_f64() * 1e3;
-        let bytes = one.filled.bytes();
         findings.line(Line {
             what: format!("start to first answer, {name}"),
             at: power(one.sessions),
@@ -111,8 +115,8 @@ fn tell_start(name: &str, populated: &[Populated], findings: &mut Findings) {
             judged: Judged::Nothing,
             note: format!(
                 "{} MiB on disk, {} bytes a session with its user and indexes",
-                bytes >> 20,
-                bytes / one.sessions
+                one.bytes >> 20,
+                one.bytes / one.sessions
             ),
         });
     }

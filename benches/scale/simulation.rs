@@ -9,17 +9,14 @@ use latchet::denylist::memory::MemoryDenylist;
 use latchet::denylist::{Denial, Denied};
 
 use crate::Options;
+use crate::denylist::judge_bytes;
 use crate::fill::id;
-use crate::findings::{Chart, Findings, Judged, Line, Series, number, power};
+use crate::findings::{Chart, Findings, Line, Series, number, power};
 use crate::support::process::own_resident_mib;
-use crate::support::report::Target;
 
 const LEAST: u64 = 1_000;
 /// Enough that they are not all in the processor's cache.
 const CHECKS: u64 = 100_000;
-/// Below this much the memory of the list does not show beside that of everything else.
-const SHOWS_FROM: u64 = 1_000_000;
-const BYTES: f64 = 100.0;
 
 pub(crate) fn measure(options: &Options, findings: &mut Findings) {
     let now = Clock::system().now();
@@ -37,17 +34,12 @@ pub(crate) fn measure(options: &Options, findings: &mut Findings) {
         held = size;
         let nanos = ask(&list, size, now);
         let bytes = (own_resident_mib() - before) * 1024.0 * 1024.0 / number(size);
-        let target = if size >= SHOWS_FROM {
-            Target::AtMost(BYTES)
-        } else {
-            Target::None
-        };
         points.push((number(size), nanos));
         findings.line(Line {
             what: "simulated: bytes of a denial in memory".to_owned(),
             at: power(size),
             figure: format!("{nanos:.0} ns a check"),
-            judged: Judged::by(bytes, target),
+            judged: judge_bytes(bytes, size),
             note: format!("{adding:.0} ns to add one"),
         });
     }
