@@ -1,6 +1,5 @@
 //! Checks beside more and more denials, and what a denial costs: memory, and time at the start.
 
-use std::thread;
 use std::time::Duration;
 
 use crate::Options;
@@ -25,8 +24,6 @@ const BYTES: f64 = 100.0;
 const SHOWN_FROM: u64 = 1_000_000;
 /// A guarded handler, with the denylist in Redis, against one that does nothing.
 const OF_EMPTY: f64 = 0.5;
-/// As long as a server needs at most to give memory back that it filled its copy with.
-const REST: Duration = Duration::from_secs(1);
 
 /// A database with so many denials, and the server that has copied them.
 struct Denying {
@@ -54,7 +51,7 @@ impl Denying {
             .collect();
         let service = Service::start(Cores::Server, &home, &settings);
         let copied_in = service.until_denylist_is_good();
-        thread::sleep(REST);
+        service.process.until_at_rest();
         let memory = Memory {
             resident: service.process.resident_mib(),
             most: service.process.most_resident_mib(),
@@ -76,7 +73,10 @@ impl Denying {
     /// Starts a handler behind a guard that asks the same denylist.
     fn guard(&self) -> Floor {
         let role: Vec<&str> = self.role.iter().map(String::as_str).collect();
-        Floor::start(&role)
+        let guard = Floor::start(&role);
+        // It reads all denials once more, to look for some that nobody has copied.
+        guard.process.until_at_rest();
+        guard
     }
 }
 

@@ -114,6 +114,19 @@ impl Process {
             / 1024.0
     }
 
+    /// Waits until it does next to nothing by itself, as when what follows a start is done.
+    pub(crate) fn until_at_rest(&self) {
+        const LOOK: Duration = Duration::from_secs(2);
+        for _ in 0..100 {
+            let before = self.cpu();
+            std::thread::sleep(LOOK);
+            if self.cpu().saturating_sub(before) < LOOK / 10 {
+                return;
+            }
+        }
+        panic!("{self:?} does not come to rest");
+    }
+
     /// Returns the resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> f64 {
         kib(self.child.id(), "status", "VmRSS:").expect("the child has not been waited for")
