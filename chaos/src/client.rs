@@ -201,7 +201,7 @@ impl Client {
         if ask.body != Value::Null {
             request = request.json(&ask.body);
         }
-        let start = self.recorder.now();
+        let start = self.recorder.begin();
         let answer = tokio::time::timeout(ask.patience, fetch(request)).await;
         let end = self.recorder.now();
         let (outcome, body) = answer.unwrap_or_else(|_| {

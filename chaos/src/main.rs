@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::check::{self, History, Report};
+use chaos::check::{self, History, Report, Rule};
 use chaos::history::Head;
 use clap::Parser;
 
@@ -106,6 +106,8 @@ struct Plan {
     only: String,
     bug: Option<String>,
     recovery: Duration,
+    /// The run has shown what it is for when one of these is seen broken, and ends.
+    until: &'static [Rule],
     program: PathBuf,
     /// Where the history goes.
     file: PathBuf,
@@ -125,6 +127,7 @@ async fn main() -> ExitCode {
         only: arguments.only,
         bug: arguments.bug,
         recovery: Duration::from_millis(arguments.recovery),
+        until: &[],
         program: program
             .canonicalize()
             .expect("the program of --latchet is there"),
@@ -161,20 +164,44 @@ async fn run(plan: &Plan) -> Report {
     let recorder = Arc::new(Recorder::start(&plan.file, head));
     let end = tokio::time::Instant::now() + Duration::from_secs(plan.seconds);
 
-    let mut random = fastrand::Rng::with_seed(plan.seed);
-    let people = people::start(&world, &recorder, &mut random, plan.devices, end).await;
-    nemesis::run(&world, &recorder, random.fork(), &plan.only, end).await;
-    people.finish(&world, &recorder).await;
-    for leak in world.leaks(device::CANARY) {
-        recorder.leak(leak);
-    }
-    recorder.flush();
-
-    let history = History::read(&plan.file).expect("it was just written");
-    let report = check::check(&history);
+    let whole = async {
+        let mut random = fastrand::Rng::with_seed(plan.seed);
+        let people = people::start(&world, &recorder, &mut random, plan.devices, end).await;
+        nemesis::run(&world, &recorder, random.fork(), &plan.only, end).await;
+        people.finish(&world, &recorder).await;
+        for leak in world.leaks(device::CANARY) {
+            recorder.leak(leak);
+        }
+    };
+    let (history, report) = tokio::select! {
+        () = whole => look(&recorder, u64::MAX),
+        seen = seen_broken(&recorder, plan) => seen,
+    };
     let page = page::render(&history, &report);
     std::fs::write(plan.file.with_extension("html"), page).expect("the page can be written");
     report
+}
+
+/// Holds what was over at `time` against the promises.
+fn look(recorder: &Recorder, time: u64) -> (History, Report) {
+    let mut history = History::parse(&*recorder.read()).expect("it was written as it is read");
+    history.until(time);
+    let report = check::check(&history);
+    (history, report)
+}
+
+/// Looks again and again, until a promise is seen broken that the run is for.
+async fn seen_broken(recorder: &Recorder, plan: &Plan) -> (History, Report) {
+    if plan.until.is_empty() {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (history, report) = look(recorder, recorder.whole_until());
+        if plan.until.iter().any(|rule| report.broken().contains(rule)) {
+            return (history, report);
+        }
+    }
 }
 
 /// Builds the program as this one was built, and returns where it is.

@@ -113,7 +113,7 @@ pub(crate) async fn run(
         if Instant::now() + Duration::from_secs(6) > end {
             break;
         }
-        let start = recorder.now();
+        let start = recorder.begin();
         nemesis.cause(fault).await;
         world.ready().await;
         recorder.fault(Line {

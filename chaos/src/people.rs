@@ -115,7 +115,6 @@ impl People {
             let replica = self.random.usize(..prober.replicas());
             probe_one(&prober, user, grant, replica).await;
         }
-        recorder.flush();
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use chaos::history::{Fault, Head, Leak, Line, Op};
@@ -12,7 +12,10 @@ use chaos::history::{Fault, Head, Leak, Line, Op};
 #[derive(Debug)]
 pub(crate) struct Recorder {
     began: Instant,
+    path: PathBuf,
     file: Mutex<BufWriter<File>>,
+    /// When each request and fault began that is not in the file yet.
+    under_way: Mutex<Vec<u64>>,
 }
 
 impl Recorder {
@@ -20,9 +23,11 @@ impl Recorder {
     pub(crate) fn start(file: &Path, head: Head) -> Self {
         let recorder = Self {
             began: Instant::now(),
+            path: file.to_owned(),
             file: Mutex::new(BufWriter::new(
                 File::create(file).expect("the history can be written"),
             )),
+            under_way: Mutex::default(),
         };
         recorder.write(&Line::Head(head));
         recorder
@@ -33,16 +38,49 @@ impl Recorder {
         u64::try_from(self.began.elapsed().as_micros()).expect("runs are short")
     }
 
+    /// Begins a request or a fault, which is written when it is over; returns the time.
+    pub(crate) fn begin(&self) -> u64 {
+        let mut under_way = self.under_way();
+        let start = self.now();
+        under_way.push(start);
+        start
+    }
+
+    /// Returns the time until which the history is whole: whatever began earlier stands in it.
+    pub(crate) fn whole_until(&self) -> u64 {
+        let under_way = self.under_way();
+        under_way
+            .iter()
+            .copied()
+            .min()
+            .unwrap_or_else(|| self.now())
+    }
+
     pub(crate) fn op(&self, op: Op) {
+        let start = op.start;
         self.write(&Line::Op(Box::new(op)));
+        self.is_over(start);
     }
 
     pub(crate) fn fault(&self, fault: Fault) {
+        let start = fault.start;
         self.write(&Line::Fault(fault));
+        self.is_over(start);
     }
 
     pub(crate) fn leak(&self, leak: Leak) {
         self.write(&Line::Leak(leak));
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.under_way.lock().expect("no holder panics")
+    }
+
+    fn is_over(&self, start: u64) {
+        let mut under_way = self.under_way();
+        if let Some(place) = under_way.iter().position(|other| *other == start) {
+            under_way.swap_remove(place);
+        }
     }
 
     fn write(&self, line: &Line) {
@@ -51,9 +89,44 @@ impl Recorder {
         file.write_all(b"\n").expect("the history can be written");
     }
 
-    /// Writes out what is kept in memory.
-    pub(crate) fn flush(&self) {
+    /// Writes out what is kept in memory, and reads all of it.
+    pub(crate) fn read(&self) -> Vec<u8> {
         let mut file = self.file.lock().expect("no holder panics");
         file.flush().expect("the history can be written");
+        std::fs::read(&self.path).expect("it was just written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_is_whole_until_what_is_still_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let head = Head {
+            topology: "c".to_owned(),
+            seed: 1,
+            seconds: 0,
+            grace: 0,
+            recovery: 0,
+            guesses: 0,
+        };
+        let recorder = Recorder::start(&folder.path().join("history"), head);
+        let fault = |start| Fault {
+            name: "Test".to_owned(),
+            start,
+            end: recorder.now(),
+            blackout: None,
+        };
+        let (first, second) = (recorder.begin(), recorder.begin());
+
+        recorder.fault(fault(second));
+        let while_one_is = recorder.whole_until();
+        recorder.fault(fault(first));
+
+        assert_eq!(while_one_is, first);
+        assert!(recorder.whole_until() >= second);
+        assert_eq!(recorder.read().split(|byte| *byte == b'\n').count(), 4);
     }
 }

@@ -1,6 +1,6 @@
 //! The rules that a history must keep. They know nothing of Latchet but what clients are promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
@@ -143,13 +143,27 @@ impl History {
         Ok(history)
     }
 
+    /// Leaves out what was not over at `time`, as if it had not been asked yet.
+    pub fn until(&mut self, time: u64) {
+        self.ops.retain(|op| op.end < time);
+        self.faults.retain(|fault| fault.start < time);
+    }
+
     /// Reads a history as it was written: one JSON object a line.
     ///
     /// # Errors
     /// When the file cannot be read or is none.
     pub fn read(file: &Path) -> Result<Self, Box<dyn Error>> {
-        let lines = BufReader::new(File::open(file)?).lines();
-        let lines: Vec<Line> = lines
+        Self::parse(BufReader::new(File::open(file)?))
+    }
+
+    /// Reads a history from the lines of its file.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: impl BufRead) -> Result<Self, Box<dyn Error>> {
+        let lines: Vec<Line> = text
+            .lines()
             .map(|line| Ok(serde_json::from_str(&line?)?))
             .collect::<Result<_, Box<dyn Error>>>()?;
         Ok(Self::new(lines)?)
@@ -163,6 +177,14 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// How often things happened that the rules are about.
     pub counts: BTreeMap<&'static str, usize>,
+}
+
+impl Report {
+    /// Returns the promises that were broken.
+    pub fn broken(&self) -> BTreeSet<Rule> {
+        let broken = self.violations.iter().map(|violation| violation.rule);
+        broken.collect()
+    }
 }
 
 impl fmt::Display for Report {

@@ -1,5 +1,7 @@
 //! Small histories by hand: each breaks one promise, beside a twin that keeps it.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::history::{Act, Outcome, Token, Who};
 
@@ -436,6 +438,20 @@ fn i14_a_run_in_which_nothing_happened() {
         .map(|violation| violation.rule)
         .collect();
     assert_eq!(rules, vec![Rule::I14; 8]);
+}
+
+#[test]
+fn what_was_not_over_is_left_out() {
+    let story = alice().does(Act::LogOut, "a", Outcome::Ok);
+    let answered = story.now + 500;
+    let lines = story.check("a", Outcome::Ok).lines;
+    let until = |time| {
+        let mut history = History::new(std::iter::once(head()).chain(lines.clone())).unwrap();
+        history.until(time);
+        check(&history).broken()
+    };
+    assert!(until(answered + 501).is_empty());
+    assert_eq!(until(u64::MAX), BTreeSet::from([Rule::I1]));
 }
 
 #[test]
