@@ -9,7 +9,7 @@ use crate::world::Topology;
 use crate::{Plan, run};
 
 /// Runs that go on at once: each waits for most of its time.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 /// Some bugs show by chance, as they do in life: each attempt has another seed, and more time.
 const ATTEMPTS: u64 = 5;
 
@@ -81,7 +81,10 @@ const BUGS: &[Seeded] = &[
 /// Switches on each bug for a while; returns whether all were found.
 pub(crate) async fn find_all(plan: &Plan) -> bool {
     // The slow ones stand last, and are begun first.
-    let hunts = BUGS.iter().rev().map(async |bug| (bug, find(bug, plan).await));
+    let hunts = BUGS
+        .iter()
+        .rev()
+        .map(async |bug| (bug, find(bug, plan).await));
     let mut hunts = std::pin::pin!(stream::iter(hunts).buffer_unordered(AT_ONCE));
     let mut missed = 0;
     while let Some((bug, found)) = hunts.next().await {
