@@ -75,6 +75,8 @@ pub enum Who {
     Thief,
     /// Someone who guesses passwords.
     Guesser,
+    /// One of many who try passwords at once, of accounts that there are not.
+    Flooder,
     /// Someone who looks whether what has ended stays ended, with tokens of honest clients.
     Prober,
 }
@@ -157,6 +159,9 @@ pub struct Fault {
     pub end: u64,
     /// Until when nothing that sessions are kept in could be asked; absent where something could.
     pub blackout: Option<u64>,
+    /// Whether who has a session is served while it lasts.
+    #[serde(default)]
+    pub spares_sessions: bool,
 }
 
 /// A secret that was found.

@@ -7,6 +7,7 @@ use chaos::history::Fault as Line;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use crate::flood;
 use crate::record::Recorder;
 use crate::sentinel::Watched;
 use crate::support::proxy::Weather;
@@ -19,6 +20,7 @@ enum Fault {
     FreezeReplica,
     RollingRestart,
     RotateKeys,
+    FloodLogins,
     FlushRedis,
     RestartRedisEmpty,
     RestartRedisFromOldDump,
@@ -36,11 +38,12 @@ enum Fault {
 }
 
 impl Fault {
-    const ALONE: [Self; 4] = [
+    const ALONE: [Self; 5] = [
         Self::KillReplica,
         Self::FreezeReplica,
         Self::RollingRestart,
         Self::RotateKeys,
+        Self::FloodLogins,
     ];
     const WITH_POSTGRES: [Self; 4] = [
         Self::KillPostgres,
@@ -121,6 +124,7 @@ pub(crate) async fn run(
             start,
             end: recorder.now(),
             blackout: (fault == Fault::Blackout).then_some(nemesis.mended),
+            spares_sessions: fault == Fault::FloodLogins,
         });
         // By now people are served as ever; only the next failover has to wait for this.
         world.watched.iter().for_each(Watched::settle);
@@ -129,8 +133,8 @@ pub(crate) async fn run(
 }
 
 struct Nemesis<'w> {
-    world: &'w World,
-    recorder: &'w Recorder,
+    world: &'w Arc<World>,
+    recorder: &'w Arc<Recorder>,
     random: fastrand::Rng,
     /// When the network was last about to be mended.
     mended: u64,
@@ -161,6 +165,7 @@ impl Nemesis<'_> {
             Fault::RotateKeys => {
                 self.world.run(replica, &["key", "rotate"]);
             }
+            Fault::FloodLogins => flood::run(self.world, self.recorder, self.random.fork()).await,
             Fault::CutOffReplica => self.weather(&[replica], Weather::Cut).await,
             Fault::HangNetworkOfReplica => self.weather(&[replica], Weather::Hang).await,
             Fault::Blackout => {

@@ -118,6 +118,7 @@ mod tests {
             start,
             end: recorder.now(),
             blackout: None,
+            spares_sessions: false,
         };
         let (first, second) = (recorder.begin(), recorder.begin());
 

@@ -113,6 +113,7 @@ impl World {
             // All clients have one address here.
             ("LATCHET_THROTTLE_IP", "100000/15m".to_owned()),
             ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),
+            ("LATCHET_COLLECT_EVERY", "1s".to_owned()),
         ]);
         let mut to_postgres = None;
         if let Some(url) = &self.database {

@@ -101,6 +101,9 @@ pub struct Config {
     /// variable or in a file only. Make one with `latchet secret` [default: in the file root-secret in --data-dir]
     #[arg(long, value_name = "SECRET", value_parser = secret, help_heading = STORAGE)]
     pub root_secret: Option<SecretString>,
+    /// How often rows that no longer matter are looked for and deleted; 1s to 1d
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration, help_heading = STORAGE)]
+    pub collect_every: Duration,
 
     /// `iss` of the tokens [default: --public-url]
     #[arg(long, value_name = "NAME", required = false, help_heading = TOKENS)]

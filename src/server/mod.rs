@@ -208,9 +208,6 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
         .with(api::Cors::new(&app.config.allowed_origins))
 }
 
-/// How often rows that no longer matter are deleted.
-const COLLECT_EVERY: Duration = Duration::from_mins(10);
-
 impl App {
     /// Keeps the denylist current, follows key changes of other replicas and deletes what no longer
     /// matters, until the returned set is dropped.
@@ -219,16 +216,21 @@ impl App {
         self.denylist.keep(&mut tasks);
         let keyring = self.keyring.clone();
         tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
-        tasks.spawn(collect_garbage(self.store.clone(), self.clock.clone()));
+        let every = self.config.collect_every;
+        tasks.spawn(collect_garbage(
+            self.store.clone(),
+            self.clock.clone(),
+            every,
+        ));
         tasks
     }
 }
 
-async fn collect_garbage(store: Store, clock: Clock) {
+async fn collect_garbage(store: Store, clock: Clock, every: Duration) {
     loop {
         match store.collect_garbage(clock.now()).await {
             Ok(0) if !seeded::is_on(Bug::GarbageTooEarly) => {
-                tokio::time::sleep(COLLECT_EVERY).await;
+                tokio::time::sleep(every).await;
             }
             // There may be more than one chunk: go on, but let others write in between.
             Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -237,7 +239,7 @@ async fn collect_garbage(store: Store, clock: Clock) {
                     error = causes(&error).join(": "),
                     "old rows were not deleted"
                 );
-                tokio::time::sleep(COLLECT_EVERY).await;
+                tokio::time::sleep(every).await;
             }
         }
     }

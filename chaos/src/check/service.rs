@@ -61,10 +61,11 @@ fn guesses(history: &History, violations: &mut Vec<Violation>) {
 
 /// Whether an operation fell into the time in which the service may be away.
 fn is_excused(history: &History, op: &Op) -> bool {
-    history
-        .faults
-        .iter()
-        .any(|fault| op.end > fault.start && op.start < fault.end + history.head.recovery)
+    let has_session = matches!(op.act, Act::Check | Act::Refresh);
+    history.faults.iter().any(|fault| {
+        let is_near = op.end > fault.start && op.start < fault.end + history.head.recovery;
+        is_near && !(fault.spares_sessions && has_session)
+    })
 }
 
 fn available(history: &History, violations: &mut Vec<Violation>) {

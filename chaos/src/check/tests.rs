@@ -143,6 +143,7 @@ impl Story {
             start,
             end,
             blackout,
+            spares_sessions: false,
         }));
         self
     }
@@ -413,6 +414,20 @@ fn i12_failures_apart_from_faults() {
         .wait(4 * SECOND)
         .check("a", failed());
     assert_eq!(too_late.broken(), [Rule::I12]);
+}
+
+#[test]
+fn i12_a_flood_of_logins_is_felt_by_logins_alone() {
+    let flooded = || {
+        let mut story = alice().fault(0, 9 * SECOND, None);
+        if let Some(Line::Fault(fault)) = story.lines.last_mut() {
+            fault.spares_sessions = true;
+        }
+        story
+    };
+    let login = Act::LogIn { password: 0 };
+    assert_eq!(flooded().does(login, "b", failed()).broken(), NONE);
+    assert_eq!(flooded().check("a", failed()).broken(), [Rule::I12]);
 }
 
 #[test]

@@ -114,6 +114,12 @@ impl Config {
         between("session_ttl", self.session_ttl, self.access_ttl, year * 2);
         between("idle_ttl", self.idle_ttl, self.access_ttl, year * 2);
         between(
+            "collect_every",
+            self.collect_every,
+            Duration::from_secs(1),
+            MINUTE * 60 * 24,
+        );
+        between(
             "header_timeout",
             self.header_timeout,
             Duration::from_millis(100),
