@@ -68,7 +68,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// Devices that people use at once.
+    /// Devices that people use at once; 12 ask about 300 times a second, a machine of their own takes more.
     #[arg(long, default_value_t = 12)]
     devices: usize,
 
@@ -163,12 +163,11 @@ async fn run(plan: &Plan) -> Report {
     let world = World::start(plan.topology, plan.program.clone(), plan.bug.as_deref());
     let world = Arc::new(world.await);
     let recorder = Arc::new(Recorder::start(&plan.file, head));
-    let end = tokio::time::Instant::now() + Duration::from_secs(plan.seconds);
-
+    let time = Duration::from_secs(plan.seconds);
     let whole = async {
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let people = people::start(&world, &recorder, &mut random, plan.devices, end).await;
-        nemesis::run(&world, &recorder, random.fork(), &plan.only, end).await;
+        let people = people::start(&world, &recorder, &mut random, plan.devices, time).await;
+        nemesis::run(&world, &recorder, random.fork(), &plan.only, people.end).await;
         people.finish(&world, &recorder).await;
         for leak in world.leaks(device::CANARY) {
             recorder.leak(leak);

@@ -29,15 +29,17 @@ pub(crate) struct People {
     at_work: JoinSet<Option<Device>>,
     graves: Arc<Graves>,
     random: fastrand::Rng,
+    /// Until when.
+    pub(crate) end: Instant,
 }
 
-/// Makes accounts, and sets everybody to work until `end`.
+/// Makes accounts, and when all are there sets everybody to work for `time`.
 pub(crate) async fn start(
     world: &Arc<World>,
     recorder: &Arc<Recorder>,
     random: &mut fastrand::Rng,
     devices: usize,
-    end: Instant,
+    time: Duration,
 ) -> People {
     let graves = Arc::new(Graves::default());
     let mut admin = Admin::new(Client::new(world, recorder, Who::Honest), random.fork());
@@ -46,12 +48,16 @@ pub(crate) async fn start(
     for number in 0..devices.div_ceil(DEVICES_EACH) {
         let name = format!("person-{number}");
         admin.sign_up(&name).await;
-        let person = Arc::new(Person::new(name, DEVICES_EACH));
+        persons.push(Arc::new(Person::new(name, DEVICES_EACH)));
+    }
+    admin.sign_up("guessed").await;
+    let end = Instant::now() + time;
+    for person in &persons {
         for number in 0..DEVICES_EACH {
             let device = Device {
                 client: Client::new(world, recorder, Who::Honest),
                 thief: Client::new(world, recorder, Who::Thief),
-                person: Arc::clone(&person),
+                person: Arc::clone(person),
                 number,
                 graves: Arc::clone(&graves),
                 random: random.fork(),
@@ -60,9 +66,7 @@ pub(crate) async fn start(
             };
             at_work.spawn(device.work());
         }
-        persons.push(person);
     }
-    admin.sign_up("guessed").await;
     let guesser = Client::new(world, recorder, Who::Guesser);
     at_work.spawn(guess(guesser, random.fork(), end));
     let prober = Client::new(world, recorder, Who::Prober);
@@ -74,6 +78,7 @@ pub(crate) async fn start(
         at_work,
         graves,
         random: random.fork(),
+        end,
     }
 }
 

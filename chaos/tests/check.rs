@@ -9,12 +9,21 @@ const LOGIN: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":
 const LOGOUT: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"log_out"},"session":"a","replica":0,"start":3,"end":4,"outcome":{"was":"ok"}}"#;
 const CHECK: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"check"},"session":"a","replica":0,"start":5,"end":6,"outcome":{"was":"ok"}}"#;
 
+const FAULT: &str = r#"{"line":"fault","name":"FlushRedis","start":7,"end":8,"blackout":null}"#;
+
 fn check(lines: &[&str]) -> Output {
+    check_all(&[lines])
+}
+
+fn check_all(histories: &[&[&str]]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("history.ndjson");
-    std::fs::write(&file, lines.join("\n")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_check"));
-    command.arg(file).output().unwrap()
+    for (number, lines) in histories.iter().enumerate() {
+        let file = folder.path().join(format!("{number}.ndjson"));
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        command.arg(file);
+    }
+    command.output().unwrap()
 }
 
 #[test]
@@ -34,6 +43,19 @@ fn a_broken_promise_is_named_and_ends_badly() {
         text.contains("answered after its end: Honest Check by alice"),
         "{text}"
     );
+}
+
+#[test]
+fn several_histories_are_judged_each_alone_and_counted_together() {
+    let ended = [HEAD, LOGIN, LOGOUT, FAULT];
+    let output = check_all(&[&ended, &[HEAD, LOGIN, CHECK, FAULT]]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("        4 requests\n"), "{text}");
+    assert!(text.contains("        2 × FlushRedis\n"), "{text}");
+
+    let broken = check_all(&[&[HEAD, LOGIN, LOGOUT, CHECK], &ended]);
+    assert_eq!(broken.status.code(), Some(1), "{broken:?}");
 }
 
 #[test]

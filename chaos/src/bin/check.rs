@@ -5,20 +5,25 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chaos::check::{self, History};
+use chaos::check::{self, History, Report};
 use clap::Parser;
 
-/// Reads a history and says which promises were broken. Exits with 1 when any was.
+/// Reads histories and says which promises were broken. Exits with 1 when any was.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The history, as `chaos` wrote it: one JSON object a line.
-    history: PathBuf,
+    /// Histories, as `chaos` wrote them: one JSON object a line. Each is judged alone; of several
+    /// the sum is shown.
+    #[arg(required = true)]
+    histories: Vec<PathBuf>,
 }
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let report = check::check(&History::read(&Arguments::parse().history)?);
-    print!("{report}");
-    Ok(if report.violations.is_empty() {
+    let mut sum = Report::default();
+    for file in &Arguments::parse().histories {
+        sum += check::check(&History::read(file)?);
+    }
+    print!("{sum}");
+    Ok(if sum.violations.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -171,12 +171,27 @@ impl History {
 }
 
 /// What the rules say of a history.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// Every promise that was broken, in the order of rules and time.
     pub violations: Vec<Violation>,
     /// How often things happened that the rules are about.
     pub counts: BTreeMap<&'static str, usize>,
+    /// How often each fault happened, by name.
+    pub faults: BTreeMap<String, usize>,
+}
+
+/// What the rules say of two histories, each for itself.
+impl std::ops::AddAssign for Report {
+    fn add_assign(&mut self, other: Self) {
+        self.violations.extend(other.violations);
+        for (what, count) in other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+        for (name, count) in other.faults {
+            *self.faults.entry(name).or_default() += count;
+        }
+    }
 }
 
 impl Report {
@@ -191,6 +206,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (what, count) in &self.counts {
             writeln!(f, "{count:>9} {what}")?;
+        }
+        for (name, count) in &self.faults {
+            writeln!(f, "{count:>9} × {name}")?;
         }
         for rule in Rule::ALL {
             let broken = self
@@ -222,7 +240,15 @@ pub fn check(history: &History) -> Report {
     let counts = service::counts(history);
     service::check_counts(history, &counts, &mut violations);
     violations.sort_by_key(|violation| (violation.rule, violation.at));
-    Report { violations, counts }
+    let mut faults = BTreeMap::new();
+    for fault in &history.faults {
+        *faults.entry(fault.name.clone()).or_default() += 1;
+    }
+    Report {
+        violations,
+        counts,
+        faults,
+    }
 }
 
 /// Describes a request for a person who looks for what went wrong.
