@@ -138,7 +138,16 @@ async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, Sto
             .idle_timeout(None)
             .max_lifetime(None)
             .acquire_timeout(ACQUIRE)
-            .test_before_acquire(false);
+            .test_before_acquire(false)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A rollback may still be under way. Where SQLite had rolled back of itself, as when
+                    // a disk is full at the commit, that fails, and the connection would take each
+                    // transaction from now on for a part of one that never ends.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            });
         match pool.connect_with(options.clone()).await {
             Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
