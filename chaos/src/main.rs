@@ -21,6 +21,7 @@ use world::{Topology, World};
 mod admin;
 mod client;
 mod device;
+mod disk;
 mod flood;
 mod nemesis;
 mod page;

@@ -7,6 +7,7 @@ use chaos::history::Fault as Line;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use crate::disk::Ill;
 use crate::flood;
 use crate::record::Recorder;
 use crate::sentinel::Watched;
@@ -21,6 +22,8 @@ enum Fault {
     RollingRestart,
     RotateKeys,
     FloodLogins,
+    FillDisk,
+    BreakDisk,
     FlushRedis,
     RestartRedisEmpty,
     RestartRedisFromOldDump,
@@ -45,6 +48,7 @@ impl Fault {
         Self::RotateKeys,
         Self::FloodLogins,
     ];
+    const WITH_DISK: [Self; 2] = [Self::FillDisk, Self::BreakDisk];
     const WITH_POSTGRES: [Self; 4] = [
         Self::KillPostgres,
         Self::CutOffReplica,
@@ -69,6 +73,9 @@ impl Fault {
     /// Returns what can go wrong with these processes.
     fn of(world: &World) -> Vec<Self> {
         let mut faults = Self::ALONE.to_vec();
+        if world.disk.is_some() {
+            faults.extend(Self::WITH_DISK);
+        }
         if world.postgres.is_some() {
             faults.extend(Self::WITH_POSTGRES);
         }
@@ -179,12 +186,23 @@ impl Nemesis<'_> {
                 };
                 self.weather(&all, weather).await;
             }
+            Fault::FillDisk => self.disk(Ill::Full).await,
+            Fault::BreakDisk => self.disk(Ill::Broken).await,
             Fault::KillPostgres | Fault::ExhaustConnections => self.postgres(fault).await,
             Fault::FailOver | Fault::FailOverWhileFrozen | Fault::FailOverLosingWrites => {
                 self.fail_over(fault).await;
             }
             _ => self.redis(fault).await,
         }
+    }
+
+    async fn disk(&mut self, ill: Ill) {
+        let Some(disk) = &self.world.disk else {
+            return;
+        };
+        disk.fall(ill);
+        self.last(2000).await;
+        disk.mend();
     }
 
     async fn postgres(&mut self, fault: Fault) {

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::sentinel::Watched;
 use crate::support::child::{Child, Ending};
 use crate::support::postgres::Postgres;
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) postgres: Option<Postgres>,
     pub(crate) redis: Option<Redis>,
     pub(crate) watched: Option<Watched>,
+    /// What SQLite writes to.
+    pub(crate) disk: Option<Disk>,
     /// URL of the database, past the network that can be cut.
     database: Option<String>,
     program: PathBuf,
@@ -74,6 +77,7 @@ impl World {
             postgres,
             redis,
             watched,
+            disk: is_alone.then(Disk::build).flatten(),
             database,
             program,
             folder,
@@ -115,6 +119,9 @@ impl World {
             ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),
             ("LATCHET_COLLECT_EVERY", "1s".to_owned()),
         ]);
+        if let Some(disk) = &self.disk {
+            settings.extend(disk.environment(&self.folder.path().join("data")));
+        }
         let mut to_postgres = None;
         if let Some(url) = &self.database {
             let (before, after) = url.split_once("127.0.0.1:").expect("it is on loopback");
