@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
+use sea_orm::ConnectionTrait;
+
 use super::*;
 
 async fn refusal(url: &str) -> StoreError {
@@ -60,6 +62,24 @@ async fn what_was_written_is_there_after_opening_again() {
     let after = reopened.session(&session.id).await.unwrap();
     assert_eq!(after, Some(before));
     reopened.ping().await.unwrap();
+}
+
+/// What a full disk does at a commit: SQLite has rolled back before anybody asks it to.
+#[tokio::test]
+async fn what_sqlite_rolled_back_of_itself_swallows_nothing_that_comes_after() {
+    let folder = TempDir::new().unwrap();
+    let url = sqlite_url(&folder);
+    let store = Store::open(&url).await.unwrap();
+    let full = store.begin().await.unwrap();
+    full.execute_unprepared("ROLLBACK").await.unwrap();
+    drop(full);
+    drop(store.begin().await.unwrap());
+
+    let new = new_user("alice");
+    let made = store.create_user(new, &Actor::Operator, NOW).await.unwrap();
+
+    let another = Store::open(&url).await.unwrap();
+    assert!(another.user(&made.id).await.unwrap().is_some());
 }
 
 #[tokio::test]
