@@ -207,6 +207,7 @@ fn only_the_types_that_were_chosen_are_accepted() {
         "",
         "at+jwt ",
         "text/at+jwt",
+        "multipart/x/at+jwt",
         "application/",
         "application/application/at+jwt",
         "dpop+jwt",
