@@ -77,6 +77,7 @@ fn fresh_is_a_flag_or_a_time() {
     );
     assert_eq!(fresh(json!(NOW_SECS)), Fresh::Until(4e9));
     assert_eq!(fresh(json!(4_000_000_000.5)), Fresh::Until(4_000_000_000.5));
+    assert_eq!(fresh(json!(-5)), Fresh::Until(-5.0));
 }
 
 #[test]
