@@ -20,11 +20,7 @@ mod findings;
 mod replicas;
 mod sessions;
 mod simulation;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "the benches share it, and each uses a part"
-)]
+#[expect(dead_code, reason = "each bench uses what it needs of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
