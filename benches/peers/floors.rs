@@ -11,6 +11,9 @@ use crate::support::report::median;
 use crate::support::service::Home;
 use crate::support::worker::Worker;
 
+/// The name of the table.
+pub(crate) const NAME: &str = "floors";
+
 /// The name of the floor of every request.
 pub(crate) const EMPTY: &str = "empty poem handler";
 
@@ -38,7 +41,7 @@ pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> 
         .into();
     rows.extend(workers.map(|(name, role)| worker(name, role, options)));
     Table {
-        name: "floors",
+        name: NAME,
         title: "Floors: the least of each operation, on the same core",
         rows,
     }

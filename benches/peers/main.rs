@@ -103,7 +103,7 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> (Vec<Table>, Vec<Standing>) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     let mut tables = Vec::new();
-    if options.wants("floors") || options.wants("check") {
+    if options.wants(floors::NAME) || options.wants("check") {
         tables.push(floors::measure(options, &postgres, &redis));
     }
     let servers = server::ALL.map(|entry| Server::start(entry, &postgres, &redis));
@@ -141,7 +141,9 @@ fn measure(options: &Options) -> (Vec<Table>, Vec<Standing>) {
 }
 
 fn charts(tables: &[Table], standings: &[Standing]) -> Vec<Value> {
-    let mut charts: Vec<Value> = tables.iter().flat_map(Table::charts).collect();
+    // A hash and an empty handler have no scale in common.
+    let drawn = tables.iter().filter(|table| table.name != floors::NAME);
+    let mut charts: Vec<Value> = drawn.flat_map(Table::charts).collect();
     charts.extend(report::standing_charts(standings));
     charts
 }

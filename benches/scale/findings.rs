@@ -62,22 +62,28 @@ impl Judged {
     }
 }
 
-/// Lines over what grows, which is drawn on a scale of powers of ten.
+/// Lines over what grows, which `benches/plot` draws on a scale of powers of ten.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Chart {
-    pub(crate) title: String,
     pub(crate) kind: &'static str,
+    /// Name of the drawing, without its ending.
+    pub(crate) file: String,
+    pub(crate) title: String,
     pub(crate) x: &'static str,
     pub(crate) y: &'static str,
+    #[serde(rename = "lines")]
     pub(crate) series: Vec<Series>,
 }
 
 impl Chart {
     /// Returns a chart without a line yet.
     pub(crate) fn new(title: String, x: &'static str, y: &'static str) -> Self {
+        let words = title.split(|letter: char| !letter.is_alphanumeric());
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
         Self {
+            kind: "lines",
+            file: format!("scale-{}", words.join("-").to_lowercase()),
             title,
-            kind: "line",
             x,
             y,
             series: Vec::new(),
