@@ -54,6 +54,7 @@ impl Ends {
                 op,
                 sessions.get(op.user.as_str()).map_or(&[], Vec::as_slice),
             );
+            ends.told(op, history.head.recovery);
         }
         ends
     }
@@ -66,7 +67,6 @@ impl Ends {
             Act::LogOutEverywhere | Act::Disable => self.all(of_user, None, op),
             Act::ChangePassword { .. } => self.all(of_user, own, op),
             Act::Refresh => self.refresh(own, op),
-            Act::Check if says_that_it_ended(op.code()) => self.surely(own, op.end),
             Act::SignUp { .. } | Act::LogIn { .. } | Act::Check | Act::Enable => {}
         }
     }
@@ -77,8 +77,18 @@ impl Ends {
         if op.who == Who::Thief || (op.key.is_none() && op.is_unknown()) {
             self.maybe(session, op.start);
         }
-        if says_that_it_ended(op.code()) {
-            self.surely(session, op.end);
+    }
+
+    /// A refusal tells of an end. One that is not acknowledged yet, as while Redis cannot be told, may be
+    /// known to one replica before another; who answers that a token was reused has ended the session.
+    fn told(&mut self, op: &Op, recovery: u64) {
+        let session = op.session.as_deref();
+        match (&op.act, op.code()) {
+            (Act::Refresh, "refresh_reused") => self.surely(session, op.end),
+            (Act::Check | Act::Refresh, "session_revoked" | "token_revoked") => {
+                self.surely(session, op.end + recovery);
+            }
+            _ => {}
         }
     }
 
@@ -134,10 +144,6 @@ impl Ends {
 
 pub(super) fn is_login(op: &Op) -> bool {
     matches!(op.act, Act::LogIn { .. })
-}
-
-fn says_that_it_ended(code: &str) -> bool {
-    ["refresh_reused", "session_revoked", "token_revoked"].contains(&code)
 }
 
 /// Whether an access token was refused because of its age, and rightly.

@@ -356,6 +356,17 @@ fn i8_a_dead_session_rises() {
 }
 
 #[test]
+fn i8_an_end_without_an_answer_is_known_to_one_replica_first() {
+    let told = || {
+        let unanswered = alice().does(Act::LogOut, "a", unknown());
+        unanswered.check("a", no("token_revoked"))
+    };
+    assert_eq!(told().check("a", Outcome::Ok).broken(), NONE);
+    let later = told().wait(3 * SECOND).check("a", Outcome::Ok);
+    assert_eq!(later.but(|op| op.who = Who::Prober).broken(), [Rule::I8]);
+}
+
+#[test]
 fn i9_an_answer_out_of_nothing() {
     let dark = || {
         alice()
