@@ -37,13 +37,13 @@ impl Disk {
         };
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]);
-        cc.arg(disk.library()).args([SHIM, "-ldl"]);
+        cc.arg(disk.shim()).args([SHIM, "-ldl"]);
         let status = cc.status().expect("`cc` is there");
         assert!(status.success(), "{SHIM} cannot be compiled");
         Some(disk)
     }
 
-    fn library(&self) -> PathBuf {
+    fn shim(&self) -> PathBuf {
         self.folder.path().join("disk.so")
     }
 
@@ -55,7 +55,7 @@ impl Disk {
     pub(crate) fn environment(&self, folder: &Path) -> [(&'static str, String); 3] {
         let text = |path: &Path| path.display().to_string();
         [
-            ("LD_PRELOAD", text(&self.library())),
+            ("LD_PRELOAD", text(&self.shim())),
             ("DISK_FOLDER", text(folder)),
             ("DISK_FAULT", text(&self.control())),
         ]
