@@ -1,11 +1,17 @@
 //! The time, as an argument. Nothing else in the crate asks the system what time it is.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::seeded::{self, Bug};
+use course::{Course, Reading, Seen};
+
+mod course;
+mod steady;
 
 /// A point in time, in unix milliseconds.
 #[derive(
@@ -77,28 +83,114 @@ impl fmt::Display for Time {
 }
 
 /// Where the time is read, once per request. Clones share one clock.
-#[derive(Clone, Debug, Default)]
+///
+/// It goes as the system's clock does, but for one thing: where that is set by more than a second, it is
+/// followed only once it has stayed there for a minute. A clock that is set wrong by mistake, and right
+/// again, would otherwise let expired tokens in or look like hours that have passed. It starts where the
+/// system's clock is, and is kept by one that nobody can set and that counts the sleep of the machine too.
+#[derive(Clone, Debug)]
 pub struct Clock {
-    shift_millis: Arc<AtomicI64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    shift_millis: AtomicI64,
+    /// How far the system's clock is ahead of the steady one, or [`DOUBT`]: a reading that tells nothing
+    /// new takes no lock.
+    agreed: AtomicI64,
+    course: Mutex<Course>,
+}
+
+/// No two clocks are so far from each other.
+const DOUBT: i64 = i64::MIN;
+
+/// How far the clocks may part, in milliseconds, before that is looked at: they are not read at once, and
+/// each is rounded.
+const SLACK: u64 = 50;
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
 }
 
 impl Clock {
-    /// Returns the system's clock.
+    /// Returns a clock that starts where the system's is.
     pub fn system() -> Self {
-        Self::default()
+        let course = Course::begin(read());
+        Self {
+            shared: Arc::new(Shared {
+                shift_millis: AtomicI64::new(0),
+                agreed: AtomicI64::new(course.agreed().unwrap_or(DOUBT)),
+                course: Mutex::new(course),
+            }),
+        }
     }
 
     /// Returns the current time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the clock"
-    )]
     pub fn now(&self) -> Time {
-        Time(jiff::Timestamp::now().as_millisecond() + self.shift_millis.load(Ordering::Relaxed))
+        let at = read();
+        let agreed = self.shared.agreed.load(Ordering::Relaxed);
+        let millis = if (at.system - at.steady).abs_diff(agreed) <= SLACK {
+            at.system
+        } else {
+            self.follow()
+        };
+        Time(millis + self.shared.shift_millis.load(Ordering::Relaxed))
+    }
+
+    /// Reads both clocks once more, since a program that was stopped between the two has seen a jump
+    /// where there is none.
+    fn follow(&self) -> i64 {
+        let shared = &self.shared;
+        // Nothing that holds the lock can panic.
+        let mut course = shared.course.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = read();
+        let patience = if seeded::is_on(Bug::JumpBelieved) {
+            Duration::ZERO
+        } else {
+            course::PATIENCE
+        };
+        let seen = course.follow(at, patience);
+        let agreed = course.agreed().unwrap_or(DOUBT);
+        shared.agreed.store(agreed, Ordering::Relaxed);
+        let millis = course.time(at);
+        drop(course);
+        tell(seen);
+        millis
     }
 
     /// Moves this clock and its clones by `millis`, so that tests need not wait.
     pub fn shift(&self, millis: i64) {
-        self.shift_millis.fetch_add(millis, Ordering::Relaxed);
+        self.shared
+            .shift_millis
+            .fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the clock"
+)]
+fn read() -> Reading {
+    Reading {
+        steady: steady::millis(),
+        system: jiff::Timestamp::now().as_millisecond(),
+    }
+}
+
+fn tell(seen: Seen) {
+    match seen {
+        Seen::Nothing => {}
+        Seen::Jump(by) => tracing::warn!(
+            by_ms = by,
+            "the system's clock was set; it is believed when it stays there for a minute"
+        ),
+        Seen::Return => tracing::info!("the system's clock was set right again"),
+        Seen::Move(by) => tracing::warn!(
+            by_ms = by,
+            "the system's clock stayed where it was set, and is followed"
+        ),
     }
 }

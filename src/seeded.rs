@@ -82,6 +82,8 @@ bugs! {
     GarbageTooEarly,
     /// A token that was seen once is not asked for its end again.
     CacheIgnoresExpiry,
+    /// A system clock that was set is followed at once.
+    JumpBelieved,
     /// Passwords stand in the log.
     PasswordIsLogged,
 }

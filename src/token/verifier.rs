@@ -55,13 +55,6 @@ pub struct Verified {
     pub header: Header,
 }
 
-/// Whether a token that has ended is taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Refused,
-    Admitted,
-}
-
 /// Checks tokens of one issuer. Cheap to share in an [`Arc`]; never holds a private key unless the
 /// algorithm is HS256.
 pub struct Verifier {
@@ -142,7 +135,7 @@ impl Verifier {
         let cached = trust.verified.get(&hash);
         let verified = match &cached {
             Some(verified) => verified.clone(),
-            None => self.check_signature(token, &trust, Ended::Refused)?,
+            None => self.check_signature(token, &trust)?,
         };
         if cached.is_none() || !seeded::is_on(Bug::CacheIgnoresExpiry) {
             self.check_end(&verified.claims, now)?;
@@ -168,7 +161,7 @@ impl Verifier {
     ) -> Result<Verified, AuthError> {
         check_length(token)?;
         self.check_keys_are_current(now)?;
-        let verified = self.check_signature(token, &self.trust.load(), Ended::Admitted)?;
+        let verified = self.check_signature(token, &self.trust.load())?;
         self.check_start(&verified.claims, now)?;
         check_kind(&verified.claims, expected)?;
         Ok(verified)
@@ -192,15 +185,10 @@ impl Verifier {
         self.trust.load().verified.len()
     }
 
-    fn check_signature(
-        &self,
-        token: &str,
-        trust: &Trust,
-        ended: Ended,
-    ) -> Result<Verified, AuthError> {
+    fn check_signature(&self, token: &str, trust: &Trust) -> Result<Verified, AuthError> {
         let header = Unverified::read(token)?;
         let typ = header.check(&self.settings.typ)?;
-        let claims = self.signed_claims(token, &header, trust, ended)?;
+        let claims = self.signed_claims(token, &header, trust)?;
         if claims.sub.is_empty() || claims.jti.is_empty() {
             return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
         }
@@ -222,7 +210,6 @@ impl Verifier {
         token: &str,
         header: &Unverified,
         trust: &Trust,
-        ended: Ended,
     ) -> Result<Claims, AuthError> {
         let key = match header.key_in(&trust.keys) {
             Ok(key) => key,
@@ -233,9 +220,6 @@ impl Verifier {
             Err(refusal) => return Err(refusal),
         };
         let mut validation = Cow::Borrowed(trust.validation(key.algorithm()));
-        if ended == Ended::Admitted {
-            validation.to_mut().validate_exp = false;
-        }
         if self.settings.unnamed == Unnamed::Admitted && key.checks_tokens_without_kid() {
             validation.to_mut().set_required_spec_claims(&["sub"]);
         }
@@ -316,18 +300,20 @@ impl VerifierSettings {
 
     /// Everything explicit, because the defaults are lax (60 s of leeway, only `exp` required).
     ///
-    /// `nbf` and `iat` are checked in [`check_start`](Verifier::check_start) against the time that was
-    /// passed in; `exp` is checked in [`check_end`](Verifier::check_end), to the millisecond, and here
-    /// by the system's clock. Whether `exp` may be absent is asked once the claims are read.
+    /// No time is asked for here, since that would be by the system's clock: [`check_start`] and
+    /// [`check_end`] go by the time that was passed in, to the millisecond. Whether `exp` may be absent is
+    /// asked once the claims are read.
+    ///
+    /// [`check_start`]: Verifier::check_start
+    /// [`check_end`]: Verifier::check_end
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm.jose());
         validation.set_required_spec_claims(&["iss", "aud", "sub"]);
         validation.set_issuer(&self.issuers);
         validation.set_audience(&self.audience);
-        validation.validate_exp = true;
+        validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = true;
-        validation.leeway = self.leeway.as_secs();
         validation
     }
 }

@@ -32,3 +32,17 @@ fn a_token_lives_no_longer_than_is_granted_now() {
     assert!(at(299).is_ok());
     assert_eq!(at(300), Err(AuthError::TokenExpired));
 }
+
+#[test]
+fn what_the_clock_of_the_system_says_does_not_count() {
+    let long_ago = Time::from_secs(1_000_000_000);
+    let (iat, exp) = (long_ago.secs(), long_ago.secs() + 60);
+    let token = with_claims(&json!({ "iat": iat, "nbf": iat, "exp": exp }));
+    let at = |now: Time| verifier().verify(&token, Expected::Access, now);
+
+    assert!(at(long_ago + Duration::from_secs(59)).is_ok());
+    assert_eq!(
+        at(long_ago + Duration::from_mins(1)),
+        Err(AuthError::TokenExpired)
+    );
+}

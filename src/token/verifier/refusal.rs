@@ -8,10 +8,6 @@ use crate::token::reason;
 /// Translates without the source's text, which may quote the token.
 pub(super) fn refusal(kind: &ErrorKind) -> AuthError {
     match kind {
-        ErrorKind::ExpiredSignature => AuthError::TokenExpired,
-        // Read as `Claims` before, so `exp` is a number; it is a time before 1970, which is not read
-        // again.
-        ErrorKind::InvalidClaimFormat(claim) if claim == "exp" => AuthError::TokenExpired,
         ErrorKind::InvalidSignature => AuthError::InvalidToken(reason::BAD_SIGNATURE),
         ErrorKind::InvalidIssuer => AuthError::InvalidToken("another issuer made it"),
         ErrorKind::InvalidAudience => AuthError::InvalidToken("it is meant for another audience"),
