@@ -123,6 +123,7 @@ impl Metrics {
             Rotation::Rotated(_) => "rotated",
             Rotation::Replayed(_) => "replayed",
             Rotation::Reused { .. } => "reused",
+            Rotation::Undecided => "undecided",
             Rotation::Unknown => "unknown",
             Rotation::Ended(_) | Rotation::NoSuchSession => "ended",
         };

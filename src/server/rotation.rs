@@ -63,6 +63,16 @@ impl SessionState {
         (now >= self.ends_at()).then_some(End::Expired)
     }
 
+    /// Returns whether this may have been a replay when it came, `now`, of which the row has forgotten
+    /// why: it was rotated later than that, as where one replica waits for the database and another does
+    /// not. Then times that counted are forgotten, and so is the key for what was the current generation.
+    fn may_have_been_a_replay(&self, shown: Shown, back: u64, now: Time) -> bool {
+        let is_later = |time: Option<Time>| time.is_some_and(|time| time > now);
+        let was_parent = back > 1 && is_later(self.superseded.at(back - 1));
+        let is_forgotten = self.superseded.at(back).is_none() && is_later(Some(self.rotated_at));
+        is_forgotten || (was_parent && shown.key.is_some())
+    }
+
     /// Returns whether this asks again for what was answered with the current generation. Once that
     /// was used its answer was not lost, and the generation is another.
     fn is_asked_again(&self, shown: Shown, now: Time) -> bool {
@@ -98,6 +108,9 @@ pub enum Decision {
     /// It was superseded longer than grace ago, and not by the key that came with it: somebody kept a
     /// copy. Revoke the session.
     Reuse,
+    /// It waited while the session was rotated, and the row no longer tells what it was worth when it
+    /// came: refuse for now, and change nothing.
+    Undecided,
     /// It is newer than the row, as after a restored backup: refuse and change nothing.
     Unknown,
     /// The session is over.
@@ -181,8 +194,11 @@ impl FromStr for RevokeReason {
     }
 }
 
-/// When each earlier generation got its successor: the latest [`Superseded::REMEMBERED`], newest
-/// first. Written in the database as milliseconds between commas.
+/// When each earlier generation got its successor, newest first: those of the last [`Grace::MAX`],
+/// and [`Superseded::REMEMBERED`] at most. Written in the database as milliseconds between commas.
+///
+/// What was superseded before that is reuse under any grace, remembered or not, and the row is a third
+/// as long without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Superseded(Vec<Time>);
 
@@ -199,7 +215,8 @@ impl Superseded {
 
     fn with(&self, now: Time) -> Self {
         let older = self.0.iter().copied().take(Self::REMEMBERED - 1);
-        Self(std::iter::once(now).chain(older).collect())
+        let still_counts = older.take_while(|time| Grace::MAX.covers(*time, now));
+        Self(std::iter::once(now).chain(still_counts).collect())
     }
 
     /// Returns what the next rotation forgets: the oldest time when there is no room for one more.
@@ -312,6 +329,9 @@ pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> 
         seeded::is_on(Bug::NoGrace) || (seeded::is_on(Bug::ParentOnly) && back > 1);
     if seeded::is_on(Bug::NoReuseDetection) || (is_replay && !is_taken_for_theft) {
         return Decision::Replay;
+    }
+    if session.may_have_been_a_replay(shown, back, now) {
+        return Decision::Undecided;
     }
     Decision::Reuse
 }

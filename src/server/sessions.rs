@@ -149,6 +149,9 @@ impl App {
                 Err(ApiError::RefreshReused)
             }
             Rotation::Ended(End::Revoked(_)) => Err(ApiError::SessionRevoked),
+            Rotation::Undecided => Err(ApiError::unavailable(
+                "a refresh token waited while its session was rotated by others",
+            )),
             Rotation::Unknown => {
                 tracing::error!(session.id = %sid,
                     "a refresh token is ahead of its session: was an old backup restored?");

@@ -163,6 +163,9 @@ impl Model for Rotations {
             Property::always("reuse ends the session", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::ReuseLeftTheSession)
             }),
+            Property::always("a retry is no theft", |_, world: &World| {
+                !world.past.wrongs.contains(&Wrong::RetryWasTheft)
+            }),
             Property::always("nothing is answered after logout", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::AnsweredAfterLogout)
             }),
@@ -175,6 +178,10 @@ impl Model for Rotations {
             Property::sometimes(
                 "a lost answer is recovered by its key",
                 |_, world: &World| world.past.is_recovered_late,
+            ),
+            Property::sometimes(
+                "a retry waits until others have got on",
+                |_, world: &World| world.past.is_undecided,
             ),
             Property::sometimes("a rotation is outrun", |_, world: &World| {
                 world
@@ -240,6 +247,14 @@ fn decide_for_any_key(row: &SessionState, shown: Shown, now: Time, grace: Grace)
     decide(row, Shown { key, ..shown }, now, grace)
 }
 
+/// As it must not be: a retry that waited is judged by a row that has moved on.
+fn decide_always(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+    match decide(row, shown, now, grace) {
+        Decision::Undecided => Decision::Reuse,
+        decision => decision,
+    }
+}
+
 /// As it must not be: a key counts for ever.
 fn decide_without_days(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     match decide(row, shown, now, grace) {
@@ -286,6 +301,7 @@ fn the_model_finds_what_is_wrong_with_other_ways() {
             decide_for_any_key,
             "an old token is never answered",
         ),
+        (Writes::Conditionally, decide_always, "a retry is no theft"),
         (
             Writes::Conditionally,
             decide_without_days,

@@ -288,6 +288,62 @@ fn the_seventeenth_rotation_inside_grace_waits() {
 }
 
 #[test]
+fn a_retry_that_waited_while_others_got_on_is_no_theft() {
+    let mut history = History::begin();
+    let key = Some(KeyHash::new([7; 32]));
+    history.show_current_with(key, 0, Grace::STRICT);
+    history.show_current(1000, Grace::STRICT);
+    let used_at = history.now;
+    history.show_current(1000, Grace::STRICT);
+    let decide = |key, now| {
+        decide(
+            &history.session,
+            Shown { key, ..bare(0) },
+            now,
+            Grace::STRICT,
+        )
+    };
+    let before = used_at - Duration::from_millis(1);
+
+    let by_anybody = Some(KeyHash::new([8; 32]));
+    assert_eq!(decide(key, before), Decision::Undecided);
+    // The key that could tell is overwritten.
+    assert_eq!(decide(by_anybody, before), Decision::Undecided);
+    assert_eq!(decide(None, before), Decision::Reuse);
+    assert_eq!(decide(key, used_at), Decision::Reuse);
+}
+
+#[test]
+fn what_was_forgotten_while_a_token_waited_is_not_held_against_it() {
+    let mut history = History::begin();
+    history.show_current(0, Grace::default());
+    let came = history.now;
+    history.show_current(
+        Grace::MAX.duration().as_millis().try_into().unwrap(),
+        Grace::default(),
+    );
+
+    let decide = |now| decide(&history.session, bare(0), now, Grace::default());
+
+    assert_eq!(decide(came), Decision::Undecided);
+    assert_eq!(decide(history.now), Decision::Reuse);
+}
+
+#[test]
+fn a_session_at_rest_is_written_short() {
+    let mut history = History::begin();
+    for wait in [0, 100, 59_999, 60_000, 100] {
+        history.show_current(wait, Grace::default());
+    }
+
+    let times = history.session.superseded.to_string();
+
+    // The third rotation still remembered both before it, the fourth none.
+    let fourth = START.millis() + 120_099;
+    assert_eq!(times, format!("{},{fourth}", fourth + 100));
+}
+
+#[test]
 fn reasons_survive_the_database() {
     for reason in RevokeReason::ALL {
         assert_eq!(reason.as_str().parse(), Ok(reason));

@@ -80,6 +80,8 @@ pub enum Rotation {
         /// What to deny.
         denials: Vec<Denial>,
     },
+    /// It waited too long to be judged. Nothing was changed.
+    Undecided,
     /// Its generation was never made, as after a restored backup. Nothing was changed.
     Unknown,
     /// The session is over.

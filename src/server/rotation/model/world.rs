@@ -56,6 +56,8 @@ pub(super) struct Past {
     superseded: Vec<(Time, Option<KeyHash>)>,
     /// Whether an answer was repeated after grace.
     pub(super) is_recovered_late: bool,
+    /// Whether a token was refused, and the session left as it is, because it had waited.
+    pub(super) is_undecided: bool,
     pub(super) is_logged_out: bool,
     pub(super) wrongs: Vec<Wrong>,
 }
@@ -67,6 +69,7 @@ pub(super) enum Wrong {
     LiveTokenWasRefused,
     OldTokenWasAnswered,
     ReuseLeftTheSession,
+    RetryWasTheft,
     AnsweredAfterLogout,
     Revived,
 }
@@ -96,6 +99,17 @@ impl Past {
             key: None,
         };
         self.is_old(shown, now, grace, true)
+    }
+
+    /// Returns whether the token came with the key of its successor, before anybody had used that.
+    fn was_lost(&self, shown: Shown, now: Time) -> bool {
+        let from = usize::try_from(shown.generation).unwrap();
+        let Some((at, key)) = self.superseded.get(from) else {
+            return false;
+        };
+        let used = self.superseded.get(from + 1).map(|(at, _)| *at);
+        let is_in_time = *at <= now && now.since(*at) < KeyHash::KEPT;
+        is_in_time && key.is_some() && *key == shown.key && used.is_none_or(|used| used > now)
     }
 
     pub(super) fn accuse(&mut self, wrong: Wrong) {
@@ -136,9 +150,15 @@ impl World {
                 self.row.revoked.get_or_insert(RevokeReason::Reuse);
                 None
             }
-            Decision::Unknown | Decision::Ended(_) => None,
+            Decision::Undecided | Decision::Unknown | Decision::Ended(_) => None,
         };
-        self.judge(&row, is_old, decision);
+        self.past.is_undecided |= decision == Decision::Undecided;
+        if decision == Decision::Reuse && self.past.was_lost(shown, now) {
+            self.past.accuse(Wrong::RetryWasTheft);
+        }
+        if decision != Decision::Undecided || row.rotated_at <= now {
+            self.judge(&row, is_old, decision);
+        }
         if answer.is_some() && after_logout {
             self.past.accuse(Wrong::AnsweredAfterLogout);
         }

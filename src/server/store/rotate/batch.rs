@@ -83,6 +83,7 @@ impl Entry {
                     denials: vec![denial],
                 }
             }
+            Decision::Undecided => Rotation::Undecided,
             Decision::Unknown => Rotation::Unknown,
             Decision::Ended(end) => Rotation::Ended(end),
         }
