@@ -22,11 +22,13 @@ mod admin;
 mod client;
 mod device;
 mod disk;
+mod faults;
 mod flood;
 mod nemesis;
 mod page;
 mod people;
 mod record;
+mod replica;
 mod seeded;
 mod sentinel;
 #[expect(dead_code, reason = "the tests of the server use more of it")]

@@ -8,86 +8,12 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use crate::disk::Ill;
+use crate::faults::{Fault, Order};
 use crate::flood;
 use crate::record::Recorder;
 use crate::sentinel::Watched;
 use crate::support::proxy::Weather;
 use crate::world::World;
-
-/// Something that goes wrong, and is mended again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    KillReplica,
-    FreezeReplica,
-    RollingRestart,
-    RotateKeys,
-    FloodLogins,
-    FillDisk,
-    BreakDisk,
-    FlushRedis,
-    RestartRedisEmpty,
-    RestartRedisFromOldDump,
-    EvictFromRedis,
-    FillRedis,
-    FreezeRedis,
-    KillPostgres,
-    CutOffReplica,
-    HangNetworkOfReplica,
-    ExhaustConnections,
-    Blackout,
-    FailOver,
-    FailOverWhileFrozen,
-    FailOverLosingWrites,
-}
-
-impl Fault {
-    const ALONE: [Self; 5] = [
-        Self::KillReplica,
-        Self::FreezeReplica,
-        Self::RollingRestart,
-        Self::RotateKeys,
-        Self::FloodLogins,
-    ];
-    const WITH_DISK: [Self; 2] = [Self::FillDisk, Self::BreakDisk];
-    const WITH_POSTGRES: [Self; 4] = [
-        Self::KillPostgres,
-        Self::CutOffReplica,
-        Self::HangNetworkOfReplica,
-        Self::ExhaustConnections,
-    ];
-    const WITH_REDIS: [Self; 7] = [
-        Self::FlushRedis,
-        Self::RestartRedisEmpty,
-        Self::RestartRedisFromOldDump,
-        Self::EvictFromRedis,
-        Self::FillRedis,
-        Self::FreezeRedis,
-        Self::Blackout,
-    ];
-    const WITH_SENTINEL: [Self; 3] = [
-        Self::FailOver,
-        Self::FailOverWhileFrozen,
-        Self::FailOverLosingWrites,
-    ];
-
-    /// Returns what can go wrong with these processes.
-    fn of(world: &World) -> Vec<Self> {
-        let mut faults = Self::ALONE.to_vec();
-        if world.disk.is_some() {
-            faults.extend(Self::WITH_DISK);
-        }
-        if world.postgres.is_some() {
-            faults.extend(Self::WITH_POSTGRES);
-        }
-        if world.redis.is_some() {
-            faults.extend(Self::WITH_REDIS);
-        }
-        if world.watched.is_some() {
-            faults.extend(Self::WITH_SENTINEL);
-        }
-        faults
-    }
-}
 
 /// Lets things go wrong until `end`.
 pub(crate) async fn run(
@@ -97,12 +23,7 @@ pub(crate) async fn run(
     only: &str,
     end: Instant,
 ) {
-    let mut faults = Fault::of(world);
-    faults.retain(|fault| {
-        format!("{fault:?}")
-            .to_lowercase()
-            .contains(&only.to_lowercase())
-    });
+    let mut order = Order::of(world, only, random.fork());
     let mut nemesis = Nemesis {
         world,
         recorder,
@@ -110,16 +31,10 @@ pub(crate) async fn run(
         mended: 0,
         blackouts: 0,
     };
-    let mut turn = Vec::new();
     loop {
         // Time enough between two for the service to be seen whole.
         sleep(Duration::from_millis(random.u64(2200..3200))).await;
-        if turn.is_empty() {
-            // Each comes once before any comes twice.
-            turn.clone_from(&faults);
-            random.shuffle(&mut turn);
-        }
-        let Some(fault) = turn.pop() else { break };
+        let Some(fault) = order.next() else { break };
         if Instant::now() + Duration::from_secs(6) > end {
             break;
         }

@@ -1,0 +1,95 @@
+//! One process of Latchet: starts, is asked whether it is ready, and ends.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use rustix::process::Signal;
+
+use crate::support::child::{Child, Ending};
+use crate::support::poll;
+use crate::support::proxy::{Proxy, Weather};
+
+/// One process of Latchet, and its own way to the databases.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) url: String,
+    pub(crate) to_postgres: Option<Proxy>,
+    pub(crate) to_redis: Option<Proxy>,
+    pub(crate) settings: BTreeMap<&'static str, String>,
+    pub(crate) log: PathBuf,
+    pub(crate) child: Mutex<Option<Child>>,
+}
+
+impl Replica {
+    pub(crate) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.settings);
+        command.current_dir(self.log.parent().expect("the log is in a folder"));
+        command
+    }
+
+    pub(crate) fn start(&self, program: &Path) {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log);
+        let log = log.expect("the folder is ours");
+        let mut command = self.command(program);
+        command
+            .stdout(log.try_clone().expect("files can be cloned"))
+            .stderr(log);
+        *self.child() = Some(Child::start(&mut command, Ending::Kill));
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.child.lock().expect("no holder panics")
+    }
+
+    /// Waits until it says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let client = reqwest::Client::new();
+        poll::some("a replica to be ready", async || {
+            let ended = self.child().as_mut().and_then(Child::ended);
+            assert!(
+                ended.is_none(),
+                "a replica ended, {ended:?}:\n{}",
+                self.log()
+            );
+            let answer = client
+                .get(format!("{}/readyz", self.url))
+                .send()
+                .await
+                .ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(child) = self.child().as_ref() {
+            child.signal(signal);
+        }
+    }
+
+    /// Ends it by a signal, and waits for that.
+    pub(crate) fn end(&self, signal: Signal) {
+        if let Some(mut child) = self.child().take() {
+            child.signal(signal);
+            child.wait(poll::DEADLINE);
+        }
+    }
+
+    /// Changes the weather on its way to both databases.
+    pub(crate) fn network(&self, weather: Weather) {
+        for proxy in [&self.to_postgres, &self.to_redis].into_iter().flatten() {
+            proxy.set(weather);
+        }
+    }
+}
