@@ -18,10 +18,15 @@ pub(crate) const CANARY: &str = "canary-of-the-chaos";
 /// After so many microseconds a token has expired by every clock.
 const EXPIRED: u64 = 1_500_000;
 
+/// Of a thousand things that are done, those that end no session.
+const CALM: u32 = 910;
+
 /// Somebody with an account.
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) name: String,
+    /// Whether nothing but faults happens to the sessions, so that access tokens outlive their time.
+    pub(crate) is_calm: bool,
     /// Held while one is used: who changes it and who logs in wait for each other.
     passwords: tokio::sync::Mutex<Passwords>,
     /// The sessions of all devices, by number of the device.
@@ -37,9 +42,10 @@ struct Passwords {
 
 impl Person {
     /// A person with the password that [`password`] makes of 0.
-    pub(crate) fn new(name: String, devices: usize) -> Self {
+    pub(crate) fn new(name: String, is_calm: bool, devices: usize) -> Self {
         Self {
             name,
+            is_calm,
             passwords: tokio::sync::Mutex::new(Passwords {
                 possible: vec![0],
                 next: 1,
@@ -86,7 +92,8 @@ impl Device {
             if self.jar.is_none() {
                 self.log_in().await;
             }
-            match self.random.u32(..1000) {
+            let calm = if self.person.is_calm { CALM } else { 1000 };
+            match self.random.u32(..calm) {
                 0..520 => self.check().await,
                 520..910 => {
                     let tabs = self.random.usize(1..4);

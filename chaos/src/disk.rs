@@ -1,13 +1,10 @@
-//! A disk that is full or broken, for one process: a library of `chaos/shim/` between it and the kernel.
+//! A disk that is full or broken, for one process.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::scratch;
-
-const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/shim/disk.c");
+use crate::shim::{self, Environment};
 
 /// What is wrong with a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +23,15 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Builds the library, by the `cc` that links programs in Rust too. There is none but on Linux,
-    /// whose calls the library knows.
+    /// Makes a disk that is well.
     pub(crate) fn build() -> Option<Self> {
         if !cfg!(target_os = "linux") {
             return None;
         }
         let disk = Self {
-            folder: scratch::folder(),
+            folder: shim::folder(),
         };
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]);
-        cc.arg(disk.shim()).args([SHIM, "-ldl"]);
-        let status = cc.status().expect("`cc` is there");
-        assert!(status.success(), "{SHIM} cannot be compiled");
+        shim::build("disk.c", &disk.shim());
         Some(disk)
     }
 
@@ -52,13 +44,13 @@ impl Disk {
     }
 
     /// Returns the environment of a process whose files below `folder` are on this disk.
-    pub(crate) fn environment(&self, folder: &Path) -> [(&'static str, String); 3] {
+    pub(crate) fn environment(&self, folder: &Path) -> Environment {
         let text = |path: &Path| path.display().to_string();
-        [
-            ("LD_PRELOAD", text(&self.shim())),
+        Environment::from([
+            (shim::PRELOAD, text(&self.shim())),
             ("DISK_FOLDER", text(folder)),
             ("DISK_FAULT", text(&self.control())),
-        ]
+        ])
     }
 
     /// From now on writing fails.
@@ -67,10 +59,7 @@ impl Disk {
             Ill::Full => "full",
             Ill::Broken => "broken",
         };
-        // Whole at once: the library reads it at any time.
-        let draft = self.folder.path().join("draft");
-        std::fs::write(&draft, word).expect("the folder is ours");
-        std::fs::rename(draft, self.control()).expect("the folder is ours");
+        shim::tell(&self.control(), word);
     }
 
     /// From now on writing works again.

@@ -1,5 +1,8 @@
 //! What can go wrong, and in which order it does.
 
+use chaos::history::Spares;
+
+use crate::clock::Jump;
 use crate::world::World;
 
 /// Something that goes wrong, and is mended again.
@@ -26,6 +29,9 @@ pub(crate) enum Fault {
     FailOver,
     FailOverWhileFrozen,
     FailOverLosingWrites,
+    JumpClockOfReplica(Jump),
+    JumpClockOfAll(Jump),
+    JumpClockOfPostgres(Jump),
 }
 
 impl Fault {
@@ -75,13 +81,50 @@ impl Fault {
         }
         faults
     }
+
+    /// Returns whose clocks can jump.
+    fn of_clocks(world: &World) -> Vec<fn(Jump) -> Self> {
+        let mut clocks: Vec<fn(Jump) -> Self> = Vec::new();
+        if world.clocks.is_some() {
+            clocks.push(Self::JumpClockOfReplica);
+        }
+        if world.clocks.is_some() && world.postgres.is_some() {
+            clocks.extend([
+                Self::JumpClockOfAll as fn(_) -> _,
+                Self::JumpClockOfPostgres,
+            ]);
+        }
+        clocks
+    }
+
+    /// Whether its name contains this.
+    fn is_called(self, part: &str) -> bool {
+        let name = format!("{self:?}").to_lowercase();
+        name.contains(&part.to_lowercase())
+    }
+
+    /// Returns who is served as ever while it lasts.
+    pub(crate) const fn spares(self) -> Spares {
+        match self {
+            Self::JumpClockOfReplica(_)
+            | Self::JumpClockOfAll(_)
+            | Self::JumpClockOfPostgres(_) => Spares::Everybody,
+            Self::FloodLogins => Spares::Sessions,
+            _ => Spares::Nobody,
+        }
+    }
 }
 
-/// Faults in an order drawn from the seed: each comes once before any comes twice.
+/// Faults in an order drawn from the seed: each comes once before any comes twice, and so does each jump
+/// of a clock.
 #[derive(Debug)]
 pub(crate) struct Order {
     faults: Vec<Fault>,
+    clocks: Vec<fn(Jump) -> Fault>,
+    /// What the names of all contain.
+    only: String,
     turn: Vec<Fault>,
+    jumps: Vec<Jump>,
     random: fastrand::Rng,
 }
 
@@ -89,11 +132,15 @@ impl Order {
     /// An order of what can go wrong with these processes, and whose name contains `only`.
     pub(crate) fn of(world: &World, only: &str, random: fastrand::Rng) -> Self {
         let mut faults = Fault::of(world);
-        let only = only.to_lowercase();
-        faults.retain(|fault| format!("{fault:?}").to_lowercase().contains(&only));
+        let mut clocks = Fault::of_clocks(world);
+        faults.retain(|fault| fault.is_called(only));
+        clocks.retain(|clock| Jump::ALL.iter().any(|jump| clock(*jump).is_called(only)));
         Self {
             faults,
+            clocks,
+            only: only.to_owned(),
             turn: Vec::new(),
+            jumps: Vec::new(),
             random,
         }
     }
@@ -102,8 +149,25 @@ impl Order {
     pub(crate) fn next(&mut self) -> Option<Fault> {
         if self.turn.is_empty() {
             self.turn.clone_from(&self.faults);
+            for clock in self.clocks.clone() {
+                let fault = self.jump(clock);
+                self.turn.push(fault);
+            }
             self.random.shuffle(&mut self.turn);
         }
         self.turn.pop()
+    }
+
+    fn jump(&mut self, clock: fn(Jump) -> Fault) -> Fault {
+        loop {
+            if self.jumps.is_empty() {
+                self.jumps.extend(Jump::ALL);
+                self.random.shuffle(&mut self.jumps);
+            }
+            let drawn = self.jumps.pop().map(clock);
+            if let Some(fault) = drawn.filter(|fault| fault.is_called(&self.only)) {
+                return fault;
+            }
+        }
     }
 }

@@ -159,9 +159,22 @@ pub struct Fault {
     pub end: u64,
     /// Until when nothing that sessions are kept in could be asked; absent where something could.
     pub blackout: Option<u64>,
-    /// Whether who has a session is served while it lasts.
+    /// Who is served while it lasts.
     #[serde(default)]
-    pub spares_sessions: bool,
+    pub spares: Spares,
+}
+
+/// Who is served while a fault lasts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spares {
+    /// Nobody may count on it.
+    #[default]
+    Nobody,
+    /// Who has a session.
+    Sessions,
+    /// Everybody, as if nothing were.
+    Everybody,
 }
 
 /// A secret that was found.

@@ -20,6 +20,7 @@ use world::{Topology, World};
 
 mod admin;
 mod client;
+mod clock;
 mod device;
 mod disk;
 mod faults;
@@ -31,6 +32,7 @@ mod record;
 mod replica;
 mod seeded;
 mod sentinel;
+mod shim;
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 #[path = "../../tests/api/support"]
 mod support {

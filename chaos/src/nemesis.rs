@@ -7,6 +7,7 @@ use chaos::history::Fault as Line;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use crate::clock::{Jump, Owner};
 use crate::disk::Ill;
 use crate::faults::{Fault, Order};
 use crate::flood;
@@ -46,7 +47,7 @@ pub(crate) async fn run(
             start,
             end: recorder.now(),
             blackout: (fault == Fault::Blackout).then_some(nemesis.mended),
-            spares_sessions: fault == Fault::FloodLogins,
+            spares: fault.spares(),
         });
         // By now people are served as ever; only the next failover has to wait for this.
         world.watched.iter().for_each(Watched::settle);
@@ -101,6 +102,13 @@ impl Nemesis<'_> {
                 };
                 self.weather(&all, weather).await;
             }
+            Fault::JumpClockOfReplica(jump) => self.clocks(&[Owner::Replica(replica)], jump).await,
+            Fault::JumpClockOfPostgres(jump) => self.clocks(&[Owner::Postgres], jump).await,
+            Fault::JumpClockOfAll(jump) => {
+                let replicas = (0..self.world.replicas.len()).map(Owner::Replica);
+                let all: Vec<Owner> = replicas.chain([Owner::Postgres]).collect();
+                self.clocks(&all, jump).await;
+            }
             Fault::FillDisk => self.disk(Ill::Full).await,
             Fault::BreakDisk => self.disk(Ill::Broken).await,
             Fault::KillPostgres | Fault::ExhaustConnections => self.postgres(fault).await,
@@ -118,6 +126,20 @@ impl Nemesis<'_> {
         disk.fall(ill);
         self.last(2000).await;
         disk.mend();
+    }
+
+    /// These clocks jump, and after a while back.
+    async fn clocks(&mut self, owners: &[Owner], jump: Jump) {
+        let Some(clocks) = &self.world.clocks else {
+            return;
+        };
+        for owner in owners {
+            clocks.jump(*owner, jump);
+        }
+        sleep(Duration::from_millis(self.random.u64(3000..=8000))).await;
+        for owner in owners {
+            clocks.mend(*owner);
+        }
     }
 
     async fn postgres(&mut self, fault: Fault) {

@@ -48,7 +48,8 @@ pub(crate) async fn start(
     for number in 0..devices.div_ceil(DEVICES_EACH) {
         let name = format!("person-{number}");
         admin.sign_up(&name).await;
-        persons.push(Arc::new(Person::new(name, DEVICES_EACH)));
+        let is_calm = number % 4 == 0;
+        persons.push(Arc::new(Person::new(name, is_calm, DEVICES_EACH)));
     }
     admin.sign_up("guessed").await;
     let end = Instant::now() + time;
@@ -73,6 +74,7 @@ pub(crate) async fn start(
     at_work.spawn(probe(prober, Arc::clone(&graves), random.fork(), end));
     let overseer = Admin::new(Client::new(world, recorder, Who::Honest), random.fork());
     at_work.spawn(overseer.oversee(end));
+    persons.retain(|person| !person.is_calm);
     at_work.spawn(admin.work(persons, end));
     People {
         at_work,

@@ -99,6 +99,8 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
+    use chaos::history::Spares;
+
     use super::*;
 
     #[test]
@@ -118,7 +120,7 @@ mod tests {
             start,
             end: recorder.now(),
             blackout: None,
-            spares_sessions: false,
+            spares: Spares::Nobody,
         };
         let (first, second) = (recorder.begin(), recorder.begin());
 

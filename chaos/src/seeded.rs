@@ -75,6 +75,7 @@ const BUGS: &[Seeded] = &[
     bug("RedisFaultsAreIgnored", Topology::A, &[Rule::I1, Rule::I8]).under("FreezeRedis"),
     bug("GarbageTooEarly", Topology::C, &[Rule::I1, Rule::I8]).under("KillReplica"),
     bug("CacheIgnoresExpiry", Topology::C, &[Rule::I10]).under("FreezeReplica"),
+    bug("JumpBelieved", Topology::C, &[Rule::I4, Rule::I10]).under("JumpClock"),
     bug("PasswordIsLogged", Topology::C, &[Rule::I13]),
 ];
 

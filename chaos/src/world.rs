@@ -11,9 +11,11 @@ use chaos::history::Leak;
 use clap::ValueEnum;
 use tempfile::TempDir;
 
+use crate::clock::{Clocks, Owner};
 use crate::disk::Disk;
 use crate::replica::Replica;
 use crate::sentinel::Watched;
+use crate::shim::{self, Environment};
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
@@ -43,6 +45,7 @@ pub(crate) struct World {
     pub(crate) watched: Option<Watched>,
     /// What SQLite writes to.
     pub(crate) disk: Option<Disk>,
+    pub(crate) clocks: Option<Clocks>,
     /// URL of the database, past the network that can be cut.
     database: Option<String>,
     program: PathBuf,
@@ -54,7 +57,15 @@ impl World {
     pub(crate) async fn start(topology: Topology, program: PathBuf, bug: Option<&str>) -> Self {
         let folder = scratch::folder();
         let is_alone = topology == Topology::C;
-        let postgres = (!is_alone).then(Postgres::start);
+        let clocks = Clocks::find();
+        let postgres = (!is_alone).then(|| {
+            Postgres::start_in(|_| {
+                let clocks = clocks.as_ref();
+                clocks.map_or_else(Environment::new, |clocks| {
+                    clocks.environment(Owner::Postgres)
+                })
+            })
+        });
         let redis = (topology == Topology::A).then(Redis::start);
         let watched = (topology == Topology::B).then(Watched::start);
         let database = postgres.as_ref().map(Postgres::database);
@@ -66,6 +77,7 @@ impl World {
             redis,
             watched,
             disk: is_alone.then(Disk::build).flatten(),
+            clocks,
             database,
             program,
             folder,
@@ -101,15 +113,14 @@ impl World {
             ),
             ("LATCHET_GRACE", format!("{}s", GRACE.as_secs())),
             ("LATCHET_ACCESS_TTL", format!("{}s", ACCESS_TTL.as_secs())),
-            ("LATCHET_THROTTLE_ACCOUNT", format!("{GUESSES}/15m")),
+            // Longer than any run, which would otherwise have to count them anew.
+            ("LATCHET_THROTTLE_ACCOUNT", format!("{GUESSES}/7d")),
             // All clients have one address here.
             ("LATCHET_THROTTLE_IP", "100000/15m".to_owned()),
             ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),
             ("LATCHET_COLLECT_EVERY", "1s".to_owned()),
         ]);
-        if let Some(disk) = &self.disk {
-            settings.extend(disk.environment(&self.folder.path().join("data")));
-        }
+        shim::add(&mut settings, self.shims());
         let mut to_postgres = None;
         if let Some(url) = &self.database {
             let (before, after) = url.split_once("127.0.0.1:").expect("it is on loopback");
@@ -138,6 +149,22 @@ impl World {
             log: self.folder.path().join(format!("{port}.log")),
             child: Mutex::default(),
         }
+    }
+
+    /// Returns what stands between the next replica and the kernel.
+    fn shims(&self) -> Environment {
+        let mut shims = Environment::new();
+        if let Some(disk) = &self.disk {
+            shim::add(
+                &mut shims,
+                disk.environment(&self.folder.path().join("data")),
+            );
+        }
+        if let Some(clocks) = &self.clocks {
+            let owner = Owner::Replica(self.replicas.len());
+            shim::add(&mut shims, clocks.environment(owner));
+        }
+        shims
     }
 
     /// Runs a subcommand with the settings of a replica. It may fail: a fault may be going on.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op, Who};
+use crate::history::{Act, Op, Spares, Who};
 
 /// For so long an answer may rest on what was read before the databases went.
 const LEASE: u64 = 1_500_000;
@@ -64,7 +64,12 @@ fn is_excused(history: &History, op: &Op) -> bool {
     let has_session = matches!(op.act, Act::Check | Act::Refresh);
     history.faults.iter().any(|fault| {
         let is_near = op.end > fault.start && op.start < fault.end + history.head.recovery;
-        is_near && !(fault.spares_sessions && has_session)
+        let is_spared = match fault.spares {
+            Spares::Nobody => false,
+            Spares::Sessions => has_session,
+            Spares::Everybody => true,
+        };
+        is_near && !is_spared
     })
 }
 
@@ -112,6 +117,10 @@ pub(super) fn counts(history: &History) -> BTreeMap<&'static str, usize> {
         ("thefts seen", count(&|op| op.code() == "refresh_reused")),
         ("ends", count(&|op| op.is_ok() && is_end(op))),
         (
+            "expired tokens shown",
+            count(&|op| op.who == Who::Thief && op.expires.is_some_and(|end| op.start > end)),
+        ),
+        (
             "probes of what has ended",
             count(&|op| op.who == Who::Prober),
         ),
@@ -155,6 +164,7 @@ pub(super) fn check_counts(
         ("answers lost", seconds / 20),
         ("thefts seen", seconds / 30),
         ("ends", seconds / 5),
+        ("expired tokens shown", seconds / 2),
         ("probes of what has ended", seconds),
     ];
     for (what, least) in least {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::history::{Act, Outcome, Who};
+use crate::history::{Act, Outcome, Spares, Who};
 
 mod story;
 
@@ -271,17 +271,21 @@ fn i12_failures_apart_from_faults() {
 }
 
 #[test]
-fn i12_a_flood_of_logins_is_felt_by_logins_alone() {
-    let flooded = || {
+fn i12_whom_a_fault_spares_is_served() {
+    let during = |spares| {
         let mut story = alice().fault(0, 9 * SECOND, None);
         if let Some(Line::Fault(fault)) = story.lines.last_mut() {
-            fault.spares_sessions = true;
+            fault.spares = spares;
         }
         story
     };
-    let login = Act::LogIn { password: 0 };
-    assert_eq!(flooded().does(login, "b", failed()).broken(), NONE);
-    assert_eq!(flooded().check("a", failed()).broken(), [Rule::I12]);
+    let login = || Act::LogIn { password: 0 };
+    let flood = || during(Spares::Sessions);
+    assert_eq!(flood().does(login(), "b", failed()).broken(), NONE);
+    assert_eq!(flood().check("a", failed()).broken(), [Rule::I12]);
+    let jump = || during(Spares::Everybody);
+    assert_eq!(jump().does(login(), "b", failed()).broken(), [Rule::I12]);
+    assert_eq!(jump().check("a", failed()).broken(), [Rule::I12]);
 }
 
 #[test]
@@ -306,7 +310,7 @@ fn i14_a_run_in_which_nothing_happened() {
         .iter()
         .map(|violation| violation.rule)
         .collect();
-    assert_eq!(rules, vec![Rule::I14; 8]);
+    assert_eq!(rules, vec![Rule::I14; 9]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! PostgreSQL servers, started here as child processes.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +19,7 @@ use super::{poll, port, scratch};
 pub(crate) struct Postgres {
     folder: TempDir,
     port: u16,
+    environment: BTreeMap<&'static str, String>,
     child: Mutex<Option<Child>>,
 }
 
@@ -46,11 +48,19 @@ impl Postgres {
 
     /// Starts a server of one's own.
     pub(crate) fn start() -> Self {
+        Self::start_in(|_| BTreeMap::new())
+    }
+
+    /// Starts a server in an environment that may depend on where its data are.
+    pub(crate) fn start_in(
+        environment: impl FnOnce(&Path) -> BTreeMap<&'static str, String>,
+    ) -> Self {
         let folder = folder();
         run(as_server_user(Command::new("cp").arg("-R"))
             .arg(TEMPLATE.path().join("data"))
             .arg(folder.path().join("data")));
         let server = Self {
+            environment: environment(&folder.path().join("data")),
             folder,
             port: port::free(),
             child: Mutex::default(),
@@ -104,17 +114,45 @@ impl Postgres {
 
     /// Starts a killed server again, on the same port and data.
     pub(crate) fn resume(&self) {
-        let data = self.folder.path().join("data");
         // The backends of a killed server take a moment to notice, and hold its lock until then.
-        let mut child = start(&data, self.folder.path(), self.port);
+        let mut child = self.begin();
         poll::until("PostgreSQL to start", || {
             if child.ended().is_some() {
-                child = start(&data, self.folder.path(), self.port);
+                child = self.begin();
             }
             let asked = self.psql("postgres").arg("SELECT 1").output();
             asked.is_ok_and(|answer| answer.status.success())
         });
         *self.running() = Some(child);
+    }
+
+    fn begin(&self) -> Child {
+        let sockets = self.folder.path();
+        let mut command = Command::new(program("postgres"));
+        let settings = [
+            "listen_addresses=127.0.0.1",
+            "max_connections=200",
+            "shared_buffers=32MB",
+            // A killed process loses nothing that the kernel has; only a power cut would.
+            "fsync=off",
+            "full_page_writes=off",
+        ];
+        command
+            .arg("-D")
+            .arg(sockets.join("data"))
+            .arg("-k")
+            .arg(sockets)
+            .arg("-p")
+            .arg(self.port.to_string());
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
+        let log = std::fs::File::create(sockets.join("log")).expect("the folder is ours");
+        command
+            .envs(&self.environment)
+            .stdout(log.try_clone().expect("files can be cloned"))
+            .stderr(log);
+        Child::start(as_server_user(&mut command), Ending::Quit)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Child>> {
@@ -174,33 +212,6 @@ impl Drop for Hold<'_> {
         self.postgres
             .sql("postgres", &format!("{end}'hold of {}'", self.database));
     }
-}
-
-fn start(data: &Path, sockets: &Path, port: u16) -> Child {
-    let mut command = Command::new(program("postgres"));
-    let settings = [
-        "listen_addresses=127.0.0.1",
-        "max_connections=200",
-        "shared_buffers=32MB",
-        // A killed process loses nothing that the kernel has; only a power cut would.
-        "fsync=off",
-        "full_page_writes=off",
-    ];
-    command
-        .arg("-D")
-        .arg(data)
-        .arg("-k")
-        .arg(sockets)
-        .arg("-p")
-        .arg(port.to_string());
-    for setting in settings {
-        command.args(["-c", setting]);
-    }
-    let log = std::fs::File::create(sockets.join("log")).expect("the folder is ours");
-    command
-        .stdout(log.try_clone().expect("files can be cloned"))
-        .stderr(log);
-    Child::start(as_server_user(&mut command), Ending::Quit)
 }
 
 /// Returns a temporary folder that the server's user may write to.

@@ -1,7 +1,7 @@
 //! Histories by hand, told request by request.
 
 use super::super::*;
-use crate::history::{Act, Outcome, Token, Who};
+use crate::history::{Act, Outcome, Spares, Token, Who};
 
 pub(super) const SECOND: u64 = 1_000_000;
 
@@ -141,7 +141,7 @@ impl Story {
             start,
             end,
             blackout,
-            spares_sessions: false,
+            spares: Spares::Nobody,
         }));
         self
     }
