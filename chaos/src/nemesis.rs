@@ -13,6 +13,7 @@ use crate::faults::{Fault, Order};
 use crate::flood;
 use crate::record::Recorder;
 use crate::sentinel::Watched;
+use crate::support::postgres::Postgres;
 use crate::support::proxy::Weather;
 use crate::world::World;
 
@@ -126,6 +127,8 @@ impl Nemesis<'_> {
         disk.fall(ill);
         self.last(2000).await;
         disk.mend();
+        // PostgreSQL stops at a log that it cannot write, and gives up where it cannot recover either.
+        self.world.postgres.iter().for_each(Postgres::revive);
     }
 
     /// These clocks jump, and after a while back.

@@ -43,7 +43,7 @@ pub(crate) struct World {
     pub(crate) postgres: Option<Postgres>,
     pub(crate) redis: Option<Redis>,
     pub(crate) watched: Option<Watched>,
-    /// What SQLite writes to.
+    /// What the database writes to.
     pub(crate) disk: Option<Disk>,
     pub(crate) clocks: Option<Clocks>,
     /// URL of the database, past the network that can be cut.
@@ -57,13 +57,17 @@ impl World {
     pub(crate) async fn start(topology: Topology, program: PathBuf, bug: Option<&str>) -> Self {
         let folder = scratch::folder();
         let is_alone = topology == Topology::C;
-        let clocks = Clocks::find();
+        let (clocks, disk) = (Clocks::find(), Disk::build());
         let postgres = (!is_alone).then(|| {
-            Postgres::start_in(|_| {
-                let clocks = clocks.as_ref();
-                clocks.map_or_else(Environment::new, |clocks| {
-                    clocks.environment(Owner::Postgres)
-                })
+            Postgres::start_in(|data| {
+                let mut shims = Environment::new();
+                if let Some(disk) = &disk {
+                    shim::add(&mut shims, disk.environment(data));
+                }
+                if let Some(clocks) = &clocks {
+                    shim::add(&mut shims, clocks.environment(Owner::Postgres));
+                }
+                shims
             })
         });
         let redis = (topology == Topology::A).then(Redis::start);
@@ -76,7 +80,7 @@ impl World {
             postgres,
             redis,
             watched,
-            disk: is_alone.then(Disk::build).flatten(),
+            disk,
             clocks,
             database,
             program,
@@ -154,11 +158,9 @@ impl World {
     /// Returns what stands between the next replica and the kernel.
     fn shims(&self) -> Environment {
         let mut shims = Environment::new();
-        if let Some(disk) = &self.disk {
-            shim::add(
-                &mut shims,
-                disk.environment(&self.folder.path().join("data")),
-            );
+        if let (None, Some(disk)) = (&self.postgres, &self.disk) {
+            let data = self.folder.path().join("data");
+            shim::add(&mut shims, disk.environment(&data));
         }
         if let Some(clocks) = &self.clocks {
             let owner = Owner::Replica(self.replicas.len());

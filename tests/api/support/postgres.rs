@@ -114,16 +114,23 @@ impl Postgres {
 
     /// Starts a killed server again, on the same port and data.
     pub(crate) fn resume(&self) {
-        // The backends of a killed server take a moment to notice, and hold its lock until then.
-        let mut child = self.begin();
-        poll::until("PostgreSQL to start", || {
-            if child.ended().is_some() {
-                child = self.begin();
+        let child = self.begin();
+        *self.running() = Some(child);
+        self.revive();
+    }
+
+    /// Waits until the server answers. One that has ended, or that still holds the lock of the one before it
+    /// (its backends take a moment to notice that it was killed), is started again.
+    pub(crate) fn revive(&self) {
+        poll::until("PostgreSQL to answer", || {
+            let mut running = self.running();
+            if running.as_mut().is_none_or(|child| child.ended().is_some()) {
+                *running = Some(self.begin());
             }
+            drop(running);
             let asked = self.psql("postgres").arg("SELECT 1").output();
             asked.is_ok_and(|answer| answer.status.success())
         });
-        *self.running() = Some(child);
     }
 
     fn begin(&self) -> Child {
