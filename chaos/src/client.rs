@@ -237,6 +237,7 @@ async fn fetch(request: reqwest::RequestBuilder) -> (Outcome, Value) {
         return lost("no_answer");
     };
     let status = response.status();
+    let says_when = response.headers().contains_key("retry-after");
     let Ok(text) = response.text().await else {
         return lost("half_an_answer");
     };
@@ -244,6 +245,8 @@ async fn fetch(request: reqwest::RequestBuilder) -> (Outcome, Value) {
     let code = body["code"].as_str().unwrap_or("no_code").to_owned();
     let outcome = if status.is_success() {
         Outcome::Ok
+    } else if matches!(status.as_u16(), 429 | 503) && !says_when {
+        lost("no_retry_after").0
     } else if status.is_server_error() || status.as_u16() == 429 {
         Outcome::Unknown { code }
     } else {

@@ -13,6 +13,7 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     blackout(history, violations);
     guesses(history, violations);
     available(history, violations);
+    told(history, violations);
     for leak in &history.leaks {
         violations.push(Violation {
             rule: Rule::I13,
@@ -92,6 +93,21 @@ fn available(history: &History, violations: &mut Vec<Violation>) {
                 "{failed} of {} requests failed apart from faults, the first being {first}",
                 outside.len()
             ),
+        });
+    }
+}
+
+/// What no failure may look like, whoever is failed and when: a 500, an answer of no known form, or one
+/// that says "later" and not when.
+const UNTOLD: [&str; 3] = ["internal", "no_code", "no_retry_after"];
+
+fn told(history: &History, violations: &mut Vec<Violation>) {
+    let untold = |op: &&Op| op.is_unknown() && UNTOLD.contains(&op.code());
+    for op in history.ops.iter().filter(untold) {
+        violations.push(Violation {
+            rule: Rule::I12,
+            at: op.start,
+            text: format!("failed without a word: {}", describe(op)),
         });
     }
 }
