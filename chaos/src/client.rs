@@ -139,7 +139,7 @@ pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     pub(crate) body: Value,
     /// When it was there, by the clock of the run.
-    end: u64,
+    pub(crate) end: u64,
 }
 
 impl Answer {

@@ -201,7 +201,12 @@ impl Device {
                 self.client.ask(ask.hang_up(patience), replica)
             });
             let answers = join_all(tabs).await;
-            if let Some(grant) = answers.iter().filter_map(Answer::grant).next_back() {
+            // What comes last is kept.
+            let last = answers
+                .iter()
+                .filter(|answer| answer.is_ok())
+                .max_by_key(|answer| answer.end);
+            if let Some(grant) = last.and_then(Answer::grant) {
                 let past = std::mem::replace(&mut jar.grant, grant);
                 jar.past.push((past, begun));
                 jar.key = self.random.u64(..);

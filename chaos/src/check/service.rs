@@ -30,8 +30,12 @@ fn blackout(history: &History, violations: &mut Vec<Violation>) {
             .ops
             .iter()
             .filter(|op| op.start > fault.start + LEASE && op.end < until);
-        // That a token has expired it says itself.
-        for op in during.filter(|op| !op.is_unknown() && op.code() != "token_expired") {
+        // That a token has expired it says itself, and after a while its key is gone as well.
+        let is_old = |op: &&Op| {
+            let has_expired = op.expires.is_some_and(|end| end < op.start);
+            op.code() == "token_expired" || (op.code() == "invalid_token" && has_expired)
+        };
+        for op in during.filter(|op| !op.is_unknown() && !is_old(op)) {
             violations.push(Violation {
                 rule: Rule::I9,
                 at: op.start,

@@ -83,6 +83,10 @@ impl Connections {
 
 /// A transaction of SQLite that begins by reading fails when another process wrote in between:
 /// take the lock at once.
+///
+/// It is begun in a task of its own, since whoever asks may give up meanwhile. Dropped between `BEGIN` and
+/// its answer, the driver would hold the connection for one without a transaction and give it to others,
+/// whose statements would never be committed.
 async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let options = TransactionOptions {
         sqlite_transaction_mode: match db.get_database_backend() {
@@ -91,7 +95,15 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         },
         ..TransactionOptions::default()
     };
-    db.begin_with_options(options).await
+    let db = db.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever asks waits for it; it ends with the answer of the database, or the connection"
+    )]
+    let begun = tokio::spawn(async move { db.begin_with_options(options).await });
+    begun
+        .await
+        .unwrap_or_else(|error| Err(DbErr::Conn(RuntimeErr::Internal(error.to_string()))))
 }
 
 async fn sqlite(url: &str) -> Result<Connections, StoreError> {

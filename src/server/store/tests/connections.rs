@@ -82,6 +82,36 @@ async fn what_sqlite_rolled_back_of_itself_swallows_nothing_that_comes_after() {
     assert!(another.user(&made.id).await.unwrap().is_some());
 }
 
+/// As where a replica is cut off from PostgreSQL for a moment: nobody commits what others would write then
+/// into a transaction that nobody knows of.
+#[tokio::test]
+async fn a_transaction_that_is_given_up_as_it_begins_swallows_nothing_that_comes_after() {
+    async fn turns(count: u64) {
+        for _ in 0..count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let another = latchet.replica().await;
+    let mut now = NOW;
+    for generation in 0..24 {
+        // Somewhere between the wait for a connection and the answer to `BEGIN`.
+        tokio::select! {
+            biased;
+            _ = latchet.store.begin() => {}
+            () = turns(generation) => {}
+        }
+
+        now = now + MINUTE;
+        latchet.show(&session, generation, now).await;
+
+        let seen = another.session(&session.id).await.unwrap().unwrap();
+        assert_eq!(seen.state.generation, generation + 1);
+    }
+}
+
 #[tokio::test]
 async fn several_processes_open_an_empty_database_at_once() {
     let folder = TempDir::new().unwrap();
