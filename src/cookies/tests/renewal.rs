@@ -168,15 +168,9 @@ async fn cookies_that_the_handler_clears_stay_cleared() {
 async fn a_logout_is_not_undone_by_an_answer_that_was_on_its_way() {
     let shop = Shop::new();
     let old = shop.claims(10);
-    let first_tab = shop.visit("/slow", &old);
-    let second_tab = async {
-        shop.gate.entered.acquire().await.unwrap().forget();
-        let answer = shop.visit("/logout", &old).await;
-        shop.gate.open.add_permits(1);
-        answer.status()
-    };
+    let second_tab = async { shop.visit("/logout", &old).await.status() };
 
-    let (answer, logged_out) = tokio::join!(first_tab, second_tab);
+    let (answer, logged_out) = shop.while_slow(&old, second_tab).await;
 
     assert_eq!(
         (answer.status(), logged_out),
@@ -206,13 +200,9 @@ async fn a_logout_ends_what_was_renewed_a_moment_before_for_as_long_as_it_lives(
 async fn without_an_answer_from_the_denylist_nothing_is_renewed() {
     let shop = Shop::new();
     let old = shop.claims(10);
-    let cut = async {
-        shop.gate.entered.acquire().await.unwrap().forget();
-        shop.denylist.is_cut.store(true, Ordering::Relaxed);
-        shop.gate.open.add_permits(1);
-    };
+    let cut = async { shop.denylist.is_cut.store(true, Ordering::Relaxed) };
 
-    let (answer, ()) = tokio::join!(shop.visit("/slow", &old), cut);
+    let (answer, ()) = shop.while_slow(&old, cut).await;
 
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(shop.renewed(&answer), None);

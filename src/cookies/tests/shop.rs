@@ -1,5 +1,6 @@
 //! A service whose pages renew cookies, and what a browser sees of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -50,9 +51,9 @@ impl Denylist for Cable {
 
 /// Lets a handler wait until the test has done something.
 #[derive(Clone)]
-pub(super) struct Gate {
-    pub(super) entered: Arc<Semaphore>,
-    pub(super) open: Arc<Semaphore>,
+struct Gate {
+    entered: Arc<Semaphore>,
+    open: Arc<Semaphore>,
 }
 
 /// A service with pages, and a browser that is signed in.
@@ -62,7 +63,7 @@ pub(super) struct Shop {
     pub(super) denylist: Arc<Cable>,
     guards: Guards,
     cookies: Arc<Cookies>,
-    pub(super) gate: Gate,
+    gate: Gate,
 }
 
 #[handler]
@@ -202,6 +203,24 @@ impl Shop {
         let token = issuer.sign(claims).unwrap();
         let cookie = format!("{}={token}", self.cookies.of(claims.kind).name);
         self.send(path, COOKIE, cookie).await
+    }
+
+    /// Does something while the slow page works, and returns what both came to. A page that answers
+    /// before it has let anybody in would be waited for without end.
+    pub(super) async fn while_slow<T>(
+        &self,
+        claims: &Claims,
+        meanwhile: impl Future<Output = T>,
+    ) -> (Response, T) {
+        let mut tab = pin!(self.visit("/slow", claims));
+        tokio::select! {
+            answer = &mut tab => panic!("the slow page answered {}", answer.status()),
+            entered = self.gate.entered.acquire() => entered.unwrap().forget(),
+        }
+
+        let done = meanwhile.await;
+        self.gate.open.add_permits(1);
+        (tab.await, done)
     }
 
     /// The claims of the token in an answer, whose cookies are as they should be.
