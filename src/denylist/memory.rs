@@ -40,7 +40,7 @@ struct Expiring {
     entries: HashMap<Box<str>, Time>,
     /// Purge when this many entries are held, …
     purge_at: usize,
-    /// … or at the first denial after this.
+    /// … or at the first denial from this on.
     purge_after: Time,
 }
 
@@ -57,19 +57,18 @@ impl Expiring {
             *kept = (*kept).max(not_after);
             return;
         }
-        if self.entries.len() >= self.purge_at.max(PURGE_FROM) || now > self.purge_after {
+        if self.entries.len() >= self.purge_at || now >= self.purge_after {
             self.purge(now);
         }
         self.entries.insert(id.into(), not_after);
     }
 
-    /// Costs a walk over the entries, and doubles the room before the next: constant per denial.
+    /// Costs a walk over the entries, and leaves room for as many again before the next: constant per
+    /// denial.
     fn purge(&mut self, now: Time) {
         self.entries.retain(|_, not_after| now <= *not_after);
-        if self.entries.capacity() > 4 * self.entries.len().max(PURGE_FROM) {
-            self.entries.shrink_to(2 * self.entries.len());
-        }
-        self.purge_at = 2 * self.entries.len();
+        self.purge_at = PURGE_FROM.max(2 * self.entries.len());
+        self.entries.shrink_to(self.purge_at);
         self.purge_after = now + PURGE_EVERY;
     }
 }
@@ -208,9 +207,11 @@ mod tests {
     fn an_entry_that_can_no_longer_matter_is_not_kept() {
         let list = MemoryDenylist::new();
 
-        list.insert(&token("t", NOW), NOW + MINUTE);
-
+        list.insert(&token("past", NOW), NOW + MINUTE);
         assert!(list.is_empty());
+
+        list.insert(&token("now", NOW + MINUTE), NOW + MINUTE);
+        assert!(!list.is_empty());
     }
 
     #[test]
@@ -227,6 +228,23 @@ mod tests {
         }
 
         assert!(most <= 2 * 10_001 + SHARDS * PURGE_FROM, "{most} entries");
+    }
+
+    #[test]
+    fn a_list_is_not_walked_for_every_denial() {
+        let second = Duration::from_secs(1);
+        for early in [100, 10_000] {
+            let list = MemoryDenylist::new();
+
+            for n in 0..early {
+                list.insert(&token(format!("early{n}"), NOW + second), NOW);
+            }
+            for n in 0..100 {
+                list.insert(&token(format!("late{n}"), NOW + MINUTE), NOW + 2 * second);
+            }
+
+            assert_eq!(list.len(), early + 100, "what has expired was looked for");
+        }
     }
 
     #[test]

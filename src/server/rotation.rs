@@ -325,13 +325,18 @@ pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> 
         session.superseded.at(back)
     };
     let is_replay = inside_grace(superseded_at) || session.is_asked_again(shown, now);
-    let is_taken_for_theft =
-        seeded::is_on(Bug::NoGrace) || (seeded::is_on(Bug::ParentOnly) && back > 1);
-    if seeded::is_on(Bug::NoReuseDetection) || (is_replay && !is_taken_for_theft) {
+    if is_answered(is_replay, back) {
         return Decision::Replay;
     }
     if session.may_have_been_a_replay(shown, back, now) {
         return Decision::Undecided;
     }
     Decision::Reuse
+}
+
+/// Returns whether a superseded token is answered: a replay is, unless a bug is asked for.
+fn is_answered(is_replay: bool, back: u64) -> bool {
+    let is_taken_for_theft =
+        seeded::is_on(Bug::NoGrace) || (seeded::is_on(Bug::ParentOnly) && back > 1);
+    seeded::is_on(Bug::NoReuseDetection) || (is_replay && !is_taken_for_theft)
 }
