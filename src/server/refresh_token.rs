@@ -307,6 +307,25 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_too_long_is_refused_though_it_is_signed() {
+        let of_user = |length: usize| {
+            let mut claims = claims();
+            claims["sub"] = "u".repeat(length).into();
+            let token = tokens().sign(claims.to_string().as_bytes());
+            token.expose_secret().to_owned()
+        };
+        let longest = (0..LONGEST).map(of_user).find(|t| t.len() == LONGEST);
+        let longer = (0..LONGEST).map(of_user).find(|t| t.len() > LONGEST);
+
+        assert!(tokens().read(&longest.unwrap()).is_ok());
+        let refused = tokens().read(&longer.unwrap()).unwrap_err();
+        assert!(
+            matches!(refused, AuthError::MalformedToken(_)),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
     fn an_access_token_is_told_from_junk() {
         let access = foreign(&Header::new(Algorithm::HS256), &claims());
         let refused = tokens().read(&access).unwrap_err();

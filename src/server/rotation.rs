@@ -166,12 +166,6 @@ impl RevokeReason {
     }
 }
 
-impl fmt::Display for RevokeReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// A text that should be a [`RevokeReason`], a [`Superseded`] or a [`Grace`] is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]

@@ -15,6 +15,9 @@ use crate::seeded::{self, Bug};
 use crate::server::events::EventKind;
 use crate::server::rotation::{Decision, RevokeReason, decide};
 
+#[cfg(test)]
+mod tests;
+
 /// How often a token is judged anew because another replica changed its session in between. Each
 /// time means that somebody else got on, so that a few suffice.
 const ROUNDS: usize = 16;
@@ -205,7 +208,10 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
         .filter(|(id, _)| !fates.contains_key(*id))
         .filter_map(|(_, entry)| Some((entry, entry.reused.as_ref()?)))
         .collect();
-    if reused.is_empty() || seeded::is_on(Bug::ReuseRolledBack) {
+    if reused.is_empty() {
+        return;
+    }
+    if seeded::is_on(Bug::ReuseRolledBack) {
         return;
     }
     let revoked = limited(async {

@@ -49,6 +49,18 @@ async fn without_a_writer_callers_fail_at_once() {
 }
 
 #[tokio::test]
+async fn the_writer_ends_with_its_queue() {
+    let latchet = Latchet::start().await;
+    let (sender, receiver) = mpsc::channel(QUEUED);
+    drop(sender);
+
+    let writer = write(latchet.store.0.connections.clone(), receiver);
+
+    let ended = tokio::time::timeout(LIMIT, writer).await;
+    assert!(ended.is_ok(), "it waits for what can no longer come");
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;

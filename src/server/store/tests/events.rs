@@ -1,8 +1,7 @@
 //! Security events: written with what they tell of, once.
 
-use super::super::{Attempt, Counter, EventPage, NamedUser, NewResetLink};
+use super::super::{Attempt, Counter, NamedUser, NewResetLink};
 use super::*;
-use crate::server::events::EventKind;
 
 async fn events(latchet: &Latchet) -> Vec<super::super::Event> {
     let page = EventPage {

@@ -8,13 +8,13 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::{
-    NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session, SessionId, Store,
-    StoreError, User,
+    EventPage, NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session,
+    SessionId, Store, StoreError, User,
 };
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 use crate::server::config::DatabaseUrl;
-use crate::server::events::Actor;
+use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{Grace, RevokeReason};
 
 mod connections;
@@ -63,14 +63,14 @@ impl Latchet {
         Store::open(&self.url).await.unwrap()
     }
 
-    async fn user(&self, name: &str) -> User {
+    pub(super) async fn user(&self, name: &str) -> User {
         let made = self
             .store
             .create_user(new_user(name), &Actor::Operator, NOW);
         made.await.unwrap()
     }
 
-    async fn login(&self, user: &User) -> Session {
+    pub(super) async fn login(&self, user: &User) -> Session {
         let created = self
             .store
             .create_session(user, new_session(), &[], NOW)
@@ -82,7 +82,7 @@ impl Latchet {
         self.login(&self.user("alice").await).await
     }
 
-    async fn show(&self, session: &Session, generation: u64, now: Time) -> Rotation {
+    pub(super) async fn show(&self, session: &Session, generation: u64, now: Time) -> Rotation {
         show(&self.store, session, generation, now).await
     }
 
@@ -90,12 +90,26 @@ impl Latchet {
         self.store.session(&session.id).await.unwrap().unwrap()
     }
 
-    async fn log_out(&self, session: &Session, now: Time) -> Vec<Denial> {
+    pub(super) async fn log_out(&self, session: &Session, now: Time) -> Vec<Denial> {
         let revocation = because(RevokeReason::Logout, now);
         let revoked = self
             .store
             .revoke_session(&session.id, None, &revocation, None);
         revoked.await.unwrap()
+    }
+
+    /// The sessions that events of this kind tell of.
+    pub(super) async fn told_of(&self, kind: EventKind) -> Vec<SessionId> {
+        let page = EventPage {
+            after: None,
+            limit: 100,
+        };
+        let mut events = self.store.events(&page).await.unwrap();
+        events.retain(|event| event.kind == kind);
+        events
+            .into_iter()
+            .filter_map(|event| event.session)
+            .collect()
     }
 
     async fn is_denied(&self, session: &Session) -> bool {

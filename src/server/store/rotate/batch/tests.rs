@@ -1,0 +1,118 @@
+//! What becomes of a batch when another replica writes the same sessions between its reading and its
+//! writing.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::super::super::LIMIT;
+use super::super::super::tests::{Latchet, NOW, RULES, presented};
+use super::*;
+use crate::clock::Time;
+use crate::server::rotation::{SessionState, Superseded};
+
+const LATER: Time = Time::from_millis(NOW.millis() + 60_000);
+
+/// What a replica is about to write that has read these sessions and was shown the first token of
+/// each.
+async fn about_to_write(
+    latchet: &Latchet,
+    sessions: &[&Session],
+    now: Time,
+) -> (Entries, DatabaseTime) {
+    let ids = sessions.iter().map(|session| &session.id).collect();
+    let (mut entries, read_at) = statements::read(latchet.store.writer(), ids).await.unwrap();
+    for session in sessions {
+        let (answer, _) = oneshot::channel();
+        let job = Job {
+            presented: presented(session, 0),
+            now,
+            rules: RULES,
+            asked: Instant::now(),
+            answer,
+        };
+        entries.get_mut(&session.id).unwrap().judge(&job);
+    }
+    (entries, read_at + LIMIT)
+}
+
+#[tokio::test]
+async fn who_was_outrun_is_judged_anew_and_nobody_else() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let outrun = latchet.login(&alice).await;
+    let alone = latchet.login(&alice).await;
+    let (entries, deadline) = about_to_write(&latchet, &[&outrun, &alone], LATER).await;
+    latchet.show(&outrun, 0, NOW).await;
+
+    let mut fates = Fates::new();
+    rotate(&latchet.store.0.connections, &entries, deadline, &mut fates).await;
+
+    assert!(matches!(fates.get(&outrun.id), Some(Fate::Outrun)));
+    assert_eq!(fates.len(), 1);
+    let stored = latchet.stored(&outrun).await;
+    assert_eq!(stored.state, outrun.state.rotated(None, NOW));
+    let stored = latchet.stored(&alone).await;
+    assert_eq!(stored.state, alone.state.rotated(None, LATER));
+}
+
+#[tokio::test]
+async fn a_reuse_is_recorded_by_the_replica_that_ends_the_session() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let stolen = latchet.login(&alice).await;
+    let ended = latchet.login(&alice).await;
+    for session in [&stolen, &ended] {
+        latchet.show(session, 0, NOW).await;
+    }
+    let (entries, _) = about_to_write(&latchet, &[&stolen, &ended], LATER).await;
+    latchet.log_out(&ended, NOW).await;
+
+    let mut fates = Fates::new();
+    revoke(&latchet.store.0.connections, &entries, &mut fates).await;
+
+    assert!(fates.is_empty());
+    let reuse = Some(RevokeReason::Reuse);
+    assert_eq!(latchet.stored(&stolen).await.state.revoked, reuse);
+    let logout = Some(RevokeReason::Logout);
+    assert_eq!(latchet.stored(&ended).await.state.revoked, logout);
+    assert_eq!(latchet.told_of(EventKind::RefreshReused).await, [stolen.id]);
+}
+
+#[test]
+fn a_step_has_led_to_its_own_state_alone() {
+    let read = SessionState {
+        generation: 0,
+        rotated_at: NOW,
+        superseded: Superseded::default(),
+        key: None,
+        expires_at: Time::MAX,
+        idle_limit: Duration::from_hours(1),
+        revoked: None,
+    };
+    let to = read.rotated(None, LATER);
+    let id = SessionId::random();
+    let step = Step {
+        id: &id,
+        from: 0,
+        to: &to,
+    };
+    let others = [
+        SessionState {
+            generation: 2,
+            ..to.clone()
+        },
+        SessionState {
+            rotated_at: NOW,
+            ..to.clone()
+        },
+        SessionState {
+            superseded: Superseded::default(),
+            ..to.clone()
+        },
+    ];
+
+    assert!(step.has_led_to(&to));
+    for other in others {
+        assert!(!step.has_led_to(&other), "{other:?}");
+    }
+}
