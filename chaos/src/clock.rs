@@ -14,14 +14,18 @@ pub(crate) enum Jump {
     HourBack,
     DayAhead,
     DayBack,
+    /// So little that a token which has just expired looks good again, and not as if it were made
+    /// in the future.
+    MomentBack,
 }
 
 impl Jump {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::HourAhead,
         Self::HourBack,
         Self::DayAhead,
         Self::DayBack,
+        Self::MomentBack,
     ];
 
     /// As `libfaketime` reads it: seconds that are added to the time.
@@ -31,6 +35,7 @@ impl Jump {
             Self::HourBack => "-3600",
             Self::DayAhead => "+86400",
             Self::DayBack => "-86400",
+            Self::MomentBack => "-30",
         }
     }
 }
