@@ -101,7 +101,20 @@ enum Shut {
     Surely,
 }
 
+/// How long a change that nobody acknowledged may still be under way, after its client has given up: a network
+/// that hangs keeps it, and then the database may take it.
+const UNDER_WAY: u64 = 15_000_000;
+
 fn shut(op: &Op, ops: &[&Op]) -> Shut {
+    let is_open = |other: &&Op| {
+        matches!(other.act, Act::Disable | Act::Enable)
+            && other.is_unknown()
+            && other.start < op.end
+            && op.start < other.end + UNDER_WAY
+    };
+    if ops.iter().any(is_open) {
+        return Shut::Perhaps;
+    }
     let last = |act: &Act| {
         let before = ops
             .iter()

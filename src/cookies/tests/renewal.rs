@@ -170,7 +170,7 @@ async fn a_logout_is_not_undone_by_an_answer_that_was_on_its_way() {
     let old = shop.claims(10);
     let second_tab = async { shop.visit("/logout", &old).await.status() };
 
-    let (answer, logged_out) = shop.while_slow(&old, second_tab).await;
+    let (answer, logged_out) = Box::pin(shop.while_slow(&old, second_tab)).await;
 
     assert_eq!(
         (answer.status(), logged_out),
