@@ -192,7 +192,7 @@ impl FromStr for RevokeReason {
 /// and [`Superseded::REMEMBERED`] at most. Written in the database as milliseconds between commas.
 ///
 /// What was superseded before that is reuse under any grace, remembered or not, and the row is a third
-/// as long without it.
+/// shorter without it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Superseded(Vec<Time>);
 

@@ -3,17 +3,9 @@
 use super::super::{Attempt, Counter, NamedUser, NewResetLink};
 use super::*;
 
-async fn events(latchet: &Latchet) -> Vec<super::super::Event> {
-    let page = EventPage {
-        after: None,
-        limit: 100,
-    };
-    latchet.store.events(&page).await.unwrap()
-}
-
 /// The kinds of all events, oldest first.
 async fn kinds(latchet: &Latchet) -> Vec<EventKind> {
-    let events = events(latchet).await.into_iter().rev();
+    let events = latchet.events().await.into_iter().rev();
     events.map(|event| event.kind).collect()
 }
 
@@ -46,7 +38,7 @@ async fn an_event_says_who_did_what_to_whom() {
         .revoke_session(&session.id, None, &ending, Some(&by_admin));
     ended.await.unwrap();
 
-    let event = events(&latchet).await.remove(0);
+    let event = latchet.events().await.remove(0);
     assert_eq!(event.at, NOW + MINUTE);
     assert_eq!(event.kind, EventKind::SessionsEnded);
     assert_eq!(event.user, Some(named(&alice)));
@@ -151,7 +143,7 @@ async fn a_reuse_is_told_once_however_many_replicas_see_it() {
     }))
     .await;
 
-    let mut found = events(&latchet).await;
+    let mut found = latchet.events().await;
     found.retain(|event| event.kind == EventKind::RefreshReused);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].session, Some(session.id));
@@ -178,7 +170,7 @@ async fn a_throttle_is_told_once_in_its_window_however_long_the_flood() {
     }
     flood("a password typed for a name", NOW).await;
 
-    let mut found = events(&latchet).await;
+    let mut found = latchet.events().await;
     found.retain(|event| event.kind == EventKind::LoginThrottled);
     let users: Vec<_> = found.iter().map(|event| event.user.clone()).collect();
     assert_eq!(users, [None, Some(named(&alice)), Some(named(&alice))]);
@@ -192,7 +184,7 @@ async fn pages_follow_each_other_newest_first() {
     for name in ["alice", "bob", "carol"] {
         latchet.user(name).await;
     }
-    let all = events(&latchet).await;
+    let all = latchet.events().await;
 
     let page = async |after: Option<i64>| {
         let page = EventPage { after, limit: 2 };

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::{
-    EventPage, NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session,
+    Event, EventPage, NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session,
     SessionId, Store, StoreError, User,
 };
 use crate::clock::Time;
@@ -98,18 +98,20 @@ impl Latchet {
         revoked.await.unwrap()
     }
 
-    /// The sessions that events of this kind tell of.
-    pub(super) async fn told_of(&self, kind: EventKind) -> Vec<SessionId> {
+    /// All events, newest first.
+    async fn events(&self) -> Vec<Event> {
         let page = EventPage {
             after: None,
             limit: 100,
         };
-        let mut events = self.store.events(&page).await.unwrap();
-        events.retain(|event| event.kind == kind);
-        events
-            .into_iter()
-            .filter_map(|event| event.session)
-            .collect()
+        self.store.events(&page).await.unwrap()
+    }
+
+    /// The sessions that events of this kind tell of.
+    pub(super) async fn told_of(&self, kind: EventKind) -> Vec<SessionId> {
+        let events = self.events().await.into_iter();
+        let of_kind = events.filter(|event| event.kind == kind);
+        of_kind.filter_map(|event| event.session).collect()
     }
 
     async fn is_denied(&self, session: &Session) -> bool {
