@@ -50,8 +50,6 @@ mod world;
 
 /// How long a superseded token still answers in these runs: short, so that thefts are seen.
 const GRACE: Duration = Duration::from_secs(2);
-/// Wrong passwords that an account takes.
-const GUESSES: usize = 50;
 /// How long an access token lives in these runs.
 const ACCESS_TTL: Duration = Duration::from_secs(10);
 
@@ -119,6 +117,15 @@ struct Plan {
     file: PathBuf,
 }
 
+impl Plan {
+    /// Attempts to log in that an account takes. People lose some too, when their account is shut or the
+    /// database is away, and none comes back while a run lasts: so a long one has more of them.
+    fn guesses(&self) -> usize {
+        const LEAST: u64 = 50;
+        usize::try_from(LEAST.max(self.seconds / 4)).expect("runs are short")
+    }
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -163,10 +170,9 @@ async fn run(plan: &Plan) -> Report {
         seconds: plan.seconds,
         grace: micros(GRACE),
         recovery: micros(plan.recovery),
-        guesses: GUESSES,
+        guesses: plan.guesses(),
     };
-    let world = World::start(plan.topology, plan.program.clone(), plan.bug.as_deref());
-    let world = Arc::new(world.await);
+    let world = Arc::new(World::start(plan).await);
     let recorder = Arc::new(Recorder::start(&plan.file, head));
     let time = Duration::from_secs(plan.seconds);
     let whole = async {

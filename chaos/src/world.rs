@@ -20,7 +20,7 @@ use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::{port, scratch};
-use crate::{ACCESS_TTL, GRACE, GUESSES};
+use crate::{ACCESS_TTL, GRACE, Plan};
 
 /// Name and password of the first administrator.
 pub(crate) const ADMIN: (&str, &str) = ("chaos-admin", "a long password of the administrator");
@@ -54,7 +54,8 @@ pub(crate) struct World {
 
 impl World {
     /// Starts everything and waits until it is ready.
-    pub(crate) async fn start(topology: Topology, program: PathBuf, bug: Option<&str>) -> Self {
+    pub(crate) async fn start(plan: &Plan) -> Self {
+        let (topology, program) = (plan.topology, plan.program.clone());
         let folder = scratch::folder();
         let is_alone = topology == Topology::C;
         let (clocks, disk) = (Clocks::find(), Disk::build());
@@ -87,9 +88,9 @@ impl World {
             folder,
         };
         for _ in 0..if is_alone { 1 } else { 3 } {
-            let mut replica = world.replica(secret.trim()).await;
-            if let Some(bug) = bug {
-                replica.settings.insert("SEEDED_BUG", bug.to_owned());
+            let mut replica = world.replica(secret.trim(), plan.guesses()).await;
+            if let Some(bug) = &plan.bug {
+                replica.settings.insert("SEEDED_BUG", bug.clone());
             }
             replica.start(&world.program);
             replica.ready().await;
@@ -98,7 +99,7 @@ impl World {
         world
     }
 
-    async fn replica(&self, secret: &str) -> Replica {
+    async fn replica(&self, secret: &str, guesses: usize) -> Replica {
         let port = port::free();
         let password_file = self.folder.path().join("admin-password");
         std::fs::write(&password_file, ADMIN.1).expect("the folder is ours");
@@ -118,7 +119,7 @@ impl World {
             ("LATCHET_GRACE", format!("{}s", GRACE.as_secs())),
             ("LATCHET_ACCESS_TTL", format!("{}s", ACCESS_TTL.as_secs())),
             // Longer than any run, which would otherwise have to count them anew.
-            ("LATCHET_THROTTLE_ACCOUNT", format!("{GUESSES}/7d")),
+            ("LATCHET_THROTTLE_ACCOUNT", format!("{guesses}/7d")),
             // All clients have one address here.
             ("LATCHET_THROTTLE_IP", "100000/15m".to_owned()),
             ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),

@@ -63,14 +63,18 @@ impl SessionState {
         (now >= self.ends_at()).then_some(End::Expired)
     }
 
-    /// Returns whether this may have been a replay when it came, `now`, of which the row has forgotten
-    /// why: it was rotated later than that, as where one replica waits for the database and another does
-    /// not. Then times that counted are forgotten, and so is the key for what was the current generation.
-    fn may_have_been_a_replay(&self, shown: Shown, back: u64, now: Time) -> bool {
-        let is_later = |time: Option<Time>| time.is_some_and(|time| time > now);
-        let was_parent = back > 1 && is_later(self.superseded.at(back - 1));
-        let is_forgotten = self.superseded.at(back).is_none() && is_later(Some(self.rotated_at));
-        is_forgotten || (was_parent && shown.key.is_some())
+    /// Returns whether this may have been a replay when it was sent, of which the row has forgotten why.
+    ///
+    /// What waits here, while others rotate the session, came `now`: times that counted are forgotten. What
+    /// comes by a key was a replay until the successor was used, which overwrote the key; it may be as long
+    /// on its way as grace allows anything to be.
+    fn may_have_been_a_replay(&self, shown: Shown, back: u64, now: Time, grace: Grace) -> bool {
+        let is_forgotten = self.superseded.at(back).is_none() && self.rotated_at > now;
+        let used_at = back
+            .checked_sub(1)
+            .and_then(|back| self.superseded.at(back));
+        let was_used_lately = used_at.is_some_and(|used| used > now || grace.covers(used, now));
+        is_forgotten || (was_used_lately && shown.key.is_some())
     }
 
     /// Returns whether this asks again for what was answered with the current generation. Once that
@@ -108,8 +112,8 @@ pub enum Decision {
     /// It was superseded longer than grace ago, and not by the key that came with it: somebody kept a
     /// copy. Revoke the session.
     Reuse,
-    /// It waited while the session was rotated, and the row no longer tells what it was worth when it
-    /// came: refuse for now, and change nothing.
+    /// The session was rotated while it waited or was on its way, and the row no longer tells what it was
+    /// worth then: refuse for now, and change nothing.
     Undecided,
     /// It is newer than the row, as after a restored backup: refuse and change nothing.
     Unknown,
@@ -322,7 +326,7 @@ pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> 
     if is_answered(is_replay, back) {
         return Decision::Replay;
     }
-    if session.may_have_been_a_replay(shown, back, now) {
+    if session.may_have_been_a_replay(shown, back, now, grace) {
         return Decision::Undecided;
     }
     Decision::Reuse

@@ -139,13 +139,17 @@ proptest! {
     }
 
     #[test]
-    fn a_key_changes_nothing_for_any_other_generation((history, grace) in history(), key in key(), presented in 0..100_u64, later in 0..48 * HOUR) {
+    fn a_key_saves_any_other_generation_from_theft_alone_and_only_within_grace_of_its_use((history, grace) in history(), key in key(), presented in 0..100_u64, later in prop_oneof![0..60_000_u64, 0..48 * HOUR]) {
         prop_assume!(presented + 1 != history.session.generation);
         let now = history.now + Duration::from_millis(later);
+        let without = decide(&history.session, bare(presented), now, grace);
+        let used_at = usize::try_from(presented + 1).ok().and_then(|next| history.superseded_at.get(next));
+        let was_used_lately = used_at.is_some_and(|used| now.since(*used) < grace.duration());
+        let is_spared = without == Decision::Reuse && key.is_some() && was_used_lately;
 
         let decision = decide(&history.session, Shown { key, ..bare(presented) }, now, grace);
 
-        prop_assert_eq!(decision, decide(&history.session, bare(presented), now, grace));
+        prop_assert_eq!(decision, if is_spared { Decision::Undecided } else { without });
     }
 
     #[test]
@@ -311,6 +315,23 @@ fn a_retry_that_waited_while_others_got_on_is_no_theft() {
     assert_eq!(decide(by_anybody, before), Decision::Undecided);
     assert_eq!(decide(None, before), Decision::Reuse);
     assert_eq!(decide(key, used_at), Decision::Reuse);
+}
+
+#[test]
+fn a_retry_that_was_on_its_way_while_its_twin_was_answered_and_used_is_no_theft() {
+    let grace = Grace::TEN_SECONDS;
+    let mut history = History::begin();
+    let key = Some(KeyHash::new([7; 32]));
+    history.show_current_with(key, 0, grace);
+    history.show_current(60_000, grace);
+    let decide = |key, later| {
+        let now = history.now + Duration::from_millis(later);
+        decide(&history.session, Shown { key, ..bare(0) }, now, grace)
+    };
+
+    assert_eq!(decide(key, 9_999), Decision::Undecided);
+    assert_eq!(decide(key, 10_000), Decision::Reuse);
+    assert_eq!(decide(None, 0), Decision::Reuse);
 }
 
 #[test]

@@ -101,15 +101,24 @@ impl Past {
         self.is_old(shown, now, grace, true)
     }
 
-    /// Returns whether the token came with the key of its successor, before anybody had used that.
-    fn was_lost(&self, shown: Shown, now: Time) -> bool {
+    /// Returns whether the token came with the key of its successor, before anybody had used that, or no
+    /// later than grace after it: so long it may have been on its way.
+    fn was_lost(&self, shown: Shown, now: Time, grace: Grace) -> bool {
         let from = usize::try_from(shown.generation).unwrap();
         let Some((at, key)) = self.superseded.get(from) else {
             return false;
         };
-        let used = self.superseded.get(from + 1).map(|(at, _)| *at);
+        let is_unused = self.superseded.get(from + 1).is_none();
         let is_in_time = *at <= now && now.since(*at) < KeyHash::KEPT;
-        is_in_time && key.is_some() && *key == shown.key && used.is_none_or(|used| used > now)
+        let is_its_key = key.is_some() && *key == shown.key;
+        is_in_time && is_its_key && (is_unused || self.was_used_lately(shown, now, grace))
+    }
+
+    /// Returns whether the successor was used after this time, or less than grace before it.
+    fn was_used_lately(&self, shown: Shown, now: Time, grace: Grace) -> bool {
+        let next = usize::try_from(shown.generation + 1).unwrap();
+        let used = self.superseded.get(next).map(|(at, _)| *at);
+        used.is_some_and(|used| used > now || now.since(used) < grace.duration())
     }
 
     pub(super) fn accuse(&mut self, wrong: Wrong) {
@@ -153,10 +162,12 @@ impl World {
             Decision::Undecided | Decision::Unknown | Decision::Ended(_) => None,
         };
         self.past.is_undecided |= decision == Decision::Undecided;
-        if decision == Decision::Reuse && self.past.was_lost(shown, now) {
+        if decision == Decision::Reuse && self.past.was_lost(shown, now, model.grace) {
             self.past.accuse(Wrong::RetryWasTheft);
         }
-        if decision != Decision::Undecided || row.rotated_at <= now {
+        let may_be_undecided = row.rotated_at > now
+            || (shown.key.is_some() && self.past.was_used_lately(shown, now, model.grace));
+        if decision != Decision::Undecided || !may_be_undecided {
             self.judge(&row, is_old, decision);
         }
         if answer.is_some() && after_logout {
