@@ -150,7 +150,7 @@ impl App {
             }
             Rotation::Ended(End::Revoked(_)) => Err(ApiError::SessionRevoked),
             Rotation::Undecided => Err(ApiError::unavailable(
-                "a refresh token waited while its session was rotated by others",
+                "others rotated the session while a refresh token waited or was on its way",
             )),
             Rotation::Unknown => {
                 tracing::error!(session.id = %sid,
