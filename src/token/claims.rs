@@ -18,7 +18,11 @@ use crate::keys::random_id;
 pub struct Claims {
     /// Who made the token. Empty in one that does not say, which only verifiers with
     /// [`Unnamed::Admitted`](super::Unnamed::Admitted) take.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "String::is_empty",
+        deserialize_with = "not_empty"
+    )]
     pub iss: String,
     /// Whom it is for; one of them must be the verifier. Empty in one that does not say, as above.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "audience")]
@@ -269,10 +273,19 @@ fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D
     i64::deserialize(deserializer).map(Some)
 }
 
+/// Nobody is not "absent" either: who is not named stands in no claim.
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if name.is_empty() {
+        return Err(de::Error::custom("a claim is empty"));
+    }
+    Ok(name)
+}
+
 /// `aud` is a string or a list of strings (RFC 7519, section 4.1.3).
 mod audience {
-    use serde::de::SeqAccess;
     use serde::de::value::SeqAccessDeserializer;
+    use serde::de::{Error as _, SeqAccess};
 
     use super::{Deserialize, Deserializer, Serialize, Serializer, Visitor, fmt};
 
@@ -303,7 +316,11 @@ mod audience {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, several: A) -> Result<Vec<String>, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(several))
+                let several = Vec::deserialize(SeqAccessDeserializer::new(several))?;
+                if several.is_empty() {
+                    return Err(A::Error::custom("a claim is empty"));
+                }
+                Ok(several)
             }
         }
 

@@ -13,6 +13,8 @@ use super::{Typ, reason};
 use crate::error::AuthError;
 use crate::keys::{Algorithm, KeySet, VerifyingKey};
 
+const NO_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");
+
 /// The header of a token, in the form it was sent; it is read when somebody asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header(Arc<str>);
@@ -36,6 +38,30 @@ impl Header {
     }
 }
 
+/// A token in compact form (RFC 7515, section 3.1), cut at its dots and not decoded.
+pub(super) struct Parts<'a> {
+    header: &'a str,
+    pub(super) payload: &'a str,
+    /// What the signature covers: header, dot, payload.
+    pub(super) message: &'a str,
+    pub(super) signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(token: &'a str) -> Result<Self, AuthError> {
+        let parts = token.rsplit_once('.').and_then(|(message, signature)| {
+            let (header, payload) = message.split_once('.')?;
+            (!payload.contains('.')).then_some(Self {
+                header,
+                payload,
+                message,
+                signature,
+            })
+        });
+        parts.ok_or(AuthError::MalformedToken(reason::NOT_THREE_PARTS))
+    }
+}
+
 /// The members of a JOSE header that are looked at. Keys and addresses of keys (`jwk`, `jku`, `x5c`,
 /// `x5u`) are not among them: only keys that were configured check anything.
 #[derive(Deserialize)]
@@ -48,18 +74,15 @@ pub(super) struct Unverified {
 }
 
 impl Unverified {
-    pub(super) fn read(token: &str) -> Result<Self, AuthError> {
-        let mut parts = token.split('.');
-        let (Some(header), Some(_), Some(_), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(AuthError::MalformedToken(reason::NOT_THREE_PARTS));
-        };
+    pub(super) fn read(parts: &Parts<'_>) -> Result<Self, AuthError> {
         let json = URL_SAFE_NO_PAD
-            .decode(header)
+            .decode(parts.header)
             .map_err(|_| AuthError::MalformedToken("its header is not base64url"))?;
-        serde_json::from_slice(&json)
-            .map_err(|_| AuthError::MalformedToken("its header is not a JOSE header"))
+        // A list of the members in their order would do for serde.
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(NO_HEADER);
+        }
+        serde_json::from_slice(&json).map_err(|_| NO_HEADER)
     }
 
     /// Returns which of the accepted types this is.

@@ -1,4 +1,4 @@
-//! Tokens are dated to the year 2096: `jsonwebtoken` compares `exp` with the system's clock as well.
+//! Tokens are dated to the year 2096: the time they are checked at is ours, not that of the system's clock.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -42,7 +42,7 @@ fn its_tokens_are_taken_where_they_were_asked_for() {
 #[test]
 fn what_it_takes_and_should_not_is_refused_all_the_same() {
     let malformed = |text| AuthError::MalformedToken(text);
-    let bad_claim = malformed("a claim has the wrong type or is written twice");
+    let bad_claim = malformed("a claim is empty, has the wrong type or is written twice");
     let table = [
         (
             json!({"exp": null}),
@@ -66,6 +66,8 @@ fn what_it_takes_and_should_not_is_refused_all_the_same() {
         ),
         (json!({"type": "app"}), bad_claim.clone()),
         (json!({"sub": 7}), bad_claim.clone()),
+        (json!({"iss": ""}), bad_claim.clone()),
+        (json!({"aud": []}), bad_claim.clone()),
         (json!({"exp": "4000000900"}), bad_claim),
         (json!({"sub": ""}), malformed("`sub` or `jti` is empty")),
         (json!({"type": "refresh"}), AuthError::WrongTokenType),

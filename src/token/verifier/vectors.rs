@@ -80,8 +80,10 @@ fn is_signed(verifier: &Verifier, token: &str) -> bool {
     let now = Time::from_secs(1_764_000_000);
     assert!(verifier.verify(token, Expected::Either, now).is_err());
     let trust = verifier.trust.load();
-    let read =
-        Unverified::read(token).and_then(|header| verifier.signed_claims(token, &header, &trust));
+    let read = Parts::of(token).and_then(|parts| {
+        let header = Unverified::read(&parts)?;
+        verifier.signed_claims(&parts, &header, &trust)
+    });
     read == Err(AuthError::MalformedToken(NO_CLAIMS))
 }
 
