@@ -136,6 +136,21 @@ async fn a_form_may_repeat_the_value_and_reaches_the_handler_whole() {
 }
 
 #[tokio::test]
+async fn a_form_is_read_up_to_64_kib() {
+    let browser = with_field("csrf_token");
+    let form = |text: usize| format!("text={}&csrf_token=of-access", "x".repeat(text));
+    let room = 64 * 1024 - form(0).len();
+
+    let longest = form(room);
+    let seen = browser.send((Method::POST, "/"), &[FORM], &longest).await;
+    assert_eq!(seen, ok(&format!("alice {longest}")));
+    let seen = browser
+        .send((Method::POST, "/"), &[FORM], &form(room + 1))
+        .await;
+    assert_eq!(seen, refused(413, "payload_too_large"));
+}
+
+#[tokio::test]
 async fn only_a_form_is_read_as_a_form_and_only_where_that_was_chosen() {
     let form = "csrf_token=of-access";
     let to = || (Method::POST, "/");
