@@ -33,6 +33,10 @@ async fn other_places_are_refused_in_flask_jwt_extendeds_words() {
         Sent::get("/required?jwt=x").to(&query).await,
         msg(422, prefix)
     );
+    assert_eq!(
+        Sent::get("/required?jwt=Bearer%20x").to(&query).await,
+        msg(422, "it does not have three parts")
+    );
 
     let content_type = "Invalid content-type. Must be application/json.";
     assert_eq!(

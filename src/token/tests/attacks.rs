@@ -242,6 +242,8 @@ fn a_token_of_more_than_8_kb_is_not_even_hashed() {
     assert_refused("signed", &padded(spare), &too_long);
     assert_refused("junk", &"a".repeat(1 << 20), &too_long);
     assert_refused("dots", &".".repeat(8 * 1024 + 1), &too_long);
+    let looked_at = AuthError::MalformedToken(reason::NOT_THREE_PARTS);
+    assert_refused("dots that fit", &".".repeat(8 * 1024), &looked_at);
 }
 
 #[test]
