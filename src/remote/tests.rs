@@ -6,12 +6,14 @@ pub(crate) mod site;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::EndpointExt;
 
 use super::{RemoteKeys, RemoteSettings};
 use crate::error::AuthError;
 use crate::testing::TestIssuer;
-use crate::token::Expected;
+use crate::token::{Expected, Header};
 use site::Site;
 
 /// An issuer that is served, and a service that follows it.
@@ -209,6 +211,27 @@ async fn a_flood_of_unknown_keys_is_one_question() {
 
     assert_eq!(pair.check(&keys, &good), Ok("alice".into()));
     assert_eq!(pair.site.asked(), asked, "the issuer was asked just before");
+}
+
+#[tokio::test]
+async fn only_a_key_that_is_named_and_unknown_is_asked_for() {
+    let mut pair = Pair::new();
+    pair.serve();
+    let keys = RemoteKeys::follow(pair.settings()).unwrap();
+    keys.ready().await.unwrap();
+    let good = pair.issuer.token("alice").sign();
+    let (header, rest) = good.split_once('.').unwrap();
+    let with = |name: &str, value: Option<&str>| {
+        let mut members = Header::of(header).members();
+        members.remove(name);
+        members.extend(value.map(|value| (name.to_owned(), value.into())));
+        let header = URL_SAFE_NO_PAD.encode(serde_json::to_string(&members).unwrap());
+        pair.check(&keys, &format!("{header}.{rest}"))
+    };
+
+    assert_eq!(with("alg", Some("HS256")), Err(unknown_key()));
+    assert_eq!(with("kid", None), Err(unknown_key()));
+    assert_eq!(with("kid", Some("new")), Err(AuthError::Unavailable));
 }
 
 /// The keys are as old as can be, so that the first forged token does ask; the answer takes long.
