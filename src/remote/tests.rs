@@ -12,8 +12,9 @@ use poem::EndpointExt;
 
 use super::{RemoteKeys, RemoteSettings};
 use crate::error::AuthError;
+use crate::keys::KeySet;
 use crate::testing::TestIssuer;
-use crate::token::{Expected, Header};
+use crate::token::{Expected, Header, Verifier, VerifierSettings, Wanted};
 use site::Site;
 
 /// An issuer that is served, and a service that follows it.
@@ -96,6 +97,8 @@ async fn a_service_may_start_before_its_issuer() {
     let keys = RemoteKeys::follow(pair.settings()).unwrap();
 
     assert_eq!(pair.check(&keys, &token), Err(AuthError::Unavailable));
+    // Which keys there are is not known, so nothing is said about junk either.
+    assert_eq!(pair.check(&keys, "junk"), Err(AuthError::Unavailable));
     let error = keys.ready().await.unwrap_err();
     assert!(
         error.to_string().starts_with("could not ask http://"),
@@ -136,6 +139,23 @@ async fn the_last_keys_serve_through_an_outage_for_a_day() {
 
     pair.serve();
     pair.until(&keys, &token, Ok("alice")).await;
+}
+
+#[test]
+fn keys_are_trusted_until_the_last_millisecond() {
+    let issuer = TestIssuer::new();
+    let token = issuer.token("alice").sign();
+    let now = issuer.clock().now();
+    let settings = VerifierSettings::new(issuer.url(), [issuer.url()]);
+    let wanted = Arc::new(Wanted::new(Duration::ZERO));
+    let verifier = Verifier::following(settings, wanted);
+    let check = |now| verifier.verify(&token, Expected::Access, now).map(drop);
+
+    verifier.trust(KeySet::from_jwks(&issuer.jwks()).unwrap(), now);
+
+    assert_eq!(check(now), Ok(()));
+    let later = now + Duration::from_millis(1);
+    assert_eq!(check(later), Err(AuthError::Unavailable));
 }
 
 fn shift(pair: &Pair, by: Duration) {

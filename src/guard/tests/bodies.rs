@@ -86,6 +86,24 @@ async fn a_body_that_comes_in_pieces_is_read_whole() {
 }
 
 #[tokio::test]
+async fn a_body_is_read_up_to_64_kib() {
+    let desk = Desk::new();
+    let app = app_of(desk.guards().with_locations([Location::json()]));
+    let token = desk.token();
+    let body = |text: usize| {
+        let text = "x".repeat(text);
+        serde_json::json!({"access_token": token, "text": text}).to_string()
+    };
+    let room = 64 * 1024 - body(0).len();
+
+    let whole = post(&app, "/notes", &[JSON], body(room).into()).await;
+    let longer = post(&app, "/notes", &[JSON], body(room + 1).into()).await;
+
+    assert_eq!(whole.0, 200);
+    assert_eq!(longer, refused(413, "payload_too_large"));
+}
+
+#[tokio::test]
 async fn bodies_without_a_token_are_those_of_strangers() {
     let desk = Desk::new();
     let app = app_of(desk.guards().with_locations([Location::json()]));

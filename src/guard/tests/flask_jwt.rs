@@ -75,6 +75,7 @@ async fn refusals_have_flask_jwts_five_shapes() {
         ("JWT a b", header("Token contains spaces")),
         (&format!("JWT {good} x"), header("Token contains spaces")),
         ("JWT x", token("Not enough segments")),
+        ("JWT a.b.c.d", token("it does not have three parts")),
         (
             &format!("JWT {forged}"),
             token("Signature verification failed"),

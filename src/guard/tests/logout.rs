@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::denylist::Denylist;
 use crate::error::AuthError;
 use crate::keys::KeySet;
 use crate::token::{Endless, Verifier, VerifierSettings};
@@ -110,6 +111,26 @@ async fn a_token_without_end_is_revoked_without_end() {
         get(&app, "/required", Some(&value)).await,
         refused(401, "token_revoked")
     );
+}
+
+#[tokio::test]
+async fn a_token_is_revoked_for_as_long_as_clocks_that_differ_may_take_it() {
+    let desk = Desk::new();
+    let settings = VerifierSettings {
+        leeway: Duration::from_mins(2),
+        clock_ahead: Duration::from_mins(1),
+        ..VerifierSettings::new(ISSUER, [ISSUER])
+    };
+    let keys = KeySet::new([desk.access.key().verifying()]);
+    let verifier = Arc::new(Verifier::new(keys, settings));
+    let guards = Guards::new(verifier, desk.denylist.clone(), desk.clock.clone());
+    let claims = desk.claims();
+    let last = claims.expires_at() + Duration::from_mins(3) - Duration::from_millis(1);
+
+    guards.deny_token(&claims).await.unwrap();
+
+    let denied = desk.denylist.is_denied(None, &claims.jti, last).await;
+    assert!(denied.unwrap());
 }
 
 #[tokio::test]

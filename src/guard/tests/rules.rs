@@ -39,6 +39,11 @@ impl RulesApi {
         PlainText(jwt.claims.sub.clone())
     }
 
+    #[oai(path = "/both", method = "get")]
+    async fn both(&self, jwt: Jwt<(Required, Fresh)>) -> PlainText<String> {
+        PlainText(jwt.claims.sub.clone())
+    }
+
     #[oai(path = "/logout", method = "get")]
     async fn logout(&self, jwt: Jwt<(EitherKind, SkipRevocation)>) -> PlainText<String> {
         PlainText(jwt.claims.sub.clone())
