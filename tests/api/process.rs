@@ -195,7 +195,10 @@ fn a_newer_schema_refuses_to_start() {
         "INSERT INTO seaql_migrations VALUES ('m99991231_000001_from_the_future', 0)",
     );
 
-    let output = command(&backend).output().unwrap();
+    let output = command(&backend)
+        .env("LATCHET_LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
 
     assert!(!output.status.success());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
