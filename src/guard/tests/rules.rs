@@ -111,6 +111,17 @@ async fn a_policy_of_ones_own_decides_on_required_and_optional_routes() {
 }
 
 #[tokio::test]
+async fn two_rules_that_ask_for_the_same_kind_agree() {
+    let desk = Desk::new();
+
+    let fresh = ask(&desk, "/both", |claims| claims.fresh = token::Fresh::Yes).await;
+    let not_fresh = ask(&desk, "/both", |_| ()).await;
+
+    assert_eq!(fresh, ok("alice"));
+    assert_eq!(not_fresh, refused(401, "fresh_token_required"));
+}
+
+#[tokio::test]
 async fn a_policy_of_ones_own_is_asked_last() {
     let desk = Desk::new();
 
