@@ -95,8 +95,16 @@ impl Store {
 }
 
 /// Gives up after [`LIMIT`]: a database that froze answers nothing, not even an error.
-async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(LIMIT, work)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::unavailable()))
+///
+/// The work is on the heap from the start. What drives a statement is some ten thousand bytes, which the
+/// futures of all callers would hold and copy otherwise, also where a request needs no statement.
+fn limited<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, StoreError>> {
+    let work = Box::pin(work);
+    async move {
+        tokio::time::timeout(LIMIT, work)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable()))
+    }
 }
