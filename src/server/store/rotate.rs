@@ -10,6 +10,7 @@
 //! to come again must not find it used up.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -70,9 +71,9 @@ pub struct RotationRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
     /// It was the current one; here is its successor.
-    Rotated(Current),
+    Rotated(Arc<Current>),
     /// It had a successor already; here is the current one, unchanged.
-    Replayed(Current),
+    Replayed(Arc<Current>),
     /// It was superseded longer than grace ago. The session is revoked, and this is to be denied.
     Reused {
         /// Whose session it was.

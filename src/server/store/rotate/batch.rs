@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
@@ -13,7 +14,7 @@ use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
 use crate::seeded::{self, Bug};
 use crate::server::events::EventKind;
-use crate::server::rotation::{Decision, RevokeReason, decide};
+use crate::server::rotation::{Decision, RevokeReason, SessionState, decide};
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +25,8 @@ const ROUNDS: usize = 16;
 
 /// A session of the batch: as it was read, and then as the batch leaves it.
 pub(super) struct Entry {
-    pub(super) session: Session,
-    pub(super) owner: Owner,
+    /// What answers share. Whoever was told something keeps it when the session moves on.
+    current: Arc<Current>,
     read_generation: u64,
     reused: Option<Reuse>,
 }
@@ -40,62 +41,66 @@ impl Entry {
     pub(super) fn new(session: Session, owner: Owner) -> Self {
         Self {
             read_generation: session.state.generation,
-            session,
-            owner,
+            current: Arc::new(Current { session, owner }),
             reused: None,
         }
     }
 
-    fn current(&self) -> Current {
-        Current {
-            session: self.session.clone(),
-            owner: self.owner.clone(),
-        }
+    pub(super) fn session(&self) -> &Session {
+        &self.current.session
+    }
+
+    fn state_mut(&mut self) -> &mut SessionState {
+        &mut Arc::make_mut(&mut self.current).session.state
+    }
+
+    fn rotate(&mut self, job: &Job) -> Rotation {
+        let next = self.session().state.rotated(job.presented.key, job.now);
+        *self.state_mut() = next;
+        Rotation::Rotated(Arc::clone(&self.current))
     }
 
     /// Judges one token and moves the session on.
     fn judge(&mut self, job: &Job) -> Rotation {
-        if self.session.user_id != job.presented.user {
+        let session = self.session();
+        if session.user_id != job.presented.user {
             return Rotation::NoSuchSession;
         }
-        let state = &mut self.session.state;
-        match decide(state, job.presented.shown(), job.now, job.rules.grace) {
-            Decision::Rotate => {
-                *state = state.rotated(job.presented.key, job.now);
-                Rotation::Rotated(self.current())
-            }
-            Decision::Replay if seeded::is_on(Bug::ReplayRotates) => {
-                *state = state.rotated(job.presented.key, job.now);
-                Rotation::Rotated(self.current())
-            }
-            Decision::Replay => Rotation::Replayed(self.current()),
-            Decision::Reuse => {
-                state.revoked = Some(RevokeReason::Reuse);
-                let revocation = Revocation {
-                    reason: RevokeReason::Reuse,
-                    now: job.now,
-                    not_after: job.now + job.rules.deny_for,
-                };
-                let denial = sessions::denial(&self.session.id, revocation.not_after);
-                self.reused = Some(Reuse {
-                    revocation,
-                    ip: job.presented.ip,
-                });
-                Rotation::Reused {
-                    user: self.session.user_id.clone(),
-                    denials: vec![denial],
-                }
-            }
+        let shown = job.presented.shown();
+        match decide(&session.state, shown, job.now, job.rules.grace) {
+            Decision::Rotate => self.rotate(job),
+            Decision::Replay if seeded::is_on(Bug::ReplayRotates) => self.rotate(job),
+            Decision::Replay => Rotation::Replayed(Arc::clone(&self.current)),
+            Decision::Reuse => self.reuse(job),
             Decision::Undecided => Rotation::Undecided,
             Decision::Unknown => Rotation::Unknown,
             Decision::Ended(end) => Rotation::Ended(end),
         }
     }
 
+    fn reuse(&mut self, job: &Job) -> Rotation {
+        self.state_mut().revoked = Some(RevokeReason::Reuse);
+        let revocation = Revocation {
+            reason: RevokeReason::Reuse,
+            now: job.now,
+            not_after: job.now + job.rules.deny_for,
+        };
+        let denial = sessions::denial(&self.session().id, revocation.not_after);
+        self.reused = Some(Reuse {
+            revocation,
+            ip: job.presented.ip,
+        });
+        Rotation::Reused {
+            user: self.session().user_id.clone(),
+            denials: vec![denial],
+        }
+    }
+
     fn step(&self) -> Option<Step<'_>> {
-        let state = &self.session.state;
+        let session = self.session();
+        let state = &session.state;
         (state.generation != self.read_generation).then_some(Step {
-            id: &self.session.id,
+            id: &session.id,
             from: self.read_generation,
             to: state,
         })
@@ -188,7 +193,7 @@ async fn rotate(
     for step in steps {
         let fate = match &moved {
             Ok((now, _)) => match now.get(step.id) {
-                Some(entry) if step.has_led_to(&entry.session.state) => continue,
+                Some(entry) if step.has_led_to(&entry.session().state) => continue,
                 _ => Fate::Outrun,
             },
             Err(error) => Fate::Failed(error.clone()),
@@ -217,7 +222,7 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
     let revoked = limited(async {
         let transaction = connections.begin().await?;
         for (entry, reuse) in &reused {
-            record(&transaction, &entry.session, reuse).await?;
+            record(&transaction, entry.session(), reuse).await?;
         }
         transaction.commit().await?;
         Ok(())
@@ -225,7 +230,7 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
     .await;
     if let Err(error) = revoked {
         for (entry, _) in reused {
-            fates.insert(entry.session.id.clone(), Fate::Failed(error.clone()));
+            fates.insert(entry.session().id.clone(), Fate::Failed(error.clone()));
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) async fn read(
     for row in rows {
         read_at = DatabaseTime(row.try_get("", "read_at")?);
         let entry = entry(&row)?;
-        entries.insert(entry.session.id.clone(), entry);
+        entries.insert(entry.session().id.clone(), entry);
     }
     Ok((entries, read_at))
 }

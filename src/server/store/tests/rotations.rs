@@ -1,5 +1,7 @@
 //! Rotation through the batching writer.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 
 use super::super::Current;
@@ -8,7 +10,7 @@ use crate::server::rotation::{End, KeyHash};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn current(rotation: Rotation) -> Current {
+fn current(rotation: Rotation) -> Arc<Current> {
     match rotation {
         Rotation::Rotated(current) | Rotation::Replayed(current) => current,
         other => panic!("no successor: {other:?}"),
@@ -204,7 +206,7 @@ async fn large_batches_of_two_replicas_over_the_same_sessions_agree() {
         for session in &sessions {
             let (one, other) = (successors.next(), successors.next());
             assert_eq!(one, other);
-            let successor = one.unwrap().session;
+            let successor = one.unwrap().session.clone();
             assert_eq!(successor.id, session.id);
             assert_eq!(successor.state.generation, generation + 1);
             assert_eq!(latchet.stored(session).await, successor);

@@ -12,6 +12,16 @@ use crate::server::rotation::{SessionState, Superseded};
 
 const LATER: Time = Time::from_millis(NOW.millis() + 60_000);
 
+fn job(session: &Session, generation: u64, now: Time) -> Job {
+    Job {
+        presented: presented(session, generation),
+        now,
+        rules: RULES,
+        asked: Instant::now(),
+        answer: oneshot::channel().0,
+    }
+}
+
 /// What a replica is about to write that has read these sessions and was shown the first token of
 /// each.
 async fn about_to_write(
@@ -22,17 +32,30 @@ async fn about_to_write(
     let ids = sessions.iter().map(|session| &session.id).collect();
     let (mut entries, read_at) = statements::read(latchet.store.writer(), ids).await.unwrap();
     for session in sessions {
-        let (answer, _) = oneshot::channel();
-        let job = Job {
-            presented: presented(session, 0),
-            now,
-            rules: RULES,
-            asked: Instant::now(),
-            answer,
-        };
-        entries.get_mut(&session.id).unwrap().judge(&job);
+        let entry = entries.get_mut(&session.id).unwrap();
+        entry.judge(&job(session, 0, now));
     }
     (entries, read_at + LIMIT)
+}
+
+#[tokio::test]
+async fn what_somebody_is_told_stays_when_the_session_moves_on_in_the_same_batch() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let ids = [&session.id].into();
+    let (mut entries, _) = statements::read(latchet.store.writer(), ids).await.unwrap();
+    let entry = entries.get_mut(&session.id).unwrap();
+
+    let told = [0, 1, 0].map(|generation| entry.judge(&job(&session, generation, LATER)));
+
+    let told = told.map(|rotation| match rotation {
+        Rotation::Rotated(current) => ("rotated", current.session.state.generation),
+        Rotation::Replayed(current) => ("replayed", current.session.state.generation),
+        other => panic!("no successor: {other:?}"),
+    });
+    assert_eq!(told, [("rotated", 1), ("rotated", 2), ("replayed", 2)]);
+    let step = entry.step().unwrap();
+    assert_eq!((step.from, step.to.generation), (0, 2));
 }
 
 #[tokio::test]
