@@ -8,6 +8,8 @@
 //! any other is not ours: no header is parsed and no algorithm chosen. That is why no library for
 //! JWTs stands between here and the HMAC; every refresh comes through twice.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,7 +18,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::secret::DerivedKeys;
-use super::store::{Presented, Session};
+use super::store::{Presented, Session, SessionId, UserId};
 use crate::error::AuthError;
 use crate::keys::random_id;
 use crate::seeded::{self, Bug};
@@ -28,14 +30,19 @@ const TYP: &str = "rt+jwt";
 const HEADER: &str = r#"{"typ":"rt+jwt","alg":"HS256"}"#;
 
 #[derive(Serialize, Deserialize)]
-struct RefreshClaims {
-    iss: String,
-    aud: String,
-    sub: String,
-    sid: String,
+struct RefreshClaims<'a> {
+    #[serde(borrow)]
+    iss: Cow<'a, str>,
+    #[serde(borrow)]
+    aud: Cow<'a, str>,
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
+    #[serde(borrow)]
+    sid: Cow<'a, str>,
     #[serde(rename = "gen")]
     generation: u64,
-    jti: String,
+    #[serde(borrow)]
+    jti: Cow<'a, str>,
     iat: i64,
     exp: i64,
     #[serde(rename = "type")]
@@ -74,18 +81,18 @@ impl RefreshTokens {
     /// When the claims have no JSON form, which text and numbers always have.
     pub fn mint(&self, session: &Session) -> Result<SecretString, serde_json::Error> {
         let mut claims = RefreshClaims {
-            iss: self.issuer.clone(),
-            aud: self.issuer.clone(),
-            sub: session.user_id.to_string(),
-            sid: session.id.to_string(),
+            iss: self.issuer.as_str().into(),
+            aud: self.issuer.as_str().into(),
+            sub: session.user_id.as_str().into(),
+            sid: session.id.as_str().into(),
             generation: session.state.generation,
-            jti: format!("{}.{}", session.id, session.state.generation),
+            jti: format!("{}.{}", session.id, session.state.generation).into(),
             iat: session.state.rotated_at.secs(),
             exp: session.state.ends_at().secs(),
             kind: Kind::Refresh,
         };
         if seeded::is_on(Bug::RandomSuccessor) {
-            claims.jti = random_id();
+            claims.jti = random_id().into();
         }
         Ok(self.sign(&serde_json::to_vec(&claims)?))
     }
@@ -123,8 +130,8 @@ impl RefreshTokens {
             return Err(AuthError::WrongTokenType);
         }
         Ok(Presented {
-            session: claims.sid.into(),
-            user: claims.sub.into(),
+            session: SessionId::from(&*claims.sid),
+            user: UserId::from(&*claims.sub),
             generation: claims.generation,
             key: None,
             ip: None,
