@@ -199,9 +199,9 @@ impl App {
 /// Returns every route of a server, ready to be served; `lifecycle` tells the end of it.
 pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
-    let route = api::mount(Route::new(), app, lifecycle.clone());
-    web::mount(route, &document.json(), &document.yaml())
-        .data(app.guards.clone())
+    let pages = web::mount(Route::new(), &document.json(), &document.yaml());
+    let pages = api::mount_undocumented(pages, app);
+    api::Addresses::new(pages, app, lifecycle.clone())
         .with(api::Methods)
         .with(Envelope::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))
         // Outermost: a page of another origin may read refusals too.

@@ -3,6 +3,8 @@
 //! Of our own making, because poem's middleware refuses every request whose `Origin` is not listed:
 //! those of our own pages, which send it too, and those of programs, which may.
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use poem::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
@@ -49,43 +51,75 @@ pub struct CorsEndpoint<E> {
     cors: Cors,
 }
 
+/// Who asked.
+enum Asker {
+    /// Any program: there is no list, and answers are the same for all pages.
+    Anyone,
+    /// A page of another origin than those on the list, or no page.
+    Stranger,
+    /// A page of this origin, which is on the list.
+    Page(HeaderValue),
+}
+
+impl Asker {
+    fn of(request: &Request, allowed: &[HeaderValue]) -> Self {
+        if allowed.is_empty() {
+            return Self::Anyone;
+        }
+        let origin = request.headers().get(ORIGIN);
+        let origin = origin.filter(|origin| allowed.contains(origin));
+        origin.map_or(Self::Stranger, |origin| Self::Page(origin.clone()))
+    }
+
+    /// Returns whether a page asks what it may do, instead of doing it.
+    fn asks_first(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        matches!(self, Self::Page(_))
+            && request.method() == Method::OPTIONS
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// Says in the answer who may read it.
+    fn admit(self, headers: &mut HeaderMap) {
+        match self {
+            Self::Anyone => {}
+            Self::Stranger => vary(headers),
+            Self::Page(origin) => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                headers.insert(
+                    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                    HeaderValue::from_static("true"),
+                );
+                headers.insert(
+                    ACCESS_CONTROL_EXPOSE_HEADERS,
+                    HeaderValue::from_static(
+                        "Location, Retry-After, WWW-Authenticate, X-Request-Id",
+                    ),
+                );
+                vary(headers);
+            }
+        }
+    }
+}
+
 impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
-        if self.cors.origins.is_empty() {
-            return Ok(self.inner.get_response(request).await);
-        }
-        let origin = request
-            .headers()
-            .get(ORIGIN)
-            .filter(|origin| self.cors.origins.contains(origin));
-        let Some(origin) = origin.cloned() else {
-            let mut response = self.inner.get_response(request).await;
-            vary(response.headers_mut());
-            return Ok(response);
-        };
-        let asks_first = request.method() == Method::OPTIONS
-            && request
-                .headers()
-                .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let mut response = if asks_first {
-            preflight()
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        self.get_response(request).map(Ok)
+    }
+
+    fn get_response(&self, request: Request) -> impl Future<Output = Response> + Send {
+        let asker = Asker::of(&request, &self.cors.origins);
+        let answer = if asker.asks_first(&request) {
+            Either::Left(ready(preflight()))
         } else {
-            self.inner.get_response(request).await
+            Either::Right(self.inner.get_response(request))
         };
-        let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            HeaderValue::from_static("true"),
-        );
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("Location, Retry-After, WWW-Authenticate, X-Request-Id"),
-        );
-        vary(headers);
-        Ok(response)
+        answer.map(|mut response| {
+            asker.admit(response.headers_mut());
+            response
+        })
     }
 }
 

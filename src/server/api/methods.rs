@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt;
 use poem::error::MethodNotAllowedError;
 use poem::http::{HeaderValue, Method};
-use poem::{Endpoint, Middleware, Request, Result};
+use poem::{Endpoint, Error, Middleware, Request, Result};
 use poem_openapi::OpenApi;
 
 use super::Api;
@@ -37,24 +38,27 @@ pub struct MethodsEndpoint<E> {
 impl<E: Endpoint> Endpoint for MethodsEndpoint<E> {
     type Output = E::Output;
 
-    async fn call(&self, request: Request) -> Result<E::Output> {
+    fn call(&self, request: Request) -> impl Future<Output = Result<E::Output>> + Send {
         let path = request.uri().path().to_owned();
-        let mut answer = self.inner.call(request).await;
-        if let Err(error) = &mut answer
-            && error.is::<MethodNotAllowedError>()
-            && error.data::<Allow>().is_none()
-        {
+        let answer = self.inner.call(request);
+        answer.map(move |answer| answer.map_err(|error| self.tell(error, &path)))
+    }
+}
+
+impl<E> MethodsEndpoint<E> {
+    fn tell(&self, mut error: Error, path: &str) -> Error {
+        if error.is::<MethodNotAllowedError>() && error.data::<Allow>().is_none() {
             let found = self
                 .documented
                 .iter()
-                .find(|(template, _)| matches(template, &path));
+                .find(|(template, _)| matches(template, path));
             // What is not an operation, and does not say, is a page.
             let allowed = found.map_or(HeaderValue::from_static("GET, HEAD"), |(_, allowed)| {
                 allowed.clone()
             });
             error.set_data(Allow(allowed));
         }
-        answer
+        error
     }
 }
 

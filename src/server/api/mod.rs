@@ -1,11 +1,11 @@
 //! HTTP: one file per noun. Handlers read what was sent, call [`App`] and write down its answer;
 //! they decide nothing.
 
-use std::sync::Arc;
-
-use poem::{IntoEndpoint, Route};
+use poem::endpoint::{BoxEndpoint, DynEndpoint};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result, Route};
 use poem_openapi::{OpenApiService, Tags};
 
+use crate::guard::Guards;
 use crate::server::App;
 use crate::server::serve::Lifecycle;
 
@@ -77,33 +77,98 @@ type Api = (
 /// Where operations live; the rest of the address space is for pages.
 const PLACES: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/livez", "/readyz"];
 
-/// Adds every operation to `route`.
-pub(super) fn mount(route: Route, app: &App, lifecycle: Lifecycle) -> Route {
-    let api: Api = (
-        login::LoginApi(app.clone()),
-        session::SessionApi(app.clone()),
-        verify::VerifyApi(app.clone()),
-        me::MeApi(app.clone()),
-        users::UsersApi(app.clone()),
-        reset::ResetApi(app.clone()),
-        user_sessions::UserSessionsApi(app.clone()),
-        keys::KeysApi(app.clone()),
-        events::EventsApi(app.clone()),
-        oauth::OauthApi(app.clone()),
-        tokens::TokensApi(app.clone()),
-        wellknown::WellKnownApi(app.clone()),
-        health::HealthApi {
-            app: app.clone(),
-            lifecycle,
-        },
-    );
-    let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
-    let service = Arc::new(service.into_endpoint());
-    let route = PLACES.iter().fold(route, |route, place| {
-        route.nest_no_strip(place, Arc::clone(&service))
-    });
-    if app.config.compat_flask_jwt {
-        return route.at(flask_jwt::PATH, flask_jwt::FlaskJwtLogin(app.clone()));
+/// Every address of a server: operations, and pages beside them.
+///
+/// Not one router, in which the operations were nested: that would match every request twice, and take its
+/// address apart and put it together again in between.
+pub(super) struct Addresses {
+    operations: BoxEndpoint<'static>,
+    guards: Guards,
+    pages: BoxEndpoint<'static>,
+}
+
+impl Addresses {
+    /// Adds every operation to `pages`.
+    pub(super) fn new(pages: Route, app: &App, lifecycle: Lifecycle) -> Self {
+        let api: Api = (
+            login::LoginApi(app.clone()),
+            session::SessionApi(app.clone()),
+            verify::VerifyApi(app.clone()),
+            me::MeApi(app.clone()),
+            users::UsersApi(app.clone()),
+            reset::ResetApi(app.clone()),
+            user_sessions::UserSessionsApi(app.clone()),
+            keys::KeysApi(app.clone()),
+            events::EventsApi(app.clone()),
+            oauth::OauthApi(app.clone()),
+            tokens::TokensApi(app.clone()),
+            wellknown::WellKnownApi(app.clone()),
+            health::HealthApi {
+                app: app.clone(),
+                lifecycle,
+            },
+        );
+        let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
+        Self {
+            operations: service.into_endpoint(),
+            guards: app.guards.clone(),
+            pages: pages.boxed(),
+        }
     }
-    route
+}
+
+impl Endpoint for Addresses {
+    type Output = Response;
+
+    fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
+        let endpoint = if is_place_of_operations(request.uri().path()) {
+            request.set_data(self.guards.clone());
+            &self.operations
+        } else {
+            &self.pages
+        };
+        DynEndpoint::call(&**endpoint, request)
+    }
+}
+
+fn is_place_of_operations(path: &str) -> bool {
+    PLACES.iter().any(|place| {
+        let below = path.strip_prefix(place);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    })
+}
+
+/// Adds what is in no API document to the pages, where the settings ask for it.
+pub(super) fn mount_undocumented(pages: Route, app: &App) -> Route {
+    if app.config.compat_flask_jwt {
+        return pages.at(flask_jwt::PATH, flask_jwt::FlaskJwtLogin(app.clone()));
+    }
+    pages
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::OpenApi;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_lives_where_operations_do_and_nothing_beside_them() {
+        let paths = Api::meta().into_iter().flat_map(|api| api.paths);
+        for path in paths {
+            assert!(is_place_of_operations(&path.path), "{}", path.path);
+        }
+        for path in [
+            "/",
+            "/docs",
+            "/v1x",
+            "/v",
+            "/livezz",
+            "/account/v1",
+            "*",
+            "/auth",
+        ] {
+            assert!(!is_place_of_operations(path), "{path}");
+        }
+    }
 }
