@@ -78,7 +78,7 @@ impl Lifecycle {
 
     /// Waits for the work without asking anything of it.
     #[cfg(test)]
-    pub(super) async fn work_is_complete(&self) {
+    pub(in crate::server) async fn work_is_complete(&self) {
         self.work.close();
         self.work.wait().await;
     }

@@ -1,4 +1,4 @@
-use poem::endpoint::make_sync;
+use poem::endpoint::{make, make_sync};
 use poem::{EndpointExt, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
@@ -180,6 +180,25 @@ async fn a_body_that_is_never_finished_is_answered_408() {
     let answer = rest(&mut socket).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains(r#""code":"request_timeout""#), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_is_answered() {
+    let endpoint = make(|_| async {
+        tokio::time::sleep(SHORT).await;
+        "late"
+    });
+    let server = Running::start(limits(), endpoint).await;
+    let mut socket = server.connect().await;
+
+    socket
+        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    socket.shutdown().await.unwrap();
+
+    let answer = rest(&mut socket).await;
+    assert!(answer.ends_with("late"), "{answer}");
 }
 
 /// The kernel would take many megabytes for a client that does not read.

@@ -10,7 +10,7 @@ async fn a_stop_lets_a_running_request_finish_and_takes_no_new_connections() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let endpoint = {
         let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
-        poem::endpoint::make(move |_| {
+        make(move |_| {
             let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
             async move {
                 begun.notify_one();
@@ -84,8 +84,8 @@ async fn what_changes_something_is_finished_when_the_client_hangs_up() {
     patiently(BEGUN.notified()).await;
 
     drop(socket);
-    server.stop().await;
     GO_ON.notify_one();
+    server.stop().await;
 
     lifecycle.close();
     patiently(lifecycle.finished()).await;
