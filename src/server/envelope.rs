@@ -8,10 +8,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
+use hyper::body::Bytes;
+use poem::error::ReadBodyError;
 use poem::http::header::Entry;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::OperationId;
 use tracing::Instrument;
 
@@ -93,7 +95,6 @@ struct Inner<E> {
 }
 
 /// What is known of a request before it is handled.
-#[derive(Clone)]
 struct Seen {
     id: String,
     method: Method,
@@ -120,23 +121,27 @@ impl Seen {
 impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
-        let response = self.respond(request).await;
-        if let Some(metrics) = &self.0.envelope.metrics {
-            metrics.answered(&response);
-        }
-        Ok(response)
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        self.get_response(request).map(Ok)
+    }
+
+    fn get_response(&self, request: Request) -> impl Future<Output = Response> + Send {
+        self.respond(request).inspect(|response| {
+            if let Some(metrics) = &self.0.envelope.metrics {
+                metrics.answered(response);
+            }
+        })
     }
 }
 
 impl<E: Endpoint + 'static> Enveloped<E> {
     async fn respond(&self, mut request: Request) -> Response {
-        let seen = Seen::of(&request, &self.0.envelope);
+        let seen = Arc::new(Seen::of(&request, &self.0.envelope));
         if let Err(problem) = self.0.read_body(&mut request).await {
             return self.0.finish(Err(problem.into()), &seen);
         }
         let limit = self.0.envelope.request_timeout;
-        let (inner, context) = (Arc::clone(&self.0), seen.clone());
+        let (inner, context) = (Arc::clone(&self.0), Arc::clone(&seen));
         let work = Box::pin(async move { inner.answer(request, &context).await });
         let in_time = if seen.method.is_safe() {
             tokio::time::timeout(limit, work).await
@@ -160,9 +165,7 @@ impl<E: Endpoint> Inner<E> {
 
     async fn handle(&self, mut request: Request, seen: &Seen) -> Result<Response, Refusal> {
         request.set_data(RequestId(seen.id.clone()));
-        // On the heap, or each of the futures around it would hold it, some twice, and be copied with
-        // every request.
-        let call = Box::pin(self.endpoint.call(request));
+        let call = self.endpoint.call(request);
         match AssertUnwindSafe(call).catch_unwind().await {
             Ok(Ok(output)) => Ok(output.into_response()),
             Ok(Err(error)) if error.is_from_response() => Ok(error.into_response()),
@@ -190,11 +193,10 @@ impl<E: Endpoint> Inner<E> {
         if declared.is_some_and(|length| length > limit) {
             return Err(problems::too_large());
         }
-        let reading = Box::pin(request.take_body().into_bytes_limit(limit));
+        let reading = read(request.take_body(), limit);
         let bytes = tokio::time::timeout(self.envelope.request_timeout, reading)
             .await
-            .map_err(|_| problems::body_too_slow())?
-            .map_err(|error| problems::unread_body(&error))?;
+            .map_err(|_| problems::body_too_slow())??;
         request.set_body(bytes);
         Ok(())
     }
@@ -230,6 +232,33 @@ impl<E: Endpoint> Inner<E> {
         log_access(response.status(), seen);
         response
     }
+}
+
+/// Reads a body of at most `limit` bytes. Most come in one piece, which is taken as it is.
+async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut pieces = body.into_bytes_stream();
+    let mut next = async || {
+        let piece = pieces.try_next().await;
+        piece.map_err(|error| problems::unread_body(&ReadBodyError::Io(error)))
+    };
+    let first = next().await?.unwrap_or_default();
+    let mut whole = Vec::new();
+    let mut length = first.len();
+    while length <= limit {
+        let Some(piece) = next().await? else {
+            return Ok(if whole.is_empty() {
+                first
+            } else {
+                whole.into()
+            });
+        };
+        length += piece.len();
+        if whole.is_empty() {
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Err(problems::too_large())
 }
 
 /// Logs a fault of ours once; what the client did wrong is told by the line of the access.

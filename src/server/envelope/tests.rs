@@ -1,8 +1,12 @@
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use poem::endpoint::{make, make_sync};
 use poem::http::Uri;
 use poem::{EndpointExt, Error, Route, get};
 use serde_json::Value;
 use tempfile::NamedTempFile;
+use tokio::sync::Notify;
 use tracing::subscriber::{DefaultGuard, set_default};
 
 use super::*;
@@ -123,6 +127,34 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     }
 }
 
+/// As when the time is over, or when a stream of HTTP/2 is reset.
+#[tokio::test]
+async fn what_changes_something_is_finished_though_it_is_given_up() {
+    for (method, is_finished) in [(Method::POST, true), (Method::GET, false)] {
+        let (go_on, finished) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let change = {
+            let (go_on, finished) = (Arc::clone(&go_on), Arc::clone(&finished));
+            make(move |_| {
+                let (go_on, finished) = (Arc::clone(&go_on), Arc::clone(&finished));
+                async move {
+                    go_on.notified().await;
+                    finished.store(true, Ordering::SeqCst);
+                }
+            })
+        };
+        let lifecycle = Lifecycle::default();
+        let endpoint = change.with(Envelope::new(&config(&[]), lifecycle.clone()));
+        let name = method.to_string();
+
+        let given_up = endpoint.get_response(request(method, "/")).now_or_never();
+        go_on.notify_one();
+        lifecycle.work_is_complete().await;
+
+        assert!(given_up.is_none(), "{name}");
+        assert_eq!(finished.load(Ordering::SeqCst), is_finished, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn below_oauth_errors_have_the_form_of_rfc_6749() {
     let table = [
@@ -163,6 +195,46 @@ async fn a_body_up_to_the_limit_passes_and_a_larger_one_does_not() {
             assert_eq!(response.status().as_u16(), status, "{length} {declared}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_is_put_together_and_bounded_as_a_whole() {
+    let thousand = "x".repeat(1000);
+    let table = [
+        (vec!["", "a", "", "bc"], Some("abc".to_owned())),
+        (vec![&thousand, &thousand[..24]], Some("x".repeat(1024))),
+        (vec![&thousand, &thousand[..25]], None),
+        (vec![&thousand[..1], &thousand, &thousand], None),
+    ];
+
+    for (pieces, whole) in table {
+        let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
+        let pieces = pieces.into_iter().map(|piece| piece.as_bytes().to_vec());
+        let pieces: Vec<io::Result<Vec<u8>>> = pieces.map(Ok).collect();
+        let body = Body::from_bytes_stream(futures_util::stream::iter(pieces));
+
+        let read = read(body, 1024).await;
+
+        let read = read.map(|bytes| String::from_utf8(bytes.into()).unwrap());
+        let code = read.as_ref().map_err(|problem| problem.code).err();
+        assert_eq!(read.ok(), whole, "{lengths:?}");
+        assert_eq!(code.is_some(), whole.is_none(), "{lengths:?}");
+        assert!(code.is_none_or(|code| code == "payload_too_large"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused() {
+    let pieces = [
+        Ok(b"ab".to_vec()),
+        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+    ];
+    let body = Body::from_bytes_stream(futures_util::stream::iter(pieces));
+
+    let refused = read(body, 1024).await.unwrap_err();
+
+    assert_eq!(refused.code, "validation_failed");
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
