@@ -200,7 +200,6 @@ impl App {
 pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
     let pages = web::mount(Route::new(), &document.json(), &document.yaml());
-    let pages = api::mount_undocumented(pages, app);
     api::Addresses::new(pages, app, lifecycle.clone())
         .with(api::Methods)
         .with(Envelope::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))

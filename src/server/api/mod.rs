@@ -88,7 +88,7 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Adds every operation to `pages`.
+    /// Adds every operation to `pages`, and what is in no API document where the settings ask for it.
     pub(super) fn new(pages: Route, app: &App, lifecycle: Lifecycle) -> Self {
         let api: Api = (
             login::LoginApi(app.clone()),
@@ -109,6 +109,11 @@ impl Addresses {
             },
         );
         let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
+        let pages = if app.config.compat_flask_jwt {
+            pages.at(flask_jwt::PATH, flask_jwt::FlaskJwtLogin(app.clone()))
+        } else {
+            pages
+        };
         Self {
             operations: service.into_endpoint(),
             guards: app.guards.clone(),
@@ -136,14 +141,6 @@ fn is_place_of_operations(path: &str) -> bool {
         let below = path.strip_prefix(place);
         below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
     })
-}
-
-/// Adds what is in no API document to the pages, where the settings ask for it.
-pub(super) fn mount_undocumented(pages: Route, app: &App) -> Route {
-    if app.config.compat_flask_jwt {
-        return pages.at(flask_jwt::PATH, flask_jwt::FlaskJwtLogin(app.clone()));
-    }
-    pages
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use poem::endpoint::{make, make_sync};
 use poem::{EndpointExt, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::*;
 use crate::server::envelope::Envelope;
@@ -182,20 +182,33 @@ async fn a_body_that_is_never_finished_is_answered_408() {
     assert!(answer.contains(r#""code":"request_timeout""#), "{answer}");
 }
 
+/// Returns once the server has seen what reached it before, such as the end of another connection.
+async fn all_is_seen(server: &Running) {
+    let mut socket = server.connect().await;
+    socket
+        .write_all(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(answer(&mut socket).await.starts_with("HTTP/1.1 404"));
+}
+
 #[tokio::test]
 async fn a_client_that_has_said_all_is_answered() {
-    let endpoint = make(|_| async {
-        tokio::time::sleep(SHORT).await;
+    static GO_ON: Notify = Notify::const_new();
+    let slow = make(|_| async {
+        GO_ON.notified().await;
         "late"
     });
-    let server = Running::start(limits(), endpoint).await;
+    let server = Running::start(limits(), Route::new().at("/", slow)).await;
     let mut socket = server.connect().await;
-
     socket
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .unwrap();
+
     socket.shutdown().await.unwrap();
+    all_is_seen(&server).await;
+    GO_ON.notify_one();
 
     let answer = rest(&mut socket).await;
     assert!(answer.ends_with("late"), "{answer}");

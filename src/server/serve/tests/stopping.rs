@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poem::{get, handler};
-use tokio::sync::Notify;
 
 use super::*;
 
@@ -84,6 +83,7 @@ async fn what_changes_something_is_finished_when_the_client_hangs_up() {
     patiently(BEGUN.notified()).await;
 
     drop(socket);
+    all_is_seen(&server).await;
     GO_ON.notify_one();
     server.stop().await;
 
