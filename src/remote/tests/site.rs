@@ -1,13 +1,16 @@
 //! An HTTP server in this process that can be killed, with every connection, and started again at the
 //! same address.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use poem::listener::TcpAcceptor;
 use poem::{Endpoint, EndpointExt, Server};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::port;
 
 pub(crate) struct Site {
     address: SocketAddr,
@@ -19,9 +22,8 @@ pub(crate) struct Site {
 impl Site {
     /// Returns a site with an address at which nothing answers yet.
     pub(crate) fn new() -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         Self {
-            address: listener.local_addr().unwrap(),
+            address: (Ipv4Addr::LOCALHOST, port::free()).into(),
             runtime: None,
             asked: Arc::default(),
         }
@@ -49,7 +51,7 @@ impl Site {
         });
         // Bound here and not by the server: whoever asks next must not be told that nobody listens,
         // and an address that is still taken must fail the test.
-        let listener = std::net::TcpListener::bind(self.address).unwrap();
+        let listener = self.bind();
         listener.set_nonblocking(true).unwrap();
         let acceptor = {
             let _guard = runtime.enter();
@@ -57,6 +59,19 @@ impl Site {
         };
         runtime.spawn(Server::new_with_acceptor(acceptor).run(endpoint));
         self.runtime = Some(runtime);
+    }
+
+    /// A process that another test is starting has what was open here until it runs its own program,
+    /// so the address may be taken for a moment longer than the listener lived.
+    fn bind(&self) -> TcpListener {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match TcpListener::bind(self.address) {
+                Ok(listener) => return listener,
+                Err(error) => assert!(Instant::now() < deadline, "{}: {error}", self.address),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Returns once the listener and every connection are closed.

@@ -7,6 +7,8 @@ use redis::FromRedisValue;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::port;
+
 /// A server on a port of its own. It is killed when this goes.
 pub(super) struct Server {
     folder: TempDir,
@@ -29,7 +31,7 @@ impl Server {
         };
         // Another test may take the port before the server does.
         let answers = (0..5).any(|_| {
-            server.port = free_port();
+            server.port = port::free();
             server.answers_when_started()
         });
         assert!(answers, "redis-server does not start");
@@ -123,16 +125,5 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-fn free_port() -> u16 {
-    loop {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        // The nodes of a cluster speak to each other on a port higher by ten thousand.
-        if port < 55_000 {
-            return port;
-        }
     }
 }
