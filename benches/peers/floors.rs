@@ -1,13 +1,14 @@
 //! The least that each operation could cost, in the same run.
 
+use std::time::Duration;
+
 use crate::Options;
-use crate::operation::{figures, middle};
-use crate::report::{Cell, Figures, Row, Table};
+use crate::operation::figures;
+use crate::report::{Figures, Row, Table};
 use crate::support::backend::{Postgres, Redis};
 use crate::support::floor::Floor;
 use crate::support::load::{CONNECTIONS, Repeat, get, run};
 use crate::support::process::Cores;
-use crate::support::report::median;
 use crate::support::service::Home;
 use crate::support::worker::Worker;
 
@@ -20,7 +21,7 @@ pub(crate) const EMPTY: &str = "empty poem handler";
 /// The name of a service's handler behind Latchet's guard.
 pub(crate) const GUARDED: &str = "poem handler, Latchet's guard, Redis";
 
-/// Measures them all.
+/// Measures them all in turns.
 pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> Table {
     let home = Home::new();
     let (url, database) = (redis.url(), postgres.database("guarded"));
@@ -36,10 +37,28 @@ pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> 
         ("bare UPDATE per commit, PostgreSQL", &["updates", &sql]),
         ("bare argon2id", &["argon2", "19456", "2", "kept"]),
     ];
+    let mut handlers = handlers.map(|(name, role)| (name, Handler::start(role), Vec::new()));
+    let mut workers = workers.map(|(name, role)| {
+        let worker = Worker::start(Cores::Server, role);
+        (name, worker, Vec::new())
+    });
+    for _ in 0..options.rounds {
+        for (_, handler, rounds) in &mut handlers {
+            rounds.push(handler.measure(options.window()));
+        }
+        for (_, worker, works) in &mut workers {
+            works.push(worker.work(options.window()));
+        }
+    }
+    let handlers = handlers.iter();
     let mut rows: Vec<Row> = handlers
-        .map(|(name, role)| handler(name, role, options))
-        .into();
-    rows.extend(workers.map(|(name, role)| worker(name, role, options)));
+        .map(|(name, _, rounds)| Row::measured(name, rounds))
+        .collect();
+    rows.extend(
+        workers
+            .iter()
+            .map(|(name, _, works)| Row::paced(name, works)),
+    );
     Table {
         name: NAME,
         title: "Floors: the least of each operation, on the same core",
@@ -47,35 +66,25 @@ pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> 
     }
 }
 
-fn handler(name: &str, role: &[&str], options: &Options) -> Row {
-    let floor = Floor::start(role);
-    let scripts: Vec<Repeat> = if floor.tokens.is_empty() {
-        vec![get("/", None); CONNECTIONS]
-    } else {
-        let tokens = floor.tokens.iter();
-        tokens.map(|token| get("/", Some(token))).collect()
-    };
-    let rounds: Vec<Figures> = (0..options.rounds)
-        .map(|_| figures(&run(floor.target(), scripts.clone(), options.window()).0))
-        .collect();
-    Row {
-        name: name.to_owned(),
-        cell: Cell::Measured(middle(&rounds)),
-    }
+/// A floor that serves, and what it is asked.
+struct Handler {
+    floor: Floor,
+    scripts: Vec<Repeat>,
 }
 
-/// One that serves nobody has no latencies but its own pace.
-fn worker(name: &str, role: &[&str], options: &Options) -> Row {
-    let mut worker = Worker::start(Cores::Server, role);
-    let works = (0..options.rounds).map(|_| worker.work(options.window()));
-    let works: Vec<_> = works.collect();
-    let per_second = median(works.iter().map(|work| work.per_second).collect());
-    let cpu_micros = median(works.iter().map(|work| work.cpu_micros).collect());
-    Row {
-        name: name.to_owned(),
-        cell: Cell::Paced {
-            per_second,
-            cpu_micros,
-        },
+impl Handler {
+    fn start(role: &[&str]) -> Self {
+        let floor = Floor::start(role);
+        let scripts = if floor.tokens.is_empty() {
+            vec![get("/", None); CONNECTIONS]
+        } else {
+            let tokens = floor.tokens.iter();
+            tokens.map(|token| get("/", Some(token))).collect()
+        };
+        Self { floor, scripts }
+    }
+
+    fn measure(&self, window: Duration) -> Figures {
+        figures(&run(self.floor.target(), self.scripts.clone(), window).0)
     }
 }

@@ -27,7 +27,7 @@ mod targets;
 mod versions;
 
 use operation::Operation;
-use report::{Row, Standing, Table};
+use report::{Standing, Table};
 use server::Server;
 use support::backend::{Postgres, Redis};
 use support::{floor, machine, process};
@@ -39,10 +39,10 @@ struct Options {
     /// Run only the operations whose name contains this
     filter: Option<String>,
     /// How often each server is measured, in turns
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Length of one measurement in seconds
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 0.7)]
     seconds: f64,
     /// Where to write everything as data
     #[arg(long)]
@@ -111,15 +111,10 @@ fn measure(options: &Options) -> (Vec<Table>, Vec<Standing>) {
     let at_start = servers.iter().map(memory).collect::<Vec<_>>();
     for operation in Operation::ALL {
         if options.wants(operation.name()) {
-            let cells = operation.measure(&servers, options);
-            let rows = servers.iter().zip(cells).map(|(server, cell)| Row {
-                name: server.entry.name.to_owned(),
-                cell,
-            });
             tables.push(Table {
                 name: operation.name(),
                 title: operation.title(),
-                rows: rows.collect(),
+                rows: operation.measure(&servers, options),
             });
         }
     }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::adapter::{Adapter, Request, Values};
-use crate::report::{Cell, Cpu, Figures};
+use crate::report::{Cpu, Figures, Row};
 use crate::server::Server;
 use crate::support::load::{CONNECTIONS, Repeat, Script, Seen, WARM_UP, run, run_out};
-use crate::support::report::median;
 use crate::support::storm::{people, waits};
 
 /// People who log in at once: enough that a hash always waits.
@@ -59,8 +58,8 @@ impl Operation {
         }
     }
 
-    /// Measures it on all servers in turns; the cells are in the order of the servers.
-    pub(crate) fn measure(self, servers: &[Server<'_>], options: &Options) -> Vec<Cell> {
+    /// Measures it on all servers in turns; the rows are in the order of the servers.
+    pub(crate) fn measure(self, servers: &[Server<'_>], options: &Options) -> Vec<Row> {
         let mut all: Vec<Result<Side<'_>, &'static str>> = servers
             .iter()
             .map(|server| Side::of(self, server))
@@ -70,27 +69,11 @@ impl Operation {
                 side.measure(options.window());
             }
         }
-        let cells = all.into_iter().map(|side| match side {
-            Ok(side) => Cell::Measured(middle(&side.rounds)),
-            Err(why) => Cell::Without(why),
+        let rows = servers.iter().zip(all).map(|(server, side)| match side {
+            Ok(side) => Row::measured(server.entry.name, &side.rounds),
+            Err(why) => Row::without(server.entry.name, why),
         });
-        cells.collect()
-    }
-}
-
-/// Returns the medians of all rounds.
-pub(crate) fn middle(rounds: &[Figures]) -> Figures {
-    let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
-    let cpu: Option<Vec<Cpu>> = rounds.iter().map(|round| round.cpu).collect();
-    let cpu = cpu.map(|cpu| Cpu {
-        server_micros: median(cpu.iter().map(|cpu| cpu.server_micros).collect()),
-        databases_micros: median(cpu.iter().map(|cpu| cpu.databases_micros).collect()),
-    });
-    Figures {
-        per_second: of(|round| round.per_second),
-        p50_ms: of(|round| round.p50_ms),
-        p99_ms: of(|round| round.p99_ms),
-        cpu,
+        rows.collect()
     }
 }
 

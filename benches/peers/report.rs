@@ -3,6 +3,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::support::report::median;
+use crate::support::worker::Work;
+
 /// What one server did under one operation.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Figures {
@@ -37,8 +40,7 @@ pub(crate) enum Cell {
 }
 
 impl Cell {
-    /// Returns the answers per second.
-    pub(crate) fn per_second(&self) -> Option<f64> {
+    fn per_second(&self) -> Option<f64> {
         match self {
             Self::Measured(figures) => Some(figures.per_second),
             Self::Paced { per_second, .. } => Some(*per_second),
@@ -57,8 +59,54 @@ impl Cell {
 /// A server, or a floor, and what it did.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) cell: Cell,
+    name: String,
+    cell: Cell,
+    /// Answers per second of each round.
+    rates: Vec<f64>,
+}
+
+impl Row {
+    /// Returns the row of one that was measured, with the medians of its rounds.
+    pub(crate) fn measured(name: &str, rounds: &[Figures]) -> Self {
+        let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
+        let cpu: Option<Vec<Cpu>> = rounds.iter().map(|round| round.cpu).collect();
+        let cpu = cpu.map(|cpu| Cpu {
+            server_micros: median(cpu.iter().map(|cpu| cpu.server_micros).collect()),
+            databases_micros: median(cpu.iter().map(|cpu| cpu.databases_micros).collect()),
+        });
+        Self {
+            name: name.to_owned(),
+            cell: Cell::Measured(Figures {
+                per_second: of(|round| round.per_second),
+                p50_ms: of(|round| round.p50_ms),
+                p99_ms: of(|round| round.p99_ms),
+                cpu,
+            }),
+            rates: rounds.iter().map(|round| round.per_second).collect(),
+        }
+    }
+
+    /// Returns the row of a floor that answers nobody.
+    pub(crate) fn paced(name: &str, works: &[Work]) -> Self {
+        let rates: Vec<f64> = works.iter().map(|work| work.per_second).collect();
+        Self {
+            name: name.to_owned(),
+            cell: Cell::Paced {
+                per_second: median(rates.clone()),
+                cpu_micros: median(works.iter().map(|work| work.cpu_micros).collect()),
+            },
+            rates,
+        }
+    }
+
+    /// Returns the row of one that was not measured, with the reason.
+    pub(crate) fn without(name: &str, why: &'static str) -> Self {
+        Self {
+            name: name.to_owned(),
+            cell: Cell::Without(why),
+            rates: Vec::new(),
+        }
+    }
 }
 
 /// One operation of all servers.
@@ -70,10 +118,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Returns the answers per second of the server of that name.
-    pub(crate) fn rate(&self, name: &str) -> Option<f64> {
+    /// Returns the answers per second, in each round, of the server of that name if it was measured.
+    pub(crate) fn rates(&self, name: &str) -> Option<&[f64]> {
         let row = self.rows.iter().find(|row| row.name == name)?;
-        row.cell.per_second()
+        Some(row.rates.as_slice()).filter(|rates| !rates.is_empty())
     }
 
     /// Prints it.
