@@ -51,7 +51,8 @@ pub mod denylist;
 pub mod error;
 pub mod guard;
 pub mod keys;
-#[cfg(all(test, any(feature = "remote", feature = "server")))]
+#[cfg(test)]
+#[cfg(any(feature = "remote", feature = "server"))]
 #[path = "../tests/api/support/port.rs"]
 mod port;
 #[cfg(feature = "remote")]
