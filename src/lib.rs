@@ -45,6 +45,8 @@
 //! # assert!(app(&serde_json::json!({"keys": []})).is_ok());
 //! ```
 
+#[cfg(any(feature = "redis", feature = "remote"))]
+mod backoff;
 pub mod clock;
 pub mod cookies;
 pub mod denylist;

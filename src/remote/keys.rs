@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::fetch::{Fetched, keys_of};
 use super::{FetchError, Http, Plaintext, SetupError, parse};
+use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::token::{Verifier, VerifierSettings, Wanted};
 
@@ -214,12 +215,12 @@ impl Follower {
             shortest_age,
             ..
         } = &self.settings;
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             self.wanted.fetching();
             match keys_of(&self.http, &self.url, first_issuer(verifier), *plaintext).await {
                 Ok(fetched) => {
-                    wait = FIRST_WAIT;
+                    backoff.reset();
                     let kept_for = self.take(fetched);
                     tokio::time::sleep(*shortest_age).await;
                     tokio::select! {
@@ -229,8 +230,7 @@ impl Follower {
                 }
                 Err(error) => {
                     self.note_failure(error);
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    tokio::time::sleep(backoff.wait()).await;
                 }
             }
         }

@@ -12,6 +12,9 @@ use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
 use super::config::{Config, LogFormat};
 
+#[cfg(test)]
+pub(super) mod captured;
+
 type Lines = SubscriberBuilder<DefaultFields, Format, EnvFilter>;
 
 /// Starts the log as the settings say.
@@ -54,7 +57,7 @@ fn lines(level: &str) -> Result<Lines, ParseError> {
 }
 
 /// JSON objects, one a line.
-pub(super) fn objects<W>(level: &str, writer: W) -> Result<impl Subscriber + use<W>, ParseError>
+fn objects<W>(level: &str, writer: W) -> Result<impl Subscriber + use<W>, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

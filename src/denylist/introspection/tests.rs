@@ -102,6 +102,22 @@ async fn an_answer_counts_for_a_while_and_no_longer() {
 }
 
 #[tokio::test]
+async fn what_is_remembered_of_one_token_says_nothing_of_another() {
+    let pair = Pair::new();
+    let list = list(IntrospectionSettings {
+        active_for: Duration::from_mins(10),
+        ..pair.settings()
+    });
+    let [token, revoked] = std::array::from_fn(|_| pair.issuer.token("alice").sign());
+    pair.issuer.revoke(&revoked);
+
+    for _ in 0..2 {
+        assert_eq!(pair.refuses(&list, &token).await, Some(false));
+        assert_eq!(pair.refuses(&list, &revoked).await, Some(true));
+    }
+}
+
+#[tokio::test]
 async fn checks_that_come_together_ask_once() {
     let pair = Arc::new(Pair::new());
     let list = Arc::new(list(IntrospectionSettings {

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 
 use super::{Answer, FILLING, Fault, Line, Moment, Standing, Target, filled_server};
+use crate::backoff::Backoff;
 use crate::clock::{Clock, Time};
 use crate::denylist::{Denial, Denylist, Unavailable};
 use crate::token::Claims;
@@ -177,7 +178,7 @@ fn doubt(line: &Line) -> Option<Doubt> {
 
 /// Keeps the connection and what its server says about itself current, without end.
 async fn watch(line: Arc<Line>) {
-    let mut wait = RECONNECT.0;
+    let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
     let mut said = None;
     loop {
         let pause = match line.link() {
@@ -188,7 +189,7 @@ async fn watch(line: Arc<Line>) {
             }
             None => match line.connect().await {
                 Ok(_) => {
-                    wait = RECONNECT.0;
+                    backoff.reset();
                     EVERY
                 }
                 Err(error) => {
@@ -196,8 +197,7 @@ async fn watch(line: Arc<Line>) {
                         error = &error as &dyn std::error::Error,
                         "Redis was not reached"
                     );
-                    wait = (wait * 2).min(RECONNECT.1);
-                    wait
+                    backoff.wait()
                 }
             },
         };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::redis::RedisDenylist;
 use super::tail::Tail;
 use super::trust::Doubt;
+use crate::backoff::Backoff;
 use crate::denylist::redis::{Link, LinkError};
 use crate::server::error::causes;
 
@@ -29,7 +30,7 @@ pub(super) async fn watch_sql(list: &RedisDenylist) {
 
 /// Keeps a connection and what its server says about itself current, without end.
 pub(super) async fn watch_redis(list: &RedisDenylist) {
-    let mut wait = RECONNECT.0;
+    let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
     let mut vouched = None;
     let mut log = DoubtLog::default();
     loop {
@@ -40,13 +41,12 @@ pub(super) async fn watch_redis(list: &RedisDenylist) {
             }
             None => match list.line.connect().await {
                 Ok(_) => {
-                    wait = RECONNECT.0;
+                    backoff.reset();
                     Duration::ZERO
                 }
                 Err(error) => {
                     log.note_failure(&error);
-                    wait = (wait * 2).min(RECONNECT.1);
-                    wait
+                    backoff.wait()
                 }
             },
         };

@@ -6,6 +6,7 @@ mod forgetting;
 mod memory;
 mod reader;
 mod server;
+mod told;
 mod topology;
 
 use std::sync::Arc;

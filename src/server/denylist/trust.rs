@@ -227,6 +227,15 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_may_be_ahead_by_half_a_minute() {
+        let mut scene = good();
+
+        scene.standing.inspection.time = scene.now.time + Duration::from_secs(30);
+
+        assert_eq!(scene.doubt(), None);
+    }
+
+    #[test]
     fn only_a_fit_server_is_filled() {
         let mut scene = good();
         let wants =

@@ -5,14 +5,12 @@ use poem::endpoint::{make, make_sync};
 use poem::http::Uri;
 use poem::{EndpointExt, Error, Route, get};
 use serde_json::Value;
-use tempfile::NamedTempFile;
 use tokio::sync::Notify;
-use tracing::subscriber::{DefaultGuard, set_default};
 
 use super::*;
 use crate::error::AuthError;
 use crate::server::error::ApiError;
-use crate::server::logging;
+use crate::server::logging::captured::Captured;
 
 fn config(env: &[(&str, &str)]) -> Config {
     let env = env
@@ -261,14 +259,8 @@ async fn a_request_id_is_taken_when_it_is_safe_and_made_otherwise() {
     }
 }
 
-fn write_into(log: &NamedTempFile) -> DefaultGuard {
-    let file = Arc::new(log.reopen().unwrap());
-    set_default(logging::objects("debug", file).unwrap())
-}
-
 #[tokio::test]
 async fn the_log_tells_what_was_asked_and_no_secret() {
-    let log = NamedTempFile::new().unwrap();
     let request = Request::builder()
         .method(Method::POST)
         .uri(Uri::from_static("/expired?token=hunter2"))
@@ -278,12 +270,11 @@ async fn the_log_tells_what_was_asked_and_no_secret() {
         .header(REQUEST_ID, "r1")
         .body(r#"{"password":"hunter2"}"#);
 
-    let guard = write_into(&log);
+    let log = Captured::begin();
     answer(request).await;
-    drop(guard);
 
-    let text = std::fs::read_to_string(log.path()).unwrap();
-    let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let text = log.text();
+    let line = log.lines().pop().unwrap();
     assert_eq!(line["request.id"], "r1");
     assert_eq!(line["http.method"], "POST");
     assert_eq!(line["http.path"], "/expired");
@@ -294,19 +285,12 @@ async fn the_log_tells_what_was_asked_and_no_secret() {
 
 #[tokio::test]
 async fn a_cause_is_logged_once_with_the_id_that_the_client_was_told() {
-    let log = NamedTempFile::new().unwrap();
-
-    let guard = write_into(&log);
+    let log = Captured::begin();
     let (_, body) = answer(request(Method::GET, "/broken")).await;
-    drop(guard);
 
-    let text = std::fs::read_to_string(log.path()).unwrap();
-    let told: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|line: &Value| line["level"] == "ERROR")
-        .collect();
-    assert_eq!(told.len(), 1, "{text}");
+    let mut told = log.lines();
+    told.retain(|line| line["level"] == "ERROR");
+    assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0]["error"], "hunter2");
     assert_eq!(told[0]["request.id"], body["request_id"]);
 }

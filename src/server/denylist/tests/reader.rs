@@ -22,7 +22,7 @@ async fn believing(server: &Server) -> RedisReader {
 }
 
 /// Waits until the copy is doubted for a reason that has this word; with no word, until it is believed.
-async fn until(reader: &RedisReader, word: &str) {
+pub(super) async fn until(reader: &RedisReader, word: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let doubt = reader.doubt();

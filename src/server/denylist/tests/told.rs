@@ -1,0 +1,84 @@
+//! What the log says of a Redis that is not believed: each thing once.
+
+use std::time::{Duration, Instant};
+
+use super::Installation;
+use super::server::Server;
+use crate::clock::Clock;
+use crate::denylist::redis::RedisReader;
+use crate::server::logging::captured::Captured;
+
+/// Waits until `who` has told each of these lines so often, and returns all that it told, with the
+/// reasons.
+async fn until(log: &Captured, who: &str, wanted: &[(usize, &str)]) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let lines = log.lines();
+        let told = lines.iter().filter_map(|line| {
+            let message = line["message"].as_str()?;
+            let why = line["reason"].as_str().or_else(|| line["error"].as_str());
+            let is_ours = line["level"] != "DEBUG" && line["target"].as_str()?.starts_with(who);
+            is_ours.then(|| format!("{message}: {}", why.unwrap_or_default()))
+        });
+        let told: Vec<String> = told.collect();
+        if wanted
+            .iter()
+            .all(|(times, text)| count(&told, text) >= *times)
+        {
+            return told;
+        }
+        assert!(Instant::now() < deadline, "{wanted:?} not in {told:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn count(told: &[String], text: &str) -> usize {
+    told.iter().filter(|told| told.contains(text)).count()
+}
+
+/// Nothing is told again before something else was.
+fn check_nothing_is_repeated(told: &[String]) {
+    let mut once = told.to_vec();
+    once.dedup();
+    assert_eq!(once, told);
+}
+
+#[tokio::test]
+async fn by_a_server() {
+    const WHO: &str = "latchet::server::denylist";
+    const FILLED: &str = "Redis was filled from the database";
+    const BELIEVED: &str = "the denylist in Redis is believed; checks ask it";
+    const AWAY: &str = "checks ask the database, not Redis: it does not answer";
+    let mut redis = Server::start();
+    let installation = Installation::on(&redis);
+    let log = Captured::begin();
+    let _process = installation.serve().await;
+    until(&log, WHO, &[(1, FILLED), (1, BELIEVED)]).await;
+
+    redis.kill();
+    until(&log, WHO, &[(1, AWAY), (1, "Redis was not reached: ")]).await;
+    redis.resume();
+
+    let told = until(&log, WHO, &[(2, FILLED), (2, BELIEVED)]).await;
+    check_nothing_is_repeated(&told);
+}
+
+#[tokio::test]
+async fn by_a_reader() {
+    const WHO: &str = "latchet::denylist";
+    const BELIEVED: &str = "the denylist in Redis is believed";
+    const AWAY: &str = "the denylist in Redis is not believed: it does not answer";
+    let mut redis = Server::start();
+    let installation = Installation::on(&redis);
+    let _process = installation.serve().await;
+    let log = Captured::begin();
+    let reader = RedisReader::start(redis.url().parse().unwrap(), Clock::system());
+    super::reader::until(&reader, "").await;
+
+    redis.kill();
+    until(&log, WHO, &[(1, AWAY)]).await;
+    redis.resume();
+
+    let told = until(&log, WHO, &[(1, BELIEVED)]).await;
+    check_nothing_is_repeated(&told);
+}
