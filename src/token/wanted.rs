@@ -76,3 +76,36 @@ impl Wanted {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn is_asked(wanted: &Wanted) -> bool {
+        timeout(Duration::ZERO, wanted.asked()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn who_fetches_waits_until_somebody_asks() {
+        let wanted = Wanted::new(Duration::ZERO);
+        wanted.fetched();
+        assert!(!is_asked(&wanted).await);
+
+        assert!(wanted.ask());
+
+        assert!(is_asked(&wanted).await);
+    }
+
+    #[tokio::test]
+    async fn just_after_a_fetch_there_is_nothing_to_ask_for() {
+        let wanted = Wanted::new(Duration::from_hours(1));
+        assert!(wanted.ask(), "nothing is known yet");
+        wanted.fetched();
+
+        assert!(!wanted.ask());
+
+        assert!(!is_asked(&wanted).await);
+    }
+}
