@@ -108,4 +108,19 @@ mod tests {
 
         assert!(!is_asked(&wanted).await);
     }
+
+    #[tokio::test]
+    async fn while_keys_are_fetched_or_could_not_be_others_may_exist() {
+        let wanted = Wanted::new(Duration::from_hours(1));
+        for begin in [Wanted::fetching, Wanted::failed] {
+            wanted.fetched();
+            begin(&wanted);
+
+            assert!(wanted.ask());
+
+            assert!(!is_asked(&wanted).await, "the next attempt comes by itself");
+        }
+        wanted.end();
+        assert!(!wanted.ask(), "nobody fetches any more");
+    }
 }
