@@ -62,13 +62,18 @@ async fn watch_link(list: &RedisDenylist, link: &Link, vouched: &mut Option<Inst
     let Ok(link) = list.line.inspect_again(link).await else {
         return;
     };
-    let is_due = vouched.is_none_or(|then: Instant| then.elapsed() >= VOUCH_EVERY);
-    if is_due && list.doubt().is_none() {
+    if is_to_vouch(*vouched, Instant::now(), list.doubt().as_ref()) {
         match link.connection.vouch().await {
             Ok(()) => *vouched = Some(Instant::now()),
             Err(_) => list.line.drop_link(&link),
         }
     }
+}
+
+/// A copy that is doubted is never vouched for: readers without SQL would believe it.
+fn is_to_vouch(vouched: Option<Instant>, now: Instant, doubt: Option<&Doubt>) -> bool {
+    let is_due = vouched.is_none_or(|then| now.duration_since(then) >= VOUCH_EVERY);
+    is_due && doubt.is_none()
 }
 
 /// Copies into Redis what is in SQL and nobody has copied: its process died in between. Without end.
@@ -123,5 +128,22 @@ impl DoubtLog {
             tracing::warn!(error = text, "Redis was not reached");
             self.failure = Some(text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_vouched_for_now_and_then_unless_it_is_doubted() {
+        let then = Instant::now();
+        let after = |time: Duration, doubt| is_to_vouch(Some(then), then + time, doubt);
+
+        assert!(is_to_vouch(None, then, None));
+        assert!(after(VOUCH_EVERY, None));
+        assert!(!after(VOUCH_EVERY - Duration::from_millis(1), None));
+        assert!(!after(VOUCH_EVERY, Some(&Doubt::NotFilled)));
+        assert!(!is_to_vouch(None, then, Some(&Doubt::OtherServer)));
     }
 }

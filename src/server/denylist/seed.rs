@@ -144,3 +144,16 @@ async fn fill_locked(
         Outcome::Undone
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_filling_that_was_undone_lets_the_next_wait_longer() {
+        let waits = [0, 1, 2, 5, 6, 7, usize::MAX].map(wait);
+
+        let expected = [250, 500, 1_000, 8_000, 16_000, 30_000, 30_000];
+        assert_eq!(waits, expected.map(Duration::from_millis));
+    }
+}

@@ -3,6 +3,7 @@
 
 mod filling;
 mod forgetting;
+mod line;
 mod memory;
 mod reader;
 mod server;

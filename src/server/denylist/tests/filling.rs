@@ -95,6 +95,20 @@ async fn a_written_denial_tells_whose_copy_it_is_in() {
 }
 
 #[tokio::test]
+async fn a_mark_lives_on_when_it_is_vouched_for() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+    assert!(connection.lock("me").await.unwrap());
+    assert!(connection.begin("me", "e").await.unwrap());
+    assert!(connection.finish("me", "e").await.unwrap());
+    redis.run::<()>(&["PEXPIRE", MARK, "10000"]);
+
+    connection.vouch().await.unwrap();
+
+    assert!((25_000..=30_000).contains(&redis.run::<i64>(&["PTTL", MARK])));
+}
+
+#[tokio::test]
 async fn checks_asked_at_once_are_each_answered_for_their_own_token() {
     let redis = Server::start();
     let connection = connection(&redis).await;

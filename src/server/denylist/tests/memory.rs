@@ -1,6 +1,12 @@
 //! The copy in memory follows what other processes revoke.
 
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::poll;
+
 use super::{Installation, Token};
+use crate::denylist::{Denial, Denied};
 use crate::server::denylist::Health;
 
 #[tokio::test]
@@ -25,6 +31,20 @@ async fn when_the_command_line_has_denied_the_server_refuses() {
         let token = tool.revoke().await;
         assert!(server.refuses(&token).await);
     }
+}
+
+#[tokio::test]
+async fn the_command_line_waits_until_the_server_has_noticed_and_the_server_for_nobody() {
+    let installation = Installation::at(None);
+    let [server, tool] = [installation.serve().await, installation.tool().await];
+    let now = server.clock.now();
+    let denials = [Denial {
+        denied: Denied::Token("t".into()),
+        not_after: now + Duration::from_mins(15),
+    }];
+
+    assert!(poll!(pin!(server.open.deny(&denials, now))).is_ready());
+    assert!(poll!(pin!(tool.open.deny(&denials, now))).is_pending());
 }
 
 #[tokio::test]

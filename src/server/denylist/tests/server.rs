@@ -114,9 +114,10 @@ impl Server {
     }
 
     pub(super) fn try_run<T: FromRedisValue>(&self, words: &[&str]) -> redis::RedisResult<T> {
+        let patience = Duration::from_secs(20);
         let mut connection =
-            redis::Client::open(self.url())?.get_connection_with_timeout(Duration::from_secs(1))?;
-        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+            redis::Client::open(self.url())?.get_connection_with_timeout(patience)?;
+        connection.set_read_timeout(Some(patience))?;
         let mut command = redis::Cmd::new();
         command.arg(words).query(&mut connection)
     }

@@ -1,6 +1,8 @@
-//! What the log says of a Redis that is not believed: each thing once.
+//! What the log says of a copy that is not believed: each thing once.
 
 use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, Database};
 
 use super::Installation;
 use super::server::Server;
@@ -60,6 +62,30 @@ async fn by_a_server() {
     redis.resume();
 
     let told = until(&log, WHO, &[(2, FILLED), (2, BELIEVED)]).await;
+    check_nothing_is_repeated(&told);
+}
+
+#[tokio::test]
+async fn by_a_copy_in_memory() {
+    const WHO: &str = "latchet::server::denylist::memory";
+    const AWAY: &str = "the denylist cannot follow the database; checks ask it directly: ";
+    const BACK: &str = "the denylist follows the database again";
+    let installation = Installation::at(None);
+    let log = Captured::begin();
+    let process = installation.serve().await;
+    let file = installation.folder.path().join("latchet.db");
+    let url = format!("sqlite://{}", file.display());
+    let database = Database::connect(url).await.unwrap();
+    let run = async |sql: &str| database.execute_unprepared(sql).await.unwrap();
+
+    run("ALTER TABLE revocations RENAME TO away").await;
+    // Until it has failed more than once.
+    process.until_doubted("does not follow").await;
+    until(&log, WHO, &[(1, AWAY)]).await;
+    run("ALTER TABLE away RENAME TO revocations").await;
+    process.until_good().await;
+
+    let told = until(&log, WHO, &[(1, BACK)]).await;
     check_nothing_is_repeated(&told);
 }
 
