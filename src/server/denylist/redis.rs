@@ -88,12 +88,16 @@ impl RedisDenylist {
             filled: row.run_id,
             asked,
         });
-        // Of two reads at once the one that began later knows more.
-        self.witness.rcu(|known| match known {
-            Some(known) if known.asked.instant > asked.instant => Some(Arc::clone(known)),
-            _ => Some(Arc::clone(&witness)),
-        });
+        self.take_witness(&witness);
         Ok(witness)
+    }
+
+    /// Of two reads at once the one that began later knows more.
+    pub(super) fn take_witness(&self, witness: &Arc<Witness>) {
+        self.witness.rcu(|known| match known {
+            Some(known) if known.asked.instant > witness.asked.instant => Some(Arc::clone(known)),
+            _ => Some(Arc::clone(witness)),
+        });
     }
 
     /// Begins an epoch that only `filled` can be filled for; nobody believes an earlier one when

@@ -1,8 +1,9 @@
 //! Which connection checks use while others come and go.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::server::Server;
@@ -36,6 +37,25 @@ async fn what_befalls_an_old_connection_is_nothing_to_the_one_in_use() {
     assert!(uses(&line, &inspected));
     line.drop_link(&new);
     assert!(line.link().is_none());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_no_longer_used_leaves_no_work() {
+    let redis = Server::start();
+    let line = line(&redis);
+    let alive = || Handle::current().metrics().num_alive_tasks();
+    let before = alive();
+    let link = line.connect().await.unwrap();
+    assert!(alive() > before);
+
+    line.drop_link(&link);
+    drop(link);
+
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while alive() > before {
+        assert!(Instant::now() < deadline, "{} tasks go on", alive());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

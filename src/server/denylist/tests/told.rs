@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::ConnectionTrait;
 
 use super::Installation;
 use super::server::Server;
@@ -73,9 +73,7 @@ async fn by_a_copy_in_memory() {
     let installation = Installation::at(None);
     let log = Captured::begin();
     let process = installation.serve().await;
-    let file = installation.folder.path().join("latchet.db");
-    let url = format!("sqlite://{}", file.display());
-    let database = Database::connect(url).await.unwrap();
+    let database = super::database(&installation).await;
     let run = async |sql: &str| database.execute_unprepared(sql).await.unwrap();
 
     run("ALTER TABLE revocations RENAME TO away").await;
