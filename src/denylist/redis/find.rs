@@ -169,3 +169,27 @@ fn refused(node: &ConnectionInfo, source: RedisError) -> ConnectError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> ConnectionAddr {
+        let info: ConnectionInfo = url.parse().unwrap();
+        info.addr().clone()
+    }
+
+    #[test]
+    fn another_node_is_reached_as_the_one_that_named_it() {
+        for (asked, named, expected) in [
+            ("redis://a:1", ("b", 2), "redis://b:2"),
+            ("redis://a:1", ("", 2), "redis://a:2"),
+            ("rediss://a:1", ("b", 2), "rediss://b:2"),
+            ("rediss://a:1", ("", 2), "rediss://a:2"),
+        ] {
+            let found = at(&address(asked), (named.0.to_owned(), named.1));
+
+            assert_eq!(found, address(expected), "{asked} {named:?}");
+        }
+    }
+}

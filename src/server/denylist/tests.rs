@@ -5,6 +5,7 @@ mod filling;
 mod forgetting;
 mod line;
 mod memory;
+mod out_of_order;
 mod reader;
 mod server;
 mod told;
@@ -13,7 +14,7 @@ mod topology;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -251,51 +252,4 @@ async fn the_command_line_denies_for_running_servers() {
     assert!(server.refuses(&token).await);
     assert!(tool.refuses(&token).await);
     assert_eq!(server.epoch().await, before, "the copy was not given up");
-}
-
-#[tokio::test]
-async fn with_redis_in_doubt_and_the_database_away_there_are_no_answers() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
-    let database = database(&installation).await;
-
-    let away = "ALTER TABLE denylist_epoch RENAME TO away";
-    database.execute_unprepared(away).await.unwrap();
-
-    process
-        .until("no answers", |health| *health == Health::Down)
-        .await;
-}
-
-#[tokio::test]
-async fn a_server_that_has_lost_redis_does_not_look_for_it_at_a_logout() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let mut process = installation.serve().await;
-    let epoch = process.epoch().await;
-    process.tasks.shutdown().await;
-    let line = &process.redis().line;
-    line.drop_link(&line.link().unwrap());
-
-    process.revoke().await;
-
-    assert_ne!(process.epoch().await, epoch, "nobody believes the copy");
-    assert!(line.link().is_none());
-}
-
-#[tokio::test]
-async fn a_late_answer_of_sql_does_not_replace_a_newer_one() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let tool = installation.tool().await;
-    let list = tool.redis();
-    let older = list.read_witness().await.unwrap();
-    let newer = list.read_witness().await.unwrap();
-
-    let known = || list.witness().unwrap();
-    list.take_witness(&older);
-    assert!(Arc::ptr_eq(&known(), &newer));
-    let newest = list.read_witness().await.unwrap();
-    assert!(Arc::ptr_eq(&known(), &newest));
 }

@@ -14,8 +14,8 @@ fn line(server: &Server) -> Line {
     Line::new(server.url().parse().unwrap(), Clock::system())
 }
 
-fn uses(line: &Line, link: &Arc<Link>) -> bool {
-    line.link().is_some_and(|used| Arc::ptr_eq(&used, link))
+fn uses(line: &Line, this: &Arc<Link>) -> bool {
+    line.link().is_some_and(|used| Arc::ptr_eq(&used, this))
 }
 
 async fn is_told_of_a_drop(line: &Line) -> bool {
@@ -43,17 +43,17 @@ async fn what_befalls_an_old_connection_is_nothing_to_the_one_in_use() {
 async fn a_connection_that_is_no_longer_used_leaves_no_work() {
     let redis = Server::start();
     let line = line(&redis);
-    let alive = || Handle::current().metrics().num_alive_tasks();
-    let before = alive();
-    let link = line.connect().await.unwrap();
-    assert!(alive() > before);
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let current = line.connect().await.unwrap();
+    assert!(tasks() > before);
 
-    line.drop_link(&link);
-    drop(link);
+    line.drop_link(&current);
+    drop(current);
 
     let deadline = Instant::now() + Duration::from_secs(20);
-    while alive() > before {
-        assert!(Instant::now() < deadline, "{} tasks go on", alive());
+    while tasks() > before {
+        assert!(Instant::now() < deadline, "{} tasks go on", tasks());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -62,12 +62,12 @@ async fn a_connection_that_is_no_longer_used_leaves_no_work() {
 async fn who_watches_is_told_when_a_connection_is_given_up() {
     let mut redis = Server::start();
     let line = line(&redis);
-    let link = line.connect().await.unwrap();
-    line.inspect_again(&link).await.unwrap();
+    let current = line.connect().await.unwrap();
+    line.inspect_again(&current).await.unwrap();
     assert!(!is_told_of_a_drop(&line).await);
 
     redis.kill();
-    line.inspect_again(&link).await.unwrap_err();
+    line.inspect_again(&current).await.unwrap_err();
 
     assert!(line.link().is_none());
     assert!(is_told_of_a_drop(&line).await);

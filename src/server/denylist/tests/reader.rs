@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::denylist::memory::MemoryDenylist;
 use crate::denylist::redis::RedisReader;
 use crate::denylist::{Denial, Denied, Denylist};
+use crate::token::Claims;
 
 fn reader(server: &Server) -> RedisReader {
     RedisReader::start(server.url().parse().unwrap(), Clock::system())
@@ -50,12 +51,16 @@ async fn refuses(reader: &RedisReader, token: &Token) -> Option<bool> {
 
 /// Its answer as soon as it has one: on a slow machine a copy may be out of date for a moment.
 async fn answer(reader: &RedisReader, token: &Token) -> bool {
+    settled(async || refuses(reader, token).await).await
+}
+
+async fn settled(ask: impl AsyncFn() -> Option<bool>) -> bool {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        if let Some(answer) = refuses(reader, token).await {
+        if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "{:?}", reader.doubt());
+        assert!(Instant::now() < deadline, "no answer");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -82,6 +87,25 @@ async fn a_copy_that_nobody_has_filled_is_not_believed() {
     until(&reader, "no Latchet server has filled it").await;
 
     assert_eq!(refuses(&reader, &Token::valid()).await, None);
+}
+
+#[tokio::test]
+async fn a_token_is_refused_as_its_ids_are() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let process = installation.serve().await;
+    let revoked = process.revoke().await;
+    let reader = believing(&redis).await;
+    let now = Clock::system().now();
+
+    for (token, expected) in [(revoked, true), (Token::valid(), false)] {
+        let claims = Claims {
+            jti: token.0,
+            ..Claims::access(now, Duration::from_mins(15))
+        };
+        let ask = async || reader.is_token_denied("", &claims, now).await.ok();
+        assert_eq!(settled(ask).await, expected);
+    }
 }
 
 #[tokio::test]
