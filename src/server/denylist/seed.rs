@@ -15,8 +15,7 @@ use crate::server::error::causes;
 use crate::server::store::{Entry, StoreError};
 
 const EVERY: Duration = Duration::from_millis(250);
-/// Fillings that are undone again and again are a sign of two servers each taking itself for the
-/// master, or of two installations in one Redis: each next one within this time waits longer.
+/// How long an attempt is remembered.
 const MEMORY: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -42,14 +41,10 @@ pub(super) enum SeedError {
 
 /// Fills the copy whenever that is wanted, without end.
 pub(super) async fn keep_filled(list: &RedisDenylist) {
-    let mut attempts = VecDeque::new();
+    let mut attempts = Attempts::default();
     loop {
         tokio::time::sleep(EVERY).await;
-        attempts.retain(|&then: &Instant| then.elapsed() < MEMORY);
-        if attempts
-            .back()
-            .is_some_and(|last: &Instant| last.elapsed() < wait(attempts.len()))
-        {
+        if !attempts.allow_another(Instant::now()) {
             continue;
         }
         let Some(connection) = wanting(list) else {
@@ -68,7 +63,25 @@ pub(super) async fn keep_filled(list: &RedisDenylist) {
                 "Redis could not be filled from the database"
             ),
         }
-        attempts.push_back(Instant::now());
+        attempts.note(Instant::now());
+    }
+}
+
+/// When the last fillings ended. Many that are undone are a sign of two servers each taking itself
+/// for the master, or of two installations in one Redis: each next one waits longer.
+#[derive(Debug, Default)]
+struct Attempts(VecDeque<Instant>);
+
+impl Attempts {
+    fn allow_another(&mut self, now: Instant) -> bool {
+        self.0.retain(|&then| now.duration_since(then) < MEMORY);
+        let wait = wait(self.0.len());
+        let last = self.0.back();
+        last.is_none_or(|&last| now.duration_since(last) >= wait)
+    }
+
+    fn note(&mut self, now: Instant) {
+        self.0.push_back(now);
     }
 }
 
@@ -155,5 +168,27 @@ mod tests {
 
         let expected = [250, 500, 1_000, 8_000, 16_000, 30_000, 30_000];
         assert_eq!(waits, expected.map(Duration::from_millis));
+    }
+
+    #[test]
+    fn attempts_that_are_long_past_are_forgotten() {
+        let mut attempts = Attempts::default();
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(attempts.allow_another(start));
+        attempts.note(start);
+        assert!(!attempts.allow_another(at(499)));
+        assert!(attempts.allow_another(at(500)));
+        attempts.note(at(500));
+        assert!(!attempts.allow_another(at(1_499)));
+        assert!(attempts.allow_another(at(1_500)));
+
+        for _ in 0..10 {
+            attempts.note(at(1_500));
+        }
+        assert!(!attempts.allow_another(at(31_499)));
+        assert!(attempts.allow_another(at(61_500)));
+        attempts.note(at(61_500));
+        assert!(attempts.allow_another(at(62_000)), "it is the first again");
     }
 }

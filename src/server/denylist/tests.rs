@@ -211,6 +211,20 @@ async fn every_mode_keeps_the_promises_of_a_denylist() {
 }
 
 #[tokio::test]
+async fn without_a_copy_sql_alone_decides() {
+    let installation = Installation::at(None);
+    let tool = installation.tool().await;
+    let (store, clock) = (tool.store.clone(), tool.clock.clone());
+    let open = OpenDenylist::open(DatabaseKind::Postgres, None, store, clock).unwrap();
+    let asking_sql = Process { open, ..tool };
+
+    let token = asking_sql.commit().await;
+
+    assert!(asking_sql.refuses(&token).await);
+    assert!(!asking_sql.refuses(&Token::valid()).await);
+}
+
+#[tokio::test]
 async fn a_denial_is_seen_by_the_next_check_of_every_process() {
     let redis = Server::start();
     let installation = Installation::on(&redis);

@@ -7,6 +7,7 @@ use sea_orm::ConnectionTrait;
 use super::server::Server;
 use super::{Installation, database};
 use crate::server::denylist::Health;
+use crate::server::store::Epoch;
 
 #[tokio::test]
 async fn with_redis_in_doubt_and_the_database_away_there_are_no_answers() {
@@ -71,4 +72,25 @@ async fn a_server_that_was_not_looked_at_for_a_while_is_before_it_takes_a_denial
     process.revoke().await;
 
     assert_ne!(process.epoch().await, epoch, "nobody believes the copy");
+}
+
+#[tokio::test]
+async fn a_server_that_has_not_heard_from_sql_asks_it_before_it_takes_a_denial() {
+    let redis = Server::start();
+    let installation = Installation::on(&redis);
+    let mut process = installation.serve().await;
+    process.tasks.shutdown().await;
+    process
+        .until("the lease to end", |health| *health == Health::Down)
+        .await;
+    let others = Epoch {
+        epoch: "e".into(),
+        run_id: "another server".into(),
+        changed_at: process.clock.now(),
+    };
+    process.store.begin_epoch(&others).await.unwrap();
+
+    process.revoke().await;
+
+    assert_ne!(process.epoch().await, "e", "nobody believes that copy");
 }

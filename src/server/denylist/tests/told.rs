@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait;
+use serde_json::Value;
 
 use super::Installation;
 use super::server::Server;
@@ -11,16 +12,20 @@ use crate::denylist::redis::RedisReader;
 use crate::server::logging::captured::Captured;
 
 /// Waits until `who` has told each of these lines so often, and returns all that it told, with the
-/// reasons.
+/// details.
 async fn until(log: &Captured, who: &str, wanted: &[(usize, &str)]) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let lines = log.lines();
         let told = lines.iter().filter_map(|line| {
             let message = line["message"].as_str()?;
-            let why = line["reason"].as_str().or_else(|| line["error"].as_str());
+            let detail = ["reason", "error", "entries"].map(|name| match &line[name] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            });
             let is_ours = line["level"] != "DEBUG" && line["target"].as_str()?.starts_with(who);
-            is_ours.then(|| format!("{message}: {}", why.unwrap_or_default()))
+            is_ours.then(|| format!("{message}: {}", detail.concat()))
         });
         let told: Vec<String> = told.collect();
         if wanted
@@ -48,11 +53,13 @@ fn check_nothing_is_repeated(told: &[String]) {
 #[tokio::test]
 async fn by_a_server() {
     const WHO: &str = "latchet::server::denylist";
-    const FILLED: &str = "Redis was filled from the database";
+    const FILLED: &str = "Redis was filled from the database: 2";
     const BELIEVED: &str = "the denylist in Redis is believed; checks ask it";
     const AWAY: &str = "checks ask the database, not Redis: it does not answer";
     let mut redis = Server::start();
     let installation = Installation::on(&redis);
+    let tool = installation.tool().await;
+    let _tokens = [tool.commit().await, tool.commit().await];
     let log = Captured::begin();
     let _process = installation.serve().await;
     until(&log, WHO, &[(1, FILLED), (1, BELIEVED)]).await;
