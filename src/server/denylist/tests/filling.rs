@@ -9,6 +9,7 @@ use crate::denylist::redis::LEASE;
 use crate::denylist::redis::{Answer, Connection, Target, Written};
 use crate::denylist::{Denial, Denied};
 use crate::server::denylist::seed::{self, Outcome};
+use crate::server::denylist::tail::page_after;
 use crate::server::denylist::trust::NOTICED;
 use crate::server::denylist::{Health, keeper};
 
@@ -171,6 +172,22 @@ async fn whatever_is_in_sql_is_filled_in() {
         let answer = link.connection.ask(None, &token.0, &witness.epoch).await;
         assert_eq!(answer.unwrap(), Answer::Denied);
     }
+}
+
+#[tokio::test]
+async fn what_has_just_ended_is_copied_for_those_whose_clock_is_behind() {
+    let installation = Installation::at(None);
+    let tool = installation.tool().await;
+    let now = tool.clock.now();
+    for (name, ago) in [("long past", 90), ("just now", 30)] {
+        let ended = now - Duration::from_secs(ago);
+        tool.store.revoke_token(name, ended, now).await.unwrap();
+    }
+
+    let page = page_after(&tool.store, 0, now).await.unwrap();
+
+    let ids = page.into_iter().map(|entry| entry.denial.denied);
+    assert!(ids.eq([Denied::Token("just now".into())]));
 }
 
 #[tokio::test]
