@@ -63,8 +63,12 @@ async fn a_server_that_was_not_looked_at_for_a_while_is_before_it_takes_a_denial
     let mut process = installation.serve().await;
     let epoch = process.epoch().await;
     process.tasks.shutdown().await;
+    let line = &process.redis().line;
     process
-        .until("the lease to end", |health| *health == Health::Down)
+        .until("the lease to end", |_| {
+            let link = line.link().unwrap();
+            !link.standing.is_current(line.moment())
+        })
         .await;
     redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", "100mb"]);
