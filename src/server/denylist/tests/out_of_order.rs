@@ -66,8 +66,8 @@ async fn a_server_that_was_not_looked_at_for_a_while_is_before_it_takes_a_denial
     let line = &process.redis().line;
     process
         .until("the lease to end", |_| {
-            let link = line.link().unwrap();
-            !link.standing.is_current(line.moment())
+            let current = line.link().unwrap();
+            !current.standing.is_current(line.moment())
         })
         .await;
     redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
