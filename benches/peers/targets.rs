@@ -47,7 +47,8 @@ pub(crate) fn findings(tables: &[Table]) -> Vec<Finding> {
 /// The Latchet that is compared.
 const OURS: &str = ALL[0].name;
 
-/// The ratio is the median of those of each round: a machine has better and worse seconds.
+/// The ratio is the median of those of each round: a machine has better and worse seconds. Those of a
+/// floor and of a server are not in turns with each other, only with their like.
 fn finding(
     what: &'static str,
     (ours, other): (Option<&[f64]>, Option<&[f64]>),

@@ -32,7 +32,10 @@ async fn a_server_that_has_lost_redis_does_not_look_for_it_at_a_logout() {
     let epoch = process.epoch().await;
     process.tasks.shutdown().await;
     let line = &process.redis().line;
-    line.drop_link(&line.link().unwrap());
+    // Given up already where the machine was too slow for it.
+    if let Some(current) = line.link() {
+        line.drop_link(&current);
+    }
 
     process.revoke().await;
 
@@ -66,8 +69,8 @@ async fn a_server_that_was_not_looked_at_for_a_while_is_before_it_takes_a_denial
     let line = &process.redis().line;
     process
         .until("the lease to end", |_| {
-            let current = line.link().unwrap();
-            !current.standing.is_current(line.moment())
+            let current = line.link();
+            current.is_none_or(|link| !link.standing.is_current(line.moment()))
         })
         .await;
     redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
