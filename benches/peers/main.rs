@@ -44,6 +44,9 @@ struct Options {
     /// Length of one measurement in seconds
     #[arg(long, default_value_t = 0.7)]
     seconds: f64,
+    /// Measure Latchet alone, and install nobody else
+    #[arg(long)]
+    alone: bool,
     /// Where to write everything as data
     #[arg(long)]
     json: Option<PathBuf>,
@@ -69,8 +72,12 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let options = Options::parse();
-    server::install();
-    let versions = versions::all();
+    let versions = if options.alone {
+        versions::own()
+    } else {
+        server::install();
+        versions::all()
+    };
     let described = machine::describe();
     println!("{described}");
     for (name, version) in &versions {
@@ -106,7 +113,11 @@ fn measure(options: &Options) -> (Vec<Table>, Vec<Standing>) {
     if options.wants(floors::NAME) || options.wants("check") {
         tables.push(floors::measure(options, &postgres, &redis));
     }
-    let servers = server::ALL.map(|entry| Server::start(entry, &postgres, &redis));
+    let entries = server::ALL.into_iter();
+    let servers = entries
+        .filter(|entry| entry.package.is_none() || !options.alone)
+        .map(|entry| Server::start(entry, &postgres, &redis))
+        .collect::<Vec<_>>();
     let memory = |server: &Server<'_>| server.process().memory_mib();
     let at_start = servers.iter().map(memory).collect::<Vec<_>>();
     for operation in Operation::ALL {

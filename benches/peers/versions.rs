@@ -6,10 +6,14 @@ use std::process::Command;
 
 use crate::server::{ALL, Program, installed};
 
+/// Returns the version of Latchet.
+pub(crate) fn own() -> BTreeMap<String, String> {
+    BTreeMap::from([("latchet".to_owned(), env!("CARGO_PKG_VERSION").to_owned())])
+}
+
 /// Returns the versions of Latchet, of its peers as they are installed, and of what these run on.
 pub(crate) fn all() -> BTreeMap<String, String> {
-    let mut versions = BTreeMap::new();
-    versions.insert("latchet".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let mut versions = own();
     let python = python();
     for entry in ALL {
         let Some(package) = entry.package else {
