@@ -16,6 +16,7 @@ mod epoch;
 mod error;
 mod events;
 mod garbage;
+mod held;
 mod id;
 mod inspection;
 mod keys;

@@ -9,6 +9,7 @@ use sea_orm::ConnectionTrait;
 
 use super::super::connection::Connections;
 use super::super::events::{self, NewEvent};
+use super::super::held::Held;
 use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
 use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
@@ -136,7 +137,12 @@ pub(super) async fn settle(connections: Connections, mut jobs: Vec<Job>) {
 async fn round(connections: &Connections, mut jobs: Vec<Job>) -> Vec<Job> {
     jobs.retain(|job| !job.time_left().is_zero());
     let ids = jobs.iter().map(|job| &job.presented.session).collect();
-    let (mut entries, read_at) = match limited(statements::read(&connections.writer, ids)).await {
+    let read = limited(async {
+        let mut connection = connections.hold().await?;
+        let (entries, read_at) = statements::read(&mut connection, ids).await?;
+        Ok((connection, entries, read_at))
+    });
+    let (connection, mut entries, read_at) = match read.await {
         Ok(read) => read,
         Err(error) => {
             for job in jobs {
@@ -159,24 +165,19 @@ async fn round(connections: &Connections, mut jobs: Vec<Job>) -> Vec<Job> {
             job.answer(Ok(rotation));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        rotate(
-            connections,
-            &entries,
-            read_at + time_left,
-            &mut Fates::new(),
-        )
-        .await;
+        rotate(connection, &entries, read_at + time_left, &mut Fates::new()).await;
         return Vec::new();
     }
     let mut fates = Fates::new();
-    rotate(connections, &entries, read_at + time_left, &mut fates).await;
+    rotate(connection, &entries, read_at + time_left, &mut fates).await;
     revoke(connections, &entries, &mut fates).await;
     answer(judged, &fates)
 }
 
-/// Writes the rotations of the batch, unless it is `deadline` by then.
+/// Writes the rotations of the batch, unless it is `deadline` by then. The connection is free after that:
+/// SQLite has no other one to revoke on.
 async fn rotate(
-    connections: &Connections,
+    mut connection: Held,
     entries: &Entries,
     deadline: DatabaseTime,
     fates: &mut Fates,
@@ -185,9 +186,9 @@ async fn rotate(
     if steps.is_empty() {
         return;
     }
-    let moved = match limited(statements::advance(&connections.writer, &steps, deadline)).await {
+    let moved = match limited(statements::advance(&mut connection, &steps, deadline)).await {
         Ok(count) if usize::try_from(count).is_ok_and(|count| count == steps.len()) => return,
-        Ok(_) => limited(statements::read(&connections.writer, ids(&steps))).await,
+        Ok(_) => limited(statements::read(&mut connection, ids(&steps))).await,
         Err(error) => Err(error),
     };
     for step in steps {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, FromQueryResult, QueryResult, Statement, Value,
-};
+use entity::session::Model;
+use sea_orm::{DbBackend, QueryResult, TryGetable, Value};
 
 use super::super::error::is_deadlock;
+use super::super::held::Held;
 use super::super::users::words;
 use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{Entries, Entry};
@@ -56,31 +56,40 @@ fn clock(backend: DbBackend) -> &'static str {
 
 /// Reads sessions and their owners, and when that was.
 pub(super) async fn read(
-    db: &DatabaseConnection,
+    connection: &mut Held,
     ids: BTreeSet<&SessionId>,
 ) -> Result<(Entries, DatabaseTime), StoreError> {
     static TEXTS: Texts = Texts::of(read_text);
     let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
     // An id that no session has.
     values.resize(padded(values.len()), "".into());
-    let backend = db.get_database_backend();
-    let sql = TEXTS.get(backend, values.len());
-    let select = Statement::from_sql_and_values(backend, sql, values);
-    let rows = db.query_all_raw(select).await?;
+    let sql = TEXTS.get(connection.backend(), values.len());
+    let rows = connection.rows(sql, values).await?;
     let mut read_at = DatabaseTime::default();
     let mut entries = Entries::new();
     for row in rows {
-        read_at = DatabaseTime(row.try_get("", "read_at")?);
-        let entry = entry(&row)?;
+        let mut columns = Columns {
+            row: &row,
+            taken: 0,
+        };
+        read_at = DatabaseTime(columns.take()?);
+        let entry = entry(&mut columns)?;
         entries.insert(entry.session().id.clone(), entry);
     }
     Ok((entries, read_at))
 }
 
+/// What a read selects, in the order in which [`entry`] takes it.
+const SELECTED: &str = "
+    sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
+    sessions.retry_key_hash, sessions.created_at, sessions.expires_at, sessions.idle_limit,
+    sessions.auth_time, sessions.amr, sessions.scope, sessions.client_id, sessions.revoked_at,
+    sessions.revoke_reason, sessions.user_agent, sessions.ip, sessions.label,
+    users.username, users.roles, users.disabled_at";
+
 fn read_text(backend: DbBackend, rows: usize) -> String {
     format!(
-        "SELECT sessions.*, users.username AS owner_username, users.roles AS owner_roles,
-            users.disabled_at AS owner_disabled_at, {} AS read_at
+        "SELECT {} AS read_at, {SELECTED}
         FROM sessions JOIN users ON users.id = sessions.user_id
         WHERE sessions.id IN ({})",
         clock(backend),
@@ -88,14 +97,46 @@ fn read_text(backend: DbBackend, rows: usize) -> String {
     )
 }
 
-fn entry(row: &QueryResult) -> Result<Entry, StoreError> {
-    let session = entity::session::Model::from_query_result(row, "")?;
-    let roles: String = row.try_get("", "owner_roles")?;
-    let disabled_at: Option<i64> = row.try_get("", "owner_disabled_at")?;
+/// The columns of a row from the left. By name, each would be looked up twice, which is most of the work
+/// of reading it.
+struct Columns<'a> {
+    row: &'a QueryResult,
+    taken: usize,
+}
+
+impl Columns<'_> {
+    fn take<T: TryGetable>(&mut self) -> Result<T, StoreError> {
+        let column = self.row.try_get_by_index(self.taken)?;
+        self.taken += 1;
+        Ok(column)
+    }
+}
+
+fn entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError> {
+    let session = Model {
+        id: columns.take()?,
+        user_id: columns.take()?,
+        generation: columns.take()?,
+        rotated_at: columns.take()?,
+        superseded: columns.take()?,
+        retry_key_hash: columns.take()?,
+        created_at: columns.take()?,
+        expires_at: columns.take()?,
+        idle_limit: columns.take()?,
+        auth_time: columns.take()?,
+        amr: columns.take()?,
+        scope: columns.take()?,
+        client_id: columns.take()?,
+        revoked_at: columns.take()?,
+        revoke_reason: columns.take()?,
+        user_agent: columns.take()?,
+        ip: columns.take()?,
+        label: columns.take()?,
+    };
     let owner = Owner {
-        username: row.try_get("", "owner_username")?,
-        roles: words(&roles),
-        disabled_at: disabled_at.map(Time::from_millis),
+        username: columns.take()?,
+        roles: words(&columns.take::<String>()?),
+        disabled_at: columns.take::<Option<i64>>()?.map(Time::from_millis),
     };
     Ok(Entry::new(Session::try_from(session)?, owner))
 }
@@ -107,7 +148,7 @@ const COLUMNS: usize = 6;
 /// many were moved: to ask which costs an answer for each, and it is all of them almost always. The
 /// steps concern different sessions: an `UPDATE` that meets a row twice is undefined.
 pub(super) async fn advance(
-    db: &DatabaseConnection,
+    connection: &mut Held,
     steps: &[Step<'_>],
     deadline: DatabaseTime,
 ) -> Result<u64, StoreError> {
@@ -140,10 +181,9 @@ pub(super) async fn advance(
     if seeded::is_on(Bug::WholeRowWriteBack) {
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
-    let backend = db.get_database_backend();
-    let update = Statement::from_sql_and_values(backend, TEXTS.get(backend, rows), values);
-    match db.execute_raw(update).await {
-        Ok(done) => Ok(done.rows_affected()),
+    let sql = TEXTS.get(connection.backend(), rows);
+    match connection.execute(sql, values).await {
+        Ok(moved) => Ok(moved),
         // Nothing was written, and judging anew is always right.
         Err(error) if is_deadlock(&error) => Ok(0),
         Err(error) => Err(error.into()),
@@ -220,7 +260,7 @@ impl Texts {
         }
     }
 
-    fn get(&self, backend: DbBackend, rows: usize) -> &str {
+    fn get(&'static self, backend: DbBackend, rows: usize) -> &'static str {
         let texts = match backend {
             DbBackend::Postgres => &self.postgres,
             _ => &self.sqlite,

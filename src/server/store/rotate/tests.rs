@@ -98,8 +98,9 @@ async fn what_waited_too_long_is_not_written() {
 async fn one_prepared_statement_serves_batches_of_several_sizes() {
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;
-    let db = latchet.store.writer();
-    let (_, read_at) = statements::read(db, [&session.id].into()).await.unwrap();
+    let mut connection = latchet.hold().await;
+    let ids = [&session.id].into();
+    let (_, read_at) = statements::read(&mut connection, ids).await.unwrap();
     let next = session.state.rotated(None, NOW);
     let others: Vec<SessionId> = (0..4).map(|_| SessionId::random()).collect();
 
@@ -112,7 +113,7 @@ async fn one_prepared_statement_serves_batches_of_several_sizes() {
                 to: &next,
             })
             .collect();
-        let moved = statements::advance(db, &steps, read_at + LIMIT).await;
+        let moved = statements::advance(&mut connection, &steps, read_at + LIMIT).await;
 
         assert_eq!(moved.unwrap(), 0);
     }
@@ -122,9 +123,9 @@ async fn one_prepared_statement_serves_batches_of_several_sizes() {
 async fn a_statement_that_reaches_the_database_late_writes_nothing() {
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;
-    let db = latchet.store.writer();
+    let mut connection = latchet.hold().await;
     let ids = [&session.id].into();
-    let (_, read_at): (_, DatabaseTime) = statements::read(db, ids).await.unwrap();
+    let (_, read_at): (_, DatabaseTime) = statements::read(&mut connection, ids).await.unwrap();
     let next = session.state.rotated(None, NOW);
     let step = Step {
         id: &session.id,
@@ -132,8 +133,8 @@ async fn a_statement_that_reaches_the_database_late_writes_nothing() {
         to: &next,
     };
 
-    let late = statements::advance(db, &[step], read_at).await.unwrap();
+    let late = statements::advance(&mut connection, &[step], read_at).await;
 
-    assert_eq!(late, 0);
+    assert_eq!(late.unwrap(), 0);
     assert_eq!(latchet.stored(&session).await, session);
 }

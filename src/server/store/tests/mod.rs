@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, Database};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
+use super::held::Held;
 use super::{
     Event, EventPage, NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session,
     SessionId, Store, StoreError, User,
@@ -61,6 +62,11 @@ impl Latchet {
     /// Another process on the same database.
     async fn replica(&self) -> Store {
         Store::open(&self.url).await.unwrap()
+    }
+
+    /// Returns a connection for several statements.
+    pub(super) async fn hold(&self) -> Held {
+        self.store.0.connections.hold().await.unwrap()
     }
 
     pub(super) async fn user(&self, name: &str) -> User {

@@ -30,7 +30,8 @@ async fn about_to_write(
     now: Time,
 ) -> (Entries, DatabaseTime) {
     let ids = sessions.iter().map(|session| &session.id).collect();
-    let (mut entries, read_at) = statements::read(latchet.store.writer(), ids).await.unwrap();
+    let mut connection = latchet.hold().await;
+    let (mut entries, read_at) = statements::read(&mut connection, ids).await.unwrap();
     for session in sessions {
         let entry = entries.get_mut(&session.id).unwrap();
         entry.judge(&job(session, 0, now));
@@ -43,7 +44,8 @@ async fn what_somebody_is_told_stays_when_the_session_moves_on_in_the_same_batch
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;
     let ids = [&session.id].into();
-    let (mut entries, _) = statements::read(latchet.store.writer(), ids).await.unwrap();
+    let mut connection = latchet.hold().await;
+    let (mut entries, _) = statements::read(&mut connection, ids).await.unwrap();
     let entry = entries.get_mut(&session.id).unwrap();
 
     let told = [0, 1, 0].map(|generation| entry.judge(&job(&session, generation, LATER)));
@@ -68,7 +70,7 @@ async fn who_was_outrun_is_judged_anew_and_nobody_else() {
     latchet.show(&outrun, 0, NOW).await;
 
     let mut fates = Fates::new();
-    rotate(&latchet.store.0.connections, &entries, deadline, &mut fates).await;
+    rotate(latchet.hold().await, &entries, deadline, &mut fates).await;
 
     assert!(matches!(fates.get(&outrun.id), Some(Fate::Outrun)));
     assert_eq!(fates.len(), 1);
