@@ -1,6 +1,8 @@
 //! How a token is made.
 
-use jsonwebtoken::Header;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Header, crypto};
 use serde_json::Value;
 
 use super::claims::NAMED;
@@ -17,6 +19,8 @@ const RESERVED: [&str; 11] = [
 pub struct Issuer {
     key: SigningKey,
     header: Header,
+    /// The header as it stands in a token, with the dot behind it: the same in all of them.
+    head: String,
 }
 
 impl Issuer {
@@ -30,7 +34,8 @@ impl Issuer {
         let mut header = Header::new(key.algorithm().jose());
         header.typ = Some(typ.name().to_owned());
         header.kid = Some(key.kid().to_owned());
-        Self { key, header }
+        let head = written(&header);
+        Self { key, header, head }
     }
 
     /// Writes a further member into the header of every token. Clone the issuer first to write it
@@ -43,6 +48,7 @@ impl Issuer {
             return Err(KeyError::ReservedHeader(name.to_owned()));
         }
         self.header.extras.insert(name, value);
+        self.head = written(&self.header);
         Ok(self)
     }
 
@@ -57,10 +63,25 @@ impl Issuer {
     /// [`KeyError::ReservedClaim`] when `extra` would write a claim a second time;
     /// [`KeyError::Crypto`] when signing fails, or `fresh` has no JSON form.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
+        const FAILED: KeyError = KeyError::Crypto("the token could not be signed");
         if let Some(name) = NAMED.iter().find(|name| claims.extra.contains_key(**name)) {
             return Err(KeyError::ReservedClaim((*name).to_owned()));
         }
-        jsonwebtoken::encode(&self.header, claims, self.key.encoding())
-            .map_err(|_| KeyError::Crypto("the token could not be signed"))
+        let claims = serde_json::to_vec(claims).map_err(|_| FAILED)?;
+        let mut token = self.head.clone();
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let signature = crypto::sign(token.as_bytes(), self.key.encoding(), self.header.alg);
+        token.push('.');
+        token.push_str(&signature.map_err(|_| FAILED)?);
+        Ok(token)
     }
+}
+
+fn written(header: &Header) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "the members are text and JSON, which always have a JSON form"
+    )]
+    let json = serde_json::to_vec(header).expect("a header is JSON");
+    URL_SAFE_NO_PAD.encode(json) + "."
 }
