@@ -5,14 +5,16 @@ use poem::http::header::{CACHE_CONTROL, PRAGMA, SET_COOKIE};
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaResponses, Registry};
+use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 
 use super::cookies::Cookies;
 use crate::server::sessions::{AccessGrant, Grant};
 
 /// The tokens of a session.
-#[derive(Debug, Object)]
+#[derive(Debug, Object, Serialize)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct TokenAnswer {
     /// Goes into `Authorization: Bearer …` of each request.
@@ -22,14 +24,17 @@ pub(super) struct TokenAnswer {
     /// Seconds the access token lives.
     expires_in: u64,
     /// Exchanged for the next tokens; absent when it travels as a cookie.
+    #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
     /// Seconds until the session ends if it is not refreshed.
     refresh_expires_in: u64,
     /// Names the session: the `sid` of its tokens.
     session_id: String,
     /// Scopes of the access token, separated by spaces; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
     /// Only with cookies: goes into `X-CSRF-Token` of `POST /v1/refresh` and `POST /v1/logout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
 }
 
@@ -69,7 +74,28 @@ pub(super) struct Private<T> {
 }
 
 /// The tokens of a session, in the body or half of them as cookies.
-pub(super) type Tokens = Private<Json<TokenAnswer>>;
+pub(super) type Tokens = Private<Written<TokenAnswer>>;
+
+/// JSON as [`Json`] has it, but written at once, without a tree of values made first: what all refreshes
+/// are answered with.
+#[derive(Debug)]
+pub(super) struct Written<T>(T);
+
+impl<T: Serialize + Send> IntoResponse for Written<T> {
+    fn into_response(self) -> Response {
+        poem::web::Json(self.0).into_response()
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Written<T> {
+    fn meta() -> MetaResponses {
+        Json::<T>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        Json::<T>::register(registry);
+    }
+}
 
 impl<T> Private<T> {
     /// Returns an answer without cookies.
@@ -93,7 +119,7 @@ impl Tokens {
         let refresh_token = grant.refresh_token.expose_secret().to_owned();
         let mut answer = answer(grant);
         answer.refresh_token = Some(refresh_token);
-        Self::new(Json(answer))
+        Self::new(Written(answer))
     }
 
     /// Puts the refresh token where no script can read it.
@@ -101,7 +127,7 @@ impl Tokens {
         let lines = cookies.keep(&grant.refresh_token, &csrf, grant.refresh_expires_in);
         let mut answer = answer(grant);
         answer.csrf_token = Some(csrf);
-        Self::new(Json(answer)).with_cookies(lines)
+        Self::new(Written(answer)).with_cookies(lines)
     }
 }
 
@@ -152,7 +178,7 @@ pub(super) enum Done {
 
 /// Something was made.
 #[derive(Debug, ApiResponse)]
-pub(super) enum Created<T: poem_openapi::types::ToJSON> {
+pub(super) enum Created<T: ToJSON> {
     /// Made.
     #[oai(status = 201)]
     Created(Json<T>, #[oai(header = "Location")] String),

@@ -4,6 +4,7 @@
 //! promise what the server does not do. All faults are answered at once, each with the name of its
 //! field and without the value, which may be a password.
 
+use hyper::body::Bytes;
 use poem::http::header::CONTENT_TYPE;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
@@ -58,7 +59,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
     ) -> poem::Result<Self> {
         require_type(request, JSON)?;
         Ok(Self(json(
-            &<Vec<u8> as FromRequest>::from_request(request, body).await?,
+            &<Bytes as FromRequest>::from_request(request, body).await?,
         )?))
     }
 }
@@ -107,7 +108,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OauthForm<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         require_type(request, FORM)?;
-        let bytes = <Vec<u8> as FromRequest>::from_request(request, body).await?;
+        let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
         Ok(Self(checked(members::<T>(&bytes)?)?))
     }
 }

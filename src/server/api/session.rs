@@ -1,7 +1,7 @@
 //! A session that goes on or ends: refresh, log out.
 
 use poem::Request;
-use poem::http::header::AUTHORIZATION;
+use poem::http::header::{AUTHORIZATION, COOKIE};
 use poem::http::{HeaderMap, HeaderValue};
 use poem_openapi::{Object, OpenApi};
 use secrecy::{ExposeSecret, SecretString};
@@ -172,6 +172,9 @@ impl SessionApi {
     }
 
     fn cookie(&self, request: &Request) -> Option<Shown> {
+        if !request.headers().contains_key(COOKIE) {
+            return None;
+        }
         let cookies = Cookies::of(request, &self.0.config)?;
         Some(Shown::Cookie(cookies, cookies.refresh_token(request)?))
     }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use hyper::body::Bytes;
 use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::error::ContentTypeError;
 use poem_openapi::registry::{MetaRequest, Registry};
@@ -15,7 +16,7 @@ use super::{JSON, checked, json, request_meta, require_type};
 /// themselves who asks: a stranger must learn nothing of the body's form.
 #[derive(Debug)]
 pub(in crate::server::api) struct LateBody<T> {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     content_type: Result<(), ContentTypeError>,
     form: PhantomData<fn() -> T>,
 }
@@ -51,7 +52,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for LateBody<T> {
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
         Ok(Self {
-            bytes: <Vec<u8> as FromRequest>::from_request(request, body).await?,
+            bytes: <Bytes as FromRequest>::from_request(request, body).await?,
             content_type: require_type(request, JSON),
             form: PhantomData,
         })
