@@ -307,7 +307,8 @@ impl Device {
         self.take_no(&answer).await;
     }
 
-    /// Somebody copies a token, to show it within grace or after it.
+    /// Somebody copies a token, to show it within grace or after it. One thief at a time: who came later
+    /// would take the place of one who still waits for his moment, and few would ever come to it.
     fn be_robbed(&mut self) {
         let late = if self.random.bool() {
             GRACE
@@ -316,6 +317,7 @@ impl Device {
         };
         let wait = late + Duration::from_millis(self.random.u64(100..900));
         if let Some(jar) = &mut self.jar
+            && jar.stolen.is_none()
             && let Some((token, since)) = jar.past.last()
         {
             jar.stolen = Some((token.clone(), *since + wait));
