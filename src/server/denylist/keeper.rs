@@ -134,6 +134,32 @@ impl DoubtLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::logging::captured::Captured;
+
+    #[test]
+    fn why_redis_is_away_is_told_once_each_time_it_goes() {
+        let log = Captured::begin();
+        let mut doubts = DoubtLog::default();
+        let error = LinkError::Inspect((redis::ErrorKind::Io, "refused").into());
+
+        for _ in 0..2 {
+            doubts.note_failure(&error);
+            doubts.note(Some(Doubt::NotConnected));
+        }
+        doubts.note(None);
+        doubts.note_failure(&error);
+
+        let lines = log.lines();
+        let told = lines.iter().map(|line| line["message"].as_str().unwrap());
+        let told: Vec<&str> = told.collect();
+        let wanted = [
+            "Redis was not reached",
+            "checks ask the database, not Redis",
+            "the denylist in Redis is believed; checks ask it",
+            "Redis was not reached",
+        ];
+        assert_eq!(told, wanted);
+    }
 
     #[test]
     fn a_copy_is_vouched_for_now_and_then_unless_it_is_doubted() {

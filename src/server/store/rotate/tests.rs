@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::super::Inner;
 use super::super::tests::{Latchet, NOW, RULES, presented};
@@ -137,4 +138,56 @@ async fn a_statement_that_reaches_the_database_late_writes_nothing() {
 
     assert_eq!(late.unwrap(), 0);
     assert_eq!(latchet.stored(&session).await, session);
+}
+
+/// Returns what becomes of a rotation of `session` after `sql` was run.
+async fn advanced_after(
+    latchet: &Latchet,
+    session: &Session,
+    sql: &str,
+) -> Result<u64, StoreError> {
+    let mut connection = latchet.hold().await;
+    let ids = [&session.id].into();
+    let (_, read_at) = statements::read(&mut connection, ids).await.unwrap();
+    drop(connection);
+    latchet
+        .store
+        .writer()
+        .execute_unprepared(sql)
+        .await
+        .unwrap();
+    let step = Step {
+        id: &session.id,
+        from: 0,
+        to: &session.state.rotated(None, NOW),
+    };
+    let mut connection = latchet.hold().await;
+    statements::advance(&mut connection, &[step], read_at + LIMIT).await
+}
+
+#[tokio::test]
+async fn a_database_that_fails_has_not_been_outrun() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+
+    let gone = advanced_after(&latchet, &session, "ALTER TABLE sessions RENAME TO gone").await;
+
+    assert!(gone.is_err(), "{gone:?}");
+}
+
+#[tokio::test]
+async fn what_postgresql_ended_to_free_another_is_judged_anew() {
+    let latchet = Latchet::start().await;
+    if latchet.hold().await.backend() != DbBackend::Postgres {
+        return; // SQLite has one writer, which waits for nobody.
+    }
+    let session = latchet.alice_logged_in().await;
+    let ends_every_update = "
+        CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE deadlock_detected; END $$;
+        CREATE TRIGGER ends_it BEFORE UPDATE ON sessions FOR EACH ROW EXECUTE FUNCTION end_it()";
+
+    let moved = advanced_after(&latchet, &session, ends_every_update).await;
+
+    assert_eq!(moved.unwrap(), 0);
 }
