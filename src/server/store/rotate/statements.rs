@@ -268,3 +268,16 @@ impl Texts {
         texts[rows.ilog2() as usize].get_or_init(|| (self.write)(backend, rows))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_database_gets_a_text_of_its_own() {
+        static TEXTS: Texts = Texts::of(|backend, rows| parameters(backend, 1, rows));
+
+        assert_eq!(TEXTS.get(DbBackend::Sqlite, 2), "?, ?");
+        assert_eq!(TEXTS.get(DbBackend::Postgres, 2), "$1, $2");
+    }
+}
