@@ -210,15 +210,10 @@ pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
         id: "".into(),
         user_id: "".into(),
         state: state(Clock::system().now()),
-        created_at: Time::from_millis(0),
         auth_time: Time::from_millis(0),
         amr: Vec::new(),
         scope: Vec::new(),
         client_id: String::new(),
-        revoked_at: None,
-        user_agent: String::new(),
-        ip: String::new(),
-        label: String::new(),
     };
     let some = some.min(count);
     let mint = |number: u64| {

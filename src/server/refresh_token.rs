@@ -193,15 +193,10 @@ mod tests {
                 idle_limit: Duration::from_hours(1),
                 revoked: None,
             },
-            created_at: NOW,
             auth_time: NOW,
             amr: Vec::new(),
             scope: Vec::new(),
             client_id: String::new(),
-            revoked_at: None,
-            user_agent: String::new(),
-            ip: String::new(),
-            label: String::new(),
         }
     }
 

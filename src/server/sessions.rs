@@ -12,8 +12,8 @@ use super::names::Username;
 use super::password::Verdict;
 use super::rotation::{End, RevokeReason};
 use super::store::{
-    NamedSession, NewSession, Rotation, RotationRules, Session, SessionId, SessionPage, User,
-    UserId,
+    Device, ListedSession, NamedSession, NewSession, Rotation, RotationRules, SessionId,
+    SessionPage, User, UserId,
 };
 use crate::clock::Time;
 use crate::seeded::{self, Bug};
@@ -84,9 +84,11 @@ impl App {
             amr: vec!["pwd".to_owned()],
             scope,
             client_id: login.client_id,
-            user_agent: login.caller.user_agent,
-            ip: login.caller.ip.to_string(),
-            label: login.label,
+            device: Device {
+                user_agent: login.caller.user_agent,
+                ip: login.caller.ip.to_string(),
+                label: login.label,
+            },
         };
         let session = self
             .store
@@ -167,7 +169,7 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, ApiError> {
+    pub async fn sessions(&self, user: &UserId) -> Result<Vec<ListedSession>, ApiError> {
         Ok(self.store.sessions_of(user, self.clock.now()).await?)
     }
 

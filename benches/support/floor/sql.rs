@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use latchet::clock::Clock;
 use latchet::server::config::{DatabaseKind, DatabaseUrl};
 use latchet::server::events::Actor;
-use latchet::server::store::{NewSession, NewUser, Store};
+use latchet::server::store::{Device, NewSession, NewUser, Store};
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -157,9 +157,11 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
             amr: vec!["pwd".to_owned()],
             scope: Vec::new(),
             client_id: String::new(),
-            user_agent: "bench".to_owned(),
-            ip: "127.0.0.1".to_owned(),
-            label: String::new(),
+            device: Device {
+                user_agent: "bench".to_owned(),
+                ip: "127.0.0.1".to_owned(),
+                label: String::new(),
+            },
         };
         let made = store.create_session(&user, new, &[], now).await;
         let made = made.expect("the database works").expect("alice is there");

@@ -14,7 +14,7 @@ use super::users::{UserAnswer, is_id};
 use crate::guard::JwtRequired;
 use crate::server::App;
 use crate::server::error::ApiError;
-use crate::server::store::{Session, SessionId, UserId};
+use crate::server::store::{ListedSession, SessionId, UserId};
 
 /// Operations on the caller's own account.
 pub(super) struct MeApi(pub(super) App);
@@ -70,14 +70,19 @@ struct SessionsAnswer {
 }
 
 impl SessionAnswer {
-    fn new(session: Session, current: Option<&str>) -> Self {
+    fn new(listed: ListedSession, current: Option<&str>) -> Self {
+        let ListedSession {
+            session,
+            created_at,
+            device,
+        } = listed;
         Self {
             current: current == Some(session.id.as_str()),
             id: session.id.to_string(),
-            label: session.label,
-            user_agent: session.user_agent,
-            ip: session.ip,
-            created_at: session.created_at.to_string(),
+            label: device.label,
+            user_agent: device.user_agent,
+            ip: device.ip,
+            created_at: created_at.to_string(),
             refreshed_at: session.state.rotated_at.to_string(),
             expires_at: session.state.expires_at.to_string(),
         }
@@ -150,7 +155,7 @@ impl MeApi {
         let current = guard.claims.sid.as_deref();
         let items = sessions
             .into_iter()
-            .map(|session| SessionAnswer::new(session, current));
+            .map(|listed| SessionAnswer::new(listed, current));
         Ok(Private::new(Json(SessionsAnswer {
             items: items.collect(),
         })))

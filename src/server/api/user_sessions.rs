@@ -13,7 +13,7 @@ use super::users::{Administrator, is_id, known};
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::rotation::RevokeReason;
-use crate::server::store::{NamedSession, SessionId, SessionPage, SessionPlace};
+use crate::server::store::{ListedSession, NamedSession, SessionId, SessionPage, SessionPlace};
 
 /// Operations of administrators on sessions.
 pub(super) struct UserSessionsApi(pub(super) App);
@@ -43,15 +43,19 @@ struct UserSessionAnswer {
 
 impl From<NamedSession> for UserSessionAnswer {
     fn from(named: NamedSession) -> Self {
-        let session = named.session;
+        let ListedSession {
+            session,
+            created_at,
+            device,
+        } = named.listed;
         Self {
             id: session.id.to_string(),
             user_id: session.user_id.to_string(),
             username: named.username,
-            label: session.label,
-            user_agent: session.user_agent,
-            ip: session.ip,
-            created_at: session.created_at.to_string(),
+            label: device.label,
+            user_agent: device.user_agent,
+            ip: device.ip,
+            created_at: created_at.to_string(),
             refreshed_at: session.state.rotated_at.to_string(),
             expires_at: session.state.expires_at.to_string(),
         }
@@ -94,9 +98,9 @@ impl UserSessionsApi {
     ) -> Result<Private<Json<UserSessionsAnswer>>, ApiError> {
         let user = self.0.user(&known(&id)?).await?;
         let sessions = self.0.sessions(&user.id).await?.into_iter();
-        let items = sessions.map(|session| {
+        let items = sessions.map(|listed| {
             let username = user.username.clone();
-            NamedSession { session, username }.into()
+            NamedSession { listed, username }.into()
         });
         Ok(Private::new(Json(UserSessionsAnswer {
             items: items.collect(),
@@ -157,7 +161,7 @@ impl UserSessionsApi {
         };
         let sessions = self.0.all_sessions(&page).await?;
         let (sessions, next) = cut(sessions, *limit, |named| {
-            SessionPlace::of(&named.session).to_string()
+            SessionPlace::of(&named.listed).to_string()
         });
         let items = sessions.into_iter().map(UserSessionAnswer::from).collect();
         Ok(Private::new(Json(AllSessionsAnswer { items, next })))

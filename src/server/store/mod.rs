@@ -41,8 +41,8 @@ pub use keys::StoredKey;
 pub use reset_links::NewResetLink;
 pub use revocations::Entry;
 pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
-pub use session_lists::{NamedSession, NoSuchPlace, SessionPage, SessionPlace};
-pub use sessions::{NewSession, Revocation, Session};
+pub use session_lists::{ListedSession, NamedSession, NoSuchPlace, SessionPage, SessionPlace};
+pub use sessions::{Device, NewSession, Revocation, Session};
 pub use throttle::{Attempt, Counter};
 pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
 

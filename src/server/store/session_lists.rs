@@ -3,23 +3,51 @@
 use std::fmt;
 use std::str::FromStr;
 
-use entity::session::{Column, Entity};
+use entity::session::{Column, Entity, Model};
 use entity::user;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
 use super::users::matching;
-use super::{Session, SessionId, Store, StoreError, UserId, limited};
+use super::{Device, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 
 /// A user has few devices; a list never grows beyond this.
 const LISTED: u64 = 1000;
 
+/// A session as its user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedSession {
+    /// The session.
+    pub session: Session,
+    /// When the login happened.
+    pub created_at: Time,
+    /// Where it came from.
+    pub device: Device,
+}
+
+impl TryFrom<Model> for ListedSession {
+    type Error = StoreError;
+
+    fn try_from(mut row: Model) -> Result<Self, StoreError> {
+        let device = Device {
+            user_agent: std::mem::take(&mut row.user_agent),
+            ip: std::mem::take(&mut row.ip),
+            label: std::mem::take(&mut row.label),
+        };
+        Ok(Self {
+            created_at: Time::from_millis(row.created_at),
+            device,
+            session: Session::try_from(row)?,
+        })
+    }
+}
+
 /// A session, and the name of its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedSession {
     /// The session.
-    pub session: Session,
+    pub listed: ListedSession,
     /// User name as typed when created.
     pub username: String,
 }
@@ -43,11 +71,11 @@ pub struct SessionPlace {
 }
 
 impl SessionPlace {
-    /// Returns the place of `session`.
-    pub fn of(session: &Session) -> Self {
+    /// Returns the place of a session.
+    pub fn of(listed: &ListedSession) -> Self {
         Self {
-            created_at: session.created_at,
-            id: session.id.clone(),
+            created_at: listed.created_at,
+            id: listed.session.id.clone(),
         }
     }
 }
@@ -82,7 +110,11 @@ impl FromStr for SessionPlace {
 
 impl Store {
     /// Returns the user's sessions that live, newest login first.
-    pub async fn sessions_of(&self, user: &UserId, now: Time) -> Result<Vec<Session>, StoreError> {
+    pub async fn sessions_of(
+        &self,
+        user: &UserId,
+        now: Time,
+    ) -> Result<Vec<ListedSession>, StoreError> {
         let found = Entity::find()
             .filter(live(now))
             .filter(Column::UserId.eq(user.as_str()))
@@ -90,7 +122,7 @@ impl Store {
             .order_by_asc(Column::Id)
             .limit(LISTED);
         let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
-        rows.into_iter().map(Session::try_from).collect()
+        rows.into_iter().map(ListedSession::try_from).collect()
     }
 
     /// Returns one page of the sessions that live, whosever they are.
@@ -120,21 +152,21 @@ impl Store {
         }
         let found = found.limit(page.limit);
         let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
-        let sessions = rows.into_iter().map(Session::try_from);
-        self.named(sessions.collect::<Result<_, _>>()?).await
+        let listed = rows.into_iter().map(ListedSession::try_from);
+        self.named(listed.collect::<Result<_, _>>()?).await
     }
 
-    async fn named(&self, sessions: Vec<Session>) -> Result<Vec<NamedSession>, StoreError> {
-        let users = sessions.iter().map(|session| session.user_id.as_str());
+    async fn named(&self, listed: Vec<ListedSession>) -> Result<Vec<NamedSession>, StoreError> {
+        let users = listed.iter().map(|listed| listed.session.user_id.as_str());
         let names = self.usernames(users.collect()).await?;
-        let listed = sessions.into_iter().map(|session| NamedSession {
+        let sessions = listed.into_iter().map(|listed| NamedSession {
             username: names
-                .get(session.user_id.as_str())
+                .get(listed.session.user_id.as_str())
                 .cloned()
                 .unwrap_or_default(),
-            session,
+            listed,
         });
-        Ok(listed.collect())
+        Ok(sessions.collect())
     }
 }
 

@@ -21,7 +21,8 @@ use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
 /// The `client_id` of tokens that no client asked for.
 const FIRST_PARTY: &str = "latchet";
 
-/// One login on one device.
+/// One login on one device: what decides about its tokens, and what they say. Where and when it was made is
+/// shown in lists alone, and kept out of the way of those who refresh: see [`Device`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The `sid` of the session's tokens.
@@ -30,8 +31,6 @@ pub struct Session {
     pub user_id: UserId,
     /// What rotation decides by.
     pub state: SessionState,
-    /// When the login happened.
-    pub created_at: Time,
     /// When the password was last proved in this session.
     pub auth_time: Time,
     /// Authentication methods (RFC 8176).
@@ -40,11 +39,14 @@ pub struct Session {
     pub scope: Vec<String>,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,
-    /// When the session was revoked; [`SessionState::revoked`] says why.
-    pub revoked_at: Option<Time>,
-    /// Browser or program at login.
+}
+
+/// Where a login came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Browser or program; cut to 256 bytes.
     pub user_agent: String,
-    /// Address at login.
+    /// Address.
     pub ip: String,
     /// Name the person gave the device; empty for none.
     pub label: String,
@@ -79,12 +81,8 @@ pub struct NewSession {
     pub scope: Vec<String>,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,
-    /// Browser or program; cut to 256 bytes.
-    pub user_agent: String,
-    /// Address.
-    pub ip: String,
-    /// Name the person gave the device; empty for none.
-    pub label: String,
+    /// Where it came from.
+    pub device: Device,
 }
 
 /// Why and when sessions are revoked, and for how long that must be remembered.
@@ -300,9 +298,9 @@ fn new_row(user: &UserId, new: NewSession, now: Time) -> Model {
         client_id: new.client_id,
         revoked_at: None,
         revoke_reason: None,
-        user_agent: cut(new.user_agent, 256),
-        ip: new.ip,
-        label: new.label,
+        user_agent: cut(new.device.user_agent, 256),
+        ip: new.device.ip,
+        label: new.device.label,
     }
 }
 
@@ -342,15 +340,10 @@ impl TryFrom<Model> for Session {
                 ),
                 revoked: revoked.map_err(StoreError::malformed)?,
             },
-            created_at: Time::from_millis(row.created_at),
             auth_time: Time::from_millis(row.auth_time),
             amr: words(&row.amr),
             scope: words(&row.scope),
             client_id: row.client_id,
-            revoked_at: row.revoked_at.map(Time::from_millis),
-            user_agent: row.user_agent,
-            ip: row.ip,
-            label: row.label,
         })
     }
 }

@@ -82,9 +82,8 @@ pub(super) async fn read(
 /// What a read selects, in the order in which [`entry`] takes it.
 const SELECTED: &str = "
     sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
-    sessions.retry_key_hash, sessions.created_at, sessions.expires_at, sessions.idle_limit,
-    sessions.auth_time, sessions.amr, sessions.scope, sessions.client_id, sessions.revoked_at,
-    sessions.revoke_reason, sessions.user_agent, sessions.ip, sessions.label,
+    sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
+    sessions.amr, sessions.scope, sessions.client_id, sessions.revoke_reason,
     users.username, users.roles, users.disabled_at";
 
 fn read_text(backend: DbBackend, rows: usize) -> String {
@@ -120,18 +119,19 @@ fn entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError> {
         rotated_at: columns.take()?,
         superseded: columns.take()?,
         retry_key_hash: columns.take()?,
-        created_at: columns.take()?,
         expires_at: columns.take()?,
         idle_limit: columns.take()?,
         auth_time: columns.take()?,
         amr: columns.take()?,
         scope: columns.take()?,
         client_id: columns.take()?,
-        revoked_at: columns.take()?,
         revoke_reason: columns.take()?,
-        user_agent: columns.take()?,
-        ip: columns.take()?,
-        label: columns.take()?,
+        // A session has no place for these.
+        created_at: 0,
+        revoked_at: None,
+        user_agent: String::new(),
+        ip: String::new(),
+        label: String::new(),
     };
     let owner = Owner {
         username: columns.take()?,

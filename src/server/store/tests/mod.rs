@@ -3,14 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use sea_orm::{ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database, EntityTrait};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::held::Held;
 use super::{
-    Event, EventPage, NewSession, NewUser, Presented, Revocation, Rotation, RotationRules, Session,
-    SessionId, Store, StoreError, User,
+    Device, Event, EventPage, ListedSession, NewSession, NewUser, Presented, Revocation, Rotation,
+    RotationRules, Session, SessionId, Store, StoreError, User,
 };
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
@@ -96,6 +96,13 @@ impl Latchet {
         self.store.session(&session.id).await.unwrap().unwrap()
     }
 
+    /// When the session was revoked, as it stands in the database.
+    async fn revoked_at(&self, session: &Session) -> Option<Time> {
+        let row = entity::session::Entity::find_by_id(session.id.as_str());
+        let row = row.one(self.store.reader()).await.unwrap().unwrap();
+        row.revoked_at.map(Time::from_millis)
+    }
+
     pub(super) async fn log_out(&self, session: &Session, now: Time) -> Vec<Denial> {
         let revocation = because(RevokeReason::Logout, now);
         let revoked = self
@@ -172,6 +179,21 @@ fn new_session() -> NewSession {
         amr: vec!["pwd".to_owned()],
         scope: Vec::new(),
         client_id: String::new(),
+        device: laptop(),
+    }
+}
+
+/// What lists show of a session that was made `now`.
+fn listed(session: &Session, now: Time) -> ListedSession {
+    ListedSession {
+        session: session.clone(),
+        created_at: now,
+        device: laptop(),
+    }
+}
+
+fn laptop() -> Device {
+    Device {
         user_agent: "a browser".to_owned(),
         ip: "192.0.2.1".to_owned(),
         label: "laptop".to_owned(),

@@ -89,7 +89,7 @@ async fn reuse_revokes_the_session_and_denies_it() {
     let revoked = End::Revoked(RevokeReason::Reuse);
     assert_eq!(after, Rotation::Ended(revoked));
     assert!(latchet.is_denied(&session).await);
-    assert_eq!(latchet.stored(&session).await.revoked_at, Some(late));
+    assert_eq!(latchet.revoked_at(&session).await, Some(late));
 }
 
 #[tokio::test]

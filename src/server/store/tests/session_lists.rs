@@ -13,7 +13,7 @@ fn first_page() -> SessionPage {
 
 async fn ids(latchet: &Latchet, page: SessionPage, now: Time) -> Vec<SessionId> {
     let listed = latchet.store.sessions(&page, now).await.unwrap();
-    let ids = listed.into_iter().map(|named| named.session.id);
+    let ids = listed.into_iter().map(|named| named.listed.session.id);
     ids.collect()
 }
 
@@ -25,11 +25,12 @@ async fn pages_follow_each_other_newest_login_first() {
     let mut sessions = Vec::new();
     for (user, now) in [(&alice, NOW), (&bob, NOW), (&alice, NOW + MINUTE)] {
         let made = latchet.store.create_session(user, new_session(), &[], now);
-        sessions.push(made.await.unwrap().unwrap());
+        sessions.push(listed(&made.await.unwrap().unwrap(), now));
     }
-    sessions.sort_by_key(|session| (session.created_at, session.id.clone()));
+    sessions.sort_by_key(|listed| (listed.created_at, listed.session.id.clone()));
     sessions.reverse();
-    let expected: Vec<SessionId> = sessions.iter().map(|session| session.id.clone()).collect();
+    let expected = sessions.iter().map(|listed| listed.session.id.clone());
+    let expected: Vec<SessionId> = expected.collect();
 
     let all = ids(&latchet, first_page(), NOW + MINUTE).await;
     for (index, session) in sessions.iter().enumerate() {
@@ -58,7 +59,7 @@ async fn a_list_of_all_names_the_users_and_leaves_out_what_has_ended() {
     let later = ids(&latchet, first_page(), rested).await;
 
     assert_eq!(listed.len(), 1);
-    assert_eq!(listed[0].session, session);
+    assert_eq!(listed[0].listed.session, session);
     assert_eq!(listed[0].username, "alice");
     assert_eq!(later, []);
 }
