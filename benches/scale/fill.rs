@@ -111,7 +111,7 @@ impl Filled {
             count.into(),
             whole(state.generation).into(),
             state.rotated_at.millis().into(),
-            state.superseded.to_string().into(),
+            state.superseded.text().into(),
             created.millis().into(),
             state.expires_at.millis().into(),
             whole(state.idle_limit.as_millis()).into(),

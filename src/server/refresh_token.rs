@@ -11,8 +11,8 @@
 use std::borrow::Cow;
 
 use aws_lc_rs::hmac;
-use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{Engine, encoded_len};
 use jsonwebtoken::decode_header;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,10 @@ use crate::token::Kind;
 
 /// Longer tokens are refused unread: ours are about 400 bytes.
 const LONGEST: usize = 2048;
+/// Bytes of claims as JSON that need no further room.
+const USUAL_CLAIMS: usize = 512;
+/// Bytes of an HMAC-SHA-256.
+const TAG: usize = 32;
 const TYP: &str = "rt+jwt";
 const HEADER: &str = r#"{"typ":"rt+jwt","alg":"HS256"}"#;
 
@@ -94,11 +98,17 @@ impl RefreshTokens {
         if seeded::is_on(Bug::RandomSuccessor) {
             claims.jti = random_id().into();
         }
-        Ok(self.sign(&serde_json::to_vec(&claims)?))
+        let mut json = Vec::with_capacity(USUAL_CLAIMS);
+        serde_json::to_writer(&mut json, &claims)?;
+        Ok(self.sign(&json))
     }
 
     fn sign(&self, claims: &[u8]) -> SecretString {
-        let mut token = self.head.clone();
+        let encoded = |bytes| encoded_len(bytes, false).unwrap_or_default();
+        // As long as it gets: nothing of a secret is left behind by growing or shrinking.
+        let length = self.head.len() + encoded(claims.len()) + 1 + encoded(TAG);
+        let mut token = String::with_capacity(length);
+        token.push_str(&self.head);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let tag = hmac::sign(&self.key, token.as_bytes());
         token.push('.');

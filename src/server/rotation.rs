@@ -3,7 +3,6 @@
 //! Pure: no I/O, no clock, no randomness. The store reads a row into a [`SessionState`], asks
 //! [`decide`], and writes [`SessionState::rotated`] back under a condition on the generation it read.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,8 +14,10 @@ mod key;
 mod model;
 #[cfg(test)]
 mod properties;
+mod superseded;
 
 pub use key::KeyHash;
+pub use superseded::Superseded;
 
 /// What deciding about a session needs to know of its row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +47,9 @@ impl SessionState {
             rotated_at: now,
             superseded: self.superseded.with(now),
             key,
-            ..self.clone()
+            expires_at: self.expires_at,
+            idle_limit: self.idle_limit,
+            revoked: self.revoked,
         }
     }
 
@@ -189,70 +192,6 @@ impl FromStr for RevokeReason {
                 text: text.to_owned(),
                 expected: "a reason to revoke",
             })
-    }
-}
-
-/// When each earlier generation got its successor, newest first: those of the last [`Grace::MAX`],
-/// and [`Superseded::REMEMBERED`] at most. Written in the database as milliseconds between commas.
-///
-/// What was superseded before that is reuse under any grace, remembered or not, and the row is a third
-/// shorter without it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Superseded(Vec<Time>);
-
-impl Superseded {
-    /// How many generations back a replay can be told from reuse.
-    pub const REMEMBERED: usize = 16;
-
-    /// Returns when the generation `back` before the current one was superseded, 1 being its
-    /// parent; `None` when that is forgotten.
-    fn at(&self, back: u64) -> Option<Time> {
-        let index = usize::try_from(back.checked_sub(1)?).ok()?;
-        self.0.get(index).copied()
-    }
-
-    fn with(&self, now: Time) -> Self {
-        let older = self.0.iter().copied().take(Self::REMEMBERED - 1);
-        let still_counts = older.take_while(|time| Grace::MAX.covers(*time, now));
-        Self(std::iter::once(now).chain(still_counts).collect())
-    }
-
-    /// Returns what the next rotation forgets: the oldest time when there is no room for one more.
-    fn next_forgotten(&self) -> Option<Time> {
-        self.0.get(Self::REMEMBERED - 1).copied()
-    }
-}
-
-impl fmt::Display for Superseded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, time) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{}", time.millis())?;
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for Superseded {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed = || Malformed {
-            text: text.to_owned(),
-            expected: "at most 16 times between commas",
-        };
-        if text.is_empty() {
-            return Ok(Self::default());
-        }
-        let times: Vec<Time> = text
-            .split(',')
-            .map(|millis| millis.parse().map(Time::from_millis))
-            .collect::<Result<_, _>>()
-            .map_err(|_| malformed())?;
-        if times.len() > Self::REMEMBERED {
-            return Err(malformed());
-        }
-        Ok(Self(times))
     }
 }
 

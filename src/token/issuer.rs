@@ -14,6 +14,12 @@ const RESERVED: [&str; 11] = [
     "alg", "typ", "kid", "crit", "b64", "cty", "jku", "jwk", "x5u", "x5c", "x5t",
 ];
 
+/// Bytes of claims as JSON that need no further room.
+const USUAL_CLAIMS: usize = 768;
+
+/// Bytes of a dot and a signature that need no further room: those of EdDSA and ES256 do not.
+const USUAL_SIGNATURE: usize = 90;
+
 /// Signs tokens with one key.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -67,9 +73,13 @@ impl Issuer {
         if let Some(name) = NAMED.iter().find(|name| claims.extra.contains_key(**name)) {
             return Err(KeyError::ReservedClaim((*name).to_owned()));
         }
-        let claims = serde_json::to_vec(claims).map_err(|_| FAILED)?;
-        let mut token = self.head.clone();
-        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        // Room at once for what most tokens take: growing costs more than writing.
+        let mut json = Vec::with_capacity(USUAL_CLAIMS);
+        serde_json::to_writer(&mut json, claims).map_err(|_| FAILED)?;
+        let mut token =
+            String::with_capacity(self.head.len() + json.len() * 4 / 3 + USUAL_SIGNATURE);
+        token.push_str(&self.head);
+        URL_SAFE_NO_PAD.encode_string(json, &mut token);
         let signature = crypto::sign(token.as_bytes(), self.key.encoding(), self.header.alg);
         token.push('.');
         token.push_str(&signature.map_err(|_| FAILED)?);

@@ -1,7 +1,7 @@
 //! The answer that carries tokens: the same fields everywhere, and cookies where they were asked for.
 
 use poem::http::HeaderValue;
-use poem::http::header::{CACHE_CONTROL, PRAGMA, SET_COOKIE};
+use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, SET_COOKIE};
 use poem::{IntoResponse, Response};
 use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaResponses, Registry};
@@ -74,26 +74,45 @@ pub(super) struct Private<T> {
 }
 
 /// The tokens of a session, in the body or half of them as cookies.
-pub(super) type Tokens = Private<Written<TokenAnswer>>;
+pub(super) type Tokens = Private<Written>;
 
-/// JSON as [`Json`] has it, but written at once, without a tree of values made first: what all refreshes
-/// are answered with.
+/// JSON as [`Json`] has it, but written at once, without a tree of values made first and with room for
+/// all of it: what all refreshes are answered with.
 #[derive(Debug)]
-pub(super) struct Written<T>(T);
+pub(super) struct Written(TokenAnswer);
 
-impl<T: Serialize + Send> IntoResponse for Written<T> {
+impl Written {
+    /// Bytes that need no further room.
+    const USUAL: usize = 2048;
+
+    /// Headers that need no further room, those that every answer gets included.
+    const HEADERS: usize = 12;
+}
+
+impl IntoResponse for Written {
     fn into_response(self) -> Response {
-        poem::web::Json(self.0).into_response()
+        let mut json = Vec::with_capacity(Self::USUAL);
+        #[expect(
+            clippy::expect_used,
+            reason = "text and numbers have a JSON form, and there is room for it in memory"
+        )]
+        serde_json::to_writer(&mut json, &self.0).expect("it is text and numbers");
+        let mut response = Response::from(json);
+        let headers = response.headers_mut();
+        headers.reserve(Self::HEADERS);
+        let json = HeaderValue::from_static("application/json; charset=utf-8");
+        headers.insert(CONTENT_TYPE, json);
+        response
     }
 }
 
-impl<T: ToJSON> ApiResponse for Written<T> {
+impl ApiResponse for Written {
     fn meta() -> MetaResponses {
-        Json::<T>::meta()
+        Json::<TokenAnswer>::meta()
     }
 
     fn register(registry: &mut Registry) {
-        Json::<T>::register(registry);
+        Json::<TokenAnswer>::register(registry);
     }
 }
 

@@ -229,7 +229,7 @@ proptest! {
 
     #[test]
     fn superseded_times_survive_the_database((history, _) in history()) {
-        let text = history.session.superseded.to_string();
+        let text = history.session.superseded.text();
 
         let read: Superseded = text.parse().unwrap();
 
@@ -357,7 +357,7 @@ fn a_session_at_rest_is_written_short() {
         history.show_current(wait, Grace::default());
     }
 
-    let times = history.session.superseded.to_string();
+    let times = history.session.superseded.text();
 
     // The third rotation still remembered both before it, the fourth none.
     let fourth = START.millis() + 120_099;

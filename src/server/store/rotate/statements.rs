@@ -162,7 +162,7 @@ pub(super) async fn advance(
             signed(step.from)?,
             signed(state.generation)?,
             state.rotated_at.millis().into(),
-            state.superseded.to_string().into(),
+            state.superseded.text().into(),
             sessions::key_text(state.key).into(),
         ]);
     }

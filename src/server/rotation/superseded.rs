@@ -1,0 +1,91 @@
+//! When each earlier generation of a session got its successor.
+
+use std::str::FromStr;
+
+use super::{Grace, Malformed};
+use crate::clock::Time;
+
+/// When each earlier generation got its successor, newest first: those of the last [`Grace::MAX`],
+/// and [`Superseded::REMEMBERED`] at most. Written in the database as milliseconds between commas.
+///
+/// What was superseded before that is reuse under any grace, remembered or not, and the row is a third
+/// shorter without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Superseded(Vec<Time>);
+
+impl Superseded {
+    /// How many generations back a replay can be told from reuse.
+    pub const REMEMBERED: usize = 16;
+
+    /// What a time takes as text, until the year 2286.
+    const DIGITS: usize = 13;
+
+    /// Returns when the generation `back` before the current one was superseded, 1 being its
+    /// parent; `None` when that is forgotten.
+    pub(super) fn at(&self, back: u64) -> Option<Time> {
+        let index = usize::try_from(back.checked_sub(1)?).ok()?;
+        self.0.get(index).copied()
+    }
+
+    pub(super) fn with(&self, now: Time) -> Self {
+        let older = self.0.iter().copied().take(Self::REMEMBERED - 1);
+        let still_counts = older.take_while(|time| Grace::MAX.covers(*time, now));
+        let mut times = Vec::with_capacity(Self::REMEMBERED);
+        times.push(now);
+        times.extend(still_counts);
+        Self(times)
+    }
+
+    /// Returns what the next rotation forgets: the oldest time when there is no room for one more.
+    pub(super) fn next_forgotten(&self) -> Option<Time> {
+        self.0.get(Self::REMEMBERED - 1).copied()
+    }
+
+    /// Returns the times as they are written in the database.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(self.0.len() * (Self::DIGITS + 1));
+        let mut digits = itoa::Buffer::new();
+        for time in &self.0 {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(digits.format(time.millis()));
+        }
+        text
+    }
+}
+
+impl FromStr for Superseded {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut times = Vec::with_capacity(Self::REMEMBERED);
+        for digits in text.as_bytes().split(|byte| *byte == b',') {
+            match millis(digits) {
+                Some(millis) if times.len() < Self::REMEMBERED => {
+                    times.push(Time::from_millis(millis));
+                }
+                _ => {
+                    return Err(Malformed {
+                        text: text.to_owned(),
+                        expected: "at most 16 times between commas",
+                    });
+                }
+            }
+        }
+        Ok(Self(times))
+    }
+}
+
+/// Reads a number that is not negative. Sixteen of them are read at each refresh of a busy session, and the
+/// library's way, which knows signs and any base, takes four times as long.
+fn millis(digits: &[u8]) -> Option<i64> {
+    let (first, others) = digits.split_first()?;
+    let value = |digit: &u8| digit.is_ascii_digit().then(|| i64::from(digit - b'0'));
+    others.iter().try_fold(value(first)?, |number, digit| {
+        number.checked_mul(10)?.checked_add(value(digit)?)
+    })
+}
