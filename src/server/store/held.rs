@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::{Error, Postgres, Sqlite, query_with};
-use sea_orm::{DbBackend, DbErr, QueryResult, RuntimeErr, Value};
+use sea_orm::sqlx::postgres::PgRow;
+use sea_orm::sqlx::sqlite::SqliteRow;
+use sea_orm::sqlx::{Error, FromRow, Postgres, Sqlite, query_as_with, query_with};
+use sea_orm::{DbBackend, DbErr, RuntimeErr, Value};
 use sea_query_sqlx::SqlxValues;
 
 use super::connection::Connections;
@@ -40,20 +42,23 @@ impl Held {
     }
 
     /// Runs a statement, and returns its rows.
-    pub(super) async fn rows(
+    pub(super) async fn rows<T>(
         &mut self,
         sql: &'static str,
         values: Vec<Value>,
-    ) -> Result<Vec<QueryResult>, DbErr> {
+    ) -> Result<Vec<T>, DbErr>
+    where
+        T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
         let values = SqlxValues(sea_orm::Values(values));
         match self {
             Self::Postgres(connection) => {
-                let rows = query_with(sql, values).fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(QueryResult::from).collect())
+                let query = query_as_with::<Postgres, T, _>(sql, values);
+                query.fetch_all(&mut **connection).await
             }
             Self::Sqlite(connection) => {
-                let rows = query_with(sql, values).fetch_all(&mut **connection).await;
-                rows.map(|rows| rows.into_iter().map(QueryResult::from).collect())
+                let query = query_as_with::<Sqlite, T, _>(sql, values);
+                query.fetch_all(&mut **connection).await
             }
         }
         .map_err(failed)

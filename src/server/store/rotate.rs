@@ -104,8 +104,6 @@ pub struct Current {
 /// What tokens say of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// As typed when created.
-    pub username: String,
     /// What the user may do, by name.
     pub roles: Vec<String>,
     /// When an administrator disabled the account.

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use entity::session::Model;
-use sea_orm::{DbBackend, QueryResult, TryGetable, Value};
+use sea_orm::sqlx::{self, ColumnIndex, Decode, FromRow, Row, Type};
+use sea_orm::{DbBackend, Value};
 
 use super::super::error::is_deadlock;
 use super::super::held::Held;
@@ -64,27 +65,22 @@ pub(super) async fn read(
     // An id that no session has.
     values.resize(padded(values.len()), "".into());
     let sql = TEXTS.get(connection.backend(), values.len());
-    let rows = connection.rows(sql, values).await?;
     let mut read_at = DatabaseTime::default();
     let mut entries = Entries::new();
-    for row in rows {
-        let mut columns = Columns {
-            row: &row,
-            taken: 0,
-        };
-        read_at = DatabaseTime(columns.take()?);
-        let entry = entry(&mut columns)?;
-        entries.insert(entry.session().id.clone(), entry);
+    for found in connection.rows::<Found>(sql, values).await? {
+        read_at = DatabaseTime(found.read_at);
+        let session = Session::try_from(found.session)?;
+        entries.insert(session.id.clone(), Entry::new(session, found.owner));
     }
     Ok((entries, read_at))
 }
 
-/// What a read selects, in the order in which [`entry`] takes it.
+/// What a read selects, in the order in which [`Found`] takes it.
 const SELECTED: &str = "
     sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
     sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
     sessions.amr, sessions.scope, sessions.client_id, sessions.revoke_reason,
-    users.username, users.roles, users.disabled_at";
+    users.roles, users.disabled_at";
 
 fn read_text(backend: DbBackend, rows: usize) -> String {
     format!(
@@ -96,49 +92,71 @@ fn read_text(backend: DbBackend, rows: usize) -> String {
     )
 }
 
-/// The columns of a row from the left. By name, each would be looked up twice, which is most of the work
-/// of reading it.
-struct Columns<'a> {
-    row: &'a QueryResult,
-    taken: usize,
+/// A row of a read.
+struct Found {
+    read_at: i64,
+    session: Model,
+    owner: Owner,
 }
 
-impl Columns<'_> {
-    fn take<T: TryGetable>(&mut self) -> Result<T, StoreError> {
-        let column = self.row.try_get_by_index(self.taken)?;
-        self.taken += 1;
-        Ok(column)
+impl<'r, R: Row> FromRow<'r, R> for Found
+where
+    usize: ColumnIndex<R>,
+    i64: Type<R::Database> + Decode<'r, R::Database>,
+    String: Type<R::Database> + Decode<'r, R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let mut columns = Columns { row, taken: 0 };
+        Ok(Self {
+            read_at: columns.take()?,
+            session: Model {
+                id: columns.take()?,
+                user_id: columns.take()?,
+                generation: columns.take()?,
+                rotated_at: columns.take()?,
+                superseded: columns.take()?,
+                retry_key_hash: columns.take()?,
+                expires_at: columns.take()?,
+                idle_limit: columns.take()?,
+                auth_time: columns.take()?,
+                amr: columns.take()?,
+                scope: columns.take()?,
+                client_id: columns.take()?,
+                revoke_reason: columns.take()?,
+                // A session has no place for these.
+                created_at: 0,
+                revoked_at: None,
+                user_agent: String::new(),
+                ip: String::new(),
+                label: String::new(),
+            },
+            owner: Owner {
+                roles: words(&columns.take::<String>()?),
+                disabled_at: columns.take::<Option<i64>>()?.map(Time::from_millis),
+            },
+        })
     }
 }
 
-fn entry(columns: &mut Columns<'_>) -> Result<Entry, StoreError> {
-    let session = Model {
-        id: columns.take()?,
-        user_id: columns.take()?,
-        generation: columns.take()?,
-        rotated_at: columns.take()?,
-        superseded: columns.take()?,
-        retry_key_hash: columns.take()?,
-        expires_at: columns.take()?,
-        idle_limit: columns.take()?,
-        auth_time: columns.take()?,
-        amr: columns.take()?,
-        scope: columns.take()?,
-        client_id: columns.take()?,
-        revoke_reason: columns.take()?,
-        // A session has no place for these.
-        created_at: 0,
-        revoked_at: None,
-        user_agent: String::new(),
-        ip: String::new(),
-        label: String::new(),
-    };
-    let owner = Owner {
-        username: columns.take()?,
-        roles: words(&columns.take::<String>()?),
-        disabled_at: columns.take::<Option<i64>>()?.map(Time::from_millis),
-    };
-    Ok(Entry::new(Session::try_from(session)?, owner))
+/// The columns of a row from the left. By name, each would be looked up first, which is most of the work
+/// of reading it.
+struct Columns<'r, R> {
+    row: &'r R,
+    taken: usize,
+}
+
+impl<'r, R: Row> Columns<'r, R>
+where
+    usize: ColumnIndex<R>,
+{
+    fn take<T>(&mut self) -> Result<T, sqlx::Error>
+    where
+        T: Type<R::Database> + Decode<'r, R::Database>,
+    {
+        let column = self.row.try_get(self.taken)?;
+        self.taken += 1;
+        Ok(column)
+    }
 }
 
 /// Columns of a row that `advance` binds.
