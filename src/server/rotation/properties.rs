@@ -375,8 +375,11 @@ fn reasons_survive_the_database() {
 #[test]
 fn text_that_is_no_list_of_times_is_refused() {
     let seventeen = vec!["1"; 17].join(",");
+    let too_great = "9223372036854775808";
 
-    for text in [",", "1,", "1,,2", "x", " 1", &seventeen] {
+    for text in [
+        ",", "1,", "1,,2", "x", " 1", "-1", "1x", too_great, &seventeen,
+    ] {
         assert!(text.parse::<Superseded>().is_err(), "{text:?}");
     }
 }
