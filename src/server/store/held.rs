@@ -12,7 +12,8 @@ use sea_query_sqlx::SqlxValues;
 use super::connection::Connections;
 
 /// A connection that is held until it is dropped. The pool tries every one that comes back, which costs as
-/// much as a statement: a batch of rotations, which is two, would pay that for each.
+/// much as a statement: a batch of rotations, which is two, would pay that for each. On PostgreSQL it is kept
+/// for the next batch while refreshes wait.
 pub(super) enum Held {
     Postgres(PoolConnection<Postgres>),
     Sqlite(PoolConnection<Sqlite>),
@@ -38,6 +39,15 @@ impl Held {
         match self {
             Self::Postgres(_) => DbBackend::Postgres,
             Self::Sqlite(_) => DbBackend::Sqlite,
+        }
+    }
+
+    /// Returns the connection where it may be kept: SQLite has one for all that write, also for what else a
+    /// batch has to do.
+    pub(super) fn kept(self) -> Option<Self> {
+        match self {
+            Self::Postgres(_) => Some(self),
+            Self::Sqlite(_) => None,
         }
     }
 

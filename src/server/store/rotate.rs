@@ -151,8 +151,9 @@ impl Queue {
 
 async fn write(connections: Connections, mut queue: mpsc::Receiver<Job>) {
     let mut jobs = Vec::with_capacity(BATCH);
+    let mut kept = None;
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        let batch = batch::settle(connections.clone(), std::mem::take(&mut jobs));
+        let batch = batch::settle(connections.clone(), kept, std::mem::take(&mut jobs));
         // In a task of its own, a batch that panics fails its callers, whose channels it drops, and
         // no others.
         #[expect(
@@ -160,9 +161,12 @@ async fn write(connections: Connections, mut queue: mpsc::Receiver<Job>) {
             reason = "it is waited for in the next line"
         )]
         let settled = tokio::spawn(batch).await;
-        if let Err(error) = settled {
+        kept = settled.unwrap_or_else(|error| {
             tracing::error!(%error, "a batch of rotations was lost");
-        }
+            None
+        });
+        // Given back when nobody waits: the pool tries it when it has rested.
+        kept = kept.filter(|_| !queue.is_empty());
     }
 }
 

@@ -122,23 +122,33 @@ enum Fate {
 
 type Fates = BTreeMap<SessionId, Fate>;
 
-/// Answers every job. Those that are dropped unanswered are answered as unavailable.
-pub(super) async fn settle(connections: Connections, mut jobs: Vec<Job>) {
+/// Answers every job. Those that are dropped unanswered are answered as unavailable. Uses `kept` where
+/// there is one, and returns the connection that the next batch may use.
+pub(super) async fn settle(
+    connections: Connections,
+    mut kept: Option<Held>,
+    mut jobs: Vec<Job>,
+) -> Option<Held> {
     for _ in 0..ROUNDS {
-        jobs = round(&connections, jobs).await;
+        jobs = round(&connections, &mut kept, jobs).await;
         if jobs.is_empty() {
-            return;
+            return kept;
         }
     }
     tracing::warn!(jobs = jobs.len(), "rotations were outrun too often");
+    kept
 }
 
 /// Answers what can be answered and returns the jobs to be judged again.
-async fn round(connections: &Connections, mut jobs: Vec<Job>) -> Vec<Job> {
+async fn round(connections: &Connections, kept: &mut Option<Held>, mut jobs: Vec<Job>) -> Vec<Job> {
     jobs.retain(|job| !job.time_left().is_zero());
     let ids = jobs.iter().map(|job| &job.presented.session).collect();
+    let held = kept.take();
     let read = limited(async {
-        let mut connection = connections.hold().await?;
+        let mut connection = match held {
+            Some(connection) => connection,
+            None => connections.hold().await?,
+        };
         let (entries, read_at) = statements::read(&mut connection, ids).await?;
         Ok((connection, entries, read_at))
     });
@@ -165,29 +175,31 @@ async fn round(connections: &Connections, mut jobs: Vec<Job>) -> Vec<Job> {
             job.answer(Ok(rotation));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        rotate(connection, &entries, read_at + time_left, &mut Fates::new()).await;
+        *kept = rotate(connection, &entries, read_at + time_left, &mut Fates::new()).await;
         return Vec::new();
     }
     let mut fates = Fates::new();
-    rotate(connection, &entries, read_at + time_left, &mut fates).await;
+    *kept = rotate(connection, &entries, read_at + time_left, &mut fates).await;
     revoke(connections, &entries, &mut fates).await;
     answer(judged, &fates)
 }
 
-/// Writes the rotations of the batch, unless it is `deadline` by then. The connection is free after that:
-/// SQLite has no other one to revoke on.
+/// Writes the rotations of the batch, unless it is `deadline` by then. Returns the connection where it
+/// may be kept and nothing went wrong.
 async fn rotate(
     mut connection: Held,
     entries: &Entries,
     deadline: DatabaseTime,
     fates: &mut Fates,
-) {
+) -> Option<Held> {
     let steps: Vec<Step> = entries.values().filter_map(Entry::step).collect();
     if steps.is_empty() {
-        return;
+        return connection.kept();
     }
     let moved = match limited(statements::advance(&mut connection, &steps, deadline)).await {
-        Ok(count) if usize::try_from(count).is_ok_and(|count| count == steps.len()) => return,
+        Ok(count) if usize::try_from(count).is_ok_and(|count| count == steps.len()) => {
+            return connection.kept();
+        }
         Ok(_) => limited(statements::read(&mut connection, ids(&steps))).await,
         Err(error) => Err(error),
     };
@@ -201,6 +213,7 @@ async fn rotate(
         };
         fates.insert(step.id.clone(), fate);
     }
+    moved.ok().and_then(|_| connection.kept())
 }
 
 fn ids<'a>(steps: &[Step<'a>]) -> BTreeSet<&'a SessionId> {

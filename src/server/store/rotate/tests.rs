@@ -87,7 +87,7 @@ async fn what_waited_too_long_is_not_written() {
     let late = async {
         let job = queue.recv().await.unwrap();
         let asked = job.asked.checked_sub(LIMIT).unwrap();
-        batch::settle(connections, vec![Job { asked, ..job }]).await;
+        batch::settle(connections, None, vec![Job { asked, ..job }]).await;
     };
     let (answer, ()) = tokio::join!(store.rotate(presented(&session, 0), NOW, RULES), late);
 

@@ -1,6 +1,7 @@
 //! What becomes of a batch when another replica writes the same sessions between its reading and its
 //! writing.
 
+use sea_orm::DbBackend;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -140,4 +141,24 @@ fn a_step_has_led_to_its_own_state_alone() {
     for other in others {
         assert!(!step.has_led_to(&other), "{other:?}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_on_postgresql_unless_something_went_wrong() {
+    let latchet = Latchet::start().await;
+    let session = latchet.alice_logged_in().await;
+    let is_postgres = latchet.hold().await.backend() == DbBackend::Postgres;
+    let (entries, deadline) = about_to_write(&latchet, &[&session], LATER).await;
+    let write = async || {
+        let connection = latchet.hold().await;
+        let kept = rotate(connection, &entries, deadline, &mut Fates::new()).await;
+        kept.is_some()
+    };
+
+    assert_eq!(write().await, is_postgres, "written");
+    assert_eq!(write().await, is_postgres, "outrun");
+    let break_it = "ALTER TABLE sessions RENAME TO gone";
+    let db = latchet.store.writer();
+    db.execute_unprepared(break_it).await.unwrap();
+    assert!(!write().await, "failed");
 }
