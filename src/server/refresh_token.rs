@@ -106,8 +106,8 @@ impl RefreshTokens {
     fn sign(&self, claims: &[u8]) -> SecretString {
         let encoded = |bytes| encoded_len(bytes, false).unwrap_or_default();
         // As long as it gets: nothing of a secret is left behind by growing or shrinking.
-        let length = self.head.len() + encoded(claims.len()) + 1 + encoded(TAG);
-        let mut token = String::with_capacity(length);
+        let mut token =
+            String::with_capacity(self.head.len() + encoded(claims.len()) + 1 + encoded(TAG));
         token.push_str(&self.head);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let tag = hmac::sign(&self.key, token.as_bytes());

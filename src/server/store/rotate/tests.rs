@@ -191,3 +191,21 @@ async fn what_postgresql_ended_to_free_another_is_judged_anew() {
 
     assert_eq!(moved.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_writer_that_rests_holds_no_connection() {
+    let latchet = Latchet::start().await;
+    if latchet.hold().await.backend() != DbBackend::Postgres {
+        return; // SQLite's is given back after each batch.
+    }
+    let session = latchet.alice_logged_in().await;
+
+    latchet.show(&session, 0, NOW).await;
+
+    let pool = latchet.store.writer().get_postgres_connection_pool();
+    let deadline = Instant::now() + LIMIT;
+    while pool.num_idle() < pool.size() as usize {
+        assert!(Instant::now() < deadline, "one is held");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
