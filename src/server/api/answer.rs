@@ -94,7 +94,7 @@ impl IntoResponse for Written {
         let mut json = Vec::with_capacity(Self::USUAL);
         #[expect(
             clippy::expect_used,
-            reason = "text and numbers have a JSON form, and there is room for it in memory"
+            reason = "text and numbers always have a JSON form, and memory takes it"
         )]
         serde_json::to_writer(&mut json, &self.0).expect("it is text and numbers");
         let mut response = Response::from(json);

@@ -165,7 +165,7 @@ async fn write(connections: Connections, mut queue: mpsc::Receiver<Job>) {
             tracing::error!(%error, "a batch of rotations was lost");
             None
         });
-        // Given back when nobody waits: the pool tries it when it has rested.
+        // Given back when nobody waits: what has rested may be broken, and the pool finds out.
         kept = kept.filter(|_| !queue.is_empty());
     }
 }
