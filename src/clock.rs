@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seeded::{self, Bug};
 use course::{Course, Reading, Seen};
 
 mod course;
@@ -147,12 +146,7 @@ impl Clock {
         // Nothing that holds the lock can panic.
         let mut course = shared.course.lock().unwrap_or_else(PoisonError::into_inner);
         let at = read();
-        let patience = if seeded::is_on(Bug::JumpBelieved) {
-            Duration::ZERO
-        } else {
-            course::PATIENCE
-        };
-        let seen = course.follow(at, patience);
+        let seen = course.follow(at, course::PATIENCE);
         let agreed = course.agreed().unwrap_or(DOUBT);
         shared.agreed.store(agreed, Ordering::Relaxed);
         let millis = course.time(at);

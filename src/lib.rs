@@ -59,7 +59,6 @@ pub mod keys;
 mod port;
 #[cfg(feature = "remote")]
 pub mod remote;
-mod seeded;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod testing;

@@ -7,7 +7,7 @@
 )]
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ struct Arguments {
     #[arg(long, default_value = "")]
     only: String,
 
-    /// A bug of `src/seeded.rs` to switch on.
+    /// A deliberate bug of `chaos/bugs.patch` to switch on.
     #[arg(long, conflicts_with = "all_bugs")]
     bug: Option<String>,
 
@@ -130,6 +130,8 @@ impl Plan {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.out).expect("the folder of --out can be made");
+    let has_bugs = arguments.all_bugs || arguments.bug.is_some();
+    let build = if has_bugs { build_with_bugs } else { build };
     let program = arguments.latchet.clone().unwrap_or_else(build);
     let name = format!("{:?}-{}", arguments.topology, arguments.seed).to_lowercase();
     let plan = Plan {
@@ -226,13 +228,24 @@ fn build() -> PathBuf {
         "--bin",
         "latchet",
     ]);
-    if cfg!(debug_assertions) {
-        command.args(["--features", "seeded-bugs"]);
-    } else {
+    if !cfg!(debug_assertions) {
         command.arg("--release");
     }
     let status = command.status().expect("`cargo` is there");
     assert!(status.success(), "latchet cannot be built");
     let this = std::env::current_exe().expect("this program has a path");
     this.with_file_name("latchet")
+}
+
+/// Builds a copy of the program that has the deliberate bugs, and returns where it is.
+fn build_with_bugs() -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/build-with-bugs");
+    let mut command = Command::new(script);
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.expect("the script can be run");
+    assert!(
+        output.status.success(),
+        "`chaos/bugs.patch` cannot be applied or built"
+    );
+    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }

@@ -15,7 +15,7 @@ const ATTEMPTS: u64 = 5;
 
 /// A bug, and where it shows.
 struct Seeded {
-    /// Its name in `src/seeded.rs` of the server.
+    /// Its name in `chaos/bugs.patch`.
     name: &'static str,
     topology: Topology,
     /// Faults that bring it to light.
@@ -129,13 +129,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bug_of_the_server_is_looked_for() {
-        let source = include_str!("../../src/seeded.rs");
-        let (_, list) = source.split_once("\nbugs! {").unwrap();
-        let (list, _) = list.split_once("\n}").unwrap();
-        let names = list
-            .lines()
-            .filter_map(|line| line.trim().strip_suffix(','));
+    fn every_bug_of_the_patch_is_looked_for() {
+        let patch = include_str!("../bugs.patch");
+        let (_, list) = patch.split_once("\n+bugs! {").unwrap();
+        let (list, _) = list.split_once("\n+}").unwrap();
+        let lines = list.lines().map(|line| line.trim_start_matches('+').trim());
+        let names = lines.filter_map(|line| line.strip_suffix(','));
         let names: Vec<&str> = names.filter(|name| !name.contains(' ')).collect();
         assert_eq!(names, BUGS.iter().map(|bug| bug.name).collect::<Vec<_>>());
         assert!(names.len() >= 25, "{names:?}");

@@ -13,7 +13,6 @@ use super::rotation::RevokeReason;
 use super::store::{NewUser, SessionId, StoreError, User, UserId, UserPage};
 use crate::error::AuthError;
 use crate::keys::random_id;
-use crate::seeded::{self, Bug};
 use crate::token::Claims;
 
 /// An account to be made.
@@ -167,11 +166,6 @@ impl App {
         new: SecretString,
         by: &Actor,
     ) -> Result<(), ApiError> {
-        let new = if seeded::is_on(Bug::PasswordNotKept) {
-            random_id().into()
-        } else {
-            new
-        };
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::PasswordChanged, now);
@@ -179,9 +173,7 @@ impl App {
             .store
             .set_password(user, &hash, by, &revocation)
             .await?;
-        if !seeded::is_on(Bug::PasswordKeepsAccess) {
-            self.deny(&denials, now).await?;
-        }
+        self.deny(&denials, now).await?;
         tracing::info!(user.id = %user.id, "password changed");
         Ok(())
     }
@@ -201,9 +193,7 @@ impl App {
             .disable_user(id, by, &revocation)
             .await
             .map_err(no_such_user)?;
-        if !seeded::is_on(Bug::DisabledKeepsAccess) {
-            self.deny(&denials, now).await?;
-        }
+        self.deny(&denials, now).await?;
         tracing::info!(user.id = %id, "user disabled");
         self.user(id).await
     }

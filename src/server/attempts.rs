@@ -10,7 +10,6 @@ use super::config::Rate;
 use super::error::ApiError;
 use super::store::{Attempt, Counter, fold_username};
 use crate::clock::Time;
-use crate::seeded::{self, Bug};
 
 /// What attempts on one user name are counted as.
 const ACCOUNT: &str = "account";
@@ -61,9 +60,6 @@ impl App {
         ];
         match self.store.attempt(&counters, ip, now).await? {
             Attempt::Allowed => Ok(CountedAttempt { counters }),
-            Attempt::Refused { .. } if seeded::is_on(Bug::ThrottleOnlyCounts) => {
-                Ok(CountedAttempt { counters })
-            }
             Attempt::Refused { retry_after } => Err(ApiError::TooManyRequests { retry_after }),
         }
     }

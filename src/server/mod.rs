@@ -20,7 +20,6 @@ use crate::clock::Clock;
 use crate::denylist::redis::TargetError;
 use crate::guard::{Guards, Location};
 use crate::keys::VerifyingKey;
-use crate::seeded::{self, Bug};
 use crate::token::{Verifier, VerifierSettings};
 
 use config::profiles::FileError;
@@ -228,9 +227,7 @@ impl App {
 async fn collect_garbage(store: Store, clock: Clock, every: Duration) {
     loop {
         match store.collect_garbage(clock.now()).await {
-            Ok(0) if !seeded::is_on(Bug::GarbageTooEarly) => {
-                tokio::time::sleep(every).await;
-            }
+            Ok(0) => tokio::time::sleep(every).await,
             // There may be more than one chunk: go on, but let others write in between.
             Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             Err(error) => {

@@ -20,8 +20,6 @@ use serde::{Deserialize, Serialize};
 use super::secret::DerivedKeys;
 use super::store::{Presented, Session, SessionId, UserId};
 use crate::error::AuthError;
-use crate::keys::random_id;
-use crate::seeded::{self, Bug};
 use crate::token::Kind;
 
 /// Longer tokens are refused unread: ours are about 400 bytes.
@@ -84,7 +82,7 @@ impl RefreshTokens {
     /// # Errors
     /// When the claims have no JSON form, which text and numbers always have.
     pub fn mint(&self, session: &Session) -> Result<SecretString, serde_json::Error> {
-        let mut claims = RefreshClaims {
+        let claims = RefreshClaims {
             iss: self.issuer.as_str().into(),
             aud: self.issuer.as_str().into(),
             sub: session.user_id.as_str().into(),
@@ -95,9 +93,6 @@ impl RefreshTokens {
             exp: session.state.ends_at().secs(),
             kind: Kind::Refresh,
         };
-        if seeded::is_on(Bug::RandomSuccessor) {
-            claims.jti = random_id().into();
-        }
         let mut json = Vec::with_capacity(USUAL_CLAIMS);
         serde_json::to_writer(&mut json, &claims)?;
         Ok(self.sign(&json))

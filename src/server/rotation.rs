@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::seeded::{self, Bug};
 
 mod key;
 #[cfg(test)]
@@ -83,12 +82,6 @@ impl SessionState {
     /// Returns whether this asks again for what was answered with the current generation. Once that
     /// was used its answer was not lost, and the generation is another.
     fn is_asked_again(&self, shown: Shown, now: Time) -> bool {
-        if seeded::is_on(Bug::RetryKeyIgnored) {
-            return false;
-        }
-        if seeded::is_on(Bug::RetryKeyOfAnybody) {
-            return shown.key.is_some();
-        }
         let keys = self.key.zip(shown.key);
         keys.is_some_and(|(made, shown)| made.matches(&shown))
             && self.generation.checked_sub(shown.generation) == Some(1)
@@ -251,29 +244,13 @@ pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> 
         if inside_grace(session.superseded.next_forgotten()) {
             return Decision::Replay;
         }
-        if seeded::is_on(Bug::NeverRotates) {
-            return Decision::Replay;
-        }
         return Decision::Rotate;
     }
-    let superseded_at = if seeded::is_on(Bug::GraceFromLatestRotation) {
-        Some(session.rotated_at)
-    } else {
-        session.superseded.at(back)
-    };
-    let is_replay = inside_grace(superseded_at) || session.is_asked_again(shown, now);
-    if is_answered(is_replay, back) {
+    if inside_grace(session.superseded.at(back)) || session.is_asked_again(shown, now) {
         return Decision::Replay;
     }
     if session.may_have_been_a_replay(shown, back, now, grace) {
         return Decision::Undecided;
     }
     Decision::Reuse
-}
-
-/// Returns whether a superseded token is answered: a replay is, unless a bug is asked for.
-fn is_answered(is_replay: bool, back: u64) -> bool {
-    let is_taken_for_theft =
-        seeded::is_on(Bug::NoGrace) || (seeded::is_on(Bug::ParentOnly) && back > 1);
-    seeded::is_on(Bug::NoReuseDetection) || (is_replay && !is_taken_for_theft)
 }

@@ -7,16 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use super::App;
 use super::attempts::CountedAttempt;
 use super::error::ApiError;
-use super::events::Actor;
 use super::names::Username;
 use super::password::Verdict;
-use super::rotation::{End, RevokeReason};
+use super::rotation::End;
 use super::store::{
     Device, ListedSession, NamedSession, NewSession, Rotation, RotationRules, SessionId,
     SessionPage, User, UserId,
 };
 use crate::clock::Time;
-use crate::seeded::{self, Bug};
 use crate::token::{Claims, Fresh};
 
 mod ends;
@@ -139,13 +137,7 @@ impl App {
                 self.grant(&current.session, &current.owner.roles, Fresh::No, now)
             }
             Rotation::Reused { user, denials } => {
-                if seeded::is_on(Bug::ReuseEndsAllSessions) {
-                    self.end_sessions(&user, RevokeReason::Reuse, &Actor::Operator)
-                        .await?;
-                }
-                if !seeded::is_on(Bug::ReuseNotDenied) {
-                    self.deny(&denials, now).await?;
-                }
+                self.deny(&denials, now).await?;
                 tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
                     "a superseded refresh token was shown after grace: the session was ended");
                 Err(ApiError::RefreshReused)
@@ -225,9 +217,6 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<Proved, ApiError> {
-        if seeded::is_on(Bug::PasswordIsLogged) {
-            tracing::info!(password = password.expose_secret(), "a login");
-        }
         let attempt = self.count_attempt(username, ip, now).await?;
         let found = match Username::parse(username) {
             Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await?,

@@ -20,7 +20,6 @@ use super::{Claims, Endless, Expected, Unnamed, VerifierSettings, reason};
 use crate::clock::Time;
 use crate::error::AuthError;
 use crate::keys::{KeySet, VerifyingKey};
-use crate::seeded::{self, Bug};
 
 mod refusal;
 #[cfg(test)]
@@ -137,9 +136,7 @@ impl Verifier {
             Some(verified) => verified.clone(),
             None => self.check_whole(token, &trust)?,
         };
-        if cached.is_none() || !seeded::is_on(Bug::CacheIgnoresExpiry) {
-            self.check_end(&verified.claims, now)?;
-        }
+        self.check_end(&verified.claims, now)?;
         self.check_start(&verified.claims, now)?;
         if cached.is_none() {
             trust.verified.insert(hash, verified.clone());

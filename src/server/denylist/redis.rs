@@ -12,7 +12,6 @@ use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
 use crate::denylist::redis::{Answer, LEASE, Line, Link, Moment, Target, Written, new_epoch};
 use crate::denylist::{Denial, Denylist, Unavailable};
-use crate::seeded::{self, Bug};
 use crate::server::error::causes;
 use crate::server::store::{Epoch, Store, StoreError};
 
@@ -212,21 +211,11 @@ impl Denylist for RedisDenylist {
             match link.connection.ask(sid, jti, &witness.epoch).await {
                 Ok(Answer::Denied) => return Ok(true),
                 Ok(Answer::Clear) => return Ok(false),
-                Ok(Answer::Doubtful) if seeded::is_on(Bug::RedisIsAlwaysTrusted) => {
-                    return Ok(false);
-                }
                 Ok(Answer::Doubtful) => {}
                 Err(_) => self.line.drop_link(&link),
             }
         }
-        let asked = self.store.is_denied(sid, jti).await;
-        if seeded::is_on(Bug::FailOpen) {
-            return Ok(asked.unwrap_or(false));
-        }
-        if seeded::is_on(Bug::UnavailableIsRefusal) {
-            return Ok(asked.unwrap_or(true));
-        }
-        asked.map_err(unavailable)
+        self.store.is_denied(sid, jti).await.map_err(unavailable)
     }
 
     async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
@@ -237,7 +226,7 @@ impl Denylist for RedisDenylist {
             Some(witness) if witness.is_current(self.line.moment()) => witness,
             _ => self.read_witness().await.map_err(unavailable)?,
         };
-        if self.deny_in_copy(denials, &witness).await || seeded::is_on(Bug::RedisFaultsAreIgnored) {
+        if self.deny_in_copy(denials, &witness).await {
             return Ok(());
         }
         self.deny_by_distrust().await.map_err(unavailable)

@@ -6,7 +6,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::denylist::redis::{Fault, Moment, Standing};
-use crate::seeded::{self, Bug};
 
 /// After so long every process has noticed a change in SQL, or relies on SQL alone.
 pub(super) const NOTICED: Duration = Duration::from_millis(1_050);
@@ -80,7 +79,7 @@ pub(super) fn believable<'a>(
     let witness = witness
         .filter(|witness| witness.is_current(now))
         .ok_or(Doubt::NoWitness)?;
-    if !witness.names(standing) && !seeded::is_on(Bug::MarkAloneIsTrusted) {
+    if !witness.names(standing) {
         return Err(Doubt::OtherServer);
     }
     Ok(witness)

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::denylist::Denial;
-use crate::seeded::{self, Bug};
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::events::Actor;
@@ -56,25 +55,9 @@ impl App {
         if denials.is_empty() {
             return Err(ApiError::NotFound("there is no such session"));
         }
-        if seeded::is_on(Bug::AcknowledgeBeforeDeny) {
-            self.deny_later(denials, now);
-        } else if !seeded::is_on(Bug::AccessTokenOutlivesLogout) {
-            self.deny(&denials, now).await?;
-        }
+        self.deny(&denials, now).await?;
         tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");
         Ok(())
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "that nobody waits for it is the bug"
-    )]
-    fn deny_later(&self, denials: Vec<Denial>, now: Time) {
-        let list = self.denylist.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            list.deny(&denials, now).await
-        });
     }
 
     /// Ends every session of a user.

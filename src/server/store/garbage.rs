@@ -6,7 +6,6 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::{Store, StoreError, limited};
 use crate::clock::Time;
-use crate::seeded::{self, Bug};
 
 /// Rows of each table deleted by one call: a transaction short enough for nobody to wait.
 const CHUNK: i64 = 500;
@@ -67,11 +66,6 @@ impl Store {
         let db = self.writer();
         let mut deleted = 0;
         for (sql, kept) in DELETE {
-            let now = if seeded::is_on(Bug::GarbageTooEarly) && kept == CLOCK_SLACK {
-                now + Duration::from_hours(24)
-            } else {
-                now
-            };
             let values = [(now - kept).millis().into(), CHUNK.into()];
             let delete = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
             let done = limited(async { Ok(db.execute_raw(delete).await?) }).await?;

@@ -347,13 +347,3 @@ impl TryFrom<Model> for Session {
         })
     }
 }
-
-/// Gives a user the sessions back that had ended: a [`Bug`](crate::seeded::Bug).
-pub(super) async fn revive<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<(), StoreError> {
-    let update = Entity::update_many()
-        .col_expr(Column::RevokedAt, Expr::value(None::<i64>))
-        .col_expr(Column::RevokeReason, Expr::value(None::<String>))
-        .filter(Column::UserId.eq(user.as_str()));
-    update.exec(db).await?;
-    Ok(())
-}

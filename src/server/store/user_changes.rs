@@ -11,7 +11,6 @@ use super::{
 };
 use crate::clock::Time;
 use crate::denylist::Denial;
-use crate::seeded::{self, Bug};
 use crate::server::events::{Actor, EventKind};
 
 impl Store {
@@ -134,9 +133,6 @@ impl Store {
         let event = NewEvent::new(EventKind::UserEnabled, by, now);
         limited(async {
             let transaction = self.begin().await?;
-            if seeded::is_on(Bug::EnablingRevives) {
-                sessions::revive(&transaction, id).await?;
-            }
             change(&transaction, id, update, event).await?;
             Ok(transaction.commit().await?)
         })

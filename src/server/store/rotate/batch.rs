@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 
@@ -13,7 +12,6 @@ use super::super::held::Held;
 use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
 use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
-use crate::seeded::{self, Bug};
 use crate::server::events::EventKind;
 use crate::server::rotation::{Decision, RevokeReason, SessionState, decide};
 
@@ -70,7 +68,6 @@ impl Entry {
         let shown = job.presented.shown();
         match decide(&session.state, shown, job.now, job.rules.grace) {
             Decision::Rotate => self.rotate(job),
-            Decision::Replay if seeded::is_on(Bug::ReplayRotates) => self.rotate(job),
             Decision::Replay => Rotation::Replayed(Arc::clone(&self.current)),
             Decision::Reuse => self.reuse(job),
             Decision::Undecided => Rotation::Undecided,
@@ -170,14 +167,6 @@ async fn round(connections: &Connections, kept: &mut Option<Held>, mut jobs: Vec
             (job, rotation)
         })
         .collect();
-    if seeded::is_on(Bug::AnswerBeforeCommit) {
-        for (job, rotation) in judged {
-            job.answer(Ok(rotation));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        *kept = rotate(connection, &entries, read_at + time_left, &mut Fates::new()).await;
-        return Vec::new();
-    }
     let mut fates = Fates::new();
     *kept = rotate(connection, &entries, read_at + time_left, &mut fates).await;
     revoke(connections, &entries, &mut fates).await;
@@ -230,9 +219,6 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
     if reused.is_empty() {
         return;
     }
-    if seeded::is_on(Bug::ReuseRolledBack) {
-        return;
-    }
     let revoked = limited(async {
         let transaction = connections.begin().await?;
         for (entry, reuse) in &reused {
@@ -273,7 +259,6 @@ async fn record<C: ConnectionTrait>(
 /// Answers the jobs whose session is as they were told, and returns those to be judged again.
 fn answer(judged: Vec<(Job, Rotation)>, fates: &Fates) -> Vec<Job> {
     let mut again = Vec::new();
-    let judged = seed(judged);
     for (job, rotation) in judged {
         match fates.get(&job.presented.session) {
             None => job.answer(Ok(rotation)),
@@ -282,18 +267,4 @@ fn answer(judged: Vec<(Job, Rotation)>, fates: &Fates) -> Vec<Job> {
         }
     }
     again
-}
-
-/// Spoils a batch, where that is asked for.
-fn seed(mut judged: Vec<(Job, Rotation)>) -> Vec<(Job, Rotation)> {
-    let count = judged.len();
-    if seeded::is_on(Bug::BatchLosesOne) && count > 1 {
-        judged.pop();
-    }
-    if seeded::is_on(Bug::BatchSwapsAnswers) && count > 1 {
-        let (jobs, mut rotations): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
-        rotations.rotate_left(1);
-        judged = jobs.into_iter().zip(rotations).collect();
-    }
-    judged
 }

@@ -15,7 +15,6 @@ use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{Entries, Entry};
 use super::{BATCH, Owner};
 use crate::clock::Time;
-use crate::seeded::{self, Bug};
 use crate::server::rotation::SessionState;
 
 /// A session to be moved from one generation to another.
@@ -197,9 +196,6 @@ pub(super) async fn advance(
         ]);
     }
     values.push(deadline.0.into());
-    if seeded::is_on(Bug::WholeRowWriteBack) {
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
     let sql = TEXTS.get(connection.backend(), rows);
     match connection.execute(sql, values).await {
         Ok(moved) => Ok(moved),
@@ -221,19 +217,14 @@ fn advance_text(backend: DbBackend, rows: usize) -> String {
     let others = (1..rows).map(|number| format!("({})", row(number)));
     let listed: Vec<String> = std::iter::once(first).chain(others).collect();
     let listed = listed.join(", ");
-    let (columns, condition) = if seeded::is_on(Bug::WholeRowWriteBack) {
-        (", revoked_at = NULL, revoke_reason = NULL", "")
-    } else {
-        ("", "AND sessions.revoked_at IS NULL")
-    };
     format!(
         "WITH step (id, old, new, rotated_at, superseded, retry_key_hash) AS (VALUES {listed})
         UPDATE sessions SET
             generation = step.new, rotated_at = step.rotated_at, superseded = step.superseded,
-            retry_key_hash = step.retry_key_hash{columns}
+            retry_key_hash = step.retry_key_hash
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
-            {condition} AND {} < {}",
+            AND sessions.revoked_at IS NULL AND {} < {}",
         clock(backend),
         parameters(backend, rows * COLUMNS + 1, 1)
     )

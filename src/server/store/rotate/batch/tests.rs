@@ -1,6 +1,8 @@
 //! What becomes of a batch when another replica writes the same sessions between its reading and its
 //! writing.
 
+use std::time::Duration;
+
 use sea_orm::DbBackend;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
