@@ -137,6 +137,10 @@ pub enum AuthError {
     /// The session or the token was revoked.
     #[error("the token was revoked")]
     TokenRevoked,
+    /// The token was issued before something changed what its user may do; a refresh yields a current
+    /// one, unless the session has ended.
+    #[error("the token is older than the last change of what its user may do: refresh it")]
+    TokenOutdated,
     /// The password was not proved recently enough.
     #[error("a fresh token is required")]
     FreshTokenRequired,
@@ -194,6 +198,7 @@ impl AuthError {
             Self::TokenExpired => (unauthorized, "token_expired", INVALID),
             Self::WrongTokenType => (unauthorized, "wrong_token_type", INVALID),
             Self::TokenRevoked => (unauthorized, "token_revoked", INVALID),
+            Self::TokenOutdated => (unauthorized, "token_outdated", INVALID),
             Self::FreshTokenRequired => (unauthorized, "fresh_token_required", STEP_UP),
             Self::UnknownUser(_) => (unauthorized, "unknown_user", INVALID),
             Self::InsufficientScope => (
@@ -228,7 +233,7 @@ impl ResponseError for AuthError {
 mod tests {
     use super::*;
 
-    fn all() -> [AuthError; 14] {
+    fn all() -> [AuthError; 15] {
         [
             AuthError::MissingToken,
             AuthError::MalformedToken("x"),
@@ -236,6 +241,7 @@ mod tests {
             AuthError::TokenExpired,
             AuthError::WrongTokenType,
             AuthError::TokenRevoked,
+            AuthError::TokenOutdated,
             AuthError::FreshTokenRequired,
             AuthError::ClaimsRejected("x"),
             AuthError::UnknownUser("alice".to_owned()),

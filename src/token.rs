@@ -44,7 +44,7 @@ pub use claims::{Claims, Fresh, Kind};
 pub use header::Header;
 pub use issuer::Issuer;
 pub use settings::{Endless, Expected, Unnamed, VerifierSettings};
-pub use verifier::{Verified, Verifier};
+pub use verifier::{MAX_LEEWAY, Verified, Verifier};
 #[cfg(feature = "remote")]
 pub(crate) use wanted::Wanted;
 

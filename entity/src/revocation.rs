@@ -1,4 +1,5 @@
-//! What the denylist is filled from: one row per session or token that was ended.
+//! What the denylist is filled from: one row per session or token that was revoked, and one per user whose
+//! older tokens are denied.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,14 +10,16 @@ pub struct Model {
     /// Order of insertion; a tailing reader remembers the last one it saw.
     #[sea_orm(primary_key)]
     pub seq: i64,
-    /// `sid` or `jti`.
+    /// `sid`, `jti` or `user`.
     pub kind: String,
-    /// The session id or token id.
+    /// The session id, token id or user id.
     pub id: String,
     /// Past this time no token it concerns can be alive, and the row may go.
     pub not_after: i64,
     /// When it was written.
     pub created_at: i64,
+    /// Of kind `user`: tokens with a lower authority version are denied. 0 in other rows.
+    pub version: i64,
 }
 
 /// This table points at no other through sea-orm: joins are written in the store.

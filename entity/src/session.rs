@@ -11,6 +11,8 @@ pub struct Model {
     pub id: String,
     /// Whose session it is.
     pub user_id: String,
+    /// The user's `authority_version` at login.
+    pub user_version: i64,
     /// How many times the refresh token was rotated; the only valid one carries this number.
     pub generation: i64,
     /// When `generation` was made: the `iat` of the current refresh token.

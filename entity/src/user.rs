@@ -23,6 +23,16 @@ pub struct Model {
     pub created_at: i64,
     /// When the password was last set.
     pub password_changed_at: i64,
+    /// Raised by whatever changes what the user may do; every access token carries it.
+    pub authority_version: i64,
+    /// Sessions whose `user_version` is lower have ended, except `kept_session`.
+    pub sessions_floor: i64,
+    /// Why: see `RevokeReason` of the server. `None` while the floor was never raised.
+    pub floor_reason: Option<String>,
+    /// The session in which the floor was raised, if it goes on.
+    pub kept_session: Option<String>,
+    /// Up to this floor, rows of ended sessions are marked as revoked.
+    pub floor_marked: i64,
 }
 
 /// This table points at no other through sea-orm: joins are written in the store.

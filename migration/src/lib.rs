@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 mod m0001_first;
 mod m0002_retry_keys;
 mod m0003_administration;
+mod m0004_authority;
 
 /// Every step of the schema, oldest first.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_first::Migration),
             Box::new(m0002_retry_keys::Migration),
             Box::new(m0003_administration::Migration),
+            Box::new(m0004_authority::Migration),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Denial, Denied, Denylist};
+use super::{Denial, Denied, Denylist, TokenIds, TokenStatus};
 use crate::clock::Time;
 use crate::keys::random_id;
 
@@ -32,6 +32,8 @@ pub async fn check(list: &dyn Denylist, now: Time) -> Result<(), String> {
     probe.sessions_and_tokens_do_not_mix().await?;
     probe.one_call_denies_many().await?;
     probe.denying_again_never_shortens().await?;
+    probe.older_versions_of_a_user_are_outdated().await?;
+    probe.a_repeated_version_never_lowers_another().await?;
     probe.odd_ids_are_ids().await
 }
 
@@ -104,6 +106,52 @@ impl Probe<'_> {
         self.expect(None, &jti, Answer::Denied).await
     }
 
+    async fn older_versions_of_a_user_are_outdated(&self) -> Result<(), String> {
+        let (user, sid, jti) = (random_id(), random_id(), random_id());
+        self.expect_of(&user, FIRST_VERSION, Answer::Admitted)
+            .await?;
+        self.deny(&[self.user(&user, FIRST_VERSION)]).await?;
+        self.expect_of(&user, 0, Answer::Outdated).await?;
+        self.expect_of(&user, FIRST_VERSION - 1, Answer::Outdated)
+            .await?;
+        self.expect_of(&user, FIRST_VERSION, Answer::Admitted)
+            .await?;
+        self.expect_of(&random_id(), 0, Answer::Admitted).await?;
+        // Neither a session nor a token has the name of a user.
+        self.expect(Some(&user), &user, Answer::Admitted).await?;
+        self.deny(&[self.denial(Denied::Session(sid.clone()))])
+            .await?;
+        self.deny(&[self.user(&jti, FIRST_VERSION)]).await?;
+        let both = TokenIds {
+            sid: Some(&sid),
+            jti: &random_id(),
+            sub: &user,
+            authority_version: 0,
+        };
+        self.expect_ids(both, Answer::Denied).await
+    }
+
+    async fn a_repeated_version_never_lowers_another(&self) -> Result<(), String> {
+        let user = random_id();
+        let newer = self.user(&user, FIRST_VERSION + 2);
+        let older = Denial {
+            not_after: self.now + Duration::from_hours(1),
+            ..self.user(&user, FIRST_VERSION)
+        };
+        self.deny(&[newer, older]).await?;
+        self.deny(&[self.user(&user, FIRST_VERSION + 1)]).await?;
+        self.expect_of(&user, FIRST_VERSION + 1, Answer::Outdated)
+            .await?;
+        self.expect_of(&user, FIRST_VERSION + 2, Answer::Admitted)
+            .await?;
+        // Of another length: versions are numbers, not texts.
+        self.deny(&[self.user(&user, 10 * FIRST_VERSION)]).await?;
+        self.expect_of(&user, 9 * FIRST_VERSION, Answer::Outdated)
+            .await?;
+        self.expect_of(&user, 10 * FIRST_VERSION, Answer::Admitted)
+            .await
+    }
+
     async fn odd_ids_are_ids(&self) -> Result<(), String> {
         let prefix = random_id();
         for odd in ODD_IDS {
@@ -112,8 +160,16 @@ impl Probe<'_> {
             self.deny(&[self.denial(Denied::Session(id.clone()))])
                 .await?;
             self.expect(Some(&id), &random_id(), Answer::Denied).await?;
+            self.expect_of(&id, 0, Answer::Admitted).await?;
+            self.deny(&[self.user(&id, FIRST_VERSION)]).await?;
+            self.expect_of(&id, 0, Answer::Outdated).await?;
         }
         Ok(())
+    }
+
+    fn user(&self, id: &str, below: u64) -> Denial {
+        let id = id.to_owned();
+        self.denial(Denied::User { id, below })
     }
 
     fn denial(&self, denied: Denied) -> Denial {
@@ -131,22 +187,46 @@ impl Probe<'_> {
     }
 
     async fn expect(&self, sid: Option<&str>, jti: &str, expected: Answer) -> Result<(), String> {
-        let answer = match self.list.is_denied(sid, jti, self.now).await {
-            Ok(true) => Answer::Denied,
-            Ok(false) => Answer::Admitted,
-            Err(_) => return Err(format!("no answer about sid {sid:?}, jti {jti:?}")),
+        let ids = TokenIds {
+            sid,
+            jti,
+            sub: &random_id(),
+            authority_version: 0,
+        };
+        self.expect_ids(ids, expected).await
+    }
+
+    /// Expects this of a token of the user that was issued with this version.
+    async fn expect_of(&self, sub: &str, version: u64, expected: Answer) -> Result<(), String> {
+        let ids = TokenIds {
+            sid: Some(&random_id()),
+            jti: &random_id(),
+            sub,
+            authority_version: version,
+        };
+        self.expect_ids(ids, expected).await
+    }
+
+    async fn expect_ids(&self, ids: TokenIds<'_>, expected: Answer) -> Result<(), String> {
+        let answer = match self.list.check(ids, self.now).await {
+            Ok(TokenStatus::Revoked) => Answer::Denied,
+            Ok(TokenStatus::Outdated) => Answer::Outdated,
+            Ok(TokenStatus::NotDenied) => Answer::Admitted,
+            Err(_) => return Err(format!("no answer about {ids:?}")),
         };
         if answer == expected {
             return Ok(());
         }
-        Err(format!(
-            "sid {sid:?}, jti {jti:?}: {answer:?}, not {expected:?}"
-        ))
+        Err(format!("{ids:?}: {answer:?}, not {expected:?}"))
     }
 }
+
+/// As great as those that servers write: milliseconds since the unix epoch.
+const FIRST_VERSION: u64 = 1_800_000_000_000;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Denied,
+    Outdated,
     Admitted,
 }

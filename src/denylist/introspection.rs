@@ -18,7 +18,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Denial, Denylist, Unavailable};
+use super::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::clock::Time;
 use crate::remote::{FetchError, Http, Plaintext, Proof, SetupError, parse};
 use crate::token::Claims;
@@ -228,22 +228,24 @@ impl IntrospectionDenylist {
 #[async_trait]
 impl Denylist for IntrospectionDenylist {
     /// Fails: the issuer answers about tokens, not about ids.
-    async fn is_denied(&self, _: Option<&str>, _: &str, _: Time) -> Result<bool, Unavailable> {
+    async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, Unavailable> {
         Err(Unavailable(Some("introspection needs the token".into())))
     }
 
-    async fn is_token_denied(
+    /// The issuer says no more than whether a token is active: an outdated one counts as revoked.
+    async fn check_token(
         &self,
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<TokenStatus, Unavailable> {
         let answer = self.is_active(token, claims, now);
-        tokio::time::timeout(self.settings.deadline, answer)
-            .await
-            .unwrap_or(Err(Failure::Deadline))
-            .map(|is_active| !is_active)
-            .map_err(|failure| Unavailable(Some(failure.into())))
+        let answer = tokio::time::timeout(self.settings.deadline, answer).await;
+        match answer.unwrap_or(Err(Failure::Deadline)) {
+            Ok(true) => Ok(TokenStatus::NotDenied),
+            Ok(false) => Ok(TokenStatus::Revoked),
+            Err(failure) => Err(Unavailable(Some(failure.into()))),
+        }
     }
 
     /// Fails: tokens are revoked at the server that issued them.

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Denial, Denied, Denylist, Unavailable};
+use super::{Denial, Denied, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::clock::Time;
 
 /// Enough that a purge of a large list holds up a small part of the checks, for a moment.
@@ -28,16 +28,32 @@ pub struct MemoryDenylist {
     hasher: RandomState,
 }
 
-/// Two maps rather than one keyed by [`Denied`], so that a check borrows its ids.
+/// A map for each kind rather than one keyed by [`Denied`], so that a check borrows its ids.
 #[derive(Default)]
 struct Shard {
     sessions: Expiring,
     tokens: Expiring,
+    users: Expiring,
 }
+
+impl Shard {
+    fn maps(&self) -> [&Expiring; 3] {
+        [&self.sessions, &self.tokens, &self.users]
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    not_after: Time,
+    /// Authority versions below this one are denied; [`ALL_VERSIONS`] for sessions and tokens.
+    below: u64,
+}
+
+const ALL_VERSIONS: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Expiring {
-    entries: HashMap<Box<str>, Time>,
+    entries: HashMap<Box<str>, Entry>,
     /// Purge when this many entries are held, …
     purge_at: usize,
     /// … or at the first denial from this on.
@@ -45,28 +61,30 @@ struct Expiring {
 }
 
 impl Expiring {
-    fn contains(&self, id: &str, now: Time) -> bool {
+    fn denies(&self, id: &str, authority_version: u64, now: Time) -> bool {
         self.entries
             .get(id)
-            .is_some_and(|&not_after| now <= not_after)
+            .is_some_and(|entry| now <= entry.not_after && authority_version < entry.below)
     }
 
-    /// A later `not_after` wins, whichever came first: a replayed denial never shortens another.
-    fn insert(&mut self, id: &str, not_after: Time, now: Time) {
+    /// The later end and the greater version win, in whatever order denials arrive: a repeated denial
+    /// never weakens another.
+    fn insert(&mut self, id: &str, entry: Entry, now: Time) {
         if let Some(kept) = self.entries.get_mut(id) {
-            *kept = (*kept).max(not_after);
+            kept.not_after = kept.not_after.max(entry.not_after);
+            kept.below = kept.below.max(entry.below);
             return;
         }
         if self.entries.len() >= self.purge_at || now >= self.purge_after {
             self.purge(now);
         }
-        self.entries.insert(id.into(), not_after);
+        self.entries.insert(id.into(), entry);
     }
 
     /// Costs a walk over the entries, and leaves room for as many again before the next: constant per
     /// denial.
     fn purge(&mut self, now: Time) {
-        self.entries.retain(|_, not_after| now <= *not_after);
+        self.entries.retain(|_, entry| now <= entry.not_after);
         self.purge_at = PURGE_FROM.max(2 * self.entries.len());
         self.entries.shrink_to(self.purge_at);
         self.purge_after = now + PURGE_EVERY;
@@ -85,7 +103,11 @@ impl MemoryDenylist {
             .iter()
             .map(|shard| {
                 let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-                shard.sessions.entries.len() + shard.tokens.entries.len()
+                shard
+                    .maps()
+                    .map(|map| map.entries.len())
+                    .iter()
+                    .sum::<usize>()
             })
             .sum()
     }
@@ -97,36 +119,45 @@ impl MemoryDenylist {
 
     /// Adds one entry.
     pub fn insert(&self, denial: &Denial, now: Time) {
-        let (Denied::Session(id) | Denied::Token(id)) = &denial.denied;
         if now > denial.not_after {
             return;
         }
+        let (id, below) = match &denial.denied {
+            Denied::Session(id) | Denied::Token(id) => (id, ALL_VERSIONS),
+            Denied::User { id, below } => (id, *below),
+        };
         let mut shard = self
             .shard(id)
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        match denial.denied {
-            Denied::Session(_) => shard.sessions.insert(id, denial.not_after, now),
-            Denied::Token(_) => shard.tokens.insert(id, denial.not_after, now),
-        }
+        let map = match denial.denied {
+            Denied::Session(_) => &mut shard.sessions,
+            Denied::Token(_) => &mut shard.tokens,
+            Denied::User { .. } => &mut shard.users,
+        };
+        let not_after = denial.not_after;
+        map.insert(id, Entry { not_after, below }, now);
     }
 
-    /// Returns whether the session or the token is denied.
-    pub fn contains(&self, sid: Option<&str>, jti: &str, now: Time) -> bool {
-        let session_denied = sid.is_some_and(|sid| {
-            self.shard(sid)
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .sessions
-                .contains(sid, now)
-        });
-        session_denied
-            || self
-                .shard(jti)
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .tokens
-                .contains(jti, now)
+    /// Returns the status of a token.
+    pub fn status(&self, ids: TokenIds<'_>, now: Time) -> TokenStatus {
+        let is_session_denied = ids
+            .sid
+            .is_some_and(|sid| self.read(sid).sessions.denies(sid, 0, now));
+        if is_session_denied || self.read(ids.jti).tokens.denies(ids.jti, 0, now) {
+            return TokenStatus::Revoked;
+        }
+        let users = &self.read(ids.sub).users;
+        if users.denies(ids.sub, ids.authority_version, now) {
+            return TokenStatus::Outdated;
+        }
+        TokenStatus::NotDenied
+    }
+
+    fn read(&self, id: &str) -> RwLockReadGuard<'_, Shard> {
+        self.shard(id)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn shard(&self, id: &str) -> &RwLock<Shard> {
@@ -154,13 +185,8 @@ impl fmt::Debug for MemoryDenylist {
 
 #[async_trait]
 impl Denylist for MemoryDenylist {
-    async fn is_denied(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        now: Time,
-    ) -> Result<bool, Unavailable> {
-        Ok(self.contains(sid, jti, now))
+    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
+        Ok(self.status(ids, now))
     }
 
     async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
@@ -178,6 +204,16 @@ mod tests {
 
     const NOW: Time = Time::from_secs(1_000_000);
     const MINUTE: Duration = Duration::from_mins(1);
+
+    fn is_denied(list: &MemoryDenylist, jti: &str, now: Time) -> bool {
+        let ids = TokenIds {
+            sid: Some("s"),
+            jti,
+            sub: "u",
+            authority_version: 0,
+        };
+        list.status(ids, now) != TokenStatus::NotDenied
+    }
 
     fn token(id: impl Into<String>, not_after: Time) -> Denial {
         Denial {
@@ -199,8 +235,12 @@ mod tests {
 
         list.insert(&token("t", NOW + MINUTE), NOW);
 
-        assert!(list.contains(None, "t", NOW + MINUTE));
-        assert!(!list.contains(None, "t", NOW + MINUTE + Duration::from_millis(1)));
+        assert!(is_denied(&list, "t", NOW + MINUTE));
+        assert!(!is_denied(
+            &list,
+            "t",
+            NOW + MINUTE + Duration::from_millis(1)
+        ));
     }
 
     #[test]
@@ -260,7 +300,7 @@ mod tests {
             list.insert(&token(format!("late{n}"), later + MINUTE), later);
         }
 
-        assert!(list.contains(None, "long", later));
+        assert!(is_denied(&list, "long", later));
         assert_eq!(list.len(), 1_001);
         let capacity: usize = list
             .shards
@@ -284,7 +324,7 @@ mod tests {
                     for n in 0..5_000 {
                         let id = format!("w{writer}n{n}");
                         list.insert(&token(id.as_str(), NOW + MINUTE), NOW);
-                        assert!(list.contains(Some("s"), &id, NOW));
+                        assert!(is_denied(list, &id, NOW));
                     }
                 });
             }

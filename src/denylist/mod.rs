@@ -14,13 +14,20 @@ pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
 
-/// What is denied: every token of a session, or one token.
+/// A session, a token, or a part of the tokens of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Denied {
     /// All tokens that carry this `sid`.
     Session(String),
     /// The token with this `jti`.
     Token(String),
+    /// The tokens of a user that were issued before something changed what the user may do.
+    User {
+        /// Their `sub`.
+        id: String,
+        /// Tokens with a lower `authority_version` are denied, and those without one.
+        below: u64,
+    },
 }
 
 /// One entry of a denylist.
@@ -37,32 +44,66 @@ pub struct Denial {
 #[error("the denylist is unavailable")]
 pub struct Unavailable(#[source] pub Option<Box<dyn std::error::Error + Send + Sync>>);
 
+/// The claims of a token by which it can be denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenIds<'a> {
+    /// Its session; absent in tokens of other issuers.
+    pub sid: Option<&'a str>,
+    /// Its own id.
+    pub jti: &'a str,
+    /// Its user.
+    pub sub: &'a str,
+    /// The authority version of its user when it was issued; 0 in tokens that carry none.
+    pub authority_version: u64,
+}
+
+impl<'a> From<&'a Claims> for TokenIds<'a> {
+    fn from(claims: &'a Claims) -> Self {
+        Self {
+            sid: claims.sid.as_deref(),
+            jti: &claims.jti,
+            sub: &claims.sub,
+            authority_version: claims.authority_version,
+        }
+    }
+}
+
+/// Result of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenStatus {
+    /// Nothing denies the token.
+    NotDenied,
+    /// The token or its session was revoked.
+    Revoked,
+    /// It was issued before something changed what its user may do. A refresh yields one that says
+    /// what holds now, unless the session has ended.
+    Outdated,
+}
+
 /// Remembers what was denied until it could no longer matter.
 #[async_trait]
 pub trait Denylist: fmt::Debug + Send + Sync {
-    /// Returns whether the session or the token is denied. `sid` is absent in tokens of other issuers.
+    /// Returns the status of a token by its ids.
     ///
     /// # Errors
-    /// [`Unavailable`] when the answer cannot be known now.
-    async fn is_denied(&self, sid: Option<&str>, jti: &str, now: Time)
-    -> Result<bool, Unavailable>;
+    /// [`Unavailable`] when it cannot be known now.
+    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable>;
 
-    /// Returns whether a token is denied whose claims were found genuine: what guards ask.
+    /// Returns the status of a token whose claims were found genuine. Guards call this.
     ///
-    /// A list that knows its entries by id need not say more than [`is_denied`](Self::is_denied); one
-    /// that asks the token's issuer needs the token.
+    /// A list that knows its entries by id need not do more than [`check`](Self::check); one that asks
+    /// the token's issuer needs the token.
     ///
     /// # Errors
-    /// [`Unavailable`] when the answer cannot be known now.
-    async fn is_token_denied(
+    /// [`Unavailable`] when it cannot be known now.
+    async fn check_token(
         &self,
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<TokenStatus, Unavailable> {
         let _ = token;
-        self.is_denied(claims.sid.as_deref(), &claims.jti, now)
-            .await
+        self.check(claims.into(), now).await
     }
 
     /// Denies; once this returns `Ok`, every check that starts later sees it, on every replica.

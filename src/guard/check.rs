@@ -11,7 +11,7 @@ use super::refusal::{Asked, Refusal};
 use super::{Admission, Freshness, Policy, Revocation, csrf};
 use crate::clock::Time;
 use crate::cookies::renewal;
-use crate::denylist::Denylist;
+use crate::denylist::{Denylist, TokenStatus};
 use crate::error::AuthError;
 use crate::token::{Claims, Expected, Kind, Verified};
 
@@ -34,9 +34,8 @@ impl Guards {
 
     /// Returns whether a token that was good a moment ago is surely not denied since.
     pub(crate) async fn has_been_left_alone(&self, claims: &Claims) -> bool {
-        let denylist = &*self.0.denylist;
-        let denied = denylist.is_denied(claims.sid.as_deref(), &claims.jti, self.now());
-        matches!(denied.await, Ok(false))
+        let status = self.0.denylist.check(claims.into(), self.now()).await;
+        matches!(status, Ok(TokenStatus::NotDenied))
     }
 
     /// The one choke point: every guard of every policy comes through here.
@@ -176,9 +175,10 @@ async fn check_denylist(
     claims: &Claims,
     now: Time,
 ) -> Result<(), AuthError> {
-    match denylist.is_token_denied(token, claims, now).await {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(AuthError::TokenRevoked),
+    match denylist.check_token(token, claims, now).await {
+        Ok(TokenStatus::NotDenied) => Ok(()),
+        Ok(TokenStatus::Revoked) => Err(AuthError::TokenRevoked),
+        Ok(TokenStatus::Outdated) => Err(AuthError::TokenOutdated),
         Err(error) => Err(unavailable(error)),
     }
 }

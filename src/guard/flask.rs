@@ -53,7 +53,9 @@ fn row(refusal: &Refusal<'_>) -> (StatusCode, String) {
         AuthError::InvalidToken(reason) => (WRONG, (*reason).to_owned()),
         AuthError::TokenExpired => (ABSENT, "Token has expired".to_owned()),
         AuthError::WrongTokenType => (WRONG, wrong_type(asked).to_owned()),
-        AuthError::TokenRevoked => (ABSENT, "Token has been revoked".to_owned()),
+        AuthError::TokenRevoked | AuthError::TokenOutdated => {
+            (ABSENT, "Token has been revoked".to_owned())
+        }
         AuthError::FreshTokenRequired => (ABSENT, "Fresh token required".to_owned()),
         AuthError::ClaimsRejected(_) => (
             StatusCode::BAD_REQUEST,

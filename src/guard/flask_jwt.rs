@@ -93,6 +93,7 @@ impl Words {
             AuthError::UnknownUser(_) => Self::new("Invalid JWT", "User does not exist"),
             AuthError::WrongTokenType
             | AuthError::TokenRevoked
+            | AuthError::TokenOutdated
             | AuthError::FreshTokenRequired
             | AuthError::ClaimsRejected(_) => Self::new("Invalid token", error.to_string()),
             AuthError::InsufficientScope

@@ -168,12 +168,12 @@ impl App {
     ) -> Result<(), ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
-        let revocation = self.revocation(RevokeReason::PasswordChanged, now);
-        let denials = self
+        let revocation = self.revocation(RevokeReason::PasswordChanged, now).await?;
+        let denial = self
             .store
             .set_password(user, &hash, by, &revocation)
             .await?;
-        self.deny(&denials, now).await?;
+        self.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password changed");
         Ok(())
     }
@@ -187,13 +187,13 @@ impl App {
             return Err(OWN_ACCOUNT);
         }
         let now = self.clock.now();
-        let revocation = self.revocation(RevokeReason::Disabled, now);
-        let denials = self
+        let revocation = self.revocation(RevokeReason::Disabled, now).await?;
+        let denial = self
             .store
             .disable_user(id, by, &revocation)
             .await
             .map_err(no_such_user)?;
-        self.deny(&denials, now).await?;
+        self.deny(&[denial], now).await?;
         tracing::info!(user.id = %id, "user disabled");
         self.user(id).await
     }
@@ -210,7 +210,8 @@ impl App {
         self.user(id).await
     }
 
-    /// Replaces the roles of a user; tokens carry them from the next refresh on.
+    /// Replaces the roles of a user. Tokens with the old ones are refused from now on, and the next
+    /// refresh yields one with the new ones.
     ///
     /// # Errors
     /// `not_found`; `conflict` for one's own role [`ADMIN`], where it is not among them.
@@ -225,8 +226,11 @@ impl App {
         }
         let roles = names(roles);
         let now = self.clock.now();
-        let set = self.store.set_roles(id, &roles, by, now).await;
-        set.map_err(no_such_user)?;
+        let period = self.denial_period(now).await?;
+        let set = self.store.set_roles(id, &roles, by, period).await;
+        if let Some(denial) = set.map_err(no_such_user)? {
+            self.deny(&[denial], now).await?;
+        }
         tracing::info!(user.id = %id, ?roles, "roles set");
         self.user(id).await
     }

@@ -6,6 +6,7 @@
 //! refuses what would be unsafe. What a flag cannot hold stands in tables of the file: [`profiles`].
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -126,6 +127,9 @@ pub struct Config {
     /// A session that is not refreshed for this long ends
     #[arg(long, value_name = "TIME", default_value = "14d", value_parser = duration, help_heading = TOKENS)]
     pub idle_ttl: Duration,
+    /// Sessions that a user may have at once; one more login ends the least recently used one; 1 to 1000
+    #[arg(long, value_name = "NUMBER", default_value = "200", help_heading = TOKENS)]
+    pub max_sessions: NonZeroU32,
     /// How long a rotated refresh token still answers with its successor; 0s to 60s
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = TOKENS)]
     pub grace: Duration,

@@ -36,6 +36,8 @@ pub enum EventKind {
     RolesChanged,
     /// One session was ended by an administrator, or all of a user by an administrator or that user.
     SessionsEnded,
+    /// A login ended the least recently used session of its user, who had as many as are allowed.
+    SessionLimitReached,
     /// A signing key was made that takes over.
     KeyRotated,
     /// The first administrator was made by the link, or as the settings say.
@@ -43,7 +45,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
@@ -54,6 +56,7 @@ impl EventKind {
         Self::UserEnabled,
         Self::RolesChanged,
         Self::SessionsEnded,
+        Self::SessionLimitReached,
         Self::KeyRotated,
         Self::FirstAdministrator,
     ];
@@ -71,6 +74,7 @@ impl EventKind {
             Self::UserEnabled => "user_enabled",
             Self::RolesChanged => "roles_changed",
             Self::SessionsEnded => "sessions_ended",
+            Self::SessionLimitReached => "session_limit_reached",
             Self::KeyRotated => "key_rotated",
             Self::FirstAdministrator => "first_administrator",
         }

@@ -13,9 +13,10 @@ use super::error::ApiError;
 use super::events::Actor;
 use super::secret::DerivedKeys;
 use super::store::{Store, StoreError, StoredKey};
+use super::token_lifetimes::TokenLifetimes;
 use crate::clock::{Clock, Time};
 use crate::keys::{Algorithm, KeyError, KeySet, SigningKey, VerifyingKey};
-use crate::token::{Issuer, Verifier};
+use crate::token::{Issuer, MAX_LEEWAY, Verifier};
 
 /// How long others may hold our JWKS before they ask again (`Cache-Control: max-age`).
 pub const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
@@ -128,8 +129,8 @@ pub struct Keyring {
     /// Public keys of others whose tokens are accepted too.
     foreign: Arc<Vec<VerifyingKey>>,
     loaded: Arc<ArcSwap<Loaded>>,
-    /// How long a token may live that a retiring key signed.
-    longest_token: Duration,
+    /// Tell how long a token may live that a retiring key signed.
+    token_lifetimes: TokenLifetimes,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -147,7 +148,7 @@ pub struct KeyringSettings {
     /// Public keys of others whose tokens are accepted too.
     pub foreign: Vec<VerifyingKey>,
     /// Life of an access token, with leeway.
-    pub longest_token: Duration,
+    pub token_lifetimes: TokenLifetimes,
 }
 
 impl Keyring {
@@ -180,7 +181,7 @@ impl Keyring {
             derived,
             foreign: Arc::new(settings.foreign),
             loaded: Arc::new(ArcSwap::from_pointee(loaded)),
-            longest_token: settings.longest_token,
+            token_lifetimes: settings.token_lifetimes,
         })
     }
 
@@ -231,7 +232,8 @@ impl Keyring {
         let (active_from, gone_from) = match rollover {
             Rollover::Gradual => {
                 let from = now + JWKS_MAX_AGE + RELOAD;
-                (from, from + self.longest_token + RELOAD)
+                let longest = self.token_lifetimes.longest().await?;
+                (from, from + longest + MAX_LEEWAY + RELOAD)
             }
             Rollover::AtOnce => (now, now),
         };

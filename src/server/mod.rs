@@ -36,6 +36,7 @@ use rotation::Grace;
 use secret::DerivedKeys;
 use serve::Lifecycle;
 use store::{Store, StoreError};
+use token_lifetimes::TokenLifetimes;
 
 pub mod accounts;
 pub mod administration;
@@ -60,6 +61,7 @@ pub mod secret;
 pub mod serve;
 pub mod sessions;
 pub mod store;
+pub mod token_lifetimes;
 pub mod tokens;
 mod web;
 
@@ -94,6 +96,8 @@ pub struct Parts {
     pub derived: Arc<DerivedKeys>,
     /// What makes tokens for other parties.
     pub profiles: Profiles,
+    /// Lifetimes of access tokens of all servers.
+    pub token_lifetimes: TokenLifetimes,
     /// What is counted, where metrics are wanted.
     pub metrics: Option<Metrics>,
     grace: Grace,
@@ -153,13 +157,14 @@ impl App {
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
         let profiles = Profiles::open(&config.tables, &root)?;
         let store = Store::open(&config.database_url).await?;
+        let token_lifetimes = TokenLifetimes::new(store.clone(), config.access_ttl);
         let keyring = Keyring::open(
             store.clone(),
             Arc::clone(&derived),
             KeyringSettings {
                 algorithm: config.algorithm,
                 foreign: foreign_keys(&config.verification_keys)?,
-                longest_token: config.access_ttl + config.leeway,
+                token_lifetimes: token_lifetimes.clone(),
             },
             clock.now(),
         )
@@ -182,6 +187,7 @@ impl App {
                 .map_err(OpenError::Threads)?,
             password_policy: Policy::new(config.min_password),
             grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
+            token_lifetimes,
             clock,
             store,
             denylist,
@@ -214,6 +220,8 @@ impl App {
         self.denylist.keep(&mut tasks);
         let keyring = self.keyring.clone();
         tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
+        let token_lifetimes = self.token_lifetimes.clone();
+        tasks.spawn(async move { token_lifetimes.keep_known().await });
         let every = self.config.collect_every;
         tasks.spawn(collect_garbage(
             self.store.clone(),

@@ -71,13 +71,13 @@ impl App {
         self.acceptable(&new, &user.username)?;
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
-        let revocation = self.revocation(RevokeReason::PasswordChanged, now);
-        let denials = self
+        let revocation = self.revocation(RevokeReason::PasswordChanged, now).await?;
+        let denial = self
             .store
             .use_reset_link(&token_hash, &hash, by, &revocation)
             .await?
             .ok_or(NO_SUCH_LINK)?;
-        self.deny(&denials, now).await?;
+        self.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password reset");
         Ok(())
     }

@@ -141,16 +141,19 @@ pub enum RevokeReason {
     Disabled,
     /// An administrator ended it.
     Admin,
+    /// The user logged in once more than sessions are allowed, and this one was the least recently used.
+    SessionLimit,
 }
 
 impl RevokeReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Logout,
         Self::LogoutAll,
         Self::Reuse,
         Self::PasswordChanged,
         Self::Disabled,
         Self::Admin,
+        Self::SessionLimit,
     ];
 
     /// Returns the reason as it stands in the database and in the log.
@@ -162,6 +165,7 @@ impl RevokeReason {
             Self::PasswordChanged => "password_changed",
             Self::Disabled => "disabled",
             Self::Admin => "admin",
+            Self::SessionLimit => "session_limit",
         }
     }
 }

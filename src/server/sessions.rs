@@ -12,7 +12,7 @@ use super::password::Verdict;
 use super::rotation::End;
 use super::store::{
     Device, ListedSession, NamedSession, NewSession, Rotation, RotationRules, SessionId,
-    SessionPage, User, UserId,
+    SessionPage, StartedSession, User, UserId,
 };
 use crate::clock::Time;
 use crate::token::{Claims, Fresh};
@@ -76,7 +76,10 @@ impl App {
             .prove_password(&login.username, login.password, login.caller.ip, now)
             .await?;
         let user = proved.user;
+        let period = self.denial_period(now).await?;
         let new = NewSession {
+            limit: self.config.max_sessions,
+            period,
             expires_at: now + self.config.session_ttl,
             idle_limit: self.config.idle_ttl,
             amr: vec!["pwd".to_owned()],
@@ -93,9 +96,14 @@ impl App {
             .create_session(&user, new, &proved.attempt.counters, now)
             .await?;
         // Disabled, or another password, since it was proved: as if it had been so before.
-        let session = session.ok_or(ApiError::InvalidCredentials)?;
-        tracing::info!(user.id = %user.id, session.id = %session.id, "logged in");
-        self.grant(&session, &user.roles, Fresh::Yes, now)
+        let StartedSession { current, evicted } = session.ok_or(ApiError::InvalidCredentials)?;
+        if !evicted.is_empty() {
+            self.deny(&evicted, now).await?;
+            tracing::info!(user.id = %user.id, sessions = evicted.len(),
+                "the least recently used sessions ended: the user has as many as are allowed");
+        }
+        tracing::info!(user.id = %user.id, session.id = %current.session.id, "logged in");
+        self.grant(&current, Fresh::Yes, now).await
     }
 
     /// Answers a refresh token with the session's current tokens.
@@ -123,7 +131,7 @@ impl App {
         let sid = presented.session.clone();
         let rules = RotationRules {
             grace: self.grace,
-            deny_for: self.denied_for(),
+            deny_for: self.deny_for().await?,
         };
         let rotation = self.store.rotate(presented, now, rules).await?;
         if let Some(metrics) = &self.metrics {
@@ -134,7 +142,7 @@ impl App {
                 if current.owner.disabled_at.is_some() {
                     return Err(ApiError::SessionRevoked);
                 }
-                self.grant(&current.session, &current.owner.roles, Fresh::No, now)
+                self.grant(&current, Fresh::No, now).await
             }
             Rotation::Reused { user, denials } => {
                 self.deny(&denials, now).await?;
@@ -189,20 +197,16 @@ impl App {
             .prove_password(&account.username, password, ip, now)
             .await?;
         self.forgive_attempt(proved.attempt, now).await;
-        let user = proved.user;
         let sid = claims
             .sid
             .as_deref()
             .map(SessionId::from)
             .ok_or(ApiError::SessionExpired)?;
         self.store.set_auth_time(&sid, now).await?;
-        let session = self
-            .store
-            .session(&sid)
-            .await?
-            .ok_or(ApiError::SessionExpired)?;
-        match session.end(now) {
-            None => self.access(&session, &user.roles, Fresh::Yes, now),
+        let current = self.store.session(&sid).await?;
+        let current = current.ok_or(ApiError::SessionExpired)?;
+        match current.session.end(now) {
+            None => self.access(&current, Fresh::Yes, now).await,
             Some(End::Expired) => Err(ApiError::SessionExpired),
             Some(End::Revoked(_)) => Err(ApiError::SessionRevoked),
         }

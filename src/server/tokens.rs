@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::App;
 use super::error::ApiError;
 use super::rotation::{Decision, decide};
-use super::store::{Session, SessionId};
+use super::store::{Current, Session, SessionId};
+use crate::denylist::{TokenIds, TokenStatus};
 use crate::error::AuthError;
 use crate::token::{Claims, Expected};
 
@@ -34,14 +35,15 @@ impl App {
         }
         let now = self.clock.now();
         let claims = self.verifier.verify(token, Expected::Access, now)?;
-        // A token that was revoked on its own is worth nothing, though its session lives.
-        let revoked = self
-            .denylist
-            .list()
-            .is_denied(None, &claims.jti, now)
-            .await?;
+        // A token that was revoked on its own is worth nothing, though its session lives. An outdated
+        // one is still proof of whose session this is.
+        let ids = TokenIds {
+            sid: None,
+            ..TokenIds::from(&*claims)
+        };
+        let status = self.denylist.list().check(ids, now).await?;
         match claims.sid.as_deref() {
-            Some(sid) if !revoked => Ok(SessionId::from(sid)),
+            Some(sid) if status != TokenStatus::Revoked => Ok(SessionId::from(sid)),
             Some(_) => Err(AuthError::TokenRevoked.into()),
             None => Err(AuthError::InvalidToken("it belongs to no session").into()),
         }
@@ -90,12 +92,12 @@ impl App {
             Err(_) => return Ok(Introspection::Inactive),
         };
         let session = self.store.session(&presented.session).await?;
-        let accepted = session.filter(|session| {
+        let accepted = session.filter(|Current { session, .. }| {
             let decision = decide(&session.state, presented.shown(), now, self.grace);
             matches!(decision, Decision::Rotate | Decision::Replay)
         });
-        Ok(accepted.map_or(Introspection::Inactive, |session| {
-            Introspection::Refresh(session.into())
+        Ok(accepted.map_or(Introspection::Inactive, |current| {
+            Introspection::Refresh(current.session.into())
         }))
     }
 
@@ -104,12 +106,8 @@ impl App {
         let Ok(claims) = self.verifier.verify(token, Expected::Access, now) else {
             return Ok(Introspection::Inactive);
         };
-        if self
-            .denylist
-            .list()
-            .is_denied(claims.sid.as_deref(), &claims.jti, now)
-            .await?
-        {
+        let status = self.denylist.list().check((&*claims).into(), now).await?;
+        if status != TokenStatus::NotDenied {
             return Ok(Introspection::Inactive);
         }
         Ok(Introspection::Access(claims))

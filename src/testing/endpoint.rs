@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{TestIssuer, claims};
+use crate::denylist::TokenStatus;
 use crate::token::Expected;
 
 impl TestIssuer {
@@ -56,10 +57,7 @@ fn answer(issuer: &TestIssuer, token: &str) -> Option<Value> {
         .verify(token, Expected::Either, now)
         .ok()?;
     let claims = claims(token)?;
-    if issuer
-        .denylist()
-        .contains(claims.sid.as_deref(), &claims.jti, now)
-    {
+    if issuer.denylist().status((&claims).into(), now) != TokenStatus::NotDenied {
         return None;
     }
     let mut answer = serde_json::to_value(&claims).ok()?;

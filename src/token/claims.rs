@@ -69,6 +69,10 @@ pub struct Claims {
     /// What the user may do, by role.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// Authority version of the user when the token was issued: a denylist that holds a greater one
+    /// denies the token, because what its user may do has changed since. 0 in tokens that carry none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub authority_version: u64,
     /// What the token may be used for, separated by spaces (RFC 6749, section 3.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
@@ -82,7 +86,7 @@ pub struct Claims {
 }
 
 /// Names of the claims that have a field of their own.
-pub(super) const NAMED: [&str; 16] = [
+pub(super) const NAMED: [&str; 17] = [
     "iss",
     "aud",
     "sub",
@@ -97,6 +101,7 @@ pub(super) const NAMED: [&str; 16] = [
     "auth_time",
     "amr",
     "roles",
+    "authority_version",
     "scope",
     "csrf",
 ];
@@ -139,6 +144,7 @@ impl Claims {
             auth_time: None,
             amr: Vec::new(),
             roles: Vec::new(),
+            authority_version: 0,
             scope: None,
             csrf: None,
             extra: Map::new(),
@@ -175,6 +181,14 @@ impl Claims {
     pub fn expires_at(&self) -> Time {
         self.exp.map_or(Time::MAX, Time::from_secs)
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 /// What a token is good for.

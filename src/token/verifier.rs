@@ -30,8 +30,8 @@ use refusal::unreadable;
 /// No honest token comes near this; a header line may be this long in most servers.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// More leeway than this would be a second lifetime.
-const MAX_LEEWAY: Duration = Duration::from_mins(5);
+/// Largest leeway that a verifier may have: more would be a second lifetime.
+pub const MAX_LEEWAY: Duration = Duration::from_mins(5);
 
 const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
 

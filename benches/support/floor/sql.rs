@@ -1,11 +1,12 @@
 //! Bare SQL on the schema of the server: one update per commit, and one batch of reads and updates.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use latchet::clock::Clock;
 use latchet::server::config::{DatabaseKind, DatabaseUrl};
 use latchet::server::events::Actor;
-use latchet::server::store::{Device, NewSession, NewUser, Store};
+use latchet::server::store::{DenialPeriod, Device, NewSession, NewUser, Store};
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -152,6 +153,11 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
     let mut sessions = Vec::new();
     for _ in 0..PARALLEL {
         let new = NewSession {
+            limit: NonZeroU32::MAX,
+            period: DenialPeriod {
+                now,
+                not_after: now + Duration::from_hours(1),
+            },
             expires_at: now + Duration::from_hours(24),
             idle_limit: Duration::from_hours(24),
             amr: vec!["pwd".to_owned()],
@@ -165,7 +171,7 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
         };
         let made = store.create_session(&user, new, &[], now).await;
         let made = made.expect("the database works").expect("alice is there");
-        sessions.push(made.id.to_string());
+        sessions.push(made.current.session.id.to_string());
     }
     sessions
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::clock::Clock;
 use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::error::AuthError;
 use crate::guard::{Guards, Jwt, JwtRequired, Location, Optional, Refresh};
 use crate::keys::{Algorithm, KeySet, SigningKey};
@@ -32,16 +32,11 @@ pub(super) struct Cable {
 
 #[async_trait]
 impl Denylist for Cable {
-    async fn is_denied(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        now: Time,
-    ) -> Result<bool, Unavailable> {
+    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
         if self.is_cut.load(Ordering::Relaxed) {
             return Err(Unavailable(None));
         }
-        self.list.is_denied(sid, jti, now).await
+        self.list.check(ids, now).await
     }
 
     async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::questions::{self, Found, Question};
 use super::{FILLING, Inspection, MARK_KEY, SEEDER_KEY};
-use crate::denylist::{Denial, Denied};
+use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
 
 /// How long a check waits for Redis before it asks SQL instead.
 pub(super) const CHECK_DEADLINE: Duration = Duration::from_millis(150);
@@ -28,16 +28,27 @@ const SEEDER_TTL: Duration = Duration::from_secs(10);
 /// So many entries keep the server busy for about a millisecond.
 const ENTRIES_PER_WRITE: usize = 500;
 
-/// Writes entries and returns the mark, all at once. An entry that is there with a later end stays:
-/// a repeated denial never shortens another. The value is the end itself, because comparing needs
-/// no clock then, and works on every version of Redis.
+/// Writes entries and returns the mark, all at once. The later end and the greater version win: a
+/// repeated denial never weakens another. The value is the end itself, and for a user the version
+/// before it, because comparing needs no clock then, and works on every version of Redis. An entry of
+/// a session or a token has an empty version. What Lua reads as a number is never written back: it
+/// would round.
 const WRITE: &str = "\
 for i, key in ipairs(KEYS) do
   if i > 1 then
-    local old = tonumber(redis.call('GET', key) or '-1')
-    if old < tonumber(ARGV[i]) then
-      redis.call('SET', key, ARGV[i])
-      redis.call('PEXPIREAT', key, ARGV[i] + ARGV[1])
+    local version, ending = ARGV[2 * i - 2], ARGV[2 * i - 1]
+    local old = redis.call('GET', key) or ''
+    local oldversion, oldending = string.match(old, '^(%d+):(%d+)$')
+    if version == '' then oldending = string.match(old, '^%d+$') end
+    if oldending and tonumber(oldending) > tonumber(ending) then ending = oldending end
+    local value = ending
+    if version ~= '' then
+      if oldversion and tonumber(oldversion) > tonumber(version) then version = oldversion end
+      value = version .. ':' .. ending
+    end
+    if value ~= old then
+      redis.call('SET', key, value)
+      redis.call('PEXPIREAT', key, ending + ARGV[1])
     end
   end
 end
@@ -84,8 +95,10 @@ pub struct Unanswered;
 /// What Redis says about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Denied. True whatever else Redis has forgotten.
-    Denied,
+    /// Revoked. True whatever else Redis has forgotten.
+    Revoked,
+    /// Outdated. True likewise.
+    Outdated,
     /// Not denied as far as the filling of the epoch that was asked about goes.
     Clear,
     /// Not found, and this is not a complete filling of the epoch that was asked about.
@@ -119,28 +132,22 @@ impl Connection {
     ///
     /// # Errors
     /// When there is no answer within 150 ms: the connection is then to be dropped.
-    pub async fn ask(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        epoch: &str,
-    ) -> Result<Answer, Unanswered> {
+    pub async fn ask(&self, ids: TokenIds<'_>, epoch: &str) -> Result<Answer, Unanswered> {
         let (answer, found) = oneshot::channel();
-        let question = Question {
-            token_key: token_key(jti),
-            session_key: sid.map(session_key),
-            answer,
-        };
+        let question = Question::new(ids, answer);
         let found = tokio::time::timeout(CHECK_DEADLINE, async {
             self.questions.send(question).await.ok()?;
             found.await.ok()
         });
-        let Found { is_denied, mark } = found.await.ok().flatten().ok_or(Unanswered)?;
-        Ok(match &*mark {
-            _ if is_denied => Answer::Denied,
+        let Found { status, mark } = found.await.ok().flatten().ok_or(Unanswered)?;
+        Ok(match (status, &*mark) {
+            (TokenStatus::Revoked, _) => Answer::Revoked,
+            (TokenStatus::Outdated, _) => Answer::Outdated,
             // The filling of that epoch is complete.
-            Value::BulkString(mark) if mark == epoch.as_bytes() => Answer::Clear,
-            _ => Answer::Doubtful,
+            (TokenStatus::NotDenied, Value::BulkString(mark)) if mark == epoch.as_bytes() => {
+                Answer::Clear
+            }
+            (TokenStatus::NotDenied, _) => Answer::Doubtful,
         })
     }
 
@@ -159,7 +166,11 @@ impl Connection {
             }
             command.arg(EXPIRY_SLACK.as_millis());
             for denial in chunk {
-                command.arg(denial.not_after.millis());
+                let version = match &denial.denied {
+                    Denied::User { below, .. } => below.to_string(),
+                    Denied::Session(_) | Denied::Token(_) => String::new(),
+                };
+                command.arg(version).arg(denial.not_after.millis());
             }
             let mark: Option<String> = self.run(&command).await?;
             if mark
@@ -302,15 +313,20 @@ fn key(denied: &Denied) -> String {
     match denied {
         Denied::Session(sid) => session_key(sid),
         Denied::Token(jti) => token_key(jti),
+        Denied::User { id, .. } => user_key(id),
     }
 }
 
-fn session_key(sid: &str) -> String {
+pub(super) fn session_key(sid: &str) -> String {
     format!("latchet:{{deny}}:sid:{sid}")
 }
 
-fn token_key(jti: &str) -> String {
+pub(super) fn token_key(jti: &str) -> String {
     format!("latchet:{{deny}}:jti:{jti}")
+}
+
+pub(super) fn user_key(sub: &str) -> String {
+    format!("latchet:{{deny}}:user:{sub}")
 }
 
 impl fmt::Debug for Connection {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::{Answer, FILLING, Fault, Line, Moment, Standing, Target, filled_server};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Time};
-use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::token::Claims;
 
 /// Twice the pace at which a server vouches: one late word is no reason to doubt.
@@ -82,7 +82,7 @@ impl RedisReader {
     }
 
     /// Returns what Redis says, as far as that counts.
-    async fn read(&self, sid: Option<&str>, jti: &str, now: Time) -> Result<bool, Doubt> {
+    async fn read(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Doubt> {
         let began = Moment {
             instant: Instant::now(),
             time: now,
@@ -90,10 +90,11 @@ impl RedisReader {
         let link = self.line.link().ok_or(Doubt::NotConnected)?;
         let believed = believable(&link.standing, began);
         let epoch = believed.as_ref().copied().unwrap_or_default();
-        match (link.connection.ask(sid, jti, epoch).await, believed) {
-            (Ok(Answer::Denied), _) => Ok(true),
+        match (link.connection.ask(ids, epoch).await, believed) {
+            (Ok(Answer::Revoked), _) => Ok(TokenStatus::Revoked),
+            (Ok(Answer::Outdated), _) => Ok(TokenStatus::Outdated),
             (_, Err(doubt)) => Err(doubt),
-            (Ok(Answer::Clear), Ok(_)) => Ok(false),
+            (Ok(Answer::Clear), Ok(_)) => Ok(TokenStatus::NotDenied),
             (Ok(Answer::Doubtful), Ok(_)) => Err(Doubt::NotComplete),
             (Err(_), Ok(_)) => {
                 self.line.drop_link(&link);
@@ -105,29 +106,23 @@ impl RedisReader {
 
 #[async_trait]
 impl Denylist for RedisReader {
-    async fn is_denied(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        now: Time,
-    ) -> Result<bool, Unavailable> {
-        match (self.read(sid, jti, now).await, &self.fallback) {
-            (Ok(denied), _) => Ok(denied),
-            (Err(_), Some(fallback)) => fallback.is_denied(sid, jti, now).await,
+    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
+        match (self.read(ids, now).await, &self.fallback) {
+            (Ok(status), _) => Ok(status),
+            (Err(_), Some(fallback)) => fallback.check(ids, now).await,
             (Err(doubt), None) => Err(unavailable(&doubt)),
         }
     }
 
-    async fn is_token_denied(
+    async fn check_token(
         &self,
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<bool, Unavailable> {
-        let answer = self.read(claims.sid.as_deref(), &claims.jti, now).await;
-        match (answer, &self.fallback) {
-            (Ok(denied), _) => Ok(denied),
-            (Err(_), Some(fallback)) => fallback.is_token_denied(token, claims, now).await,
+    ) -> Result<TokenStatus, Unavailable> {
+        match (self.read(claims.into(), now).await, &self.fallback) {
+            (Ok(status), _) => Ok(status),
+            (Err(_), Some(fallback)) => fallback.check_token(token, claims, now).await,
             (Err(doubt), None) => Err(unavailable(&doubt)),
         }
     }

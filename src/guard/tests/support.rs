@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::clock::{Clock, Time};
 use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, Denied, Denylist, Unavailable};
+use crate::denylist::{Denial, Denied, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::guard::*;
 use crate::keys::{Algorithm, KeySet, SigningKey, random_id};
 use crate::token::{Claims, Issuer, Kind, Typ, Verifier, VerifierSettings};
@@ -187,7 +187,7 @@ pub(super) struct Unreachable;
 
 #[async_trait]
 impl Denylist for Unreachable {
-    async fn is_denied(&self, _: Option<&str>, _: &str, _: Time) -> Result<bool, Unavailable> {
+    async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, Unavailable> {
         Err(Unavailable(Some("connection refused".into())))
     }
 

@@ -27,6 +27,7 @@ impl Config {
         self.check_network(&mut faults);
         self.check_secret(&mut faults);
         self.check_times(&mut faults);
+        self.check_sessions(&mut faults);
         self.check_accounts(&mut faults);
         self.check_compat(&mut faults);
         self.tables.check(self.registration, &mut faults);
@@ -90,6 +91,16 @@ impl Config {
         if name.is_empty() || Claims::has_field(name) {
             faults.push(format!(
                 "compat_flask_jwt_identity is `{name}`, which is empty or means something else in a token: take the name that your apps read, such as `identity`"
+            ));
+        }
+    }
+
+    fn check_sessions(&self, faults: &mut Vec<String>) {
+        const MOST: u32 = 1000;
+        if self.max_sessions.get() > MOST {
+            faults.push(format!(
+                "max_sessions is {}; it must be between 1 and {MOST}",
+                self.max_sessions
             ));
         }
     }

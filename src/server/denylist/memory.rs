@@ -13,7 +13,7 @@ use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
 use crate::denylist::memory::MemoryDenylist;
 use crate::denylist::redis::LEASE;
-use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::server::error::causes;
 use crate::server::store::{Store, StoreError};
 
@@ -113,19 +113,12 @@ impl FollowingDenylist {
 
 #[async_trait]
 impl Denylist for FollowingDenylist {
-    async fn is_denied(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        now: Time,
-    ) -> Result<bool, Unavailable> {
-        if self.copy.contains(sid, jti, now) {
-            return Ok(true);
+    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
+        let status = self.copy.status(ids, now);
+        if status != TokenStatus::NotDenied || self.is_current() {
+            return Ok(status);
         }
-        if self.is_current() {
-            return Ok(false);
-        }
-        self.store.is_denied(sid, jti).await.map_err(unavailable)
+        self.store.token_status(ids).await.map_err(unavailable)
     }
 
     async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {

@@ -11,7 +11,7 @@ use super::trust::{self, Doubt, NOTICED, Witness};
 use super::{Health, unavailable};
 use crate::clock::{Clock, Time};
 use crate::denylist::redis::{Answer, LEASE, Line, Link, Moment, Target, Written, new_epoch};
-use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::server::error::causes;
 use crate::server::store::{Epoch, Store, StoreError};
 
@@ -195,12 +195,7 @@ impl RedisDenylist {
 
 #[async_trait]
 impl Denylist for RedisDenylist {
-    async fn is_denied(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        now: Time,
-    ) -> Result<bool, Unavailable> {
+    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
         let began = Moment {
             instant: Instant::now(),
             time: now,
@@ -208,14 +203,15 @@ impl Denylist for RedisDenylist {
         if let (Some(link), Some(witness)) = (self.line.link(), self.witness())
             && trust::believable(Some(&witness), Some(&link.standing), began).is_ok()
         {
-            match link.connection.ask(sid, jti, &witness.epoch).await {
-                Ok(Answer::Denied) => return Ok(true),
-                Ok(Answer::Clear) => return Ok(false),
+            match link.connection.ask(ids, &witness.epoch).await {
+                Ok(Answer::Revoked) => return Ok(TokenStatus::Revoked),
+                Ok(Answer::Outdated) => return Ok(TokenStatus::Outdated),
+                Ok(Answer::Clear) => return Ok(TokenStatus::NotDenied),
                 Ok(Answer::Doubtful) => {}
                 Err(_) => self.line.drop_link(&link),
             }
         }
-        self.store.is_denied(sid, jti).await.map_err(unavailable)
+        self.store.token_status(ids).await.map_err(unavailable)
     }
 
     async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {

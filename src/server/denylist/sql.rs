@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::unavailable;
 use crate::clock::Time;
-use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::server::store::Store;
 
 /// Asks SQL.
@@ -21,13 +21,8 @@ impl SqlDenylist {
 
 #[async_trait]
 impl Denylist for SqlDenylist {
-    async fn is_denied(
-        &self,
-        sid: Option<&str>,
-        jti: &str,
-        _now: Time,
-    ) -> Result<bool, Unavailable> {
-        self.store.is_denied(sid, jti).await.map_err(unavailable)
+    async fn check(&self, ids: TokenIds<'_>, _now: Time) -> Result<TokenStatus, Unavailable> {
+        self.store.token_status(ids).await.map_err(unavailable)
     }
 
     /// The caller has committed the revocation: nothing remains to be done.

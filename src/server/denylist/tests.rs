@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::redis::RedisDenylist;
 use super::{Health, Kind, OpenDenylist};
 use crate::clock::Clock;
-use crate::denylist::conformance;
+use crate::denylist::{TokenIds, TokenStatus, conformance};
 use crate::keys::random_id;
 use crate::server::config::DatabaseKind;
 use crate::server::store::Store;
@@ -155,11 +155,9 @@ impl Process {
     }
 
     async fn refuses(&self, token: &Token) -> bool {
-        self.open
-            .list()
-            .is_denied(Some("a session"), &token.0, self.clock.now())
-            .await
-            .unwrap()
+        let list = self.open.list();
+        let status = list.check(token.ids(), self.clock.now()).await;
+        status.unwrap() != TokenStatus::NotDenied
     }
 
     fn redis(&self) -> &Arc<RedisDenylist> {
@@ -180,6 +178,15 @@ struct Token(String);
 impl Token {
     fn valid() -> Self {
         Self(random_id())
+    }
+
+    fn ids(&self) -> TokenIds<'_> {
+        TokenIds {
+            sid: Some("a session"),
+            jti: &self.0,
+            sub: "a user",
+            authority_version: 0,
+        }
     }
 
     fn key(&self) -> String {

@@ -8,8 +8,8 @@ use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::events::Actor;
 use crate::server::rotation::RevokeReason;
-use crate::server::store::{Revocation, SessionId, UserId};
-use crate::token::Claims;
+use crate::server::store::{DenialPeriod, Revocation, SessionId, StoreError, UserId};
+use crate::token::{Claims, MAX_LEEWAY};
 
 /// By how much the clocks of replicas may differ: an access token may be dated after the end of its
 /// session, or reach a replica before it was made.
@@ -47,7 +47,7 @@ impl App {
         by: Option<&Actor>,
     ) -> Result<(), ApiError> {
         let now = self.clock.now();
-        let revocation = self.revocation(reason, now);
+        let revocation = self.revocation(reason, now).await?;
         let denials = self
             .store
             .revoke_session(id, owner, &revocation, by)
@@ -71,9 +71,14 @@ impl App {
         by: &Actor,
     ) -> Result<(), ApiError> {
         let now = self.clock.now();
-        let revocation = self.revocation(reason, now);
-        let denials = self.store.revoke_all(user, None, &revocation, by).await?;
-        self.deny(&denials, now).await?;
+        let revocation = self.revocation(reason, now).await?;
+        let denied = self.store.revoke_all(user, None, &revocation, by).await;
+        match denied {
+            Ok(denial) => self.deny(&[denial], now).await?,
+            // A token of another issuer may name a user that is none here.
+            Err(StoreError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
         tracing::info!(user.id = %user, reason = reason.as_str(), "sessions ended");
         Ok(())
     }
@@ -84,7 +89,7 @@ impl App {
     /// `unavailable` when it could not be made certain: ask again.
     pub async fn revoke_token(&self, claims: &Claims) -> Result<(), ApiError> {
         let now = self.clock.now();
-        let not_after = claims.expires_at() + self.config.leeway;
+        let not_after = claims.expires_at() + MAX_LEEWAY;
         let denial = self.store.revoke_token(&claims.jti, not_after, now).await?;
         self.deny(&[denial], now).await?;
         Ok(())
@@ -103,17 +108,29 @@ impl App {
         Ok(())
     }
 
-    /// How long the end of a session must be remembered: no access token of it lives longer.
-    pub(in crate::server) fn denied_for(&self) -> Duration {
-        self.config.access_ttl + self.config.leeway + CLOCK_SKEW
+    /// Returns for how long a denial must be remembered: no access token that any server has issued and
+    /// any guard accepts lives longer.
+    pub(in crate::server) async fn deny_for(&self) -> Result<Duration, ApiError> {
+        let longest = self.token_lifetimes.longest().await?;
+        Ok(longest + MAX_LEEWAY + CLOCK_SKEW)
     }
 
-    /// Why and when sessions end now, and for how long that must be remembered.
-    pub(in crate::server) fn revocation(&self, reason: RevokeReason, now: Time) -> Revocation {
-        Revocation {
-            reason,
-            now,
-            not_after: now + self.denied_for(),
-        }
+    /// Returns the period of a denial that is made now.
+    pub(in crate::server) async fn denial_period(
+        &self,
+        now: Time,
+    ) -> Result<DenialPeriod, ApiError> {
+        let not_after = now + self.deny_for().await?;
+        Ok(DenialPeriod { now, not_after })
+    }
+
+    /// Returns a revocation that is made now.
+    pub(in crate::server) async fn revocation(
+        &self,
+        reason: RevokeReason,
+        now: Time,
+    ) -> Result<Revocation, ApiError> {
+        let period = self.denial_period(now).await?;
+        Ok(Revocation { reason, period })
     }
 }

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use crate::clock::Time;
 use crate::server::App;
 use crate::server::error::ApiError;
-use crate::server::store::{Session, SessionId};
+use crate::server::store::{Current, SessionId};
 use crate::token::{Claims, Fresh};
 
 /// What a login or a refresh yields.
@@ -33,15 +33,15 @@ pub struct AccessGrant {
 }
 
 impl App {
-    pub(super) fn grant(
+    pub(super) async fn grant(
         &self,
-        session: &Session,
-        roles: &[String],
+        current: &Current,
         fresh: Fresh,
         now: Time,
     ) -> Result<Grant, ApiError> {
+        let session = &current.session;
         Ok(Grant {
-            access: self.access(session, roles, fresh, now)?,
+            access: self.access(current, fresh, now).await?,
             refresh_token: self
                 .refresh_tokens
                 .mint(session)
@@ -50,13 +50,14 @@ impl App {
         })
     }
 
-    pub(super) fn access(
+    pub(super) async fn access(
         &self,
-        session: &Session,
-        roles: &[String],
+        current: &Current,
         fresh: Fresh,
         now: Time,
     ) -> Result<AccessGrant, ApiError> {
+        let Current { session, owner } = current;
+        let lifetime = self.token_lifetimes.to_issue().await?;
         let scope = session.scope.join(" ");
         let claims = Claims {
             iss: self.config.issuer.clone(),
@@ -67,9 +68,10 @@ impl App {
             fresh,
             auth_time: Some(session.auth_time.secs()),
             amr: session.amr.clone(),
-            roles: roles.to_vec(),
+            roles: owner.roles.clone(),
+            authority_version: owner.authority_version,
             scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
-            ..Claims::access(now, self.config.access_ttl)
+            ..Claims::access(now, lifetime)
         };
         Ok(AccessGrant {
             access_token: self
@@ -77,7 +79,7 @@ impl App {
                 .signer(now)
                 .sign(&self.as_flask_reads(claims))
                 .map_err(ApiError::internal)?,
-            expires_in: self.config.access_ttl.as_secs(),
+            expires_in: lifetime.as_secs(),
             scope,
             session_id: session.id.clone(),
         })

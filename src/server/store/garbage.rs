@@ -61,10 +61,11 @@ const DELETE: [(&str, Duration); 7] = [
 ];
 
 impl Store {
-    /// Deletes some rows that no longer matter and returns how many; call again until it is none.
+    /// Marks some sessions that have ended, deletes some rows that no longer matter, and returns how
+    /// many; call again until it is none.
     pub async fn collect_garbage(&self, now: Time) -> Result<u64, StoreError> {
         let db = self.writer();
-        let mut deleted = 0;
+        let mut deleted = self.mark_ended_sessions(now).await?;
         for (sql, kept) in DELETE {
             let values = [(now - kept).millis().into(), CHUNK.into()];
             let delete = Statement::from_sql_and_values(db.get_database_backend(), sql, values);

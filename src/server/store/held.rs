@@ -20,6 +20,29 @@ pub(super) enum Held {
 }
 
 impl Connections {
+    /// Runs a statement that only reads, and returns its rows.
+    pub(super) async fn read_rows<T>(
+        &self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Vec<T>, DbErr>
+    where
+        T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        let values = SqlxValues(sea_orm::Values(values));
+        if self.reader.get_database_backend() == DbBackend::Postgres {
+            let query = query_as_with::<Postgres, T, _>(sql, values);
+            let pool = self.reader.get_postgres_connection_pool();
+            query.fetch_all(pool).await
+        } else {
+            let query = query_as_with::<Sqlite, T, _>(sql, values);
+            query
+                .fetch_all(self.reader.get_sqlite_connection_pool())
+                .await
+        }
+        .map_err(failed)
+    }
+
     /// Takes a connection that may write out of the pool. SQLite has one: until it is dropped, every other
     /// writer waits.
     pub(super) async fn hold(&self) -> Result<Held, DbErr> {

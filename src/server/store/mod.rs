@@ -11,6 +11,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 
 use crate::server::config::DatabaseUrl;
 
+mod authority;
 mod connection;
 mod epoch;
 mod error;
@@ -20,9 +21,11 @@ mod held;
 mod id;
 mod inspection;
 mod keys;
+mod lifetimes;
 mod reset_links;
 mod revocations;
 mod rotate;
+mod session_limit;
 mod session_lists;
 mod sessions;
 mod setup_links;
@@ -39,10 +42,10 @@ pub use id::{SessionId, UserId};
 pub use inspection::{Inspection, inspect};
 pub use keys::StoredKey;
 pub use reset_links::NewResetLink;
-pub use revocations::Entry;
+pub use revocations::{DenialPeriod, Entry};
 pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
 pub use session_lists::{ListedSession, NamedSession, NoSuchPlace, SessionPage, SessionPlace};
-pub use sessions::{Device, NewSession, Revocation, Session};
+pub use sessions::{Device, NewSession, Revocation, Session, StartedSession};
 pub use throttle::{Attempt, Counter};
 pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
 

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 
 use super::events::{self, NewEvent};
 use super::user_changes::with_password;
-use super::{Revocation, Store, StoreError, User, UserId, limited, sessions};
+use super::{Revocation, Store, StoreError, User, UserId, authority, limited};
 use crate::clock::Time;
 use crate::denylist::Denial;
 use crate::server::events::{Actor, EventKind};
@@ -99,11 +99,11 @@ impl Store {
         password_hash: &SecretString,
         by: &Actor,
         revocation: &Revocation,
-    ) -> Result<Option<Vec<Denial>>, StoreError> {
-        let found = Entity::find().filter(usable(token_hash, revocation.now));
-        let use_up = Entity::delete_many().filter(usable(token_hash, revocation.now));
-        let update =
-            with_password(password_hash, revocation.now).filter(user::Column::DisabledAt.is_null());
+    ) -> Result<Option<Denial>, StoreError> {
+        let found = Entity::find().filter(usable(token_hash, revocation.period.now));
+        let use_up = Entity::delete_many().filter(usable(token_hash, revocation.period.now));
+        let update = with_password(password_hash, revocation.period.now)
+            .filter(user::Column::DisabledAt.is_null());
         limited(async {
             let transaction = self.begin().await?;
             let Some(link) = found.one(&transaction).await? else {
@@ -117,14 +117,15 @@ impl Store {
             {
                 return Ok(None);
             }
-            let (denials, _) = sessions::revoke_all(&transaction, &user, None, revocation).await?;
+            let (denial, _) =
+                authority::end_sessions(&transaction, &user, None, revocation).await?;
             let reset = NewEvent {
                 user: Some(&user),
-                ..NewEvent::new(EventKind::PasswordReset, by, revocation.now)
+                ..NewEvent::new(EventKind::PasswordReset, by, revocation.period.now)
             };
             events::insert(&transaction, reset).await?;
             transaction.commit().await?;
-            Ok(Some(denials))
+            Ok(Some(denial))
         })
         .await
     }

@@ -1,22 +1,28 @@
 //! Rows of `revocations`: the truth that every denylist is a copy of.
 
 use entity::revocation::{ActiveModel, Column, Entity, Model};
-use entity::session;
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::Query;
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, JoinType, NotSet, QueryFilter,
-    QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, NotSet, QueryFilter, QueryOrder,
+    QuerySelect, Set,
 };
 
 use super::{Store, StoreError, UserId, limited};
 use crate::clock::Time;
-use crate::denylist::{Denial, Denied};
-
-/// Rows written by one statement: far below what either database binds (32,766 and 65,535 values).
-pub(super) const CHUNK: usize = 500;
+use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
 
 const SESSION: &str = "sid";
 const TOKEN: &str = "jti";
+const USER: &str = "user";
+
+/// Period for which a denial must be remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DenialPeriod {
+    /// Time of the revocation.
+    pub now: Time,
+    /// Time by which every access token issued until `now` has expired.
+    pub not_after: Time,
+}
 
 /// A denial and its place in the order of writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,24 +46,36 @@ impl Store {
             denied: denied.clone(),
             not_after,
         };
-        limited(insert(self.writer(), [denied], now, not_after)).await?;
+        let period = DenialPeriod { now, not_after };
+        limited(insert(self.writer(), [denied], period)).await?;
         Ok(denial)
     }
 
-    /// Returns whether the session or the token was revoked: one indexed read.
-    pub async fn is_denied(&self, sid: Option<&str>, jti: &str) -> Result<bool, StoreError> {
-        let mut either = Condition::any().add(named(TOKEN, jti));
-        if let Some(sid) = sid {
-            either = either.add(named(SESSION, sid));
+    /// Returns the status of a token: one indexed read.
+    pub async fn token_status(&self, ids: TokenIds<'_>) -> Result<TokenStatus, StoreError> {
+        // A version that no database holds is above every denial.
+        let version = i64::try_from(ids.authority_version).unwrap_or(i64::MAX);
+        let mut any = Condition::any()
+            .add(named(TOKEN, ids.jti))
+            .add(named(USER, ids.sub).add(Column::Version.gt(version)));
+        if let Some(sid) = ids.sid {
+            any = any.add(named(SESSION, sid));
         }
         let found = Query::select()
-            .expr(Expr::val(1))
+            .column(Column::Kind)
             .from(Entity)
-            .cond_where(either)
-            .limit(1)
+            .cond_where(any)
             .take();
-        let row = limited(async { Ok(self.reader().query_one(&found).await?) }).await?;
-        Ok(row.is_some())
+        let rows = limited(async { Ok(self.reader().query_all(&found).await?) }).await?;
+        let mut status = TokenStatus::NotDenied;
+        for row in rows {
+            let kind: String = row.try_get_by_index(0)?;
+            if kind != USER {
+                return Ok(TokenStatus::Revoked);
+            }
+            status = TokenStatus::Outdated;
+        }
+        Ok(status)
     }
 
     /// Returns the first `limit` revocations that come after `seq` and still matter at `now`, in
@@ -92,49 +110,60 @@ fn named(kind: &str, id: &str) -> Condition {
 pub(super) async fn insert<C: ConnectionTrait>(
     db: &C,
     denied: impl IntoIterator<Item = Denied>,
-    now: Time,
-    not_after: Time,
+    period: DenialPeriod,
 ) -> Result<(), StoreError> {
-    let rows = denied.into_iter().map(|denied| {
-        let (kind, id) = match denied {
-            Denied::Session(id) => (SESSION, id),
-            Denied::Token(id) => (TOKEN, id),
-        };
-        ActiveModel {
-            seq: NotSet,
-            kind: Set(kind.to_owned()),
-            id: Set(id),
-            not_after: Set(not_after.millis()),
-            created_at: Set(now.millis()),
-        }
-    });
-    Entity::insert_many(rows)
+    let rows: Result<Vec<_>, _> = denied
+        .into_iter()
+        .map(|denied| row(denied, period))
+        .collect();
+    Entity::insert_many(rows?)
         .on_conflict_do_nothing_on([Column::Id, Column::Kind])
         .exec_without_returning(db)
         .await?;
     Ok(())
 }
 
-/// Returns what is denied of a user's sessions and still matters at `now`.
+/// Records what is denied from now on in place of an older row about the same. The new row has a new
+/// number: who follows the revocations sees it.
+pub(super) async fn replace<C: ConnectionTrait>(
+    db: &C,
+    denied: Denied,
+    period: DenialPeriod,
+) -> Result<(), StoreError> {
+    let row = row(denied, period)?;
+    let (id, kind) = (row.id.clone().unwrap(), row.kind.clone().unwrap());
+    Entity::delete_many()
+        .filter(named(&kind, &id))
+        .exec(db)
+        .await?;
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+fn row(denied: Denied, period: DenialPeriod) -> Result<ActiveModel, StoreError> {
+    let (kind, id, below) = match denied {
+        Denied::Session(id) => (SESSION, id, 0),
+        Denied::Token(id) => (TOKEN, id, 0),
+        Denied::User { id, below } => (USER, id, below),
+    };
+    Ok(ActiveModel {
+        seq: NotSet,
+        kind: Set(kind.to_owned()),
+        id: Set(id),
+        not_after: Set(period.not_after.millis()),
+        created_at: Set(period.now.millis()),
+        version: Set(i64::try_from(below).map_err(StoreError::malformed)?),
+    })
+}
+
+/// Returns the denial of the user's older tokens that is recorded, if there is one.
 pub(super) async fn of_user<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
-    now: Time,
-) -> Result<Vec<Denial>, StoreError> {
-    let same_session = Expr::col((session::Entity, session::Column::Id))
-        .equals((Entity, Column::Id))
-        .and(Column::Kind.eq(SESSION));
-    let mut found = Entity::find();
-    QuerySelect::query(&mut found).join(JoinType::InnerJoin, session::Entity, same_session);
-    let rows = found
-        .filter(session::Column::UserId.eq(user.as_str()))
-        .filter(Column::NotAfter.gt(now.millis()))
-        .order_by_asc(Column::Seq)
-        .all(db)
-        .await?;
-    rows.into_iter()
-        .map(|row| Ok(Entry::try_from(row)?.denial))
-        .collect()
+) -> Result<Option<Denial>, StoreError> {
+    let found = Entity::find().filter(named(USER, user.as_str()));
+    let row = found.one(db).await?;
+    row.map(|row| Ok(Entry::try_from(row)?.denial)).transpose()
 }
 
 /// A row whose kind this program does not know.
@@ -149,6 +178,10 @@ impl TryFrom<Model> for Entry {
         let denied = match row.kind.as_str() {
             SESSION => Denied::Session(row.id),
             TOKEN => Denied::Token(row.id),
+            USER => Denied::User {
+                id: row.id,
+                below: u64::try_from(row.version).map_err(StoreError::malformed)?,
+            },
             _ => return Err(StoreError::malformed(UnknownKind(row.seq))),
         };
         Ok(Self {

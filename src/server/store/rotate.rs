@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::connection::Connections;
+use super::users::words;
 use super::{LIMIT, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::denylist::Denial;
@@ -101,13 +102,38 @@ pub struct Current {
     pub owner: Owner,
 }
 
-/// What tokens say of the user.
+/// Claims of tokens about the user, from one read of the row: old roles always come with an old
+/// version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
+    /// Authority version.
+    pub authority_version: u64,
     /// What the user may do, by name.
     pub roles: Vec<String>,
     /// When an administrator disabled the account.
     pub disabled_at: Option<Time>,
+}
+
+impl TryFrom<&entity::user::Model> for Owner {
+    type Error = StoreError;
+
+    fn try_from(row: &entity::user::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            authority_version: u64::try_from(row.authority_version)
+                .map_err(StoreError::malformed)?,
+            roles: words(&row.roles),
+            disabled_at: row.disabled_at.map(Time::from_millis),
+        })
+    }
+}
+
+/// Returns a session and its user, read as a rotation reads them.
+pub(super) async fn read_session(
+    connections: &Connections,
+    id: &SessionId,
+) -> Result<Option<Current>, StoreError> {
+    let (entries, _) = statements::read_by(connections, id).await?;
+    Ok(entries.into_values().next().map(batch::Entry::into_current))
 }
 
 /// A token on its way through the writer.

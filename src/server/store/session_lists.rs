@@ -8,6 +8,7 @@ use entity::user;
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
+use super::authority::IS_LIVE;
 use super::users::matching;
 use super::{Device, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
@@ -180,7 +181,7 @@ fn live(now: Time) -> Condition {
     let now = now.millis();
     let rested_until = Expr::col(Column::RotatedAt).add(Expr::col(Column::IdleLimit));
     Condition::all()
-        .add(Column::RevokedAt.is_null())
+        .add(Expr::cust(IS_LIVE))
         .add(Column::ExpiresAt.gt(now))
         .add(rested_until.gt(now))
 }

@@ -1,18 +1,22 @@
 //! Rows of `sessions`, except their rotation. Every update is narrow and conditional on
 //! `revoked_at IS NULL`, so that no write revives a session.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use entity::session::{Column, Entity, Model};
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    QuerySelect,
 };
 
 use super::events::{self, NewEvent};
 use super::users::words;
-use super::{Counter, SessionId, Store, StoreError, User, UserId, limited, revocations, throttle};
+use super::{
+    Counter, Current, DenialPeriod, Owner, SessionId, Store, StoreError, User, UserId, authority,
+    limited, revocations, rotate, session_limit, throttle,
+};
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 use crate::server::events::{Actor, EventKind};
@@ -83,35 +87,46 @@ pub struct NewSession {
     pub client_id: String,
     /// Where it came from.
     pub device: Device,
+    /// Sessions that the user may have, this one included.
+    pub limit: NonZeroU32,
+    /// Time of the login, and for how long the end of a session that makes room must be remembered.
+    pub period: DenialPeriod,
 }
 
-/// Why and when sessions are revoked, and for how long that must be remembered.
+/// A session that was created, and what must be denied because it made room.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartedSession {
+    /// The session and its user.
+    pub current: Current,
+    /// Denials of the sessions that ended.
+    pub evicted: Vec<Denial>,
+}
+
+/// Reason and time of a revocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Why.
+    /// Reason.
     pub reason: RevokeReason,
-    /// When.
-    pub now: Time,
-    /// By when every access token issued until `now` has expired.
-    pub not_after: Time,
+    /// Time, and for how long it must be remembered.
+    pub period: DenialPeriod,
 }
 
 impl Store {
-    /// Makes a session for the user whose password was verified, and gives the attempt back.
-    /// Returns `None` when the account was disabled or its password changed since `verified` was
-    /// read.
+    /// Creates a session for the user whose password was verified, and gives the attempt back. Above
+    /// the limit of sessions, the least recently used one ends. Returns `None` when the account was
+    /// disabled or its password changed since `verified` was read.
     pub async fn create_session(
         &self,
         verified: &User,
         new: NewSession,
         counted: &[Counter],
         now: Time,
-    ) -> Result<Option<Session>, StoreError> {
-        let row = new_row(&verified.id, new, now);
+    ) -> Result<Option<StartedSession>, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            // PostgreSQL: the lock makes a `disable_user` that has not committed yet come after
-            // this insertion, so that it sees the new session and revokes it.
+            // PostgreSQL: the lock makes whatever raises the user's authority version come before
+            // this, which then reads its result, or after it, which then ends the new session. Logins
+            // of one user wait for each other, so that none passes the limit.
             let mut unchanged = entity::user::Entity::find_by_id(verified.id.as_str())
                 .filter(entity::user::Column::DisabledAt.is_null())
                 .filter(
@@ -119,11 +134,13 @@ impl Store {
                         .eq(verified.password_changed_at.millis()),
                 );
             if transaction.get_database_backend() == DbBackend::Postgres {
-                unchanged = unchanged.lock(LockType::Share);
+                unchanged = unchanged.lock(LockType::NoKeyUpdate);
             }
-            if unchanged.one(&transaction).await?.is_none() {
+            let Some(user) = unchanged.one(&transaction).await? else {
                 return Ok(None);
-            }
+            };
+            let evicted = session_limit::make_room(&transaction, &user, &new).await?;
+            let row = new_row(&user, new, now);
             let session = Session::try_from(row.clone())?;
             let active: entity::session::ActiveModel = row.into();
             Entity::insert(active.reset_all())
@@ -132,16 +149,18 @@ impl Store {
             // Last: on PostgreSQL everybody behind one address waits for that row.
             throttle::give_back(&transaction, counted, now).await?;
             transaction.commit().await?;
-            Ok(Some(session))
+            let owner = Owner::try_from(&user)?;
+            Ok(Some(StartedSession {
+                current: Current { session, owner },
+                evicted,
+            }))
         })
         .await
     }
 
-    /// Returns the session with that id, ended or not.
-    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let found = Entity::find_by_id(id.as_str());
-        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
-        row.map(Session::try_from).transpose()
+    /// Returns the session with that id and its user, ended or not.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Current>, StoreError> {
+        limited(rotate::read_session(&self.0.connections, id)).await
     }
 
     /// Records that the password was proved again in this session; does nothing when it was revoked.
@@ -182,37 +201,41 @@ impl Store {
                 let ended = NewEvent {
                     user: Some(&row.user_id.into()),
                     session: Some(id),
-                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.now)
+                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.period.now)
                 };
                 events::insert(&transaction, ended).await?;
             }
             transaction.commit().await?;
-            Ok(vec![denial(id, revocation.not_after)])
+            Ok(vec![denial(id, revocation.period.not_after)])
         })
         .await
     }
 
-    /// Revokes the user's sessions, except one where it is given, and records that where there were
-    /// any. Returns what must be denied: also what was revoked before and may still be of matter.
+    /// Ends the user's sessions, except one where it is given, and records that where there were any.
+    /// Takes the same time however many there are. Returns what must be denied.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is no such user.
     pub async fn revoke_all(
         &self,
         user: &UserId,
         except: Option<&SessionId>,
         revocation: &Revocation,
         by: &Actor,
-    ) -> Result<Vec<Denial>, StoreError> {
+    ) -> Result<Denial, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            let (denials, revoked) = revoke_all(&transaction, user, except, revocation).await?;
-            if revoked > 0 {
+            let (denial, has_ended) =
+                authority::end_sessions(&transaction, user, except, revocation).await?;
+            if has_ended {
                 let ended = NewEvent {
                     user: Some(user),
-                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.now)
+                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.period.now)
                 };
                 events::insert(&transaction, ended).await?;
             }
             transaction.commit().await?;
-            Ok(denials)
+            Ok(denial)
         })
         .await
     }
@@ -235,7 +258,7 @@ pub(super) async fn revoke<C: ConnectionTrait>(
 ) -> Result<usize, StoreError> {
     let ids = ids.iter().map(SessionId::as_str);
     let revoked: Vec<String> = Entity::update_many()
-        .col_expr(Column::RevokedAt, Expr::val(revocation.now.millis()))
+        .col_expr(Column::RevokedAt, Expr::val(revocation.period.now.millis()))
         .col_expr(Column::RevokeReason, Expr::val(revocation.reason.as_str()))
         .filter(Column::Id.is_in(ids))
         .filter(Column::RevokedAt.is_null())
@@ -246,45 +269,15 @@ pub(super) async fn revoke<C: ConnectionTrait>(
         .collect();
     let count = revoked.len();
     let denied = revoked.into_iter().map(Denied::Session);
-    revocations::insert(db, denied, revocation.now, revocation.not_after).await?;
+    revocations::insert(db, denied, revocation.period).await?;
     Ok(count)
 }
 
-/// Revokes the user's sessions. Returns what must be denied, and how many were revoked. Belongs in a
-/// transaction.
-pub(super) async fn revoke_all<C: ConnectionTrait>(
-    db: &C,
-    user: &UserId,
-    except: Option<&SessionId>,
-    revocation: &Revocation,
-) -> Result<(Vec<Denial>, usize), StoreError> {
-    let mut live = Entity::find()
-        .select_only()
-        .column(Column::Id)
-        .filter(Column::UserId.eq(user.as_str()))
-        .filter(Column::RevokedAt.is_null());
-    if let Some(except) = except {
-        live = live.filter(Column::Id.ne(except.as_str()));
-    }
-    // Everybody who locks several sessions locks them in the order of their ids.
-    live = live.order_by_asc(Column::Id);
-    if db.get_database_backend() == DbBackend::Postgres {
-        live = live.lock(LockType::Update);
-    }
-    let live: Vec<String> = live.into_tuple().all(db).await?;
-    let live: Vec<SessionId> = live.into_iter().map(SessionId::from).collect();
-    let mut revoked = 0;
-    for ids in live.chunks(revocations::CHUNK) {
-        revoked += revoke(db, ids, revocation).await?;
-    }
-    let denials = revocations::of_user(db, user, revocation.now).await?;
-    Ok((denials, revoked))
-}
-
-fn new_row(user: &UserId, new: NewSession, now: Time) -> Model {
+fn new_row(user: &entity::user::Model, new: NewSession, now: Time) -> Model {
     Model {
         id: SessionId::random().to_string(),
-        user_id: user.to_string(),
+        user_id: user.id.clone(),
+        user_version: user.authority_version,
         generation: 0,
         rotated_at: now.millis(),
         superseded: String::new(),

@@ -7,14 +7,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::events::{self, NewEvent};
 use super::{
-    Revocation, Store, StoreError, User, UserId, UserWithHash, limited, reset_links, sessions,
+    DenialPeriod, Revocation, Store, StoreError, User, UserId, UserWithHash, authority, limited,
+    reset_links, revocations,
 };
 use crate::clock::Time;
 use crate::denylist::Denial;
 use crate::server::events::{Actor, EventKind};
 
 impl Store {
-    /// Replaces the user's roles. Tokens that were issued keep the old ones until they expire.
+    /// Replaces the user's roles. Returns what must be denied, because tokens that were issued carry the
+    /// old ones: also when the user has these roles already, so that a caller whose denylist failed can
+    /// repeat all.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user.
@@ -23,17 +26,21 @@ impl Store {
         id: &UserId,
         roles: &[String],
         by: &Actor,
-        now: Time,
-    ) -> Result<(), StoreError> {
+        period: DenialPeriod,
+    ) -> Result<Option<Denial>, StoreError> {
         let roles = roles.join(" ");
         let update = Entity::update_many()
             .col_expr(Column::Roles, Expr::val(roles.as_str()))
             .filter(Column::Roles.ne(roles.as_str()));
-        let event = NewEvent::new(EventKind::RolesChanged, by, now);
+        let event = NewEvent::new(EventKind::RolesChanged, by, period.now);
         limited(async {
             let transaction = self.begin().await?;
-            change(&transaction, id, update, event).await?;
-            Ok(transaction.commit().await?)
+            let denial = match change(&transaction, id, update, event).await? {
+                Change::Made => Some(authority::raise(&transaction, id, period).await?),
+                Change::NotNeeded => revocations::of_user(&transaction, id).await?,
+            };
+            transaction.commit().await?;
+            Ok(denial)
         })
         .await
     }
@@ -50,8 +57,8 @@ impl Store {
         password_hash: &SecretString,
         by: &Actor,
         revocation: &Revocation,
-    ) -> Result<Vec<Denial>, StoreError> {
-        let update = with_password(password_hash, revocation.now)
+    ) -> Result<Denial, StoreError> {
+        let update = with_password(password_hash, revocation.period.now)
             .filter(Column::Id.eq(verified.id.as_str()))
             .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
         limited(async {
@@ -61,16 +68,16 @@ impl Store {
             }
             reset_links::use_up(&transaction, &verified.id).await?;
             let keep = by.session();
-            let (denials, _) =
-                sessions::revoke_all(&transaction, &verified.id, keep, revocation).await?;
+            let (denial, _) =
+                authority::end_sessions(&transaction, &verified.id, keep, revocation).await?;
             let changed = NewEvent {
                 user: Some(&verified.id),
                 session: keep,
-                ..NewEvent::new(EventKind::PasswordChanged, by, revocation.now)
+                ..NewEvent::new(EventKind::PasswordChanged, by, revocation.period.now)
             };
             events::insert(&transaction, changed).await?;
             transaction.commit().await?;
-            Ok(denials)
+            Ok(denial)
         })
         .await
     }
@@ -105,8 +112,8 @@ impl Store {
         id: &UserId,
         by: &Actor,
         revocation: &Revocation,
-    ) -> Result<Vec<Denial>, StoreError> {
-        let now = revocation.now;
+    ) -> Result<Denial, StoreError> {
+        let now = revocation.period.now;
         let update = Entity::update_many()
             .col_expr(Column::DisabledAt, Expr::val(now.millis()))
             .filter(Column::DisabledAt.is_null());
@@ -115,9 +122,9 @@ impl Store {
             let transaction = self.begin().await?;
             change(&transaction, id, update, event).await?;
             reset_links::use_up(&transaction, id).await?;
-            let (denials, _) = sessions::revoke_all(&transaction, id, None, revocation).await?;
+            let (denial, _) = authority::end_sessions(&transaction, id, None, revocation).await?;
             transaction.commit().await?;
-            Ok(denials)
+            Ok(denial)
         })
         .await
     }
@@ -147,14 +154,23 @@ async fn change<C: ConnectionTrait>(
     id: &UserId,
     update: UpdateMany<Entity>,
     event: NewEvent<'_>,
-) -> Result<(), StoreError> {
+) -> Result<Change, StoreError> {
     let update = update.filter(Column::Id.eq(id.as_str()));
     if update.exec(db).await?.rows_affected > 0 {
         let user = Some(id);
-        return events::insert(db, NewEvent { user, ..event }).await;
+        events::insert(db, NewEvent { user, ..event }).await?;
+        return Ok(Change::Made);
     }
     let found = Entity::find_by_id(id.as_str()).one(db).await?;
-    found.map(drop).ok_or(StoreError::NotFound)
+    found.map(|_| Change::NotNeeded).ok_or(StoreError::NotFound)
+}
+
+/// Result of an order to change a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Made,
+    /// The user is as ordered.
+    NotNeeded,
 }
 
 /// Begins an update that sets a password; the caller says whose.

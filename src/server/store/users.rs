@@ -211,6 +211,11 @@ pub(super) async fn insert<C: ConnectionTrait>(
         disabled_at: Set(None),
         created_at: Set(now.millis()),
         password_changed_at: Set(now.millis()),
+        authority_version: Set(0),
+        sessions_floor: Set(0),
+        floor_reason: Set(None),
+        kept_session: Set(None),
+        floor_marked: Set(0),
     };
     Ok(row.insert(db).await?.into())
 }

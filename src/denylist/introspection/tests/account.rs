@@ -47,10 +47,7 @@ fn issue(Data(desk): Data<&Desk>, Form(form): Form<TokenForm>) -> Response {
         }
         _ => form.refresh_token.is_some_and(|token| {
             let claims = verifier.verify(&token, Expected::Refresh, now);
-            claims.is_ok_and(|claims| {
-                let sid = claims.sid.as_deref();
-                !desk.issuer.denylist().contains(sid, &claims.jti, now)
-            })
+            claims.is_ok_and(|claims| !is_denied(&desk, &claims, now))
         }),
     };
     if !is_right {
@@ -70,6 +67,10 @@ fn issue(Data(desk): Data<&Desk>, Form(form): Form<TokenForm>) -> Response {
     .into_response()
 }
 
+fn is_denied(desk: &Desk, claims: &Claims, now: Time) -> bool {
+    desk.issuer.denylist().status(claims.into(), now) != TokenStatus::NotDenied
+}
+
 /// Takes only tokens of the account whose session goes on.
 #[handler]
 fn introspect(Data(desk): Data<&Desk>, request: &Request) -> Response {
@@ -83,8 +84,7 @@ fn introspect(Data(desk): Data<&Desk>, request: &Request) -> Response {
         .verify(own, Expected::Access, now)
         .unwrap();
     assert!(claims.has_role("introspect"));
-    let sid = claims.sid.as_deref();
-    if desk.issuer.denylist().contains(sid, &claims.jti, now) {
+    if is_denied(&desk, &claims, now) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     Json(json!({"active": true})).into_response()
@@ -137,8 +137,8 @@ impl Scene {
             .verifier()
             .verify(&token, Expected::Access, now)
             .unwrap();
-        let answer = self.list.is_token_denied(&token, &claims, now).await;
-        answer.ok()
+        let status = self.list.check_token(&token, &claims, now).await;
+        Some(status.ok()? != TokenStatus::NotDenied)
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "token_expired" => auth(AuthError::TokenExpired),
         "wrong_token_type" => auth(AuthError::WrongTokenType),
         "token_revoked" => auth(AuthError::TokenRevoked),
+        "token_outdated" => auth(AuthError::TokenOutdated),
         "unknown_user" => auth(AuthError::UnknownUser(String::new())),
         "insufficient_scope" => auth(AuthError::InsufficientScope),
         "csrf_failed" => auth(AuthError::CsrfFailed("the header X-CSRF-Token is missing")),

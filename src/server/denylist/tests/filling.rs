@@ -7,7 +7,7 @@ use super::server::Server;
 use super::{Installation, MARK, Token};
 use crate::denylist::redis::LEASE;
 use crate::denylist::redis::{Answer, Connection, Target, Written};
-use crate::denylist::{Denial, Denied};
+use crate::denylist::{Denial, Denied, TokenIds};
 use crate::server::denylist::seed::{self, Outcome};
 use crate::server::denylist::tail::page_after;
 use crate::server::denylist::trust::NOTICED;
@@ -22,9 +22,19 @@ async fn connection(server: &Server) -> Connection {
 
 /// The answer, when there is one: a slow machine may take longer than a check waits.
 async fn asked(connection: &Connection, sid: Option<&str>, jti: &str, epoch: &str) -> Answer {
+    let ids = TokenIds {
+        sid,
+        jti,
+        sub: "a user",
+        authority_version: 0,
+    };
+    ask(connection, ids, epoch).await
+}
+
+async fn ask(connection: &Connection, ids: TokenIds<'_>, epoch: &str) -> Answer {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match connection.ask(sid, jti, epoch).await {
+        match connection.ask(ids, epoch).await {
             Ok(answer) => return answer,
             Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
         }
@@ -149,15 +159,56 @@ async fn checks_asked_at_once_are_each_answered_for_their_own_token() {
     for (number, answer) in futures_util::future::join_all(checks).await {
         let is_denied = number % 3 == 0 || number % 10 == 0;
         let expected = if is_denied {
-            Answer::Denied
+            Answer::Revoked
         } else {
             Answer::Clear
         };
         assert_eq!(answer, expected, "{number}");
     }
-    let of_another = connection.ask(None, "token-1", "another").await;
-    assert_eq!(of_another.unwrap(), Answer::Doubtful);
+    let of_another = asked(&connection, None, "token-1", "another").await;
+    assert_eq!(of_another, Answer::Doubtful);
 }
+
+#[tokio::test]
+async fn versions_asked_about_at_once_are_each_compared() {
+    let redis = Server::start();
+    let connection = connection(&redis).await;
+    assert!(connection.lock("me").await.unwrap());
+    assert!(connection.begin("me", "e").await.unwrap());
+    let not_after = crate::clock::Clock::system().now() + Duration::from_mins(1);
+    let users = (0..300).step_by(2).map(|number| Denied::User {
+        id: format!("user-{number}"),
+        below: VERSION,
+    });
+    let denials: Vec<Denial> = users.map(|denied| Denial { denied, not_after }).collect();
+    connection.write(&denials, "e").await.unwrap();
+    assert!(connection.finish("me", "e").await.unwrap());
+
+    let checks = (0..300).map(|number| {
+        let connection = connection.clone();
+        async move {
+            let ids = TokenIds {
+                sid: (number % 5 == 0).then_some("a session"),
+                jti: "a token",
+                sub: &format!("user-{number}"),
+                authority_version: VERSION - u64::from(number % 3 == 0),
+            };
+            (number, ask(&connection, ids, "e").await)
+        }
+    });
+
+    for (number, answer) in futures_util::future::join_all(checks).await {
+        let expected = if number % 6 == 0 {
+            Answer::Outdated
+        } else {
+            Answer::Clear
+        };
+        assert_eq!(answer, expected, "{number}");
+    }
+}
+
+/// As great as those that servers write: milliseconds since the unix epoch.
+const VERSION: u64 = 1_800_000_000_000;
 
 #[tokio::test]
 async fn whatever_is_in_sql_is_filled_in() {
@@ -175,7 +226,7 @@ async fn whatever_is_in_sql_is_filled_in() {
     let (link, witness) = (list.line.link().unwrap(), list.witness().unwrap());
     for token in &tokens {
         let answer = asked(&link.connection, None, &token.0, &witness.epoch).await;
-        assert_eq!(answer, Answer::Denied);
+        assert_eq!(answer, Answer::Revoked);
     }
 }
 

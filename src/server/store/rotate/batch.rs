@@ -9,7 +9,7 @@ use sea_orm::ConnectionTrait;
 use super::super::connection::Connections;
 use super::super::events::{self, NewEvent};
 use super::super::held::Held;
-use super::super::{Revocation, Session, SessionId, StoreError, limited, sessions};
+use super::super::{DenialPeriod, Revocation, Session, SessionId, StoreError, limited, sessions};
 use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
 use crate::server::events::EventKind;
@@ -43,6 +43,10 @@ impl Entry {
             current: Arc::new(Current { session, owner }),
             reused: None,
         }
+    }
+
+    pub(super) fn into_current(self) -> Current {
+        Arc::unwrap_or_clone(self.current)
     }
 
     pub(super) fn session(&self) -> &Session {
@@ -80,10 +84,12 @@ impl Entry {
         self.state_mut().revoked = Some(RevokeReason::Reuse);
         let revocation = Revocation {
             reason: RevokeReason::Reuse,
-            now: job.now,
-            not_after: job.now + job.rules.deny_for,
+            period: DenialPeriod {
+                now: job.now,
+                not_after: job.now + job.rules.deny_for,
+            },
         };
-        let denial = sessions::denial(&self.session().id, revocation.not_after);
+        let denial = sessions::denial(&self.session().id, revocation.period.not_after);
         self.reused = Some(Reuse {
             revocation,
             ip: job.presented.ip,
@@ -246,7 +252,7 @@ async fn record<C: ConnectionTrait>(
         return Ok(());
     }
     let event = NewEvent {
-        at: revocation.now,
+        at: revocation.period.now,
         kind: EventKind::RefreshReused,
         user: Some(&session.user_id),
         session: Some(&session.id),

@@ -8,6 +8,8 @@ use entity::session::Model;
 use sea_orm::sqlx::{self, ColumnIndex, Decode, FromRow, Row, Type};
 use sea_orm::{DbBackend, Value};
 
+use super::super::authority::{END_REASON, database_clock};
+use super::super::connection::Connections;
 use super::super::error::is_deadlock;
 use super::super::held::Held;
 use super::super::users::words;
@@ -46,14 +48,6 @@ impl std::ops::Add<Duration> for DatabaseTime {
     }
 }
 
-/// When the statement reached the database, in unix milliseconds.
-fn clock(backend: DbBackend) -> &'static str {
-    match backend {
-        DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
-        _ => "CAST(unixepoch('subsec') * 1000 AS integer)",
-    }
-}
-
 /// Reads sessions and their owners, and when that was.
 pub(super) async fn read(
     connection: &mut Held,
@@ -64,9 +58,24 @@ pub(super) async fn read(
     // An id that no session has.
     values.resize(padded(values.len()), "".into());
     let sql = TEXTS.get(connection.backend(), values.len());
+    entries(connection.rows(sql, values).await?)
+}
+
+/// Reads one session and its owner, by a connection that only reads.
+pub(super) async fn read_by(
+    connections: &Connections,
+    id: &SessionId,
+) -> Result<(Entries, DatabaseTime), StoreError> {
+    static TEXTS: Texts = Texts::of(read_text);
+    let sql = TEXTS.get(connections.reader.get_database_backend(), 1);
+    let values = vec![id.as_str().into()];
+    entries(connections.read_rows(sql, values).await?)
+}
+
+fn entries(rows: Vec<Found>) -> Result<(Entries, DatabaseTime), StoreError> {
     let mut read_at = DatabaseTime::default();
     let mut entries = Entries::new();
-    for found in connection.rows::<Found>(sql, values).await? {
+    for found in rows {
         read_at = DatabaseTime(found.read_at);
         let session = Session::try_from(found.session)?;
         entries.insert(session.id.clone(), Entry::new(session, found.owner));
@@ -78,16 +87,16 @@ pub(super) async fn read(
 const SELECTED: &str = "
     sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
     sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
-    sessions.amr, sessions.scope, sessions.client_id, sessions.revoke_reason,
-    users.roles, users.disabled_at";
+    sessions.amr, sessions.scope, sessions.client_id";
+const SELECTED_OF_USER: &str = "users.authority_version, users.roles, users.disabled_at";
 
 fn read_text(backend: DbBackend, rows: usize) -> String {
     // The clock in a query of its own is asked once, and not for each row.
     format!(
-        "SELECT (SELECT {}) AS read_at, {SELECTED}
+        "SELECT (SELECT {}) AS read_at, {SELECTED}, {END_REASON}, {SELECTED_OF_USER}
         FROM sessions JOIN users ON users.id = sessions.user_id
         WHERE sessions.id IN ({})",
-        clock(backend),
+        database_clock(backend),
         parameters(backend, 1, rows)
     )
 }
@@ -124,6 +133,7 @@ where
                 client_id: columns.take()?,
                 revoke_reason: columns.take()?,
                 // A session has no place for these.
+                user_version: 0,
                 created_at: 0,
                 revoked_at: None,
                 user_agent: String::new(),
@@ -131,6 +141,8 @@ where
                 label: String::new(),
             },
             owner: Owner {
+                authority_version: u64::try_from(columns.take::<i64>()?)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
                 roles: words(&columns.take::<String>()?),
                 disabled_at: columns.take::<Option<i64>>()?.map(Time::from_millis),
             },
@@ -225,7 +237,7 @@ fn advance_text(backend: DbBackend, rows: usize) -> String {
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
             AND sessions.revoked_at IS NULL AND {} < {}",
-        clock(backend),
+        database_clock(backend),
         parameters(backend, rows * COLUMNS + 1, 1)
     )
 }

@@ -67,7 +67,7 @@ async fn an_order_that_changes_nothing_is_no_event() {
     }
     for _ in 0..2 {
         let roles = ["writer".to_owned()];
-        store.set_roles(id, &roles, by, NOW).await.unwrap();
+        store.set_roles(id, &roles, by, period(NOW)).await.unwrap();
     }
     for _ in 0..2 {
         let disabling = because(RevokeReason::Disabled, NOW);

@@ -1,6 +1,7 @@
 //! The store on a SQLite file, or on the PostgreSQL that `TEST_DATABASE_URL` names.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Database, EntityTrait};
@@ -9,15 +10,16 @@ use tempfile::TempDir;
 
 use super::held::Held;
 use super::{
-    Device, Event, EventPage, ListedSession, NewSession, NewUser, Presented, Revocation, Rotation,
-    RotationRules, Session, SessionId, Store, StoreError, User,
+    DenialPeriod, Device, Event, EventPage, ListedSession, NewSession, NewUser, Presented,
+    Revocation, Rotation, RotationRules, Session, SessionId, Store, StoreError, User,
 };
 use crate::clock::Time;
-use crate::denylist::{Denial, Denied};
+use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
 use crate::server::config::DatabaseUrl;
 use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{Grace, RevokeReason};
 
+mod authority;
 mod connections;
 mod counters;
 mod events;
@@ -81,7 +83,7 @@ impl Latchet {
             .store
             .create_session(user, new_session(), &[], NOW)
             .await;
-        created.unwrap().unwrap()
+        created.unwrap().unwrap().current.session
     }
 
     pub(super) async fn alice_logged_in(&self) -> Session {
@@ -93,7 +95,8 @@ impl Latchet {
     }
 
     pub(super) async fn stored(&self, session: &Session) -> Session {
-        self.store.session(&session.id).await.unwrap().unwrap()
+        let stored = self.store.session(&session.id).await.unwrap();
+        stored.unwrap().session
     }
 
     /// When the session was revoked, as it stands in the database.
@@ -128,8 +131,18 @@ impl Latchet {
     }
 
     async fn is_denied(&self, session: &Session) -> bool {
-        let sid = Some(session.id.as_str());
-        self.store.is_denied(sid, "no token").await.unwrap()
+        self.status(session, 0).await != TokenStatus::NotDenied
+    }
+
+    /// Returns the status of a token of the session that was issued with this version.
+    async fn status(&self, session: &Session, authority_version: u64) -> TokenStatus {
+        let ids = TokenIds {
+            sid: Some(session.id.as_str()),
+            jti: "no token",
+            sub: session.user_id.as_str(),
+            authority_version,
+        };
+        self.store.token_status(ids).await.unwrap()
     }
 }
 
@@ -174,6 +187,8 @@ fn new_user(name: &str) -> NewUser {
 
 fn new_session() -> NewSession {
     NewSession {
+        limit: NonZeroU32::MAX,
+        period: period(NOW),
         expires_at: NOW + Duration::from_hours(720),
         idle_limit: Duration::from_hours(336),
         amr: vec!["pwd".to_owned()],
@@ -213,8 +228,22 @@ pub(super) fn presented(session: &Session, generation: u64) -> Presented {
 fn because(reason: RevokeReason, now: Time) -> Revocation {
     Revocation {
         reason,
+        period: period(now),
+    }
+}
+
+fn period(now: Time) -> DenialPeriod {
+    DenialPeriod {
         now,
         not_after: now + ACCESS_TTL,
+    }
+}
+
+/// Returns the version below which a denial refuses the tokens of the user.
+fn version(denial: &Denial, user: &User) -> u64 {
+    match &denial.denied {
+        Denied::User { id, below } if *id == user.id.to_string() => *below,
+        other => panic!("{other:?} is not about {}", user.id),
     }
 }
 

@@ -26,8 +26,19 @@ async fn what_is_revoked_is_denied_and_nothing_else() {
     let not_after = NOW + MINUTE;
     assert_eq!(token.unwrap(), Denial { denied, not_after });
     for (sid, jti, expected) in table {
-        let denied = store.is_denied(sid, jti).await.unwrap();
-        assert_eq!(denied, expected, "{sid:?} {jti}");
+        let ids = TokenIds {
+            sid,
+            jti,
+            sub: session.user_id.as_str(),
+            authority_version: 0,
+        };
+        let status = store.token_status(ids).await.unwrap();
+        let expected = if expected {
+            TokenStatus::Revoked
+        } else {
+            TokenStatus::NotDenied
+        };
+        assert_eq!(status, expected, "{sid:?} {jti}");
     }
 }
 

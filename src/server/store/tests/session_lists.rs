@@ -25,7 +25,7 @@ async fn pages_follow_each_other_newest_login_first() {
     let mut sessions = Vec::new();
     for (user, now) in [(&alice, NOW), (&bob, NOW), (&alice, NOW + MINUTE)] {
         let made = latchet.store.create_session(user, new_session(), &[], now);
-        sessions.push(listed(&made.await.unwrap().unwrap(), now));
+        sessions.push(listed(&made.await.unwrap().unwrap().current.session, now));
     }
     sessions.sort_by_key(|listed| (listed.created_at, listed.session.id.clone()));
     sessions.reverse();

@@ -1,0 +1,169 @@
+//! Authority versions of users: one number that says which tokens and sessions of a user are too old.
+//!
+//! Whatever changes what a user may do raises the version in its own transaction and records one
+//! denial, "tokens of this user below the version", however many sessions the user has. A change that
+//! ends sessions raises the user's session floor with it: a session whose login saw a lower version has
+//! ended. That state is part of every read of a session ([`END_REASON`], [`IS_LIVE`]); the rows are
+//! marked as revoked afterwards, in chunks.
+//!
+//! The version is a time of the database in milliseconds where that is greater, so that a database
+//! restored from a backup does not use a version twice.
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::{DenialPeriod, Revocation, SessionId, Store, StoreError, UserId, limited, revocations};
+use crate::clock::Time;
+use crate::denylist::{Denial, Denied};
+
+/// Reason for which a session has ended, by its own row or by its user's floor; NULL while neither has
+/// ended it. For statements that join `sessions` and `users`.
+pub(super) const END_REASON: &str = "
+    CASE WHEN sessions.revoke_reason IS NULL
+            AND sessions.user_version < users.sessions_floor
+            AND sessions.id <> COALESCE(users.kept_session, '')
+        THEN users.floor_reason ELSE sessions.revoke_reason END";
+
+/// Condition of a session that nothing has revoked. For statements on `sessions`.
+pub(super) const IS_LIVE: &str = "
+    sessions.revoked_at IS NULL AND EXISTS (
+        SELECT 1 FROM users WHERE users.id = sessions.user_id
+            AND (sessions.user_version >= users.sessions_floor OR sessions.id = users.kept_session))";
+
+/// Rows marked by one call: a transaction short enough for other writers not to notice.
+const CHUNK: i64 = 500;
+
+/// Returns the expression for the database's own time in unix milliseconds, the same throughout a
+/// statement.
+pub(super) fn database_clock(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
+        _ => "CAST(unixepoch('subsec') * 1000 AS integer)",
+    }
+}
+
+/// Raises the user's authority version and leaves the sessions alone. Returns what must be denied.
+/// Belongs in a transaction.
+pub(super) async fn raise<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+    period: DenialPeriod,
+) -> Result<Denial, StoreError> {
+    let backend = db.get_database_backend();
+    let sql = format!(
+        "UPDATE users SET authority_version = {} WHERE id = $1 RETURNING authority_version",
+        next_version(backend)
+    );
+    let raise = Statement::from_sql_and_values(backend, sql, [user.as_str().into()]);
+    deny_older(db, user, raise, period).await
+}
+
+/// Raises the user's authority version and session floor: every session ends, except `kept`. Returns
+/// what must be denied, and whether a session ended. Belongs in a transaction.
+pub(super) async fn end_sessions<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+    kept: Option<&SessionId>,
+    revocation: &Revocation,
+) -> Result<(Denial, bool), StoreError> {
+    let backend = db.get_database_backend();
+    let sql =
+        format!("SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2 AND {IS_LIVE} LIMIT 1");
+    let kept_id = kept.map(SessionId::as_str);
+    let values = [user.as_str().into(), kept_id.unwrap_or_default().into()];
+    let live = Statement::from_sql_and_values(backend, sql, values);
+    let has_ended = db.query_one_raw(live).await?.is_some();
+
+    let sql = format!(
+        "UPDATE users SET authority_version = {next}, sessions_floor = {next},
+            floor_reason = $2, kept_session = $3
+        WHERE id = $1 RETURNING authority_version",
+        next = next_version(backend)
+    );
+    let values = [
+        user.as_str().into(),
+        revocation.reason.as_str().into(),
+        kept_id.into(),
+    ];
+    let raise = Statement::from_sql_and_values(backend, sql, values);
+    let denial = deny_older(db, user, raise, revocation.period).await?;
+    Ok((denial, has_ended))
+}
+
+fn next_version(backend: DbBackend) -> String {
+    let greatest = match backend {
+        DbBackend::Postgres => "GREATEST",
+        _ => "MAX",
+    };
+    format!(
+        "{greatest}(authority_version + 1, {})",
+        database_clock(backend)
+    )
+}
+
+/// Runs the statement that raises the version, and replaces the user's denial by one for the new
+/// version: a new row, so that those who follow the revocations see it.
+async fn deny_older<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+    raise: Statement,
+    period: DenialPeriod,
+) -> Result<Denial, StoreError> {
+    let row = db.query_one_raw(raise).await?.ok_or(StoreError::NotFound)?;
+    let version: i64 = row.try_get_by_index(0)?;
+    let denied = Denied::User {
+        id: user.to_string(),
+        below: u64::try_from(version).map_err(StoreError::malformed)?,
+    };
+    revocations::replace(db, denied.clone(), period).await?;
+    let not_after = period.not_after;
+    Ok(Denial { denied, not_after })
+}
+
+impl Store {
+    /// Marks rows of sessions that ended by their user's floor as revoked, one chunk of one user.
+    /// Returns how many; call again until it is none. What is marked has ended before, and is denied.
+    pub async fn mark_ended_sessions(&self, now: Time) -> Result<u64, StoreError> {
+        let db = self.writer();
+        let backend = db.get_database_backend();
+        let found = Statement::from_string(
+            backend,
+            "SELECT id, sessions_floor, floor_reason, COALESCE(kept_session, '') FROM users
+            WHERE floor_marked < sessions_floor LIMIT 1",
+        );
+        limited(async {
+            let Some(user) = db.query_one_raw(found).await? else {
+                return Ok(0);
+            };
+            let id: String = user.try_get_by_index(0)?;
+            let floor: i64 = user.try_get_by_index(1)?;
+            let reason: Option<String> = user.try_get_by_index(2)?;
+            let kept: String = user.try_get_by_index(3)?;
+            let values = [
+                id.as_str().into(),
+                floor.into(),
+                kept.into(),
+                now.millis().into(),
+                reason.into(),
+                CHUNK.into(),
+            ];
+            let mark = Statement::from_sql_and_values(backend, MARK, values);
+            let marked = db.execute_raw(mark).await?.rows_affected();
+            if marked == 0 {
+                let values = [id.into(), floor.into()];
+                let done = Statement::from_sql_and_values(backend, MARKED, values);
+                db.execute_raw(done).await?;
+                return Ok(1);
+            }
+            Ok(marked)
+        })
+        .await
+    }
+}
+
+const MARK: &str = "
+    UPDATE sessions SET revoked_at = $4, revoke_reason = $5
+    WHERE revoked_at IS NULL AND id IN (
+        SELECT id FROM sessions
+        WHERE user_id = $1 AND user_version < $2 AND revoked_at IS NULL AND id <> $3 LIMIT $6)";
+
+const MARKED: &str = "UPDATE users SET floor_marked = $2 WHERE id = $1 AND floor_marked < $2";

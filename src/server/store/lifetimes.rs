@@ -1,0 +1,70 @@
+//! Rows of `access_lifetimes`: every lifetime of access tokens that a server may issue, and until when.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::authority::database_clock;
+use super::{Store, StoreError, limited};
+
+/// Longest lifetime of an access token that may be alive: a server issues it, or did so less than one
+/// such lifetime ago.
+const LONGEST: &str =
+    "SELECT MAX(lifetime) FROM access_lifetimes WHERE used_until + lifetime > {clock}";
+
+const ANNOUNCE: &str = "
+    INSERT INTO access_lifetimes (lifetime, used_until) VALUES ($1, {clock} + $2)
+    ON CONFLICT (lifetime) DO UPDATE SET used_until =
+        CASE WHEN access_lifetimes.used_until > excluded.used_until
+            THEN access_lifetimes.used_until ELSE excluded.used_until END";
+
+impl Store {
+    /// Returns the longest lifetime of an access token that may be alive by what servers announced;
+    /// `None` when no server has announced one.
+    pub async fn longest_lifetime(&self) -> Result<Option<Duration>, StoreError> {
+        limited(longest(self.reader())).await
+    }
+
+    /// Announces that tokens of this lifetime are issued for the next `period`. Returns the longest
+    /// lifetime that was announced before.
+    pub async fn announce_lifetime(
+        &self,
+        lifetime: Duration,
+        period: Duration,
+    ) -> Result<Option<Duration>, StoreError> {
+        limited(async {
+            let transaction = self.begin().await?;
+            let earlier = longest(&transaction).await?;
+            let backend = transaction.get_database_backend();
+            let values = [millis(lifetime)?.into(), millis(period)?.into()];
+            let announce =
+                Statement::from_sql_and_values(backend, with_clock(ANNOUNCE, backend), values);
+            transaction.execute_raw(announce).await?;
+            transaction.commit().await?;
+            Ok(earlier)
+        })
+        .await
+    }
+}
+
+async fn longest<C: ConnectionTrait>(db: &C) -> Result<Option<Duration>, StoreError> {
+    let backend = db.get_database_backend();
+    let found = Statement::from_string(backend, with_clock(LONGEST, backend));
+    let row = db.query_one_raw(found).await?;
+    let millis: Option<i64> = match row {
+        Some(row) => row.try_get_by_index(0)?,
+        None => None,
+    };
+    let millis = millis.map(u64::try_from).transpose();
+    Ok(millis
+        .map_err(StoreError::malformed)?
+        .map(Duration::from_millis))
+}
+
+fn with_clock(sql: &str, backend: DbBackend) -> String {
+    sql.replace("{clock}", database_clock(backend))
+}
+
+fn millis(duration: Duration) -> Result<i64, StoreError> {
+    i64::try_from(duration.as_millis()).map_err(StoreError::malformed)
+}

@@ -1,0 +1,57 @@
+//! The limit of sessions that a user may have at once.
+
+use sea_orm::{ConnectionTrait, Statement};
+
+use super::authority::IS_LIVE;
+use super::events::{self, NewEvent};
+use super::{NewSession, Revocation, SessionId, StoreError, UserId, sessions};
+use crate::denylist::Denial;
+use crate::server::events::EventKind;
+use crate::server::rotation::RevokeReason;
+
+/// Sessions beyond the newest ones by last use. The number that end with one login is bounded, for
+/// users who had many sessions before there was a limit.
+const LEAST_RECENTLY_USED: &str = "
+    SELECT id FROM sessions
+    WHERE user_id = $1 AND {live} AND expires_at > $2 AND rotated_at + idle_limit > $2
+    ORDER BY rotated_at DESC, created_at DESC, id LIMIT 50 OFFSET $3";
+
+/// Ends the sessions that leave no room for `new` below its limit, the least recently used first, and
+/// records that. Returns what must be denied. Belongs in a transaction that holds the lock of the user.
+pub(super) async fn make_room<C: ConnectionTrait>(
+    db: &C,
+    user: &entity::user::Model,
+    new: &NewSession,
+) -> Result<Vec<Denial>, StoreError> {
+    let now = new.period.now;
+    let kept = i64::from(new.limit.get()) - 1;
+    let sql = LEAST_RECENTLY_USED.replace("{live}", IS_LIVE);
+    let values = [user.id.as_str().into(), now.millis().into(), kept.into()];
+    let found = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let rows = db.query_all_raw(found).await?;
+    let ids: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+    let ids: Vec<SessionId> = ids?.into_iter().map(SessionId::from).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let revocation = Revocation {
+        reason: RevokeReason::SessionLimit,
+        period: new.period,
+    };
+    sessions::revoke(db, &ids, &revocation).await?;
+    let owner = UserId::from(user.id.as_str());
+    for id in &ids {
+        let ended = NewEvent {
+            at: now,
+            kind: EventKind::SessionLimitReached,
+            user: Some(&owner),
+            session: Some(id),
+            by: Some(&owner),
+            ip: new.device.ip.parse().ok(),
+        };
+        events::insert(db, ended).await?;
+    }
+    let denials = ids.iter();
+    let denials = denials.map(|id| sessions::denial(id, revocation.period.not_after));
+    Ok(denials.collect())
+}
