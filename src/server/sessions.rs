@@ -11,8 +11,8 @@ use super::names::Username;
 use super::password::Verdict;
 use super::rotation::End;
 use super::store::{
-    Device, ListedSession, NamedSession, NewSession, Rotation, RotationRules, SessionId,
-    SessionPage, StartedSession, User, UserId,
+    Device, NamedSession, NewSession, Rotation, RotationRules, SessionId, SessionPage,
+    StartedSession, User, UserId,
 };
 use crate::clock::Time;
 use crate::token::{Claims, Fresh};
@@ -165,19 +165,11 @@ impl App {
         }
     }
 
-    /// Returns the live sessions of a user, newest login first.
+    /// Returns a page of the live sessions, newest login first.
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn sessions(&self, user: &UserId) -> Result<Vec<ListedSession>, ApiError> {
-        Ok(self.store.sessions_of(user, self.clock.now()).await?)
-    }
-
-    /// Returns a page of the live sessions of all users, newest login first.
-    ///
-    /// # Errors
-    /// `unavailable`.
-    pub async fn all_sessions(&self, page: &SessionPage) -> Result<Vec<NamedSession>, ApiError> {
+    pub async fn sessions(&self, page: &SessionPage) -> Result<Vec<NamedSession>, ApiError> {
         Ok(self.store.sessions(page, self.clock.now()).await?)
     }
 

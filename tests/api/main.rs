@@ -9,6 +9,7 @@
 mod accounts;
 mod administration;
 mod attacks;
+mod authority;
 mod codes;
 mod commands;
 mod conformance;

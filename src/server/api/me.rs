@@ -1,7 +1,7 @@
 //! One's own account and devices.
 
 use poem::Request;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
@@ -9,12 +9,13 @@ use super::Tag;
 use super::answer::{Done, Private};
 use super::caller::ip;
 use super::input::Body;
+use super::page::{cut, rows, session_place, user_page_size};
 use super::secret::Password;
 use super::users::{UserAnswer, is_id};
 use crate::guard::JwtRequired;
 use crate::server::App;
 use crate::server::error::ApiError;
-use crate::server::store::{ListedSession, SessionId, UserId};
+use crate::server::store::{ListedSession, SessionId, SessionPage, SessionPlace, UserId};
 
 /// Operations on the caller's own account.
 pub(super) struct MeApi(pub(super) App);
@@ -62,11 +63,14 @@ struct SessionAnswer {
     expires_at: String,
 }
 
-/// The caller's sessions that live, newest login first.
+/// A page of the caller's sessions that live, newest login first.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 struct SessionsAnswer {
     /// The sessions.
     items: Vec<SessionAnswer>,
+    /// What to pass as `after` for the next page; absent on the last.
+    next: Option<String>,
 }
 
 impl SessionAnswer {
@@ -147,17 +151,31 @@ impl MeApi {
     async fn sessions(
         &self,
         guard: JwtRequired,
+        /// The `next` of the page before.
+        #[oai(validator(max_length = 64))]
+        after: Query<Option<String>>,
+        /// At most this many.
+        #[oai(
+            default = "user_page_size",
+            validator(minimum(value = "1"), maximum(value = "200"))
+        )]
+        limit: Query<u32>,
     ) -> Result<Private<Json<SessionsAnswer>>, ApiError> {
-        let sessions = self
-            .0
-            .sessions(&UserId::from(guard.claims.sub.as_str()))
-            .await?;
+        let page = SessionPage {
+            user: Some(UserId::from(guard.claims.sub.as_str())),
+            after: after.0.as_deref().map(session_place).transpose()?,
+            search: None,
+            limit: rows(*limit),
+        };
+        let (sessions, next) = cut(self.0.sessions(&page).await?, *limit, |named| {
+            SessionPlace::of(&named.listed).to_string()
+        });
         let current = guard.claims.sid.as_deref();
-        let items = sessions
-            .into_iter()
-            .map(|listed| SessionAnswer::new(listed, current));
+        let sessions = sessions.into_iter();
+        let items = sessions.map(|named| SessionAnswer::new(named.listed, current));
         Ok(Private::new(Json(SessionsAnswer {
             items: items.collect(),
+            next,
         })))
     }
 

@@ -1,10 +1,23 @@
 //! Lists that are answered a page at a time.
 
 use crate::server::error::ApiError;
+use crate::server::store::SessionPlace;
 
 /// Items of a page, unless another number is asked for.
 pub(super) fn page_size() -> u32 {
     50
+}
+
+/// Sessions of one user on a page, unless another number is asked for: all of them by the default limit
+/// of sessions.
+pub(super) fn user_page_size() -> u32 {
+    200
+}
+
+/// Returns the place in a list of sessions that a page ended at.
+pub(super) fn session_place(text: &str) -> Result<SessionPlace, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::invalid_field("after", "is not the `next` of a page"))
 }
 
 /// Returns how many rows a page is made from: one more than asked for tells whether another follows.

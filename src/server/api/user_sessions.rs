@@ -8,7 +8,7 @@ use poem_openapi::{Object, OpenApi};
 use super::Tag;
 use super::answer::{Done, Private};
 use super::caller::actor;
-use super::page::{cut, page_size, rows, text};
+use super::page::{cut, page_size, rows, session_place, text, user_page_size};
 use super::users::{Administrator, is_id, known};
 use crate::server::App;
 use crate::server::error::ApiError;
@@ -62,17 +62,10 @@ impl From<NamedSession> for UserSessionAnswer {
     }
 }
 
-/// A user's sessions that live, newest login first.
-#[derive(Debug, Object)]
-struct UserSessionsAnswer {
-    /// The sessions.
-    items: Vec<UserSessionAnswer>,
-}
-
 /// A page of the sessions that live, newest login first.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
-struct AllSessionsAnswer {
+struct UserSessionsAnswer {
     /// The sessions.
     items: Vec<UserSessionAnswer>,
     /// What to pass as `after` for the next page; absent on the last.
@@ -95,16 +88,23 @@ impl UserSessionsApi {
         _guard: Administrator,
         /// Names the user, as the list does.
         id: Path<String>,
+        /// The `next` of the page before.
+        #[oai(validator(max_length = 64))]
+        after: Query<Option<String>>,
+        /// At most this many.
+        #[oai(
+            default = "user_page_size",
+            validator(minimum(value = "1"), maximum(value = "200"))
+        )]
+        limit: Query<u32>,
     ) -> Result<Private<Json<UserSessionsAnswer>>, ApiError> {
-        let user = self.0.user(&known(&id)?).await?;
-        let sessions = self.0.sessions(&user.id).await?.into_iter();
-        let items = sessions.map(|listed| {
-            let username = user.username.clone();
-            NamedSession { listed, username }.into()
-        });
-        Ok(Private::new(Json(UserSessionsAnswer {
-            items: items.collect(),
-        })))
+        let page = SessionPage {
+            user: Some(self.0.user(&known(&id)?).await?.id),
+            after: after.0.as_deref().map(session_place).transpose()?,
+            search: None,
+            limit: rows(*limit),
+        };
+        self.page(&page, *limit).await
     }
 
     /// End the sessions of a user
@@ -153,18 +153,14 @@ impl UserSessionsApi {
             validator(minimum(value = "1"), maximum(value = "200"))
         )]
         limit: Query<u32>,
-    ) -> Result<Private<Json<AllSessionsAnswer>>, ApiError> {
+    ) -> Result<Private<Json<UserSessionsAnswer>>, ApiError> {
         let page = SessionPage {
-            after: after.0.as_deref().map(place).transpose()?,
+            user: None,
+            after: after.0.as_deref().map(session_place).transpose()?,
             search: text("search", search.0)?,
             limit: rows(*limit),
         };
-        let sessions = self.0.all_sessions(&page).await?;
-        let (sessions, next) = cut(sessions, *limit, |named| {
-            SessionPlace::of(&named.listed).to_string()
-        });
-        let items = sessions.into_iter().map(UserSessionAnswer::from).collect();
-        Ok(Private::new(Json(AllSessionsAnswer { items, next })))
+        self.page(&page, *limit).await
     }
 
     /// End a session
@@ -193,7 +189,17 @@ impl UserSessionsApi {
     }
 }
 
-fn place(text: &str) -> Result<SessionPlace, ApiError> {
-    text.parse()
-        .map_err(|_| ApiError::invalid_field("after", "is not the `next` of a page"))
+impl UserSessionsApi {
+    async fn page(
+        &self,
+        page: &SessionPage,
+        limit: u32,
+    ) -> Result<Private<Json<UserSessionsAnswer>>, ApiError> {
+        let sessions = self.0.sessions(page).await?;
+        let (sessions, next) = cut(sessions, limit, |named| {
+            SessionPlace::of(&named.listed).to_string()
+        });
+        let items = sessions.into_iter().map(UserSessionAnswer::from).collect();
+        Ok(Private::new(Json(UserSessionsAnswer { items, next })))
+    }
 }

@@ -13,9 +13,6 @@ use super::users::matching;
 use super::{Device, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 
-/// A user has few devices; a list never grows beyond this.
-const LISTED: u64 = 1000;
-
 /// A session as its user sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSession {
@@ -53,9 +50,11 @@ pub struct NamedSession {
     pub username: String,
 }
 
-/// Which sessions to list: a page of those of all users, newest login first.
+/// A page of the list of sessions, newest login first.
 #[derive(Clone, Debug)]
 pub struct SessionPage {
+    /// Only sessions of this user.
+    pub user: Option<UserId>,
     /// Only sessions that come after this place, the last of the page before.
     pub after: Option<SessionPlace>,
     /// Only sessions of users whose name contains this, in any case.
@@ -110,23 +109,7 @@ impl FromStr for SessionPlace {
 }
 
 impl Store {
-    /// Returns the user's sessions that live, newest login first.
-    pub async fn sessions_of(
-        &self,
-        user: &UserId,
-        now: Time,
-    ) -> Result<Vec<ListedSession>, StoreError> {
-        let found = Entity::find()
-            .filter(live(now))
-            .filter(Column::UserId.eq(user.as_str()))
-            .order_by_desc(Column::CreatedAt)
-            .order_by_asc(Column::Id)
-            .limit(LISTED);
-        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
-        rows.into_iter().map(ListedSession::try_from).collect()
-    }
-
-    /// Returns one page of the sessions that live, whosever they are.
+    /// Returns one page of the sessions that live.
     pub async fn sessions(
         &self,
         page: &SessionPage,
@@ -139,6 +122,9 @@ impl Store {
                 Expr::val(after.id.as_str()),
             ];
             found = found.filter(Expr::tuple(place()).lt(Expr::tuple(after)));
+        }
+        if let Some(user) = &page.user {
+            found = found.filter(Column::UserId.eq(user.as_str()));
         }
         if let Some(search) = &page.search {
             let users = Query::select()

@@ -151,7 +151,7 @@ async fn a_session_below_the_floor_has_ended_in_every_read() {
         let shown = latchet.show(live, 0, NOW).await;
         assert!(matches!(shown, Rotation::Rotated(_)), "{shown:?}");
     }
-    let listed = store.sessions_of(&alice.id, NOW).await.unwrap();
+    let listed = latchet.sessions_of(&alice, NOW).await;
     let mut ids: Vec<_> = listed.into_iter().map(|row| row.session.id).collect();
     ids.sort();
     let mut expected = vec![kept.id.clone(), later.id.clone()];
@@ -206,7 +206,7 @@ async fn any_number_of_sessions_ends_by_one_row_and_is_marked_in_chunks() {
 
     let revocations = store.revocations_after(0, 100, NOW).await.unwrap();
     assert_eq!(revocations.len(), 1);
-    assert_eq!(store.sessions_of(&alice.id, NOW).await.unwrap(), []);
+    assert_eq!(latchet.sessions_of(&alice, NOW).await, []);
     assert_eq!(latchet.revoked_at(&first).await, None, "not marked yet");
     let later = latchet.login(&alice).await;
     let mut chunks = Vec::new();
@@ -272,7 +272,7 @@ async fn logins_at_once_never_pass_the_limit() {
     }))
     .await;
 
-    let left = latchet.store.sessions_of(&alice.id, NOW).await.unwrap();
+    let left = latchet.sessions_of(&alice, NOW).await;
     assert_eq!(left.len(), 5);
 }
 

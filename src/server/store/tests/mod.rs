@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::held::Held;
 use super::{
     DenialPeriod, Device, Event, EventPage, ListedSession, NewSession, NewUser, Presented,
-    Revocation, Rotation, RotationRules, Session, SessionId, Store, StoreError, User,
+    Revocation, Rotation, RotationRules, Session, SessionId, SessionPage, Store, StoreError, User,
 };
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
@@ -24,6 +24,7 @@ mod connections;
 mod counters;
 mod events;
 mod keys;
+mod lifetimes;
 mod reset_links;
 mod revocations;
 mod rotations;
@@ -97,6 +98,18 @@ impl Latchet {
     pub(super) async fn stored(&self, session: &Session) -> Session {
         let stored = self.store.session(&session.id).await.unwrap();
         stored.unwrap().session
+    }
+
+    /// Returns the user's sessions that live, newest login first.
+    async fn sessions_of(&self, user: &User, now: Time) -> Vec<ListedSession> {
+        let page = SessionPage {
+            user: Some(user.id.clone()),
+            after: None,
+            search: None,
+            limit: 1000,
+        };
+        let named = self.store.sessions(&page, now).await.unwrap();
+        named.into_iter().map(|named| named.listed).collect()
     }
 
     /// When the session was revoked, as it stands in the database.

@@ -5,6 +5,7 @@ use super::*;
 
 fn first_page() -> SessionPage {
     SessionPage {
+        user: None,
         after: None,
         search: None,
         limit: 10,

@@ -31,7 +31,7 @@ async fn a_long_user_agent_is_cut_between_characters() {
     let session = latchet.store.create_session(&alice, new, &[], NOW).await;
 
     session.unwrap().unwrap();
-    let listed = latchet.store.sessions_of(&alice.id, NOW).await.unwrap();
+    let listed = latchet.sessions_of(&alice, NOW).await;
     let user_agent = listed[0].device.user_agent.as_str();
     assert_eq!(user_agent, format!("a{}", "é".repeat(127)));
 }
@@ -56,7 +56,7 @@ async fn no_session_is_made_for_an_account_that_changed_since_it_was_checked() {
         let session = store.create_session(user, new_session(), &[], NOW).await;
 
         assert_eq!(session.unwrap(), None);
-        assert_eq!(store.sessions_of(&user.id, NOW).await.unwrap(), []);
+        assert_eq!(latchet.sessions_of(user, NOW).await, []);
     }
 }
 
@@ -75,7 +75,7 @@ async fn an_account_disabled_while_it_logs_in_is_left_without_sessions() {
         login.unwrap();
         disabled.unwrap();
 
-        let left = latchet.store.sessions_of(&user.id, NOW).await.unwrap();
+        let left = latchet.sessions_of(&user, NOW).await;
         assert_eq!(left, []);
     }
 }
@@ -93,9 +93,9 @@ async fn a_list_holds_the_live_sessions_of_one_user_newest_first() {
     latchet.log_out(&logged_out.current.session, NOW).await;
     latchet.login(&bob).await;
 
-    let now = store.sessions_of(&alice.id, NOW + MINUTE).await.unwrap();
+    let now = latchet.sessions_of(&alice, NOW + MINUTE).await;
     let rested = NOW + new_session().idle_limit;
-    let later = store.sessions_of(&alice.id, rested).await.unwrap();
+    let later = latchet.sessions_of(&alice, rested).await;
 
     let newer = listed(&newer.current.session, NOW + MINUTE);
     assert_eq!(now, [newer.clone(), listed(&older.current.session, NOW)]);

@@ -1,0 +1,57 @@
+//! Lifetimes of access tokens that several servers of one database announce.
+
+use super::*;
+use crate::server::token_lifetimes::TokenLifetimes;
+
+const LONG: Duration = Duration::from_mins(20);
+const SHORT: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_process_with_a_shorter_setting_denies_for_the_longest_lifetime() {
+    let latchet = Latchet::start().await;
+    let server = TokenLifetimes::new(latchet.store.clone(), LONG);
+    let command_line = TokenLifetimes::new(latchet.replica().await, SHORT);
+
+    assert_eq!(server.to_issue().await.unwrap(), LONG);
+
+    assert_eq!(command_line.longest().await.unwrap(), LONG);
+    assert_eq!(server.longest().await.unwrap(), LONG);
+}
+
+#[tokio::test]
+async fn where_no_server_has_announced_anything_its_own_setting_counts() {
+    let latchet = Latchet::start().await;
+    let command_line = TokenLifetimes::new(latchet.store.clone(), SHORT);
+
+    assert_eq!(command_line.longest().await.unwrap(), SHORT);
+    let announced = latchet.store.longest_lifetime().await.unwrap();
+    assert_eq!(announced, None, "what issues nothing announces nothing");
+}
+
+#[tokio::test]
+async fn a_longer_lifetime_is_announced_before_it_is_issued() {
+    let latchet = Latchet::start().await;
+    let before = TokenLifetimes::new(latchet.store.clone(), SHORT);
+    let after = TokenLifetimes::new(latchet.replica().await, LONG);
+    before.to_issue().await.unwrap();
+
+    let first = after.to_issue().await.unwrap();
+
+    assert_eq!(
+        first, SHORT,
+        "a revocation under way may not know the longer one"
+    );
+    assert_eq!(after.longest().await.unwrap(), LONG);
+    assert_eq!(before.to_issue().await.unwrap(), SHORT);
+}
+
+#[tokio::test]
+async fn a_shorter_lifetime_is_issued_at_once_and_the_longer_one_still_counts() {
+    let latchet = Latchet::start().await;
+    let before = TokenLifetimes::new(latchet.store.clone(), LONG);
+    let after = TokenLifetimes::new(latchet.replica().await, SHORT);
+    before.to_issue().await.unwrap();
+
+    assert_eq!(after.to_issue().await.unwrap(), SHORT);
+    assert_eq!(after.longest().await.unwrap(), LONG);
+}
