@@ -109,7 +109,7 @@ async fn a_disabled_user_is_out_at_once_and_back_when_enabled(backend: Backend) 
     };
 
     change("disable").await.expect(200);
-    session.check().await.expect_problem(401, "token_revoked");
+    session.check().await.expect_problem(401, "token_outdated");
     session
         .refresh()
         .await
@@ -120,7 +120,7 @@ async fn a_disabled_user_is_out_at_once_and_back_when_enabled(backend: Backend) 
         .expect_problem(401, "invalid_credentials");
 
     change("enable").await.expect(200);
-    session.check().await.expect_problem(401, "token_revoked");
+    session.check().await.expect_problem(401, "token_outdated");
     alice.login().await.check().await.expect(200);
 }
 
@@ -140,7 +140,7 @@ async fn an_administrator_ends_the_sessions_of_a_user(backend: Backend) {
         .await
         .expect(204);
 
-    session.check().await.expect_problem(401, "token_revoked");
+    session.check().await.expect_problem(401, "token_outdated");
     admin.check().await.expect(200);
     alice.login().await;
 }
@@ -221,5 +221,5 @@ async fn an_administrator_cannot_shut_itself_out(backend: Backend) {
 
     set_roles(&other, &admin, &["editor"]).await.expect(200);
     disable(&other, &admin).await.expect(200);
-    admin.check().await.expect_problem(401, "token_revoked");
+    admin.check().await.expect_problem(401, "token_outdated");
 }

@@ -42,7 +42,7 @@ async fn logging_out_everywhere_ends_every_session_of_one_person(backend: Backen
     phone.logout_everywhere().await.expect(204);
 
     for ended in [&phone, &laptop] {
-        ended.check().await.expect_problem(401, "token_revoked");
+        ended.check().await.expect_problem(401, "token_outdated");
         ended.refresh().await.expect_problem(401, "session_revoked");
     }
     stranger.check().await.expect(200);

@@ -49,7 +49,7 @@ async fn a_link_sets_a_new_password_once_and_ends_every_session(backend: Backend
 
     reset(&server.http, &link, NEW).await.expect(204);
 
-    session.check().await.expect_problem(401, "token_revoked");
+    session.check().await.expect_problem(401, "token_outdated");
     session
         .refresh()
         .await

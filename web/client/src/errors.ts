@@ -6,6 +6,7 @@ import type { Scope } from './scope.js';
 export type ErrorCode =
   // The server's.
   | 'missing_token' | 'malformed_token' | 'invalid_token' | 'token_expired' | 'wrong_token_type' | 'token_revoked'
+  | 'token_outdated'
   | 'fresh_token_required' | 'insufficient_scope' | 'csrf_failed' | 'invalid_credentials' | 'refresh_reused'
   | 'session_expired' | 'session_revoked' | 'weak_password' | 'conflict' | 'not_found' | 'validation_failed'
   | 'too_many_requests' | 'unavailable' | 'internal'
