@@ -171,11 +171,16 @@ impl ApiError {
     }
 }
 
+const LAST_ADMINISTRATOR: &str = "this would leave no enabled administrator: give another user the role \
+     `admin` first, or use the command line of the server";
+
 /// What no caller foresaw: a row that is missing or in the way is then a fault of this program.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => Self::unavailable(error),
+            StoreError::NotAdministrator => Self::Auth(AuthError::InsufficientScope),
+            StoreError::LastAdministrator => Self::Conflict(LAST_ADMINISTRATOR),
             other => Self::internal(other),
         }
     }

@@ -108,7 +108,10 @@ async fn a_new_password_ends_the_other_sessions(backend: Backend) {
         .await
         .expect(204);
 
-    elsewhere.check().await.expect_problem(401, "token_outdated");
+    elsewhere
+        .check()
+        .await
+        .expect_problem(401, "token_outdated");
     elsewhere
         .refresh()
         .await

@@ -16,6 +16,12 @@ pub enum StoreError {
     /// Another row has that name, or the row changed since it was read.
     #[error("the row conflicts with another")]
     Conflict,
+    /// The user who acts is no enabled administrator any more.
+    #[error("the actor is no enabled administrator")]
+    NotAdministrator,
+    /// The change would leave no enabled administrator.
+    #[error("no enabled administrator would be left")]
+    LastAdministrator,
     /// No row has that id.
     #[error("there is no such row")]
     NotFound,

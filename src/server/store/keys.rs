@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use super::events::{self, NewEvent};
-use super::{Store, StoreError, limited};
+use super::{Store, StoreError, administrators, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 
@@ -63,26 +63,29 @@ impl Store {
     where
         F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
     {
-        let event = NewEvent::new(EventKind::KeyRotated, by, now);
-        self.revise(revise, Some(event)).await
+        self.revise(revise, Some((by, now))).await
     }
 
     async fn revise<F>(
         &self,
         revise: F,
-        event: Option<NewEvent<'_>>,
+        rotation: Option<(&Actor, Time)>,
     ) -> Result<Vec<StoredKey>, StoreError>
     where
         F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
     {
         limited(async {
             let transaction = self.begin().await?;
+            if let Some((by, _)) = rotation {
+                administrators::authorize(&transaction, by, &[]).await?;
+            }
             if transaction.get_database_backend() == DbBackend::Postgres {
                 let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
                 transaction.execute_unprepared(&lock).await?;
             }
             let revised = revise(&all(&transaction).await?);
-            if let Some(event) = event.filter(|_| !revised.is_empty()) {
+            if let Some((by, now)) = rotation.filter(|_| !revised.is_empty()) {
+                let event = NewEvent::new(EventKind::KeyRotated, by, now);
                 events::insert(&transaction, event).await?;
             }
             upsert(&transaction, revised).await?;

@@ -11,6 +11,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 
 use crate::server::config::DatabaseUrl;
 
+mod administrators;
 mod authority;
 mod connection;
 mod epoch;

@@ -5,15 +5,13 @@
 
 use entity::reset_link::{ActiveModel, Column, Entity};
 use entity::user;
-use sea_orm::sea_query::{LockType, OnConflict, Query};
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, Set,
-};
+use sea_orm::sea_query::{OnConflict, Query};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Set};
 use secrecy::SecretString;
 
 use super::events::{self, NewEvent};
 use super::user_changes::with_password;
-use super::{Revocation, Store, StoreError, User, UserId, authority, limited};
+use super::{Revocation, Store, StoreError, User, UserId, administrators, authority, limited};
 use crate::clock::Time;
 use crate::denylist::Denial;
 use crate::server::events::{Actor, EventKind};
@@ -48,15 +46,12 @@ impl Store {
         let newer = OnConflict::column(Column::UserId)
             .update_columns([Column::TokenHash, Column::ExpiresAt])
             .to_owned();
-        let mut owner = user::Entity::find_by_id(user.as_str());
         limited(async {
             let transaction = self.begin().await?;
             // A `disable_user` that has not committed yet comes after this, and uses the link up.
-            if transaction.get_database_backend() == DbBackend::Postgres {
-                owner = owner.lock(LockType::Share);
-            }
-            let owner = owner.one(&transaction).await?.ok_or(StoreError::NotFound)?;
-            if owner.disabled_at.is_some() {
+            let users = administrators::authorize(&transaction, by, &[user]).await?;
+            let owner = users.get(user).ok_or(StoreError::NotFound)?;
+            if owner.is_disabled() {
                 return Err(StoreError::Conflict);
             }
             Entity::insert(row)

@@ -14,8 +14,8 @@ use sea_orm::{
 use super::events::{self, NewEvent};
 use super::users::words;
 use super::{
-    Counter, Current, DenialPeriod, Owner, SessionId, Store, StoreError, User, UserId, authority,
-    limited, revocations, rotate, session_limit, throttle,
+    Counter, Current, DenialPeriod, Owner, SessionId, Store, StoreError, User, UserId,
+    administrators, authority, limited, revocations, rotate, session_limit, throttle,
 };
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
@@ -189,6 +189,9 @@ impl Store {
     ) -> Result<Vec<Denial>, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
+            if let Some(by) = by {
+                administrators::authorize(&transaction, by, &[]).await?;
+            }
             let mut found = Entity::find_by_id(id.as_str());
             if let Some(user) = user {
                 found = found.filter(Column::UserId.eq(user.as_str()));
@@ -225,6 +228,10 @@ impl Store {
     ) -> Result<Denial, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
+            // Everybody may end their own.
+            if !by.is(user) {
+                administrators::authorize(&transaction, by, &[user]).await?;
+            }
             let (denial, has_ended) =
                 authority::end_sessions(&transaction, user, except, revocation).await?;
             if has_ended {

@@ -7,12 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::events::{self, NewEvent};
 use super::{
-    DenialPeriod, Revocation, Store, StoreError, User, UserId, UserWithHash, authority, limited,
-    reset_links, revocations,
+    DenialPeriod, Revocation, Store, StoreError, User, UserId, UserWithHash, administrators,
+    authority, limited, reset_links, revocations,
 };
 use crate::clock::Time;
 use crate::denylist::Denial;
 use crate::server::events::{Actor, EventKind};
+use crate::server::names::ADMIN;
 
 impl Store {
     /// Replaces the user's roles. Returns what must be denied, because tokens that were issued carry the
@@ -20,7 +21,8 @@ impl Store {
     /// repeat all.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
+    /// [`StoreError::NotFound`] when there is no such user; [`StoreError::NotAdministrator`];
+    /// [`StoreError::LastAdministrator`].
     pub async fn set_roles(
         &self,
         id: &UserId,
@@ -28,6 +30,7 @@ impl Store {
         by: &Actor,
         period: DenialPeriod,
     ) -> Result<Option<Denial>, StoreError> {
+        let stays = roles.iter().any(|role| role == ADMIN);
         let roles = roles.join(" ");
         let update = Entity::update_many()
             .col_expr(Column::Roles, Expr::val(roles.as_str()))
@@ -35,6 +38,11 @@ impl Store {
         let event = NewEvent::new(EventKind::RolesChanged, by, period.now);
         limited(async {
             let transaction = self.begin().await?;
+            if stays {
+                administrators::authorize(&transaction, by, &[id]).await?;
+            } else {
+                administrators::authorize_removal(&transaction, by, id).await?;
+            }
             let denial = match change(&transaction, id, update, event).await? {
                 Change::Made => Some(authority::raise(&transaction, id, period).await?),
                 Change::NotNeeded => revocations::of_user(&transaction, id).await?,
@@ -106,7 +114,8 @@ impl Store {
     /// Disables the account and revokes all its sessions; may be repeated.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
+    /// [`StoreError::NotFound`] when there is no such user; [`StoreError::NotAdministrator`];
+    /// [`StoreError::LastAdministrator`].
     pub async fn disable_user(
         &self,
         id: &UserId,
@@ -120,6 +129,7 @@ impl Store {
         let event = NewEvent::new(EventKind::UserDisabled, by, now);
         limited(async {
             let transaction = self.begin().await?;
+            administrators::authorize_removal(&transaction, by, id).await?;
             change(&transaction, id, update, event).await?;
             reset_links::use_up(&transaction, id).await?;
             let (denial, _) = authority::end_sessions(&transaction, id, None, revocation).await?;
@@ -132,7 +142,7 @@ impl Store {
     /// Lets the account log in again; may be repeated. Its old sessions stay revoked.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] when there is no such user.
+    /// [`StoreError::NotFound`] when there is no such user; [`StoreError::NotAdministrator`].
     pub async fn enable_user(&self, id: &UserId, by: &Actor, now: Time) -> Result<(), StoreError> {
         let update = Entity::update_many()
             .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
@@ -140,6 +150,7 @@ impl Store {
         let event = NewEvent::new(EventKind::UserEnabled, by, now);
         limited(async {
             let transaction = self.begin().await?;
+            administrators::authorize(&transaction, by, &[id]).await?;
             change(&transaction, id, update, event).await?;
             Ok(transaction.commit().await?)
         })

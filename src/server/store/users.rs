@@ -11,7 +11,7 @@ use sea_orm::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::events::{self, NewEvent};
-use super::{Store, StoreError, UserId, limited};
+use super::{Store, StoreError, UserId, administrators, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 
@@ -79,7 +79,7 @@ impl Store {
     /// Makes a user.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the name is taken.
+    /// [`StoreError::Conflict`] when the name is taken; [`StoreError::NotAdministrator`].
     pub async fn create_user(
         &self,
         new: NewUser,
@@ -112,6 +112,7 @@ impl Store {
     ) -> Result<User, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
+            administrators::authorize(&transaction, by, &[]).await?;
             let user = insert(&transaction, new, now).await?;
             let made = NewEvent {
                 user: Some(&user.id),
@@ -187,10 +188,7 @@ impl Store {
 
     /// Returns whether any user who is not disabled has that role.
     pub async fn has_user_with_role(&self, role: &str) -> Result<bool, StoreError> {
-        let pattern = LikeExpr::new(format!("% {} %", escape_like(role))).escape('\\');
-        let found = Entity::find()
-            .filter(Expr::cust("' ' || roles || ' '").like(pattern))
-            .filter(Column::DisabledAt.is_null());
+        let found = Entity::find().filter(enabled_with_role(role));
         let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
         Ok(row.is_some())
     }
@@ -218,6 +216,14 @@ pub(super) async fn insert<C: ConnectionTrait>(
         floor_marked: Set(0),
     };
     Ok(row.insert(db).await?.into())
+}
+
+/// Admits users who have the role and are not disabled.
+pub(super) fn enabled_with_role(role: &str) -> Condition {
+    let pattern = LikeExpr::new(format!("% {} %", escape_like(role))).escape('\\');
+    Condition::all()
+        .add(Expr::cust("' ' || roles || ' '").like(pattern))
+        .add(Column::DisabledAt.is_null())
 }
 
 pub(super) fn matching(search: Option<&str>) -> Condition {

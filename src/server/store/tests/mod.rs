@@ -19,6 +19,7 @@ use crate::server::config::DatabaseUrl;
 use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{Grace, RevokeReason};
 
+mod administrators;
 mod authority;
 mod connections;
 mod counters;

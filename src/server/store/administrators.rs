@@ -1,0 +1,136 @@
+//! The authority of administrators at the moment of a change.
+//!
+//! An access token may be older than the demotion of its owner, so the actor is read again in the
+//! transaction of the change. On PostgreSQL the rows stay locked until its end: of two administrators
+//! who disable each other at once, the second finds that they are none any more.
+//!
+//! Rows of `users` are locked in the order of their ids, and before rows of any other table.
+
+use std::collections::BTreeSet;
+
+use entity::user::{Column, Entity};
+use sea_orm::sea_query::LockType;
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+
+use super::users::{enabled_with_role, words};
+use super::{StoreError, UserId};
+use crate::clock::Time;
+use crate::server::events::Actor;
+use crate::server::names::ADMIN;
+
+/// What is known of a user whose row is locked until the end of the transaction.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct LockedUser {
+    id: String,
+    roles: String,
+    disabled_at: Option<i64>,
+    password_changed_at: i64,
+}
+
+impl LockedUser {
+    /// Returns whether the account may not log in.
+    pub(super) fn is_disabled(&self) -> bool {
+        self.disabled_at.is_some()
+    }
+
+    /// Returns whether this is an administrator who may log in.
+    pub(super) fn is_administrator(&self) -> bool {
+        !self.is_disabled() && words(&self.roles).iter().any(|role| role == ADMIN)
+    }
+
+    /// Returns when the password was last set.
+    pub(super) fn password_changed_at(&self) -> Time {
+        Time::from_millis(self.password_changed_at)
+    }
+}
+
+/// Users whose rows are locked.
+#[derive(Debug)]
+pub(super) struct LockedUsers(Vec<LockedUser>);
+
+impl LockedUsers {
+    /// Returns one of them, if there is such a user.
+    pub(super) fn get(&self, id: &UserId) -> Option<&LockedUser> {
+        self.0.iter().find(|user| user.id == id.as_str())
+    }
+
+    fn allow(&self, by: &Actor) -> Result<(), StoreError> {
+        let Actor::User { id, .. } = by else {
+            return Ok(());
+        };
+        self.get(id)
+            .filter(|actor| actor.is_administrator())
+            .map(drop)
+            .ok_or(StoreError::NotAdministrator)
+    }
+
+    fn keep_one_without(&self, removed: &UserId) -> Result<(), StoreError> {
+        let takes_one_away = self.get(removed).is_some_and(LockedUser::is_administrator);
+        let mut others = self.0.iter().filter(|user| user.id != removed.as_str());
+        if takes_one_away && !others.any(LockedUser::is_administrator) {
+            return Err(StoreError::LastAdministrator);
+        }
+        Ok(())
+    }
+}
+
+/// Locks the users `changed` and a user who acts. Belongs at the start of a transaction.
+///
+/// # Errors
+/// [`StoreError::NotAdministrator`] for an actor who is a user, and no enabled administrator now.
+pub(super) async fn authorize<C: ConnectionTrait>(
+    db: &C,
+    by: &Actor,
+    changed: &[&UserId],
+) -> Result<LockedUsers, StoreError> {
+    let ids = changed.iter().copied().chain(by.id());
+    let users = lock(db, of(ids)).await?;
+    users.allow(by)?;
+    Ok(users)
+}
+
+/// Does as [`authorize`], for a change after which `removed` is no enabled administrator. The operator
+/// may take the last one away: the command line makes another.
+///
+/// # Errors
+/// As [`authorize`]; [`StoreError::LastAdministrator`] when no enabled administrator would be left.
+pub(super) async fn authorize_removal<C: ConnectionTrait>(
+    db: &C,
+    by: &Actor,
+    removed: &UserId,
+) -> Result<(), StoreError> {
+    if *by == Actor::Operator {
+        return Ok(());
+    }
+    let ids = std::iter::once(removed).chain(by.id());
+    let all = Condition::any().add(of(ids)).add(enabled_with_role(ADMIN));
+    let users = lock(db, all).await?;
+    users.allow(by)?;
+    users.keep_one_without(removed)
+}
+
+fn of<'a>(ids: impl Iterator<Item = &'a UserId>) -> Condition {
+    let ids: BTreeSet<&str> = ids.map(UserId::as_str).collect();
+    Condition::all().add(Column::Id.is_in(ids))
+}
+
+async fn lock<C: ConnectionTrait>(db: &C, wanted: Condition) -> Result<LockedUsers, StoreError> {
+    let mut users = Entity::find()
+        .select_only()
+        .columns([
+            Column::Id,
+            Column::Roles,
+            Column::DisabledAt,
+            Column::PasswordChangedAt,
+        ])
+        .filter(wanted)
+        .order_by_asc(Column::Id);
+    // On SQLite a transaction is alone from its start.
+    if db.get_database_backend() == DbBackend::Postgres {
+        users = users.lock(LockType::NoKeyUpdate);
+    }
+    Ok(LockedUsers(users.into_model().all(db).await?))
+}

@@ -1,0 +1,182 @@
+//! The authority of whoever changes something as an administrator, in the transaction of the change.
+
+use super::*;
+
+async fn administrator(latchet: &Latchet, name: &str) -> User {
+    let new = NewUser {
+        roles: vec!["admin".to_owned()],
+        ..new_user(name)
+    };
+    let made = latchet.store.create_user(new, &Actor::Operator, NOW);
+    made.await.unwrap()
+}
+
+fn demoted() -> Vec<String> {
+    vec!["editor".to_owned()]
+}
+
+/// What each administrative change of the store came to, made by `by` to `user`.
+async fn changes(store: &Store, user: &User, by: &Actor) -> Vec<Result<(), StoreError>> {
+    let ending = because(RevokeReason::Admin, NOW);
+    let sid = SessionId::random();
+    let link = super::super::NewResetLink {
+        token_hash: "hash".to_owned(),
+        expires_at: NOW + MINUTE,
+    };
+    let admin = vec!["admin".to_owned()];
+    vec![
+        store.create_user(new_user("made"), by, NOW).await.map(drop),
+        store
+            .set_roles(&user.id, &admin, by, period(NOW))
+            .await
+            .map(drop),
+        store.disable_user(&user.id, by, &ending).await.map(drop),
+        store.enable_user(&user.id, by, NOW).await,
+        store.create_reset_link(&user.id, link, by, NOW).await,
+        store
+            .revoke_all(&user.id, None, &ending, by)
+            .await
+            .map(drop),
+        store
+            .revoke_session(&sid, None, &ending, Some(by))
+            .await
+            .map(drop),
+        store.rotate_keys(|_| Vec::new(), by, NOW).await.map(drop),
+    ]
+}
+
+#[tokio::test]
+async fn only_an_enabled_administrator_changes_anything() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let alice = latchet.user("alice").await;
+    let admin = administrator(&latchet, "admin").await;
+    let (was, disabled) = (
+        administrator(&latchet, "was").await,
+        administrator(&latchet, "disabled").await,
+    );
+    let operator = &Actor::Operator;
+    store
+        .set_roles(&was.id, &demoted(), operator, period(NOW))
+        .await
+        .unwrap();
+    let disabling = because(RevokeReason::Disabled, NOW);
+    store
+        .disable_user(&disabled.id, operator, &disabling)
+        .await
+        .unwrap();
+    let foreign = User {
+        id: super::super::UserId::random(),
+        ..alice.clone()
+    };
+
+    for actor in [&was, &disabled, &foreign] {
+        for changed in changes(store, &alice, &by(actor, None)).await {
+            assert!(
+                matches!(changed, Err(StoreError::NotAdministrator)),
+                "{changed:?}"
+            );
+        }
+    }
+    for changed in changes(store, &alice, &by(&admin, None)).await {
+        changed.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn everybody_ends_their_own_sessions() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let session = latchet.login(&alice).await;
+    let ending = because(RevokeReason::LogoutAll, NOW);
+
+    let myself = by(&alice, None);
+    let ended = latchet.store.revoke_all(&alice.id, None, &ending, &myself);
+    ended.await.unwrap();
+
+    assert!(latchet.is_denied(&session).await);
+}
+
+#[tokio::test]
+async fn the_last_enabled_administrator_goes_by_the_operator_alone() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let last = administrator(&latchet, "last").await;
+    let other = administrator(&latchet, "other").await;
+    let disabling = because(RevokeReason::Disabled, NOW);
+    let myself = &by(&last, None);
+    store
+        .disable_user(&other.id, myself, &disabling)
+        .await
+        .unwrap();
+
+    let left = [
+        store
+            .disable_user(&last.id, myself, &disabling)
+            .await
+            .map(drop),
+        store
+            .set_roles(&last.id, &demoted(), myself, period(NOW))
+            .await
+            .map(drop),
+    ];
+    for left in left {
+        assert!(
+            matches!(left, Err(StoreError::LastAdministrator)),
+            "{left:?}"
+        );
+    }
+    let admin = vec!["admin".to_owned(), "editor".to_owned()];
+    store
+        .set_roles(&last.id, &admin, myself, period(NOW))
+        .await
+        .unwrap();
+    // Who is disabled is none of those who count.
+    store
+        .set_roles(&other.id, &demoted(), myself, period(NOW))
+        .await
+        .unwrap();
+    assert!(store.has_user_with_role("admin").await.unwrap());
+
+    let operator = &Actor::Operator;
+    store
+        .disable_user(&last.id, operator, &disabling)
+        .await
+        .unwrap();
+    assert!(!store.has_user_with_role("admin").await.unwrap());
+}
+
+#[tokio::test]
+async fn of_administrators_who_disable_each_other_at_once_one_is_left() {
+    let latchet = Latchet::start().await;
+    let disabling = because(RevokeReason::Disabled, NOW);
+
+    for round in 0..20 {
+        let one = administrator(&latchet, &format!("one-{round}")).await;
+        let two = administrator(&latchet, &format!("two-{round}")).await;
+        let duel = [(one.clone(), two.clone()), (two, one)];
+        let outcomes = at_once(duel.map(|(actor, victim)| {
+            let (store, disabling) = (latchet.store.clone(), disabling.clone());
+            async move {
+                let myself = by(&actor, None);
+                let done = store.disable_user(&victim.id, &myself, &disabling);
+                done.await.map(|_| actor)
+            }
+        }))
+        .await;
+
+        let done: Vec<User> = outcomes
+            .iter()
+            .filter_map(|done| done.as_ref().ok())
+            .cloned()
+            .collect();
+        assert_eq!(done.len(), 1, "{outcomes:?}");
+        let winner = latchet.store.user(&done[0].id).await.unwrap().unwrap();
+        assert!(!winner.is_disabled());
+        latchet
+            .store
+            .disable_user(&winner.id, &Actor::Operator, &disabling)
+            .await
+            .unwrap();
+    }
+}
