@@ -6,6 +6,7 @@ use crate::support::client::{Session, claims};
 use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
+mod authority;
 mod events;
 mod keys;
 mod reset_links;

@@ -95,8 +95,30 @@ await says(page, 'All sessions of ada are ended.');
 for (const device of two) assert.equal((await device.call('GET', '/v1/me'))[0], 401);
 
 // The link works for somebody else, in a browser of his own.
-await page.getByRole('button', { name: 'Make a reset link' }).click();
+// A page that was loaded again has no fresh token: the server wants the password, and then goes on.
+const proof = page.getByRole('dialog', { name: 'Confirm with your password' });
+await page.getByRole('button', { name: 'Make a reset link' }).focus();
+await page.keyboard.press('Enter');
+await proof.waitFor();
+await focuses(page, 'prove-password');
+await look(page, 'admin-prove');
+await page.keyboard.type('not the password, though long');
+await page.keyboard.press('Enter');
+await page.locator('#prove-password-error').filter({ hasText: 'The user name or the password is wrong.' }).waitFor();
+assert.equal(await focused(page), 'prove-password');
+await look(page, 'admin-prove-wrong');
+await page.keyboard.press('Escape');
+await proof.waitFor({ state: 'hidden' });
+await page.locator('#status.bad').filter({ hasText: 'Nothing was changed.' }).waitFor();
+await focuses(page, 'reset-link');
+assert.equal(await page.locator('#link').isVisible(), false);
+await page.keyboard.press('Enter');
+await proof.waitFor();
+assert.equal(await page.locator('#prove-password').inputValue(), '');
+await page.keyboard.type(PASSWORD);
+await page.keyboard.press('Enter');
 await focuses(page, 'link');
+await proof.waitFor({ state: 'hidden' });
 await look(page, 'admin-reset-link');
 await page.getByRole('button', { name: 'Copy the link' }).click();
 await says(page, 'The link is copied.');
@@ -232,6 +254,18 @@ await page.goto(`${base}/admin#no-such-section`);
 assert.ok(await page.locator('#health').isVisible(), 'an address of nothing leads nowhere');
 await page.reload();
 await rows(page, 'users', 3);
+
+// The password is asked for above a dialog that is open, which goes on with what was typed.
+await page.getByRole('button', { name: 'Add a user' }).click();
+await page.locator('#add-username').fill('ada');
+await page.locator('#add-password').fill(ADA);
+await page.keyboard.press('Enter');
+await proof.getByLabel('Your password').fill(PASSWORD);
+await look(page, 'admin-prove-above');
+await proof.getByRole('button', { name: 'Continue' }).click();
+await page.locator('#add-username-error').filter({ hasText: 'This user name is taken.' }).waitFor();
+assert.equal(await focused(page), 'add-username');
+await page.keyboard.press('Escape');
 
 // More than one page of them. The old token ended with its key.
 const anew = await program(NAME, PASSWORD);

@@ -8,7 +8,7 @@ use super::Tag;
 use super::answer::Private;
 use super::caller::actor;
 use super::input::OptionalBody;
-use super::users::Administrator;
+use super::users::{Administrator, FreshAdministrator};
 use crate::clock::Time;
 use crate::server::App;
 use crate::server::error::ApiError;
@@ -108,7 +108,7 @@ impl KeysApi {
     /// Makes a key that takes over from the active one, and answers it. It signs once every copy of
     /// the JWK Set that others hold has lapsed, a few minutes from now, and nobody is logged out.
     /// With `at_once` it signs from now on and the old ones are refused; sessions go on with their
-    /// refresh tokens.
+    /// refresh tokens. Asks for a fresh token.
     #[oai(
         path = "/v1/keys/rotate",
         method = "post",
@@ -117,7 +117,7 @@ impl KeysApi {
     )]
     async fn rotate(
         &self,
-        guard: Administrator,
+        guard: FreshAdministrator,
         request: &Request,
         body: OptionalBody<RotateKeysRequest>,
     ) -> Result<Private<Json<KeyAnswer>>, ApiError> {

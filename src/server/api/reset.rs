@@ -11,7 +11,7 @@ use super::answer::{Done, Private};
 use super::caller::{actor, stranger};
 use super::input::Body;
 use super::secret::{Password, Secret};
-use super::users::{Administrator, known};
+use super::users::{FreshAdministrator, known};
 use crate::server::App;
 use crate::server::error::ApiError;
 
@@ -48,7 +48,7 @@ impl ResetApi {
     /// Make a link that sets a new password
     ///
     /// For a user who forgot the password. It works once, within 24 hours; an older link of that user
-    /// stops working. The password stays until the link is used.
+    /// stops working. The password stays until the link is used. Asks for a fresh token.
     #[oai(
         path = "/v1/users/:id/reset-link",
         method = "post",
@@ -57,7 +57,7 @@ impl ResetApi {
     )]
     async fn make(
         &self,
-        guard: Administrator,
+        guard: FreshAdministrator,
         request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,

@@ -11,7 +11,7 @@ use super::caller::actor;
 use super::input::Body;
 use super::page::{cut, page_size, rows, text};
 use super::secret::Password;
-use crate::guard::{Jwt, Role, RoleName};
+use crate::guard::{Fresh, Jwt, Role, RoleName};
 use crate::server::App;
 use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
@@ -28,8 +28,13 @@ impl RoleName for Admin {
     const NAME: &'static str = ADMIN;
 }
 
-/// The guard of what only administrators may do.
+/// The guard of what administrators may see, and of what takes a session or a link away: nobody gains
+/// by that, and in an emergency it is urgent.
 pub(super) type Administrator = Jwt<Role<Admin>>;
+
+/// The guard of changes by which somebody gains or loses the means to act. A token that was stolen, or
+/// a page that was left open, is not enough: the password was proved with this very token.
+pub(super) type FreshAdministrator = Jwt<(Fresh, Role<Admin>)>;
 
 /// An account.
 #[derive(Debug, Object)]
@@ -135,7 +140,7 @@ impl UsersApi {
 
     /// Create a user
     ///
-    /// Makes an account that can log in at once.
+    /// Makes an account that can log in at once. Asks for a fresh token.
     #[oai(
         path = "/v1/users",
         method = "post",
@@ -144,7 +149,7 @@ impl UsersApi {
     )]
     async fn create(
         &self,
-        guard: Administrator,
+        guard: FreshAdministrator,
         request: &Request,
         body: Body<CreateUserRequest>,
     ) -> Result<Private<Created<UserAnswer>>, ApiError> {
@@ -181,7 +186,7 @@ impl UsersApi {
     /// Disable a user
     ///
     /// No login from now on, and every session of the user ends at once. Nobody disables their own
-    /// account.
+    /// account. Asks for a fresh token.
     #[oai(
         path = "/v1/users/:id/disable",
         method = "post",
@@ -190,7 +195,7 @@ impl UsersApi {
     )]
     async fn disable(
         &self,
-        guard: Administrator,
+        guard: FreshAdministrator,
         request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
@@ -202,7 +207,8 @@ impl UsersApi {
 
     /// Enable a user
     ///
-    /// Lets a disabled account log in again. Sessions that have ended stay ended.
+    /// Lets a disabled account log in again. Sessions that have ended stay ended. Asks for a fresh
+    /// token.
     #[oai(
         path = "/v1/users/:id/enable",
         method = "post",
@@ -211,7 +217,7 @@ impl UsersApi {
     )]
     async fn enable(
         &self,
-        guard: Administrator,
+        guard: FreshAdministrator,
         request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,
@@ -224,7 +230,7 @@ impl UsersApi {
     /// Set the roles of a user
     ///
     /// Replaces all of them. Access tokens carry the new ones from the next refresh on. Nobody takes
-    /// their own role `admin`.
+    /// their own role `admin`. Asks for a fresh token.
     #[oai(
         path = "/v1/users/:id/roles",
         method = "put",
@@ -233,7 +239,7 @@ impl UsersApi {
     )]
     async fn set_roles(
         &self,
-        guard: Administrator,
+        guard: FreshAdministrator,
         request: &Request,
         /// Names the user, as the list does.
         id: Path<String>,

@@ -43,7 +43,7 @@ macro_rules! files {
 }
 
 /// What the pages are made of: path, type, text.
-const FILES: [(&str, &str, &str); 16] = files![
+const FILES: [(&str, &str, &str); 17] = files![
     "pages/icon.svg": ICON,
     "pages/pages.css": SHEET,
     "pages/pages.js": SCRIPT,
@@ -52,6 +52,7 @@ const FILES: [(&str, &str, &str); 16] = files![
     "account/account.js": SCRIPT,
     "admin/admin.js": SCRIPT,
     "admin/table.js": SCRIPT,
+    "admin/changes.js": SCRIPT,
     "admin/users.js": SCRIPT,
     "admin/user.js": SCRIPT,
     "admin/sessions.js": SCRIPT,

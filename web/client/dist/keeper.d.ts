@@ -9,6 +9,8 @@ export declare const keep: (scope: Scope, server: Server, name: string) => {
     token: () => Promise<string | null>;
     /** Returns another token than the one that was refused; `null` when the session has ended. */
     renew: (token: string) => Promise<string | null>;
+    /** Takes the access token of this session that `way` is answered with. */
+    take: (way: () => Promise<unknown>) => Promise<void>;
     login: (body: object) => Promise<void>;
     /** Ends the session by `way`, or else this one alone. */
     logout: (way?: () => Promise<unknown>) => Promise<void>;

@@ -6,6 +6,7 @@ export declare const patience: (scope: Scope, ms: number) => AbortSignal;
 export declare const connect: (scope: Scope, base: URL) => {
     csrf: () => string;
     request: (method: string, path: string, body?: object, headers?: Record<string, string>) => Request;
+    grantOf: (answer: any) => Grant;
     remember: (value: string) => void;
     /** Whether the cookies of the session are known to be gone. */
     hasNoCookies: () => boolean;

@@ -60,6 +60,8 @@ export interface Auth {
   sessions(): Promise<Session[]>;
   /** Logs one device out. */
   revoke(id: string): Promise<void>;
+  /** Proves the password again: `token()` is then fresh, as `fresh_token_required` asks for. */
+  reauthenticate(password: string): Promise<void>;
   /** Changes the password, and ends all other sessions of the user. */
   changePassword(passwords: { currentPassword: string; newPassword: string }): Promise<void>;
   /** Lets go of timers, listeners and the token. The session lives on. */

@@ -49,6 +49,7 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
       const isOwn = state().sessionId === id;
       return isOwn ? logout() : call('DELETE', `v1/me/sessions/${encodeURIComponent(id)}`);
     },
+    reauthenticate: (password) => keeper.take(() => call('POST', 'v1/reauthenticate', { password })),
     changePassword: ({ currentPassword, newPassword }) =>
       call('POST', 'v1/me/password', { current_password: currentPassword, new_password: newPassword }),
     dispose,
@@ -66,6 +67,7 @@ const inert = (scope: Scope): Auth => {
     subscribe: () => () => {},
     sessions: refuse,
     revoke: refuse,
+    reauthenticate: refuse,
     changePassword: refuse,
     dispose: () => {},
   };

@@ -245,6 +245,12 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       if (held?.token === token) await refresh();
       return held && held.token;
     },
+    /** Takes the access token of this session that `way` is answered with. */
+    take: async (way: () => Promise<unknown>) => {
+      const begun = era;
+      const grant = server.grantOf(await way());
+      if (era === begun) adopt(grant);
+    },
     login: async (body: object) => {
       const grant = await inTurn(() => server.login(body));
       begin(grant);

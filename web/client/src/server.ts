@@ -43,13 +43,16 @@ export const connect = (scope: Scope, base: URL) => {
     answerOf(scope, scope.fetch(request('POST', path, body, headers)));
 
   /** Sends a request that is answered with tokens. */
-  const grant = async (path: string, body: object, headers?: Record<string, string>): Promise<Grant> => {
-    const answer = await post(path, body, headers);
+  const grant = async (path: string, body: object, headers?: Record<string, string>): Promise<Grant> =>
+    grantOf(await post(path, body, headers));
+
+  /** Reads the tokens of an answer. */
+  const grantOf = (answer: any): Grant => {
     if (!answer?.access_token) throw new AuthError('unexpected_answer');
     return {
       token: answer.access_token,
       sid: answer.session_id,
-      csrf: answer.csrf_token,
+      csrf: answer.csrf_token ?? csrf(),
       life: answer.expires_in * 1000,
       age: 0,
     };
@@ -58,6 +61,7 @@ export const connect = (scope: Scope, base: URL) => {
   return {
     csrf,
     request,
+    grantOf,
     remember: (value: string) => { told = value; },
     /** Whether the cookies of the session are known to be gone. */
     hasNoCookies: () => isReadable && !csrf(),

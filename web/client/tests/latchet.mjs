@@ -54,10 +54,15 @@ export class Latchet {
     return this.#sessions.get(sid);
   }
 
-  #grant(sid) {
+  #access(sid) {
     this.#count += 1;
     const token = `t${this.#count}`;
     this.#live.set(token, { sid, until: this.now() + this.life * 1000 });
+    return token;
+  }
+
+  #grant(sid) {
+    const token = this.#access(sid);
     this.cookies = { rt: `${sid}.${this.#session(sid).generation}`, csrf: `csrf-${sid}` };
     return json(200, {
       access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
@@ -100,6 +105,10 @@ export class Latchet {
     if (shown.until <= this.now()) return problem(401, 'token_expired', challenge('invalid_token'));
     if (this.#session(shown.sid).ended) return problem(401, 'token_revoked', challenge('invalid_token'));
     if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
+    if (path === '/v1/reauthenticate') {
+      if (JSON.parse(body).password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
+      return json(200, { access_token: this.#access(shown.sid), expires_in: this.life, session_id: shown.sid });
+    }
     if (path === '/v1/logout/all') {
       this.endSessions();
       this.cookies = { rt: '', csrf: '' };

@@ -62,6 +62,39 @@ test('errors say what to switch on', async () => {
   assert.equal(auth.state().status, 'signed-out');
 });
 
+test('a password that is proved again gives another token of the same session', async () => {
+  const { world, auth } = await signedIn();
+  const [before, state, cookies] = [await auth.token(), auth.state(), world.cookies];
+
+  await assert.rejects(auth.reauthenticate('wrong'), { code: 'invalid_credentials' });
+  assert.equal(await auth.token(), before);
+
+  await auth.reauthenticate('right');
+  const after = await auth.token();
+  assert.notEqual(after, before);
+  await call(auth);
+  assert.equal(world.log.at(-1).token, after);
+  assert.equal(auth.state(), state);
+  assert.deepEqual(world.cookies, cookies);
+  await world.pass(900_000);
+  assert.equal(auth.state(), state, 'it is renewed like any other');
+});
+
+test('a proof of the password that a logout has overtaken begins nothing', async () => {
+  const { world, auth } = await signedIn();
+  const late = deferred();
+  world.once('/v1/reauthenticate', (_, usual) => late.promise.then(usual));
+
+  const proving = auth.reauthenticate('right');
+  await settle();
+  await auth.logout();
+  late.resolve();
+  await proving.catch(() => {});
+
+  assert.equal(await auth.token(), null);
+  assert.deepEqual(auth.state(), { status: 'signed-out', reason: 'logout' });
+});
+
 test('the account: devices, one of them logged out, another password', async () => {
   const { world, auth } = await signedIn();
   const [session] = await auth.sessions();
@@ -120,6 +153,7 @@ test('where there is no browser the client is inert', async () => {
   for (const attempt of [
     auth.login({ username: 'a', password: 'b' }), auth.logout(), auth.sessions(), auth.revoke('x'),
     auth.changePassword({ currentPassword: 'a', newPassword: 'b' }),
+    auth.reauthenticate('right'),
   ]) await assert.rejects(attempt, { code: 'inert' });
   auth.dispose();
   assert.equal(sent.length, 1);

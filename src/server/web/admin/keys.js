@@ -1,6 +1,7 @@
 // The keys that sign access tokens.
 import { act, addRow, at, byId, element, forget, isSure, load, since } from '/pages/pages.js';
 import { api } from '/pages/session.js';
+import { sendChange } from './changes.js';
 
 const section = byId('keys');
 const table = section.querySelector('table');
@@ -32,7 +33,7 @@ export const keys = { open, close };
 const rotate = async (atOnce, consequence) => {
   if (!await isSure('Rotate the signing key?', consequence, 'Rotate')) return;
   await act(async () => {
-    await api('POST', '/v1/keys/rotate', { at_once: atOnce });
+    await sendChange('POST', '/v1/keys/rotate', { at_once: atOnce });
     return 'There is a new key.';
   });
   await open();

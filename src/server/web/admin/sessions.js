@@ -1,6 +1,6 @@
 // Sessions of all users that live, newest first.
 import { act, button, byId, cellsOf, isSure } from '/pages/pages.js';
-import { api } from '/pages/session.js';
+import { sendChange } from './changes.js';
 import { list } from './table.js';
 import { linkTo } from './users.js';
 
@@ -14,7 +14,7 @@ export const sessions = list(byId('sessions'), '/v1/sessions', (session) => [
 const end = async ({ id, username }) => {
   if (!await isSure(`End this session of ${username}?`, 'Whoever sits there has to sign in again.', 'End the session')) return;
   await act(async () => {
-    await api('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
+    await sendChange('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
     return `The session of ${username} is ended.`;
   });
   await sessions.open();

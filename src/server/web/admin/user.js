@@ -1,6 +1,7 @@
 // One user: state, roles, sessions, a link for who forgot the password.
 import { act, addRow, at, button, byId, cellsOf, clear, copy, forget, isSure, load, say, submits } from '/pages/pages.js';
 import { api } from '/pages/session.js';
+import { sendChange } from './changes.js';
 import { stateOf, words } from './users.js';
 
 const [section, sessions, form, link] = ['user', 'user-sessions', 'roles', 'link'].map(byId);
@@ -81,7 +82,7 @@ const change = async (work) => {
 const endOne = async ({ id }, device) => {
   if (!await isSure(`End the session on ${device}?`, `${user.username} has to sign in there again.`, 'End the session')) return;
   await change(async () => {
-    await api('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
+    await sendChange('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
     return `The session on ${device} is ended.`;
   });
 };
@@ -90,7 +91,7 @@ byId('end-user-sessions').addEventListener('click', async () => {
   const { username } = user;
   if (!await isSure(`End all sessions of ${username}?`, 'Every device has to sign in again.', 'End all sessions')) return;
   await change(async (of) => {
-    await api('DELETE', `${pathOf(of)}/sessions`);
+    await sendChange('DELETE', `${pathOf(of)}/sessions`);
     return `All sessions of ${username} are ended.`;
   });
 });
@@ -99,20 +100,20 @@ byId('disable').addEventListener('click', async () => {
   const { username } = user;
   if (!await isSure(`Disable ${username}?`, 'All sessions end at once, and nobody can sign in with this name.', 'Disable')) return;
   await change(async (of) => {
-    show(await api('POST', `${pathOf(of)}/disable`));
+    show(await sendChange('POST', `${pathOf(of)}/disable`));
     hideLink();
     return `${username} is disabled.`;
   });
 });
 
 byId('enable').addEventListener('click', () => change(async (of) => {
-  show(await api('POST', `${pathOf(of)}/enable`));
+  show(await sendChange('POST', `${pathOf(of)}/enable`));
   return `${of.username} can sign in again.`;
 }));
 
 byId('reset-link').addEventListener('click', () => act(async () => {
   const of = user;
-  const made = await api('POST', `${pathOf(of)}/reset-link`);
+  const made = await sendChange('POST', `${pathOf(of)}/reset-link`);
   if (of.id !== user.id) return '';
   link.value = made.link;
   byId('link-until').replaceChildren(at(made.expires_at));
@@ -126,6 +127,6 @@ byId('copy-link').addEventListener('click', () => act(() => copy(link.value, lin
 
 submits(form, async ({ roles }) => {
   const of = user;
-  show(await api('PUT', `${pathOf(of)}/roles`, { roles: words(roles) }));
+  show(await sendChange('PUT', `${pathOf(of)}/roles`, { roles: words(roles) }));
   say(`The roles of ${of.username} are saved.`);
 }, { conflict: 'roles' });

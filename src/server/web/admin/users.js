@@ -1,6 +1,6 @@
 // Users: search, add; each leads to a page of its own.
 import { act, at, byId, clear, element, say, submits } from '/pages/pages.js';
-import { api } from '/pages/session.js';
+import { sendChange } from './changes.js';
 import { list } from './table.js';
 
 /** Returns the words of a text, as roles are written into a field. */
@@ -34,7 +34,7 @@ byId('add').addEventListener('click', () => {
 byId('add-cancel').addEventListener('click', () => dialog.close());
 
 submits(form, async ({ username, password, roles: text }) => {
-  const user = await api('POST', '/v1/users', { username, password, roles: words(text) });
+  const user = await sendChange('POST', '/v1/users', { username, password, roles: words(text) });
   clear(form);
   dialog.close();
   say(`${user.username} is added.`);
