@@ -213,7 +213,9 @@ pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
         auth_time: Time::from_millis(0),
         amr: Vec::new(),
         scope: Vec::new(),
+        is_narrowed: false,
         client_id: String::new(),
+        csrf_epoch: 0,
     };
     let some = some.min(count);
     let mint = |number: u64| {

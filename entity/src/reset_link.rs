@@ -11,6 +11,10 @@ pub struct Model {
     pub user_id: String,
     /// SHA-256 of the secret in the link, base64url.
     pub token_hash: String,
+    /// The administrator who made it, on whose authority it works; `None` for the operator.
+    pub made_by: Option<String>,
+    /// When it was made.
+    pub made_at: i64,
     /// When the link stops working.
     pub expires_at: i64,
 }

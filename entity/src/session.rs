@@ -33,8 +33,12 @@ pub struct Model {
     pub amr: String,
     /// Scopes granted at login, space-separated; empty for none asked.
     pub scope: String,
+    /// Whether the login asked for less than all scopes that were granted then.
+    pub is_narrowed: bool,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,
+    /// The generation since which its CSRF values count; raised when the password is changed in it.
+    pub csrf_epoch: i64,
     /// When the session was revoked; once set it is never cleared.
     pub revoked_at: Option<i64>,
     /// Why: see `RevokeReason` of the server.

@@ -27,6 +27,7 @@ struct Input<'a> {
     session: &'a str,
     user: &'a str,
     generation: u64,
+    csrf_epoch: u64,
     rotated_at: i64,
     idle_limit: u32,
     edits: Vec<Edit<'a>>,
@@ -46,15 +47,12 @@ fn session(input: &Input<'_>) -> Session {
             idle_limit: Duration::from_secs(input.idle_limit.into()),
             revoked: None,
         },
-        created_at: rotated_at,
         auth_time: rotated_at,
         amr: Vec::new(),
         scope: Vec::new(),
+        is_narrowed: false,
         client_id: String::new(),
-        revoked_at: None,
-        user_agent: String::new(),
-        ip: String::new(),
-        label: String::new(),
+        csrf_epoch: input.csrf_epoch,
     }
 }
 

@@ -201,7 +201,9 @@ mod tests {
             auth_time: NOW,
             amr: Vec::new(),
             scope: Vec::new(),
+            is_narrowed: false,
             client_id: String::new(),
+            csrf_epoch: 0,
         }
     }
 

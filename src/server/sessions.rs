@@ -21,6 +21,7 @@ mod ends;
 mod grant;
 
 pub(super) use ends::CLOCK_SKEW;
+pub(super) use grant::NARROWED;
 pub use grant::{AccessGrant, Grant};
 
 /// Who is asking, for the throttle and the list of devices. Not proof of anything.
@@ -71,7 +72,7 @@ impl App {
 
     async fn start_session(&self, login: Login) -> Result<Grant, ApiError> {
         let now = self.clock.now();
-        let scope = self.grantable(login.scope.as_deref())?;
+        let granted = self.grantable(login.scope.as_deref())?;
         let proved = self
             .prove_password(&login.username, login.password, login.caller.ip, now)
             .await?;
@@ -83,7 +84,8 @@ impl App {
             expires_at: now + self.config.session_ttl,
             idle_limit: self.config.idle_ttl,
             amr: vec!["pwd".to_owned()],
-            scope,
+            scope: granted.scopes,
+            is_narrowed: granted.is_narrowed,
             client_id: login.client_id,
             device: Device {
                 user_agent: login.caller.user_agent,

@@ -20,6 +20,7 @@ mod document;
 mod errors;
 #[cfg(feature = "remote")]
 mod examples;
+mod first_party;
 mod harness;
 mod interop;
 mod lost_answers;

@@ -162,6 +162,7 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
             idle_limit: Duration::from_hours(24),
             amr: vec!["pwd".to_owned()],
             scope: Vec::new(),
+            is_narrowed: false,
             client_id: String::new(),
             device: Device {
                 user_agent: "bench".to_owned(),

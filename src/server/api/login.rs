@@ -8,10 +8,10 @@ use super::Tag;
 use super::answer::{AccessTokenAnswer, Created, Private, Tokens};
 use super::caller::{caller, ip, stranger};
 use super::cookies::Cookies;
+use super::first_party::AccountHolder;
 use super::input::Body;
 use super::secret::{Password, Secret};
 use super::users::{UserAnswer, username};
-use crate::guard::JwtRequired;
 use crate::server::App;
 use crate::server::accounts::NewAccount;
 use crate::server::config::Registration;
@@ -43,7 +43,8 @@ struct LoginRequest {
     /// How the refresh token is to travel.
     #[oai(default)]
     transport: Transport,
-    /// Scopes wanted, separated by spaces; without it all that this server grants.
+    /// Scopes wanted, separated by spaces; without it all that this server grants. With fewer than all
+    /// the session opens neither the account nor administration.
     #[oai(validator(max_length = 1024))]
     scope: Option<String>,
     /// Name for this device, shown in the list of sessions.
@@ -131,7 +132,7 @@ impl LoginApi {
     )]
     async fn reauthenticate(
         &self,
-        guard: JwtRequired,
+        guard: AccountHolder,
         request: &Request,
         body: Body<ReauthenticateRequest>,
     ) -> Result<Private<Json<AccessTokenAnswer>>, ApiError> {

@@ -8,11 +8,11 @@ use poem_openapi::{Object, OpenApi};
 use super::Tag;
 use super::answer::{Done, Private};
 use super::caller::ip;
+use super::first_party::AccountHolder;
 use super::input::Body;
 use super::page::{cut, rows, session_place, user_page_size};
 use super::secret::Password;
 use super::users::{UserAnswer, is_id};
-use crate::guard::JwtRequired;
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::store::{ListedSession, SessionId, SessionPage, SessionPlace, UserId};
@@ -104,7 +104,7 @@ impl MeApi {
         operation_id = "me",
         tag = "Tag::Account"
     )]
-    async fn me(&self, guard: JwtRequired) -> Result<Private<Json<MeAnswer>>, ApiError> {
+    async fn me(&self, guard: AccountHolder) -> Result<Private<Json<MeAnswer>>, ApiError> {
         let claims = guard.claims;
         let user = self.0.user(&UserId::from(claims.sub.as_str())).await?;
         Ok(Private::new(Json(MeAnswer {
@@ -126,7 +126,7 @@ impl MeApi {
     )]
     async fn change_password(
         &self,
-        guard: JwtRequired,
+        guard: AccountHolder,
         request: &Request,
         body: Body<PasswordRequest>,
     ) -> Result<Private<Done>, ApiError> {
@@ -150,7 +150,7 @@ impl MeApi {
     )]
     async fn sessions(
         &self,
-        guard: JwtRequired,
+        guard: AccountHolder,
         /// The `next` of the page before.
         #[oai(validator(max_length = 64))]
         after: Query<Option<String>>,
@@ -190,7 +190,7 @@ impl MeApi {
     )]
     async fn revoke_session(
         &self,
-        guard: JwtRequired,
+        guard: AccountHolder,
         /// Names the session, as the list does.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {

@@ -15,6 +15,7 @@ mod caller;
 mod cookies;
 mod cors;
 mod events;
+mod first_party;
 mod flask_jwt;
 mod health;
 mod idempotency;

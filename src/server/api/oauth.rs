@@ -9,6 +9,7 @@ use super::Tag;
 use super::answer::{Private, Tokens};
 use super::basic::Basic;
 use super::caller::{caller, ip};
+use super::first_party::WholeScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
 use super::secret::{Password, Token};
@@ -238,7 +239,7 @@ impl OauthApi {
     )]
     async fn introspect(
         &self,
-        _guard: Jwt<Introspector>,
+        _guard: Jwt<(WholeScope, Introspector)>,
         form: OauthForm<IntrospectForm>,
     ) -> Result<Private<Json<IntrospectAnswer>>, ApiError> {
         let found = self.0.introspect(form.0.token.0.expose_secret()).await?;

@@ -10,11 +10,12 @@ use super::Tag;
 use super::answer::{Done, Private, Tokens};
 use super::caller::{actor, ip};
 use super::cookies::Cookies;
+use super::first_party::AccountHolder;
 use super::idempotency::IdempotencyKey;
 use super::input::OptionalBody;
 use super::secret::Token;
 use crate::error::AuthError;
-use crate::guard::{JwtRequired, NOTHING_AFTER_SCHEME};
+use crate::guard::NOTHING_AFTER_SCHEME;
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::rotation::RevokeReason;
@@ -120,7 +121,7 @@ impl SessionApi {
     )]
     async fn logout_everywhere(
         &self,
-        guard: JwtRequired,
+        guard: AccountHolder,
         request: &Request,
     ) -> Result<Private<Done>, ApiError> {
         let user = UserId::from(guard.claims.sub.as_str());

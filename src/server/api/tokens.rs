@@ -11,9 +11,10 @@ use super::Tag;
 use super::answer::Private;
 use super::basic::{Basic, form_decoded};
 use super::caller::ip;
+use super::first_party::WholeScope;
 use super::input::LateBody;
 use super::users::known;
-use crate::guard::JwtRequired;
+use crate::guard::Jwt;
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::profiles::{Asker, Credentials, PartyToken};
@@ -50,7 +51,7 @@ impl From<PartyToken> for PartyTokenAnswer {
 /// The guard of this operation: a user's access token, or what a service shows, which is checked
 /// before the body is looked at.
 enum Shown {
-    User(JwtRequired),
+    User(Jwt<WholeScope>),
     Service(Credentials),
 }
 
@@ -61,7 +62,7 @@ impl<'a> ApiExtractor<'a> for Shown {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        JwtRequired::register(registry);
+        Jwt::<WholeScope>::register(registry);
     }
 
     async fn from_request(
@@ -71,7 +72,7 @@ impl<'a> ApiExtractor<'a> for Shown {
     ) -> poem::Result<Self> {
         match Basic::of(request.headers()) {
             Basic::Absent => Ok(Self::User(
-                JwtRequired::from_request(request, body, options).await?,
+                Jwt::<WholeScope>::from_request(request, body, options).await?,
             )),
             Basic::Unreadable => Err(ApiError::InvalidClient.into()),
             Basic::Pair(name, secret) => Ok(Self::Service(Credentials {

@@ -8,6 +8,7 @@ use poem_openapi::{Object, OpenApi};
 use super::Tag;
 use super::answer::{Created, Private};
 use super::caller::actor;
+use super::first_party::FirstParty;
 use super::input::Body;
 use super::page::{cut, page_size, rows, text};
 use super::secret::Password;
@@ -30,11 +31,11 @@ impl RoleName for Admin {
 
 /// The guard of what administrators may see, and of what takes a session or a link away: nobody gains
 /// by that, and in an emergency it is urgent.
-pub(super) type Administrator = Jwt<Role<Admin>>;
+pub(super) type Administrator = Jwt<(FirstParty, Role<Admin>)>;
 
 /// The guard of changes by which somebody gains or loses the means to act. A token that was stolen, or
 /// a page that was left open, is not enough: the password was proved with this very token.
-pub(super) type FreshAdministrator = Jwt<(Fresh, Role<Admin>)>;
+pub(super) type FreshAdministrator = Jwt<(Fresh, FirstParty, Role<Admin>)>;
 
 /// An account.
 #[derive(Debug, Object)]

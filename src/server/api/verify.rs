@@ -8,7 +8,8 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Tag;
 use super::answer::Private;
-use crate::guard::{Jwt, Required};
+use super::first_party::WholeScope;
+use crate::guard::Jwt;
 use crate::server::App;
 use crate::server::config::Config;
 use crate::server::error::ApiError;
@@ -79,7 +80,7 @@ impl VerifyApi {
 
 impl VerifyApi {
     async fn passes(&self, request: &Request) -> poem::Result<Verified> {
-        let claims = Jwt::<Required>::authenticate(request).await?.claims;
+        let claims = Jwt::<WholeScope>::authenticate(request).await?.claims;
         let id = UserId::from(claims.sub.as_str());
         let user = self.0.active_user(&id).await?;
         let roles: Vec<String> = claims.roles.iter().map(|role| header_text(role)).collect();

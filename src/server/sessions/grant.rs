@@ -32,6 +32,18 @@ pub struct AccessGrant {
     pub session_id: SessionId,
 }
 
+/// Names the claim of tokens that are limited to some scopes: what stands in it is of no matter.
+pub(in crate::server) const NARROWED: &str = "narrowed";
+
+/// The scopes of a new session.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GrantedScope {
+    /// Those granted.
+    pub(super) scopes: Vec<String>,
+    /// Whether these are less than all, because the login asked so.
+    pub(super) is_narrowed: bool,
+}
+
 impl App {
     pub(super) async fn grant(
         &self,
@@ -59,7 +71,7 @@ impl App {
         let Current { session, owner } = current;
         let lifetime = self.token_lifetimes.to_issue().await?;
         let scope = session.scope.join(" ");
-        let claims = Claims {
+        let mut claims = Claims {
             iss: self.config.issuer.clone(),
             aud: self.config.audience.clone(),
             sub: session.user_id.to_string(),
@@ -73,6 +85,9 @@ impl App {
             scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
             ..Claims::access(now, lifetime)
         };
+        if session.is_narrowed {
+            claims.extra.insert(NARROWED.to_owned(), true.into());
+        }
         Ok(AccessGrant {
             access_token: self
                 .keyring
@@ -98,23 +113,26 @@ impl App {
     }
 
     /// Returns the scopes a session gets: those asked for, or all that may be granted here.
-    pub(super) fn grantable(&self, asked: Option<&str>) -> Result<Vec<String>, ApiError> {
+    pub(super) fn grantable(&self, asked: Option<&str>) -> Result<GrantedScope, ApiError> {
+        let all = &self.config.scopes;
         let asked: Vec<&str> = asked.unwrap_or_default().split_whitespace().collect();
         if asked.is_empty() {
-            return Ok(self.config.scopes.clone());
+            return Ok(GrantedScope {
+                scopes: all.clone(),
+                is_narrowed: false,
+            });
         }
-        let granted = self
-            .config
-            .scopes
-            .iter()
-            .filter(|scope| asked.contains(&scope.as_str()));
-        let granted: Vec<String> = granted.cloned().collect();
+        let granted = all.iter().filter(|scope| asked.contains(&scope.as_str()));
+        let scopes: Vec<String> = granted.cloned().collect();
         if asked
             .iter()
-            .any(|scope| !granted.iter().any(|known| known == scope))
+            .any(|scope| !scopes.iter().any(|known| known == scope))
         {
             return Err(ApiError::InvalidScope);
         }
-        Ok(granted)
+        Ok(GrantedScope {
+            is_narrowed: scopes.len() < all.len(),
+            scopes,
+        })
     }
 }

@@ -46,7 +46,7 @@ pub use reset_links::NewResetLink;
 pub use revocations::{DenialPeriod, Entry};
 pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
 pub use session_lists::{ListedSession, NamedSession, NoSuchPlace, SessionPage, SessionPlace};
-pub use sessions::{Device, NewSession, Revocation, Session, StartedSession};
+pub use sessions::{Device, FIRST_PARTY, NewSession, Revocation, Session, StartedSession};
 pub use throttle::{Attempt, Counter};
 pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
 

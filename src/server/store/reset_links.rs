@@ -41,10 +41,17 @@ impl Store {
         let row = ActiveModel {
             user_id: Set(user.to_string()),
             token_hash: Set(link.token_hash),
+            made_by: Set(by.id().map(UserId::to_string)),
+            made_at: Set(now.millis()),
             expires_at: Set(link.expires_at.millis()),
         };
         let newer = OnConflict::column(Column::UserId)
-            .update_columns([Column::TokenHash, Column::ExpiresAt])
+            .update_columns([
+                Column::TokenHash,
+                Column::MadeBy,
+                Column::MadeAt,
+                Column::ExpiresAt,
+            ])
             .to_owned();
         limited(async {
             let transaction = self.begin().await?;

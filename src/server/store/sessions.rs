@@ -23,7 +23,7 @@ use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
 
 /// The `client_id` of tokens that no client asked for.
-const FIRST_PARTY: &str = "latchet";
+pub const FIRST_PARTY: &str = "latchet";
 
 /// One login on one device: what decides about its tokens, and what they say. Where and when it was made is
 /// shown in lists alone, and kept out of the way of those who refresh: see [`Device`].
@@ -41,8 +41,13 @@ pub struct Session {
     pub amr: Vec<String>,
     /// Scopes granted at login.
     pub scope: Vec<String>,
+    /// Whether the login asked for less than all scopes that were granted then.
+    pub is_narrowed: bool,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,
+    /// The generation since which CSRF values count: that which the last change of the password in this
+    /// session made.
+    pub csrf_epoch: u64,
 }
 
 /// Where a login came from.
@@ -83,6 +88,8 @@ pub struct NewSession {
     pub amr: Vec<String>,
     /// Scopes granted.
     pub scope: Vec<String>,
+    /// Whether these are less than all, because the login asked so.
+    pub is_narrowed: bool,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,
     /// Where it came from.
@@ -295,6 +302,8 @@ fn new_row(user: &entity::user::Model, new: NewSession, now: Time) -> Model {
         auth_time: now.millis(),
         amr: new.amr.join(" "),
         scope: new.scope.join(" "),
+        is_narrowed: new.is_narrowed,
+        csrf_epoch: 0,
         client_id: new.client_id,
         revoked_at: None,
         revoke_reason: None,
@@ -343,7 +352,9 @@ impl TryFrom<Model> for Session {
             auth_time: Time::from_millis(row.auth_time),
             amr: words(&row.amr),
             scope: words(&row.scope),
+            is_narrowed: row.is_narrowed,
             client_id: row.client_id,
+            csrf_epoch: u64::try_from(row.csrf_epoch).map_err(StoreError::malformed)?,
         })
     }
 }

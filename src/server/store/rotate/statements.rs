@@ -87,7 +87,7 @@ fn entries(rows: Vec<Found>) -> Result<(Entries, DatabaseTime), StoreError> {
 const SELECTED: &str = "
     sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
     sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
-    sessions.amr, sessions.scope, sessions.client_id";
+    sessions.amr, sessions.scope, sessions.is_narrowed, sessions.client_id, sessions.csrf_epoch";
 const SELECTED_OF_USER: &str = "users.authority_version, users.roles, users.disabled_at";
 
 fn read_text(backend: DbBackend, rows: usize) -> String {
@@ -112,6 +112,7 @@ impl<'r, R: Row> FromRow<'r, R> for Found
 where
     usize: ColumnIndex<R>,
     i64: Type<R::Database> + Decode<'r, R::Database>,
+    bool: Type<R::Database> + Decode<'r, R::Database>,
     String: Type<R::Database> + Decode<'r, R::Database>,
 {
     fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
@@ -130,7 +131,9 @@ where
                 auth_time: columns.take()?,
                 amr: columns.take()?,
                 scope: columns.take()?,
+                is_narrowed: columns.take()?,
                 client_id: columns.take()?,
+                csrf_epoch: columns.take()?,
                 revoke_reason: columns.take()?,
                 // A session has no place for these.
                 user_version: 0,

@@ -207,6 +207,7 @@ fn new_session() -> NewSession {
         idle_limit: Duration::from_hours(336),
         amr: vec!["pwd".to_owned()],
         scope: Vec::new(),
+        is_narrowed: false,
         client_id: String::new(),
         device: laptop(),
     }

@@ -1,0 +1,40 @@
+//! Where authority comes from: who made a reset link and when, whether a session was limited to some
+//! scopes at its login, and since which generation its CSRF values count.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::m0001_first::dialect;
+
+/// Adds the columns.
+#[derive(Debug)]
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "m0006_delegated_authority"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        let postgres = db.get_database_backend() == DbBackend::Postgres;
+        for sql in STATEMENTS {
+            db.execute_unprepared(&dialect(sql, postgres)).await?;
+        }
+        Ok(())
+    }
+}
+
+const STATEMENTS: &[&str] = &[
+    // Nobody knows who made them, and they live for a day.
+    "DELETE FROM reset_links",
+    "ALTER TABLE reset_links ADD COLUMN made_by {key}",
+    "ALTER TABLE reset_links ADD COLUMN made_at bigint NOT NULL DEFAULT 0",
+    "ALTER TABLE sessions ADD COLUMN is_narrowed boolean NOT NULL DEFAULT false",
+    // Which scopes were granted is known, and not whether those were all.
+    "UPDATE sessions SET is_narrowed = true WHERE scope <> ''",
+    "ALTER TABLE sessions ADD COLUMN csrf_epoch bigint NOT NULL DEFAULT 0",
+];

@@ -1,0 +1,90 @@
+//! Whose tokens open the routes of accounts and of administration.
+//!
+//! A role says what a user may do; a scope says what a program may do in the user's name. So a token
+//! that was limited to some scopes opens nothing that looks at roles alone, and the account itself is
+//! left to the first party.
+
+use crate::error::AuthError;
+use crate::guard::{Jwt, Policy};
+use crate::server::sessions::NARROWED;
+use crate::server::store::FIRST_PARTY;
+use crate::token::Claims;
+
+/// Admits tokens that are not limited to some scopes: their login asked for none, or for all that the
+/// server grants. Any program may have asked.
+#[derive(Debug)]
+pub(super) struct WholeScope;
+
+impl Policy for WholeScope {
+    fn check(claims: &Claims) -> Result<(), AuthError> {
+        // Whoever made a token without a client, such as a Flask app, does not say what was asked for.
+        let is_unclear = claims.client_id.is_none() && claims.scope.is_some();
+        if claims.extra.contains_key(NARROWED) || is_unclear {
+            return Err(AuthError::InsufficientScope);
+        }
+        Ok(())
+    }
+}
+
+/// Admits tokens of the first party that are [`WholeScope`]. A token that names no client was made by
+/// an app that holds the key of this server, and is taken for the first party.
+#[derive(Debug)]
+pub(super) struct FirstParty;
+
+impl Policy for FirstParty {
+    fn check(claims: &Claims) -> Result<(), AuthError> {
+        WholeScope::check(claims)?;
+        match claims.client_id.as_deref() {
+            None | Some(FIRST_PARTY) => Ok(()),
+            Some(_) => Err(AuthError::InsufficientScope),
+        }
+    }
+}
+
+/// The guard of one's own account.
+pub(super) type AccountHolder = Jwt<FirstParty>;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Time;
+
+    fn claims(client: Option<&str>, scope: Option<&str>, is_narrowed: bool) -> Claims {
+        let mut claims = Claims::access(Time::from_secs(1_800_000_000), Duration::from_mins(15));
+        claims.client_id = client.map(str::to_owned);
+        claims.scope = scope.map(str::to_owned);
+        if is_narrowed {
+            claims.extra.insert(NARROWED.to_owned(), true.into());
+        }
+        claims
+    }
+
+    #[test]
+    fn the_account_is_open_to_whole_tokens_of_the_first_party() {
+        let all = Some("mail:read mail:send");
+        for (client, scope, is_narrowed, is_whole, is_first_party) in [
+            (Some("latchet"), None, false, true, true),
+            (Some("latchet"), all, false, true, true),
+            (Some("latchet"), Some("mail:read"), true, false, false),
+            (Some("mail-app"), None, false, true, false),
+            (Some("mail-app"), all, false, true, false),
+            (Some("mail-app"), Some("mail:read"), true, false, false),
+            (Some("Latchet"), None, false, true, false),
+            (Some(""), None, false, true, false),
+            // As Flask apps make them.
+            (None, None, false, true, true),
+            (None, Some("mail:read"), false, false, false),
+        ] {
+            let claims = claims(client, scope, is_narrowed);
+
+            assert_eq!(WholeScope::check(&claims).is_ok(), is_whole, "{claims:?}");
+            assert_eq!(
+                FirstParty::check(&claims).is_ok(),
+                is_first_party,
+                "{claims:?}"
+            );
+        }
+    }
+}
