@@ -26,6 +26,8 @@ pub enum EventKind {
     PasswordReset,
     /// A link that sets a password was made.
     ResetLinkMade,
+    /// A link that sets a password was withdrawn before it was used.
+    ResetLinkWithdrawn,
     /// An account was made.
     UserCreated,
     /// An account was disabled.
@@ -45,12 +47,13 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
         Self::PasswordReset,
         Self::ResetLinkMade,
+        Self::ResetLinkWithdrawn,
         Self::UserCreated,
         Self::UserDisabled,
         Self::UserEnabled,
@@ -69,6 +72,7 @@ impl EventKind {
             Self::PasswordChanged => "password_changed",
             Self::PasswordReset => "password_reset",
             Self::ResetLinkMade => "reset_link_made",
+            Self::ResetLinkWithdrawn => "reset_link_withdrawn",
             Self::UserCreated => "user_created",
             Self::UserDisabled => "user_disabled",
             Self::UserEnabled => "user_enabled",

@@ -10,13 +10,13 @@ use super::accounts::{link_hash, link_secret};
 use super::error::ApiError;
 use super::events::Actor;
 use super::rotation::RevokeReason;
-use super::store::{NewResetLink, StoreError, UserId};
+use super::store::{NewResetLink, OpenResetLink, ResetLinkPage, StoreError, UserId};
 use crate::clock::Time;
 
 /// Life of a link.
 const LIFE: Duration = Duration::from_hours(24);
 const NO_SUCH_LINK: ApiError =
-    ApiError::NotFound("this link is wrong, was used, or is older than 24 hours");
+    ApiError::NotFound("this link is wrong, was used or withdrawn, or is older than 24 hours");
 
 /// A link that sets a new password once.
 #[derive(Debug)]
@@ -51,6 +51,29 @@ impl App {
             address: format!("{}/reset#{secret}", self.config.public_url).into(),
             expires_at,
         })
+    }
+
+    /// Returns a page of the links that are open, by the name of their user.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn reset_links(&self, page: &ResetLinkPage) -> Result<Vec<OpenResetLink>, ApiError> {
+        Ok(self.store.reset_links(page, self.clock.now()).await?)
+    }
+
+    /// Makes the link of a user worthless.
+    ///
+    /// # Errors
+    /// `not_found` when there is none.
+    pub async fn withdraw_reset_link(&self, id: &UserId, by: &Actor) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let withdrawn = self.store.withdraw_reset_link(id, by, now).await;
+        withdrawn.map_err(|error| match error {
+            StoreError::NotFound => ApiError::NotFound("there is no open link for this user"),
+            other => other.into(),
+        })?;
+        tracing::info!(user.id = %id, "reset link withdrawn");
+        Ok(())
     }
 
     /// Sets a password by a link; all sessions of the user end. A link that is no good costs no

@@ -35,6 +35,8 @@ async fn administration_is_for_administrators(backend: Backend) {
         ("POST", format!("/v1/users/{id}/enable")),
         ("PUT", format!("/v1/users/{id}/roles")),
         ("POST", format!("/v1/users/{id}/reset-link")),
+        ("DELETE", format!("/v1/users/{id}/reset-link")),
+        ("GET", "/v1/reset-links".to_owned()),
         ("GET", format!("/v1/users/{id}/sessions")),
         ("DELETE", format!("/v1/users/{id}/sessions")),
         ("GET", "/v1/sessions".to_owned()),

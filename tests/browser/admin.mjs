@@ -191,6 +191,27 @@ await confirm(page, `End this session of ${HOSTILE}?`);
 await says(page, `The session of ${HOSTILE} is ended.`);
 await page.getByText('Nobody of such a name is signed in.').waitFor();
 
+// Links that are open, one of them withdrawn.
+await tab('Links');
+await focuses(page, 'links-title');
+await page.getByText('No link is open.').waitFor();
+await look(page, 'admin-links-none');
+const [, found] = await call('GET', '/v1/users?search=ada');
+const [, withdrawn] = await call('POST', `/v1/users/${found.items[0].id}/reset-link`);
+await tab('Sessions');
+await tab('Links');
+const [shown] = await rows(page, 'links', 1);
+assert.ok(shown.startsWith('ada') && shown.includes(NAME), shown);
+await look(page, 'admin-links');
+await page.getByRole('button', { name: 'Withdraw' }).focus();
+await page.keyboard.press('Enter');
+await confirm(page, 'Withdraw the link for ada?');
+await says(page, 'The link for ada is withdrawn.');
+await page.getByText('No link is open.').waitFor();
+await focuses(page, 'links-title');
+const secret = new URL(withdrawn.link).hash.slice(1);
+assert.equal((await call('POST', '/v1/password/reset', { link: secret, password: ADA }))[0], 404);
+
 // Keys: the page lives on with the new one.
 await tab('Keys');
 await rows(page, 'keys', 1);
@@ -219,7 +240,7 @@ isBusy = false;
 await page.locator('#events tbody tr').first().waitFor();
 assert.equal(await page.locator('#events .notice').innerText(), '');
 const events = (await page.locator('#events tbody tr').allInnerTexts()).join('\n');
-for (const what of ['Signing key rotated', 'User disabled', 'Password set by a link', 'Reset link made', 'Roles changed', 'User added']) {
+for (const what of ['Signing key rotated', 'User disabled', 'Password set by a link', 'Reset link made', 'Reset link withdrawn', 'Roles changed', 'User added']) {
   assert.ok(events.includes(what), `${what}: ${events}`);
 }
 await look(page, 'admin-events');

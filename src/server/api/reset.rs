@@ -1,7 +1,7 @@
 //! New passwords for those who forgot theirs.
 
 use poem::Request;
-use poem_openapi::param::Path;
+use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use secrecy::ExposeSecret;
@@ -10,10 +10,12 @@ use super::Tag;
 use super::answer::{Done, Private};
 use super::caller::{actor, stranger};
 use super::input::Body;
+use super::page::{cut, page_size, rows, text};
 use super::secret::{Password, Secret};
-use super::users::{FreshAdministrator, known};
+use super::users::{Administrator, FreshAdministrator, known};
 use crate::server::App;
 use crate::server::error::ApiError;
+use crate::server::store::{OpenResetLink, ResetLinkPage};
 
 /// Operations on links that set a password.
 pub(super) struct ResetApi(pub(super) App);
@@ -25,6 +27,45 @@ struct ResetLinkAnswer {
     link: String,
     /// When it stops working.
     expires_at: String,
+}
+
+/// A link that could still be used. Its secret was shown once, to whoever made it.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct OpenLinkAnswer {
+    /// Names the user whose password it sets.
+    user_id: String,
+    /// Name of that user.
+    username: String,
+    /// Name of the administrator who made it; absent for the command line.
+    by: Option<String>,
+    /// When it was made.
+    made_at: String,
+    /// When it stops working.
+    expires_at: String,
+}
+
+impl From<OpenResetLink> for OpenLinkAnswer {
+    fn from(link: OpenResetLink) -> Self {
+        let by = link.made_by;
+        Self {
+            user_id: link.user.to_string(),
+            username: link.username,
+            by: by.map(|by| by.username.unwrap_or_else(|| by.id.to_string())),
+            made_at: link.made_at.to_string(),
+            expires_at: link.expires_at.to_string(),
+        }
+    }
+}
+
+/// A page of the links that are open, by the name of their user.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct OpenLinksAnswer {
+    /// The links.
+    items: Vec<OpenLinkAnswer>,
+    /// What to pass as `after` for the next page; absent on the last.
+    next: Option<String>,
 }
 
 #[derive(Debug, ApiResponse)]
@@ -48,7 +89,9 @@ impl ResetApi {
     /// Make a link that sets a new password
     ///
     /// For a user who forgot the password. It works once, within 24 hours; an older link of that user
-    /// stops working. The password stays until the link is used. Asks for a fresh token.
+    /// stops working. The password stays until the link is used. The link works on the authority of
+    /// whoever made it, and no longer when that administrator is disabled or demoted, has another
+    /// password, or logs out everywhere. Asks for a fresh token.
     #[oai(
         path = "/v1/users/:id/reset-link",
         method = "post",
@@ -68,6 +111,60 @@ impl ResetApi {
             link: made.address.expose_secret().to_owned(),
             expires_at: made.expires_at.to_string(),
         }))))
+    }
+
+    /// Withdraw the link of a user
+    ///
+    /// It stops working at once.
+    #[oai(
+        path = "/v1/users/:id/reset-link",
+        method = "delete",
+        operation_id = "withdrawResetLink",
+        tag = "Tag::Users"
+    )]
+    async fn withdraw(
+        &self,
+        guard: Administrator,
+        request: &Request,
+        /// Names the user, as the list does.
+        id: Path<String>,
+    ) -> Result<Private<Done>, ApiError> {
+        let by = actor(&guard.claims, request, &self.0.config);
+        self.0.withdraw_reset_link(&known(&id)?, &by).await?;
+        Ok(Private::new(Done::Done))
+    }
+
+    /// List open links
+    ///
+    /// Answers every link that sets a password and could still be used, by the name of its user, a page
+    /// at a time.
+    #[oai(
+        path = "/v1/reset-links",
+        method = "get",
+        operation_id = "listResetLinks",
+        tag = "Tag::Administration"
+    )]
+    async fn list(
+        &self,
+        _guard: Administrator,
+        /// The `next` of the page before.
+        #[oai(validator(max_length = 254))]
+        after: Query<Option<String>>,
+        /// At most this many.
+        #[oai(
+            default = "page_size",
+            validator(minimum(value = "1"), maximum(value = "200"))
+        )]
+        limit: Query<u32>,
+    ) -> Result<Private<Json<OpenLinksAnswer>>, ApiError> {
+        let page = ResetLinkPage {
+            after: text("after", after.0)?,
+            limit: rows(*limit),
+        };
+        let links = self.0.reset_links(&page).await?;
+        let (links, next) = cut(links, *limit, |link| link.username.clone());
+        let items = links.into_iter().map(OpenLinkAnswer::from).collect();
+        Ok(Private::new(Json(OpenLinksAnswer { items, next })))
     }
 
     /// Set a new password by a link

@@ -12,7 +12,7 @@ use entity::user::{Column, Entity};
 use sea_orm::sea_query::LockType;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, Select,
 };
 
 use super::users::{enabled_with_role, words};
@@ -21,16 +21,16 @@ use crate::clock::Time;
 use crate::server::events::Actor;
 use crate::server::names::ADMIN;
 
-/// What is known of a user whose row is locked until the end of the transaction.
+/// What decides about the authority of a user.
 #[derive(Debug, FromQueryResult)]
-pub(super) struct LockedUser {
+pub(super) struct Authority {
     id: String,
     roles: String,
     disabled_at: Option<i64>,
     password_changed_at: i64,
 }
 
-impl LockedUser {
+impl Authority {
     /// Returns whether the account may not log in.
     pub(super) fn is_disabled(&self) -> bool {
         self.disabled_at.is_some()
@@ -47,13 +47,13 @@ impl LockedUser {
     }
 }
 
-/// Users whose rows are locked.
+/// Users as they are now, locked until the end of the transaction where it needs them to stay so.
 #[derive(Debug)]
-pub(super) struct LockedUsers(Vec<LockedUser>);
+pub(super) struct Users(Vec<Authority>);
 
-impl LockedUsers {
+impl Users {
     /// Returns one of them, if there is such a user.
-    pub(super) fn get(&self, id: &UserId) -> Option<&LockedUser> {
+    pub(super) fn get(&self, id: &UserId) -> Option<&Authority> {
         self.0.iter().find(|user| user.id == id.as_str())
     }
 
@@ -68,9 +68,9 @@ impl LockedUsers {
     }
 
     fn keep_one_without(&self, removed: &UserId) -> Result<(), StoreError> {
-        let takes_one_away = self.get(removed).is_some_and(LockedUser::is_administrator);
+        let takes_one_away = self.get(removed).is_some_and(Authority::is_administrator);
         let mut others = self.0.iter().filter(|user| user.id != removed.as_str());
-        if takes_one_away && !others.any(LockedUser::is_administrator) {
+        if takes_one_away && !others.any(Authority::is_administrator) {
             return Err(StoreError::LastAdministrator);
         }
         Ok(())
@@ -85,7 +85,7 @@ pub(super) async fn authorize<C: ConnectionTrait>(
     db: &C,
     by: &Actor,
     changed: &[&UserId],
-) -> Result<LockedUsers, StoreError> {
+) -> Result<Users, StoreError> {
     let ids = changed.iter().copied().chain(by.id());
     let users = lock(db, of(ids)).await?;
     users.allow(by)?;
@@ -117,8 +117,16 @@ fn of<'a>(ids: impl Iterator<Item = &'a UserId>) -> Condition {
     Condition::all().add(Column::Id.is_in(ids))
 }
 
-async fn lock<C: ConnectionTrait>(db: &C, wanted: Condition) -> Result<LockedUsers, StoreError> {
-    let mut users = Entity::find()
+/// Reads users as they are now, without locking them.
+pub(super) async fn read<'a, C: ConnectionTrait>(
+    db: &C,
+    ids: impl Iterator<Item = &'a UserId>,
+) -> Result<Users, StoreError> {
+    Ok(Users(select(of(ids)).into_model().all(db).await?))
+}
+
+fn select(wanted: Condition) -> Select<Entity> {
+    Entity::find()
         .select_only()
         .columns([
             Column::Id,
@@ -127,10 +135,14 @@ async fn lock<C: ConnectionTrait>(db: &C, wanted: Condition) -> Result<LockedUse
             Column::PasswordChangedAt,
         ])
         .filter(wanted)
-        .order_by_asc(Column::Id);
+        .order_by_asc(Column::Id)
+}
+
+async fn lock<C: ConnectionTrait>(db: &C, wanted: Condition) -> Result<Users, StoreError> {
+    let mut users = select(wanted);
     // On SQLite a transaction is alone from its start.
     if db.get_database_backend() == DbBackend::Postgres {
         users = users.lock(LockType::NoKeyUpdate);
     }
-    Ok(LockedUsers(users.into_model().all(db).await?))
+    Ok(Users(users.into_model().all(db).await?))
 }

@@ -15,7 +15,7 @@ use super::events::{self, NewEvent};
 use super::users::words;
 use super::{
     Counter, Current, DenialPeriod, Owner, SessionId, Store, StoreError, User, UserId,
-    administrators, authority, limited, revocations, rotate, session_limit, throttle,
+    administrators, authority, limited, reset_links, revocations, rotate, session_limit, throttle,
 };
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
@@ -239,8 +239,10 @@ impl Store {
             if !by.is(user) {
                 administrators::authorize(&transaction, by, &[user]).await?;
             }
+            // This locks the user, before rows of any other table are.
             let (denial, has_ended) =
                 authority::end_sessions(&transaction, user, except, revocation).await?;
+            reset_links::withdraw_made_by(&transaction, user).await?;
             if has_ended {
                 let ended = NewEvent {
                     user: Some(user),

@@ -42,6 +42,7 @@ impl Store {
                 administrators::authorize(&transaction, by, &[id]).await?;
             } else {
                 administrators::authorize_removal(&transaction, by, id).await?;
+                reset_links::withdraw_made_by(&transaction, id).await?;
             }
             let denial = match change(&transaction, id, update, event).await? {
                 Change::Made => Some(authority::raise(&transaction, id, period).await?),

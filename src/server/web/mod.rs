@@ -43,7 +43,7 @@ macro_rules! files {
 }
 
 /// What the pages are made of: path, type, text.
-const FILES: [(&str, &str, &str); 17] = files![
+const FILES: [(&str, &str, &str); 18] = files![
     "pages/icon.svg": ICON,
     "pages/pages.css": SHEET,
     "pages/pages.js": SCRIPT,
@@ -56,6 +56,7 @@ const FILES: [(&str, &str, &str); 17] = files![
     "admin/users.js": SCRIPT,
     "admin/user.js": SCRIPT,
     "admin/sessions.js": SCRIPT,
+    "admin/links.js": SCRIPT,
     "admin/keys.js": SCRIPT,
     "admin/events.js": SCRIPT,
     "admin/health.js": SCRIPT,

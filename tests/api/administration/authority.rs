@@ -60,6 +60,7 @@ async fn a_demoted_administrator_changes_nothing_by_an_older_token(backend: Back
         answer.expect_problem(403, "insufficient_scope");
     }
     for path in [
+        format!("/v1/users/{hers}/reset-link"),
         format!("/v1/users/{hers}/sessions"),
         format!("/v1/sessions/{}", alice.id),
     ] {

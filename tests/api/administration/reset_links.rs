@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{Person, Session};
 use crate::support::http::{Answer, Http};
@@ -17,6 +17,10 @@ on_both! {
     a_weak_password_leaves_the_link_open,
     a_password_that_was_changed_makes_the_link_worthless,
     a_disabled_account_gets_no_link_and_loses_the_one_it_has,
+    a_link_ends_with_the_authority_of_its_maker,
+    a_link_outlives_what_leaves_its_maker_an_administrator,
+    open_links_are_listed_page_by_page,
+    a_link_that_is_withdrawn_does_not_work,
 }
 
 const NEW: &str = "another long password of alice";
@@ -187,4 +191,132 @@ async fn a_disabled_account_gets_no_link_and_loses_the_one_it_has(backend: Backe
         .await
         .expect_problem(404, "not_found");
     alice.login().await;
+}
+
+async fn change(by: &Session, method: &str, path: &str, body: &Value) {
+    let request = by.http.request(method, path).bearer(&by.access);
+    let answer = request.json(body).send().await;
+    assert!(answer.status < 300, "{method} {path}: {}", answer.text);
+}
+
+async fn a_link_ends_with_the_authority_of_its_maker(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await.user_id();
+    let root = server.http.admin().login().await;
+
+    for way in ["disabled", "demoted", "password", "reset", "everywhere"] {
+        let maker = server.http.administrator(&format!("maker-{way}")).await;
+        let making = maker.login().await;
+        let of_maker = format!("/v1/users/{}", making.user_id());
+        let made = link(&making, &alice).await;
+        match way {
+            "disabled" => change(&root, "POST", &format!("{of_maker}/disable"), &json!({})).await,
+            "demoted" => {
+                let roles = json!({"roles": ["editor"]});
+                change(&root, "PUT", &format!("{of_maker}/roles"), &roles).await;
+            }
+            "password" => {
+                let passwords = json!({"current_password": maker.password, "new_password": NEW});
+                change(&making, "POST", "/v1/me/password", &passwords).await;
+            }
+            "reset" => {
+                let of_maker = link(&root, &making.user_id()).await;
+                reset(&server.http, &of_maker, NEW).await.expect(204);
+            }
+            _ => change(&making, "POST", "/v1/logout/all", &json!({})).await,
+        }
+
+        let answer = reset(&server.http, &made, NEW).await;
+
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (404, "not_found"),
+            "{way}"
+        );
+        // Nor does it come back.
+        change(&root, "POST", &format!("{of_maker}/enable"), &json!({})).await;
+        let admin = json!({"roles": ["admin"]});
+        change(&root, "PUT", &format!("{of_maker}/roles"), &admin).await;
+        let answer = reset(&server.http, &made, NEW).await;
+        answer.expect_problem(404, "not_found");
+    }
+}
+
+async fn a_link_outlives_what_leaves_its_maker_an_administrator(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await.user_id();
+    let maker = server.http.administrator("maker").await;
+    let making = maker.login().await;
+    let made = link(&making, &alice).await;
+    making.logout().await.expect(204);
+    maker.login().await.rotate().await;
+
+    reset(&server.http, &made, NEW).await.expect(204);
+}
+
+async fn list(by: &Session, query: &str) -> Value {
+    let path = format!("/v1/reset-links{query}");
+    let answer = by.http.get(&path).bearer(&by.access).send().await;
+    answer.expect(200).json()
+}
+
+async fn open_links_are_listed_page_by_page(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let admin = server.http.admin().login().await;
+    let other = server.http.administrator("other").await.login().await;
+    assert_eq!(list(&admin, "").await["items"], json!([]));
+    let mut links = Vec::new();
+    for (name, maker) in [("bob", &admin), ("alice", &other), ("carol", &admin)] {
+        let user = server.http.person(name).await.login().await.user_id();
+        links.push(link(maker, &user).await);
+    }
+
+    let first = list(&admin, "?limit=2").await;
+    let second = list(&admin, "?limit=2&after=bob").await;
+
+    let shown = |page: &Value| -> Vec<(Value, Value)> {
+        let items = page["items"].as_array().expect("a list").iter();
+        let shown = items.map(|item| (item["username"].clone(), item["by"].clone()));
+        shown.collect()
+    };
+    let pair = |user: &str, by: &str| (json!(user), json!(by));
+    let root = server.http.admin().name;
+    assert_eq!(shown(&first), [pair("alice", "other"), pair("bob", &root)]);
+    assert_eq!(first["next"], "bob");
+    assert_eq!(shown(&second), [pair("carol", &root)]);
+    assert_eq!(second.get("next"), None);
+    let text = format!("{first}{second}");
+    assert!(links.iter().all(|secret| !text.contains(secret)), "{text}");
+    assert!(first["items"][0]["made_at"].as_str() < first["items"][0]["expires_at"].as_str());
+
+    reset(&server.http, &links[0], NEW).await.expect(204);
+    assert_eq!(shown(&list(&admin, "").await).len(), 2);
+    server.pass(Duration::from_hours(24));
+    let admin = server.http.admin().login().await;
+    assert_eq!(list(&admin, "").await["items"], json!([]));
+}
+
+async fn a_link_that_is_withdrawn_does_not_work(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await.user_id();
+    let admin = server.http.admin().login().await;
+    let made = link(&admin, &alice).await;
+    let withdraw = async || {
+        let path = format!("/v1/users/{alice}/reset-link");
+        admin.http.delete(&path).bearer(&admin.access).send().await
+    };
+
+    withdraw().await.expect(204);
+
+    let answer = reset(&server.http, &made, NEW).await;
+    answer.expect_problem(404, "not_found");
+    withdraw().await.expect_problem(404, "not_found");
+    assert_eq!(list(&admin, "").await["items"], json!([]));
+    let events = admin.http.get("/v1/events?limit=1").bearer(&admin.access);
+    let event = events.send().await.expect(200).json()["items"][0].clone();
+    assert_eq!(event["kind"], "reset_link_withdrawn");
+    assert_eq!(
+        (&event["username"], &event["by"]),
+        (&json!("alice"), &json!(server.http.admin().name))
+    );
 }

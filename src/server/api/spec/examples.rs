@@ -95,6 +95,13 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             "link": format!("https://auth.example.org/reset#{LINK}"),
             "expires_at": "2026-11-25T06:00:00Z",
         })),
+        ("listResetLinks", "200") => one(&json!({
+            "items": [{
+                "user_id": USER, "username": "ada", "by": "grace",
+                "made_at": "2026-11-24T06:00:00Z", "expires_at": "2026-11-25T06:00:00Z",
+            }],
+            "next": "ada",
+        })),
         ("listUserSessions", "200") => one(&json!({ "items": [user_session()] })),
         ("listSessions", "200") => one(&json!({
             "items": [user_session()], "next": format!("1795500000000.{SESSION}"),

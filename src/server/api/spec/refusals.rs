@@ -18,8 +18,10 @@ const GUARD: &[&str] = &[
     "wrong_token_type",
     "token_revoked",
 ];
-/// What the guard of a role says too.
+/// What the guards of a role and of the account say too.
 const ROLE: &[&str] = &["insufficient_scope"];
+/// What the guard of changes of authority says too.
+const FRESH: &[&str] = &["fresh_token_required"];
 /// What readers of a refresh token say.
 const REFRESH: &[&str] = &[
     "missing_token",
@@ -55,12 +57,15 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ("logout", &[BODY, REFRESH, &["token_expired"], ANY]),
     (
         "verify",
-        &[GUARD, &["unknown_user", "validation_failed"], ANY],
+        &[GUARD, ROLE, &["unknown_user", "validation_failed"], ANY],
     ),
-    ("logoutEverywhere", &[GUARD, &["validation_failed"], ANY]),
+    (
+        "logoutEverywhere",
+        &[GUARD, ROLE, &["validation_failed"], ANY],
+    ),
     (
         "reauthenticate",
-        &[GUARD, BODY, PASSWORD, &["session_revoked"], ANY],
+        &[GUARD, ROLE, BODY, PASSWORD, &["session_revoked"], ANY],
     ),
     (
         "register",
@@ -70,20 +75,40 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         "setUp",
         &[BODY, &["weak_password", "not_found", "conflict"], ANY],
     ),
-    ("me", &[GUARD, &["validation_failed", "not_found"], ANY]),
+    (
+        "me",
+        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
+    ),
     (
         "changePassword",
-        &[GUARD, BODY, PASSWORD, &["weak_password", "conflict"], ANY],
+        &[
+            GUARD,
+            ROLE,
+            BODY,
+            PASSWORD,
+            &["weak_password", "conflict"],
+            ANY,
+        ],
     ),
-    ("listMySessions", &[GUARD, &["validation_failed"], ANY]),
+    (
+        "listMySessions",
+        &[GUARD, ROLE, &["validation_failed"], ANY],
+    ),
     (
         "revokeMySession",
-        &[GUARD, &["validation_failed", "not_found"], ANY],
+        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
     ),
     ("listUsers", &[GUARD, ROLE, &["validation_failed"], ANY]),
     (
         "createUser",
-        &[GUARD, ROLE, BODY, &["weak_password", "conflict"], ANY],
+        &[
+            GUARD,
+            ROLE,
+            FRESH,
+            BODY,
+            &["weak_password", "conflict"],
+            ANY,
+        ],
     ),
     (
         "readUser",
@@ -94,26 +119,36 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         &[
             GUARD,
             ROLE,
+            FRESH,
             &["validation_failed", "not_found", "conflict"],
             ANY,
         ],
     ),
     (
         "enableUser",
-        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
+        &[GUARD, ROLE, FRESH, &["validation_failed", "not_found"], ANY],
     ),
     (
         "setUserRoles",
-        &[GUARD, ROLE, BODY, &["not_found", "conflict"], ANY],
+        &[GUARD, ROLE, FRESH, BODY, &["not_found", "conflict"], ANY],
     ),
     (
         "makeResetLink",
         &[
             GUARD,
             ROLE,
+            FRESH,
             &["validation_failed", "not_found", "conflict"],
             ANY,
         ],
+    ),
+    (
+        "withdrawResetLink",
+        &[GUARD, ROLE, &["validation_failed", "not_found"], ANY],
+    ),
+    (
+        "listResetLinks",
+        &[GUARD, ROLE, &["validation_failed"], ANY],
     ),
     (
         "resetPassword",
@@ -134,7 +169,10 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     ("listKeys", &[GUARD, ROLE, &["validation_failed"], ANY]),
     ("listEvents", &[GUARD, ROLE, &["validation_failed"], ANY]),
-    ("rotateKeys", &[GUARD, ROLE, BODY, &["conflict"], ANY]),
+    (
+        "rotateKeys",
+        &[GUARD, ROLE, FRESH, BODY, &["conflict"], ANY],
+    ),
     (
         "issueToken",
         &[
@@ -159,6 +197,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         "makePartyToken",
         &[
             GUARD,
+            ROLE,
             BODY,
             &[
                 "invalid_client",

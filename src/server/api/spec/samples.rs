@@ -18,6 +18,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "wrong_token_type" => auth(AuthError::WrongTokenType),
         "token_revoked" => auth(AuthError::TokenRevoked),
         "token_outdated" => auth(AuthError::TokenOutdated),
+        "fresh_token_required" => auth(AuthError::FreshTokenRequired),
         "unknown_user" => auth(AuthError::UnknownUser(String::new())),
         "insufficient_scope" => auth(AuthError::InsufficientScope),
         "csrf_failed" => auth(AuthError::CsrfFailed("the header X-CSRF-Token is missing")),

@@ -2,15 +2,6 @@
 
 use super::*;
 
-async fn administrator(latchet: &Latchet, name: &str) -> User {
-    let new = NewUser {
-        roles: vec!["admin".to_owned()],
-        ..new_user(name)
-    };
-    let made = latchet.store.create_user(new, &Actor::Operator, NOW);
-    made.await.unwrap()
-}
-
 fn demoted() -> Vec<String> {
     vec!["editor".to_owned()]
 }
@@ -50,10 +41,10 @@ async fn only_an_enabled_administrator_changes_anything() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
     let alice = latchet.user("alice").await;
-    let admin = administrator(&latchet, "admin").await;
+    let admin = latchet.administrator("admin").await;
     let (was, disabled) = (
-        administrator(&latchet, "was").await,
-        administrator(&latchet, "disabled").await,
+        latchet.administrator("was").await,
+        latchet.administrator("disabled").await,
     );
     let operator = &Actor::Operator;
     store
@@ -101,8 +92,8 @@ async fn everybody_ends_their_own_sessions() {
 async fn the_last_enabled_administrator_goes_by_the_operator_alone() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
-    let last = administrator(&latchet, "last").await;
-    let other = administrator(&latchet, "other").await;
+    let last = latchet.administrator("last").await;
+    let other = latchet.administrator("other").await;
     let disabling = because(RevokeReason::Disabled, NOW);
     let myself = &by(&last, None);
     store
@@ -152,8 +143,8 @@ async fn of_administrators_who_disable_each_other_at_once_one_is_left() {
     let disabling = because(RevokeReason::Disabled, NOW);
 
     for round in 0..20 {
-        let one = administrator(&latchet, &format!("one-{round}")).await;
-        let two = administrator(&latchet, &format!("two-{round}")).await;
+        let one = latchet.administrator(&format!("one-{round}")).await;
+        let two = latchet.administrator(&format!("two-{round}")).await;
         let duel = [(one.clone(), two.clone()), (two, one)];
         let outcomes = at_once(duel.map(|(actor, victim)| {
             let (store, disabling) = (latchet.store.clone(), disabling.clone());

@@ -28,7 +28,8 @@ fn throttle(username: &str) -> Counter {
 #[tokio::test]
 async fn an_event_says_who_did_what_to_whom() {
     let latchet = Latchet::start().await;
-    let (alice, admin) = (latchet.user("Alice").await, latchet.user("admin").await);
+    let alice = latchet.user("Alice").await;
+    let admin = latchet.administrator("admin").await;
     let session = latchet.login(&alice).await;
     let ending = because(RevokeReason::Admin, NOW + MINUTE);
 

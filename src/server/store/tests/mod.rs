@@ -80,6 +80,15 @@ impl Latchet {
         made.await.unwrap()
     }
 
+    async fn administrator(&self, name: &str) -> User {
+        let new = NewUser {
+            roles: vec!["admin".to_owned()],
+            ..new_user(name)
+        };
+        let made = self.store.create_user(new, &Actor::Operator, NOW);
+        made.await.unwrap()
+    }
+
     pub(super) async fn login(&self, user: &User) -> Session {
         let created = self
             .store

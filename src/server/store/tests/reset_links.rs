@@ -87,3 +87,55 @@ async fn a_link_for_an_account_disabled_at_the_same_time_is_worth_nothing() {
         assert_eq!(found, None);
     }
 }
+
+#[tokio::test]
+async fn a_link_used_while_its_maker_is_demoted_works_before_or_not_at_all() {
+    let latchet = Latchet::start().await;
+    let replica = latchet.replica().await;
+    let store = &latchet.store;
+
+    for attempt in 0..20 {
+        let user = latchet.user(&format!("user{attempt}")).await;
+        let maker = latchet.administrator(&format!("maker{attempt}")).await;
+        let hash = format!("link{attempt}");
+        let myself = by(&maker, None);
+        let made = store.create_reset_link(&user.id, link(&hash), &myself, NOW);
+        made.await.unwrap();
+
+        let (used, demoted) = tokio::join!(
+            use_link(store, &hash, NOW),
+            replica.set_roles(&maker.id, &[], &Actor::Operator, period(NOW)),
+        );
+
+        demoted.unwrap();
+        let found = store.user_with_hash(&user.id).await.unwrap().unwrap();
+        assert_eq!(found.password_hash.expose_secret() == "second", used);
+        assert!(!use_link(store, &hash, NOW).await);
+    }
+}
+
+#[tokio::test]
+async fn a_link_needs_an_enabled_administrator_with_the_password_of_then_behind_it() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let user = latchet.user("alice").await;
+
+    let backed = async |change: &str| {
+        let maker = latchet.administrator(&format!("maker{change}")).await;
+        let myself = by(&maker, None);
+        let made = store.create_reset_link(&user.id, link("a"), &myself, NOW);
+        made.await.unwrap();
+        // Behind the back of the store, which deletes the link itself.
+        let sql = format!("UPDATE users SET {change} WHERE id = '{}'", maker.id);
+        store.writer().execute_unprepared(&sql).await.unwrap();
+        let found = store.user_of_reset_link("a", NOW).await.unwrap();
+        let is_used = use_link(store, "a", NOW).await;
+        assert_eq!(found.is_some(), is_used, "{change}");
+        is_used
+    };
+
+    assert!(backed("roles = 'admin editor'").await);
+    assert!(!backed("roles = 'administrator'").await);
+    assert!(!backed("disabled_at = 1").await);
+    assert!(!backed(&format!("password_changed_at = {}", NOW.millis() + 1)).await);
+}

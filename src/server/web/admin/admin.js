@@ -4,11 +4,12 @@ import { start } from '/pages/session.js';
 import { events } from './events.js';
 import { health } from './health.js';
 import { keys } from './keys.js';
+import { links } from './links.js';
 import { sessions } from './sessions.js';
 import * as user from './user.js';
 import { users } from './users.js';
 
-const SECTIONS = { users, user, sessions, keys, events, health };
+const SECTIONS = { users, user, sessions, links, keys, events, health };
 const tabs = [...document.querySelectorAll('.tabs a')];
 
 /** Which section is open; none while nobody may see any. */

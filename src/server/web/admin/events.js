@@ -9,6 +9,7 @@ const WORDS = {
   password_changed: 'Password changed',
   password_reset: 'Password set by a link',
   reset_link_made: 'Reset link made',
+  reset_link_withdrawn: 'Reset link withdrawn',
   user_created: 'User added',
   user_disabled: 'User disabled',
   user_enabled: 'User enabled',
