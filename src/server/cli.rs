@@ -246,7 +246,7 @@ async fn administrate(command: Command, config: Config) -> Result<String, Failur
 }
 
 async fn open(config: Config) -> Result<App, Failure> {
-    Ok(App::open(config, Clock::system()).await?)
+    Ok(App::open_beside_server(config, Clock::system()).await?)
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::clock_skew::CLOCK_SKEW;
 use super::error::ApiError;
 use super::events::Actor;
 use super::secret::DerivedKeys;
@@ -229,14 +230,8 @@ impl Keyring {
         by: &Actor,
         now: Time,
     ) -> Result<StoredKey, KeyringError> {
-        let (active_from, gone_from) = match rollover {
-            Rollover::Gradual => {
-                let from = now + JWKS_MAX_AGE + RELOAD;
-                let longest = self.token_lifetimes.longest().await?;
-                (from, from + longest + MAX_LEEWAY + RELOAD)
-            }
-            Rollover::AtOnce => (now, now),
-        };
+        let longest = self.token_lifetimes.longest().await? + MAX_LEEWAY;
+        let (active_from, gone_from) = takeover(rollover, now, longest);
         let next = new_key(&self.derived, algorithm, now, active_from)?;
         let revised = next.clone();
         let revise = move |present: &[StoredKey]| succeed(present, revised, rollover, gone_from);
@@ -286,6 +281,21 @@ impl Keyring {
             .iter()
             .filter(|row| KeyState::of(row, now) != KeyState::Gone);
         live.map(|row| row.kid.clone()).collect()
+    }
+}
+
+/// Returns from when the next key signs, and from when those before it are refused.
+fn takeover(rollover: Rollover, now: Time, longest_token: Duration) -> (Time, Time) {
+    match rollover {
+        Rollover::Gradual => {
+            let from = now + JWKS_MAX_AGE + RELOAD;
+            (from, from + longest_token + RELOAD)
+        }
+        Rollover::AtOnce => {
+            // Each replica judges by its own clock: also one that is behind must refuse the leaked key.
+            let from = now - CLOCK_SKEW;
+            (from, from)
+        }
     }
 }
 

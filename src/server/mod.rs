@@ -6,7 +6,7 @@
 use std::num::NonZero;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -22,6 +22,8 @@ use crate::guard::{Guards, Location};
 use crate::keys::VerifyingKey;
 use crate::token::{Verifier, VerifierSettings};
 
+use clock_check::{ClockCheck, ClockCheckError, ClockState};
+use clock_skew::ClockDeviation;
 use config::profiles::FileError;
 use config::{Config, RootSecret, SecretError};
 use denylist::OpenDenylist;
@@ -35,7 +37,7 @@ use refresh_token::RefreshTokens;
 use rotation::Grace;
 use secret::DerivedKeys;
 use serve::Lifecycle;
-use store::{Store, StoreError};
+use store::{ServerLock, ServerLockError, Store, StoreError};
 use token_lifetimes::TokenLifetimes;
 
 pub mod accounts;
@@ -43,6 +45,8 @@ pub mod administration;
 pub mod api;
 mod attempts;
 pub mod cli;
+pub mod clock_check;
+pub mod clock_skew;
 pub mod config;
 pub mod denylist;
 pub mod envelope;
@@ -78,6 +82,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The database.
     pub store: Store,
+    /// Compares the clock with that of the database.
+    pub clock_check: ClockCheck,
     /// What every check asks.
     pub denylist: OpenDenylist,
     /// The signing keys.
@@ -101,6 +107,8 @@ pub struct Parts {
     /// What is counted, where metrics are wanted.
     pub metrics: Option<Metrics>,
     grace: Grace,
+    /// Handed to the upkeep, without which the denylist in memory is current no longer.
+    server_lock: Mutex<Option<ServerLock>>,
 }
 
 impl Deref for App {
@@ -120,6 +128,12 @@ pub enum OpenError {
     /// The database cannot be used.
     #[error("cannot open the database")]
     Store(#[from] StoreError),
+    /// Another server uses the SQLite file.
+    #[error(transparent)]
+    Lock(#[from] ServerLockError),
+    /// The clock of this machine is wrong, or that of the database.
+    #[error(transparent)]
+    Clock(#[from] ClockDeviation),
     /// Redis is set to something that is none.
     #[error(transparent)]
     Redis(#[from] TargetError),
@@ -148,15 +162,40 @@ pub enum OpenError {
 const QUEUED_PER_THREAD: usize = 64;
 
 impl App {
-    /// Opens everything the settings name: secrets, database, keys, denylist.
+    /// Opens everything the settings name: secrets, database, keys, denylist. Of a SQLite file this is
+    /// the only server from now on.
     ///
     /// # Errors
     /// What could not be opened, and how to mend it.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
+        let lock = ServerLock::take(&config.database_url)?;
+        Self::assemble(config, clock, Some(lock)).await
+    }
+
+    /// Opens the same for a command that ends soon, beside the server that may run. It answers no
+    /// requests.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub(in crate::server) async fn open_beside_server(
+        config: Config,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        Self::assemble(config, clock, None).await
+    }
+
+    async fn assemble(
+        config: Config,
+        clock: Clock,
+        lock: Option<ServerLock>,
+    ) -> Result<Self, OpenError> {
         let root = RootSecret::load(&config)?;
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
         let profiles = Profiles::open(&config.tables, &root)?;
         let store = Store::open(&config.database_url).await?;
+        let clock_check = ClockCheck::new(store.clone(), clock.clone());
+        // Before anything is written that bears a time.
+        clock_check.require_agreement().await?;
         let token_lifetimes = TokenLifetimes::new(store.clone(), config.access_ttl);
         let keyring = Keyring::open(
             store.clone(),
@@ -190,12 +229,14 @@ impl App {
             token_lifetimes,
             clock,
             store,
+            clock_check,
             denylist,
             keyring,
             verifier,
             derived,
             profiles,
             metrics: config.metrics_listen.map(|_| Metrics::new()),
+            server_lock: Mutex::new(lock),
             config,
         })))
     }
@@ -214,7 +255,7 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
 
 impl App {
     /// Keeps the denylist current, follows key changes of other replicas and deletes what no longer
-    /// matters, until the returned set is dropped.
+    /// matters, until the returned set is dropped. The lock of a SQLite file goes with the set.
     pub fn maintain(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         self.denylist.keep(&mut tasks);
@@ -222,29 +263,50 @@ impl App {
         tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
         let token_lifetimes = self.token_lifetimes.clone();
         tasks.spawn(async move { token_lifetimes.keep_known().await });
-        let every = self.config.collect_every;
-        tasks.spawn(collect_garbage(
-            self.store.clone(),
-            self.clock.clone(),
-            every,
-        ));
+        let lock = self.server_lock.lock();
+        let lock = lock.unwrap_or_else(PoisonError::into_inner).take();
+        tasks.spawn(async move {
+            let _held_until_dropped = lock;
+            std::future::pending().await
+        });
+        tasks.spawn(self.clock_check.clone().watch());
+        let app = self.clone();
+        tasks.spawn(async move { app.collect_garbage().await });
         tasks
+    }
+
+    async fn collect_garbage(&self) {
+        let every = self.config.collect_every;
+        loop {
+            match self.collect_chunk().await {
+                Ok(0) => tokio::time::sleep(every).await,
+                // There may be more than one chunk: go on, but let others write in between.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) => {
+                    tracing::warn!(
+                        error = causes(&error).join(": "),
+                        "old rows were not deleted"
+                    );
+                    tokio::time::sleep(every).await;
+                }
+            }
+        }
+    }
+
+    /// Deletes some rows that no longer matter, and none while the clock cannot be relied upon.
+    async fn collect_chunk(&self) -> Result<u64, StoreError> {
+        match self.clock_check.state().await? {
+            ClockState::Agrees => self.store.collect_garbage(self.clock.now()).await,
+            ClockState::Deviates(_) => Ok(0),
+        }
     }
 }
 
-async fn collect_garbage(store: Store, clock: Clock, every: Duration) {
-    loop {
-        match store.collect_garbage(clock.now()).await {
-            Ok(0) => tokio::time::sleep(every).await,
-            // There may be more than one chunk: go on, but let others write in between.
-            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            Err(error) => {
-                tracing::warn!(
-                    error = causes(&error).join(": "),
-                    "old rows were not deleted"
-                );
-                tokio::time::sleep(every).await;
-            }
+impl From<ClockCheckError> for OpenError {
+    fn from(error: ClockCheckError) -> Self {
+        match error {
+            ClockCheckError::Deviates(deviation) => deviation.into(),
+            ClockCheckError::Store(error) => error.into(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod interop;
 mod lost_answers;
 mod metrics;
 mod oauth;
+mod one_server;
 mod pages;
 mod process;
 mod readme;

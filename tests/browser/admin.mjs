@@ -250,13 +250,15 @@ await context.route('**/readyz', (route) => (health ? route.fulfill({ status: 50
 await tab('Health');
 await focuses(page, 'health-title');
 await page.locator('#health-database').filter({ hasText: 'Answers' }).waitFor();
+assert.equal(await page.locator('#health-clock').innerText(), 'Agrees with the database');
 assert.equal(await page.locator('#health-serving').innerText(), 'Takes requests');
 await look(page, 'admin-health');
-health = { status: 'failing', database: 'failing', denylist: 'degraded', serving: 'ok' };
+health = { status: 'failing', database: 'failing', denylist: 'degraded', clock: 'failing', serving: 'ok' };
 await tab('Users');
 await tab('Health');
 await page.locator('#health-database').filter({ hasText: 'Does not answer' }).waitFor();
 assert.match(await page.locator('#health-denylist').innerText(), /the database is asked instead/);
+assert.match(await page.locator('#health-clock').innerText(), /set both clocks/);
 await look(page, 'admin-health-failing');
 
 // The server is away: a list says so, and comes by itself when it is back.

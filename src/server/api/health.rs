@@ -5,6 +5,7 @@ use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 
 use super::Tag;
 use crate::server::App;
+use crate::server::clock_check::ClockState;
 use crate::server::denylist;
 use crate::server::serve::Lifecycle;
 
@@ -41,6 +42,9 @@ struct ReadyAnswer {
     database: Health,
     /// Revocations are looked up; `degraded` while the database is asked instead of Redis.
     denylist: Health,
+    /// The clock of this process agrees with that of the database; `failing` while they are further
+    /// apart than allowed, since tokens would bear wrong times.
+    clock: Health,
     /// This process is not about to stop.
     serving: Health,
 }
@@ -61,6 +65,16 @@ impl From<denylist::Health> for Health {
             denylist::Health::Good => Self::Ok,
             denylist::Health::AskingSql(_) => Self::Degraded,
             denylist::Health::Down => Self::Failing,
+        }
+    }
+}
+
+impl Health {
+    /// Nothing is known against the clock while the database does not answer.
+    fn of(clock: Option<ClockState>) -> Self {
+        match clock {
+            Some(ClockState::Deviates(_)) => Self::Failing,
+            Some(ClockState::Agrees) | None => Self::Ok,
         }
     }
 }
@@ -97,14 +111,17 @@ impl HealthApi {
         tag = "Tag::Server"
     )]
     async fn ready(&self) -> ReadyResponse {
-        let database = self.app.store.ping().await.is_ok();
+        let clock = self.app.clock_check.state().await;
+        let database = clock.is_ok();
+        let clock = Health::of(clock.ok());
         let denylist = Health::from(self.app.denylist.health());
         let serving = !self.lifecycle.is_draining();
-        let all = database && denylist != Health::Failing && serving;
+        let all = database && denylist != Health::Failing && clock != Health::Failing && serving;
         let answer = Json(ReadyAnswer {
             status: all.into(),
             database: database.into(),
             denylist,
+            clock,
             serving: serving.into(),
         });
         if all {

@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Time;
 use crate::denylist::Denial;
+use crate::server::clock_skew::CLOCK_SKEW;
 use crate::server::store::{Entry, Store, StoreError};
 
 /// Rows read at a time.
 const PAGE: u64 = 500;
-
-/// Clocks differ: what has ended here may still matter to a process whose clock is behind.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
 /// On PostgreSQL a row may become visible after one with a higher number; no transaction that
 /// revokes lasts nearly as long as this.
@@ -23,7 +21,8 @@ pub(super) async fn page_after(
     seq: i64,
     now: Time,
 ) -> Result<Vec<Entry>, StoreError> {
-    store.revocations_after(seq, PAGE, now - CLOCK_SLACK).await
+    // What has ended here may still matter to a process whose clock is behind.
+    store.revocations_after(seq, PAGE, now - CLOCK_SKEW).await
 }
 
 /// Returns whether more rows may follow the page.

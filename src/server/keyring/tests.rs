@@ -70,6 +70,22 @@ fn a_leaked_key_is_gone_at_once_with_whatever_waited_behind_it() {
 }
 
 #[test]
+fn a_leaked_key_is_gone_at_once_for_a_replica_whose_clock_is_behind() {
+    let leaked = key("leaked", START - MINUTE * 60);
+    let (active_from, gone_from) = takeover(Rollover::AtOnce, START, MINUTE * 15);
+
+    let next = StoredKey {
+        created_at: START,
+        ..key("new", active_from)
+    };
+    let keys = succeed(&[leaked], next, Rollover::AtOnce, gone_from);
+
+    let expected = [("leaked", KeyState::Gone), ("new", KeyState::Active)];
+    assert_eq!(states(&keys, START - CLOCK_SKEW), expected);
+    assert_eq!(states(&keys, START), expected);
+}
+
+#[test]
 fn a_key_that_retires_already_is_not_kept_longer() {
     let retiring = StoredKey {
         retiring_from: Some(START - MINUTE),

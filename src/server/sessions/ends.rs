@@ -5,15 +5,12 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::denylist::Denial;
 use crate::server::App;
+pub(in crate::server) use crate::server::clock_skew::CLOCK_SKEW;
 use crate::server::error::ApiError;
 use crate::server::events::Actor;
 use crate::server::rotation::RevokeReason;
 use crate::server::store::{DenialPeriod, Revocation, SessionId, StoreError, UserId};
 use crate::token::{Claims, MAX_LEEWAY};
-
-/// By how much the clocks of replicas may differ: an access token may be dated after the end of its
-/// session, or reach a replica before it was made.
-pub(in crate::server) const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 impl App {
     /// Ends one session as an administrator.

@@ -11,7 +11,10 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::{DenialPeriod, Revocation, SessionId, Store, StoreError, UserId, limited, revocations};
+use super::{
+    DenialPeriod, Revocation, SessionId, Store, StoreError, UserId, database_time, limited,
+    revocations,
+};
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 
@@ -31,15 +34,6 @@ pub(super) const IS_LIVE: &str = "
 
 /// Rows marked by one call: a transaction short enough for other writers not to notice.
 const CHUNK: i64 = 500;
-
-/// Returns the expression for the database's own time in unix milliseconds, the same throughout a
-/// statement.
-pub(super) fn database_clock(backend: DbBackend) -> &'static str {
-    match backend {
-        DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
-        _ => "CAST(unixepoch('subsec') * 1000 AS integer)",
-    }
-}
 
 /// Raises the user's authority version and leaves the sessions alone. Returns what must be denied.
 /// Belongs in a transaction.
@@ -96,7 +90,7 @@ fn next_version(backend: DbBackend) -> String {
     };
     format!(
         "{greatest}(authority_version + 1, {})",
-        database_clock(backend)
+        database_time::now(backend)
     )
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -106,15 +106,23 @@ async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
         .unwrap_or_else(|error| Err(DbErr::Conn(RuntimeErr::Internal(error.to_string()))))
 }
 
-async fn sqlite(url: &str) -> Result<Connections, StoreError> {
-    let options: SqliteConnectOptions = url
-        .parse()
-        .map_err(|_| StoreError::Url("write it like sqlite://data/latchet.db"))?;
+fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     if url.contains(":memory:") || url.contains("mode=memory") {
         return Err(StoreError::Url(
             "a database in memory is a different one for each connection; name a file",
         ));
     }
+    url.parse()
+        .map_err(|_| StoreError::Url("write it like sqlite://data/latchet.db"))
+}
+
+/// Returns the file that a URL of SQLite names.
+pub(super) fn sqlite_file(url: &str) -> Result<PathBuf, StoreError> {
+    Ok(sqlite_options(url)?.get_filename().to_owned())
+}
+
+async fn sqlite(url: &str) -> Result<Connections, StoreError> {
+    let options = sqlite_options(url)?;
     make_private_file(options.get_filename())?;
     let options = options
         .create_if_missing(false)
@@ -178,7 +186,7 @@ fn is_busy(error: &Error) -> bool {
 
 /// Makes the file and its folder, readable by their owner only, where they are missing. SQLite
 /// gives its companion files (`-wal`, `-shm`) the permissions of the file.
-fn make_private_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_private_file(path: &Path) -> Result<(), StoreError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source: std::io::Error| StoreError::File {

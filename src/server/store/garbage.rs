@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::{Store, StoreError, limited};
 use crate::clock::Time;
+use crate::server::clock_skew::CLOCK_SKEW;
 
 /// Rows of each table deleted by one call: a transaction short enough for nobody to wait.
 const CHUNK: i64 = 500;
@@ -15,9 +16,6 @@ const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// How long a security event can be read about.
 const EVENTS_KEPT: Duration = Duration::from_hours(90 * 24);
-
-/// How long a revocation outlives its end: a replica whose clock is behind still checks by it.
-const CLOCK_SLACK: Duration = Duration::from_mins(1);
 
 /// Each takes the time before which a row is old, and how many rows at most. A session that ended
 /// by resting too long goes with its absolute end: an index on the time of rotation would cost
@@ -36,7 +34,8 @@ const DELETE: [(&str, Duration); 7] = [
     (
         "DELETE FROM revocations WHERE seq IN
             (SELECT seq FROM revocations WHERE not_after < $1 LIMIT $2)",
-        CLOCK_SLACK,
+        // A replica whose clock is behind still checks by it.
+        CLOCK_SKEW,
     ),
     (
         "DELETE FROM throttles WHERE key IN
@@ -63,8 +62,12 @@ const DELETE: [(&str, Duration); 7] = [
 impl Store {
     /// Marks some sessions that have ended, deletes some rows that no longer matter, and returns how
     /// many; call again until it is none.
+    ///
+    /// Rows are old by `now` and by the clock of the database server: a replica whose clock is ahead
+    /// must not delete what the others still check by.
     pub async fn collect_garbage(&self, now: Time) -> Result<u64, StoreError> {
         let db = self.writer();
+        let now = self.time().await?.map_or(now, |database| database.min(now));
         let mut deleted = self.mark_ended_sessions(now).await?;
         for (sql, kept) in DELETE {
             let values = [(now - kept).millis().into(), CHUNK.into()];

@@ -1,9 +1,7 @@
 //! Looks at a database without changing it, for `latchet doctor`.
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
-
 use super::connection::Connections;
-use super::{StoreError, limited};
+use super::{StoreError, database_time, limited};
 use crate::clock::Time;
 use crate::server::config::DatabaseUrl;
 
@@ -31,19 +29,8 @@ pub async fn inspect(url: &DatabaseUrl) -> Result<Inspection, StoreError> {
         }
         Ok(Inspection {
             missing_steps: known.len() - applied.len(),
-            time: match db.get_database_backend() {
-                DbBackend::Postgres => Some(server_time(db).await?),
-                _ => None,
-            },
+            time: database_time::read(db).await?,
         })
     })
     .await
-}
-
-async fn server_time<C: ConnectionTrait>(db: &C) -> Result<Time, StoreError> {
-    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now";
-    let statement = Statement::from_string(db.get_database_backend(), sql);
-    let row = db.query_one_raw(statement).await?;
-    let millis = row.map(|row| row.try_get("", "now")).transpose()?;
-    Ok(Time::from_millis(millis.unwrap_or_default()))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::authority::database_clock;
+use super::database_time;
 use super::{Store, StoreError, limited};
 
 /// Longest lifetime of an access token that may be alive: a server issues it, or did so less than one
@@ -62,7 +62,7 @@ async fn longest<C: ConnectionTrait>(db: &C) -> Result<Option<Duration>, StoreEr
 }
 
 fn with_clock(sql: &str, backend: DbBackend) -> String {
-    sql.replace("{clock}", database_clock(backend))
+    sql.replace("{clock}", database_time::now(backend))
 }
 
 fn millis(duration: Duration) -> Result<i64, StoreError> {

@@ -1,13 +1,13 @@
 //! Rows of `revocations`: the truth that every denylist is a copy of.
 
 use entity::revocation::{ActiveModel, Column, Entity, Model};
-use sea_orm::sea_query::Query;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, NotSet, QueryFilter, QueryOrder,
     QuerySelect, Set,
 };
 
-use super::{Store, StoreError, UserId, limited};
+use super::{Store, StoreError, UserId, database_time, limited};
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
 
@@ -79,7 +79,8 @@ impl Store {
     }
 
     /// Returns the first `limit` revocations that come after `seq` and still matter at `now`, in
-    /// order: for filling a copy page by page, and for following what others write.
+    /// order: for filling a copy page by page, and for following what others write. What has ended by
+    /// `now` alone, and not by the clock of the database server, still matters: others read the copy.
     ///
     /// On PostgreSQL a lower `seq` may be committed after a higher one was read: who follows there
     /// must read some way back.
@@ -89,9 +90,11 @@ impl Store {
         limit: u64,
         now: Time,
     ) -> Result<Vec<Entry>, StoreError> {
+        let backend = self.reader().get_database_backend();
+        let still_matters_at = database_time::no_later_than_database(backend, now);
         let found = Entity::find()
             .filter(Column::Seq.gt(seq))
-            .filter(Column::NotAfter.gt(now.millis()))
+            .filter(Expr::col(Column::NotAfter).gt(still_matters_at))
             .order_by_asc(Column::Seq)
             .limit(limit);
         let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;

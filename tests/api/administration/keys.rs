@@ -12,7 +12,6 @@ use crate::support::{Backend, on_both, poll};
 on_both! {
     a_new_key_takes_over_without_refusing_anyone,
     a_key_that_leaked_is_refused_at_once,
-    another_replica_takes_the_new_key_in,
 }
 
 async fn keys(admin: &Session) -> Vec<Value> {
@@ -74,7 +73,9 @@ async fn a_key_that_leaked_is_refused_at_once(backend: Backend) {
     assert_eq!(states(&listed), ["active"], "{listed:?}");
 }
 
-async fn another_replica_takes_the_new_key_in(backend: Backend) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_replica_takes_the_new_key_in() {
+    let backend = Backend::postgres();
     let server = Local::start(&backend).await;
     let replica = Local::start(&backend).await;
     let admin = server.http.admin().login().await;

@@ -64,6 +64,11 @@ impl Child {
         }
     }
 
+    /// Returns the id of the child.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).expect("process ids fit");

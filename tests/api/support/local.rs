@@ -76,6 +76,13 @@ impl Local {
             .shift(i64::try_from(time.as_millis()).expect("tests are shorter than that"));
     }
 
+    /// Takes back what [`Self::pass`] let pass.
+    pub(crate) fn set_back(&self, time: Duration) {
+        self.app
+            .clock
+            .shift(-i64::try_from(time.as_millis()).expect("tests are shorter than that"));
+    }
+
     /// Returns the secret of the link that makes the first administrator.
     pub(crate) async fn setup_link(&self) -> String {
         let link = self.app.setup_link().await.expect("the database answers");

@@ -53,6 +53,11 @@ impl Replica {
         link.map(str::to_owned)
     }
 
+    /// Returns the id of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the server with `SIGKILL`.
     pub(crate) fn kill(mut self) {
         self.child.signal(Signal::KILL);

@@ -132,10 +132,11 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
         ("authorizationServerMetadata", "200") => one(&metadata()),
         ("livez", "200") => one(&json!({ "status": "ok" })),
         ("readyz", "200") => one(&json!({
-            "status": "ok", "database": "ok", "denylist": "ok", "serving": "ok",
+            "status": "ok", "database": "ok", "denylist": "ok", "clock": "ok", "serving": "ok",
         })),
         ("readyz", "503") => one(&json!({
-            "status": "failing", "database": "failing", "denylist": "ok", "serving": "ok",
+            "status": "failing", "database": "failing", "denylist": "ok", "clock": "ok",
+            "serving": "ok",
         })),
         _ => Map::new(),
     }

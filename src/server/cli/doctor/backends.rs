@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use super::{Config, Finding, PATIENCE};
 use crate::clock::{Clock, Time};
 use crate::denylist::redis::Target;
+use crate::server::clock_skew::{ClockDeviation, MAX_DEVIATION};
 use crate::server::config::DatabaseKind;
 use crate::server::store::{self, StoreError};
 
@@ -46,9 +47,28 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
         ),
     })];
     if let Some(time) = found.time {
-        findings.push(same_time("the database", time, clock));
+        findings.push(database_clock(time, clock));
     }
     findings
+}
+
+/// Beyond the bound a server refuses to start, so that is said beside what is wrong.
+pub(super) fn database_clock(theirs: Time, clock: &Clock) -> Finding {
+    let own = clock.now();
+    match (
+        ClockDeviation::between(own, theirs, own),
+        same_time("the database", theirs, clock),
+    ) {
+        (Some(deviation), Finding::Bad { mend, .. }) => Finding::bad(
+            format!(
+                "the clock of the database says {theirs}, {} s from ours: beyond {} s no server starts, and one that runs is not ready and deletes no old rows",
+                deviation.apart().as_secs(),
+                MAX_DEVIATION.as_secs()
+            ),
+            mend,
+        ),
+        (_, finding) => finding,
+    }
 }
 
 pub(super) fn same_time(whose: &str, theirs: Time, clock: &Clock) -> Finding {

@@ -1,4 +1,4 @@
-use super::backends::same_time;
+use super::backends::{database_clock, same_time};
 use super::*;
 
 #[test]
@@ -13,6 +13,27 @@ fn clocks_that_disagree_are_reported() {
     assert!(matches!(near, Finding::Good(_)));
     assert!(matches!(behind, Finding::Bad { .. }));
     assert!(matches!(ahead, Finding::Bad { .. }));
+}
+
+#[test]
+fn a_clock_that_keeps_a_server_from_starting_is_reported_as_such() {
+    let clock = Clock::system();
+    let now = clock.now();
+    let fault = |theirs| match database_clock(theirs, &clock) {
+        Finding::Bad { fault, .. } => fault,
+        Finding::Good(text) => text,
+    };
+
+    let wrong = fault(now - Duration::from_mins(20));
+    let off = fault(now - Duration::from_secs(10));
+
+    assert!(wrong.contains("no server starts"), "{wrong}");
+    assert!(
+        off.contains("10 s from ours") || off.contains("9 s from ours"),
+        "{off}"
+    );
+    assert!(!off.contains("no server starts"), "{off}");
+    assert!(matches!(database_clock(now, &clock), Finding::Good(_)));
 }
 
 #[cfg(unix)]

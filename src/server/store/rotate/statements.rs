@@ -8,8 +8,9 @@ use entity::session::Model;
 use sea_orm::sqlx::{self, ColumnIndex, Decode, FromRow, Row, Type};
 use sea_orm::{DbBackend, Value};
 
-use super::super::authority::{END_REASON, database_clock};
+use super::super::authority::END_REASON;
 use super::super::connection::Connections;
+use super::super::database_time::now as clock;
 use super::super::error::is_deadlock;
 use super::super::held::Held;
 use super::super::users::words;
@@ -96,7 +97,7 @@ fn read_text(backend: DbBackend, rows: usize) -> String {
         "SELECT (SELECT {}) AS read_at, {SELECTED}, {END_REASON}, {SELECTED_OF_USER}
         FROM sessions JOIN users ON users.id = sessions.user_id
         WHERE sessions.id IN ({})",
-        database_clock(backend),
+        clock(backend),
         parameters(backend, 1, rows)
     )
 }
@@ -240,7 +241,7 @@ fn advance_text(backend: DbBackend, rows: usize) -> String {
         FROM step
         WHERE sessions.id = step.id AND sessions.generation = step.old
             AND sessions.revoked_at IS NULL AND {} < {}",
-        database_clock(backend),
+        clock(backend),
         parameters(backend, rows * COLUMNS + 1, 1)
     )
 }

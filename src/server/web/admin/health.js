@@ -11,6 +11,7 @@ const WORDS = {
     degraded: 'Not to be relied on now: the database is asked instead',
     failing: 'Cannot be asked: no token is accepted',
   },
+  clock: { ok: 'Agrees with the database', failing: 'Too far from the database: set both clocks' },
   serving: { ok: 'Takes requests', failing: 'Is about to stop' },
 };
 

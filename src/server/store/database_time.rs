@@ -1,0 +1,53 @@
+//! The clock of the database server: the one clock that all replicas share.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::{Store, StoreError, limited};
+use crate::clock::Time;
+
+/// SQL for the time when the statement reached the database, in unix milliseconds.
+pub(super) fn now(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
+        _ => "CAST(unixepoch('subsec') * 1000 AS integer)",
+    }
+}
+
+/// SQL for `own`, or the time of the database server where that is earlier: what has ended by the clock
+/// of one replica may still matter to the others. SQLite goes by the clock of this machine, which is the
+/// caller's own.
+pub(super) fn no_later_than_database(backend: DbBackend, own: Time) -> Expr {
+    match backend {
+        DbBackend::Postgres => {
+            Expr::cust_with_values(format!("LEAST($1, {})", now(backend)), [own.millis()])
+        }
+        _ => Expr::val(own.millis()),
+    }
+}
+
+/// Returns the time of a database server; `None` for SQLite, which has no clock of its own.
+pub(super) async fn read<C: ConnectionTrait>(db: &C) -> Result<Option<Time>, StoreError> {
+    let backend = db.get_database_backend();
+    if backend != DbBackend::Postgres {
+        return Ok(None);
+    }
+    let sql = format!("SELECT {} AS now", now(backend));
+    let row = db
+        .query_one_raw(Statement::from_string(backend, sql))
+        .await?;
+    let millis: i64 = row.ok_or(StoreError::NotFound)?.try_get("", "now")?;
+    Ok(Some(Time::from_millis(millis)))
+}
+
+impl Store {
+    /// Returns the time by the clock of the database server, once it has answered; `None` for SQLite,
+    /// which goes by the clock of this machine.
+    pub async fn time(&self) -> Result<Option<Time>, StoreError> {
+        if self.reader().get_database_backend() != DbBackend::Postgres {
+            self.ping().await?;
+            return Ok(None);
+        }
+        limited(read(self.reader())).await
+    }
+}

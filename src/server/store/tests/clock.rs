@@ -1,0 +1,47 @@
+use super::*;
+use crate::clock::Clock;
+use crate::server::clock_check::{ClockCheck, ClockState};
+
+#[tokio::test]
+async fn only_the_clock_of_a_database_server_can_deviate() {
+    let latchet = Latchet::start().await;
+    let clock = Clock::system();
+    let check = ClockCheck::new(latchet.store.clone(), clock.clone());
+    assert_eq!(check.state().await.unwrap(), ClockState::Agrees);
+
+    clock.shift(20 * 60 * 1000);
+
+    let state = check.state().await.unwrap();
+    let has_clock = latchet.store.time().await.unwrap().is_some();
+    assert_eq!(matches!(state, ClockState::Deviates(_)), has_clock);
+    assert_eq!(check.require_agreement().await.is_err(), has_clock);
+}
+
+#[tokio::test]
+async fn what_lives_by_the_database_is_neither_deleted_nor_passed_over_by_a_clock_that_is_ahead() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    // SQLite goes by the clock of the caller, so there is nobody else to delete it for.
+    let Some(now) = store.time().await.unwrap() else {
+        return assert_eq!(latchet.url.kind(), DatabaseKind::Sqlite);
+    };
+    store
+        .revoke_token("a", now + ACCESS_TTL, now)
+        .await
+        .unwrap();
+    let ahead = now + MINUTE * 20;
+
+    let deleted = store.collect_garbage(ahead).await.unwrap();
+    let followed = store.revocations_after(0, 500, ahead).await.unwrap();
+
+    assert_eq!(deleted, 0);
+    assert_eq!(followed.len(), 1);
+    let ids = TokenIds {
+        sid: None,
+        jti: "a",
+        sub: "a user",
+        authority_version: 0,
+    };
+    let status = store.token_status(ids).await.unwrap();
+    assert_eq!(status, TokenStatus::Revoked);
+}
