@@ -87,10 +87,12 @@ impl App {
         Ok(Some(secret))
     }
 
-    /// Makes the administrator that the settings name, unless an administrator exists.
+    /// Makes the administrator that the settings name, where there is no administrator and no user of
+    /// that name. An account that exists is left as it is, since an administrator may have disabled it:
+    /// then the log says how to get an administrator, and the server serves.
     ///
     /// # Errors
-    /// `weak_password`, or a name that is none or is another user's.
+    /// `weak_password`, a name that is none, or a file that cannot be read, where they are needed.
     pub async fn bootstrap(&self) -> Result<(), ApiError> {
         let config = &self.config;
         let (Some(name), Some(file)) = (
@@ -99,12 +101,17 @@ impl App {
         ) else {
             return Ok(());
         };
-        if self.store.has_user_with_role(ADMIN).await? {
+        if self.is_bootstrapped(name).await? {
             return Ok(());
         }
         let username = Username::parse(name)
             .map_err(|detail| ApiError::invalid_field("bootstrap_admin", detail))?;
-        let password = std::fs::read_to_string(file).map_err(ApiError::internal)?;
+        let password = std::fs::read_to_string(file).map_err(|error| {
+            let file = file.display();
+            ApiError::misconfigured(format!(
+                "cannot read bootstrap_admin_password_file {file}: {error}"
+            ))
+        })?;
         let account = NewAccount {
             username,
             password: SecretString::from(password.trim_end_matches(['\r', '\n'])),
@@ -118,9 +125,35 @@ impl App {
                 Ok(())
             }
             // Another replica, started at the same moment, was faster.
-            Err(StoreError::Conflict) if self.store.has_user_with_role(ADMIN).await? => Ok(()),
+            Err(StoreError::Conflict) if self.is_bootstrapped(name).await? => Ok(()),
             Err(error) => Err(name_taken(error)),
         }
+    }
+
+    /// Returns whether nothing remains to be made. Warns where that leaves no administrator.
+    async fn is_bootstrapped(&self, name: &str) -> Result<bool, ApiError> {
+        if self.store.has_user_with_role(ADMIN).await? {
+            return Ok(true);
+        }
+        let Some(user) = self.store.user_by_name(name).await? else {
+            return Ok(false);
+        };
+        let name = user.username;
+        let mut commands = Vec::new();
+        if user.disabled_at.is_some() {
+            commands.push(format!("latchet user enable {name}"));
+        }
+        if !user.roles.iter().any(|role| role == ADMIN) {
+            let roles = user.roles.join(" ");
+            commands.push(format!("latchet user roles {name} {ADMIN} {roles}"));
+        }
+        let commands: Vec<&str> = commands.iter().map(|command| command.trim_end()).collect();
+        tracing::warn!(
+            user.id = %user.id,
+            "there is no administrator: the account of bootstrap_admin exists and was disabled or lost its role; to give it back run `{}`",
+            commands.join("` and `")
+        );
+        Ok(true)
     }
 
     /// Changes a password; the session that asked stays, all others end.

@@ -158,10 +158,10 @@ pub struct Config {
     /// Threads that hash passwords [default: one per core]
     #[arg(long, value_name = "N", help_heading = ACCOUNTS)]
     pub password_threads: Option<usize>,
-    /// Name of an administrator to create when there is no user yet
+    /// Name of an administrator to create when there is none, and no user of that name
     #[arg(long, value_name = "NAME", help_heading = ACCOUNTS)]
     pub bootstrap_admin: Option<String>,
-    /// File that holds the password of --bootstrap-admin
+    /// File that holds the password of --bootstrap-admin; read when that account is created
     #[arg(long, value_name = "FILE", help_heading = ACCOUNTS)]
     pub bootstrap_admin_password_file: Option<PathBuf>,
 

@@ -10,6 +10,8 @@ mod accounts;
 mod administration;
 mod attacks;
 mod authority;
+mod bootstrap;
+mod clock_skew;
 mod codes;
 mod commands;
 mod conformance;
