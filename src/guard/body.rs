@@ -73,6 +73,9 @@ async fn read(body: Body, limit: usize) -> Result<(Start, Body), AuthError> {
     let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let length = (&mut reader).take(more).read_to_end(&mut start).await;
     let length = length.map_err(|cause| {
+        if cause.kind() == std::io::ErrorKind::FileTooLarge {
+            return AuthError::BodyTooLarge;
+        }
         tracing::debug!(%cause, "a body broke off before a token was found in it");
         AuthError::Unavailable
     })?;

@@ -6,32 +6,33 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant as StdInstant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::{FutureExt, TryStreamExt};
-use hyper::body::Bytes;
-use poem::error::ReadBodyError;
+use futures_util::FutureExt;
 use poem::http::header::Entry;
 use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
-use poem::{Body, Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::OperationId;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::config::Config;
 use super::metrics::Metrics;
 use super::serve::Lifecycle;
-use crate::error::Problem;
 
+mod body;
 mod flask_jwt;
 pub(super) mod oauth;
 mod problems;
 #[cfg(test)]
 mod tests;
 
+use body::{BodyRules, IncomingBody};
 use problems::Refusal;
 
+pub use body::BodyBudget;
 pub use problems::Allow;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,8 +45,7 @@ pub struct RequestId(pub String);
 /// The middleware: `routes.with(Envelope::new(&config, lifecycle))`, outermost.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    body_limit: usize,
-    request_timeout: Duration,
+    body_rules: BodyRules,
     headers: HeaderMap,
     lifecycle: Lifecycle,
     /// Whether clients of Flask-JWT are to understand refusals.
@@ -58,13 +58,26 @@ impl Envelope {
     /// tracked by `lifecycle`.
     pub fn new(config: &Config, lifecycle: Lifecycle) -> Self {
         Self {
-            body_limit: config.body_limit,
-            request_timeout: config.request_timeout,
+            body_rules: BodyRules {
+                limit: config.body_limit,
+                timeout: config.request_timeout,
+                budget: BodyBudget::for_limit(config.body_limit),
+            },
             headers: security_headers(config.is_https()),
             lifecycle,
             speaks_flask_jwt: config.compat_flask_jwt,
             metrics: None,
         }
+    }
+
+    /// Shares the memory for unfinished bodies with other envelopes.
+    #[must_use]
+    pub fn with_body_budget(self, budget: BodyBudget) -> Self {
+        let body_rules = BodyRules {
+            budget,
+            ..self.body_rules
+        };
+        Self { body_rules, ..self }
     }
 
     /// Counts the answers, where there is something to count by.
@@ -100,7 +113,7 @@ struct Seen {
     id: String,
     method: Method,
     path: String,
-    since: Instant,
+    since: StdInstant,
     /// Kept where Flask-JWT's words for a refusal depend on it.
     authorization: Option<HeaderValue>,
 }
@@ -113,7 +126,7 @@ impl Seen {
             method: request.method().clone(),
             // Without the query: it may carry tokens.
             path: request.uri().path().to_owned(),
-            since: Instant::now(),
+            since: StdInstant::now(),
             authorization: authorization.filter(|_| envelope.speaks_flask_jwt).cloned(),
         }
     }
@@ -138,23 +151,48 @@ impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
 impl<E: Endpoint + 'static> Enveloped<E> {
     async fn respond(&self, mut request: Request) -> Response {
         let seen = Arc::new(Seen::of(&request, &self.0.envelope));
-        if let Err(problem) = self.0.read_body(&mut request).await {
-            return self.0.finish(Err(problem.into()), &seen);
-        }
-        let limit = self.0.envelope.request_timeout;
+        let is_discarded = is_discarded(&request);
+        let body = self.0.defer_body(&mut request);
         let (inner, context) = (Arc::clone(&self.0), Arc::clone(&seen));
         let work = Box::pin(async move { inner.answer(request, &context).await });
         let in_time = if seen.method.is_safe() {
-            tokio::time::timeout(limit, work).await
+            self.in_time(work, body.as_ref()).await
         } else {
             let work = self.0.envelope.lifecycle.see_through(work);
-            tokio::time::timeout(limit, work).await
+            self.in_time(work, body.as_ref()).await
         };
-        in_time.unwrap_or_else(|_| {
+        if let Some(body) = body.filter(|_| is_discarded) {
+            body.discard().await;
+        }
+        in_time.unwrap_or_else(|| {
             let refusal = Refusal::from(problems::too_slow());
             self.0.finish(Err(refusal), &seen)
         })
     }
+
+    /// Waits for the response as long as it may take, from when the body was complete. `None` when the
+    /// time is over.
+    async fn in_time(
+        &self,
+        mut work: impl Future<Output = Response> + Unpin,
+        body: Option<&IncomingBody>,
+    ) -> Option<Response> {
+        let rules = &self.0.envelope.body_rules;
+        let mut deadline = Instant::now() + rules.timeout;
+        loop {
+            if let Ok(response) = tokio::time::timeout_at(deadline, &mut work).await {
+                return Some(response);
+            }
+            let later = body.and_then(|body| body.deadline(rules));
+            deadline = later.filter(|later| *later > deadline)?;
+        }
+    }
+}
+
+/// Returns whether a body that nobody has read is waited for: HTTP/2 resets the stream alone, and a client
+/// that was not told to go on sends none.
+fn is_discarded(request: &Request) -> bool {
+    request.version() != Version::HTTP_2 && !request.headers().contains_key(header::EXPECT)
 }
 
 impl<E: Endpoint> Inner<E> {
@@ -179,27 +217,20 @@ impl<E: Endpoint> Inner<E> {
         }
     }
 
-    /// Reads the body before anything looks at it, so that its limits hold for every route.
-    async fn read_body(&self, request: &mut Request) -> Result<(), Problem> {
+    /// Replaces the body by one that is read within its limits, when the handler asks for it.
+    fn defer_body(&self, request: &mut Request) -> Option<IncomingBody> {
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH);
         if length.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
             // Over HTTP/2 a body needs neither header; the empty body of most requests is known.
             if request.version() != Version::HTTP_2 {
-                return Ok(());
+                return None;
             }
         }
-        let limit = self.envelope.body_limit;
         let declared = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if declared.is_some_and(|length| length > limit) {
-            return Err(problems::too_large());
-        }
-        let reading = read(request.take_body(), limit);
-        let bytes = tokio::time::timeout(self.envelope.request_timeout, reading)
-            .await
-            .map_err(|_| problems::body_too_slow())??;
-        request.set_body(bytes);
-        Ok(())
+        let body = IncomingBody::new(request.take_body());
+        request.set_body(body.deferred(self.envelope.body_rules.clone(), declared));
+        Some(body)
     }
 
     fn finish(&self, outcome: Result<Response, Refusal>, seen: &Seen) -> Response {
@@ -234,33 +265,6 @@ impl<E: Endpoint> Inner<E> {
         log_access(response.status(), seen);
         response
     }
-}
-
-/// Reads a body of at most `limit` bytes. Most come in one piece, which is taken as it is.
-async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let mut pieces = body.into_bytes_stream();
-    let mut next = async || {
-        let piece = pieces.try_next().await;
-        piece.map_err(|error| problems::unread_body(&ReadBodyError::Io(error)))
-    };
-    let first = next().await?.unwrap_or_default();
-    let mut whole = Vec::new();
-    let mut length = first.len();
-    while length <= limit {
-        let Some(piece) = next().await? else {
-            return Ok(if whole.is_empty() {
-                first
-            } else {
-                whole.into()
-            });
-        };
-        length += piece.len();
-        if whole.is_empty() {
-            whole.extend_from_slice(&first);
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Err(problems::too_large())
 }
 
 /// Logs a fault of ours once; what the client did wrong is told by the line of the access.

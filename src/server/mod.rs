@@ -267,7 +267,7 @@ impl App {
         let lock = lock.unwrap_or_else(PoisonError::into_inner).take();
         tasks.spawn(async move {
             let _held_until_dropped = lock;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         tasks.spawn(self.clock_check.clone().watch());
         let app = self.clone();

@@ -38,7 +38,12 @@ pub use tls::{TlsError, load_tls};
 /// Largest head of a request; RFC 9110 asks for at least 8,000 bytes of target.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
-const MAX_STREAMS: u32 = 100;
+/// Requests at once on one connection of HTTP/2.
+const MAX_STREAMS: u32 = 32;
+/// Bytes that a client of HTTP/2 may send of one body before a handler reads it.
+const STREAM_WINDOW: u32 = 16 << 10;
+/// The same for all bodies of a connection. No connection can have less (RFC 9113, 6.9.2).
+const CONNECTION_WINDOW: u32 = (64 << 10) - 1;
 /// How long the loop rests when no descriptor is left, so that it does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// How long a connection that is to be closed may still flush.
@@ -249,6 +254,8 @@ fn protocol() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     protocol
 }

@@ -10,6 +10,7 @@ mod accounts;
 mod administration;
 mod attacks;
 mod authority;
+mod bodies;
 mod bootstrap;
 mod clock_skew;
 mod codes;

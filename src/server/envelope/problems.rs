@@ -7,6 +7,7 @@ use poem::http::{HeaderValue, StatusCode};
 use poem_openapi::OperationId;
 use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
 
+use super::body::BodyError;
 use crate::error::{AuthError, FieldError, Problem};
 use crate::server::error::{ApiError, causes};
 
@@ -91,7 +92,7 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
         return invalid_parameter(error.name, &error.reason).into();
     }
     if let Some(error) = error.downcast_ref::<ReadBodyError>() {
-        return unread_body(error).into();
+        return unread_body(error);
     }
     by_status(error)
 }
@@ -130,18 +131,29 @@ fn invalid_parameter(name: &str, reason: &str) -> Problem {
     problem
 }
 
-pub(super) fn unread_body(error: &ReadBodyError) -> Problem {
-    match error {
-        ReadBodyError::PayloadTooLarge => too_large(),
-        _ => Problem::new(
+fn unread_body(error: &ReadBodyError) -> Refusal {
+    let known = match error {
+        ReadBodyError::PayloadTooLarge => return too_large().into(),
+        ReadBodyError::Io(error) => BodyError::of(error),
+        _ => None,
+    };
+    match known {
+        Some(BodyError::TooLarge) => too_large().into(),
+        Some(BodyError::TooSlow) => body_too_slow().into(),
+        Some(error @ BodyError::BudgetExhausted) => Refusal {
+            cause: Some(error.to_string()),
+            ..ApiError::unavailable("").problem().into()
+        },
+        Some(BodyError::BrokenOff(_)) | None => Problem::new(
             StatusCode::BAD_REQUEST,
             "validation_failed",
             "the body could not be read",
-        ),
+        )
+        .into(),
     }
 }
 
-pub(super) fn too_large() -> Problem {
+fn too_large() -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "payload_too_large",
@@ -150,7 +162,7 @@ pub(super) fn too_large() -> Problem {
 }
 
 /// The client did not send its body in time.
-pub(super) fn body_too_slow() -> Problem {
+fn body_too_slow() -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "request_timeout",

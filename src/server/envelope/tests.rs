@@ -1,4 +1,3 @@
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use poem::endpoint::{make, make_sync};
@@ -193,46 +192,6 @@ async fn a_body_up_to_the_limit_passes_and_a_larger_one_does_not() {
             assert_eq!(response.status().as_u16(), status, "{length} {declared}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_body_in_pieces_is_put_together_and_bounded_as_a_whole() {
-    let thousand = "x".repeat(1000);
-    let table = [
-        (vec!["", "a", "", "bc"], Some("abc".to_owned())),
-        (vec![&thousand, &thousand[..24]], Some("x".repeat(1024))),
-        (vec![&thousand, &thousand[..25]], None),
-        (vec![&thousand[..1], &thousand, &thousand], None),
-    ];
-
-    for (pieces, whole) in table {
-        let lengths: Vec<usize> = pieces.iter().map(|piece| piece.len()).collect();
-        let pieces = pieces.into_iter().map(|piece| piece.as_bytes().to_vec());
-        let pieces: Vec<io::Result<Vec<u8>>> = pieces.map(Ok).collect();
-        let body = Body::from_bytes_stream(futures_util::stream::iter(pieces));
-
-        let read = read(body, 1024).await;
-
-        let read = read.map(|bytes| String::from_utf8(bytes.into()).unwrap());
-        let code = read.as_ref().map_err(|problem| problem.code).err();
-        assert_eq!(read.ok(), whole, "{lengths:?}");
-        assert_eq!(code.is_some(), whole.is_none(), "{lengths:?}");
-        assert!(code.is_none_or(|code| code == "payload_too_large"));
-    }
-}
-
-#[tokio::test]
-async fn a_body_that_breaks_off_is_refused() {
-    let pieces = [
-        Ok(b"ab".to_vec()),
-        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-    ];
-    let body = Body::from_bytes_stream(futures_util::stream::iter(pieces));
-
-    let refused = read(body, 1024).await.unwrap_err();
-
-    assert_eq!(refused.code, "validation_failed");
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, oneshot};
 use super::*;
 use crate::server::envelope::Envelope;
 
+mod bodies;
 mod stopping;
 mod tls;
 
@@ -168,7 +169,8 @@ async fn a_connection_may_rest_longer_than_a_head_may_take_but_not_for_ever() {
 #[tokio::test]
 async fn a_body_that_is_never_finished_is_answered_408() {
     let config = config(&[("LATCHET_REQUEST_TIMEOUT", "100ms")]);
-    let endpoint = hello().with(Envelope::new(&config, Lifecycle::default()));
+    let read = make(|request: poem::Request| async move { request.into_body().into_bytes().await });
+    let endpoint = read.with(Envelope::new(&config, Lifecycle::default()));
     let server = Running::start(limits(), endpoint).await;
     let mut socket = server.connect().await;
 

@@ -31,14 +31,14 @@ const REFRESH: &[&str] = &[
     "csrf_failed",
 ];
 /// What every reader of a body may say.
-const BODY: &[&str] = &["validation_failed", "unsupported_media_type"];
-/// What any request may be told, whatever it asks for: a body is read before its route is.
-const ANY: &[&str] = &[
+const BODY: &[&str] = &[
+    "validation_failed",
+    "unsupported_media_type",
     "payload_too_large",
     "request_timeout",
-    "internal",
-    "unavailable",
 ];
+/// What any request may be told, whatever it asks for.
+const ANY: &[&str] = &["internal", "unavailable"];
 /// What every check of a password may say.
 const PASSWORD: &[&str] = &["invalid_credentials", "too_many_requests"];
 

@@ -1,0 +1,259 @@
+//! Request bodies: read when a handler asks for one, as a whole, within a size, a time and a budget.
+//!
+//! A request whose handler asks for no body is answered without one being read: a stranger, an unknown
+//! address or a wrong method costs no memory. What arrives in pieces is kept until it is complete, and
+//! all of that together takes no more than the [`BodyBudget`] of the process.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::{FutureExt, Stream, TryStreamExt, stream};
+use hyper::body::Bytes;
+use poem::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// Smallest piece that is taken from the budget, and of a buffer.
+const LEAST: usize = 1 << 10;
+/// Budget for all bodies of the default size and less.
+const BUDGET: usize = 16 << 20;
+/// Bodies of the largest size that fit into the budget at least.
+const LARGEST_BODIES: usize = 4;
+/// How much longer than the deadline of a body is waited for its refusal.
+const MARGIN: Duration = Duration::from_secs(1);
+/// How long the rest of a request that was answered already may take to arrive.
+const DISCARD: Duration = Duration::from_millis(250);
+
+/// The memory for all request bodies that are not complete, and those in pieces that are being handled.
+/// Clones share it.
+#[derive(Clone, Debug)]
+pub struct BodyBudget {
+    free: Arc<Semaphore>,
+    bytes: usize,
+}
+
+impl BodyBudget {
+    /// Returns a budget of that many bytes.
+    pub fn new(bytes: usize) -> Self {
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        Self {
+            free: Arc::new(Semaphore::new(bytes)),
+            bytes,
+        }
+    }
+
+    /// Returns the budget of a server that reads bodies of at most `limit` bytes.
+    pub fn for_limit(limit: usize) -> Self {
+        Self::new(limit.saturating_mul(LARGEST_BODIES).max(BUDGET))
+    }
+
+    /// Returns how many bytes are in use.
+    pub fn held(&self) -> usize {
+        self.bytes - self.free.available_permits()
+    }
+
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        Arc::clone(&self.free).try_acquire_many_owned(bytes).ok()
+    }
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body is too large")]
+    TooLarge,
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the memory for unfinished bodies is used up")]
+    BudgetExhausted,
+    #[error("the body broke off")]
+    BrokenOff(#[source] io::Error),
+}
+
+impl BodyError {
+    /// Returns the error of this module that the framework has wrapped.
+    pub(super) fn of(error: &io::Error) -> Option<&Self> {
+        let inner = error.get_ref()?;
+        inner
+            .downcast_ref()
+            .or_else(|| inner.downcast_ref().and_then(Self::of))
+    }
+}
+
+impl From<BodyError> for io::Error {
+    fn from(error: BodyError) -> Self {
+        let kind = match &error {
+            BodyError::TooLarge => io::ErrorKind::FileTooLarge,
+            BodyError::TooSlow => io::ErrorKind::TimedOut,
+            BodyError::BudgetExhausted => io::ErrorKind::OutOfMemory,
+            BodyError::BrokenOff(source) => source.kind(),
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// What a body may take.
+#[derive(Clone, Debug)]
+pub(super) struct BodyRules {
+    pub(super) limit: usize,
+    pub(super) timeout: Duration,
+    pub(super) budget: BodyBudget,
+}
+
+/// The body of one request, shared by the handler that may read it and the layer around it.
+#[derive(Clone, Debug)]
+pub(super) struct IncomingBody(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+enum State {
+    Unread(Body),
+    ReadingSince(Instant),
+    ReadAt(Instant),
+}
+
+impl IncomingBody {
+    pub(super) fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(State::Unread(body))))
+    }
+
+    /// Returns the body as the handler gets it.
+    pub(super) fn deferred(&self, rules: BodyRules, declared: Option<usize>) -> Body {
+        let incoming = self.clone();
+        let reading = async move {
+            let Some(body) = incoming.begin() else {
+                return Ok(Bytes::new());
+            };
+            let whole = async {
+                if declared.is_some_and(|length| length > rules.limit) {
+                    return Err(BodyError::TooLarge);
+                }
+                read(body.into_bytes_stream(), &rules).await
+            };
+            let read = tokio::time::timeout(rules.timeout, whole).await;
+            *incoming.state() = State::ReadAt(Instant::now());
+            Ok::<_, io::Error>(read.unwrap_or(Err(BodyError::TooSlow))?)
+        };
+        Body::from_bytes_stream(stream::once(Box::pin(reading)))
+    }
+
+    fn begin(&self) -> Option<Body> {
+        let mut state = self.state();
+        match std::mem::replace(&mut *state, State::ReadingSince(Instant::now())) {
+            State::Unread(body) => Some(body),
+            known => {
+                *state = known;
+                None
+            }
+        }
+    }
+
+    /// Returns until when the response is waited for: the time of a body does not count.
+    pub(super) fn deadline(&self, rules: &BodyRules) -> Option<Instant> {
+        match *self.state() {
+            State::Unread(_) => None,
+            State::ReadingSince(since) => Some(since + rules.timeout + MARGIN),
+            State::ReadAt(at) => Some(at + rules.timeout),
+        }
+    }
+
+    /// Lets a body that nobody has read arrive, and keeps nothing of it. A connection of HTTP/1.1 that
+    /// is closed meanwhile may take the response with it.
+    pub(super) async fn discard(&self) {
+        let Some(body) = self.begin() else { return };
+        let mut pieces = body.into_bytes_stream();
+        let arriving = async { while let Ok(Some(_)) = pieces.try_next().await {} };
+        let _late = tokio::time::timeout(DISCARD, arriving).await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a body. Most come in one piece, which is in memory already and is taken as it is.
+async fn read(
+    pieces: impl Stream<Item = io::Result<Bytes>>,
+    rules: &BodyRules,
+) -> Result<Bytes, BodyError> {
+    let mut pieces = std::pin::pin!(pieces.map_err(BodyError::BrokenOff));
+    let first = pieces.try_next().await?.unwrap_or_default();
+    let mut next = match pieces.try_next().now_or_never().transpose()? {
+        Some(None) if first.len() <= rules.limit => return Ok(first),
+        Some(next) => next,
+        None => None,
+    };
+    let mut buffer = Buffer::new(rules);
+    buffer.push(&first)?;
+    // It may be a small part of a large buffer.
+    drop(first);
+    if next.is_none() {
+        next = pieces.try_next().await?;
+    }
+    while let Some(piece) = next {
+        buffer.push(&piece)?;
+        drop(piece);
+        next = pieces.try_next().await?;
+    }
+    Ok(Bytes::from_owner(buffer.whole))
+}
+
+/// A body in pieces.
+struct Buffer<'r> {
+    rules: &'r BodyRules,
+    whole: Counted,
+}
+
+/// Bytes whose memory is counted until they are dropped.
+struct Counted {
+    bytes: Vec<u8>,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<'r> Buffer<'r> {
+    fn new(rules: &'r BodyRules) -> Self {
+        Self {
+            rules,
+            whole: Counted {
+                bytes: Vec::new(),
+                share: None,
+            },
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        let limit = self.rules.limit;
+        let bytes = &mut self.whole.bytes;
+        let length = bytes.len().saturating_add(piece.len());
+        if length > limit {
+            return Err(BodyError::TooLarge);
+        }
+        let held = self
+            .whole
+            .share
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        if length > held {
+            let capacity = length.next_power_of_two().max(LEAST).min(limit.max(LEAST));
+            let more = self.rules.budget.take(capacity - held);
+            let more = more.ok_or(BodyError::BudgetExhausted)?;
+            match &mut self.whole.share {
+                Some(share) => share.merge(more),
+                None => self.whole.share = Some(more),
+            }
+            bytes.reserve_exact(capacity - bytes.len());
+        }
+        bytes.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Bodies over HTTP/2, where one connection carries many.
+
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, SendStream};
+use hyper::body::Bytes;
+
+use super::*;
+use crate::server::envelope::BodyBudget;
+
+const BODY_LIMIT: usize = 64 << 10;
+
+/// A client of HTTP/2 that knows that the server speaks it.
+struct Client(SendRequest<Bytes>);
+
+type Unfinished = (SendStream<Bytes>, ResponseFuture);
+
+impl Client {
+    async fn connect(server: &Running) -> Self {
+        let (client, connection) = h2::client::handshake(server.connect().await).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "it ends with the client")]
+        tokio::spawn(async move {
+            let _ended = connection.await;
+        });
+        Self(client)
+    }
+
+    /// Sends the head of a request, and nothing of its body.
+    async fn begin(&mut self, method: &str, path: &str) -> Unfinished {
+        let request = Request::builder().method(method);
+        let request = request.uri(format!("http://x{path}")).body(()).unwrap();
+        self.0 = patiently(self.0.clone().ready()).await.unwrap();
+        let (response, body) = self.0.send_request(request, false).unwrap();
+        (body, response)
+    }
+
+    /// Sends a request with a body that is complete at once.
+    async fn post(&mut self, path: &str, body: &'static str) -> Response<h2::RecvStream> {
+        let (mut stream, response) = self.begin("POST", path).await;
+        stream
+            .send_data(Bytes::from_static(body.as_bytes()), true)
+            .unwrap();
+        patiently(response).await.unwrap()
+    }
+}
+
+/// A server that echoes bodies at `/`, has an address without a body, and shows its budget.
+async fn start(budget: &BodyBudget) -> Running {
+    let echo = make(|request: poem::Request| async move { request.into_body().into_bytes().await });
+    let routes = Route::new()
+        .at("/", poem::post(echo))
+        .at("/none", poem::get(make_sync(|_| "none")));
+    let envelope =
+        Envelope::new(&config(&[]), Lifecycle::default()).with_body_budget(budget.clone());
+    Running::start(limits(), routes.with(envelope)).await
+}
+
+async fn until(what: &str, is_true: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_true() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "waited for: {what}");
+}
+
+/// Returns the status, once there is one, of a request whose body may still be unfinished.
+async fn status(response: ResponseFuture) -> (u16, Option<String>) {
+    let response = patiently(response).await.unwrap();
+    let retry_after = response.headers().get("retry-after");
+    let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
+    (response.status().as_u16(), retry_after)
+}
+
+#[tokio::test]
+async fn half_sent_bodies_of_all_connections_hold_no_more_than_one_budget() {
+    // Each body takes a kilobyte at least.
+    let budget = BodyBudget::new(8 << 10);
+    let server = start(&budget).await;
+    let (mut clients, mut halves) = (Vec::new(), Vec::new());
+    let mut answers = tokio::task::JoinSet::new();
+
+    for _ in 0..3 {
+        let mut client = Client::connect(&server).await;
+        for _ in 0..16 {
+            let (mut stream, response) = client.begin("POST", "/").await;
+            stream.send_data(Bytes::from_static(b"x"), false).unwrap();
+            halves.push(stream);
+            answers.spawn(status(response));
+        }
+        clients.push(client);
+    }
+
+    for _ in 0..40 {
+        let answer = patiently(answers.join_next()).await.unwrap().unwrap();
+        assert_eq!(answer, (503, Some("1".to_owned())));
+    }
+    assert_eq!(budget.held(), 8 << 10);
+    let mut other = Client::connect(&server).await;
+    let whole = other.post("/", "complete at once").await;
+    assert_eq!(whole.status(), 200, "it takes nothing from the budget");
+
+    drop((clients, halves, answers));
+    until("the budget to be free", || budget.held() == 0).await;
+    let (mut stream, response) = other.begin("POST", "/").await;
+    stream
+        .send_data(Bytes::from_static(b"in two "), false)
+        .unwrap();
+    until("the first piece to arrive", || budget.held() > 0).await;
+    stream
+        .send_data(Bytes::from_static(b"pieces"), true)
+        .unwrap();
+    assert_eq!(status(response).await.0, 200);
+    until("the budget to be free again", || budget.held() == 0).await;
+}
+
+#[tokio::test]
+async fn what_needs_no_body_is_answered_without_one_being_read() {
+    // Nothing can be kept at all.
+    let budget = BodyBudget::new(0);
+    let server = start(&budget).await;
+    let mut client = Client::connect(&server).await;
+    let table = [
+        ("POST", "/nowhere", 404),
+        ("PUT", "/", 405),
+        ("GET", "/none", 200),
+        ("DELETE", "/none", 405),
+    ];
+
+    // More requests than one connection may have open: the refused ones must make room.
+    for _ in 0..20 {
+        for (method, path, expected) in table {
+            let (mut stream, response) = client.begin(method, path).await;
+            let sent = stream.send_data(Bytes::from(vec![b'x'; 8 << 10]), false);
+            // It may have been answered and reset before.
+            drop(sent);
+            assert_eq!(status(response).await.0, expected, "{method} {path}");
+        }
+    }
+
+    assert_eq!(client.post("/", "hello").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_connection_has_few_streams_and_small_windows() {
+    let server = start(&BodyBudget::new(BODY_LIMIT)).await;
+    let mut client = Client::connect(&server).await;
+
+    let (mut stream, response) = client.begin("POST", "/").await;
+    stream.send_data(Bytes::from_static(b"x"), true).unwrap();
+    assert_eq!(status(response).await.0, 200);
+
+    let streams = client.0.current_max_send_streams();
+    assert_eq!(streams, usize::try_from(MAX_STREAMS).unwrap());
+    assert!(streams <= 32);
+    let (mut stream, _response) = client.begin("POST", "/nowhere").await;
+    stream.reserve_capacity(1 << 20);
+    assert!(stream.capacity() <= usize::try_from(STREAM_WINDOW).unwrap());
+    stream.send_reset(Reason::CANCEL);
+}
+
+#[tokio::test]
+async fn an_early_refusal_over_http_1_leaves_the_connection_usable() {
+    let server = start(&BodyBudget::new(BODY_LIMIT)).await;
+    let mut socket = server.connect().await;
+
+    for _ in 0..2 {
+        socket
+            .write_all(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+            .await
+            .unwrap();
+        socket.write_all(b"12345").await.unwrap();
+        assert!(answer(&mut socket).await.starts_with("HTTP/1.1 404"));
+    }
+}
