@@ -7,6 +7,7 @@ mod m0001_first;
 mod m0002_retry_keys;
 mod m0003_administration;
 mod m0004_authority;
+mod m0005_throttle_places;
 mod m0006_delegated_authority;
 
 /// Every step of the schema, oldest first.
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_retry_keys::Migration),
             Box::new(m0003_administration::Migration),
             Box::new(m0004_authority::Migration),
+            Box::new(m0005_throttle_places::Migration),
             Box::new(m0006_delegated_authority::Migration),
         ]
     }

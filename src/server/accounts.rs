@@ -170,16 +170,13 @@ impl App {
         let account = self.user(&UserId::from(claims.sub.as_str())).await?;
         self.acceptable(&new, &account.username)?;
         let now = self.clock.now();
-        let proved = self
-            .prove_password(&account.username, current, ip, now)
-            .await?;
-        self.forgive_attempt(proved.attempt, now).await;
+        let user = self.prove_in_session(claims, &current, ip, now).await?;
         let by = Actor::User {
-            id: proved.user.id.clone(),
+            id: user.id.clone(),
             session: claims.sid.as_deref().map(SessionId::from),
             ip,
         };
-        self.replace_password(&proved.user, new, &by).await
+        self.replace_password(&user, new, &by).await
     }
 
     /// Sets a password without knowing the old one, for the command line; all sessions of the user

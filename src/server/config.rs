@@ -197,12 +197,19 @@ pub struct Config {
     /// Time for running requests to finish after that
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
     pub drain_timeout: Duration,
-    /// Login attempts per account
-    #[arg(long, value_name = "N/TIME", default_value = "10/15m", help_heading = LIMITS)]
+    /// Failed logins to one account from all devices that it does not know; each window after one
+    /// that was used up is twice as long, up to four times
+    #[arg(long, value_name = "N/TIME", default_value = "30/15m", help_heading = LIMITS)]
     pub throttle_account: Rate,
-    /// Login attempts per client address
+    /// The same from one client address, from one known device, and within one session
+    #[arg(long, value_name = "N/TIME", default_value = "10/15m", help_heading = LIMITS)]
+    pub throttle_account_ip: Rate,
+    /// Failed logins from one client address, to any account
     #[arg(long, value_name = "N/TIME", default_value = "100/15m", help_heading = LIMITS)]
     pub throttle_ip: Rate,
+    /// Registrations from one client address, also of names that are taken
+    #[arg(long, value_name = "N/TIME", default_value = "20/1h", help_heading = LIMITS)]
+    pub throttle_registration: Rate,
 
     /// How log lines look
     #[arg(long, value_name = "FORMAT", default_value = "auto", help_heading = LOGS)]

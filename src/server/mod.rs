@@ -38,16 +38,17 @@ use rotation::Grace;
 use secret::DerivedKeys;
 use serve::Lifecycle;
 use store::{ServerLock, ServerLockError, Store, StoreError};
+use throttle::Throttle;
 use token_lifetimes::TokenLifetimes;
 
 pub mod accounts;
 pub mod administration;
 pub mod api;
-mod attempts;
 pub mod cli;
 pub mod clock_check;
 pub mod clock_skew;
 pub mod config;
+mod credentials;
 pub mod denylist;
 pub mod envelope;
 pub mod error;
@@ -59,12 +60,14 @@ pub mod names;
 pub mod password;
 pub mod profiles;
 pub mod refresh_token;
+mod registration;
 pub mod reset;
 pub mod rotation;
 pub mod secret;
 pub mod serve;
 pub mod sessions;
 pub mod store;
+pub mod throttle;
 pub mod token_lifetimes;
 pub mod tokens;
 mod web;
@@ -109,6 +112,7 @@ pub struct Parts {
     grace: Grace,
     /// Handed to the upkeep, without which the denylist in memory is current no longer.
     server_lock: Mutex<Option<ServerLock>>,
+    throttle: Throttle,
 }
 
 impl Deref for App {
@@ -160,6 +164,9 @@ pub enum OpenError {
 /// Passwords that may wait for a hashing thread, for each of these threads: at 15 ms a hash, the
 /// last one waits for a second.
 const QUEUED_PER_THREAD: usize = 64;
+
+/// Between two looks at the costs of all stored passwords.
+const COSTS_READ_EVERY: Duration = Duration::from_hours(1);
 
 impl App {
     /// Opens everything the settings name: secrets, database, keys, denylist. Of a SQLite file this is
@@ -227,6 +234,7 @@ impl App {
             password_policy: Policy::new(config.min_password),
             grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
             token_lifetimes,
+            throttle: Throttle::new(),
             clock,
             store,
             clock_check,
@@ -261,6 +269,10 @@ impl App {
         self.denylist.keep(&mut tasks);
         let keyring = self.keyring.clone();
         tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
+        tasks.spawn(note_password_costs(
+            self.store.clone(),
+            self.passwords.clone(),
+        ));
         let token_lifetimes = self.token_lifetimes.clone();
         tasks.spawn(async move { token_lifetimes.keep_known().await });
         let lock = self.server_lock.lock();
@@ -299,6 +311,18 @@ impl App {
             ClockState::Agrees => self.store.collect_garbage(self.clock.now()).await,
             ClockState::Deviates(_) => Ok(0),
         }
+    }
+}
+
+/// Finds out how expensive the stored hashes are, at the start and now and then: others may have made
+/// some at another cost.
+async fn note_password_costs(store: Store, passwords: Passwords) {
+    loop {
+        match store.password_costs().await {
+            Ok(costs) => costs.iter().for_each(|cost| passwords.note_cost(cost)),
+            Err(error) => tracing::warn!(%error, "the costs of stored passwords were not read"),
+        }
+        tokio::time::sleep(COSTS_READ_EVERY).await;
     }
 }
 

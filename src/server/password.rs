@@ -1,10 +1,11 @@
 //! Passwords: hashed with argon2id on threads of their own, and refused when they are easy to guess.
 //!
 //! A hash fills 19 MiB, so its cost is memory as much as time. [`Passwords`] bounds both: one hash
-//! per thread at a time, in memory that the thread keeps, and a queue that refuses when it is full.
-//! It knows nothing of users; who is unknown is verified against nothing, at the same cost.
+//! per thread at a time, in memory that the thread keeps, and a queue before them that refuses when it is
+//! full. It knows nothing of users. Every verification costs the same work, whatever is stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::Block;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -14,15 +15,18 @@ use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::ApiError;
+use admission::Admission;
 use phc::Phc;
 use pool::Pool;
 
+mod admission;
 mod phc;
 mod policy;
 mod pool;
 #[cfg(test)]
 mod tests;
 
+pub use admission::Priority;
 pub use phc::Cost;
 pub use policy::{MAX_BYTES, Policy};
 
@@ -30,8 +34,31 @@ pub use policy::{MAX_BYTES, Policy};
 #[derive(Clone, Debug)]
 pub struct Passwords {
     cost: Cost,
+    admission: Admission,
     pool: Arc<Pool>,
+    work: Arc<Work>,
 }
+
+/// The right to use a hashing thread, held until an attempt is decided.
+#[derive(Debug)]
+pub struct Seat {
+    passwords: Passwords,
+    _seat: admission::Seat,
+}
+
+/// Amounts of work, in blocks of 1 KiB times passes.
+#[derive(Debug)]
+struct Work {
+    /// What every verification costs: that of the most expensive hash known.
+    of_verification: AtomicU64,
+    done: AtomicU64,
+}
+
+/// How many times the configured cost a verification costs at most for the sake of equal work.
+const MOST_TIMES: u64 = 32;
+
+/// Seats beside one for each thread: for those whose attempt is being charged or answered meanwhile.
+const MORE_SEATS: usize = 4;
 
 /// What a password is worth against a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,62 +95,61 @@ impl From<PasswordError> for ApiError {
 }
 
 impl Passwords {
-    /// Starts `threads` threads that hash at `cost`; up to `queue` passwords wait for them.
+    /// Starts `threads` threads that hash at `cost`; of each class of requests, up to `queue` wait for
+    /// them.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(cost: Cost, threads: usize, queue: usize) -> std::io::Result<Self> {
+        let seats = threads.max(1) + MORE_SEATS;
         Ok(Self {
             cost,
-            pool: Arc::new(Pool::start(threads, queue)?),
+            admission: Admission::new(seats, queue),
+            // Whoever comes here has a seat.
+            pool: Arc::new(Pool::start(threads, seats)?),
+            work: Arc::new(Work {
+                of_verification: AtomicU64::new(cost.work()),
+                done: AtomicU64::new(0),
+            }),
         })
     }
 
     /// Returns how many passwords wait for a thread.
     pub fn waiting(&self) -> usize {
-        self.pool.waiting()
+        self.admission.waiting() + self.pool.waiting()
     }
 
-    /// Returns the text to store for a password, in PHC form.
+    /// Returns how much work was done since the start: KiB times passes.
+    pub fn work_done(&self) -> u64 {
+        self.work.done.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a seat, in turns with those who share `lane`.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] when the queue is full.
+    /// [`PasswordError::Busy`] when too many wait.
+    pub async fn seat(&self, priority: Priority, lane: &str) -> Result<Seat, PasswordError> {
+        Ok(Seat {
+            _seat: self.admission.enter(priority, lane).await?,
+            passwords: self.clone(),
+        })
+    }
+
+    /// Returns the text to store for a new password, in PHC form. It waits behind logins.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] when too many wait.
     pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
-        let cost = self.cost;
-        let mut salt = [0; 16];
-        rand::fill(&mut salt).map_err(|_| PasswordError::Failed)?;
-        self.run(move |memory| {
-            let hash = derive(&password, cost, &salt, memory)?;
-            Ok(Phc::new(cost, salt.to_vec(), hash.to_vec()).to_string())
-        })
-        .await
+        let seat = self.seat(Priority::NewPassword, "").await?;
+        seat.hash(password).await
     }
 
-    /// Returns whether a password belongs to a stored hash. `None` stands for a user who does not
-    /// exist: the answer is [`Verdict::Wrong`], after the same work, so that time does not tell.
-    ///
-    /// # Errors
-    /// [`PasswordError::Busy`] when the queue is full.
-    pub async fn verify(
-        &self,
-        password: SecretString,
-        stored: Option<&str>,
-    ) -> Result<Verdict, PasswordError> {
-        let cost = self.cost;
-        let stored: Option<Phc> = stored.map(str::parse).transpose()?;
-        self.run(move |memory| {
-            let Some(stored) = stored else {
-                derive(&password, cost, &[0; 16], memory)?;
-                return Ok(Verdict::Wrong);
-            };
-            let hash = derive(&password, stored.cost, &stored.salt, memory)?;
-            Ok(match verify_slices_are_equal(&hash, &stored.hash) {
-                Err(_) => Verdict::Wrong,
-                Ok(()) if stored.cost == cost => Verdict::Right,
-                Ok(()) => Verdict::Outdated,
-            })
-        })
-        .await
+    /// Takes note of the cost of a stored hash, given as it stands there: `m=19456,t=2,p=1`. From now on
+    /// every verification costs at least as much.
+    pub fn note_cost(&self, parameters: &str) {
+        if let Some(cost) = Cost::parse(parameters) {
+            self.work.raise_to(cost.work(), self.cost);
+        }
     }
 
     async fn run<T: Send + 'static>(
@@ -138,6 +164,92 @@ impl Passwords {
             }
         }))?;
         receiver.await.map_err(|_| PasswordError::Failed)?
+    }
+}
+
+impl Seat {
+    /// Returns the text to store for a password, in PHC form.
+    ///
+    /// # Errors
+    /// When no random bytes or no thread is to be had.
+    pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
+        let cost = self.passwords.cost;
+        let mut salt = [0; 16];
+        rand::fill(&mut salt).map_err(|_| PasswordError::Failed)?;
+        let work = Arc::clone(&self.passwords.work);
+        self.passwords
+            .run(move |memory| {
+                let hash = work.derive(&password, cost, &salt, memory)?;
+                Ok(Phc::new(cost, salt.to_vec(), hash.to_vec()).to_string())
+            })
+            .await
+    }
+
+    /// Returns whether a password belongs to a stored hash. `None` stands for a user who does not
+    /// exist. The work is the same in all cases: otherwise time would tell who exists.
+    ///
+    /// # Errors
+    /// [`PasswordError::UnknownFormat`] for a hash that is none.
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<&str>,
+    ) -> Result<Verdict, PasswordError> {
+        let cost = self.passwords.cost;
+        let stored: Option<Phc> = stored.map(str::parse).transpose()?;
+        let work = Arc::clone(&self.passwords.work);
+        self.passwords
+            .run(move |memory| {
+                let own = stored.as_ref().map_or(0, |stored| stored.cost.work());
+                let all = work.raise_to(own, cost);
+                let verdict = match &stored {
+                    None => Verdict::Wrong,
+                    Some(stored) => work.verify(&password, stored, cost, memory)?,
+                };
+                if let Some(rest) = cost.of_work(all.saturating_sub(own)) {
+                    work.derive(&password, rest, &[0; 16], memory)?;
+                }
+                Ok(verdict)
+            })
+            .await
+    }
+}
+
+impl Work {
+    /// Makes every verification cost at least `work`, and returns what it costs then. A row that is
+    /// damaged must not make all logins slow: there is a limit.
+    fn raise_to(&self, work: u64, cost: Cost) -> u64 {
+        let work = work.min(cost.work().saturating_mul(MOST_TIMES));
+        self.of_verification
+            .fetch_max(work, Ordering::Relaxed)
+            .max(work)
+    }
+
+    fn verify(
+        &self,
+        password: &SecretString,
+        stored: &Phc,
+        cost: Cost,
+        memory: &mut Vec<Block>,
+    ) -> Result<Verdict, PasswordError> {
+        let hash = self.derive(password, stored.cost, &stored.salt, memory)?;
+        Ok(match verify_slices_are_equal(&hash, &stored.hash) {
+            Err(_) => Verdict::Wrong,
+            Ok(()) if stored.cost == cost => Verdict::Right,
+            Ok(()) => Verdict::Outdated,
+        })
+    }
+
+    fn derive(
+        &self,
+        password: &SecretString,
+        cost: Cost,
+        salt: &[u8],
+        memory: &mut Vec<Block>,
+    ) -> Result<[u8; 32], PasswordError> {
+        let hash = derive(password, cost, salt, memory)?;
+        self.done.fetch_add(cost.work(), Ordering::Relaxed);
+        Ok(hash)
     }
 }
 

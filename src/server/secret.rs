@@ -17,6 +17,7 @@ pub struct DerivedKeys {
     csrf: hmac::Key,
     throttle: hmac::Key,
     retry: hmac::Key,
+    device: hmac::Key,
 }
 
 impl std::fmt::Debug for DerivedKeys {
@@ -53,6 +54,7 @@ impl DerivedKeys {
             csrf: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"csrf values")),
             throttle: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"throttle names")),
             retry: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"idempotency keys")),
+            device: hmac::Key::new(hmac::HMAC_SHA256, &expand(b"known devices")),
         }
     }
 
@@ -113,6 +115,17 @@ impl DerivedKeys {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(tag.as_ref());
         KeyHash::new(bytes)
+    }
+
+    /// Returns the tag that proves a known device.
+    pub fn device_tag(&self, device: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.device, device.as_bytes()))
+    }
+
+    /// Returns whether this is the tag of that device. Compares in constant time.
+    pub fn device_tag_matches(&self, device: &str, tag: &str) -> bool {
+        let tag = URL_SAFE_NO_PAD.decode(tag);
+        tag.is_ok_and(|tag| hmac::verify(&self.device, device.as_bytes(), &tag).is_ok())
     }
 
     /// Returns the name under which attempts of `whom` are counted: keyed, so that the table

@@ -5,16 +5,13 @@ use std::net::IpAddr;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::App;
-use super::attempts::CountedAttempt;
 use super::error::ApiError;
-use super::names::Username;
-use super::password::Verdict;
 use super::rotation::End;
 use super::store::{
     Device, NamedSession, NewSession, Rotation, RotationRules, SessionId, SessionPage,
-    StartedSession, User, UserId,
+    StartedSession,
 };
-use crate::clock::Time;
+use super::throttle::KnownDevice;
 use crate::token::{Claims, Fresh};
 
 mod ends;
@@ -46,14 +43,10 @@ pub struct Login {
     pub client_id: String,
     /// Name the person gives this device; empty for none.
     pub label: String,
+    /// Accounts that this device is known to.
+    pub devices: Vec<KnownDevice>,
     /// Who is asking.
     pub caller: Caller,
-}
-
-/// A password that was right.
-pub(super) struct Proved {
-    pub(super) user: User,
-    pub(super) attempt: CountedAttempt,
 }
 
 impl App {
@@ -73,9 +66,7 @@ impl App {
     async fn start_session(&self, login: Login) -> Result<Grant, ApiError> {
         let now = self.clock.now();
         let granted = self.grantable(login.scope.as_deref())?;
-        let proved = self
-            .prove_password(&login.username, login.password, login.caller.ip, now)
-            .await?;
+        let proved = self.prove_login(&login, now).await?;
         let user = proved.user;
         let period = self.denial_period(now).await?;
         let new = NewSession {
@@ -96,7 +87,11 @@ impl App {
         let session = self
             .store
             .create_session(&user, new, &proved.attempt.counters, now)
-            .await?;
+            .await;
+        if !matches!(session, Ok(Some(_))) {
+            self.forgive_attempt(proved.attempt).await;
+        }
+        let session = session?;
         // Disabled, or another password, since it was proved: as if it had been so before.
         let StartedSession { current, evicted } = session.ok_or(ApiError::InvalidCredentials)?;
         if !evicted.is_empty() {
@@ -186,11 +181,7 @@ impl App {
         ip: IpAddr,
     ) -> Result<AccessGrant, ApiError> {
         let now = self.clock.now();
-        let account = self.user(&UserId::from(claims.sub.as_str())).await?;
-        let proved = self
-            .prove_password(&account.username, password, ip, now)
-            .await?;
-        self.forgive_attempt(proved.attempt, now).await;
+        self.prove_in_session(claims, &password, ip, now).await?;
         let sid = claims
             .sid
             .as_deref()
@@ -204,37 +195,5 @@ impl App {
             Some(End::Expired) => Err(ApiError::SessionExpired),
             Some(End::Revoked(_)) => Err(ApiError::SessionRevoked),
         }
-    }
-
-    /// Returns the user whose password this is, and the attempt, to be forgiven. Every failure costs
-    /// the same and says the same.
-    pub(super) async fn prove_password(
-        &self,
-        username: &str,
-        password: SecretString,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<Proved, ApiError> {
-        let attempt = self.count_attempt(username, ip, now).await?;
-        let found = match Username::parse(username) {
-            Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await?,
-            Err(_) => None,
-        };
-        let stored = found
-            .as_ref()
-            .map(|found| found.password_hash.expose_secret());
-        let verdict = self.passwords.verify(password.clone(), stored).await?;
-        let found = found.filter(|found| !found.user.is_disabled());
-        let (Verdict::Right | Verdict::Outdated, Some(found)) = (verdict, found) else {
-            return Err(ApiError::InvalidCredentials);
-        };
-        if verdict == Verdict::Outdated {
-            let hash = SecretString::from(self.passwords.hash(password).await?);
-            self.store.upgrade_hash(&found, &hash).await?;
-        }
-        Ok(Proved {
-            user: found.user,
-            attempt,
-        })
     }
 }

@@ -7,7 +7,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::registry::{MetaResponses, Registry};
 use poem_openapi::types::ToJSON;
 use poem_openapi::{ApiResponse, Object};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::cookies::Cookies;
@@ -36,6 +36,11 @@ pub(super) struct TokenAnswer {
     /// Only with cookies: goes into `X-CSRF-Token` of `POST /v1/refresh` and `POST /v1/logout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
+    /// Only after a login without cookies: proves at the next login that the account knows this device,
+    /// so that the wrong guesses of others do not get in the way. Keep it with the refresh token, and
+    /// beyond the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<String>,
 }
 
 /// A new access token of a session that keeps its refresh token.
@@ -130,6 +135,12 @@ impl<T> Private<T> {
         self.cookies = cookies;
         self
     }
+
+    /// Returns the answer with one more `Set-Cookie` value.
+    pub(super) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
+        self.cookies.push(cookie);
+        self
+    }
 }
 
 impl Tokens {
@@ -148,6 +159,12 @@ impl Tokens {
         answer.csrf_token = Some(csrf);
         Self::new(Written(answer)).with_cookies(lines)
     }
+
+    /// Puts the proof of the known device into the body.
+    pub(super) fn with_device(mut self, token: &SecretString) -> Self {
+        self.body.0.device_token = Some(token.expose_secret().to_owned());
+        self
+    }
 }
 
 fn answer(grant: Grant) -> TokenAnswer {
@@ -160,6 +177,7 @@ fn answer(grant: Grant) -> TokenAnswer {
         session_id: grant.access.session_id.to_string(),
         scope: Some(grant.access.scope).filter(|scope| !scope.is_empty()),
         csrf_token: None,
+        device_token: None,
     }
 }
 

@@ -14,6 +14,13 @@ use crate::server::config::{Config, Origin};
 
 /// The header in which a page repeats the CSRF cookie.
 pub(super) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+/// How long a browser keeps the proof of a known device: 400 days, which is as long as browsers keep any
+/// cookie. Each login begins that time again.
+const DEVICE_SECONDS: u64 = 400 * 24 * 60 * 60;
+/// Accounts that one browser is known to at most.
+const DEVICE_ACCOUNTS: usize = 4;
+/// Not part of a token.
+const DEVICE_SEPARATOR: &str = "~";
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Names and attributes of the cookies.
@@ -48,6 +55,31 @@ impl Cookies {
             Self::Https => "__Host-latchet_csrf",
             Self::Loopback => "latchet_csrf",
         }
+    }
+
+    const fn device(self) -> &'static str {
+        match self {
+            Self::Https => "__Host-latchet_device",
+            Self::Loopback => "latchet_device",
+        }
+    }
+
+    /// Returns the proofs of the accounts that know this device.
+    pub(super) fn device_tokens(self, request: &Request) -> Vec<SecretString> {
+        let value = value(request, self.device()).unwrap_or_default();
+        let tokens = value.split(DEVICE_SEPARATOR).take(DEVICE_ACCOUNTS);
+        tokens.map(SecretString::from).collect()
+    }
+
+    /// Returns the `Set-Cookie` value that keeps these proofs, the latest first.
+    pub(super) fn keep_device(self, tokens: &[SecretString]) -> HeaderValue {
+        let tokens: Vec<&str> = tokens
+            .iter()
+            .take(DEVICE_ACCOUNTS)
+            .map(ExposeSecret::expose_secret)
+            .collect();
+        let value = tokens.join(DEVICE_SEPARATOR);
+        self.line(self.device(), &value, DEVICE_SECONDS, "; HttpOnly")
     }
 
     /// Returns the refresh token that the request carries as a cookie.
@@ -230,6 +262,10 @@ mod tests {
         assert_eq!(
             lines[1],
             "__Host-latchet_csrf=c.d; Path=/; Max-Age=60; SameSite=Strict; Secure"
+        );
+        assert_eq!(
+            Cookies::Https.keep_device(&["a.b.c".into(), "d.e.f".into()]),
+            "__Host-latchet_device=a.b.c~d.e.f; Path=/; Max-Age=34560000; SameSite=Strict; Secure; HttpOnly"
         );
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Private;
 use super::caller::caller;
+use super::device::Devices;
 use super::input::{JSON, require_type};
 use crate::server::App;
 use crate::server::envelope::Allow;
@@ -48,6 +49,7 @@ impl Endpoint for FlaskJwtLogin {
             scope: None,
             client_id: String::new(),
             label: String::new(),
+            devices: Devices::of(&request, None, &self.0).known(),
             caller: caller(&request, &self.0.config),
         };
         let grant = self.0.login(login).await?;

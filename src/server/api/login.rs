@@ -8,6 +8,7 @@ use super::Tag;
 use super::answer::{AccessTokenAnswer, Created, Private, Tokens};
 use super::caller::{caller, ip, stranger};
 use super::cookies::Cookies;
+use super::device::{DeviceToken, Devices};
 use super::first_party::AccountHolder;
 use super::input::Body;
 use super::secret::{Password, Secret};
@@ -50,6 +51,9 @@ struct LoginRequest {
     /// Name for this device, shown in the list of sessions.
     #[oai(validator(max_length = 100))]
     label: Option<String>,
+    /// With `body`: the `device_token` of an earlier login on this device. It is not needed to log in:
+    /// with it, the wrong guesses of others do not get in the way.
+    device_token: Option<DeviceToken>,
 }
 
 /// The password of the session's user.
@@ -100,6 +104,7 @@ impl LoginApi {
             Transport::Body => None,
             Transport::Cookie => Some(Cookies::of(request, &self.0.config).ok_or_else(no_cookies)?),
         };
+        let devices = Devices::of(request, asked.device_token.as_ref(), &self.0);
         let grant = self
             .0
             .login(Login {
@@ -108,14 +113,17 @@ impl LoginApi {
                 scope: asked.scope,
                 client_id: String::new(),
                 label: asked.label.unwrap_or_default(),
+                devices: devices.known(),
                 caller: caller(request, &self.0.config),
             })
             .await?;
+        let user = grant.access.user_id.clone();
         Ok(match cookies {
-            None => Tokens::in_body(grant),
+            None => Tokens::in_body(grant).with_device(&devices.token_of(&user, &self.0)),
             Some(cookies) => {
                 let csrf = self.0.derived.csrf_value(grant.access.session_id.as_str());
-                Tokens::in_cookies(grant, cookies, csrf)
+                let device = devices.cookie_of(&user, cookies, &self.0);
+                Tokens::in_cookies(grant, cookies, csrf).with_cookie(device)
             }
         })
     }
@@ -170,8 +178,8 @@ impl LoginApi {
             password: asked.password.0,
             roles: Vec::new(),
         };
-        let by = stranger(request, &self.0.config);
-        let user = self.0.create_user(account, &by).await?;
+        let ip = ip(request, &self.0.config);
+        let user = self.0.register(account, ip).await?;
         Ok(Created::Created(Json(user.into()), "/v1/me".to_owned()))
     }
 

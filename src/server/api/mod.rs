@@ -14,6 +14,7 @@ mod basic;
 mod caller;
 mod cookies;
 mod cors;
+mod device;
 mod events;
 mod first_party;
 mod flask_jwt;

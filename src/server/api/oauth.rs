@@ -9,6 +9,7 @@ use super::Tag;
 use super::answer::{Private, Tokens};
 use super::basic::Basic;
 use super::caller::{caller, ip};
+use super::device::{DeviceToken, Devices};
 use super::first_party::WholeScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
@@ -45,6 +46,8 @@ pub(super) struct TokenForm {
     /// Names the program; it stands in the tokens and is not checked.
     #[oai(validator(max_length = 100))]
     client_id: Option<String>,
+    /// With `password`: the `device_token` of an earlier login on this device.
+    device_token: Option<DeviceToken>,
 }
 
 /// A token that is to work no longer.
@@ -190,15 +193,19 @@ impl OauthApi {
         let named = client(request)?;
         match form.grant_type.as_str() {
             "password" => {
+                let devices = Devices::of(request, form.device_token.as_ref(), &self.0);
                 let login = Login {
                     username: form.username.ok_or_else(|| missing("username"))?,
                     password: form.password.ok_or_else(|| missing("password"))?.0,
                     scope: form.scope,
                     client_id: form.client_id.unwrap_or(named),
                     label: String::new(),
+                    devices: devices.known(),
                     caller: caller(request, &self.0.config),
                 };
-                Ok(Tokens::in_body(self.0.login(login).await?))
+                let grant = self.0.login(login).await?;
+                let device = devices.token_of(&grant.access.user_id, &self.0);
+                Ok(Tokens::in_body(grant).with_device(&device))
             }
             "refresh_token" => {
                 let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;

@@ -24,7 +24,42 @@ pub struct Cost {
     pub lanes: u32,
 }
 
+/// Least memory of argon2, in KiB.
+const MIN_MEMORY_KIB: u64 = 8;
+
 impl Cost {
+    /// Returns the work of one hash: memory times passes, in KiB. Lanes divide it and change nothing.
+    pub(super) fn work(self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.passes)
+    }
+
+    /// Returns the cost of a hash of so much work in no more memory than this one takes, if so little
+    /// work is a hash at all.
+    pub(super) fn of_work(self, work: u64) -> Option<Self> {
+        if work < MIN_MEMORY_KIB {
+            return None;
+        }
+        let passes = work.div_ceil(u64::from(self.memory_kib.max(1)));
+        let passes = passes.min(work / MIN_MEMORY_KIB);
+        Some(Self {
+            memory_kib: u32::try_from(work / passes).ok()?,
+            passes: u32::try_from(passes).ok()?,
+            lanes: 1,
+        })
+    }
+
+    /// Reads the parameters of a stored hash: `m=19456,t=2,p=1`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut costs = text.split(',');
+        let cost = Self {
+            memory_kib: costs.next()?.strip_prefix("m=")?.parse().ok()?,
+            passes: costs.next()?.strip_prefix("t=")?.parse().ok()?,
+            lanes: costs.next()?.strip_prefix("p=")?.parse().ok()?,
+        };
+        let is_sound = cost.memory_kib <= MAX_MEMORY_KIB && costs.next().is_none();
+        is_sound.then_some(cost)
+    }
+
     pub(super) fn argon2(self) -> Result<Argon2<'static>, PasswordError> {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
             .map_err(|_| PasswordError::UnknownFormat)?;
@@ -48,20 +83,13 @@ impl Phc {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix("$argon2id$v=19$")?.split('$');
         let (costs, salt, hash) = (parts.next()?, parts.next()?, parts.next()?);
-        let mut costs = costs.split(',');
-        let cost = Cost {
-            memory_kib: costs.next()?.strip_prefix("m=")?.parse().ok()?,
-            passes: costs.next()?.strip_prefix("t=")?.parse().ok()?,
-            lanes: costs.next()?.strip_prefix("p=")?.parse().ok()?,
-        };
         let phc = Self {
-            cost,
+            cost: Cost::parse(costs)?,
             salt: STANDARD_NO_PAD.decode(salt).ok()?,
             hash: STANDARD_NO_PAD.decode(hash).ok()?,
         };
-        let is_whole = parts.next().is_none() && costs.next().is_none();
-        let is_sound = cost.memory_kib <= MAX_MEMORY_KIB && phc.hash.len() == 32;
-        (is_whole && is_sound).then_some(phc)
+        let is_whole = parts.next().is_none() && phc.hash.len() == 32;
+        is_whole.then_some(phc)
     }
 }
 

@@ -1,5 +1,3 @@
-use std::sync::mpsc;
-
 use super::*;
 
 const CHEAP: Cost = Cost {
@@ -16,14 +14,23 @@ fn passwords(cost: Cost) -> Passwords {
     Passwords::start(cost, 2, 8).unwrap()
 }
 
+async fn verify(
+    passwords: &Passwords,
+    password: &str,
+    stored: Option<&str>,
+) -> Result<Verdict, PasswordError> {
+    let seat = passwords.seat(Priority::Stranger, "").await.unwrap();
+    seat.verify(secret(password), stored).await
+}
+
 #[tokio::test]
 async fn a_password_is_right_and_any_other_is_wrong() {
     let passwords = passwords(CHEAP);
     let stored = passwords.hash(secret("correct horse")).await.unwrap();
 
-    let right = passwords.verify(secret("correct horse"), Some(&stored));
-    let wrong = passwords.verify(secret("battery staple"), Some(&stored));
-    let nobody = passwords.verify(secret("correct horse"), None);
+    let right = verify(&passwords, "correct horse", Some(&stored));
+    let wrong = verify(&passwords, "battery staple", Some(&stored));
+    let nobody = verify(&passwords, "correct horse", None);
 
     assert_eq!(right.await.unwrap(), Verdict::Right);
     assert_eq!(wrong.await.unwrap(), Verdict::Wrong);
@@ -48,8 +55,8 @@ const OF_ANOTHER_PROGRAM: &str = "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHRzb21lc2
 async fn a_hash_of_another_program_and_cost_is_verified_and_reported_as_outdated() {
     let passwords = passwords(CHEAP);
 
-    let right = passwords.verify(secret("correct horse"), Some(OF_ANOTHER_PROGRAM));
-    let wrong = passwords.verify(secret("battery staple"), Some(OF_ANOTHER_PROGRAM));
+    let right = verify(&passwords, "correct horse", Some(OF_ANOTHER_PROGRAM));
+    let wrong = verify(&passwords, "battery staple", Some(OF_ANOTHER_PROGRAM));
 
     assert_eq!(right.await.unwrap(), Verdict::Outdated);
     assert_eq!(wrong.await.unwrap(), Verdict::Wrong);
@@ -60,7 +67,7 @@ async fn composed_and_decomposed_letters_are_one_password() {
     let passwords = passwords(CHEAP);
     let stored = passwords.hash(secret("caf\u{e9} au lait")).await.unwrap();
 
-    let verdict = passwords.verify(secret("cafe\u{301} au lait"), Some(&stored));
+    let verdict = verify(&passwords, "cafe\u{301} au lait", Some(&stored));
 
     assert_eq!(verdict.await.unwrap(), Verdict::Right);
 }
@@ -80,9 +87,7 @@ async fn a_damaged_hash_is_an_error_and_not_a_wrong_password() {
     ];
 
     for stored in table {
-        let verdict = passwords
-            .verify(secret("correct horse"), Some(stored))
-            .await;
+        let verdict = verify(&passwords, "correct horse", Some(stored)).await;
         assert!(
             matches!(verdict, Err(PasswordError::UnknownFormat)),
             "{stored}: {verdict:?}"
@@ -92,28 +97,98 @@ async fn a_damaged_hash_is_an_error_and_not_a_wrong_password() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_recovers() {
-    let passwords = Passwords::start(CHEAP, 1, 1).unwrap();
-    let (started, is_started) = mpsc::channel();
-    let (go_on, may_go_on) = mpsc::channel::<()>();
-    let busy = Box::new(move |_: &mut Vec<Block>| {
-        started.send(()).unwrap();
-        may_go_on.recv().unwrap();
-    });
-    passwords.pool.push(busy).unwrap();
-    is_started.recv().unwrap();
+    let passwords = Passwords::start(CHEAP, 1, 4).unwrap();
+    let mut seats = Vec::new();
+    for _ in 0..=MORE_SEATS {
+        seats.push(passwords.seat(Priority::Stranger, "").await.unwrap());
+    }
     let mut waiting = Box::pin(passwords.hash(secret("correct horse")));
     assert!(poll_once(&mut waiting).await.is_none());
 
     let refused = passwords.hash(secret("correct horse")).await;
-    go_on.send(()).unwrap();
+    drop(seats);
     let served = waiting.await;
 
     assert!(matches!(refused, Err(PasswordError::Busy)));
     assert!(served.is_ok());
 }
 
+/// Work of a wrong password, in KiB times passes.
+async fn work_of(passwords: &Passwords, stored: Option<&str>) -> u64 {
+    let before = passwords.work_done();
+    let verdict = verify(passwords, "battery staple", stored).await;
+    assert_eq!(verdict.unwrap(), Verdict::Wrong);
+    passwords.work_done() - before
+}
+
+#[tokio::test]
+async fn a_wrong_password_costs_the_same_work_whatever_the_stored_cost() {
+    let old = [
+        (64, 1, 1),
+        (64, 2, 1),
+        (96, 1, 1),
+        (100, 3, 1),
+        (128, 1, 4),
+        (1024, 2, 1),
+    ];
+    let mut hashes = Vec::new();
+    for (memory_kib, passes, lanes) in old {
+        let cost = Cost {
+            memory_kib,
+            passes,
+            lanes,
+        };
+        let other = Passwords::start(cost, 1, 8).unwrap();
+        hashes.push(other.hash(secret("correct horse")).await.unwrap());
+    }
+    let cost = Cost {
+        memory_kib: 256,
+        passes: 2,
+        lanes: 1,
+    };
+    let passwords = passwords(cost);
+    // As when the server starts and reads which costs there are.
+    for hash in &hashes {
+        passwords.note_cost(hash.split('$').nth(3).unwrap());
+    }
+
+    let nobody = work_of(&passwords, None).await;
+    for stored in &hashes {
+        let work = work_of(&passwords, Some(stored)).await;
+        // Less than one block for each pass is left over by division.
+        assert!(nobody - work < 16, "{stored}: {work} and not {nobody}");
+    }
+
+    assert_eq!(nobody, 2048, "that of the most expensive");
+}
+
+#[tokio::test]
+async fn a_more_expensive_hash_than_was_known_raises_the_work_of_all() {
+    let expensive = Cost {
+        memory_kib: 256,
+        ..CHEAP
+    };
+    let stored = passwords(expensive).hash(secret("correct horse")).await;
+    let passwords = passwords(CHEAP);
+    assert_eq!(work_of(&passwords, None).await, 64);
+
+    work_of(&passwords, Some(&stored.unwrap())).await;
+
+    assert_eq!(work_of(&passwords, None).await, 256);
+}
+
+#[tokio::test]
+async fn a_damaged_row_does_not_make_all_logins_slow() {
+    let passwords = passwords(CHEAP);
+
+    passwords.note_cost("m=4194304,t=4294967295,p=1");
+    passwords.note_cost("m=many");
+
+    assert_eq!(work_of(&passwords, None).await, 64 * MOST_TIMES);
+}
+
 /// Polls a future once.
-async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+pub(super) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     tokio::select! {
         biased;
         output = future => Some(output),

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use crate::clock::Time;
 use crate::server::App;
 use crate::server::error::ApiError;
-use crate::server::store::{Current, SessionId};
+use crate::server::store::{Current, SessionId, UserId};
 use crate::token::{Claims, Fresh};
 
 /// What a login or a refresh yields.
@@ -30,6 +30,8 @@ pub struct AccessGrant {
     pub scope: String,
     /// Its session.
     pub session_id: SessionId,
+    /// Its user.
+    pub user_id: UserId,
 }
 
 /// Names the claim of tokens that are limited to some scopes: what stands in it is of no matter.
@@ -97,6 +99,7 @@ impl App {
             expires_in: lifetime.as_secs(),
             scope,
             session_id: session.id.clone(),
+            user_id: session.user_id.clone(),
         })
     }
 

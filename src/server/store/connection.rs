@@ -34,7 +34,11 @@ const SQLITE_READERS: u32 = 4;
 
 /// Few, because PostgreSQL serves a core with two or three connections best, and each replica
 /// brings its own.
-const POSTGRES_CONNECTIONS: u32 = 16;
+const POSTGRES_CONNECTIONS: u32 = 12;
+
+/// Connections that only refreshes and the epoch of the denylist use. However many others wait for a
+/// connection, these do not: late refreshes sign people out, and without the epoch every check asks SQL.
+const POSTGRES_RESERVED: u32 = 4;
 
 /// A connection that rested for longer is tried before it is used; a busy one costs no round trip.
 const POSTGRES_TRIED_AFTER: Duration = Duration::from_secs(1);
@@ -57,6 +61,8 @@ pub(super) struct Connections {
     pub(super) writer: DatabaseConnection,
     /// For statements that only read.
     pub(super) reader: DatabaseConnection,
+    /// For refreshes and the epoch. On SQLite it only reads: there is one writer.
+    reserved: DatabaseConnection,
 }
 
 impl Connections {
@@ -78,6 +84,24 @@ impl Connections {
     /// Begins a transaction that will write.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         begin(&self.writer).await
+    }
+
+    /// Begins a transaction of a refresh.
+    pub(super) async fn begin_reserved(&self) -> Result<DatabaseTransaction, DbErr> {
+        begin(self.reserved_writer()).await
+    }
+
+    /// Returns connections that are reserved for reading the epoch.
+    pub(super) fn reserved_reader(&self) -> &DatabaseConnection {
+        &self.reserved
+    }
+
+    /// Returns connections that are reserved for refreshes and the epoch; on SQLite the one writer.
+    pub(super) fn reserved_writer(&self) -> &DatabaseConnection {
+        match self.reserved.get_database_backend() {
+            DbBackend::Postgres => &self.reserved,
+            _ => &self.writer,
+        }
     }
 }
 
@@ -135,15 +159,20 @@ async fn sqlite(url: &str) -> Result<Connections, StoreError> {
         .pragma("journal_size_limit", "67108864")
         .disable_statement_logging();
     let writer = sqlite_writer(&options).await?;
-    let reader = SqlitePoolOptions::new()
-        .max_connections(SQLITE_READERS)
-        .max_lifetime(None)
-        .acquire_timeout(ACQUIRE)
-        .test_before_acquire(false)
-        .connect_lazy_with(options.pragma("query_only", "on"));
+    let options = options.pragma("query_only", "on");
+    let readers = |count| {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(count)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
+        SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+    };
     Ok(Connections {
         writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
-        reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+        reader: readers(SQLITE_READERS),
+        reserved: readers(1),
     })
 }
 
@@ -229,8 +258,17 @@ async fn postgres(url: &str) -> Result<Connections, StoreError> {
         .close()
         .await
         .map_err(connecting)?;
+    let pool = postgres_pool(options.clone(), POSTGRES_CONNECTIONS);
+    Ok(Connections {
+        writer: pool.clone(),
+        reader: pool,
+        reserved: postgres_pool(options, POSTGRES_RESERVED),
+    })
+}
+
+fn postgres_pool(options: PgConnectOptions, connections: u32) -> DatabaseConnection {
     let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
@@ -242,11 +280,7 @@ async fn postgres(url: &str) -> Result<Connections, StoreError> {
             })
         })
         .connect_lazy_with(options);
-    let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-    Ok(Connections {
-        writer: pool.clone(),
-        reader: pool,
-    })
+    SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
 }
 
 fn connecting(error: Error) -> StoreError {

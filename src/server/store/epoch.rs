@@ -25,7 +25,8 @@ impl Store {
     /// Returns the current epoch.
     pub async fn epoch(&self) -> Result<Epoch, StoreError> {
         let found = Entity::find_by_id(ID);
-        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        let row =
+            limited(async { Ok(found.one(self.0.connections.reserved_reader()).await?) }).await?;
         let row = row.ok_or(StoreError::NotFound)?;
         Ok(Epoch {
             epoch: row.epoch,
@@ -42,7 +43,7 @@ impl Store {
             .col_expr(Column::ChangedAt, Expr::val(epoch.changed_at.millis()))
             .filter(Column::Id.eq(ID));
         limited(async {
-            update.exec(self.writer()).await?;
+            update.exec(self.0.connections.reserved_writer()).await?;
             Ok(())
         })
         .await

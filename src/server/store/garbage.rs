@@ -39,7 +39,7 @@ const DELETE: [(&str, Duration); 7] = [
     ),
     (
         "DELETE FROM throttles WHERE key IN
-            (SELECT key FROM throttles WHERE resets_at < $1 LIMIT $2)",
+            (SELECT key FROM throttles WHERE forgets_at < $1 LIMIT $2)",
         Duration::ZERO,
     ),
     (

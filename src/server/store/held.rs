@@ -43,14 +43,15 @@ impl Connections {
         .map_err(failed)
     }
 
-    /// Takes a connection that may write out of the pool. SQLite has one: until it is dropped, every other
+    /// Takes a reserved connection that may write out of the pool. SQLite has one: until it is dropped, every other
     /// writer waits.
     pub(super) async fn hold(&self) -> Result<Held, DbErr> {
-        let held = if self.writer.get_database_backend() == DbBackend::Postgres {
-            let pool = self.writer.get_postgres_connection_pool();
+        let writer = self.reserved_writer();
+        let held = if writer.get_database_backend() == DbBackend::Postgres {
+            let pool = writer.get_postgres_connection_pool();
             pool.acquire().await.map(Held::Postgres)
         } else {
-            let pool = self.writer.get_sqlite_connection_pool();
+            let pool = writer.get_sqlite_connection_pool();
             pool.acquire().await.map(Held::Sqlite)
         };
         held.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))

@@ -24,6 +24,7 @@ mod id;
 mod inspection;
 mod keys;
 mod lifetimes;
+mod password_costs;
 mod reset_link_lists;
 mod reset_links;
 mod revocations;
@@ -52,7 +53,7 @@ pub use rotate::{Current, Owner, Presented, Rotation, RotationRules};
 pub use server_lock::{ServerLock, ServerLockError};
 pub use session_lists::{ListedSession, NamedSession, NoSuchPlace, SessionPage, SessionPlace};
 pub use sessions::{Device, FIRST_PARTY, NewSession, Revocation, Session, StartedSession};
-pub use throttle::{Attempt, Counter};
+pub use throttle::{Budget, Charge, Counter, Protected};
 pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
 
 use connection::Connections;

@@ -154,7 +154,7 @@ impl Store {
                 .exec_without_returning(&transaction)
                 .await?;
             // Last: on PostgreSQL everybody behind one address waits for that row.
-            throttle::give_back(&transaction, counted, now).await?;
+            throttle::give_back(&transaction, counted).await?;
             transaction.commit().await?;
             let owner = Owner::try_from(&user)?;
             Ok(Some(StartedSession {

@@ -1,159 +1,269 @@
-//! Rows of `throttles`: attempts counted in windows, atomically across replicas.
+//! Rows of `throttles`: budgets of failures in windows of time, shared by all replicas.
+//!
+//! An attempt takes a place on each of its budgets before it is decided, so that parallel guesses cannot
+//! exceed a budget. A failure keeps the place; success, and whatever is no failure of the client, gives it
+//! back. A place whose attempt was never decided, because the process ended, is given back after
+//! [`LONGEST_ATTEMPT`]: nobody learned anything from an attempt that was never answered.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use entity::throttle::{Column, Entity};
-use entity::user;
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
+use sea_orm::{ConnectionTrait, Statement, Value};
 
 use super::events::{self, NewEvent};
-use super::{Store, StoreError, limited};
+use super::{Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 
-/// What attempts are counted under, and how many are allowed in how long.
+/// Longer than an attempt takes, the difference between the clocks of two replicas included.
+const LONGEST_ATTEMPT: Duration = Duration::from_mins(2);
+
+/// How often a window doubles at most: 15 minutes, 30, 60.
+const MAX_LEVEL: i32 = 2;
+
+/// Thousands of years in milliseconds, and small enough to be doubled without overflow.
+const LONGEST_WINDOW: i64 = 1 << 50;
+
+/// A number of failures that is allowed in a window of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Key of the row. It does not reveal whom it counts to a reader of the database.
+    pub key: String,
+    /// Failures in one window.
+    pub limit: u32,
+    /// Length of a window, from its first attempt. It doubles after a window that was used up.
+    pub window: Duration,
+    /// The object of the attempts.
+    pub protects: Protected,
+}
+
+/// The object of attempts that are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protected {
+    /// One account. That its budget is used up is an event of its user.
+    Account(UserId),
+    /// Accounts that do not exist, or all of them. That the budget is used up is an event.
+    Logins,
+    /// The list of accounts. That people register is no event.
+    Registration,
+}
+
+/// A place that an attempt has taken on a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
-    /// Its key; says nothing of whom it counts to those who read the database.
-    pub key: String,
-    /// Attempts in one window.
-    pub attempts: u32,
-    /// Length of a window, counted from its first attempt.
-    pub window: Duration,
-    /// The user name that it counts for, folded, where it counts for one. It is not stored: whoever
-    /// has that name is looked up once the counter refuses.
-    pub username: Option<String>,
+    budget: Budget,
+    /// End of the window in which it was taken.
+    resets_at: Time,
 }
 
-/// What became of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// It may be made.
-    Allowed,
-    /// There were too many.
-    Refused {
-        /// When the window ends.
-        retry_after: Duration,
+/// Outcome of charging an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// The attempt has a place on every budget.
+    Placed(Vec<Counter>),
+    /// A budget is used up by failures. Nothing was counted.
+    UsedUp {
+        /// Index of that budget.
+        budget: usize,
+        /// End of its window.
+        resets_at: Time,
     },
+    /// A budget would be used up if every attempt in flight failed. Nothing was counted.
+    Occupied,
 }
 
-/// One statement counts and tells, so that parallel attempts cannot all see the same count.
-const COUNT: &str = "
-    INSERT INTO throttles (key, attempts, resets_at) VALUES ($1, 1, $2)
-    ON CONFLICT (key) DO UPDATE SET
-        attempts = CASE WHEN throttles.resets_at <= $3 THEN 1 ELSE throttles.attempts + 1 END,
-        resets_at = CASE WHEN throttles.resets_at <= $3 THEN excluded.resets_at
-                    ELSE throttles.resets_at END
-    RETURNING attempts, resets_at";
+/// Places of attempts that will never be decided.
+const LOST: &str = "CASE WHEN throttles.charged_at <= $5 THEN throttles.in_flight ELSE 0 END";
+
+/// Takes one place, in one statement, so that parallel attempts cannot all see the same count. No row
+/// comes back when there is none.
+static CHARGE: LazyLock<String> = LazyLock::new(|| {
+    let level = format!(
+        "CASE WHEN throttles.forgets_at <= $2 OR throttles.attempts - {LOST} < $3 THEN 0
+              WHEN throttles.level < {MAX_LEVEL} THEN throttles.level + 1
+              ELSE {MAX_LEVEL} END"
+    );
+    format!(
+        "INSERT INTO throttles (key, attempts, in_flight, charged_at, level, resets_at, forgets_at)
+         VALUES ($1, 1, 1, $2, 0, $2 + $4, $2 + $4 + $4)
+         ON CONFLICT (key) DO UPDATE SET
+            attempts = CASE WHEN throttles.resets_at <= $2 THEN 1
+                       ELSE throttles.attempts + 1 - {LOST} END,
+            in_flight = CASE WHEN throttles.resets_at <= $2 THEN 1
+                        ELSE throttles.in_flight + 1 - {LOST} END,
+            charged_at = $2,
+            level = CASE WHEN throttles.resets_at <= $2 THEN {level} ELSE throttles.level END,
+            resets_at = CASE WHEN throttles.resets_at <= $2 THEN $2 + ($4 << ({level}))
+                        ELSE throttles.resets_at END,
+            forgets_at = CASE WHEN throttles.resets_at <= $2 THEN $2 + ($4 << (1 + {level}))
+                         ELSE throttles.forgets_at END
+         WHERE throttles.resets_at <= $2 OR throttles.attempts - {LOST} < $3
+         RETURNING resets_at"
+    )
+});
+
+const LOOK: &str = "SELECT attempts, in_flight, resets_at FROM throttles WHERE key = $1";
+
+/// Decides an attempt as failed. No row comes back for one whose place was given back or whose window
+/// is over.
+const FAIL: &str = "
+    UPDATE throttles SET in_flight = in_flight - 1
+    WHERE key = $1 AND resets_at = $2 AND in_flight > 0
+    RETURNING attempts, in_flight";
+
+const GIVE_BACK: &str = "
+    UPDATE throttles SET in_flight = in_flight - 1, attempts = attempts - 1
+    WHERE key = $1 AND resets_at = $2 AND in_flight > 0";
 
 impl Store {
-    /// Counts an attempt from `ip` on each counter, up to the first that refuses it. A refused one
-    /// counts too, but does not lengthen the window.
-    pub async fn attempt(
-        &self,
-        counters: &[Counter],
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<Attempt, StoreError> {
+    /// Takes a place on each budget, or on none.
+    ///
+    /// All callers name their budgets in the same order of kinds: on PostgreSQL another order would let
+    /// two attempts wait for each other.
+    pub async fn charge(&self, budgets: &[Budget], now: Time) -> Result<Charge, StoreError> {
         limited(async {
-            // One commit for all of them: it is what an attempt costs.
+            // One commit for all of them: it is what an attempt costs. A refusal commits nothing.
             let transaction = self.begin().await?;
-            let mut attempt = Attempt::Allowed;
-            for counter in counters {
-                attempt = count(&transaction, counter, ip, now).await?;
-                if attempt != Attempt::Allowed {
-                    break;
+            let mut placed = Vec::with_capacity(budgets.len());
+            for (index, budget) in budgets.iter().enumerate() {
+                match charge(&transaction, budget, now).await? {
+                    Some(resets_at) => placed.push(Counter {
+                        budget: budget.clone(),
+                        resets_at,
+                    }),
+                    None => return refusal(&transaction, index, budget).await,
                 }
             }
             transaction.commit().await?;
-            Ok(attempt)
+            Ok(Charge::Placed(placed))
         })
         .await
     }
 
-    /// Gives back an attempt that turned out to be honest, so that logging in often with the right
-    /// password is never throttled.
-    pub async fn give_back_attempt(
+    /// Records that the attempt failed, and an event for each budget that it used up.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the attempt took so long that its place was given back: it must not
+    /// be answered, since it is not counted.
+    pub async fn record_failure(
         &self,
-        counters: &[Counter],
+        placed: &[Counter],
+        ip: IpAddr,
         now: Time,
     ) -> Result<(), StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            give_back(&transaction, counters, now).await?;
+            for counter in placed {
+                fail(&transaction, counter, ip, now).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    /// Gives back the places of an attempt that did not fail.
+    pub async fn give_back_attempt(&self, placed: &[Counter]) -> Result<(), StoreError> {
+        limited(async {
+            let transaction = self.begin().await?;
+            give_back(&transaction, placed).await?;
             Ok(transaction.commit().await?)
         })
         .await
     }
 }
 
-async fn count(
+async fn charge(
     connection: &impl ConnectionTrait,
-    counter: &Counter,
-    ip: IpAddr,
+    budget: &Budget,
     now: Time,
-) -> Result<Attempt, StoreError> {
-    let values = [
-        counter.key.as_str().into(),
-        (now + counter.window).millis().into(),
+) -> Result<Option<Time>, StoreError> {
+    let window = i64::try_from(budget.window.as_millis()).unwrap_or(LONGEST_WINDOW);
+    let values: [Value; 5] = [
+        budget.key.as_str().into(),
         now.millis().into(),
+        i64::from(budget.limit).into(),
+        window.min(LONGEST_WINDOW).into(),
+        (now - LONGEST_ATTEMPT).millis().into(),
     ];
-    let statement =
-        Statement::from_sql_and_values(connection.get_database_backend(), COUNT, values);
+    let backend = connection.get_database_backend();
+    let statement = Statement::from_sql_and_values(backend, CHARGE.as_str(), values);
     let row = connection.query_one_raw(statement).await?;
+    let resets_at = row.map(|row| row.try_get("", "resets_at")).transpose()?;
+    Ok(resets_at.map(Time::from_millis))
+}
+
+async fn refusal(
+    connection: &impl ConnectionTrait,
+    index: usize,
+    budget: &Budget,
+) -> Result<Charge, StoreError> {
+    let backend = connection.get_database_backend();
+    let look = Statement::from_sql_and_values(backend, LOOK, [budget.key.as_str().into()]);
+    let row = connection.query_one_raw(look).await?;
     let row = row.ok_or(StoreError::NotFound)?;
     let attempts: i64 = row.try_get("", "attempts")?;
-    let resets_at = Time::from_millis(row.try_get("", "resets_at")?);
-    if attempts <= i64::from(counter.attempts) {
-        return Ok(Attempt::Allowed);
+    let in_flight: i64 = row.try_get("", "in_flight")?;
+    if attempts - in_flight < i64::from(budget.limit) {
+        return Ok(Charge::Occupied);
     }
-    // The first that is refused, and not those that follow: a flood must not write events.
-    if attempts == i64::from(counter.attempts) + 1 {
-        record(connection, counter, ip, now).await?;
-    }
-    Ok(Attempt::Refused {
-        retry_after: resets_at.since(now),
+    Ok(Charge::UsedUp {
+        budget: index,
+        resets_at: Time::from_millis(row.try_get("", "resets_at")?),
     })
 }
 
-/// Records that a counter begins to refuse. What was typed for a user name may be a password, so only
-/// a user who exists is named.
-async fn record(
+async fn fail(
     connection: &impl ConnectionTrait,
     counter: &Counter,
     ip: IpAddr,
     now: Time,
 ) -> Result<(), StoreError> {
-    let mut user = None;
-    if let Some(username) = &counter.username {
-        let named = user::Entity::find().filter(user::Column::UsernameKey.eq(username.as_str()));
-        user = named.one(connection).await?.map(|row| row.id.into());
+    let row = connection
+        .query_one_raw(of_window(connection, FAIL, counter))
+        .await?;
+    let Some(row) = row else {
+        if now < counter.resets_at {
+            return Err(StoreError::Conflict);
+        }
+        return Ok(());
+    };
+    let attempts: i64 = row.try_get("", "attempts")?;
+    let in_flight: i64 = row.try_get("", "in_flight")?;
+    // Once in a window: refusals write nothing, however many there are.
+    if attempts - in_flight != i64::from(counter.budget.limit) {
+        return Ok(());
     }
+    let user = match &counter.budget.protects {
+        Protected::Account(user) => Some(user),
+        Protected::Logins => None,
+        Protected::Registration => return Ok(()),
+    };
     let by = Actor::Stranger { ip };
-    let throttled = NewEvent {
-        user: user.as_ref(),
+    let used_up = NewEvent {
+        user,
         ..NewEvent::new(EventKind::LoginThrottled, &by, now)
     };
-    events::insert(connection, throttled).await
+    events::insert(connection, used_up).await
 }
 
-/// One counter after the other, in the order in which [`Store::attempt`] counts: the other order
-/// would let two logins wait for each other.
+/// Gives the places back one after the other, in the order in which [`Store::charge`] takes them: another
+/// order would let two logins wait for each other.
 pub(super) async fn give_back(
     connection: &impl ConnectionTrait,
-    counters: &[Counter],
-    now: Time,
+    placed: &[Counter],
 ) -> Result<(), StoreError> {
-    for counter in counters {
-        Entity::update_many()
-            .col_expr(Column::Attempts, Expr::col(Column::Attempts).sub(1))
-            .filter(Column::Key.eq(counter.key.as_str()))
-            .filter(Column::ResetsAt.gt(now.millis()))
-            .filter(Column::Attempts.gt(0))
-            .exec(connection)
-            .await?;
+    for counter in placed {
+        let statement = of_window(connection, GIVE_BACK, counter);
+        connection.execute_raw(statement).await?;
     }
     Ok(())
+}
+
+fn of_window(connection: &impl ConnectionTrait, sql: &str, counter: &Counter) -> Statement {
+    let values: [Value; 2] = [
+        counter.budget.key.as_str().into(),
+        counter.resets_at.millis().into(),
+    ];
+    Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
 }

@@ -226,7 +226,7 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
         return;
     }
     let revoked = limited(async {
-        let transaction = connections.begin().await?;
+        let transaction = connections.begin_reserved().await?;
         for (entry, reuse) in &reused {
             record(&transaction, entry.session(), reuse).await?;
         }

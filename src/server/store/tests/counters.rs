@@ -1,14 +1,39 @@
 //! Throttles.
 
-use super::super::{Attempt, Counter};
+use super::super::{Budget, Charge, Counter, Protected};
 use super::*;
 
-fn three_a_minute(key: &str) -> Counter {
-    Counter {
+fn three_a_minute(key: &str) -> Budget {
+    Budget {
         key: key.to_owned(),
-        attempts: 3,
+        limit: 3,
         window: MINUTE,
-        username: None,
+        protects: Protected::Logins,
+    }
+}
+
+async fn charge(store: &Store, keys: &[&str], now: Time) -> Charge {
+    let budgets: Vec<Budget> = keys.iter().map(|key| three_a_minute(key)).collect();
+    store.charge(&budgets, now).await.unwrap()
+}
+
+#[track_caller]
+fn placed(charge: Charge) -> Vec<Counter> {
+    match charge {
+        Charge::Placed(counters) => counters,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Guesses wrong, and returns whether that was possible.
+async fn guess(store: &Store, keys: &[&str], now: Time) -> bool {
+    match charge(store, keys, now).await {
+        Charge::Placed(counters) => {
+            store.record_failure(&counters, IP, now).await.unwrap();
+            true
+        }
+        Charge::UsedUp { .. } => false,
+        Charge::Occupied => panic!("nothing is in flight"),
     }
 }
 
@@ -17,80 +42,175 @@ async fn as_many_parallel_attempts_as_allowed_go_through_on_all_replicas_togethe
     let latchet = Latchet::start().await;
     let replica = latchet.replica().await;
 
-    let attempts = at_once((0..40).map(|index| {
+    let charges = at_once((0..40).map(|index| {
         let store = [&latchet.store, &replica][index % 2].clone();
-        async move {
-            store
-                .attempt(&[three_a_minute("account:alice")], IP, NOW)
-                .await
-        }
+        async move { charge(&store, &["account:alice"], NOW).await }
     }))
     .await;
 
-    let allowed = attempts
-        .iter()
-        .filter(|attempt| matches!(attempt, Ok(Attempt::Allowed)));
-    assert_eq!(allowed.count(), 3);
+    let is_placed = |charge: &&Charge| matches!(charge, Charge::Placed(_));
+    assert_eq!(charges.iter().filter(is_placed).count(), 3);
+    let is_occupied = |charge: &&Charge| matches!(charge, Charge::Occupied);
+    assert_eq!(charges.iter().filter(is_occupied).count(), 37);
 }
 
 #[tokio::test]
-async fn a_window_ends_and_refusals_do_not_lengthen_it() {
+async fn only_failures_use_a_budget_up() {
     let latchet = Latchet::start().await;
-    let attempt = async |key, now| latchet.store.attempt(&[three_a_minute(key)], IP, now).await;
+    let store = &latchet.store;
+
+    for _ in 0..10 {
+        let counters = placed(charge(store, &["a", "b"], NOW).await);
+        store.give_back_attempt(&counters).await.unwrap();
+        // A second time changes nothing.
+        store.give_back_attempt(&counters).await.unwrap();
+    }
+    let mut guesses = 0;
+    for _ in 0..10 {
+        guesses += u32::from(guess(store, &["a", "b"], NOW).await);
+    }
+
+    assert_eq!(guesses, 3);
+}
+
+#[tokio::test]
+async fn a_failure_on_one_replica_refuses_at_the_other() {
+    let latchet = Latchet::start().await;
+    let replica = latchet.replica().await;
     for _ in 0..3 {
-        assert_eq!(attempt("a", NOW).await.unwrap(), Attempt::Allowed);
+        assert!(guess(&latchet.store, &["a"], NOW).await);
     }
 
-    let refused = attempt("a", NOW + MINUTE / 2).await.unwrap();
-    let other = attempt("b", NOW).await.unwrap();
-    let after = attempt("a", NOW + MINUTE).await.unwrap();
+    let refused = charge(&replica, &["a"], NOW + MINUTE / 2).await;
 
-    let retry_after = MINUTE / 2;
-    assert_eq!(refused, Attempt::Refused { retry_after });
-    assert_eq!(other, Attempt::Allowed);
-    assert_eq!(after, Attempt::Allowed);
+    let resets_at = NOW + MINUTE;
+    assert_eq!(
+        refused,
+        Charge::UsedUp {
+            budget: 0,
+            resets_at
+        }
+    );
 }
 
 #[tokio::test]
-async fn honest_attempts_are_given_back() {
+async fn windows_that_are_used_up_in_a_row_double_and_then_no_more() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
-    let counters = [three_a_minute("a"), three_a_minute("b")];
+    let mut now = NOW;
+    let mut lengths = Vec::new();
 
-    for _ in 0..10 {
-        let attempt = store.attempt(&counters, IP, NOW).await.unwrap();
-        assert_eq!(attempt, Attempt::Allowed);
-        store.give_back_attempt(&counters, NOW).await.unwrap();
+    for _ in 0..5 {
+        while guess(store, &["a"], now).await {}
+        let Charge::UsedUp { resets_at, .. } = charge(store, &["a"], now).await else {
+            panic!("it is used up");
+        };
+        lengths.push(resets_at.since(now) / 60);
+        now = resets_at;
     }
-    store.give_back_attempt(&counters, NOW).await.unwrap();
 
-    let mut allowed = 0;
-    for _ in 0..10 {
-        let attempt = store.attempt(&counters, IP, NOW).await.unwrap();
-        allowed += u32::from(attempt == Attempt::Allowed);
-    }
-    assert_eq!(allowed, 3);
+    let seconds = [1, 2, 4, 4, 4].map(Duration::from_secs);
+    assert_eq!(lengths, seconds);
+    // Left alone for as long again, it is forgotten.
+    now = now + 4 * MINUTE;
+    while guess(store, &["a"], now).await {}
+    let refused = charge(store, &["a"], now).await;
+    let resets_at = now + MINUTE;
+    assert_eq!(
+        refused,
+        Charge::UsedUp {
+            budget: 0,
+            resets_at
+        }
+    );
 }
 
 #[tokio::test]
-async fn what_one_counter_refuses_the_next_does_not_count() {
+async fn a_window_with_a_success_does_not_make_the_next_one_longer() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
-    let (address, account) = (three_a_minute("address"), three_a_minute("account"));
-    let both = [address, account.clone()];
+    for _ in 0..2 {
+        guess(store, &["a"], NOW).await;
+    }
+    let counters = placed(charge(store, &["a"], NOW).await);
+    store.give_back_attempt(&counters).await.unwrap();
+
+    let after = NOW + MINUTE;
+    while guess(store, &["a"], after).await {}
+
+    let refused = charge(store, &["a"], after).await;
+    let resets_at = after + MINUTE;
+    assert_eq!(
+        refused,
+        Charge::UsedUp {
+            budget: 0,
+            resets_at
+        }
+    );
+}
+
+#[tokio::test]
+async fn what_one_budget_refuses_is_counted_on_none() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    while guess(store, &["account"], NOW).await {}
 
     for _ in 0..10 {
-        store.attempt(&both, IP, NOW).await.unwrap();
+        let refused = charge(store, &["address", "account"], NOW).await;
+        assert!(
+            matches!(refused, Charge::UsedUp { budget: 1, .. }),
+            "{refused:?}"
+        );
     }
 
-    // Three were let through by the address and counted on the account, so it is used up.
-    store
-        .give_back_attempt(std::slice::from_ref(&account), NOW)
-        .await
-        .unwrap();
-    let last = store
-        .attempt(std::slice::from_ref(&account), IP, NOW)
-        .await
-        .unwrap();
-    assert_eq!(last, Attempt::Allowed);
+    for _ in 0..3 {
+        assert!(guess(store, &["address"], NOW).await);
+    }
+}
+
+#[tokio::test]
+async fn attempts_that_are_never_decided_are_given_back_after_a_while() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let mut lost = Vec::new();
+    for _ in 0..3 {
+        lost = placed(charge_an_hour(store, NOW).await);
+    }
+    assert_eq!(charge_an_hour(store, NOW + MINUTE).await, Charge::Occupied);
+
+    let later = NOW + 2 * MINUTE;
+    let counters = placed(charge_an_hour(store, later).await);
+    store.record_failure(&counters, IP, later).await.unwrap();
+
+    // What comes so late must not be answered, and changes nothing.
+    let late = store.record_failure(&lost, IP, later).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    for _ in 0..2 {
+        let counters = placed(charge_an_hour(store, later).await);
+        store.record_failure(&counters, IP, later).await.unwrap();
+    }
+    let refused = charge_an_hour(store, later).await;
+    assert!(matches!(refused, Charge::UsedUp { .. }), "{refused:?}");
+}
+
+async fn charge_an_hour(store: &Store, now: Time) -> Charge {
+    let budget = Budget {
+        window: 60 * MINUTE,
+        ..three_a_minute("hour")
+    };
+    store.charge(&[budget], now).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_decided_in_the_next_window_changes_nothing_there() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let slow = placed(charge(store, &["a"], NOW).await);
+    let next = NOW + MINUTE;
+    while guess(store, &["a"], next).await {}
+
+    store.give_back_attempt(&slow).await.unwrap();
+    store.record_failure(&slow, IP, next).await.unwrap();
+
+    assert!(!guess(store, &["a"], next).await);
 }

@@ -1,6 +1,6 @@
 //! Security events: written with what they tell of, once.
 
-use super::super::{Attempt, Counter, NamedUser, NewResetLink};
+use super::super::{Budget, Charge, NamedUser, NewResetLink, Protected};
 use super::*;
 
 /// The kinds of all events, oldest first.
@@ -16,12 +16,12 @@ fn named(user: &User) -> NamedUser {
     }
 }
 
-fn throttle(username: &str) -> Counter {
-    Counter {
-        key: format!("account:{username}"),
-        attempts: 3,
+fn budget(key: &str, protects: Protected) -> Budget {
+    Budget {
+        key: key.to_owned(),
+        limit: 3,
         window: MINUTE,
-        username: Some(username.to_owned()),
+        protects,
     }
 }
 
@@ -156,20 +156,22 @@ async fn a_reuse_is_told_once_however_many_replicas_see_it() {
 async fn a_throttle_is_told_once_in_its_window_however_long_the_flood() {
     let latchet = Latchet::start().await;
     let alice = latchet.user("alice").await;
-    let flood = async |username: &str, now: Time| {
+    let flood = async |budget: Budget, now: Time| {
         for _ in 0..20 {
-            let counters = [throttle(username)];
-            latchet.store.attempt(&counters, IP, now).await.unwrap();
+            let charge = latchet.store.charge(std::slice::from_ref(&budget), now);
+            if let Charge::Placed(counters) = charge.await.unwrap() {
+                let failed = latchet.store.record_failure(&counters, IP, now);
+                failed.await.unwrap();
+            }
         }
-        let counters = [throttle(username)];
-        latchet.store.attempt(&counters, IP, now).await.unwrap()
     };
 
+    let of_alice = budget("alice", Protected::Account(alice.id.clone()));
     for now in [NOW, NOW + MINUTE] {
-        let refused = flood("alice", now).await;
-        assert!(matches!(refused, Attempt::Refused { .. }), "{refused:?}");
+        flood(of_alice.clone(), now).await;
     }
-    flood("a password typed for a name", NOW).await;
+    flood(budget("nobody", Protected::Logins), NOW).await;
+    flood(budget("registration", Protected::Registration), NOW).await;
 
     let mut found = latchet.events().await;
     found.retain(|event| event.kind == EventKind::LoginThrottled);

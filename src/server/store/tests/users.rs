@@ -246,3 +246,26 @@ async fn nobody_is_changed_when_there_is_no_such_user() {
         assert!(matches!(answer, Err(StoreError::NotFound)), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn every_cost_of_a_stored_password_is_listed_once() {
+    let latchet = Latchet::start().await;
+    for (name, cost) in [
+        ("a", "m=64,t=1,p=1"),
+        ("b", "m=19456,t=2,p=1"),
+        ("c", "m=64,t=1,p=1"),
+    ] {
+        let hash = format!("$argon2id$v=19${cost}$c2FsdHNhbHQ$aGFzaA");
+        let new = NewUser {
+            password_hash: hash.into(),
+            ..new_user(name)
+        };
+        let made = latchet.store.create_user(new, &Actor::Operator, NOW);
+        made.await.unwrap();
+    }
+
+    let mut costs = latchet.store.password_costs().await.unwrap();
+
+    costs.sort();
+    assert_eq!(costs, ["m=19456,t=2,p=1", "m=64,t=1,p=1"]);
+}

@@ -1,0 +1,291 @@
+//! Proofs of a password, under the throttle: which budgets an attempt is charged to, and in which order it
+//! is refused, admitted and decided.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
+use unicode_normalization::UnicodeNormalization;
+
+use super::App;
+use super::error::ApiError;
+use super::names::Username;
+use super::password::{Priority, Seat, Verdict};
+use super::sessions::Login;
+use super::store::{StoreError, User, UserId, UserWithHash};
+use super::throttle::{Admitted, CountedAttempt, KnownDevice, NamedBudget, network};
+use crate::clock::Time;
+use crate::token::Claims;
+
+/// How long an attempt waits for those in flight when together they may use up a budget.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Time between two looks at such a budget.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// The role of services that may look into tokens.
+const INTROSPECT: &str = "introspect";
+
+/// A user whose password was right, and the attempt, whose places are to be given back.
+#[derive(Debug)]
+pub(super) struct Proved {
+    pub(super) user: User,
+    pub(super) attempt: CountedAttempt,
+}
+
+/// The party that shows a password.
+enum Prover<'a> {
+    /// Somebody who logs in.
+    Login {
+        username: &'a str,
+        devices: &'a [KnownDevice],
+    },
+    /// A user who is signed in.
+    Session { user: &'a UserId, session: &'a str },
+}
+
+/// Attempts in flight on this budget did not end in time.
+#[derive(Debug, thiserror::Error)]
+#[error("other attempts on this budget are still being decided")]
+struct StillOccupied;
+
+impl App {
+    /// Returns the user whose name and password these are. Every failure costs the same and says the
+    /// same.
+    pub(super) async fn prove_login(&self, login: &Login, now: Time) -> Result<Proved, ApiError> {
+        let prover = Prover::Login {
+            username: &login.username,
+            devices: &login.devices,
+        };
+        self.prove(&prover, &login.password, login.caller.ip, now)
+            .await
+    }
+
+    /// Returns the user of a session whose password this is. Failures count on the session alone: the
+    /// guesses of strangers do not get in the way of somebody who is signed in.
+    pub(super) async fn prove_in_session(
+        &self,
+        claims: &Claims,
+        password: &SecretString,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<User, ApiError> {
+        let prover = Prover::Session {
+            user: &UserId::from(claims.sub.as_str()),
+            session: claims.sid.as_deref().unwrap_or_default(),
+        };
+        let proved = self.prove(&prover, password, ip, now).await?;
+        self.forgive_attempt(proved.attempt).await;
+        Ok(proved.user)
+    }
+
+    async fn prove(
+        &self,
+        prover: &Prover<'_>,
+        password: &SecretString,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<Proved, ApiError> {
+        let network = network(ip);
+        let early = self.names_before_lookup(prover, &network);
+        let give_up_at = Instant::now() + LONGEST_WAIT;
+        loop {
+            self.refuse_if_remembered(early.iter().map(String::as_str), now)
+                .await?;
+            let seat = match self.passwords.seat(prover.priority(), &network).await {
+                Ok(seat) => seat,
+                Err(busy) => return Err(self.paced(busy).await),
+            };
+            let found = self.find(prover).await?;
+            let budgets = self.budgets(prover, found.as_ref(), &network);
+            match self.charge(&budgets, now).await {
+                Ok(Admitted::Charged(counters)) => {
+                    let seat = Some(seat);
+                    let attempt = CountedAttempt { counters, seat };
+                    return self.decide(attempt, found, password, ip, now).await;
+                }
+                // The seat is not held meanwhile: those in flight need one.
+                Ok(Admitted::Occupied) => drop(seat),
+                Err(refusal) => {
+                    drop(seat);
+                    return Err(self.paced(refusal).await);
+                }
+            }
+            if Instant::now() >= give_up_at {
+                return Err(ApiError::unavailable(StillOccupied));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn find(&self, prover: &Prover<'_>) -> Result<Option<UserWithHash>, StoreError> {
+        match prover {
+            Prover::Login { username, .. } => match Username::parse(username) {
+                Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await,
+                Err(_) => Ok(None),
+            },
+            Prover::Session { user, .. } => self.store.user_with_hash(user).await,
+        }
+    }
+
+    /// Verifies the password of an attempt that is charged. It is answered once it is counted.
+    async fn decide(
+        &self,
+        attempt: CountedAttempt,
+        found: Option<UserWithHash>,
+        password: &SecretString,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<Proved, ApiError> {
+        let verdict = self.verify(attempt.seat.as_ref(), found.as_ref(), password);
+        let verdict = match verdict.await {
+            Ok(verdict) => verdict,
+            Err(fault) => {
+                self.forgive_attempt(attempt).await;
+                return Err(fault);
+            }
+        };
+        let found = found.filter(|found| !found.user.is_disabled());
+        match (verdict, found) {
+            (Verdict::Right | Verdict::Outdated, Some(found)) => {
+                let user = found.user;
+                Ok(Proved { user, attempt })
+            }
+            _ => {
+                self.record_failure(attempt, ip, now).await?;
+                Err(ApiError::InvalidCredentials)
+            }
+        }
+    }
+
+    /// Verifies a password, and replaces a hash of another cost than today's.
+    async fn verify(
+        &self,
+        seat: Option<&Seat>,
+        found: Option<&UserWithHash>,
+        password: &SecretString,
+    ) -> Result<Verdict, ApiError> {
+        let Some(seat) = seat else {
+            return Err(ApiError::misconfigured("an attempt has no seat"));
+        };
+        let stored = found.map(|found| found.password_hash.expose_secret());
+        let verdict = seat.verify(password.clone(), stored).await?;
+        if let (Verdict::Outdated, Some(found)) = (verdict, found)
+            && !found.user.is_disabled()
+        {
+            let hash = SecretString::from(seat.hash(password.clone()).await?);
+            self.store.upgrade_hash(found, &hash).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Returns the names under which this process may remember a refusal before it has looked the
+    /// account up.
+    fn names_before_lookup(&self, prover: &Prover<'_>, network: &str) -> Vec<String> {
+        match prover {
+            // It is not certain which budgets count before it is known whose device that is.
+            Prover::Login { devices, .. } if !devices.is_empty() => {
+                vec![self.network_budget(network).remembered_as]
+            }
+            Prover::Login { username, .. } => vec![
+                self.network_budget(network).remembered_as,
+                self.remembered_as("account-ip", &at(network, &folded(username))),
+                self.remembered_as("account", &at("", &folded(username))),
+            ],
+            Prover::Session { .. } => Vec::new(),
+        }
+    }
+
+    /// Returns the budgets that an attempt is charged to, in the one order of their kinds.
+    fn budgets(
+        &self,
+        prover: &Prover<'_>,
+        found: Option<&UserWithHash>,
+        network: &str,
+    ) -> Vec<NamedBudget> {
+        let user = found.map(|found| &found.user);
+        match prover {
+            Prover::Session { user, session } => {
+                let whom = format!("{user} {session}");
+                vec![self.budget(("session", &whom), self.config.throttle_account_ip)]
+            }
+            Prover::Login { username, devices } => {
+                let mut budgets = vec![self.network_budget(network)];
+                let device =
+                    user.and_then(|user| devices.iter().find(|known| known.is_of(&user.id)));
+                match (user, device) {
+                    (Some(user), Some(device)) => budgets.push(self.device_budget(device, user)),
+                    _ => budgets.extend(self.stranger_budgets(username, user, network)),
+                }
+                budgets
+            }
+        }
+    }
+
+    fn device_budget(&self, device: &KnownDevice, user: &User) -> NamedBudget {
+        let rate = self.config.throttle_account_ip;
+        self.budget_of(("device", device.id()), rate, user)
+    }
+
+    /// Returns the budgets of those who are not known to the account: one for those in this network, and
+    /// one for all of them together.
+    fn stranger_budgets(
+        &self,
+        username: &str,
+        user: Option<&User>,
+        network: &str,
+    ) -> Vec<NamedBudget> {
+        let name = folded(username);
+        let budget = |kind, whom: &str, rate| {
+            // By the name as typed: an attempt is refused before the account is looked up.
+            let named = at(whom, &name);
+            let remembered_as = self.remembered_as(kind, &named);
+            let budget = match user {
+                Some(user) => self.budget_of((kind, whom), rate, user),
+                None => self.budget((kind, &named), rate),
+            };
+            NamedBudget {
+                remembered_as,
+                ..budget
+            }
+        };
+        let mut budgets = vec![budget(
+            "account-ip",
+            network,
+            self.config.throttle_account_ip,
+        )];
+        if !user.is_some_and(is_service) {
+            budgets.push(budget("account", "", self.config.throttle_account));
+        }
+        budgets
+    }
+
+    fn remembered_as(&self, kind: &str, whom: &str) -> String {
+        self.derived.throttle_name(&format!("name {kind}"), whom)
+    }
+}
+
+impl Prover<'_> {
+    fn priority(&self) -> Priority {
+        match self {
+            Self::Login { devices: [], .. } => Priority::Stranger,
+            Self::Login { .. } | Self::Session { .. } => Priority::Known,
+        }
+    }
+}
+
+/// Returns whether this is the account of a service. It has no budget that is shared by all networks:
+/// strangers would use it up, and a service has no browser that keeps a proof.
+fn is_service(user: &User) -> bool {
+    user.roles == [INTROSPECT]
+}
+
+fn folded(username: &str) -> String {
+    username.nfkc().flat_map(char::to_lowercase).collect()
+}
+
+/// Returns what is counted of a name in one network, or in all of them.
+fn at(network: &str, name: &str) -> String {
+    format!("{network} {name}")
+}

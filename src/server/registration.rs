@@ -1,0 +1,72 @@
+//! Open registration: counted per network before anything is hashed.
+
+use std::net::IpAddr;
+
+use secrecy::SecretString;
+
+use super::App;
+use super::accounts::NewAccount;
+use super::error::ApiError;
+use super::events::Actor;
+use super::password::{Priority, Seat};
+use super::store::{NewUser, Protected, StoreError, User};
+use super::throttle::{Admitted, CountedAttempt, network};
+
+/// The registrations of this network that are still being decided may use up its budget.
+#[derive(Debug, thiserror::Error)]
+#[error("other registrations from this network are still being decided")]
+struct Occupied;
+
+impl App {
+    /// Makes an account for somebody unknown. It counts also when the name is taken, since that is said:
+    /// names are not to be tried in bulk.
+    ///
+    /// # Errors
+    /// `weak_password`; `conflict` when the name is taken; `too_many_requests`.
+    pub async fn register(&self, account: NewAccount, ip: IpAddr) -> Result<User, ApiError> {
+        self.acceptable(&account.password, account.username.as_str())?;
+        let now = self.clock.now();
+        let network = network(ip);
+        let rate = self.config.throttle_registration;
+        let mut budget = self.budget(("registration-ip", &network), rate);
+        budget.stored.protects = Protected::Registration;
+        let remembered = [budget.remembered_as.as_str()];
+        self.refuse_if_remembered(remembered, now).await?;
+        let seat = match self.passwords.seat(Priority::NewPassword, &network).await {
+            Ok(seat) => seat,
+            Err(busy) => return Err(self.paced(busy).await),
+        };
+        let counters = match self.charge(&[budget], now).await {
+            Ok(Admitted::Charged(counters)) => counters,
+            Ok(Admitted::Occupied) => return Err(ApiError::unavailable(Occupied)),
+            Err(refusal) => {
+                drop(seat);
+                return Err(self.paced(refusal).await);
+            }
+        };
+        let made = self.make(account, &seat, &Actor::Stranger { ip }).await;
+        let seat = Some(seat);
+        let attempt = CountedAttempt { counters, seat };
+        match made {
+            Ok(_) | Err(ApiError::Conflict(_)) => self.record_failure(attempt, ip, now).await?,
+            Err(_) => self.forgive_attempt(attempt).await,
+        }
+        made
+    }
+
+    async fn make(&self, account: NewAccount, seat: &Seat, by: &Actor) -> Result<User, ApiError> {
+        let password_hash = SecretString::from(seat.hash(account.password).await?);
+        let new = NewUser {
+            username: account.username.into_string(),
+            password_hash,
+            roles: Vec::new(),
+        };
+        let made = self.store.create_user(new, by, self.clock.now()).await;
+        let user = made.map_err(|error| match error {
+            StoreError::Conflict => ApiError::Conflict("this user name is taken"),
+            other => other.into(),
+        })?;
+        tracing::info!(user.id = %user.id, "user registered");
+        Ok(user)
+    }
+}

@@ -1,0 +1,30 @@
+//! Costs at which the passwords of all users are hashed.
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::{Store, StoreError, limited};
+
+/// The fourth part between dollar signs, as in `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`.
+const OF_POSTGRES: &str = "SELECT DISTINCT split_part(password_hash, '$', 4) AS cost FROM users";
+const OF_SQLITE: &str = "
+    SELECT DISTINCT substr(password_hash, 16, instr(substr(password_hash, 16), '$') - 1) AS cost
+    FROM users";
+
+impl Store {
+    /// Returns the parameters of all stored hashes, each once, such as `m=19456,t=2,p=1`. Reads every
+    /// user.
+    pub async fn password_costs(&self) -> Result<Vec<String>, StoreError> {
+        limited(async {
+            let backend = self.reader().get_database_backend();
+            let sql = match backend {
+                DbBackend::Postgres => OF_POSTGRES,
+                _ => OF_SQLITE,
+            };
+            let statement = Statement::from_string(backend, sql);
+            let rows = self.reader().query_all_raw(statement).await?;
+            let costs = rows.iter().map(|row| Ok(row.try_get("", "cost")?));
+            costs.collect()
+        })
+        .await
+    }
+}

@@ -1,0 +1,278 @@
+//! The throttle: failures are counted against budgets, and who has used one up is refused.
+//!
+//! An attempt is charged before it is decided and gives its places back unless it failed, so that parallel
+//! guesses cannot exceed a budget, on all replicas together. What is refused, what finds the server busy
+//! and what fails by a fault of ours is not counted. Which attempt is charged to which budgets is told by
+//! [`super::credentials`]; here is how.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::App;
+use super::config::Rate;
+use super::error::ApiError;
+use super::password::Seat;
+use super::store::{Budget, Charge, Counter, Protected, StoreError, User};
+use crate::clock::Time;
+
+mod known_device;
+mod pace;
+mod refusals;
+
+pub use known_device::{KnownDevice, LONGEST_TOKEN};
+
+use pace::Pace;
+use refusals::Refusals;
+
+/// Connections to the database that the throttle uses at once. All other work has the rest.
+const CONNECTIONS: usize = 4;
+
+/// Attempts that wait for one of these connections.
+const WAITING: usize = 256;
+
+/// What this process knows of the throttle; the budgets themselves are in the database.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    refusals: Refusals,
+    pace: Pace,
+    connections: Semaphore,
+    waiting: Semaphore,
+}
+
+/// A budget, and the name under which this process remembers that it is used up.
+#[derive(Clone, Debug)]
+pub(super) struct NamedBudget {
+    pub(super) remembered_as: String,
+    pub(super) stored: Budget,
+}
+
+/// An attempt that is charged, with its right to use a hashing thread.
+#[derive(Debug)]
+pub(super) struct CountedAttempt {
+    pub(super) counters: Vec<Counter>,
+    pub(super) seat: Option<Seat>,
+}
+
+/// Outcome of trying to charge an attempt.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    /// It is charged.
+    Charged(Vec<Counter>),
+    /// Attempts in flight may use a budget up: wait for them.
+    Occupied,
+}
+
+/// The throttle itself is overloaded.
+#[derive(Debug, thiserror::Error)]
+#[error("too many attempts wait for the throttle")]
+struct Overloaded;
+
+/// The attempt took so long that it is not counted any more, so that it must not be answered.
+#[derive(Debug, thiserror::Error)]
+#[error("the attempt took too long to be counted")]
+struct TooLate;
+
+impl Throttle {
+    pub(super) fn new() -> Self {
+        Self {
+            refusals: Refusals::default(),
+            pace: Pace::new(),
+            connections: Semaphore::new(CONNECTIONS),
+            waiting: Semaphore::new(CONNECTIONS + WAITING),
+        }
+    }
+
+    /// Runs a statement on one of the connections of the throttle.
+    async fn ask<T>(
+        &self,
+        statement: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
+        let _connection = self.connections.acquire().await;
+        Ok(statement.await?)
+    }
+
+    /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL.
+    fn find_refusal<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a str>,
+        now: Time,
+    ) -> Option<ApiError> {
+        let instant = Instant::now();
+        let waits = keys
+            .into_iter()
+            .filter_map(|key| self.refusals.find(key, now, instant));
+        let retry_after = waits.max()?;
+        Some(ApiError::TooManyRequests { retry_after })
+    }
+}
+
+fn overloaded(_: TryAcquireError) -> ApiError {
+    ApiError::unavailable(Overloaded)
+}
+
+impl App {
+    /// Refuses an attempt on a budget that is known to be used up, without SQL.
+    pub(super) async fn refuse_if_remembered(
+        &self,
+        keys: impl IntoIterator<Item = &str>,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        match self.throttle.find_refusal(keys, now) {
+            None => Ok(()),
+            Some(refusal) => Err(self.paced(refusal).await),
+        }
+    }
+
+    /// Returns a refusal when it may leave.
+    pub(super) async fn paced(&self, refusal: impl Into<ApiError>) -> ApiError {
+        self.throttle.pace.wait().await;
+        refusal.into()
+    }
+
+    /// Charges an attempt to its budgets, or to none of them.
+    ///
+    /// # Errors
+    /// `too_many_requests` when one is used up; `unavailable`.
+    pub(super) async fn charge(
+        &self,
+        budgets: &[NamedBudget],
+        now: Time,
+    ) -> Result<Admitted, ApiError> {
+        let throttle = &self.throttle;
+        let names = budgets.iter().map(|budget| budget.remembered_as.as_str());
+        if let Some(refusal) = throttle.find_refusal(names, now) {
+            return Err(refusal);
+        }
+        let stored: Vec<Budget> = budgets.iter().map(|budget| budget.stored.clone()).collect();
+        match throttle.ask(self.store.charge(&stored, now)).await? {
+            Charge::Placed(counters) => {
+                for budget in budgets {
+                    throttle.refusals.forget(&budget.remembered_as, now);
+                }
+                Ok(Admitted::Charged(counters))
+            }
+            Charge::Occupied => Ok(Admitted::Occupied),
+            Charge::UsedUp { budget, resets_at } => {
+                let name = &budgets[budget].remembered_as;
+                throttle.refusals.remember(name, resets_at, Instant::now());
+                Err(ApiError::TooManyRequests {
+                    retry_after: resets_at.since(now),
+                })
+            }
+        }
+    }
+
+    /// Counts a failure. Only then may it be answered.
+    pub(super) async fn record_failure(
+        &self,
+        attempt: CountedAttempt,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        let recorded = self.store.record_failure(&attempt.counters, ip, now);
+        let recorded = self.throttle.ask(async {
+            match recorded.await {
+                Err(StoreError::Conflict) => Ok(Err(TooLate)),
+                other => other.map(Ok),
+            }
+        });
+        recorded.await?.map_err(ApiError::unavailable)
+    }
+
+    /// Gives the places of an attempt back that did not fail. When that does not succeed, they are given
+    /// back after some minutes.
+    pub(super) async fn forgive_attempt(&self, attempt: CountedAttempt) {
+        let given_back = self.store.give_back_attempt(&attempt.counters);
+        if let Err(error) = self.throttle.ask(given_back).await {
+            tracing::warn!(%error, "an attempt that did not fail stays counted for two minutes");
+        }
+    }
+
+    /// Counts wrong credentials of a service, apart for each network they come from: a stranger cannot
+    /// use up the budget of the service.
+    pub(super) async fn count_service_failure(
+        &self,
+        name: &str,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        let network = network(ip);
+        let budgets = [
+            self.network_budget(&network),
+            self.budget(
+                ("service-ip", &format!("{network} {name}")),
+                self.config.throttle_account_ip,
+            ),
+        ];
+        match self.charge(&budgets, now).await {
+            Ok(Admitted::Charged(counters)) => {
+                let seat = None;
+                self.record_failure(CountedAttempt { counters, seat }, ip, now)
+                    .await
+            }
+            Ok(Admitted::Occupied) => Err(self.paced(ApiError::unavailable(Overloaded)).await),
+            Err(refusal) => Err(self.paced(refusal).await),
+        }
+    }
+
+    /// Returns the budget of everybody in one network.
+    pub(super) fn network_budget(&self, network: &str) -> NamedBudget {
+        self.budget(("ip", network), self.config.throttle_ip)
+    }
+
+    /// Returns a budget that protects no account.
+    pub(super) fn budget(&self, (kind, whom): (&str, &str), rate: Rate) -> NamedBudget {
+        let key = self.derived.throttle_name(kind, whom);
+        NamedBudget {
+            remembered_as: key.clone(),
+            stored: Budget {
+                key,
+                limit: rate.limit,
+                window: rate.window,
+                protects: Protected::Logins,
+            },
+        }
+    }
+
+    /// Returns a budget that protects an account. It is another one after each change of the password,
+    /// so that a reset lifts the throttle, at once on every replica.
+    pub(super) fn budget_of(
+        &self,
+        (kind, whom): (&str, &str),
+        rate: Rate,
+        user: &User,
+    ) -> NamedBudget {
+        let changed_at = user.password_changed_at.millis();
+        let whom = format!("{} {changed_at} {whom}", user.id);
+        let mut budget = self.budget((kind, &whom), rate);
+        budget.stored.protects = Protected::Account(user.id.clone());
+        budget
+    }
+}
+
+/// Returns what is counted as one address: an IPv6 customer has a whole /64.
+pub(super) fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_customer_is_one_address() {
+        let ip = |text: &str| network(text.parse().unwrap());
+        assert_eq!(ip("2001:db8:1:2::1"), ip("2001:db8:1:2:ffff::9"));
+        assert_ne!(ip("2001:db8:1:2::1"), ip("2001:db8:1:3::1"));
+        assert_eq!(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
+    }
+}

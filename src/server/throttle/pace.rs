@@ -1,0 +1,78 @@
+//! The rate of refusals.
+//!
+//! A refusal costs little, but thousands of clients that ask again as soon as they are refused would use
+//! the whole processor, and all other requests would wait behind theirs. So refusals leave at a limited
+//! rate, in the order in which they were made. Without a flood none of them waits.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Time between two refusals of a flood: 5,000 in a second.
+const STEP: Duration = Duration::from_micros(200);
+
+/// Refusals that may leave at once.
+const BURST: u32 = 100;
+
+/// Longest wait. Beyond it the clients are more than this server takes connections from.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The queue in which refusals leave.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// When the next refusal would leave if none were allowed at once.
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            next: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Waits until a refusal may leave.
+    pub(super) async fn wait(&self) {
+        let now = Instant::now();
+        let turn = self.turn(now);
+        if turn > now {
+            tokio::time::sleep_until(turn).await;
+        }
+    }
+
+    fn turn(&self, now: Instant) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        *next = (*next).clamp(now, now + LONGEST + STEP * BURST) + STEP;
+        (*next).checked_sub(STEP * BURST).unwrap_or(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_refusals_leave_at_once_and_a_flood_at_its_pace() {
+        let pace = Pace::new();
+        let now = Instant::now();
+
+        let turns: Vec<_> = (0..BURST + 3).map(|_| pace.turn(now)).collect();
+
+        assert!(turns[..BURST as usize].iter().all(|turn| *turn <= now));
+        assert!(turns[BURST as usize] > now);
+        assert_eq!(turns[BURST as usize + 2] - turns[BURST as usize + 1], STEP);
+        let later = now + LONGEST;
+        assert!(pace.turn(later) <= later);
+    }
+
+    #[test]
+    fn no_refusal_waits_longer_than_the_longest() {
+        let pace = Pace::new();
+        let now = Instant::now();
+
+        let last = (0..50_000).map(|_| pace.turn(now)).last().unwrap();
+
+        assert!(last <= now + LONGEST + STEP);
+    }
+}

@@ -1,0 +1,129 @@
+//! Budgets that are known to be used up: a flood of attempts on them costs no SQL.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::clock::Time;
+
+/// Refusals in memory at most; about 2 MiB.
+const CAPACITY: usize = 16_384;
+
+/// How long a refusal is repeated without asking the database, in which a password reset at another
+/// replica may have lifted it. With [`ONE_ASKS`] it is five seconds.
+const REPEATED: Duration = Duration::from_secs(4);
+
+/// How long the others are refused while one attempt asks the database again.
+const ONE_ASKS: Duration = Duration::from_secs(1);
+
+/// The refusals, the oldest of which make room for new ones.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<String, Refusal>,
+    /// Each key once, the oldest first.
+    order: VecDeque<String>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    resets_at: Time,
+    repeated_until: Instant,
+}
+
+impl Refusals {
+    /// Returns how long an attempt has to wait; `None` when the database is to be asked.
+    pub(super) fn find(&self, key: &str, now: Time, instant: Instant) -> Option<Duration> {
+        let mut entries = self.lock();
+        let refusal = entries.by_key.get_mut(key)?;
+        if refusal.resets_at <= now {
+            return None;
+        }
+        if refusal.repeated_until <= instant {
+            refusal.repeated_until = instant + ONE_ASKS;
+            return None;
+        }
+        Some(refusal.resets_at.since(now))
+    }
+
+    /// Records that the database refuses.
+    pub(super) fn remember(&self, key: &str, resets_at: Time, instant: Instant) {
+        let mut entries = self.lock();
+        let refusal = Refusal {
+            resets_at,
+            repeated_until: instant + REPEATED,
+        };
+        if entries.by_key.insert(key.to_owned(), refusal).is_some() {
+            return;
+        }
+        entries.order.push_back(key.to_owned());
+        if entries.order.len() > CAPACITY
+            && let Some(oldest) = entries.order.pop_front()
+        {
+            entries.by_key.remove(&oldest);
+        }
+    }
+
+    /// Records that the database does not refuse any more. The key keeps its place in the order.
+    pub(super) fn forget(&self, key: &str, now: Time) {
+        if let Some(refusal) = self.lock().by_key.get_mut(key) {
+            refusal.resets_at = now;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time::from_millis(1_800_000_000_000);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_refusal_is_repeated_for_a_while_and_then_one_attempt_asks_the_database() {
+        let refusals = Refusals::default();
+        let start = Instant::now();
+        refusals.remember("a", NOW + MINUTE, start);
+
+        let just_before = start + REPEATED - Duration::from_millis(1);
+        assert_eq!(refusals.find("a", NOW, just_before), Some(MINUTE));
+        assert_eq!(refusals.find("b", NOW, just_before), None);
+        assert_eq!(refusals.find("a", NOW, start + REPEATED), None);
+        assert_eq!(refusals.find("a", NOW, start + REPEATED), Some(MINUTE));
+        assert!(REPEATED + ONE_ASKS <= Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_refusal_ends_with_its_window_or_when_it_is_lifted() {
+        let refusals = Refusals::default();
+        let start = Instant::now();
+        refusals.remember("a", NOW + MINUTE, start);
+
+        assert_eq!(refusals.find("a", NOW + MINUTE, start), None);
+        assert_eq!(refusals.find("a", NOW, start), Some(MINUTE));
+        refusals.forget("a", NOW);
+        assert_eq!(refusals.find("a", NOW, start), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_are_refused() {
+        let refusals = Refusals::default();
+        let start = Instant::now();
+        for number in 0..CAPACITY + 10 {
+            refusals.remember(&number.to_string(), NOW + MINUTE, start);
+        }
+
+        let entries = refusals.lock();
+        assert_eq!(
+            (entries.by_key.len(), entries.order.len()),
+            (CAPACITY, CAPACITY)
+        );
+        assert!(!entries.by_key.contains_key("0"));
+    }
+}
