@@ -171,6 +171,7 @@ fn configure(command: &mut Command, home: &Home, address: SocketAddr) {
         .env("LATCHET_ROOT_SECRET", ROOT_SECRET)
         .env("LATCHET_THROTTLE_IP", "100000000/1m")
         .env("LATCHET_THROTTLE_ACCOUNT", "100000000/1m")
+        .env("LATCHET_THROTTLE_ACCOUNT_IP", "100000000/1m")
         .env("LATCHET_BOOTSTRAP_ADMIN", NAME)
         .env(
             "LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE",

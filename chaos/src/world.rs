@@ -120,6 +120,7 @@ impl World {
             ("LATCHET_ACCESS_TTL", format!("{}s", ACCESS_TTL.as_secs())),
             // Longer than any run, which would otherwise have to count them anew.
             ("LATCHET_THROTTLE_ACCOUNT", format!("{guesses}/7d")),
+            ("LATCHET_THROTTLE_ACCOUNT_IP", format!("{guesses}/7d")),
             // All clients have one address here.
             ("LATCHET_THROTTLE_IP", "100000/15m".to_owned()),
             ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),

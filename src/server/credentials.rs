@@ -34,6 +34,14 @@ pub(super) struct Proved {
     pub(super) attempt: CountedAttempt,
 }
 
+/// A password to be verified.
+struct PresentedPassword<'a> {
+    by: Prover<'a>,
+    password: &'a SecretString,
+    ip: IpAddr,
+    now: Time,
+}
+
 /// The party that shows a password.
 enum Prover<'a> {
     /// Somebody who logs in.
@@ -54,12 +62,16 @@ impl App {
     /// Returns the user whose name and password these are. Every failure costs the same and says the
     /// same.
     pub(super) async fn prove_login(&self, login: &Login, now: Time) -> Result<Proved, ApiError> {
-        let prover = Prover::Login {
-            username: &login.username,
-            devices: &login.devices,
-        };
-        self.prove(&prover, &login.password, login.caller.ip, now)
-            .await
+        self.prove(&PresentedPassword {
+            by: Prover::Login {
+                username: &login.username,
+                devices: &login.devices,
+            },
+            password: &login.password,
+            ip: login.caller.ip,
+            now,
+        })
+        .await
     }
 
     /// Returns the user of a session whose password this is. Failures count on the session alone: the
@@ -71,39 +83,38 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<User, ApiError> {
-        let prover = Prover::Session {
-            user: &UserId::from(claims.sub.as_str()),
-            session: claims.sid.as_deref().unwrap_or_default(),
+        let presented = PresentedPassword {
+            by: Prover::Session {
+                user: &UserId::from(claims.sub.as_str()),
+                session: claims.sid.as_deref().unwrap_or_default(),
+            },
+            password,
+            ip,
+            now,
         };
-        let proved = self.prove(&prover, password, ip, now).await?;
-        self.forgive_attempt(proved.attempt).await;
-        Ok(proved.user)
+        let Proved { user, attempt } = self.prove(&presented).await?;
+        self.forgive_attempt(attempt).await;
+        Ok(user)
     }
 
-    async fn prove(
-        &self,
-        prover: &Prover<'_>,
-        password: &SecretString,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<Proved, ApiError> {
-        let network = network(ip);
-        let early = self.names_before_lookup(prover, &network);
+    async fn prove(&self, presented: &PresentedPassword<'_>) -> Result<Proved, ApiError> {
+        let (by, now) = (&presented.by, presented.now);
+        let network = network(presented.ip);
+        let names = self.names_before_lookup(by, &network);
+        let checked = self.refuse_if_remembered(names, now).await?;
         let give_up_at = Instant::now() + LONGEST_WAIT;
         loop {
-            self.refuse_if_remembered(early.iter().map(String::as_str), now)
-                .await?;
-            let seat = match self.passwords.seat(prover.priority(), &network).await {
+            let seat = match self.passwords.seat(by.priority(), &network).await {
                 Ok(seat) => seat,
                 Err(busy) => return Err(self.paced(busy).await),
             };
-            let found = self.find(prover).await?;
-            let budgets = self.budgets(prover, found.as_ref(), &network);
-            match self.charge(&budgets, now).await {
+            let found = self.find(by).await?;
+            let budgets = self.budgets(by, found.as_ref(), &network);
+            match self.charge(&budgets, &checked, now).await {
                 Ok(Admitted::Charged(counters)) => {
                     let seat = Some(seat);
                     let attempt = CountedAttempt { counters, seat };
-                    return self.decide(attempt, found, password, ip, now).await;
+                    return self.decide(attempt, found, presented).await;
                 }
                 // The seat is not held meanwhile: those in flight need one.
                 Ok(Admitted::Occupied) => drop(seat),
@@ -119,8 +130,8 @@ impl App {
         }
     }
 
-    async fn find(&self, prover: &Prover<'_>) -> Result<Option<UserWithHash>, StoreError> {
-        match prover {
+    async fn find(&self, by: &Prover<'_>) -> Result<Option<UserWithHash>, StoreError> {
+        match by {
             Prover::Login { username, .. } => match Username::parse(username) {
                 Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await,
                 Err(_) => Ok(None),
@@ -134,12 +145,11 @@ impl App {
         &self,
         attempt: CountedAttempt,
         found: Option<UserWithHash>,
-        password: &SecretString,
-        ip: IpAddr,
-        now: Time,
+        presented: &PresentedPassword<'_>,
     ) -> Result<Proved, ApiError> {
-        let verdict = self.verify(attempt.seat.as_ref(), found.as_ref(), password);
-        let verdict = match verdict.await {
+        let seat = attempt.seat.as_ref();
+        let verified = self.verify(seat, found.as_ref(), presented.password).await;
+        let verdict = match verified {
             Ok(verdict) => verdict,
             Err(fault) => {
                 self.forgive_attempt(attempt).await;
@@ -147,16 +157,13 @@ impl App {
             }
         };
         let found = found.filter(|found| !found.user.is_disabled());
-        match (verdict, found) {
-            (Verdict::Right | Verdict::Outdated, Some(found)) => {
-                let user = found.user;
-                Ok(Proved { user, attempt })
-            }
-            _ => {
-                self.record_failure(attempt, ip, now).await?;
-                Err(ApiError::InvalidCredentials)
-            }
+        if let (Verdict::Right | Verdict::Outdated, Some(found)) = (verdict, found) {
+            let user = found.user;
+            return Ok(Proved { user, attempt });
         }
+        self.record_failure(attempt, presented.ip, presented.now)
+            .await?;
+        Err(ApiError::InvalidCredentials)
     }
 
     /// Verifies a password, and replaces a hash of another cost than today's.
@@ -182,8 +189,8 @@ impl App {
 
     /// Returns the names under which this process may remember a refusal before it has looked the
     /// account up.
-    fn names_before_lookup(&self, prover: &Prover<'_>, network: &str) -> Vec<String> {
-        match prover {
+    fn names_before_lookup(&self, by: &Prover<'_>, network: &str) -> Vec<String> {
+        match by {
             // It is not certain which budgets count before it is known whose device that is.
             Prover::Login { devices, .. } if !devices.is_empty() => {
                 vec![self.network_budget(network).remembered_as]
@@ -200,12 +207,12 @@ impl App {
     /// Returns the budgets that an attempt is charged to, in the one order of their kinds.
     fn budgets(
         &self,
-        prover: &Prover<'_>,
+        by: &Prover<'_>,
         found: Option<&UserWithHash>,
         network: &str,
     ) -> Vec<NamedBudget> {
         let user = found.map(|found| &found.user);
-        match prover {
+        match by {
             Prover::Session { user, session } => {
                 let whom = format!("{user} {session}");
                 vec![self.budget(("session", &whom), self.config.throttle_account_ip)]

@@ -30,13 +30,13 @@ impl App {
         let rate = self.config.throttle_registration;
         let mut budget = self.budget(("registration-ip", &network), rate);
         budget.stored.protects = Protected::Registration;
-        let remembered = [budget.remembered_as.as_str()];
-        self.refuse_if_remembered(remembered, now).await?;
+        let names = vec![budget.remembered_as.clone()];
+        let checked = self.refuse_if_remembered(names, now).await?;
         let seat = match self.passwords.seat(Priority::NewPassword, &network).await {
             Ok(seat) => seat,
             Err(busy) => return Err(self.paced(busy).await),
         };
-        let counters = match self.charge(&[budget], now).await {
+        let counters = match self.charge(&[budget], &checked, now).await {
             Ok(Admitted::Charged(counters)) => counters,
             Ok(Admitted::Occupied) => return Err(ApiError::unavailable(Occupied)),
             Err(refusal) => {

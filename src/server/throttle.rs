@@ -55,6 +55,13 @@ pub(super) struct CountedAttempt {
     pub(super) seat: Option<Seat>,
 }
 
+/// The names under which an attempt was looked for in memory, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    names: Vec<String>,
+    at: Instant,
+}
+
 /// Outcome of trying to charge an attempt.
 #[derive(Debug)]
 pub(super) enum Admitted {
@@ -94,18 +101,29 @@ impl Throttle {
         Ok(statement.await?)
     }
 
-    /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL.
-    fn find_refusal<'a>(
-        &self,
-        keys: impl IntoIterator<Item = &'a str>,
-        now: Time,
-    ) -> Option<ApiError> {
+    /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL. One that
+    /// has looked before is refused by what others have found out since.
+    fn find_refusal(&self, names: &[&str], checked: &Checked, now: Time) -> Option<ApiError> {
         let instant = Instant::now();
-        let waits = keys
-            .into_iter()
-            .filter_map(|key| self.refusals.find(key, now, instant));
+        let waits = names.iter().filter_map(|name| {
+            if checked.names.iter().any(|known| known == name) {
+                self.refusals.find_newer(name, now, checked.at)
+            } else {
+                self.refusals.find(name, now, instant)
+            }
+        });
         let retry_after = waits.max()?;
         Some(ApiError::TooManyRequests { retry_after })
+    }
+}
+
+impl Checked {
+    /// Returns that nothing was looked for.
+    pub(super) fn nothing() -> Self {
+        Self {
+            names: Vec::new(),
+            at: Instant::now(),
+        }
     }
 }
 
@@ -117,11 +135,13 @@ impl App {
     /// Refuses an attempt on a budget that is known to be used up, without SQL.
     pub(super) async fn refuse_if_remembered(
         &self,
-        keys: impl IntoIterator<Item = &str>,
+        names: Vec<String>,
         now: Time,
-    ) -> Result<(), ApiError> {
-        match self.throttle.find_refusal(keys, now) {
-            None => Ok(()),
+    ) -> Result<Checked, ApiError> {
+        let looked_for: Vec<&str> = names.iter().map(String::as_str).collect();
+        let nothing = Checked::nothing();
+        match self.throttle.find_refusal(&looked_for, &nothing, now) {
+            None => Ok(Checked { names, ..nothing }),
             Some(refusal) => Err(self.paced(refusal).await),
         }
     }
@@ -139,11 +159,13 @@ impl App {
     pub(super) async fn charge(
         &self,
         budgets: &[NamedBudget],
+        checked: &Checked,
         now: Time,
     ) -> Result<Admitted, ApiError> {
         let throttle = &self.throttle;
         let names = budgets.iter().map(|budget| budget.remembered_as.as_str());
-        if let Some(refusal) = throttle.find_refusal(names, now) {
+        let names: Vec<&str> = names.collect();
+        if let Some(refusal) = throttle.find_refusal(&names, checked, now) {
             return Err(refusal);
         }
         let stored: Vec<Budget> = budgets.iter().map(|budget| budget.stored.clone()).collect();
@@ -207,7 +229,7 @@ impl App {
                 self.config.throttle_account_ip,
             ),
         ];
-        match self.charge(&budgets, now).await {
+        match self.charge(&budgets, &Checked::nothing(), now).await {
             Ok(Admitted::Charged(counters)) => {
                 let seat = None;
                 self.record_failure(CountedAttempt { counters, seat }, ip, now)

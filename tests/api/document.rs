@@ -54,7 +54,9 @@ async fn fuzzed_from_its_document_the_server_keeps_to_it(backend: Backend) {
     let backend = backend
         .with("LATCHET_REGISTRATION", "open")
         .with("LATCHET_THROTTLE_IP", "100000/1s")
-        .with("LATCHET_THROTTLE_ACCOUNT", "100000/1s");
+        .with("LATCHET_THROTTLE_ACCOUNT", "100000/1s")
+        .with("LATCHET_THROTTLE_ACCOUNT_IP", "100000/1s")
+        .with("LATCHET_THROTTLE_REGISTRATION", "100000/1s");
     let server = Replica::start(&backend).await;
 
     let (admin, other) = (

@@ -1,4 +1,4 @@
-//! Logins are counted before anything is hashed, and cannot be counted for someone else.
+//! Failed logins are counted, and cannot be counted for someone else.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,19 @@ use crate::support::http::Answer;
 use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
+mod devices;
+mod floods;
+mod registrations;
+mod signed_in;
+
+const WRONG: &str = "wrong, but long enough";
+
+/// Guesses that [`few_guesses`] allows from one address, on one device or within one session.
+const GUESSES: usize = 3;
+
+/// Addresses that use up what all strangers together may guess there.
+const ADDRESSES: usize = 2;
+
 on_both! {
     an_account_is_closed_after_ten_attempts_and_opens_again,
     unknown_users_are_counted_alike,
@@ -17,6 +30,54 @@ on_both! {
     nobody_chooses_the_address_they_are_counted_as,
     a_trusted_proxy_says_who_is_asking,
     attempts_at_once_are_all_counted,
+    twenty_logins_at_once_with_the_right_password_succeed,
+    what_finds_the_server_busy_is_not_counted,
+    guesses_from_many_addresses_close_an_account_to_strangers,
+    a_wait_doubles_while_guessing_goes_on,
+    a_password_reset_lifts_the_throttle,
+}
+
+/// The server trusts what these tests say of their address.
+fn behind_a_proxy(backend: &Backend) -> Backend {
+    backend
+        .clone()
+        .with("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8")
+}
+
+/// A server behind a proxy, on which few guesses use a budget up: each of them is hashed.
+async fn few_guesses(backend: &Backend) -> Local {
+    let backend = behind_a_proxy(backend)
+        .with("LATCHET_THROTTLE_ACCOUNT_IP", &format!("{GUESSES}/15m"))
+        .with(
+            "LATCHET_THROTTLE_ACCOUNT",
+            &format!("{}/15m", GUESSES * ADDRESSES),
+        );
+    Local::start(&backend).await
+}
+
+/// Tries to log in from an address.
+async fn login_from(person: &Person, password: &str, address: &str) -> Answer {
+    let body = json!({"username": person.name, "password": password});
+    let request = person.http.post("/v1/login").json(&body);
+    request.header("x-forwarded-for", address).send().await
+}
+
+/// Uses up what strangers may guess at an account on such a server.
+async fn close_to_strangers(person: &Person) {
+    for address in 1..=ADDRESSES {
+        for _ in 0..GUESSES {
+            login_from(person, WRONG, &format!("198.51.100.{address}"))
+                .await
+                .expect_problem(401, "invalid_credentials");
+        }
+    }
+    login_from(person, &person.password, "198.51.100.99")
+        .await
+        .expect_problem(429, "too_many_requests");
+}
+
+fn wait_of(refused: &Answer) -> Duration {
+    Duration::from_secs(refused.header("retry-after").parse().expect("seconds"))
 }
 
 async fn attempt(person: &Person, forwarded: &str) -> Answer {
@@ -146,4 +207,140 @@ async fn attempts_at_once_are_all_counted(backend: Backend) {
         .count();
 
     assert_eq!(hashed, 10);
+}
+
+async fn twenty_logins_at_once_with_the_right_password_succeed(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+
+    for _ in 0..2 {
+        let mut logins = JoinSet::new();
+        for _ in 0..20 {
+            let alice = alice.clone();
+            logins.spawn(async move { alice.try_login(&alice.password).await.status });
+        }
+        assert_eq!(logins.join_all().await, [200; 20]);
+    }
+}
+
+/// More at once than may ever fail, over two replicas that share a budget of two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logins_over_two_replicas_wait_for_each_other_instead_of_being_refused() {
+    let backend = Backend::postgres().with("LATCHET_THROTTLE_ACCOUNT_IP", "2/15m");
+    let servers = [Local::start(&backend).await, Local::start(&backend).await];
+    let alice = servers[0].http.person("alice").await;
+
+    let mut logins = JoinSet::new();
+    for server in servers.iter().cycle().take(12) {
+        let alice = alice.at(&server.http);
+        logins.spawn(async move { alice.try_login(&alice.password).await.status });
+    }
+
+    assert_eq!(logins.join_all().await, [200; 12]);
+}
+
+async fn what_finds_the_server_busy_is_not_counted(backend: Backend) {
+    let server = Local::start(&backend.with("LATCHET_PASSWORD_THREADS", "1")).await;
+    let alice = server.http.person("alice").await;
+    let mut logins = JoinSet::new();
+    for _ in 0..150 {
+        let alice = alice.clone();
+        logins.spawn(async move { alice.try_login(&alice.password).await });
+    }
+
+    let answers = logins.join_all().await;
+
+    let (right, busy): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 200);
+    assert!(!right.is_empty());
+    assert!(!busy.is_empty(), "the queue is shorter than that");
+    for refused in busy {
+        let refused = refused.expect_problem(503, "unavailable");
+        assert!(wait_of(&refused) < Duration::from_mins(1));
+    }
+    // As many guesses are left as if nothing had happened.
+    for _ in 0..10 {
+        alice.try_login(WRONG).await.expect(401);
+    }
+    alice.try_login(WRONG).await.expect(429);
+}
+
+async fn guesses_from_many_addresses_close_an_account_to_strangers(backend: Backend) {
+    let server = Local::start(&behind_a_proxy(&backend)).await;
+    let alice = server.http.person("alice").await;
+    let bob = server.http.person("bob").await;
+    for _ in 0..10 {
+        login_from(&alice, WRONG, "198.51.100.9").await.expect(401);
+    }
+
+    // One address has its own budget, which is a part of that of all.
+    login_from(&alice, &alice.password, "198.51.100.9")
+        .await
+        .expect(429);
+    login_from(&alice, &alice.password, "198.51.100.1")
+        .await
+        .expect(200);
+    for address in ["198.51.100.1", "198.51.100.2"] {
+        for _ in 0..10 {
+            login_from(&alice, WRONG, address).await.expect(401);
+        }
+    }
+
+    login_from(&alice, &alice.password, "198.51.100.3")
+        .await
+        .expect_problem(429, "too_many_requests");
+    login_from(&bob, &bob.password, "198.51.100.9")
+        .await
+        .expect(200);
+}
+
+async fn a_wait_doubles_while_guessing_goes_on(backend: Backend) {
+    let server = Local::start(&backend.with("LATCHET_THROTTLE_IP", "1000/15m")).await;
+    let alice = server.http.person("alice").await;
+    let mut waits = Vec::new();
+
+    for _ in 0..4 {
+        for _ in 0..10 {
+            alice.try_login(WRONG).await.expect(401);
+        }
+        let wait = wait_of(&alice.try_login(WRONG).await.expect(429));
+        server.pass(wait);
+        // To the minute: the clock of the server runs.
+        waits.push(wait.as_secs().div_ceil(60));
+    }
+
+    assert_eq!(waits, [15, 30, 60, 60]);
+    alice.login().await;
+}
+
+async fn a_password_reset_lifts_the_throttle(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let id = alice.login().await.user_id();
+    for _ in 0..10 {
+        alice.try_login(WRONG).await.expect(401);
+    }
+    alice.try_login(&alice.password).await.expect(429);
+    let admin = server.http.admin().login().await;
+    let path = format!("/v1/users/{id}/reset-link");
+    let made = admin.http.post(&path).bearer(&admin.access).send().await;
+    let address = made.expect(201).field("link");
+    let (_, link) = address.split_once('#').expect("a secret");
+
+    let new = "another long password of alice";
+    let body = json!({"link": link, "password": new});
+    let reset = server
+        .http
+        .post("/v1/password/reset")
+        .json(&body)
+        .send()
+        .await;
+    reset.expect(204);
+
+    // The refusal is remembered for some seconds.
+    crate::support::poll::some("the throttle to be lifted", async || {
+        let answer = alice.try_login(new).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }

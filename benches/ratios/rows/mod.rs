@@ -4,6 +4,7 @@ use crate::Options;
 use crate::support::report::Finding;
 
 mod argon2;
+mod flood;
 mod guard;
 mod idle;
 mod login;
@@ -17,7 +18,7 @@ pub(crate) struct Row {
 }
 
 /// All rows, in the order of the table.
-pub(crate) const ALL: [Row; 8] = [
+pub(crate) const ALL: [Row; 10] = [
     Row {
         name: "guard-memory",
         measure: guard::memory,
@@ -45,6 +46,14 @@ pub(crate) const ALL: [Row; 8] = [
     Row {
         name: "login",
         measure: login::rate,
+    },
+    Row {
+        name: "flood-sqlite",
+        measure: flood::sqlite,
+    },
+    Row {
+        name: "flood-postgres",
+        measure: flood::postgres,
     },
     Row {
         name: "idle",

@@ -155,7 +155,8 @@ impl LoginApi {
     /// Make an account
     ///
     /// Only where the server was started with `LATCHET_REGISTRATION=open`; elsewhere there is no
-    /// such route and administrators make accounts.
+    /// such route and administrators make accounts. A name that is taken is answered with 409, so
+    /// open registration reveals which names exist; few can be tried from one address.
     #[oai(
         path = "/v1/register",
         method = "post",

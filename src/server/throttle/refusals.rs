@@ -30,6 +30,7 @@ struct Entries {
 #[derive(Debug)]
 struct Refusal {
     resets_at: Time,
+    remembered_at: Instant,
     repeated_until: Instant,
 }
 
@@ -48,11 +49,21 @@ impl Refusals {
         Some(refusal.resets_at.since(now))
     }
 
+    /// Returns how long an attempt has to wait that did not find this refusal at `looked_at`: the database
+    /// has refused another one meanwhile.
+    pub(super) fn find_newer(&self, key: &str, now: Time, looked_at: Instant) -> Option<Duration> {
+        let entries = self.lock();
+        let refusal = entries.by_key.get(key)?;
+        let is_newer = refusal.resets_at > now && refusal.remembered_at > looked_at;
+        is_newer.then(|| refusal.resets_at.since(now))
+    }
+
     /// Records that the database refuses.
     pub(super) fn remember(&self, key: &str, resets_at: Time, instant: Instant) {
         let mut entries = self.lock();
         let refusal = Refusal {
             resets_at,
+            remembered_at: instant,
             repeated_until: instant + REPEATED,
         };
         if entries.by_key.insert(key.to_owned(), refusal).is_some() {
@@ -91,12 +102,26 @@ mod tests {
         let start = Instant::now();
         refusals.remember("a", NOW + MINUTE, start);
 
-        let just_before = start + REPEATED - Duration::from_millis(1);
+        let just_before = start + Duration::from_millis(3_999);
         assert_eq!(refusals.find("a", NOW, just_before), Some(MINUTE));
         assert_eq!(refusals.find("b", NOW, just_before), None);
         assert_eq!(refusals.find("a", NOW, start + REPEATED), None);
         assert_eq!(refusals.find("a", NOW, start + REPEATED), Some(MINUTE));
         assert!(REPEATED + ONE_ASKS <= Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_attempt_that_asks_again_is_refused_by_what_others_found_out_since() {
+        let refusals = Refusals::default();
+        let start = Instant::now();
+        refusals.remember("a", NOW + MINUTE, start);
+        let looked_at = start + REPEATED;
+        assert_eq!(refusals.find("a", NOW, looked_at), None);
+
+        assert_eq!(refusals.find_newer("a", NOW, looked_at), None);
+        let after = looked_at + Duration::from_millis(1);
+        refusals.remember("a", NOW + MINUTE, after);
+        assert_eq!(refusals.find_newer("a", NOW, looked_at), Some(MINUTE));
     }
 
     #[test]

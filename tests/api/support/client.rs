@@ -49,7 +49,8 @@ impl Http {
         self.account(name, &["admin"]).await
     }
 
-    async fn account(&self, name: &str, roles: &[&str]) -> Person {
+    /// Makes an account with these roles.
+    pub(crate) async fn account(&self, name: &str, roles: &[&str]) -> Person {
         let password = format!("a long password of {name}");
         let access = self.admin().login().await.access;
         let body = json!({"username": name, "password": password, "roles": roles});

@@ -69,7 +69,16 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     (
         "register",
-        &[BODY, &["weak_password", "not_found", "conflict"], ANY],
+        &[
+            BODY,
+            &[
+                "weak_password",
+                "not_found",
+                "conflict",
+                "too_many_requests",
+            ],
+            ANY,
+        ],
     ),
     (
         "setUp",

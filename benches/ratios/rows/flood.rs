@@ -1,0 +1,295 @@
+//! What others notice of a flood of wrong logins.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::LocalSet;
+
+use crate::Options;
+use crate::support::backend::{Postgres, Redis};
+use crate::support::connection::Connection;
+use crate::support::load::{get, post};
+use crate::support::process::Cores;
+use crate::support::report::{Finding, Target, median};
+use crate::support::service::{Home, NAME, PASSWORD, Service, Tokens, field};
+
+/// Connections that guess, each again as soon as it is answered.
+const CROWD: usize = 2_000;
+
+/// Where everybody else is.
+const HOME: &str = "203.0.113.7";
+
+/// Settings of a server that is flooded: the throttle as it is by default, behind a proxy that tells
+/// addresses, and a grace within which no refresh is a repetition.
+const SETTINGS: [(&str, &str); 5] = [
+    ("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8"),
+    ("LATCHET_THROTTLE_IP", "100/15m"),
+    ("LATCHET_THROTTLE_ACCOUNT", "30/15m"),
+    ("LATCHET_THROTTLE_ACCOUNT_IP", "10/15m"),
+    ("LATCHET_GRACE", "0s"),
+];
+
+/// A flood.
+struct Flood {
+    /// Addresses it comes from.
+    addresses: usize,
+    /// Names of the lines: refresh, check, `/livez`, login.
+    names: [&'static str; 4],
+}
+
+/// The times of one run, in milliseconds: those that 99 of 100 answers did not exceed.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    refresh: f64,
+    check: f64,
+    livez: f64,
+    login: f64,
+    refused_logins: usize,
+    flooded: usize,
+}
+
+pub(super) fn sqlite(options: &Options) -> Vec<Finding> {
+    let one = Flood {
+        addresses: 1,
+        names: [
+            "flood from 1 address, SQLite: refresh p99 in ms",
+            "flood from 1 address, SQLite: check p99 in ms",
+            "flood from 1 address, SQLite: /livez p99 in ms",
+            "flood from 1 address, SQLite: right logins refused",
+        ],
+    };
+    let many = Flood {
+        addresses: 64,
+        names: [
+            "flood from 64 addresses, SQLite: refresh p99 in ms",
+            "flood from 64 addresses, SQLite: check p99 in ms",
+            "flood from 64 addresses, SQLite: /livez p99 in ms",
+            "flood from 64 addresses, SQLite: right logins refused",
+        ],
+    };
+    let floods = [one, many];
+    floods
+        .iter()
+        .flat_map(|flood| measure(options, flood, |_| Vec::new()))
+        .collect()
+}
+
+pub(super) fn postgres(options: &Options) -> Vec<Finding> {
+    let one = Flood {
+        addresses: 1,
+        names: [
+            "flood from 1 address, PostgreSQL: refresh p99 in ms",
+            "flood from 1 address, PostgreSQL: check p99 in ms",
+            "flood from 1 address, PostgreSQL: /livez p99 in ms",
+            "flood from 1 address, PostgreSQL: right logins refused",
+        ],
+    };
+    let many = Flood {
+        addresses: 64,
+        names: [
+            "flood from 64 addresses, PostgreSQL: refresh p99 in ms",
+            "flood from 64 addresses, PostgreSQL: check p99 in ms",
+            "flood from 64 addresses, PostgreSQL: /livez p99 in ms",
+            "flood from 64 addresses, PostgreSQL: right logins refused",
+        ],
+    };
+    let (postgres, redis) = (Postgres::start(), Redis::start());
+    let mut findings = Vec::new();
+    for (number, flood) in [one, many].iter().enumerate() {
+        // Empty ones for each run.
+        findings.extend(measure(options, flood, |round| {
+            let number = number * options.rounds + round;
+            vec![
+                ("DATABASE_URL", postgres.database(&format!("flood{number}"))),
+                ("REDIS_URL", redis.database(number % 16)),
+            ]
+        }));
+    }
+    findings
+}
+
+fn measure(
+    options: &Options,
+    flood: &Flood,
+    storage: impl Fn(usize) -> Vec<(&'static str, String)>,
+) -> Vec<Finding> {
+    let runs: Vec<Run> = (0..options.rounds)
+        .map(|round| {
+            // A new one each time: what a flood costs before it is refused is a part of it.
+            let home = Home::new();
+            let storage = storage(round);
+            let storage = storage.iter().map(|(name, value)| (*name, value.as_str()));
+            let settings: Vec<_> = SETTINGS.into_iter().chain(storage).collect();
+            let service = Service::start(Cores::Server, &home, &settings);
+            run(&service, flood, options.window())
+        })
+        .collect();
+    let of = |value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
+    let flooded = runs.iter().map(|run| run.flooded).min().unwrap_or_default();
+    let line = |what, value: f64, most, note| Finding {
+        what,
+        ours: format!("{value:.1}"),
+        floor: String::new(),
+        value,
+        target: Target::AtMost(most),
+        note,
+    };
+    let refused: usize = runs.iter().map(|run| run.refused_logins).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a handful")]
+    let refused = refused as f64;
+    let [refresh, check, livez, login] = flood.names;
+    vec![
+        line(refresh, of(|run| run.refresh), 50.0, String::new()),
+        line(check, of(|run| run.check), 20.0, String::new()),
+        line(
+            livez,
+            of(|run| run.livez),
+            20.0,
+            format!("at least {flooded} logins of the flood were answered in each run"),
+        ),
+        line(
+            login,
+            refused,
+            0.0,
+            format!("p99 {:.0} ms", of(|run| run.login)),
+        ),
+    ]
+}
+
+fn run(service: &Service, flood: &Flood, window: Duration) -> Run {
+    let tokens = service.login(2);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let flooded = Arc::new(AtomicUsize::new(0));
+    let flooding = {
+        let (is_over, flooded) = (Arc::clone(&is_over), Arc::clone(&flooded));
+        let (address, addresses) = (service.address, flood.addresses);
+        // A thread of its own, so that those who are measured do not wait for the load.
+        thread::spawn(move || pour(address, addresses, &is_over, &flooded))
+    };
+    while flooded.load(Ordering::Relaxed) == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let measured = runtime().block_on(async {
+        let until = Instant::now() + window;
+        let address = service.address;
+        let [first, second] = [&tokens[0], &tokens[1]];
+        tokio::join!(
+            refresh(address, first, until),
+            ask(address, get("/v1/me", Some(&second.access)).0, until),
+            ask(address, get("/livez", None).0, until),
+            ask(address, login(NAME, PASSWORD, HOME), until),
+        )
+    });
+    is_over.store(true, Ordering::Relaxed);
+    flooding.join().expect("the flood ends");
+    let (refresh, check, livez, login) = measured;
+    Run {
+        refresh: refresh.p99(),
+        check: check.p99(),
+        livez: livez.p99(),
+        login: login.p99(),
+        refused_logins: refresh.refused + check.refused + livez.refused + login.refused,
+        flooded: flooded.load(Ordering::Relaxed),
+    }
+}
+
+/// Guesses on all connections until it is over.
+fn pour(
+    address: SocketAddr,
+    addresses: usize,
+    is_over: &Arc<AtomicBool>,
+    count: &Arc<AtomicUsize>,
+) {
+    LocalSet::new().block_on(&runtime(), async {
+        let mut tasks = Vec::new();
+        for number in 0..CROWD {
+            let (is_over, count) = (Arc::clone(is_over), Arc::clone(count));
+            let from = format!("198.51.100.{}", number % addresses);
+            // From one address at one account, which is refused soon; from many at as many names as
+            // there are, which are hashed for as long as the addresses are let.
+            let name = if addresses == 1 {
+                NAME.to_owned()
+            } else {
+                format!("nobody-{number}")
+            };
+            let request = login(&name, "a wrong password of the flood", &from);
+            let mut connection = Connection::open(address).await;
+            tasks.push(tokio::task::spawn_local(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    connection.ask(&request).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.expect("every login is answered");
+        }
+    });
+}
+
+/// How long the answers took, and how many were refusals.
+#[derive(Default)]
+struct Times {
+    took: Vec<Duration>,
+    refused: usize,
+}
+
+impl Times {
+    fn add(&mut self, sent: Instant, status: u16) {
+        self.took.push(sent.elapsed());
+        self.refused += usize::from(!(200..300).contains(&status));
+    }
+
+    fn p99(&self) -> f64 {
+        let mut took = self.took.clone();
+        took.sort();
+        let index = took.len() * 99 / 100;
+        took[index.min(took.len() - 1)].as_secs_f64() * 1000.0
+    }
+}
+
+async fn ask(address: SocketAddr, request: Vec<u8>, until: Instant) -> Times {
+    let mut connection = Connection::open(address).await;
+    let mut times = Times::default();
+    while Instant::now() < until {
+        let sent = Instant::now();
+        let status = connection.ask(&request).await.status;
+        times.add(sent, status);
+    }
+    times
+}
+
+async fn refresh(address: SocketAddr, tokens: &Tokens, until: Instant) -> Times {
+    let mut connection = Connection::open(address).await;
+    let mut times = Times::default();
+    let mut token = tokens.refresh.clone();
+    while Instant::now() < until {
+        let request = post("/v1/refresh", &format!(r#"{{"refresh_token":"{token}"}}"#));
+        let sent = Instant::now();
+        let answer = connection.ask(&request).await;
+        times.add(sent, answer.status);
+        token = field(answer.body, "refresh_token");
+    }
+    times
+}
+
+fn login(name: &str, password: &str, from: &str) -> Vec<u8> {
+    let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
+    let length = body.len();
+    format!(
+        "POST /v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         x-forwarded-for: {from}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system gives an epoll")
+}

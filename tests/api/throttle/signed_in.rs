@@ -1,0 +1,79 @@
+//! Proofs by those who are signed in, and the accounts of services.
+
+use serde_json::json;
+
+use super::{ADDRESSES, GUESSES, WRONG, close_to_strangers, few_guesses, login_from};
+use crate::support::client::Session;
+use crate::support::http::Answer;
+use crate::support::local::Local;
+use crate::support::{Backend, on_both};
+
+on_both! {
+    strangers_do_not_keep_a_user_from_proving_the_password_again,
+    guesses_of_a_signed_in_user_count_on_the_session_alone,
+    strangers_do_not_lock_out_the_account_of_a_service,
+}
+
+async fn reauthenticate(session: &Session, password: &str) -> Answer {
+    let request = session.http.post("/v1/reauthenticate");
+    let body = json!({"password": password});
+    request.bearer(&session.access).json(&body).send().await
+}
+
+async fn change_password(session: &Session, current: &str, new: &str) -> Answer {
+    let request = session.http.post("/v1/me/password");
+    let body = json!({"current_password": current, "new_password": new});
+    request.bearer(&session.access).json(&body).send().await
+}
+
+async fn strangers_do_not_keep_a_user_from_proving_the_password_again(backend: Backend) {
+    let server = few_guesses(&backend).await;
+    let alice = server.http.person("alice").await;
+    let session = alice.login().await;
+    close_to_strangers(&alice).await;
+
+    reauthenticate(&session, &alice.password).await.expect(200);
+    change_password(&session, &alice.password, "another long password of alice")
+        .await
+        .expect(204);
+}
+
+async fn guesses_of_a_signed_in_user_count_on_the_session_alone(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let (stolen, own) = (alice.login().await, alice.login().await);
+
+    for _ in 0..5 {
+        reauthenticate(&stolen, WRONG)
+            .await
+            .expect_problem(401, "invalid_credentials");
+        change_password(&stolen, WRONG, "another long password of alice")
+            .await
+            .expect_problem(401, "invalid_credentials");
+    }
+
+    reauthenticate(&stolen, &alice.password)
+        .await
+        .expect_problem(429, "too_many_requests");
+    reauthenticate(&own, &alice.password).await.expect(200);
+    alice.login().await;
+}
+
+/// Each network has its own budget there, and there is none that all of them share.
+async fn strangers_do_not_lock_out_the_account_of_a_service(backend: Backend) {
+    let server = few_guesses(&backend).await;
+    let service = server.http.account("gateway", &["introspect"]).await;
+    for address in 1..=2 * ADDRESSES {
+        let address = format!("198.51.100.{address}");
+        for _ in 0..GUESSES {
+            login_from(&service, WRONG, &address).await.expect(401);
+        }
+        login_from(&service, &service.password, &address)
+            .await
+            .expect_problem(429, "too_many_requests");
+    }
+
+    login_from(&service, &service.password, "203.0.113.7")
+        .await
+        .expect(200);
+}
