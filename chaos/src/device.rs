@@ -289,6 +289,8 @@ impl Device {
             &jar.grant,
             Act::ChangePassword { password: new },
         );
+        let mut renewed = None;
+        let begun = Instant::now();
         let answer = self
             .client
             .ask(
@@ -301,8 +303,17 @@ impl Device {
             .await;
         if answer.is_ok() {
             passwords.possible = vec![new];
+            renewed = answer.grant();
         } else if answer.is_unknown() {
             passwords.possible.push(new);
+        }
+        drop(passwords);
+        // The session goes on with other tokens; where the answer was lost, the old ones buy the same.
+        if let (Some(grant), Some(jar)) = (renewed, &mut self.jar) {
+            let past = std::mem::replace(&mut jar.grant, grant);
+            jar.past.push((past, begun));
+        } else if answer.is_unknown() {
+            self.refresh(1).await;
         }
         self.take_no(&answer).await;
     }

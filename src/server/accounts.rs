@@ -10,10 +10,11 @@ use super::error::ApiError;
 use super::events::Actor;
 use super::names::{ADMIN, Role, Username};
 use super::rotation::RevokeReason;
-use super::store::{NewUser, SessionId, StoreError, User, UserId, UserPage};
+use super::sessions::Grant;
+use super::store::{Current, NewUser, SessionId, StoreError, User, UserId, UserPage};
 use crate::error::AuthError;
 use crate::keys::random_id;
-use crate::token::Claims;
+use crate::token::{Claims, Fresh};
 
 /// An account to be made.
 #[derive(Debug)]
@@ -156,27 +157,33 @@ impl App {
         Ok(true)
     }
 
-    /// Changes a password; the session that asked stays, all others end.
+    /// Changes a password. The session that asked goes on with the tokens that are returned, all others
+    /// end.
     ///
     /// # Errors
-    /// `invalid_credentials` for a wrong current password; `weak_password`; `too_many_requests`.
+    /// `invalid_credentials` for a wrong current password; `weak_password`; `too_many_requests`;
+    /// `session_expired` when the token belongs to no session, or to one that has ended.
     pub async fn change_password(
         &self,
         claims: &Claims,
         current: SecretString,
         new: SecretString,
         ip: IpAddr,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Grant, ApiError> {
+        let session = claims.sid.as_deref().map(SessionId::from);
+        let session = session.ok_or(ApiError::SessionExpired)?;
         let account = self.user(&UserId::from(claims.sub.as_str())).await?;
         self.acceptable(&new, &account.username)?;
         let now = self.clock.now();
         let user = self.prove_in_session(claims, &current, ip, now).await?;
         let by = Actor::User {
             id: user.id.clone(),
-            session: claims.sid.as_deref().map(SessionId::from),
+            session: Some(session),
             ip,
         };
-        self.replace_password(&user, new, &by).await
+        let kept = self.replace_password(&user, new, &by).await?;
+        let kept = kept.ok_or(ApiError::SessionExpired)?;
+        self.grant(&kept, Fresh::Yes, self.clock.now()).await
     }
 
     /// Sets a password without knowing the old one, for the command line; all sessions of the user
@@ -187,7 +194,8 @@ impl App {
     pub async fn set_password(&self, id: &UserId, new: SecretString) -> Result<(), ApiError> {
         let user = self.user(id).await?;
         self.acceptable(&new, &user.username)?;
-        self.replace_password(&user, new, &Actor::Operator).await
+        self.replace_password(&user, new, &Actor::Operator).await?;
+        Ok(())
     }
 
     async fn replace_password(
@@ -195,17 +203,19 @@ impl App {
         user: &User,
         new: SecretString,
         by: &Actor,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Option<Current>, ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::PasswordChanged, now).await?;
-        let denial = self
-            .store
-            .set_password(user, &hash, by, &revocation)
-            .await?;
+        let set = self.store.set_password(user, &hash, by, &revocation).await;
+        let (denial, kept) = set.map_err(|error| match error {
+            StoreError::Conflict => PASSWORD_CHANGED,
+            StoreError::NotFound => ApiError::SessionExpired,
+            other => other.into(),
+        })?;
         self.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password changed");
-        Ok(())
+        Ok(kept)
     }
 
     /// Disables an account: no login, and every session ends at once.
@@ -322,6 +332,8 @@ const OWN_ACCOUNT: ApiError = ApiError::Conflict(
 const OWN_ROLE: ApiError = ApiError::Conflict(
     "this takes your own role `admin`: let another administrator take it, or run `latchet user roles`",
 );
+const PASSWORD_CHANGED: ApiError =
+    ApiError::Conflict("the password was changed meanwhile: try again with the new one");
 const NO_SUCH_USER: ApiError = ApiError::NotFound("there is no such user");
 const NO_SUCH_LINK: ApiError =
     ApiError::NotFound("this link is wrong, was used, or is older than 30 minutes");

@@ -45,10 +45,22 @@ struct RefreshClaims<'a> {
     generation: u64,
     #[serde(borrow)]
     jti: Cow<'a, str>,
+    /// The generation since which CSRF values of the session count, when this was made.
+    #[serde(rename = "csrf", default, skip_serializing_if = "is_first")]
+    csrf_epoch: u64,
     iat: i64,
     exp: i64,
     #[serde(rename = "type")]
     kind: Kind,
+}
+
+/// Most sessions never see another password, and their tokens need not say so.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+const fn is_first(epoch: &u64) -> bool {
+    *epoch == 0
 }
 
 /// Signs and reads refresh tokens.
@@ -89,6 +101,7 @@ impl RefreshTokens {
             sid: session.id.as_str().into(),
             generation: session.state.generation,
             jti: format!("{}.{}", session.id, session.state.generation).into(),
+            csrf_epoch: session.csrf_epoch,
             iat: session.state.rotated_at.secs(),
             exp: session.state.ends_at().secs(),
             kind: Kind::Refresh,
@@ -138,6 +151,7 @@ impl RefreshTokens {
             session: SessionId::from(&*claims.sid),
             user: UserId::from(&*claims.sub),
             generation: claims.generation,
+            csrf_epoch: claims.csrf_epoch,
             key: None,
             ip: None,
         })
@@ -233,6 +247,7 @@ mod tests {
             session: "session".into(),
             user: "user".into(),
             generation: 7,
+            csrf_epoch: 0,
             key: None,
             ip: None,
         };

@@ -143,10 +143,12 @@ pub enum RevokeReason {
     Admin,
     /// The user logged in once more than sessions are allowed, and this one was the least recently used.
     SessionLimit,
+    /// Its owner logged in again in the same browser.
+    Replaced,
 }
 
 impl RevokeReason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Logout,
         Self::LogoutAll,
         Self::Reuse,
@@ -154,6 +156,7 @@ impl RevokeReason {
         Self::Disabled,
         Self::Admin,
         Self::SessionLimit,
+        Self::Replaced,
     ];
 
     /// Returns the reason as it stands in the database and in the log.
@@ -166,6 +169,7 @@ impl RevokeReason {
             Self::Disabled => "disabled",
             Self::Admin => "admin",
             Self::SessionLimit => "session_limit",
+            Self::Replaced => "replaced",
         }
     }
 }

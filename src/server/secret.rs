@@ -91,20 +91,27 @@ impl DerivedKeys {
         Ok(plain.to_vec())
     }
 
-    /// Returns a new CSRF value bound to a session: random, then its HMAC with the `sid`.
-    pub fn csrf_value(&self, sid: &str) -> String {
+    /// Returns a new CSRF value bound to a session and to the epoch of its CSRF values, which a change
+    /// of the password ends: random, then its HMAC with both.
+    pub fn csrf_value(&self, sid: &str, epoch: u64) -> String {
         let random = crate::keys::random_id();
-        let tag = hmac::sign(&self.csrf, format!("{random}.{sid}").as_bytes());
+        let tag = hmac::sign(&self.csrf, format!("{random}.{sid}.{epoch}").as_bytes());
         format!("{random}.{}", URL_SAFE_NO_PAD.encode(tag))
     }
 
-    /// Returns whether a CSRF value was made by us for this session. Compares in constant time.
-    pub fn csrf_matches(&self, value: &str, sid: &str) -> bool {
+    /// Returns whether a CSRF value was made by us for this session and epoch. Compares in constant
+    /// time.
+    pub fn csrf_matches(&self, value: &str, sid: &str, epoch: u64) -> bool {
         let Some((random, tag)) = value.split_once('.') else {
             return false;
         };
         URL_SAFE_NO_PAD.decode(tag).is_ok_and(|tag| {
-            hmac::verify(&self.csrf, format!("{random}.{sid}").as_bytes(), &tag).is_ok()
+            hmac::verify(
+                &self.csrf,
+                format!("{random}.{sid}.{epoch}").as_bytes(),
+                &tag,
+            )
+            .is_ok()
         })
     }
 
@@ -160,14 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn a_csrf_value_is_good_for_its_session_only() {
+    fn a_csrf_value_is_good_for_its_session_and_epoch_only() {
         let ours = keys("0123456789abcdef0123456789abcdef");
-        let value = ours.csrf_value("session-a");
+        let value = ours.csrf_value("session-a", 3);
 
-        assert!(ours.csrf_matches(&value, "session-a"));
-        assert!(!ours.csrf_matches(&value, "session-b"));
-        assert!(!ours.csrf_matches("", "session-a"));
-        assert!(!ours.csrf_matches("a.b", "session-a"));
+        assert!(ours.csrf_matches(&value, "session-a", 3));
+        assert!(!ours.csrf_matches(&value, "session-a", 0));
+        assert!(!ours.csrf_matches(&value, "session-a", 4));
+        assert!(!ours.csrf_matches(&value, "session-b", 3));
+        assert!(!ours.csrf_matches("", "session-a", 3));
+        assert!(!ours.csrf_matches("a.b", "session-a", 3));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::client::{ADMIN, Person, claims};
+use crate::support::client::{ADMIN, Person, Session, claims};
 use crate::support::local::Local;
 use crate::support::postgres::Postgres;
 use crate::support::{Backend, on_both};
@@ -100,13 +100,18 @@ async fn a_new_password_ends_the_other_sessions(backend: Backend) {
 
     let new = "another long password of alice";
     let body = json!({"current_password": alice.password, "new_password": new});
-    here.http
+    let answer = here
+        .http
         .post("/v1/me/password")
         .bearer(&here.access)
         .json(&body)
         .send()
         .await
-        .expect(204);
+        .expect(200);
+    let renewed = Session::of(here.http.clone(), &answer);
+    assert_eq!(renewed.id, here.id);
+    assert_ne!(renewed.refresh, here.refresh);
+    assert_eq!(claims(&renewed.access)["fresh"], true);
 
     elsewhere
         .check()
@@ -116,8 +121,15 @@ async fn a_new_password_ends_the_other_sessions(backend: Backend) {
         .refresh()
         .await
         .expect_problem(401, "session_revoked");
-    here.check().await.expect(200);
-    here.rotate().await;
+    renewed.check().await.expect(200);
+    assert_eq!(
+        here.rotate().await.refresh,
+        renewed.refresh,
+        "an answer that was lost is repeated"
+    );
+    renewed.rotate().await.check().await.expect(200);
+    server.pass(Duration::from_secs(11));
+    here.refresh().await.expect_problem(401, "refresh_reused");
     alice
         .try_login(&alice.password)
         .await

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::browser::{Browser, CSRF_COOKIE, REFRESH_COOKIE};
+use crate::support::http::Answer;
 use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
@@ -16,6 +17,10 @@ on_both! {
     a_refresh_after_a_logout_sets_no_cookie,
     a_losing_refresh_clears_no_cookie,
     the_csrf_value_of_one_session_is_worth_nothing_in_another,
+    another_password_ends_the_csrf_value_and_the_refresh_token,
+    a_lost_answer_to_another_password_signs_nobody_out,
+    a_login_by_cookie_ends_the_session_that_it_replaces,
+    a_login_without_the_proof_of_the_page_ends_no_session,
 }
 
 async fn a_page_logs_in_refreshes_and_logs_out_by_cookie(backend: Backend) {
@@ -216,4 +221,117 @@ async fn behind_https_the_cookies_are_bound_to_the_host() {
         assert!(!cookie.contains("Domain"), "{cookie}");
         assert_eq!(cookie.contains("HttpOnly"), http_only, "{cookie}");
     }
+}
+
+const NEW: &str = "another long password of alice";
+
+async fn change_password(browser: &Browser, old: &str) -> Answer {
+    let body = json!({"current_password": old, "new_password": NEW});
+    let request = browser.page("POST", "/v1/me/password");
+    request.bearer(&browser.access).json(&body).send().await
+}
+
+async fn another_password_ends_the_csrf_value_and_the_refresh_token(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let before = Browser::login(&alice).await;
+    let mut after = before.clone();
+
+    let answer = change_password(&before, &alice.password).await.expect(200);
+    assert!(answer.json()["refresh_token"].is_null(), "{}", answer.text);
+    after.take(&answer);
+
+    assert_eq!(answer.json()["csrf_token"], after.jar[CSRF_COOKIE]);
+    for cookie in [REFRESH_COOKIE, CSRF_COOKIE] {
+        assert_ne!(after.jar[cookie], before.jar[cookie], "{cookie}");
+    }
+    // The value of before is worth nothing with the token of now, nor the other way round.
+    for (token, value) in [(&after, &before), (&before, &after)] {
+        let mut mixed = token.clone();
+        let value = value.jar[CSRF_COOKIE].clone();
+        mixed.jar.insert(CSRF_COOKIE.to_owned(), value);
+        mixed.refresh().await.expect_problem(403, "csrf_failed");
+        let logout = mixed.page("POST", "/v1/logout").json(&json!({}));
+        logout.send().await.expect_problem(403, "csrf_failed");
+    }
+    let answer = after.refresh().await.expect(200);
+    let kept = after.jar[CSRF_COOKIE].clone();
+    after.take(&answer);
+    assert_eq!(after.jar[CSRF_COOKIE], kept);
+    after.refresh().await.expect(200);
+}
+
+async fn a_lost_answer_to_another_password_signs_nobody_out(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let mut browser = Browser::login(&alice).await;
+    let lost = change_password(&browser, &alice.password).await.expect(200);
+    let mut told = browser.clone();
+    told.take(&lost);
+
+    let answer = browser.refresh().await.expect(200);
+    browser.take(&answer);
+
+    assert_eq!(browser.jar[REFRESH_COOKIE], told.jar[REFRESH_COOKIE]);
+    let answer = browser.refresh().await.expect(200);
+    browser.take(&answer);
+    let check = server.http.get("/v1/me").bearer(&browser.access);
+    check.send().await.expect(200);
+}
+
+async fn a_login_by_cookie_ends_the_session_that_it_replaces(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let (alice, bob) = (
+        server.http.person("alice").await,
+        server.http.person("bob").await,
+    );
+
+    for next in [&alice, &bob] {
+        let old = Browser::login(&alice).await;
+        let elsewhere = alice.login().await;
+        let mut browser = old.clone();
+        let body = json!({"username": next.name, "password": next.password, "transport": "cookie"});
+        let login = browser.page("POST", "/v1/login").json(&body);
+        browser.take(&login.send().await.expect(200));
+
+        let check = server.http.get("/v1/me").bearer(&old.access);
+        check.send().await.expect_problem(401, "token_revoked");
+        old.refresh().await.expect_problem(401, "session_revoked");
+        browser.refresh().await.expect(200);
+        elsewhere.check().await.expect(200);
+    }
+}
+
+async fn a_login_without_the_proof_of_the_page_ends_no_session(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("alice").await;
+    let bob = server.http.person("bob").await;
+    let body = json!({"username": bob.name, "password": bob.password, "transport": "cookie"});
+    let old = Browser::login(&alice).await;
+    let mut of_bob = old.clone();
+    of_bob.jar.insert(
+        CSRF_COOKIE.to_owned(),
+        Browser::login(&bob).await.jar[CSRF_COOKIE].clone(),
+    );
+    let in_body = json!({"username": bob.name, "password": bob.password});
+    let wrong =
+        json!({"username": bob.name, "password": "not it, though long", "transport": "cookie"});
+
+    for (request, status) in [
+        (old.cookies_only("POST", "/v1/login").json(&body), 200),
+        (of_bob.page("POST", "/v1/login").json(&body), 200),
+        (old.page("POST", "/v1/login").json(&in_body), 200),
+        (old.page("POST", "/v1/login").json(&wrong), 401),
+    ] {
+        request.send().await.expect(status);
+        let check = server.http.get("/v1/me").bearer(&old.access);
+        check.send().await.expect(200);
+    }
+    let csrf = &old.jar[CSRF_COOKIE];
+    let foreign = old.cookies_only("POST", "/v1/login");
+    let foreign = foreign
+        .header("origin", "https://evil.example")
+        .header("x-csrf-token", csrf);
+    foreign.json(&body).send().await;
+    old.refresh().await.expect(200);
 }

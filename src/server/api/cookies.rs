@@ -11,6 +11,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::error::AuthError;
 use crate::server::App;
 use crate::server::config::{Config, Origin};
+use crate::server::sessions::Grant;
+use crate::server::store::{Presented, SessionId};
 
 /// The header in which a page repeats the CSRF cookie.
 pub(super) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -95,6 +97,28 @@ impl Cookies {
         ]
     }
 
+    /// Returns whether the refresh cookie of a request is one of this session.
+    pub(super) fn hold(self, request: &Request, app: &App, sid: &SessionId) -> bool {
+        let token = self.refresh_token(request);
+        let shown = token.and_then(|token| app.refresh_tokens.read(token.expose_secret()).ok());
+        shown.is_some_and(|shown| shown.session == *sid)
+    }
+
+    /// Returns the session of the cookies of a request, if the request proves what a logout by cookie
+    /// must prove: a page of another site must not end a session by signing its visitor in.
+    pub(super) fn proved_session(self, request: &Request, app: &App) -> Option<SessionId> {
+        let token = self.refresh_token(request)?;
+        let shown = app.refresh_tokens.read(token.expose_secret()).ok()?;
+        self.proof(request, app, &shown).ok()?;
+        Some(shown.session)
+    }
+
+    /// Returns a new CSRF value of the session whose tokens these are.
+    pub(super) fn new_csrf(app: &App, grant: &Grant) -> String {
+        let sid = grant.access.session_id.as_str();
+        app.derived.csrf_value(sid, grant.csrf_epoch)
+    }
+
     /// Returns the `Set-Cookie` values that forget a session.
     pub(super) fn forget(self) -> Vec<HeaderValue> {
         vec![
@@ -116,7 +140,9 @@ impl Cookies {
         line
     }
 
-    /// Returns the CSRF value of a request that is proved to come from a page of ours.
+    /// Returns the CSRF value of a request that is proved to come from a page of ours, for the refresh
+    /// token of its cookie. The value belongs to the token: that from before a change of the password
+    /// is good with the token of then, while that one still answers, and with no later one.
     ///
     /// # Errors
     /// `csrf_failed` otherwise; the text says which part of the proof is missing.
@@ -124,7 +150,7 @@ impl Cookies {
         self,
         request: &Request,
         app: &App,
-        sid: &str,
+        token: &Presented,
     ) -> Result<String, AuthError> {
         check_origin(request, &app.config)?;
         let shown = request
@@ -139,9 +165,10 @@ impl Cookies {
                 "X-CSRF-Token does not repeat the CSRF cookie",
             ));
         }
-        if !app.derived.csrf_matches(shown, sid) {
+        let sid = token.session.as_str();
+        if !app.derived.csrf_matches(shown, sid, token.csrf_epoch) {
             return Err(AuthError::CsrfFailed(
-                "the CSRF cookie belongs to another session",
+                "the CSRF cookie belongs to another session, or to the time before another password",
             ));
         }
         Ok(shown.to_owned())

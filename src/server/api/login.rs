@@ -91,7 +91,8 @@ impl LoginApi {
     ///
     /// Starts a session. With `"transport": "cookie"` the refresh token is set as a cookie and
     /// never stands in a body; the answer then carries the `csrf_token` that refresh and logout
-    /// ask for.
+    /// ask for. A session whose cookies the browser shows, with the proof that logout by cookie needs,
+    /// is replaced by this one and ends.
     #[oai(
         path = "/v1/login",
         method = "post",
@@ -118,14 +119,15 @@ impl LoginApi {
             })
             .await?;
         let user = grant.access.user_id.clone();
-        Ok(match cookies {
-            None => Tokens::in_body(grant).with_device(&devices.token_of(&user, &self.0)),
-            Some(cookies) => {
-                let csrf = self.0.derived.csrf_value(grant.access.session_id.as_str());
-                let device = devices.cookie_of(&user, cookies, &self.0);
-                Tokens::in_cookies(grant, cookies, csrf).with_cookie(device)
-            }
-        })
+        let Some(cookies) = cookies else {
+            return Ok(Tokens::in_body(grant).with_device(&devices.token_of(&user, &self.0)));
+        };
+        if let Some(replaced) = cookies.proved_session(request, &self.0) {
+            self.0.log_out_replaced(&replaced).await;
+        }
+        let csrf = Cookies::new_csrf(&self.0, &grant);
+        let device = devices.cookie_of(&user, cookies, &self.0);
+        Ok(Tokens::in_cookies(grant, cookies, csrf).with_cookie(device))
     }
 
     /// Prove the password again

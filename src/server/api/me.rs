@@ -6,8 +6,9 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
-use super::answer::{Done, Private};
+use super::answer::{Done, Private, Tokens};
 use super::caller::ip;
+use super::cookies::Cookies;
 use super::first_party::AccountHolder;
 use super::input::Body;
 use super::page::{cut, rows, session_place, user_page_size};
@@ -117,7 +118,10 @@ impl MeApi {
 
     /// Change the password
     ///
-    /// Ends all other sessions of the user; this one stays.
+    /// Ends all other sessions of the user. This one goes on with the tokens of the answer, which come
+    /// as from a refresh: by cookie where the cookie of this session was sent along, else in the body.
+    /// The refresh token of before is answered with the same successor while grace lasts; CSRF values of
+    /// before are good for nothing else.
     #[oai(
         path = "/v1/me/password",
         method = "post",
@@ -129,14 +133,23 @@ impl MeApi {
         guard: AccountHolder,
         request: &Request,
         body: Body<PasswordRequest>,
-    ) -> Result<Private<Done>, ApiError> {
+    ) -> Result<Tokens, ApiError> {
         let Body(passwords) = body;
         let ip = ip(request, &self.0.config);
         let (current, new) = (passwords.current_password.0, passwords.new_password.0);
-        self.0
+        let grant = self
+            .0
             .change_password(&guard.claims, current, new, ip)
             .await?;
-        Ok(Private::new(Done::Done))
+        let cookies = Cookies::of(request, &self.0.config)
+            .filter(|cookies| cookies.hold(request, &self.0, &grant.access.session_id));
+        Ok(match cookies {
+            None => Tokens::in_body(grant),
+            Some(cookies) => {
+                let csrf = Cookies::new_csrf(&self.0, &grant);
+                Tokens::in_cookies(grant, cookies, csrf)
+            }
+        })
     }
 
     /// List my sessions

@@ -72,9 +72,14 @@ impl SessionApi {
                 self.0.refresh(token.expose_secret(), key, ip).await?,
             )),
             Shown::Cookie(cookies, token) => {
-                let sid = self.0.refresh_tokens.read(token.expose_secret())?.session;
-                let csrf = cookies.proof(request, &self.0, sid.as_str())?;
+                let shown = self.0.refresh_tokens.read(token.expose_secret())?;
+                let csrf = cookies.proof(request, &self.0, &shown)?;
                 let grant = self.0.refresh(token.expose_secret(), key, ip).await?;
+                let csrf = if grant.csrf_epoch == shown.csrf_epoch {
+                    csrf
+                } else {
+                    Cookies::new_csrf(&self.0, &grant)
+                };
                 Ok(Tokens::in_cookies(grant, cookies, csrf))
             }
         }
@@ -100,9 +105,9 @@ impl SessionApi {
             Shown::Header(token) => self.0.session_of(token.expose_secret()).await?,
             Shown::Body(token) => self.0.refresh_tokens.read(token.expose_secret())?.session,
             Shown::Cookie(cookies, token) => {
-                let sid = self.0.refresh_tokens.read(token.expose_secret())?.session;
-                cookies.proof(request, &self.0, sid.as_str())?;
-                sid
+                let shown = self.0.refresh_tokens.read(token.expose_secret())?;
+                cookies.proof(request, &self.0, &shown)?;
+                shown.session
             }
         };
         self.0.log_out(&sid).await?;

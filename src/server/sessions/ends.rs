@@ -35,6 +35,20 @@ impl App {
             .await
     }
 
+    /// Ends the session that a login in the same browser has replaced: nobody has its refresh token any
+    /// more. The login stands whatever comes of it.
+    pub async fn log_out_replaced(&self, id: &SessionId) {
+        let reason = RevokeReason::Replaced;
+        match self.revoke_session(id, None, reason, None).await {
+            // It is gone already.
+            Ok(()) | Err(ApiError::NotFound(_)) => {}
+            Err(error) => {
+                tracing::warn!(session.id = %id, error = &error as &dyn std::error::Error,
+                "a session that was replaced by a login could not be ended")
+            }
+        }
+    }
+
     /// SQL, then every copy that checks ask, then the answer.
     async fn revoke_session(
         &self,

@@ -17,6 +17,8 @@ pub struct Grant {
     pub refresh_token: SecretString,
     /// Seconds until the session ends if it is not used.
     pub refresh_expires_in: u64,
+    /// The generation since which CSRF values of the session count.
+    pub csrf_epoch: u64,
 }
 
 /// An access token on its own.
@@ -47,7 +49,7 @@ pub(super) struct GrantedScope {
 }
 
 impl App {
-    pub(super) async fn grant(
+    pub(in crate::server) async fn grant(
         &self,
         current: &Current,
         fresh: Fresh,
@@ -61,6 +63,7 @@ impl App {
                 .mint(session)
                 .map_err(ApiError::internal)?,
             refresh_expires_in: session.state.ends_at().since(now).as_secs(),
+            csrf_epoch: session.csrf_epoch,
         })
     }
 

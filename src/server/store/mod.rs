@@ -25,6 +25,7 @@ mod inspection;
 mod keys;
 mod lifetimes;
 mod password_costs;
+mod renewal;
 mod reset_link_lists;
 mod reset_links;
 mod revocations;

@@ -43,6 +43,8 @@ pub struct Presented {
     pub user: UserId,
     /// Its `gen`.
     pub generation: u64,
+    /// The generation since which CSRF values count, by its `csrf`.
+    pub csrf_epoch: u64,
     /// The key that came with it.
     pub key: Option<KeyHash>,
     /// Who showed it, for the record of a reuse.

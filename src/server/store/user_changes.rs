@@ -7,8 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::events::{self, NewEvent};
 use super::{
-    DenialPeriod, Revocation, Store, StoreError, User, UserId, UserWithHash, administrators,
-    authority, limited, reset_links, revocations,
+    Current, DenialPeriod, Owner, Revocation, Store, StoreError, User, UserId, UserWithHash,
+    administrators, authority, limited, renewal, reset_links, revocations,
 };
 use crate::clock::Time;
 use crate::denylist::Denial;
@@ -55,18 +55,18 @@ impl Store {
     }
 
     /// Sets the password of `verified` and revokes the user's sessions, except the one that this is
-    /// done in.
+    /// done in: that goes on with new tokens, and is returned.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the password was changed since `verified` was read: whoever
-    /// proved the old password proves nothing any more.
+    /// proved the old password proves nothing any more. As [`renewal::renew`].
     pub async fn set_password(
         &self,
         verified: &User,
         password_hash: &SecretString,
         by: &Actor,
         revocation: &Revocation,
-    ) -> Result<Denial, StoreError> {
+    ) -> Result<(Denial, Option<Current>), StoreError> {
         let update = with_password(password_hash, revocation.period.now)
             .filter(Column::Id.eq(verified.id.as_str()))
             .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
@@ -77,8 +77,23 @@ impl Store {
             }
             reset_links::use_up(&transaction, &verified.id).await?;
             let keep = by.session();
+            let now = revocation.period.now;
+            // Before the other sessions end: one that has ended goes on for no new password.
+            let kept = match keep {
+                Some(id) => Some(renewal::renew(&transaction, id, &verified.id, now).await?),
+                None => None,
+            };
             let (denial, _) =
                 authority::end_sessions(&transaction, &verified.id, keep, revocation).await?;
+            let kept = match kept {
+                Some(session) => {
+                    let owner = Entity::find_by_id(verified.id.as_str());
+                    let owner = owner.one(&transaction).await?.ok_or(StoreError::NotFound)?;
+                    let owner = Owner::try_from(&owner)?;
+                    Some(Current { session, owner })
+                }
+                None => None,
+            };
             let changed = NewEvent {
                 user: Some(&verified.id),
                 session: keep,
@@ -86,7 +101,7 @@ impl Store {
             };
             events::insert(&transaction, changed).await?;
             transaction.commit().await?;
-            Ok(denial)
+            Ok((denial, kept))
         })
         .await
     }

@@ -159,7 +159,7 @@ async fn a_password_that_was_changed_makes_the_link_worthless(backend: Backend) 
         .json(&body)
         .send()
         .await
-        .expect(204);
+        .expect(200);
 
     let answer = reset(&server.http, &link, "a password of somebody else").await;
 

@@ -11,6 +11,8 @@ export declare const keep: (scope: Scope, server: Server, name: string) => {
     renew: (token: string) => Promise<string | null>;
     /** Takes the access token of this session that `way` is answered with. */
     take: (way: () => Promise<unknown>) => Promise<void>;
+    /** Takes the new tokens of this session, cookies included, that `way` is answered with. */
+    rotate: (way: (turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<unknown>) => Promise<void>;
     login: (body: object) => Promise<void>;
     /** Ends the session by `way`, or else this one alone. */
     logout: (way?: () => Promise<unknown>) => Promise<void>;

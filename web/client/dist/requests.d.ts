@@ -3,4 +3,4 @@ import type { Scope } from './scope.js';
 /** Returns whether a URL is one of `targets` or below it. */
 export declare const isBelow: (targets: URL[], url: URL) => boolean;
 /** Sends a request with the token, and once more, whole, when that was refused. */
-export declare const sendWithToken: (scope: Scope, keeper: Keeper, request: Request) => Promise<Response>;
+export declare const sendWithToken: (scope: Pick<Scope, "fetch">, keeper: Keeper, request: Request) => Promise<Response>;

@@ -51,7 +51,12 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
     },
     reauthenticate: (password) => keeper.take(() => call('POST', 'v1/reauthenticate', { password })),
     changePassword: ({ currentPassword, newPassword }) =>
-      call('POST', 'v1/me/password', { current_password: currentPassword, new_password: newPassword }),
+      keeper.rotate((turn) => {
+        const body = { current_password: currentPassword, new_password: newPassword };
+        // Not while another tab refreshes: its answer, coming late, would set the older cookie again.
+        const inTurn = { fetch: (request: RequestInfo | URL) => turn(() => scope.fetch(request)) };
+        return answerOf(scope, sendWithToken(inTurn, keeper, server.request('POST', 'v1/me/password', body)));
+      }),
     dispose,
   };
 };

@@ -130,6 +130,18 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     return work().finally(() => release());
   };
 
+  /** Takes what has rotated the session, asked for in the era `begun`, and tells the other tabs. */
+  const settle = (grant: Grant, begun: number) => {
+    if (era === begun) {
+      key = '';
+      adopt(grant);
+      tabs.say({ kind: 'refresh', grant });
+    } else if (!held) {
+      // A logout has overtaken the answer, which has set the cookies again: have them cleared.
+      server.logout(grant.token).catch(() => {});
+    }
+  };
+
   const ask = async () => {
     if (failure && now() < failure.until) {
       // Timers count in whole milliseconds, and fire a little early.
@@ -151,14 +163,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
         return server.refresh(key);
       });
       if (!grant || isDisposed) return;
-      if (era === begun) {
-        key = '';
-        adopt(grant);
-        tabs.say({ kind: 'refresh', grant });
-      } else if (!held) {
-        // A logout has overtaken the answer, which has set the cookies again: have them cleared.
-        server.logout(grant.token).catch(() => {});
-      }
+      settle(grant, begun);
     } catch (cause) {
       if (era !== begun) return;
       const error = cause as AuthError;
@@ -250,6 +255,11 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       const begun = era;
       const grant = server.grantOf(await way());
       if (era === begun) adopt(grant);
+    },
+    /** Takes the new tokens of this session, cookies included, that `way` is answered with. */
+    rotate: async (way: (turn: typeof inTurn) => Promise<unknown>) => {
+      const begun = era;
+      settle(server.grantOf(await way(inTurn)), begun);
     },
     login: async (body: object) => {
       const grant = await inTurn(() => server.login(body));

@@ -10,7 +10,7 @@ export const isBelow = (targets: URL[], url: URL): boolean =>
     origin === url.origin && origin !== 'null' && `${url.pathname}/`.startsWith(pathname.replace(/\/?$/, '/')));
 
 /** Sends a request with the token, and once more, whole, when that was refused. */
-export const sendWithToken = async (scope: Scope, keeper: Keeper, request: Request): Promise<Response> => {
+export const sendWithToken = async (scope: Pick<Scope, 'fetch'>, keeper: Keeper, request: Request): Promise<Response> => {
   const token = await keeper.token();
   if (!token) return scope.fetch(request);
   // The same object for as long as it is the same session.

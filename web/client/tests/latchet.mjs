@@ -63,7 +63,7 @@ export class Latchet {
 
   #grant(sid) {
     const token = this.#access(sid);
-    this.cookies = { rt: `${sid}.${this.#session(sid).generation}`, csrf: `csrf-${sid}` };
+    this.cookies = { rt: `${sid}.${this.#session(sid).generation}`, csrf: this.#session(sid).csrf ?? `csrf-${sid}` };
     return json(200, {
       access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
     });
@@ -114,7 +114,13 @@ export class Latchet {
       this.cookies = { rt: '', csrf: '' };
       return done();
     }
-    if (method === 'DELETE' || path === '/v1/me/password') return done();
+    if (path === '/v1/me/password') {
+      const session = this.#session(shown.sid);
+      Object.assign(session, { generation: session.generation + 1, rotatedAt: this.now(), key: null });
+      session.csrf = `csrf-${shown.sid}-${session.generation}`;
+      return this.#grant(shown.sid);
+    }
+    if (method === 'DELETE') return done();
     return new Response(body);
   }
 }

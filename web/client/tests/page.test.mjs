@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AuthError, createAuth, serverState } from '../dist/latchet.js';
-import { World, call, deferred, problem, settle, signedIn } from './world.mjs';
+import { Locks, World, call, deferred, problem, settle, signedIn } from './world.mjs';
 
 test('the state is the same object until somebody signs in or out', async () => {
   const world = new World();
@@ -93,6 +93,45 @@ test('a proof of the password that a logout has overtaken begins nothing', async
 
   assert.equal(await auth.token(), null);
   assert.deepEqual(auth.state(), { status: 'signed-out', reason: 'logout' });
+});
+
+test('another password brings other tokens, which every tab goes on with', async () => {
+  const { world, auth } = await signedIn();
+  const other = world.tab().auth();
+  await settle();
+  const [before, cookies] = [await other.token(), world.cookies];
+
+  await auth.changePassword({ currentPassword: 'right', newPassword: 'better' });
+  await settle();
+
+  const after = await auth.token();
+  assert.notEqual(after, before);
+  assert.equal(await other.token(), after);
+  assert.notEqual(world.cookies.csrf, cookies.csrf);
+  assert.notEqual(world.cookies.rt, cookies.rt);
+  await world.pass(900_000);
+  assert.equal(auth.state().status, 'signed-in');
+  assert.equal(other.state().status, 'signed-in');
+});
+
+test('another password waits for a refresh under way', async () => {
+  const world = new World();
+  const auth = world.tab({ locks: new Locks() }).auth();
+  await auth.login({ username: 'alice', password: 'right' });
+  const late = deferred();
+  world.once('/v1/refresh', (_, usual) => late.promise.then(usual));
+  await world.pass(811_000);
+  assert.equal(world.asked('/v1/refresh').length, 1);
+
+  const changing = auth.changePassword({ currentPassword: 'right', newPassword: 'better' });
+  await settle();
+  assert.equal(world.asked('/v1/me/password').length, 0);
+  late.resolve();
+  await changing;
+
+  assert.equal(world.asked('/v1/me/password').length, 1);
+  await world.pass(1_800_000);
+  assert.equal(auth.state().status, 'signed-in');
 });
 
 test('the account: devices, one of them logged out, another password', async () => {

@@ -75,7 +75,7 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
 /// Returns the example of an operation's success.
 pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
     match (operation, status) {
-        ("login" | "refreshSession", "200") => named(&[
+        ("login" | "refreshSession" | "changePassword", "200") => named(&[
             ("in_body", "Tokens in the body", tokens()),
             (
                 "cookie",

@@ -95,7 +95,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
             ROLE,
             BODY,
             PASSWORD,
-            &["weak_password", "conflict"],
+            &["weak_password", "conflict", "session_expired"],
             ANY,
         ],
     ),

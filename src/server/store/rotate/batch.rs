@@ -100,6 +100,11 @@ impl Entry {
         }
     }
 
+    fn is_where_it_led(&self, step: &Step<'_>) -> bool {
+        let session = self.session();
+        step.has_led_to(&session.state, session.csrf_epoch)
+    }
+
     fn step(&self) -> Option<Step<'_>> {
         let session = self.session();
         let state = &session.state;
@@ -107,6 +112,7 @@ impl Entry {
             id: &session.id,
             from: self.read_generation,
             to: state,
+            csrf_epoch: session.csrf_epoch,
         })
     }
 }
@@ -201,7 +207,7 @@ async fn rotate(
     for step in steps {
         let fate = match &moved {
             Ok((now, _)) => match now.get(step.id) {
-                Some(entry) if step.has_led_to(&entry.session().state) => continue,
+                Some(entry) if entry.is_where_it_led(&step) => continue,
                 _ => Fate::Outrun,
             },
             Err(error) => Fate::Failed(error.clone()),

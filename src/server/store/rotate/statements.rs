@@ -25,13 +25,16 @@ pub(super) struct Step<'a> {
     pub(super) id: &'a SessionId,
     pub(super) from: u64,
     pub(super) to: &'a SessionState,
+    /// Stays as it was read; tokens say it.
+    pub(super) csrf_epoch: u64,
 }
 
 impl Step<'_> {
     /// Returns whether a session stands where this step moves it to. Whoever moved it there, its
     /// tokens are those of this step: they are a function of the row.
-    pub(super) fn has_led_to(&self, state: &SessionState) -> bool {
-        state.generation == self.to.generation
+    pub(super) fn has_led_to(&self, state: &SessionState, csrf_epoch: u64) -> bool {
+        csrf_epoch == self.csrf_epoch
+            && state.generation == self.to.generation
             && state.rotated_at == self.to.rotated_at
             && state.superseded == self.to.superseded
     }

@@ -112,6 +112,7 @@ async fn one_prepared_statement_serves_batches_of_several_sizes() {
                 id,
                 from: 0,
                 to: &next,
+                csrf_epoch: 0,
             })
             .collect();
         let moved = statements::advance(&mut connection, &steps, read_at + LIMIT).await;
@@ -132,6 +133,7 @@ async fn a_statement_that_reaches_the_database_late_writes_nothing() {
         id: &session.id,
         from: 0,
         to: &next,
+        csrf_epoch: 0,
     };
 
     let late = statements::advance(&mut connection, &[step], read_at).await;
@@ -160,6 +162,7 @@ async fn advanced_after(
         id: &session.id,
         from: 0,
         to: &session.state.rotated(None, NOW),
+        csrf_epoch: 0,
     };
     let mut connection = latchet.hold().await;
     statements::advance(&mut connection, &[step], read_at + LIMIT).await

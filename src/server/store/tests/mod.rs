@@ -246,6 +246,7 @@ pub(super) fn presented(session: &Session, generation: u64) -> Presented {
         session: session.id.clone(),
         user: session.user_id.clone(),
         generation,
+        csrf_epoch: session.csrf_epoch,
         key: None,
         ip: None,
     }

@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret;
 
-use super::super::UserPage;
+use super::super::{Current, UserPage};
 use super::*;
 
 async fn names(latchet: &Latchet, page: UserPage) -> Vec<String> {
@@ -113,11 +113,28 @@ async fn a_new_password_ends_the_other_sessions() {
     let store = &latchet.store;
     let by = by(&alice, Some(&here));
     let set = store.set_password(&alice, &password, &by, &changing);
-    let denial = set.await.unwrap();
+    let (denial, kept) = set.await.unwrap();
 
     assert_eq!(denial.not_after, changing.period.not_after);
-    assert!(version(&denial, &alice) > 0);
-    assert_eq!(latchet.stored(&here).await, here);
+    let Current {
+        session: kept,
+        owner,
+    } = kept.unwrap();
+    assert_eq!(owner.authority_version, version(&denial, &alice));
+    assert_eq!(latchet.stored(&here).await, kept);
+    assert_eq!(kept.id, here.id);
+    assert_eq!(kept.state, here.state.rotated(None, NOW + MINUTE));
+    assert_eq!((kept.csrf_epoch, kept.auth_time), (1, NOW + MINUTE));
+    let late = latchet.show(&here, 0, NOW + MINUTE).await;
+    assert!(
+        matches!(&late, Rotation::Replayed(current) if current.session == kept),
+        "{late:?}"
+    );
+    let next = latchet.show(&here, 1, NOW + 2 * MINUTE).await;
+    assert!(
+        matches!(&next, Rotation::Rotated(current) if current.session.csrf_epoch == 1),
+        "{next:?}"
+    );
     assert!(latchet.is_denied(&elsewhere).await);
     let found = store.user_with_hash(&alice.id).await.unwrap().unwrap();
     assert_eq!(found.password_hash.expose_secret(), "second");
@@ -245,6 +262,63 @@ async fn nobody_is_changed_when_there_is_no_such_user() {
     for answer in answers {
         assert!(matches!(answer, Err(StoreError::NotFound)), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_password_changed_while_its_session_is_refreshed_makes_one_line_of_successors() {
+    let latchet = Latchet::start().await;
+    let replica = latchet.replica().await;
+
+    for attempt in 0..20 {
+        let user = latchet.user(&format!("user{attempt}")).await;
+        let here = latchet.login(&user).await;
+        let by = by(&user, Some(&here));
+        let changing = because(RevokeReason::PasswordChanged, NOW);
+        let password = SecretString::from("second");
+
+        let (shown, set) = tokio::join!(
+            latchet.show(&here, 0, NOW),
+            replica.set_password(&user, &password, &by, &changing),
+        );
+
+        let kept = set.unwrap().1.unwrap().session;
+        assert_eq!(latchet.stored(&here).await, kept);
+        assert_eq!(kept.csrf_epoch, kept.state.generation);
+        match shown {
+            Rotation::Rotated(current) => assert_eq!(current.session.state.generation, 1),
+            Rotation::Replayed(current) => assert_eq!(current.session, kept),
+            other => panic!("{other:?}"),
+        }
+        let late = latchet.show(&here, 0, NOW).await;
+        assert!(
+            matches!(&late, Rotation::Replayed(current) if current.session == kept),
+            "{late:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_not_changed_in_a_session_that_has_ended() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let ended = latchet.login(&alice).await;
+    latchet.log_out(&ended, NOW).await;
+    let changing = because(RevokeReason::PasswordChanged, NOW);
+    let (password, by) = (SecretString::from("second"), by(&alice, Some(&ended)));
+
+    let set = latchet
+        .store
+        .set_password(&alice, &password, &by, &changing)
+        .await;
+
+    assert!(matches!(set, Err(StoreError::NotFound)), "{set:?}");
+    let found = latchet
+        .store
+        .user_with_hash(&alice.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.password_hash.expose_secret(), "first");
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ fn a_step_has_led_to_its_own_state_alone() {
         id: &id,
         from: 0,
         to: &to,
+        csrf_epoch: 0,
     };
     let others = [
         SessionState {
@@ -139,9 +140,10 @@ fn a_step_has_led_to_its_own_state_alone() {
         },
     ];
 
-    assert!(step.has_led_to(&to));
+    assert!(step.has_led_to(&to, 0));
+    assert!(!step.has_led_to(&to, 1), "another password was set");
     for other in others {
-        assert!(!step.has_led_to(&other), "{other:?}");
+        assert!(!step.has_led_to(&other, 0), "{other:?}");
     }
 }
 

@@ -1,0 +1,75 @@
+//! The session in which a password is changed: it goes on with a new generation and new CSRF values.
+//!
+//! The old refresh token is a replay from then on, so that a client whose answer was lost is answered
+//! with the successor while grace lasts.
+
+use entity::session::{Column, Entity};
+use sea_orm::sea_query::{Expr, LockType};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect};
+
+use super::authority::IS_LIVE;
+use super::{Session, SessionId, StoreError, UserId, sessions};
+use crate::clock::Time;
+use crate::server::rotation::{Decision, Grace, Shown, decide};
+
+/// Rotates a session of the user, in which the password was just proved. Belongs in the transaction of
+/// the new password.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when the session has ended; [`StoreError::Unavailable`] when it was
+/// refreshed so often a moment ago that one more rotation would forget a token that still answers.
+pub(super) async fn renew<C: ConnectionTrait>(
+    db: &C,
+    id: &SessionId,
+    user: &UserId,
+    now: Time,
+) -> Result<Session, StoreError> {
+    let mut found = Entity::find_by_id(id.as_str())
+        .filter(Column::UserId.eq(user.as_str()))
+        .filter(Expr::cust(IS_LIVE));
+    if db.get_database_backend() == DbBackend::Postgres {
+        found = found.lock(LockType::Update);
+    }
+    let row = found.one(db).await?.ok_or(StoreError::NotFound)?;
+    let session = Session::try_from(row)?;
+    let current = Shown {
+        generation: session.state.generation,
+        key: None,
+    };
+    match decide(&session.state, current, now, Grace::MAX) {
+        Decision::Rotate => {}
+        Decision::Ended(_) => return Err(StoreError::NotFound),
+        _ => return Err(StoreError::unavailable()),
+    }
+    let read = session.state.generation;
+    let next = Session {
+        state: session.state.rotated(None, now),
+        auth_time: now,
+        csrf_epoch: read + 1,
+        ..session
+    };
+    if write(db, read, &next).await? {
+        return Ok(next);
+    }
+    Err(StoreError::unavailable())
+}
+
+/// Moves a session on from the generation `read`, and returns whether it still was there.
+async fn write<C: ConnectionTrait>(db: &C, read: u64, next: &Session) -> Result<bool, StoreError> {
+    let signed = |number: u64| i64::try_from(number).map_err(StoreError::malformed);
+    let state = &next.state;
+    let update = Entity::update_many()
+        .col_expr(Column::Generation, Expr::val(signed(state.generation)?))
+        .col_expr(Column::RotatedAt, Expr::val(state.rotated_at.millis()))
+        .col_expr(Column::Superseded, Expr::val(state.superseded.text()))
+        .col_expr(
+            Column::RetryKeyHash,
+            Expr::val(sessions::key_text(state.key)),
+        )
+        .col_expr(Column::AuthTime, Expr::val(next.auth_time.millis()))
+        .col_expr(Column::CsrfEpoch, Expr::val(signed(next.csrf_epoch)?))
+        .filter(Column::Id.eq(next.id.as_str()))
+        .filter(Column::Generation.eq(signed(read)?))
+        .filter(Column::RevokedAt.is_null());
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
