@@ -72,6 +72,21 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
     }
 }
 
+fn open_link() -> Value {
+    json!({
+        "user_id": USER, "username": "ada", "by": "grace",
+        "made_at": "2026-11-24T06:00:00Z", "expires_at": "2026-11-25T06:00:00Z",
+    })
+}
+
+fn event() -> Value {
+    json!({
+        "id": 42, "at": "2026-11-24T06:00:00Z", "kind": "sessions_ended",
+        "user_id": USER, "username": "ada", "session_id": SESSION,
+        "by": "grace", "ip": "192.0.2.7",
+    })
+}
+
 /// Returns the example of an operation's success.
 pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
     match (operation, status) {
@@ -95,13 +110,7 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             "link": format!("https://auth.example.org/reset#{LINK}"),
             "expires_at": "2026-11-25T06:00:00Z",
         })),
-        ("listResetLinks", "200") => one(&json!({
-            "items": [{
-                "user_id": USER, "username": "ada", "by": "grace",
-                "made_at": "2026-11-24T06:00:00Z", "expires_at": "2026-11-25T06:00:00Z",
-            }],
-            "next": "ada",
-        })),
+        ("listResetLinks", "200") => one(&json!({ "items": [open_link()], "next": "ada" })),
         ("listUserSessions", "200") => one(&json!({ "items": [user_session()] })),
         ("listSessions", "200") => one(&json!({
             "items": [user_session()], "next": format!("1795500000000.{SESSION}"),
@@ -110,14 +119,7 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
         ("register" | "setUp" | "createUser", "201")
         | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => one(&user()),
         ("listKeys", "200") => one(&json!({ "items": [key()] })),
-        ("listEvents", "200") => one(&json!({
-            "items": [{
-                "id": 42, "at": "2026-11-24T06:00:00Z", "kind": "sessions_ended",
-                "user_id": USER, "username": "ada", "session_id": SESSION,
-                "by": "grace", "ip": "192.0.2.7",
-            }],
-            "next": "42",
-        })),
+        ("listEvents", "200") => one(&json!({ "items": [event()], "next": "42" })),
         ("rotateKeys", "200") => one(&key()),
         ("introspectToken", "200") => named(&[
             ("active", "It works", introspection()),
