@@ -43,8 +43,9 @@ impl App {
             // It is gone already.
             Ok(()) | Err(ApiError::NotFound(_)) => {}
             Err(error) => {
-                tracing::warn!(session.id = %id, error = &error as &dyn std::error::Error,
-                "a session that was replaced by a login could not be ended")
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(session.id = %id, error,
+                    "a session that was replaced by a login could not be ended");
             }
         }
     }

@@ -102,14 +102,14 @@ async fn a_link_used_while_its_maker_is_demoted_works_before_or_not_at_all() {
         let made = store.create_reset_link(&user.id, link(&hash), &myself, NOW);
         made.await.unwrap();
 
-        let (used, demoted) = tokio::join!(
+        let (was_used, demoted) = tokio::join!(
             use_link(store, &hash, NOW),
             replica.set_roles(&maker.id, &[], &Actor::Operator, period(NOW)),
         );
 
         demoted.unwrap();
         let found = store.user_with_hash(&user.id).await.unwrap().unwrap();
-        assert_eq!(found.password_hash.expose_secret() == "second", used);
+        assert_eq!(found.password_hash.expose_secret() == "second", was_used);
         assert!(!use_link(store, &hash, NOW).await);
     }
 }
