@@ -1,16 +1,20 @@
-//! An administrator: makes accounts, shuts them and opens them again.
+//! An administrator: creates accounts, disables them and enables them again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::history::{Act, Outcome};
+use chaos::history::Act;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Answer, Ask, Client, Grant};
+use crate::client::{Answer, Client, Grant};
 use crate::device::{Device, Person, password};
+use crate::request::Ask;
 use crate::world::ADMIN;
+
+/// How long a change may take, faults included.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An administrator, and the session that everything is asked with.
 #[derive(Debug)]
@@ -18,7 +22,11 @@ pub(crate) struct Admin {
     client: Client,
     random: fastrand::Rng,
     grant: Option<Grant>,
+    /// Lets the next login pass as that of a known device.
+    device: Option<String>,
     ids: BTreeMap<String, String>,
+    /// Whether some try of the last request was not answered.
+    pub(crate) was_lost: bool,
 }
 
 impl Admin {
@@ -27,7 +35,9 @@ impl Admin {
             client,
             random,
             grant: None,
+            device: None,
             ids: BTreeMap::new(),
+            was_lost: false,
         }
     }
 
@@ -35,28 +45,75 @@ impl Admin {
         self.random.usize(..self.client.replicas())
     }
 
-    /// Asks until there is an answer, for as long as `end` is not there.
-    async fn ask<'a>(&mut self, ask: impl Fn() -> Ask<'a>, end: Instant) -> Option<Answer> {
+    /// Returns the id of the own account.
+    pub(crate) fn id(&self) -> Option<String> {
+        self.grant.as_ref().and_then(Grant::subject)
+    }
+
+    async fn log_in(&mut self) {
+        let replica = self.replica();
+        // The number says that it is the first password, which nobody changes.
+        let login = Ask::login(ADMIN.0, 0, ADMIN.1).on_device(self.device.as_deref());
+        self.grant = self.client.ask(login, replica).await.grant();
+        let device = self.grant.as_ref().and_then(|grant| grant.device.clone());
+        self.device = device.or(self.device.take());
+        if self.grant.is_none() {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn refresh(&mut self) {
+        let Some(grant) = self.grant.take() else {
+            return;
+        };
+        let answer = self.client.refresh(ADMIN.0, &grant, &mut self.random).await;
+        self.grant = answer.as_ref().and_then(Answer::grant);
+    }
+
+    /// Proves the password again, for requests that need a fresh access token.
+    async fn reauthenticate(&mut self) {
+        let replica = self.replica();
+        let Some(grant) = &self.grant else { return };
+        let ask = Ask::of(ADMIN.0, grant, Act::Reauthenticate);
+        let ask = ask.body(json!({"password": ADMIN.1}));
+        let answer = self.client.ask(ask, replica).await;
+        if answer.is_ok() {
+            self.grant = answer.renewed(Some(grant));
+        } else if answer.needs_refresh() {
+            self.refresh().await;
+        } else if answer.is_unknown() {
+            sleep(Duration::from_millis(200)).await;
+        } else {
+            self.grant = None;
+        }
+    }
+
+    /// Retries until there is an answer, for as long as `end` is not there.
+    pub(crate) async fn ask<'a>(
+        &mut self,
+        ask: impl Fn() -> Ask<'a>,
+        end: Instant,
+    ) -> Option<Answer> {
+        self.was_lost = false;
         while Instant::now() < end {
             let replica = self.replica();
             let Some(grant) = &self.grant else {
-                // The number says that it is the first password, which nobody changes.
-                let answer = self
-                    .client
-                    .ask(Ask::login(ADMIN.0, 0, ADMIN.1), replica)
-                    .await;
-                self.grant = answer.grant();
+                self.log_in().await;
                 continue;
             };
             let answer = self.client.ask(ask().by(grant), replica).await;
-            if answer.is_expired() {
+            if answer.needs_refresh() {
+                self.refresh().await;
+            } else if answer.refusal() == "fresh_token_required" {
+                self.reauthenticate().await;
+            } else if answer.is_over() {
                 self.grant = None;
-                continue;
-            }
-            if !answer.is_unknown() {
+            } else if answer.is_unknown() {
+                self.was_lost = true;
+                sleep(Duration::from_millis(200)).await;
+            } else {
                 return Some(answer);
             }
-            sleep(Duration::from_millis(200)).await;
         }
         None
     }
@@ -66,31 +123,33 @@ impl Admin {
     pub(crate) async fn oversee(mut self, end: Instant) -> Option<Device> {
         while Instant::now() < end {
             let replica = self.replica();
-            if let Some(grant) = self.grant.take() {
-                let answer = self.client.ask(Ask::keys(ADMIN.0, &grant), replica).await;
-                // Whoever is refused signs in again.
-                self.grant = Some(grant).filter(|_| answer.is_ok() || answer.is_unknown());
+            if let Some(grant) = &self.grant {
+                let answer = self.client.ask(Ask::keys(ADMIN.0, grant), replica).await;
+                if answer.needs_refresh() {
+                    self.refresh().await;
+                } else if !answer.is_ok() && !answer.is_unknown() {
+                    self.grant = None;
+                }
             } else {
-                let login = Ask::login(ADMIN.0, 0, ADMIN.1);
-                self.grant = self.client.ask(login, replica).await.grant();
+                self.log_in().await;
             }
             sleep(Duration::from_millis(self.random.u64(50..200))).await;
         }
         None
     }
 
-    /// Makes an account, whose password is the first of its name.
-    pub(crate) async fn sign_up(&mut self, name: &str) {
+    /// Creates an account, whose password is the first of its name; returns its id.
+    pub(crate) async fn sign_up(&mut self, name: &str) -> String {
         let body = json!({"username": name, "password": password(name, 0)});
-        let end = Instant::now() + Duration::from_secs(30);
         let ask = || Ask::admin(name, Act::SignUp { password: 0 }, "/v1/users").body(body.clone());
+        let end = Instant::now() + PATIENCE;
         let answer = self.ask(ask, end).await.expect("accounts can be made");
-        if let Some(id) = answer.body["id"].as_str() {
-            self.ids.insert(name.to_owned(), id.to_owned());
-        }
+        let id = answer.body["id"].as_str().unwrap_or_default().to_owned();
+        self.ids.insert(name.to_owned(), id.clone());
+        id
     }
 
-    /// Makes accounts, and shuts those of `persons` now and then for a moment.
+    /// Creates accounts, and disables those of `persons` now and then for a moment.
     pub(crate) async fn work(mut self, persons: Vec<Arc<Person>>, end: Instant) -> Option<Device> {
         for count in 0.. {
             sleep(Duration::from_millis(self.random.u64(500..2000))).await;
@@ -104,8 +163,8 @@ impl Admin {
                 .clone();
             match self.ids.get(&person.name).cloned() {
                 Some(id) if count % 2 == 0 => {
-                    self.set(&person.name, &id, "disable", Act::Disable).await;
-                    self.set(&person.name, &id, "enable", Act::Enable).await;
+                    self.change(&person.name, &id, &Act::Disable).await;
+                    self.change(&person.name, &id, &Act::Enable).await;
                 }
                 _ => self.sign_up_late(&format!("late-{count}"), end).await,
             }
@@ -113,13 +172,27 @@ impl Admin {
         None
     }
 
-    async fn set(&mut self, name: &str, id: &str, what: &str, act: Act) {
+    /// Disables an account, enables it, or replaces its roles.
+    pub(crate) async fn change(&mut self, name: &str, id: &str, act: &Act) {
+        let what = match act {
+            Act::Disable => "disable",
+            Act::Enable => "enable",
+            _ => "roles",
+        };
         let path = format!("/v1/users/{id}/{what}");
-        let end = Instant::now() + Duration::from_secs(30);
+        let end = Instant::now() + PATIENCE;
         self.ask(|| Ask::admin(name, act.clone(), &path), end).await;
     }
 
-    /// Makes an account while anything may happen, and logs in to it.
+    /// Counts the live sessions of a user.
+    pub(crate) async fn list_sessions(&mut self, name: &str, id: &str) {
+        let path = format!("/v1/users/{id}/sessions");
+        let end = Instant::now() + PATIENCE;
+        let ask = || Ask::admin(name, Act::ListSessions, &path);
+        self.ask(ask, end).await;
+    }
+
+    /// Creates an account while anything may happen, and logs in to it.
     async fn sign_up_late(&mut self, name: &str, end: Instant) {
         let body = json!({"username": name, "password": password(name, 0)});
         let ask = || Ask::admin(name, Act::SignUp { password: 0 }, "/v1/users").body(body.clone());
@@ -127,7 +200,7 @@ impl Admin {
             return;
         };
         // A conflict means that the try before was done.
-        if answer.is_ok() || matches!(&answer.outcome, Outcome::No { code } if code == "conflict") {
+        if answer.is_ok() || answer.refusal() == "conflict" {
             let replica = self.replica();
             let ask = Ask::login(name, 0, &password(name, 0));
             self.client.ask(ask, replica).await;

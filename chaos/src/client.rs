@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaos::history::{Act, Op, Outcome, Token, Who};
-use serde_json::{Value, json};
+use chaos::history::{Op, Outcome, Span, Token, Who};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
-use crate::ACCESS_TTL;
 use crate::record::Recorder;
+use crate::request::{Ask, PATIENCE};
 use crate::world::World;
-
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks any replica, and records what comes of it.
 #[derive(Clone, Debug)]
@@ -24,6 +22,9 @@ pub(crate) struct Client {
     who: Who,
 }
 
+/// How long a client retries a refresh before it gives up.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(40);
+
 /// What a login or refresh gave.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
@@ -32,104 +33,16 @@ pub(crate) struct Grant {
     pub(crate) refresh: String,
     /// When the access token ends, by the clock of the run.
     pub(crate) expires: u64,
+    /// The request that returned the access token.
+    pub(crate) issued: Span,
+    /// What lets the next login on this device pass as that of a known one.
+    pub(crate) device: Option<String>,
 }
 
-/// A request to be made.
-#[derive(Debug)]
-pub(crate) struct Ask<'a> {
-    pub(crate) user: &'a str,
-    pub(crate) act: Act,
-    pub(crate) session: Option<&'a str>,
-    method: &'static str,
-    path: String,
-    bearer: Option<&'a str>,
-    body: Value,
-    shown: Option<&'a str>,
-    key: Option<u64>,
-    expires: Option<u64>,
-    patience: Duration,
-}
-
-impl<'a> Ask<'a> {
-    fn new(user: &'a str, act: Act, method: &'static str, path: impl Into<String>) -> Self {
-        Self {
-            user,
-            act,
-            session: None,
-            method,
-            path: path.into(),
-            bearer: None,
-            body: Value::Null,
-            shown: None,
-            key: None,
-            expires: None,
-            patience: PATIENCE,
-        }
-    }
-
-    pub(crate) fn login(user: &'a str, password: u32, text: &str) -> Self {
-        Self {
-            body: json!({"username": user, "password": text}),
-            ..Self::new(user, Act::LogIn { password }, "POST", "/v1/login")
-        }
-    }
-
-    pub(crate) fn refresh(user: &'a str, grant: &'a Grant, key: Option<u64>) -> Self {
-        Self {
-            session: Some(&grant.session),
-            body: json!({"refresh_token": grant.refresh}),
-            shown: Some(&grant.refresh),
-            key,
-            ..Self::new(user, Act::Refresh, "POST", "/v1/refresh")
-        }
-    }
-
-    /// A request with the access token of a session.
-    pub(crate) fn of(user: &'a str, grant: &'a Grant, act: Act) -> Self {
-        let (method, path) = match &act {
-            Act::LogOut => ("POST", "/v1/logout".to_owned()),
-            Act::LogOutEverywhere => ("POST", "/v1/logout/all".to_owned()),
-            Act::Revoke { target } => ("DELETE", format!("/v1/me/sessions/{target}")),
-            Act::ChangePassword { .. } => ("POST", "/v1/me/password".to_owned()),
-            _ => ("GET", "/v1/me".to_owned()),
-        };
-        Self {
-            session: Some(&grant.session),
-            bearer: Some(&grant.access),
-            expires: Some(grant.expires),
-            ..Self::new(user, act, method, path)
-        }
-    }
-
-    /// A look at the signing keys, which every replica has in memory.
-    pub(crate) fn keys(user: &'a str, grant: &'a Grant) -> Self {
-        Self {
-            path: "/v1/keys".to_owned(),
-            ..Self::of(user, grant, Act::Check)
-        }
-    }
-
-    /// A request of an administrator about somebody.
-    pub(crate) fn admin(user: &'a str, act: Act, path: &str) -> Self {
-        Self::new(user, act, "POST", path)
-    }
-
-    /// With the access token of this session, which may be another's than whom it is about.
-    pub(crate) fn by(self, grant: &'a Grant) -> Self {
-        Self {
-            bearer: Some(&grant.access),
-            expires: Some(grant.expires),
-            ..self
-        }
-    }
-
-    pub(crate) fn body(self, body: Value) -> Self {
-        Self { body, ..self }
-    }
-
-    /// Hangs up after this time, whatever has come.
-    pub(crate) fn hang_up(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+impl Grant {
+    /// Returns the id of the user.
+    pub(crate) fn subject(&self) -> Option<String> {
+        Some(claims(&self.access).get("sub")?.as_str()?.to_owned())
     }
 }
 
@@ -138,7 +51,11 @@ impl<'a> Ask<'a> {
 pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     pub(crate) body: Value,
-    /// When it was there, by the clock of the run.
+    /// The value of `Remote-Roles`.
+    remote_roles: Option<String>,
+    /// When the request was sent, by the clock of the run.
+    pub(crate) start: u64,
+    /// When it was there.
     pub(crate) end: u64,
 }
 
@@ -151,22 +68,77 @@ impl Answer {
         matches!(self.outcome, Outcome::Unknown { .. })
     }
 
-    /// Whether an access token was refused for its age alone.
-    pub(crate) fn is_expired(&self) -> bool {
-        matches!(&self.outcome, Outcome::No { code } if code == "token_expired")
+    /// Returns why the request was refused; empty when it was not.
+    pub(crate) fn refusal(&self) -> &str {
+        match &self.outcome {
+            Outcome::No { code } => code,
+            _ => "",
+        }
+    }
+
+    /// Whether an access token was refused only because a newer one is needed.
+    pub(crate) fn needs_refresh(&self) -> bool {
+        ["token_expired", "token_outdated"].contains(&self.refusal())
+    }
+
+    /// Whether the request was refused because the session is over.
+    pub(crate) fn is_over(&self) -> bool {
+        let codes = ["token_revoked", "session_revoked", "session_expired"];
+        codes.contains(&self.refusal()) || self.refusal() == "refresh_reused"
     }
 
     /// Returns the tokens of the answer.
     pub(crate) fn grant(&self) -> Option<Grant> {
-        let text = |name: &str| Some(self.body.get(name)?.as_str()?.to_owned());
-        // By the setting: what is answered was reckoned by a clock that may be wrong.
-        let life = u64::try_from(ACCESS_TTL.as_micros()).ok()?;
         Some(Grant {
-            expires: self.end + life,
-            session: text("session_id")?,
-            access: text("access_token")?,
-            refresh: text("refresh_token")?,
+            session: self.text("session_id")?,
+            refresh: self.text("refresh_token")?,
+            device: self.text("device_token"),
+            ..self.renewed(None)?
         })
+    }
+
+    /// Returns the tokens of the answer, with the refresh token of `old` where it has none itself.
+    pub(crate) fn renewed(&self, old: Option<&Grant>) -> Option<Grant> {
+        let old_text = |part: fn(&Grant) -> &String| old.map(part).cloned().unwrap_or_default();
+        // What a process says of the time may be wrong, but a life is a setting.
+        let life = self.body.get("expires_in")?.as_u64()? * 1_000_000;
+        Some(Grant {
+            session: old_text(|grant| &grant.session),
+            refresh: old_text(|grant| &grant.refresh),
+            access: self.text("access_token")?,
+            expires: self.end + life,
+            issued: Span {
+                start: self.start,
+                end: self.end,
+            },
+            device: old.and_then(|grant| grant.device.clone()),
+        })
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        Some(self.body.get(name)?.as_str()?.to_owned())
+    }
+
+    /// Returns what the answer says of the user's roles.
+    fn roles(&self) -> Option<Vec<String>> {
+        let named: Vec<String> = if let Some(header) = &self.remote_roles {
+            header.split(',').map(str::to_owned).collect()
+        } else {
+            let token = self.text("access_token")?;
+            let roles = claims(&token)["roles"].as_array().cloned();
+            let names = roles.into_iter().flatten();
+            names
+                .filter_map(|role| Some(role.as_str()?.to_owned()))
+                .collect()
+        };
+        let mut roles = named;
+        roles.retain(|role| !role.is_empty());
+        roles.sort();
+        Some(roles)
+    }
+
+    fn listed(&self) -> Option<usize> {
+        Some(self.body.get("items")?.as_array()?.len())
     }
 }
 
@@ -189,14 +161,35 @@ impl Client {
         self.world.replicas.len()
     }
 
+    /// Refreshes with one key until there is an answer.
+    pub(crate) async fn refresh(
+        &self,
+        user: &str,
+        grant: &Grant,
+        random: &mut fastrand::Rng,
+    ) -> Option<Answer> {
+        let (key, end) = (random.u64(..), Instant::now() + REFRESH_PATIENCE);
+        while Instant::now() < end {
+            let replica = random.usize(..self.replicas());
+            let answer = self
+                .ask(Ask::refresh(user, grant, Some(key)), replica)
+                .await;
+            if !answer.is_unknown() {
+                return Some(answer);
+            }
+            sleep(Duration::from_millis(random.u64(50..250))).await;
+        }
+        None
+    }
+
     /// Asks a replica, waits for the answer and records both.
     pub(crate) async fn ask(&self, ask: Ask<'_>, replica: usize) -> Answer {
         let url = format!("{}{}", self.world.replicas[replica].url, ask.path);
         let mut request = self
             .http
             .request(ask.method.parse().expect("it is a method"), url);
-        if let Some(token) = ask.bearer {
-            request = request.bearer_auth(token);
+        if let Some(grant) = ask.bearer {
+            request = request.bearer_auth(&grant.access);
         }
         if let Some(key) = ask.key {
             request = request.header("Idempotency-Key", format!("chaos-{key:032x}"));
@@ -205,71 +198,108 @@ impl Client {
             request = request.json(&ask.body);
         }
         let start = self.recorder.begin();
-        let answer = tokio::time::timeout(ask.patience, fetch(request)).await;
-        let end = self.recorder.now();
-        let (outcome, body) = answer.unwrap_or_else(|_| {
+        let fetched = tokio::time::timeout(ask.patience, fetch(request)).await;
+        let fetched = fetched.unwrap_or_else(|_| {
             let hung_up = ask.patience < PATIENCE;
-            lost(if hung_up { "hung_up" } else { "no_answer" })
+            Fetched::lost(if hung_up { "hung_up" } else { "no_answer" })
         });
-        let answer = Answer { outcome, body, end };
-        let grant = answer.grant();
-        let made = grant.as_ref().map(|grant| grant.session.clone());
+        let answer = Answer {
+            outcome: fetched.outcome,
+            body: fetched.body,
+            remote_roles: fetched.remote_roles,
+            start,
+            end: self.recorder.now(),
+        };
+        let given = answer.grant();
         self.recorder.op(Op {
             who: self.who,
             user: ask.user.to_owned(),
+            known_device: ask.is_known_device(),
             act: ask.act,
-            session: ask.session.map(str::to_owned).or(made),
+            session: ask
+                .session
+                .map(str::to_owned)
+                .or_else(|| given.as_ref().map(|grant| grant.session.clone())),
             shown: ask.shown.map(token),
             key: ask.key,
-            expires: ask.expires,
-            given: grant.map(|grant| token(&grant.refresh)),
+            expires: ask.bearer.map(|grant| grant.expires),
+            issued: ask.bearer.map(|grant| grant.issued),
+            roles: answer.roles(),
+            listed: answer.listed(),
+            given: given.map(|grant| token(&grant.refresh)),
             replica,
             start,
-            end,
+            end: answer.end,
             outcome: answer.outcome.clone(),
         });
         answer
     }
 }
 
-async fn fetch(request: reqwest::RequestBuilder) -> (Outcome, Value) {
+/// What came over the network.
+struct Fetched {
+    outcome: Outcome,
+    body: Value,
+    remote_roles: Option<String>,
+}
+
+impl Fetched {
+    fn lost(code: &str) -> Self {
+        Self {
+            outcome: Outcome::Unknown {
+                code: code.to_owned(),
+            },
+            body: Value::Null,
+            remote_roles: None,
+        }
+    }
+}
+
+async fn fetch(request: reqwest::RequestBuilder) -> Fetched {
     let Ok(response) = request.send().await else {
-        return lost("no_answer");
+        return Fetched::lost("no_answer");
     };
     let status = response.status();
     let says_when = response.headers().contains_key("retry-after");
+    let remote_roles = response.headers().get("remote-roles");
+    let remote_roles = remote_roles.and_then(|roles| Some(roles.to_str().ok()?.to_owned()));
     let Ok(text) = response.text().await else {
-        return lost("half_an_answer");
+        return Fetched::lost("half_an_answer");
     };
     let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     let code = body["code"].as_str().unwrap_or("no_code").to_owned();
+    let is_later = matches!(status.as_u16(), 429 | 503);
     let outcome = if status.is_success() {
         Outcome::Ok
-    } else if matches!(status.as_u16(), 429 | 503) && !says_when {
-        lost("no_retry_after").0
-    } else if status.is_server_error() || status.as_u16() == 429 {
+    } else if is_later && !says_when {
+        Fetched::lost("no_retry_after").outcome
+    } else if status.is_server_error() || is_later {
         Outcome::Unknown { code }
     } else {
         Outcome::No { code }
     };
-    (outcome, body)
-}
-
-fn lost(code: &str) -> (Outcome, Value) {
-    let code = code.to_owned();
-    (Outcome::Unknown { code }, Value::Null)
+    Fetched {
+        outcome,
+        body,
+        remote_roles,
+    }
 }
 
 /// Tells a refresh token without giving it away.
 fn token(text: &str) -> Token {
-    let payload = text.split('.').nth(1).unwrap_or_default();
-    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
-    let claims: Value = serde_json::from_slice(&payload).unwrap_or(Value::Null);
+    let claims = claims(text);
     Token {
         session: claims["sid"].as_str().unwrap_or_default().to_owned(),
         generation: claims["gen"].as_u64().unwrap_or(u64::MAX),
         digest: digest(text),
     }
+}
+
+/// Returns the claims of a JWT, whose signature is the servers' concern.
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap_or_default();
+    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
+    serde_json::from_slice(&payload).unwrap_or(Value::Null)
 }
 
 /// FNV-1a: enough to tell tokens apart, of which none is made to collide.

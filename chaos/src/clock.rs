@@ -14,6 +14,8 @@ pub(crate) enum Jump {
     HourBack,
     DayAhead,
     DayBack,
+    /// Further than servers of one database may be apart, and less than a session lasts.
+    MinutesAhead,
     /// So little that a token which has just expired looks good again, and not as if it were made
     /// in the future.
     MomentBack,
@@ -33,6 +35,7 @@ impl Jump {
         match self {
             Self::HourAhead => "+3600",
             Self::HourBack => "-3600",
+            Self::MinutesAhead => "+1200",
             Self::DayAhead => "+86400",
             Self::DayBack => "-86400",
             Self::MomentBack => "-30",

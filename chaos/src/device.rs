@@ -9,8 +9,9 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::GRACE;
-use crate::client::{Answer, Ask, Client, Grant};
-use crate::people::Graves;
+use crate::client::{Answer, Client, Grant};
+use crate::people::{Grave, Graves};
+use crate::request::Ask;
 
 /// What passwords begin with, so that they are found where none may be.
 pub(crate) const CANARY: &str = "canary-of-the-chaos";
@@ -70,6 +71,8 @@ pub(crate) struct Device {
     pub(crate) graves: Arc<Graves>,
     pub(crate) random: fastrand::Rng,
     pub(crate) jar: Option<Jar>,
+    /// Lets the next login pass as that of a known device.
+    pub(crate) token: Option<String>,
     pub(crate) end: Instant,
 }
 
@@ -122,6 +125,8 @@ impl Device {
     }
 
     fn keep(&mut self, grant: Option<Grant>) {
+        let device = grant.as_ref().and_then(|grant| grant.device.clone());
+        self.token = device.or(self.token.take());
         let session = grant.as_ref().map(|grant| grant.session.clone());
         self.person.sessions.lock().expect("no holder panics")[self.number] = session;
         self.jar = grant.map(|grant| Jar {
@@ -136,7 +141,7 @@ impl Device {
     fn bury(&mut self) {
         if let Some(jar) = self.jar.take() {
             let mut graves = self.graves.lock().expect("no holder panics");
-            graves.push((self.person.name.clone(), jar.grant));
+            graves.push(Grave::of(&self.person.name, jar.grant));
         }
         self.keep(None);
     }
@@ -149,6 +154,7 @@ impl Device {
             for number in passwords.possible.clone() {
                 let replica = self.replica();
                 let ask = Ask::login(&person.name, number, &password(&person.name, number));
+                let ask = ask.on_device(self.token.as_deref());
                 let answer = self.client.ask(ask, replica).await;
                 if let Some(grant) = answer.grant() {
                     // Others may still become it: what was not acknowledged may be under way.
@@ -173,7 +179,7 @@ impl Device {
 
     /// Whoever is refused is signed out, unless a new access token is all that it takes.
     async fn take_no(&mut self, answer: &Answer) {
-        if answer.is_expired() {
+        if answer.needs_refresh() {
             Box::pin(self.refresh(1)).await;
         } else if let Outcome::No { code } = &answer.outcome
             && code != "not_found"
@@ -248,7 +254,7 @@ impl Device {
             let replica = self.replica();
             let ask = Ask::of(&self.person.name, &grant, act.clone());
             let answer = self.client.ask(ask, replica).await;
-            if answer.is_expired() {
+            if answer.needs_refresh() {
                 self.refresh(1).await;
             } else if answer.is_unknown() {
                 self.pause().await;
@@ -312,6 +318,7 @@ impl Device {
         if let (Some(grant), Some(jar)) = (renewed, &mut self.jar) {
             let past = std::mem::replace(&mut jar.grant, grant);
             jar.past.push((past, begun));
+            jar.key = self.random.u64(..);
         } else if answer.is_unknown() {
             self.refresh(1).await;
         }

@@ -11,8 +11,11 @@ pub(crate) enum Fault {
     KillReplica,
     FreezeReplica,
     RollingRestart,
+    ChangeAccessTtl,
     RotateKeys,
     FloodLogins,
+    EndManySessions,
+    StartWithFastClock,
     FillDisk,
     BreakDisk,
     FlushRedis,
@@ -35,12 +38,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALONE: [Self; 5] = [
+    const ALONE: [Self; 7] = [
         Self::KillReplica,
         Self::FreezeReplica,
         Self::RollingRestart,
+        Self::ChangeAccessTtl,
         Self::RotateKeys,
         Self::FloodLogins,
+        Self::EndManySessions,
     ];
     const WITH_DISK: [Self; 2] = [Self::FillDisk, Self::BreakDisk];
     const WITH_POSTGRES: [Self; 4] = [
@@ -76,6 +81,9 @@ impl Fault {
         if world.redis.is_some() {
             faults.extend(Self::WITH_REDIS);
         }
+        if world.clocks.is_some() && world.postgres.is_some() {
+            faults.push(Self::StartWithFastClock);
+        }
         if world.watched.is_some() {
             faults.extend(Self::WITH_SENTINEL);
         }
@@ -108,7 +116,8 @@ impl Fault {
         match self {
             Self::JumpClockOfReplica(_)
             | Self::JumpClockOfAll(_)
-            | Self::JumpClockOfPostgres(_) => Spares::Everybody,
+            | Self::JumpClockOfPostgres(_)
+            | Self::EndManySessions => Spares::Everybody,
             Self::FloodLogins => Spares::Sessions,
             _ => Spares::Nobody,
         }
@@ -154,6 +163,9 @@ impl Order {
                 self.turn.push(fault);
             }
             self.random.shuffle(&mut self.turn);
+            // What it does to revocations is seen a minute later at the earliest.
+            self.turn
+                .sort_by_key(|fault| *fault == Fault::ChangeAccessTtl);
         }
         self.turn.pop()
     }

@@ -5,21 +5,23 @@ use std::time::Duration;
 
 use chaos::history::Who;
 use futures_util::future::join_all;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::time::Instant;
 
-use crate::client::{Ask, Client};
+use crate::client::Client;
 use crate::record::Recorder;
+use crate::request::Ask;
 use crate::world::World;
 
-/// Who ask at once, each of them again as soon as it is answered.
-const CROWD: usize = 64;
+/// Connections at once; on each a request follows the answer to the one before.
+const CONNECTIONS: usize = 2000;
 const LASTS: Duration = Duration::from_secs(3);
 
 /// Floods all replicas for a while.
 pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, mut random: fastrand::Rng) {
     let client = Client::new(world, recorder, Who::Flooder);
     let end = Instant::now() + LASTS;
-    let crowd = (0..CROWD).map(|_| {
+    let crowd = (0..CONNECTIONS).map(|_| {
         let (client, mut random) = (&client, random.fork());
         async move {
             while Instant::now() < end {
@@ -31,4 +33,11 @@ pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, mut random
         }
     });
     join_all(crowd).await;
+}
+
+/// Raises the limit of open files, which processes that are started later inherit.
+pub(crate) fn allow_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).expect("the limit that applies may be used up");
 }

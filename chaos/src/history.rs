@@ -15,6 +15,8 @@ pub enum Line {
     Op(Box<Op>),
     /// Something that the nemesis did.
     Fault(Fault),
+    /// A process that was started with a wrong clock.
+    Start(Start),
     /// A secret that was found where none may be.
     Leak(Leak),
 }
@@ -34,6 +36,12 @@ pub struct Head {
     pub recovery: u64,
     /// Wrong passwords that one account takes before it is refused.
     pub guesses: usize,
+    /// Sessions that one user may have at once; absent where nothing limits them.
+    #[serde(default)]
+    pub max_sessions: Option<usize>,
+    /// Users who are administrators when the run begins.
+    #[serde(default)]
+    pub administrators: Vec<String>,
 }
 
 /// A request of a client. Retries are requests of their own.
@@ -55,6 +63,18 @@ pub struct Op {
     pub given: Option<Token>,
     /// When the access token that was shown ends; absent where none was shown.
     pub expires: Option<u64>,
+    /// The request that returned the access token that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<Span>,
+    /// The roles of the user according to the answer: those of its access token, or `Remote-Roles`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Vec<String>>,
+    /// How many sessions the answer lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<usize>,
+    /// Whether a login proved that an earlier one on this device had succeeded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known_device: bool,
     /// Which process was asked.
     pub replica: usize,
     /// When the request was sent.
@@ -63,6 +83,15 @@ pub struct Op {
     pub end: u64,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+/// The time from when a request was sent to when its answer was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// When the request was sent.
+    pub start: u64,
+    /// When the answer was there.
+    pub end: u64,
 }
 
 /// Who asks.
@@ -97,6 +126,14 @@ pub enum Act {
     },
     /// A request with an access token.
     Check,
+    /// A request with an access token that only administrators may send.
+    Govern,
+    /// A proxy's question whether a request may pass.
+    Verify,
+    /// A fresh access token for the password.
+    Reauthenticate,
+    /// A list of the live sessions of the user.
+    ListSessions,
     /// A rotation.
     Refresh,
     /// The session's own end.
@@ -117,6 +154,11 @@ pub enum Act {
     Disable,
     /// An administrator opens it again.
     Enable,
+    /// An administrator, or whose account it is, replaces the roles of the account.
+    SetRoles {
+        /// The new ones.
+        roles: Vec<String>,
+    },
 }
 
 /// A refresh token, told without giving it away.
@@ -164,6 +206,23 @@ pub struct Fault {
     pub spares: Spares,
 }
 
+/// A process that was started with a wrong clock.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Start {
+    /// Which process.
+    pub replica: usize,
+    /// Seconds that its clock was ahead of the database's.
+    pub ahead: u64,
+    /// When it was started.
+    pub start: u64,
+    /// When it had ended or was ready.
+    pub end: u64,
+    /// Whether it became ready.
+    pub is_ready: bool,
+    /// Its exit code, if it ended by itself.
+    pub exit_code: Option<i32>,
+}
+
 /// Who is served while a fault lasts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -187,6 +246,14 @@ pub struct Leak {
 }
 
 impl Op {
+    /// Returns how long it took.
+    pub fn span(&self) -> Span {
+        Span {
+            start: self.start,
+            end: self.end,
+        }
+    }
+
     /// Whether it was done.
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok

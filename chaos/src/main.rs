@@ -19,17 +19,23 @@ use record::Recorder;
 use world::{Topology, World};
 
 mod admin;
+mod besieged;
 mod client;
 mod clock;
+mod crowd;
+mod deputy;
 mod device;
 mod disk;
+mod duel;
 mod faults;
 mod flood;
+mod hoarder;
 mod nemesis;
 mod page;
 mod people;
 mod record;
 mod replica;
+mod request;
 mod seeded;
 mod sentinel;
 mod shim;
@@ -52,6 +58,10 @@ mod world;
 const GRACE: Duration = Duration::from_secs(2);
 /// How long an access token lives in these runs.
 const ACCESS_TTL: Duration = Duration::from_secs(10);
+/// How long it lives while the setting is another one: longer than the runs in which that is seen.
+const LONG_ACCESS_TTL: Duration = Duration::from_secs(240);
+/// Sessions that one user may have at once in these runs.
+const MAX_SESSIONS: usize = 12;
 
 /// Runs clients and faults against real processes of Latchet, and checks what the clients saw.
 ///
@@ -129,6 +139,7 @@ impl Plan {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    flood::allow_connections();
     std::fs::create_dir_all(&arguments.out).expect("the folder of --out can be made");
     let has_bugs = arguments.all_bugs || arguments.bug.is_some();
     let build = if has_bugs { build_with_bugs } else { build };
@@ -173,13 +184,14 @@ async fn run(plan: &Plan) -> Report {
         grace: micros(GRACE),
         recovery: micros(plan.recovery),
         guesses: plan.guesses(),
+        max_sessions: Some(MAX_SESSIONS),
+        administrators: vec![world::ADMIN.0.to_owned()],
     };
     let world = Arc::new(World::start(plan).await);
     let recorder = Arc::new(Recorder::start(&plan.file, head));
-    let time = Duration::from_secs(plan.seconds);
     let whole = async {
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let people = people::start(&world, &recorder, &mut random, plan.devices, time).await;
+        let people = people::start(&world, &recorder, &mut random, plan).await;
         nemesis::run(&world, &recorder, random.fork(), &plan.only, people.end).await;
         people.finish(&world, &recorder).await;
         for leak in world.leaks(device::CANARY) {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::history::Fault as Line;
+use chaos::history::{Fault as Line, Start};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::{Jump, Owner};
+use crate::crowd::Crowd;
 use crate::disk::Ill;
 use crate::faults::{Fault, Order};
 use crate::flood;
@@ -16,6 +17,7 @@ use crate::sentinel::Watched;
 use crate::support::postgres::Postgres;
 use crate::support::proxy::Weather;
 use crate::world::World;
+use crate::{ACCESS_TTL, LONG_ACCESS_TTL};
 
 /// Lets things go wrong until `end`.
 pub(crate) async fn run(
@@ -26,12 +28,14 @@ pub(crate) async fn run(
     end: Instant,
 ) {
     let mut order = Order::of(world, only, random.fork());
+    let crowd = Crowd::new(world, recorder, random.fork());
     let mut nemesis = Nemesis {
         world,
         recorder,
         random: random.fork(),
         mended: 0,
         blackouts: 0,
+        crowd,
     };
     loop {
         // Time enough between two for the service to be seen whole.
@@ -63,6 +67,7 @@ struct Nemesis<'w> {
     /// When the network was last about to be mended.
     mended: u64,
     blackouts: u32,
+    crowd: Crowd,
 }
 
 impl Nemesis<'_> {
@@ -87,6 +92,9 @@ impl Nemesis<'_> {
                     self.world.replicas[replica].ready().await;
                 }
             }
+            Fault::ChangeAccessTtl => self.change_access_ttl().await,
+            Fault::EndManySessions => self.crowd.end().await,
+            Fault::StartWithFastClock => self.start_with_fast_clock(replica).await,
             Fault::RotateKeys => {
                 self.world.run(replica, &["key", "rotate"]);
             }
@@ -119,6 +127,46 @@ impl Nemesis<'_> {
             }
             _ => self.redis(fault).await,
         }
+    }
+
+    /// Replicas have different settings for a while, and one of them issues tokens that live much longer
+    /// than the others know.
+    async fn change_access_ttl(&mut self) {
+        let replicas = &self.world.replicas;
+        for (life, pause) in [(LONG_ACCESS_TTL, 4000), (ACCESS_TTL, 0)] {
+            replicas[0].set_access_ttl(life);
+            replicas[0].end(Signal::TERM);
+            self.world.resume(0);
+            replicas[0].ready().await;
+            self.last(pause).await;
+        }
+    }
+
+    /// A replica starts with a clock that is far ahead, and if it can, looks for old rows by that.
+    async fn start_with_fast_clock(&mut self, number: usize) {
+        let Some(clocks) = &self.world.clocks else {
+            return;
+        };
+        let (owner, replica) = (Owner::Replica(number), &self.world.replicas[number]);
+        replica.end(Signal::KILL);
+        clocks.jump(owner, Jump::MinutesAhead);
+        let start = self.recorder.begin();
+        self.world.resume(number);
+        let exit_code = replica.ready_or_ended().await;
+        self.recorder.started(Start {
+            replica: number,
+            ahead: 1200,
+            start,
+            end: self.recorder.now(),
+            is_ready: exit_code.is_none(),
+            exit_code,
+        });
+        if exit_code.is_none() {
+            self.last(3000).await;
+        }
+        replica.end(Signal::KILL);
+        clocks.mend(owner);
+        self.world.resume(number);
     }
 
     async fn disk(&mut self, ill: Ill) {

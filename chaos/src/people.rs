@@ -4,14 +4,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chaos::history::{Act, Who};
-use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::Plan;
 use crate::admin::Admin;
-use crate::client::{Answer, Ask, Client, Grant};
+use crate::besieged::{BESIEGED, GUESSED, Owner};
+use crate::client::{Client, Grant};
+use crate::deputy::{self, Deputy};
 use crate::device::{Device, Person};
+use crate::duel;
+use crate::hoarder::{HOARDER, Hoarder};
 use crate::record::Recorder;
+use crate::request::Ask;
 use crate::world::World;
 
 /// How long everybody has for a last look.
@@ -20,8 +25,39 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Devices that one person uses.
 const DEVICES_EACH: usize = 2;
 
+/// Users who are administrators now and then.
+const DEPUTIES: usize = 3;
+
+/// Tokens that must not be accepted again.
+#[derive(Clone, Debug)]
+pub(crate) struct Grave {
+    pub(crate) user: String,
+    pub(crate) grant: Grant,
+    /// Whether the session is over; otherwise the access token alone is outdated.
+    is_over: bool,
+}
+
+impl Grave {
+    /// The tokens of a session that is over.
+    pub(crate) fn of(user: &str, grant: Grant) -> Self {
+        Self {
+            user: user.to_owned(),
+            grant,
+            is_over: true,
+        }
+    }
+
+    /// An access token from before a change, of a session that lives.
+    pub(crate) fn of_outdated(user: &str, grant: Grant) -> Self {
+        Self {
+            is_over: false,
+            ..Self::of(user, grant)
+        }
+    }
+}
+
 /// What has ended, with its tokens: it must stay so.
-pub(crate) type Graves = Mutex<Vec<(String, Grant)>>;
+pub(crate) type Graves = Mutex<Vec<Grave>>;
 
 /// Everybody, at work.
 #[derive(Debug)]
@@ -33,47 +69,67 @@ pub(crate) struct People {
     pub(crate) end: Instant,
 }
 
-/// Makes accounts, and when all are there sets everybody to work for `time`.
+/// Creates accounts, and when all are there sets everybody to work for the time of the plan.
 pub(crate) async fn start(
     world: &Arc<World>,
     recorder: &Arc<Recorder>,
     random: &mut fastrand::Rng,
-    devices: usize,
-    time: Duration,
+    plan: &Plan,
 ) -> People {
+    let client = |who| Client::new(world, recorder, who);
     let graves = Arc::new(Graves::default());
-    let mut admin = Admin::new(Client::new(world, recorder, Who::Honest), random.fork());
-    let mut at_work = JoinSet::new();
+    let mut admin = Admin::new(client(Who::Honest), random.fork());
     let mut persons = Vec::new();
-    for number in 0..devices.div_ceil(DEVICES_EACH) {
+    for number in 0..plan.devices.div_ceil(DEVICES_EACH) {
         let name = format!("person-{number}");
         admin.sign_up(&name).await;
         let is_calm = number % 4 == 0;
         persons.push(Arc::new(Person::new(name, is_calm, DEVICES_EACH)));
     }
-    admin.sign_up("guessed").await;
-    let end = Instant::now() + time;
+    for name in [GUESSED, BESIEGED, HOARDER] {
+        admin.sign_up(name).await;
+    }
+    let mut deputies = Vec::new();
+    for number in 0..DEPUTIES {
+        let name = format!("deputy-{number}");
+        let id = admin.sign_up(&name).await;
+        deputies.push(Arc::new(Deputy::new(name, id)));
+    }
+    let rounds = 5 + plan.seconds / 30;
+    duel::run(world, recorder, &mut admin, rounds).await;
+    let end = Instant::now() + Duration::from_secs(plan.seconds);
+    let mut at_work = JoinSet::new();
     for person in &persons {
         for number in 0..DEVICES_EACH {
             let device = Device {
-                client: Client::new(world, recorder, Who::Honest),
-                thief: Client::new(world, recorder, Who::Thief),
+                client: client(Who::Honest),
+                thief: client(Who::Thief),
                 person: Arc::clone(person),
                 number,
                 graves: Arc::clone(&graves),
                 random: random.fork(),
                 jar: None,
+                token: None,
                 end,
             };
             at_work.spawn(device.work());
         }
     }
-    let guesser = Client::new(world, recorder, Who::Guesser);
-    at_work.spawn(guess(guesser, random.fork(), end));
-    let prober = Client::new(world, recorder, Who::Prober);
+    let owner = Owner::new(client(Who::Honest), random.fork());
+    at_work.spawn(owner.work(client(Who::Guesser), end));
+    let hoarder = Hoarder::new(client(Who::Honest), Arc::clone(&graves), random.fork());
+    at_work.spawn(hoarder.work(end));
+    let prober = client(Who::Prober);
     at_work.spawn(probe(prober, Arc::clone(&graves), random.fork(), end));
-    let overseer = Admin::new(Client::new(world, recorder, Who::Honest), random.fork());
+    for deputy in &deputies {
+        let work = Arc::clone(deputy).work(client(Who::Honest), random.fork(), end);
+        at_work.spawn(work);
+    }
+    let overseer = Admin::new(client(Who::Honest), random.fork());
     at_work.spawn(overseer.oversee(end));
+    let chief = Admin::new(client(Who::Honest), random.fork());
+    let chief = deputy::Chief::new(chief, client(Who::Prober), deputies, Arc::clone(&graves));
+    at_work.spawn(chief.work(end));
     persons.retain(|person| !person.is_calm);
     at_work.spawn(admin.work(persons, end));
     People {
@@ -118,16 +174,20 @@ impl People {
         }
         let prober = Client::new(world, recorder, Who::Prober);
         let graves = self.graves.lock().expect("no holder panics").clone();
-        for (user, grant) in &graves {
+        for grave in &graves {
             let replica = self.random.usize(..prober.replicas());
-            probe_one(&prober, user, grant, replica).await;
+            probe_one(&prober, grave, replica).await;
         }
     }
 }
 
-async fn probe_one(prober: &Client, user: &str, grant: &Grant, replica: usize) {
+async fn probe_one(prober: &Client, grave: &Grave, replica: usize) {
+    let (user, grant) = (&grave.user, &grave.grant);
     prober.ask(Ask::of(user, grant, Act::Check), replica).await;
-    prober.ask(Ask::refresh(user, grant, None), replica).await;
+    // The refresh token of a session that lives would look stolen.
+    if grave.is_over {
+        prober.ask(Ask::refresh(user, grant, None), replica).await;
+    }
 }
 
 async fn probe(
@@ -144,32 +204,10 @@ async fn probe(
             let from = if random.bool() { newest } else { 0 };
             random.choice(&graves[from..]).cloned()
         };
-        if let Some((user, grant)) = grave {
-            probe_one(&prober, &user, &grant, random.usize(..prober.replicas())).await;
+        if let Some(grave) = grave {
+            probe_one(&prober, &grave, random.usize(..prober.replicas())).await;
         }
         sleep(Duration::from_millis(random.u64(20..80))).await;
-    }
-    None
-}
-
-/// Guesses as fast as it is let, and then now and then.
-async fn guess(client: Client, mut random: fastrand::Rng, end: Instant) -> Option<Device> {
-    while Instant::now() < end {
-        let replicas = client.replicas();
-        let guesses = (0..4).map(|_| {
-            let number = random.u32(1000..);
-            let wrong = format!("a wrong guess, number {number}");
-            let replica = random.usize(..replicas);
-            let client = &client;
-            async move {
-                client
-                    .ask(Ask::login("guessed", number, &wrong), replica)
-                    .await
-            }
-        });
-        if join_all(guesses).await.iter().any(Answer::is_unknown) {
-            sleep(Duration::from_millis(random.u64(200..800))).await;
-        }
     }
     None
 }

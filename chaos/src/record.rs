@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use chaos::history::{Fault, Head, Leak, Line, Op};
+use chaos::history::{Fault, Head, Leak, Line, Op, Start};
 
 /// The history of a run, being written.
 #[derive(Debug)]
@@ -68,6 +68,12 @@ impl Recorder {
         self.is_over(start);
     }
 
+    pub(crate) fn started(&self, started: Start) {
+        let start = started.start;
+        self.write(&Line::Start(started));
+        self.is_over(start);
+    }
+
     pub(crate) fn leak(&self, leak: Leak) {
         self.write(&Line::Leak(leak));
     }
@@ -113,6 +119,8 @@ mod tests {
             grace: 0,
             recovery: 0,
             guesses: 0,
+            max_sessions: None,
+            administrators: Vec::new(),
         };
         let recorder = Recorder::start(&folder.path().join("history"), head);
         let fault = |start| Fault {

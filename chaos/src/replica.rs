@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -18,6 +20,8 @@ pub(crate) struct Replica {
     pub(crate) to_postgres: Option<Proxy>,
     pub(crate) to_redis: Option<Proxy>,
     pub(crate) settings: BTreeMap<&'static str, String>,
+    /// How long access tokens live that it issues, in seconds.
+    pub(crate) access_ttl: AtomicU64,
     pub(crate) log: PathBuf,
     pub(crate) child: Mutex<Option<Child>>,
 }
@@ -26,6 +30,8 @@ impl Replica {
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs(&self.settings);
+        let life = self.access_ttl.load(Ordering::Relaxed);
+        command.env("LATCHET_ACCESS_TTL", format!("{life}s"));
         command.current_dir(self.log.parent().expect("the log is in a folder"));
         command
     }
@@ -67,6 +73,26 @@ impl Replica {
         .await;
     }
 
+    /// Sets how long access tokens live that it issues from its next start on.
+    pub(crate) fn set_access_ttl(&self, life: Duration) {
+        self.access_ttl.store(life.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Waits until it is ready, which gives nothing, or has ended, which gives its exit code.
+    pub(crate) async fn ready_or_ended(&self) -> Option<i32> {
+        let client = reqwest::Client::new();
+        poll::some("a replica to be ready or to end", async || {
+            let ended = self.child().as_mut().and_then(Child::ended);
+            if let Some(ended) = ended {
+                return Some(Some(ended.code().unwrap_or(-1)));
+            }
+            let asked = client.get(format!("{}/readyz", self.url)).send().await;
+            let is_ready = asked.is_ok_and(|answer| answer.status().is_success());
+            is_ready.then_some(None)
+        })
+        .await
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -80,7 +106,9 @@ impl Replica {
 
     /// Ends it by a signal, and waits for that.
     pub(crate) fn end(&self, signal: Signal) {
-        if let Some(mut child) = self.child().take() {
+        if let Some(mut child) = self.child().take()
+            && child.ended().is_none()
+        {
             child.signal(signal);
             child.wait(poll::DEADLINE);
         }

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use chaos::history::Leak;
 use clap::ValueEnum;
@@ -20,7 +21,7 @@ use crate::support::postgres::Postgres;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 use crate::support::{port, scratch};
-use crate::{ACCESS_TTL, GRACE, Plan};
+use crate::{ACCESS_TTL, GRACE, MAX_SESSIONS, Plan};
 
 /// Name and password of the first administrator.
 pub(crate) const ADMIN: (&str, &str) = ("chaos-admin", "a long password of the administrator");
@@ -117,12 +118,12 @@ impl World {
                 password_file.display().to_string(),
             ),
             ("LATCHET_GRACE", format!("{}s", GRACE.as_secs())),
-            ("LATCHET_ACCESS_TTL", format!("{}s", ACCESS_TTL.as_secs())),
             // Longer than any run, which would otherwise have to count them anew.
             ("LATCHET_THROTTLE_ACCOUNT", format!("{guesses}/7d")),
             ("LATCHET_THROTTLE_ACCOUNT_IP", format!("{guesses}/7d")),
             // All clients have one address here.
-            ("LATCHET_THROTTLE_IP", "100000/15m".to_owned()),
+            ("LATCHET_THROTTLE_IP", "1000000/15m".to_owned()),
+            ("LATCHET_MAX_SESSIONS", MAX_SESSIONS.to_string()),
             ("LATCHET_DRAIN_TIMEOUT", "5s".to_owned()),
             ("LATCHET_COLLECT_EVERY", "1s".to_owned()),
         ]);
@@ -152,6 +153,7 @@ impl World {
             to_postgres,
             to_redis,
             settings,
+            access_ttl: AtomicU64::new(ACCESS_TTL.as_secs()),
             log: self.folder.path().join(format!("{port}.log")),
             child: Mutex::default(),
         }
@@ -189,6 +191,33 @@ impl World {
         for replica in &self.replicas {
             replica.ready().await;
         }
+    }
+
+    /// Copies the row of a session, so that its user has so many more.
+    pub(crate) fn copy_session(&self, session: &str, count: u32) {
+        let is_id = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        assert!(session.bytes().all(is_id), "{session:?} is no id");
+        if let (Some(postgres), Some(url)) = (&self.postgres, &self.database) {
+            let database = url.rsplit('/').next().expect("it names a database");
+            let copy = format!(
+                "INSERT INTO sessions SELECT (jsonb_populate_record(old, jsonb_build_object('id', \
+                 substr(old.id, 1, 10) || lpad(number::text, 12, '0')))).* \
+                 FROM sessions old, generate_series(1, {count}) number WHERE old.id = '{session}'"
+            );
+            postgres.sql(database, &copy);
+            return;
+        }
+        let mut python = Command::new("python3");
+        python.arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/shim/copy_sessions.py"
+        ));
+        python.arg(self.folder.path().join("data/latchet.db"));
+        let status = python.args([session, &count.to_string()]).status();
+        assert!(
+            status.expect("`python3` is there").success(),
+            "sessions cannot be copied"
+        );
     }
 
     /// Takes all connections that PostgreSQL still has to give, until they are dropped.

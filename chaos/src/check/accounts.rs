@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ends::is_login;
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op};
+use crate::history::{Act, Op, Span};
 
 /// A password that an account got, or may have got.
 #[derive(Clone, Copy, Debug)]
@@ -62,10 +62,13 @@ fn login(op: &Op, ops: &[&Op], changes: &[Change<'_>], violations: &mut Vec<Viol
     if op.is_ok() && !possible.contains(&shown) {
         broken("a password that was replaced, or never was, opened the account");
     }
-    if op.is_ok() && shut(op, ops) == Shut::Surely {
+    if op.is_ok() && shut(op.span(), ops) == Shut::Surely {
         broken("a disabled account was opened");
     }
-    if op.code() == "invalid_credentials" && possible == [shown] && shut(op, ops) == Shut::Never {
+    if op.code() == "invalid_credentials"
+        && possible == [shown]
+        && shut(op.span(), ops) == Shut::Never
+    {
         broken("the acknowledged password does not open the account");
     }
 }
@@ -95,7 +98,7 @@ fn possible(op: &Op, changes: &[Change<'_>]) -> Vec<u32> {
 
 /// Whether an account was disabled while a request ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shut {
+pub(super) enum Shut {
     Never,
     Perhaps,
     Surely,
@@ -103,9 +106,9 @@ enum Shut {
 
 /// How long a change that nobody acknowledged may still be under way, after its client has given up: a network
 /// that hangs keeps it, and then the database may take it.
-const UNDER_WAY: u64 = 15_000_000;
+pub(super) const UNDER_WAY: u64 = 15_000_000;
 
-fn shut(op: &Op, ops: &[&Op]) -> Shut {
+pub(super) fn shut(op: Span, ops: &[&Op]) -> Shut {
     let is_open = |other: &&Op| {
         matches!(other.act, Act::Disable | Act::Enable)
             && other.is_unknown()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::authority::Authority;
 use super::{History, Rule, Violation, describe};
 use crate::history::{Act, Op, Who};
 
@@ -12,16 +13,19 @@ const LATENCY: u64 = 3_000_000;
 
 /// What is known of one session's end.
 #[derive(Clone, Copy, Debug)]
-struct End {
+pub(super) struct End {
     /// From here on it may have ended.
-    maybe: u64,
+    pub(super) maybe: u64,
     /// From here on it has.
-    surely: u64,
+    pub(super) surely: u64,
+    /// Whether nothing but the limit of sessions per user says so.
+    is_by_limit: bool,
 }
 
 const NEVER: End = End {
     maybe: u64::MAX,
     surely: u64::MAX,
+    is_by_limit: false,
 };
 
 /// What is known of the ends of all sessions.
@@ -65,9 +69,24 @@ impl Ends {
             Act::LogOut => self.one(own, op),
             Act::Revoke { target } => self.one(Some(target), op),
             Act::LogOutEverywhere | Act::Disable => self.all(of_user, None, op),
-            Act::ChangePassword { .. } => self.all(of_user, own, op),
+            Act::ChangePassword { .. } => {
+                self.all(of_user, own, op);
+                // It rotates the refresh token. A client that learns nothing of that asks without the key
+                // of this rotation, perhaps after grace.
+                if op.is_unknown() {
+                    self.maybe(own, op.start);
+                }
+            }
             Act::Refresh => self.refresh(own, op),
-            Act::SignUp { .. } | Act::LogIn { .. } | Act::Check | Act::Enable => {}
+            Act::SignUp { .. }
+            | Act::LogIn { .. }
+            | Act::Check
+            | Act::Govern
+            | Act::Verify
+            | Act::Reauthenticate
+            | Act::ListSessions
+            | Act::Enable
+            | Act::SetRoles { .. } => {}
         }
     }
 
@@ -85,7 +104,10 @@ impl Ends {
         let session = op.session.as_deref();
         match (&op.act, op.code()) {
             (Act::Refresh, "refresh_reused") => self.surely(session, op.end),
-            (Act::Check | Act::Refresh, "session_revoked" | "token_revoked") => {
+            (
+                Act::Check | Act::Govern | Act::Verify | Act::Refresh,
+                "session_revoked" | "token_revoked",
+            ) => {
                 self.surely(session, op.end + recovery);
             }
             _ => {}
@@ -116,6 +138,16 @@ impl Ends {
         }
     }
 
+    /// A login that exceeds the limit may end the session, or does.
+    pub(super) fn limit(&mut self, session: &str, login: &Op, is_sure: bool) {
+        self.maybe(Some(session), login.start);
+        let end = self.end(Some(session));
+        if is_sure && login.end < end.surely {
+            end.surely = login.end;
+            end.is_by_limit = true;
+        }
+    }
+
     fn maybe(&mut self, session: Option<&str>, from: u64) {
         let end = self.end(session);
         end.maybe = end.maybe.min(from);
@@ -131,14 +163,14 @@ impl Ends {
         self.0.entry(session).or_insert(NEVER)
     }
 
-    fn known(&self, session: Option<&String>) -> End {
+    pub(super) fn known(&self, session: Option<&str>) -> End {
         let end = session.and_then(|session| self.0.get(session));
         end.copied().unwrap_or(NEVER)
     }
 
     /// Whether the session may have ended before this request was answered.
     pub(super) fn may_have_ended(&self, op: &Op) -> bool {
-        self.known(op.session.as_ref()).maybe < op.end
+        self.known(op.session.as_deref()).maybe < op.end
     }
 }
 
@@ -159,7 +191,12 @@ fn shows_life(op: &Op) -> bool {
     op.is_ok() && !is_login(op) && op.act != Act::LogOut
 }
 
-pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violation>) {
+pub(super) fn check(
+    history: &History,
+    ends: &Ends,
+    authority: &Authority<'_>,
+    violations: &mut Vec<Violation>,
+) {
     for op in &history.ops {
         let mut broken = |rule, what: &str| {
             violations.push(Violation {
@@ -168,11 +205,12 @@ pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violati
                 text: format!("{what}: {}", describe(op)),
             });
         };
-        if shows_life(op) && ends.known(op.session.as_ref()).surely < op.start {
-            let rule = if op.who == Who::Prober {
-                Rule::I8
-            } else {
-                Rule::I1
+        let end = ends.known(op.session.as_deref());
+        if shows_life(op) && end.surely < op.start {
+            let rule = match op.who {
+                _ if end.is_by_limit => Rule::I16,
+                Who::Prober => Rule::I8,
+                _ => Rule::I1,
             };
             broken(rule, "answered after its end");
         }
@@ -184,7 +222,10 @@ pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violati
             broken(Rule::I10, "an expired token was let in");
         }
         let is_honest = op.who == Who::Honest && op.session.is_some() && !is_login(op);
-        let may_be_refused = ends.may_have_ended(op) || has_expired(op) || op.code() == "not_found";
+        let may_be_refused = ends.may_have_ended(op)
+            || has_expired(op)
+            || authority.may_refuse(op)
+            || ["not_found", "fresh_token_required"].contains(&op.code());
         if is_honest && op.is_no() && !may_be_refused {
             broken(Rule::I4, "refused without a reason");
         }

@@ -7,89 +7,22 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use crate::history::{Fault, Head, Leak, Line, Op};
+use crate::history::{Fault, Head, Leak, Line, Op, Start};
 
 mod accounts;
+mod authority;
 mod ends;
+mod limits;
 mod rotation;
+mod rule;
 mod service;
+mod session_limit;
 #[cfg(test)]
 mod tests;
 
+use authority::Authority;
 use ends::Ends;
-
-/// A promise. The names are those of the documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rule {
-    /// After an end was acknowledged, no later request of that session is answered, anywhere.
-    I1,
-    /// A token has one successor, and a session never goes back or forks.
-    I2,
-    /// A token shown later than grace after its rotation is refused, and its session is dead.
-    I3,
-    /// An honest client is never refused.
-    I4,
-    /// A lost answer is always recovered.
-    I5,
-    /// An acknowledged account or password is never lost, and the one before it never comes back.
-    I6,
-    /// What was not acknowledged is wholly done or not at all.
-    I7,
-    /// What has ended stays ended, after every restart and every loss of the fast copy.
-    I8,
-    /// With nothing to ask, nothing is answered, and nobody is refused for it.
-    I9,
-    /// An access token that has expired is let in nowhere.
-    I10,
-    /// Guesses at a password are bounded.
-    I11,
-    /// The service is there, save shortly after a fault.
-    I12,
-    /// No secret is where it must not be.
-    I13,
-    /// A run without enough of everything proves nothing.
-    I14,
-}
-
-impl Rule {
-    /// All of them, in order.
-    pub const ALL: [Self; 14] = [
-        Self::I1,
-        Self::I2,
-        Self::I3,
-        Self::I4,
-        Self::I5,
-        Self::I6,
-        Self::I7,
-        Self::I8,
-        Self::I9,
-        Self::I10,
-        Self::I11,
-        Self::I12,
-        Self::I13,
-        Self::I14,
-    ];
-
-    /// Returns what is promised, in a few words.
-    pub const fn promise(self) -> &'static str {
-        match self {
-            Self::I1 => "an ended session answers nothing",
-            Self::I2 => "one successor per token",
-            Self::I3 => "a token shown after grace ends its session",
-            Self::I4 => "an honest client is never refused",
-            Self::I5 => "a lost answer is recovered",
-            Self::I6 => "acknowledged accounts and passwords stay",
-            Self::I7 => "unacknowledged is all or nothing",
-            Self::I8 => "what has ended stays ended",
-            Self::I9 => "with the databases away: neither yes nor no",
-            Self::I10 => "an expired token is let in nowhere",
-            Self::I11 => "guesses are bounded",
-            Self::I12 => "the service is there",
-            Self::I13 => "secrets are nowhere",
-            Self::I14 => "the run saw enough",
-        }
-    }
-}
+pub use rule::Rule;
 
 /// A promise that was broken, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +46,8 @@ pub struct History {
     pub faults: Vec<Fault>,
     /// What was found.
     pub leaks: Vec<Leak>,
+    /// Processes that were started with a wrong clock.
+    pub starts: Vec<Start>,
 }
 
 impl History {
@@ -130,6 +65,7 @@ impl History {
             ops: Vec::new(),
             faults: Vec::new(),
             leaks: Vec::new(),
+            starts: Vec::new(),
         };
         for line in lines {
             match line {
@@ -137,6 +73,7 @@ impl History {
                 Line::Op(op) => history.ops.push(*op),
                 Line::Fault(fault) => history.faults.push(fault),
                 Line::Leak(leak) => history.leaks.push(leak),
+                Line::Start(start) => history.starts.push(start),
             }
         }
         history.ops.sort_by_key(|op| (op.start, op.end));
@@ -147,6 +84,7 @@ impl History {
     pub fn until(&mut self, time: u64) {
         self.ops.retain(|op| op.end < time);
         self.faults.retain(|fault| fault.start < time);
+        self.starts.retain(|start| start.end < time);
     }
 
     /// Reads a history as it was written: one JSON object a line.
@@ -231,9 +169,13 @@ impl fmt::Display for Report {
 
 /// Holds a history against all rules.
 pub fn check(history: &History) -> Report {
-    let ends = Ends::of(history);
+    let mut ends = Ends::of(history);
+    session_limit::apply(history, &mut ends);
+    let authority = Authority::of(history);
     let mut violations = Vec::new();
-    ends::check(history, &ends, &mut violations);
+    ends::check(history, &ends, &authority, &mut violations);
+    authority::check(history, &authority, &mut violations);
+    limits::check(history, &mut violations);
     rotation::check(history, &ends, &mut violations);
     accounts::check(history, &mut violations);
     service::check(history, &mut violations);

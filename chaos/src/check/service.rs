@@ -65,8 +65,11 @@ fn guesses(history: &History, violations: &mut Vec<Violation>) {
 }
 
 /// Whether an operation fell into the time in which the service may be away.
-fn is_excused(history: &History, op: &Op) -> bool {
-    let has_session = matches!(op.act, Act::Check | Act::Refresh);
+pub(super) fn is_excused(history: &History, op: &Op) -> bool {
+    let has_session = matches!(
+        op.act,
+        Act::Check | Act::Govern | Act::Verify | Act::Refresh
+    );
     history.faults.iter().any(|fault| {
         let is_near = op.end > fault.start && op.start < fault.end + history.head.recovery;
         let is_spared = match fault.spares {

@@ -20,6 +20,8 @@ pub(super) fn head() -> Line {
         grace: 2 * SECOND,
         recovery: 2 * SECOND,
         guesses: 2,
+        max_sessions: Some(3),
+        administrators: vec!["root".to_owned()],
     })
 }
 
@@ -63,6 +65,10 @@ impl Story {
             key: None,
             given: None,
             expires: None,
+            issued: None,
+            roles: None,
+            listed: None,
+            known_device: false,
             replica: 0,
             start: self.now,
             end: self.now + 500,

@@ -1,0 +1,131 @@
+//! What nobody's numbers may break: I1 in lists, I18, I19, I20.
+
+use std::collections::BTreeMap;
+
+use super::service::is_excused;
+use super::{History, Rule, Violation, describe};
+use crate::history::{Act, Op, Who};
+
+/// How far a clock may be ahead of the database's, in seconds.
+const ALLOWED_SKEW: u64 = 60;
+
+/// The fault that ends a great number of sessions of one user.
+const END_MANY_SESSIONS: &str = "EndManySessions";
+
+pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
+    known_devices(history, violations);
+    clocks(history, violations);
+    crowds(history, violations);
+    lists(history, violations);
+}
+
+/// A known device with the right password is let in, whatever strangers have guessed.
+fn known_devices(history: &History, violations: &mut Vec<Violation>) {
+    let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
+    for op in history.ops.iter().filter(|op| op.who == Who::Honest) {
+        let Act::LogIn { .. } = op.act else { continue };
+        if op.code() == "invalid_credentials" {
+            *wrong.entry(&op.user).or_default() += 1;
+        }
+        let own_faults = wrong.get(op.user.as_str()).copied().unwrap_or(0);
+        let is_locked_out = op.known_device && op.code() == "too_many_requests";
+        if is_locked_out && own_faults < history.head.guesses && !is_excused(history, op) {
+            violations.push(Violation {
+                rule: Rule::I18,
+                at: op.start,
+                text: format!("a known device was locked out: {}", describe(op)),
+            });
+        }
+    }
+}
+
+fn clocks(history: &History, violations: &mut Vec<Violation>) {
+    for start in history
+        .starts
+        .iter()
+        .filter(|start| start.ahead > ALLOWED_SKEW)
+    {
+        let text = match start.exit_code {
+            _ if start.is_ready => "was ready",
+            Some(0) => "ended as if nothing were wrong",
+            _ => continue,
+        };
+        violations.push(Violation {
+            rule: Rule::I19,
+            at: start.start,
+            text: format!(
+                "replica {} {text} with a clock that is {} s ahead",
+                start.replica, start.ahead
+            ),
+        });
+    }
+}
+
+fn ends_all(op: &Op) -> bool {
+    matches!(
+        op.act,
+        Act::Disable | Act::LogOutEverywhere | Act::ChangePassword { .. }
+    )
+}
+
+/// With nothing else wrong, the end of a great number of sessions is acknowledged at the first try.
+fn crowds(history: &History, violations: &mut Vec<Violation>) {
+    for fault in history
+        .faults
+        .iter()
+        .filter(|fault| fault.name == END_MANY_SESSIONS)
+    {
+        let during = |op: &&Op| op.start > fault.start && op.end < fault.end;
+        let ops = history.ops.iter().filter(during);
+        for op in ops.filter(|op| ends_all(op) && op.is_unknown() && op.who == Who::Honest) {
+            let mut others = history
+                .faults
+                .iter()
+                .filter(|other| other.name != fault.name);
+            if others
+                .any(|other| op.start < other.end + history.head.recovery && op.end > other.start)
+            {
+                continue;
+            }
+            violations.push(Violation {
+                rule: Rule::I20,
+                at: op.start,
+                text: format!("many sessions were not ended: {}", describe(op)),
+            });
+        }
+    }
+}
+
+/// After all sessions of a user ended, no list shows one, until the next login.
+fn lists(history: &History, violations: &mut Vec<Violation>) {
+    for op in history
+        .ops
+        .iter()
+        .filter(|op| op.listed.is_some_and(|count| count > 0))
+    {
+        if op.act != Act::ListSessions {
+            continue;
+        }
+        let before = history
+            .ops
+            .iter()
+            .filter(|other| other.user == op.user && !other.is_no() && other.start < op.end);
+        let (mut ended, mut login) = (None, 0);
+        for other in before {
+            match other.act {
+                Act::Disable | Act::LogOutEverywhere if other.is_ok() && other.end < op.start => {
+                    ended = ended.max(Some(other.start));
+                }
+                Act::LogIn { .. } => login = login.max(other.end),
+                _ => {}
+            }
+        }
+        if ended.is_some_and(|ended| login < ended) {
+            violations.push(Violation {
+                rule: Rule::I1,
+                at: op.start,
+                text: format!("ended sessions are listed: {}", describe(op)),
+            });
+        }
+    }
+}

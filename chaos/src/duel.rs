@@ -1,0 +1,188 @@
+//! Two administrators who take each other's power at the same moment.
+
+use std::sync::Arc;
+
+use chaos::history::{Act, Op, Outcome, Who};
+use futures_util::future::join;
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::admin::Admin;
+use crate::client::{Client, Grant};
+use crate::device::password;
+use crate::record::Recorder;
+use crate::request::Ask;
+use crate::world::{ADMIN, World};
+
+const RIVALS: [&str; 2] = ["rival-0", "rival-1"];
+
+/// How long it may take to restore what a round changed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One of the two, with a fresh access token.
+#[derive(Debug)]
+struct Rival {
+    name: &'static str,
+    id: String,
+    client: Client,
+    /// Absent when the account is disabled or no administrator's any more.
+    grant: Option<Grant>,
+}
+
+impl Rival {
+    /// Logs in, and looks whether that makes an administrator.
+    async fn return_if_admin(&mut self, replica: usize) {
+        self.grant = None;
+        for _ in 0..5 {
+            let login = Ask::login(self.name, 0, &password(self.name, 0));
+            let login = self.client.ask(login, replica).await;
+            if login.is_unknown() {
+                sleep(Duration::from_millis(300)).await;
+                continue;
+            }
+            let Some(grant) = login.grant() else { return };
+            let govern = Ask::of(self.name, &grant, Act::Govern);
+            if self.client.ask(govern, replica).await.is_ok() {
+                self.grant = Some(grant);
+            }
+            return;
+        }
+    }
+
+    /// Takes the power of the other; returns when there is an answer.
+    async fn attack(&self, other: &Self, act: Act, replica: usize) {
+        let Some(grant) = &self.grant else { return };
+        let path = path(&other.id, &act);
+        let ask = Ask::admin(other.name, act, &path).by(grant);
+        self.client.ask(ask, replica).await;
+    }
+}
+
+fn path(id: &str, act: &Act) -> String {
+    let what = match act {
+        Act::Disable => "disable",
+        Act::Enable => "enable",
+        _ => "roles",
+    };
+    format!("/v1/users/{id}/{what}")
+}
+
+fn roles(roles: &[&str]) -> Act {
+    let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+    Act::SetRoles { roles }
+}
+
+/// Lets two administrators, while there is no third, disable or demote each other for some rounds. The
+/// other administrator is one again afterwards.
+pub(crate) async fn run(
+    world: &Arc<World>,
+    recorder: &Arc<Recorder>,
+    admin: &mut Admin,
+    rounds: u64,
+) {
+    let last = world.replicas.len() - 1;
+    let mut rivals = Vec::new();
+    for name in RIVALS {
+        let id = admin.sign_up(name).await;
+        admin.change(name, &id, &roles(&["admin"])).await;
+        let client = Client::new(world, recorder, Who::Honest);
+        let grant = None;
+        rivals.push(Rival {
+            name,
+            id,
+            client,
+            grant,
+        });
+    }
+    let Some(chief) = admin.id() else { return };
+    for round in 0..rounds {
+        for rival in &mut rivals {
+            rival.return_if_admin(0).await;
+        }
+        if round == 0 {
+            restore(&rivals, ADMIN.0, &chief, &Act::Disable).await;
+        }
+        let arms = [Act::Disable, roles(&[])];
+        let arm = |place: u64| arms[usize::from(place % 2 == 1)].clone();
+        join(
+            rivals[0].attack(&rivals[1], arm(round), 0),
+            rivals[1].attack(&rivals[0], arm(round / 2), last),
+        )
+        .await;
+        for rival in &mut rivals {
+            rival.return_if_admin(last).await;
+        }
+        if rivals.iter().all(|rival| rival.grant.is_none()) {
+            by_operator(world, recorder, &rivals);
+            continue;
+        }
+        let lost = rivals.iter().filter(|rival| rival.grant.is_none());
+        for (name, id) in lost.map(|rival| (rival.name, rival.id.clone())) {
+            restore(&rivals, name, &id, &Act::Enable).await;
+            restore(&rivals, name, &id, &roles(&["admin"])).await;
+        }
+    }
+    for rival in &mut rivals {
+        rival.return_if_admin(0).await;
+    }
+    restore(&rivals, ADMIN.0, &chief, &Act::Enable).await;
+    for rival in &rivals {
+        admin.change(rival.name, &rival.id, &roles(&[])).await;
+    }
+}
+
+/// Whoever is left changes an account.
+async fn restore(rivals: &[Rival], name: &str, id: &str, act: &Act) {
+    let end = Instant::now() + PATIENCE;
+    let path = path(id, act);
+    for rival in rivals {
+        let Some(grant) = &rival.grant else { continue };
+        while Instant::now() < end {
+            let ask = Ask::admin(name, act.clone(), &path).by(grant);
+            let answer = rival.client.ask(ask, 0).await;
+            if answer.is_ok() {
+                return;
+            }
+            if !answer.is_unknown() {
+                break;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// With no administrator left, only the command line helps.
+fn by_operator(world: &World, recorder: &Recorder, rivals: &[Rival]) {
+    for rival in rivals {
+        for act in [Act::Enable, roles(&["admin"])] {
+            let arguments = match act {
+                Act::Enable => vec!["user", "enable", rival.name],
+                _ => vec!["user", "roles", rival.name, "admin"],
+            };
+            let start = recorder.begin();
+            let code = "command_failed".to_owned();
+            let outcome = if world.run(0, &arguments) {
+                Outcome::Ok
+            } else {
+                Outcome::Unknown { code }
+            };
+            recorder.op(Op {
+                who: Who::Honest,
+                user: rival.name.to_owned(),
+                act,
+                session: None,
+                shown: None,
+                key: None,
+                given: None,
+                expires: None,
+                issued: None,
+                roles: None,
+                listed: None,
+                known_device: false,
+                replica: 0,
+                start,
+                end: recorder.now(),
+                outcome,
+            });
+        }
+    }
+}

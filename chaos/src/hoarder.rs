@@ -1,0 +1,112 @@
+//! Somebody who logs in without end and never logs out, so that the limit of sessions is reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chaos::history::Act;
+use tokio::time::{Instant, sleep};
+
+use crate::MAX_SESSIONS;
+use crate::client::{Client, Grant};
+use crate::device::{Device, password};
+use crate::people::{Grave, Graves};
+use crate::request::Ask;
+
+/// The name of the account.
+pub(crate) const HOARDER: &str = "hoarder";
+
+/// Logins in a row: more than the limit, and quick enough for the access tokens of the first to be valid
+/// when the last is there.
+const BURST: usize = MAX_SESSIONS + 3;
+
+/// The user with too many sessions.
+#[derive(Debug)]
+pub(crate) struct Hoarder {
+    client: Client,
+    graves: Arc<Graves>,
+    random: fastrand::Rng,
+    /// The newest last.
+    kept: Vec<Grant>,
+}
+
+impl Hoarder {
+    pub(crate) fn new(client: Client, graves: Arc<Graves>, random: fastrand::Rng) -> Self {
+        Self {
+            client,
+            graves,
+            random,
+            kept: Vec::new(),
+        }
+    }
+
+    /// Reaches the limit again and again.
+    pub(crate) async fn work(mut self, end: Instant) -> Option<Device> {
+        while Instant::now() < end {
+            for _ in 0..BURST {
+                if Instant::now() > end {
+                    break;
+                }
+                self.log_in().await;
+                if self.random.u32(..3) == 0 {
+                    self.refresh_one().await;
+                }
+            }
+            self.look_at_all().await;
+            sleep(Duration::from_millis(self.random.u64(4000..8000))).await;
+        }
+        None
+    }
+
+    fn replica(&mut self) -> usize {
+        self.random.usize(..self.client.replicas())
+    }
+
+    async fn log_in(&mut self) {
+        let replica = self.replica();
+        let login = Ask::login(HOARDER, 0, &password(HOARDER, 0));
+        match self.client.ask(login, replica).await.grant() {
+            Some(grant) => self.kept.push(grant),
+            None => sleep(Duration::from_secs(1)).await,
+        }
+    }
+
+    /// Uses an older session, which so is no longer the one that was least recently used.
+    async fn refresh_one(&mut self) {
+        if self.kept.is_empty() {
+            return;
+        }
+        let place = self.random.usize(..self.kept.len());
+        let key = self.random.u64(..);
+        let give_up = Instant::now() + Duration::from_secs(40);
+        while Instant::now() < give_up {
+            let replica = self.replica();
+            let ask = Ask::refresh(HOARDER, &self.kept[place], Some(key));
+            let answer = self.client.ask(ask, replica).await;
+            if let Some(grant) = answer.grant() {
+                self.kept[place] = grant;
+                return;
+            }
+            if !answer.is_unknown() {
+                self.bury(place);
+                return;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Checks every session, and keeps those that live.
+    async fn look_at_all(&mut self) {
+        for place in (0..self.kept.len()).rev() {
+            let replica = self.replica();
+            let ask = Ask::of(HOARDER, &self.kept[place], Act::Check);
+            if self.client.ask(ask, replica).await.is_over() {
+                self.bury(place);
+            }
+        }
+    }
+
+    fn bury(&mut self, place: usize) {
+        let grave = Grave::of(HOARDER, self.kept.remove(place));
+        self.graves.lock().expect("no holder panics").push(grave);
+    }
+}

@@ -1,0 +1,141 @@
+//! Requests that clients send.
+
+use std::time::Duration;
+
+use chaos::history::Act;
+use serde_json::{Value, json};
+
+use crate::client::Grant;
+
+/// How long a client waits for an answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A request to be sent.
+#[derive(Debug)]
+pub(crate) struct Ask<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) act: Act,
+    pub(crate) session: Option<&'a str>,
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    /// Whose access token is shown.
+    pub(crate) bearer: Option<&'a Grant>,
+    pub(crate) body: Value,
+    pub(crate) shown: Option<&'a str>,
+    pub(crate) key: Option<u64>,
+    pub(crate) patience: Duration,
+}
+
+impl<'a> Ask<'a> {
+    fn new(user: &'a str, act: Act, method: &'static str, path: impl Into<String>) -> Self {
+        Self {
+            user,
+            act,
+            session: None,
+            method,
+            path: path.into(),
+            bearer: None,
+            body: Value::Null,
+            shown: None,
+            key: None,
+            patience: PATIENCE,
+        }
+    }
+
+    pub(crate) fn login(user: &'a str, password: u32, text: &str) -> Self {
+        Self {
+            body: json!({"username": user, "password": text}),
+            ..Self::new(user, Act::LogIn { password }, "POST", "/v1/login")
+        }
+    }
+
+    /// A login on a device that a login has succeeded on before.
+    pub(crate) fn on_device(mut self, device: Option<&str>) -> Self {
+        if let Some(device) = device {
+            self.body["device_token"] = device.into();
+        }
+        self
+    }
+
+    pub(crate) fn is_known_device(&self) -> bool {
+        self.body.get("device_token").is_some()
+    }
+
+    pub(crate) fn refresh(user: &'a str, grant: &'a Grant, key: Option<u64>) -> Self {
+        Self {
+            session: Some(&grant.session),
+            body: json!({"refresh_token": grant.refresh}),
+            shown: Some(&grant.refresh),
+            key,
+            ..Self::new(user, Act::Refresh, "POST", "/v1/refresh")
+        }
+    }
+
+    /// A request with the access token of a session.
+    pub(crate) fn of(user: &'a str, grant: &'a Grant, act: Act) -> Self {
+        let (method, path) = match &act {
+            Act::LogOut => ("POST", "/v1/logout".to_owned()),
+            Act::LogOutEverywhere => ("POST", "/v1/logout/all".to_owned()),
+            Act::Revoke { target } => ("DELETE", format!("/v1/me/sessions/{target}")),
+            Act::ChangePassword { .. } => ("POST", "/v1/me/password".to_owned()),
+            Act::Reauthenticate => ("POST", "/v1/reauthenticate".to_owned()),
+            Act::Govern => ("GET", "/v1/users?limit=1".to_owned()),
+            Act::Verify => ("GET", "/v1/verify".to_owned()),
+            _ => ("GET", "/v1/me".to_owned()),
+        };
+        Self {
+            session: Some(&grant.session),
+            bearer: Some(grant),
+            ..Self::new(user, act, method, path)
+        }
+    }
+
+    /// A look at the signing keys, which every replica has in memory.
+    pub(crate) fn keys(user: &'a str, grant: &'a Grant) -> Self {
+        Self {
+            path: "/v1/keys".to_owned(),
+            ..Self::of(user, grant, Act::Check)
+        }
+    }
+
+    /// A request of an administrator about a user.
+    pub(crate) fn admin(user: &'a str, act: Act, path: &str) -> Self {
+        let method = match &act {
+            Act::SetRoles { .. } => "PUT",
+            Act::ListSessions => "GET",
+            _ => "POST",
+        };
+        let body = match &act {
+            Act::SetRoles { roles } => json!({"roles": roles}),
+            _ => Value::Null,
+        };
+        Self::new(user, act, method, path).body(body)
+    }
+
+    /// Roles that a user gives to the own account, with the access token of the own session.
+    pub(crate) fn own_roles(user: &'a str, id: &str, grant: &'a Grant, roles: &[&str]) -> Self {
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        let path = format!("/v1/users/{id}/roles");
+        Self {
+            session: Some(&grant.session),
+            ..Self::admin(user, Act::SetRoles { roles }, &path).by(grant)
+        }
+    }
+
+    /// With the access token of this session, which may be another's than whom it is about.
+    pub(crate) fn by(self, grant: &'a Grant) -> Self {
+        Self {
+            bearer: Some(grant),
+            ..self
+        }
+    }
+
+    pub(crate) fn body(self, body: Value) -> Self {
+        Self { body, ..self }
+    }
+
+    /// Hangs up after this time, whatever has come.
+    pub(crate) fn hang_up(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+}
