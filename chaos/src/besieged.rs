@@ -21,6 +21,8 @@ pub(crate) const BESIEGED: &str = "besieged";
 pub(crate) struct Owner {
     client: Client,
     random: fastrand::Rng,
+    /// Whether a login has succeeded.
+    is_known: bool,
     /// Lets the next login pass as that of a known device.
     token: Option<String>,
 }
@@ -30,6 +32,7 @@ impl Owner {
         Self {
             client,
             random,
+            is_known: false,
             token: None,
         }
     }
@@ -52,9 +55,13 @@ impl Owner {
     async fn log_in(&mut self) {
         let replica = self.random.usize(..self.client.replicas());
         let login = Ask::login(BESIEGED, 0, &password(BESIEGED, 0));
-        let login = login.on_device(self.token.as_deref());
+        let mut login = login.on_device(self.token.as_deref());
+        if self.is_known {
+            login = login.on_known_device();
+        }
         let answer = self.client.ask(login, replica).await;
         let Some(grant) = answer.grant() else { return };
+        self.is_known = true;
         self.token = grant.device.clone().or(self.token.take());
         let logout = Ask::of(BESIEGED, &grant, Act::LogOut);
         self.client.ask(logout, replica).await;

@@ -214,7 +214,7 @@ impl Client {
         self.recorder.op(Op {
             who: self.who,
             user: ask.user.to_owned(),
-            known_device: ask.is_known_device(),
+            known_device: ask.is_known_device,
             act: ask.act,
             session: ask
                 .session

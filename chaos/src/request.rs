@@ -23,6 +23,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) body: Value,
     pub(crate) shown: Option<&'a str>,
     pub(crate) key: Option<u64>,
+    /// Whether a login has succeeded on this device before.
+    pub(crate) is_known_device: bool,
     pub(crate) patience: Duration,
 }
 
@@ -38,6 +40,7 @@ impl<'a> Ask<'a> {
             body: Value::Null,
             shown: None,
             key: None,
+            is_known_device: false,
             patience: PATIENCE,
         }
     }
@@ -49,16 +52,21 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// A login on a device that a login has succeeded on before.
-    pub(crate) fn on_device(mut self, device: Option<&str>) -> Self {
-        if let Some(device) = device {
-            self.body["device_token"] = device.into();
+    /// A login with what an earlier one on this device gave, if there was one.
+    pub(crate) fn on_device(mut self, token: Option<&str>) -> Self {
+        if let Some(token) = token {
+            self.body["device_token"] = token.into();
+            self.is_known_device = true;
         }
         self
     }
 
-    pub(crate) fn is_known_device(&self) -> bool {
-        self.body.get("device_token").is_some()
+    /// A login on a device that has seen one succeed, whether that gave anything to show or not.
+    pub(crate) fn on_known_device(self) -> Self {
+        Self {
+            is_known_device: true,
+            ..self
+        }
     }
 
     pub(crate) fn refresh(user: &'a str, grant: &'a Grant, key: Option<u64>) -> Self {

@@ -147,7 +147,31 @@ pub(super) fn counts(history: &History) -> BTreeMap<&'static str, usize> {
             "probes of what has ended",
             count(&|op| op.who == Who::Prober),
         ),
+        (
+            "changes of roles",
+            count(&|op| op.is_ok() && matches!(op.act, Act::SetRoles { .. })),
+        ),
+        (
+            "logins on a known device",
+            count(&|op| op.is_ok() && op.known_device),
+        ),
+        ("sessions over the limit", over_limit(history)),
     ])
+}
+
+/// Counts the logins of users who never log out, beyond those that the limit of sessions allows.
+fn over_limit(history: &History) -> usize {
+    let mut users: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+    for op in &history.ops {
+        let (logins, ends) = users.entry(&op.user).or_default();
+        *logins += usize::from(op.is_ok() && matches!(op.act, Act::LogIn { .. }));
+        *ends |= is_end(op);
+    }
+    let limit = history.head.max_sessions.unwrap_or(usize::MAX);
+    let hoarders = users.values().filter(|(_, ends)| !ends);
+    hoarders
+        .map(|(logins, _)| logins.saturating_sub(limit))
+        .sum()
 }
 
 fn is_end(op: &Op) -> bool {
@@ -189,6 +213,9 @@ pub(super) fn check_counts(
         ("ends", seconds / 5),
         ("expired tokens shown", seconds / 2),
         ("probes of what has ended", seconds),
+        ("changes of roles", seconds / 6),
+        ("logins on a known device", seconds / 10),
+        ("sessions over the limit", seconds / 10),
     ];
     for (what, least) in least {
         let seen = counts.get(what).copied().unwrap_or(0);

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::history::{Act, Outcome, Spares, Who};
 
+mod authority;
+mod limits;
 mod service;
 mod story;
 

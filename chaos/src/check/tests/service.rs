@@ -117,5 +117,5 @@ fn i14_a_run_in_which_nothing_happened() {
         .iter()
         .map(|violation| violation.rule)
         .collect();
-    assert_eq!(rules, vec![Rule::I14; 9]);
+    assert_eq!(rules, vec![Rule::I14; 12]);
 }
