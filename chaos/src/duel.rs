@@ -79,7 +79,7 @@ pub(crate) async fn run(
     admin: &mut Admin,
     rounds: u64,
 ) {
-    let last = world.replicas.len() - 1;
+    let farthest = world.replicas.len() - 1;
     let mut rivals = Vec::new();
     for name in RIVALS {
         let id = admin.sign_up(name).await;
@@ -105,18 +105,18 @@ pub(crate) async fn run(
         let arm = |place: u64| arms[usize::from(place % 2 == 1)].clone();
         join(
             rivals[0].attack(&rivals[1], arm(round), 0),
-            rivals[1].attack(&rivals[0], arm(round / 2), last),
+            rivals[1].attack(&rivals[0], arm(round / 2), farthest),
         )
         .await;
         for rival in &mut rivals {
-            rival.return_if_admin(last).await;
+            rival.return_if_admin(farthest).await;
         }
         if rivals.iter().all(|rival| rival.grant.is_none()) {
             by_operator(world, recorder, &rivals);
             continue;
         }
-        let lost = rivals.iter().filter(|rival| rival.grant.is_none());
-        for (name, id) in lost.map(|rival| (rival.name, rival.id.clone())) {
+        let beaten = rivals.iter().filter(|rival| rival.grant.is_none());
+        for (name, id) in beaten.map(|rival| (rival.name, rival.id.clone())) {
             restore(&rivals, name, &id, &Act::Enable).await;
             restore(&rivals, name, &id, &roles(&["admin"])).await;
         }

@@ -17,6 +17,8 @@ pub enum Line {
     Fault(Fault),
     /// A process that was started with a wrong clock.
     Start(Start),
+    /// A process that was asked whether it is ready, while its clock was wrong.
+    Readiness(Readiness),
     /// A secret that was found where none may be.
     Leak(Leak),
 }
@@ -221,6 +223,19 @@ pub struct Start {
     pub is_ready: bool,
     /// Its exit code, if it ended by itself.
     pub exit_code: Option<i32>,
+}
+
+/// A process that was asked whether it is ready, while its clock was wrong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Seconds that its clock was ahead of the database's.
+    pub ahead: u64,
+    /// When its clock was set, while it ran.
+    pub since: u64,
+    /// When it was asked.
+    pub start: u64,
+    /// Whether it said that it was ready.
+    pub is_ready: bool,
 }
 
 /// Who is served while a fault lasts.

@@ -59,7 +59,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long an access token lives in these runs.
 const ACCESS_TTL: Duration = Duration::from_secs(10);
 /// How long it lives while the setting is another one: longer than the runs in which that is seen.
-const LONG_ACCESS_TTL: Duration = Duration::from_secs(240);
+const LONG_ACCESS_TTL: Duration = Duration::from_mins(4);
 /// Sessions that one user may have at once in these runs.
 const MAX_SESSIONS: usize = 12;
 
@@ -192,7 +192,9 @@ async fn run(plan: &Plan) -> Report {
     let whole = async {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let people = people::start(&world, &recorder, &mut random, plan).await;
-        nemesis::run(&world, &recorder, random.fork(), &plan.only, people.end).await;
+        let misled = nemesis::mislead_outsider(&world, &recorder, people.end);
+        let faults = nemesis::run(&world, &recorder, random.fork(), &plan.only, people.end);
+        tokio::join!(misled, faults);
         people.finish(&world, &recorder).await;
         for leak in world.leaks(device::CANARY) {
             recorder.leak(leak);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::history::{Fault as Line, Start};
+use chaos::history::{Fault as Line, Readiness, Start};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -58,6 +58,25 @@ pub(crate) async fn run(
         world.watched.iter().for_each(Watched::settle);
     }
     tokio::time::sleep_until(end).await;
+}
+
+/// Sets the clock of the replica that no client asks, and asks it until `end` whether it is ready.
+pub(crate) async fn mislead_outsider(world: &World, recorder: &Recorder, end: Instant) {
+    let (Some(outsider), Some(clocks)) = (&world.outsider, &world.clocks) else {
+        return;
+    };
+    clocks.jump(world.outsider_clock(), Jump::MinutesAhead);
+    let since = recorder.now();
+    while Instant::now() < end {
+        sleep(Duration::from_secs(1)).await;
+        let start = recorder.now();
+        recorder.readiness(Readiness {
+            ahead: 1200,
+            since,
+            start,
+            is_ready: outsider.is_ready().await,
+        });
+    }
 }
 
 struct Nemesis<'w> {

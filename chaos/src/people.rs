@@ -89,12 +89,7 @@ pub(crate) async fn start(
     for name in [GUESSED, BESIEGED, HOARDER] {
         admin.sign_up(name).await;
     }
-    let mut deputies = Vec::new();
-    for number in 0..DEPUTIES {
-        let name = format!("deputy-{number}");
-        let id = admin.sign_up(&name).await;
-        deputies.push(Arc::new(Deputy::new(name, id)));
-    }
+    let deputies = sign_up_deputies(&mut admin).await;
     let rounds = 5 + plan.seconds / 30;
     duel::run(world, recorder, &mut admin, rounds).await;
     let end = Instant::now() + Duration::from_secs(plan.seconds);
@@ -138,6 +133,16 @@ pub(crate) async fn start(
         random: random.fork(),
         end,
     }
+}
+
+async fn sign_up_deputies(admin: &mut Admin) -> Vec<Arc<Deputy>> {
+    let mut deputies = Vec::new();
+    for number in 0..DEPUTIES {
+        let name = format!("deputy-{number}");
+        let id = admin.sign_up(&name).await;
+        deputies.push(Arc::new(Deputy::new(name, id)));
+    }
+    deputies
 }
 
 impl People {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use chaos::history::{Fault, Head, Leak, Line, Op, Start};
+use chaos::history::{Fault, Head, Leak, Line, Op, Readiness, Start};
 
 /// The history of a run, being written.
 #[derive(Debug)]
@@ -72,6 +72,10 @@ impl Recorder {
         let start = started.start;
         self.write(&Line::Start(started));
         self.is_over(start);
+    }
+
+    pub(crate) fn readiness(&self, readiness: Readiness) {
+        self.write(&Line::Readiness(readiness));
     }
 
     pub(crate) fn leak(&self, leak: Leak) {

@@ -80,17 +80,20 @@ impl Replica {
 
     /// Waits until it is ready, which gives nothing, or has ended, which gives its exit code.
     pub(crate) async fn ready_or_ended(&self) -> Option<i32> {
-        let client = reqwest::Client::new();
         poll::some("a replica to be ready or to end", async || {
             let ended = self.child().as_mut().and_then(Child::ended);
             if let Some(ended) = ended {
                 return Some(Some(ended.code().unwrap_or(-1)));
             }
-            let asked = client.get(format!("{}/readyz", self.url)).send().await;
-            let is_ready = asked.is_ok_and(|answer| answer.status().is_success());
-            is_ready.then_some(None)
+            self.is_ready().await.then_some(None)
         })
         .await
+    }
+
+    /// Asks once whether it is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let asked = reqwest::get(format!("{}/readyz", self.url)).await;
+        asked.is_ok_and(|answer| answer.status().is_success())
     }
 
     fn log(&self) -> String {

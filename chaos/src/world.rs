@@ -41,6 +41,8 @@ pub(crate) enum Topology {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) replicas: Vec<Replica>,
+    /// Another replica, which no client asks, and whose clock may be wrong for long.
+    pub(crate) outsider: Option<Replica>,
     pub(crate) postgres: Option<Postgres>,
     pub(crate) redis: Option<Redis>,
     pub(crate) watched: Option<Watched>,
@@ -79,6 +81,7 @@ impl World {
         let secret = String::from_utf8(secret.expect("latchet starts").stdout).expect("it is text");
         let mut world = Self {
             replicas: Vec::new(),
+            outsider: None,
             postgres,
             redis,
             watched,
@@ -89,15 +92,28 @@ impl World {
             folder,
         };
         for _ in 0..if is_alone { 1 } else { 3 } {
-            let mut replica = world.replica(secret.trim(), plan.guesses()).await;
-            if let Some(bug) = &plan.bug {
-                replica.settings.insert("SEEDED_BUG", bug.clone());
-            }
-            replica.start(&world.program);
-            replica.ready().await;
+            let replica = world.start_replica(plan, secret.trim()).await;
             world.replicas.push(replica);
         }
+        if !is_alone && world.clocks.is_some() {
+            world.outsider = Some(world.start_replica(plan, secret.trim()).await);
+        }
         world
+    }
+
+    async fn start_replica(&self, plan: &Plan, secret: &str) -> Replica {
+        let mut replica = self.replica(secret, plan.guesses()).await;
+        if let Some(bug) = &plan.bug {
+            replica.settings.insert("SEEDED_BUG", bug.clone());
+        }
+        replica.start(&self.program);
+        replica.ready().await;
+        replica
+    }
+
+    /// Returns whose clock that of the outsider is.
+    pub(crate) fn outsider_clock(&self) -> Owner {
+        Owner::Replica(self.replicas.len())
     }
 
     async fn replica(&self, secret: &str, guesses: usize) -> Replica {
@@ -118,7 +134,7 @@ impl World {
                 password_file.display().to_string(),
             ),
             ("LATCHET_GRACE", format!("{}s", GRACE.as_secs())),
-            // Longer than any run, which would otherwise have to count them anew.
+            // Windows are longer than any run, which would otherwise have to count several.
             ("LATCHET_THROTTLE_ACCOUNT", format!("{guesses}/7d")),
             ("LATCHET_THROTTLE_ACCOUNT_IP", format!("{guesses}/7d")),
             // All clients have one address here.

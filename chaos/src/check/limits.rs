@@ -9,12 +9,17 @@ use crate::history::{Act, Op, Who};
 /// How far a clock may be ahead of the database's, in seconds.
 const ALLOWED_SKEW: u64 = 60;
 
+/// How long a clock that was set while its process ran may go unnoticed: it is followed once it has stayed
+/// where it was set for a minute.
+const UNNOTICED: u64 = 80_000_000;
+
 /// The fault that ends a great number of sessions of one user.
 const END_MANY_SESSIONS: &str = "EndManySessions";
 
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     known_devices(history, violations);
     clocks(history, violations);
+    clocks_set(history, violations);
     crowds(history, violations);
     lists(history, violations);
 }
@@ -57,6 +62,21 @@ fn clocks(history: &History, violations: &mut Vec<Violation>) {
                 "replica {} {text} with a clock that is {} s ahead",
                 start.replica, start.ahead
             ),
+        });
+    }
+}
+
+/// A process whose clock went wrong while it ran says that it is not ready.
+fn clocks_set(history: &History, violations: &mut Vec<Violation>) {
+    let mut asked = history.readiness.iter();
+    let late = asked.find(|asked| {
+        asked.is_ready && asked.ahead > ALLOWED_SKEW && asked.start > asked.since + UNNOTICED
+    });
+    if let Some(late) = late {
+        violations.push(Violation {
+            rule: Rule::I19,
+            at: late.start,
+            text: format!("ready with a clock that is {} s ahead", late.ahead),
         });
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use crate::history::{Fault, Head, Leak, Line, Op, Start};
+use crate::history::{Fault, Head, Leak, Line, Op, Readiness, Start};
 
 mod accounts;
 mod authority;
@@ -48,6 +48,8 @@ pub struct History {
     pub leaks: Vec<Leak>,
     /// Processes that were started with a wrong clock.
     pub starts: Vec<Start>,
+    /// Processes whose clocks went wrong while they ran.
+    pub readiness: Vec<Readiness>,
 }
 
 impl History {
@@ -66,6 +68,7 @@ impl History {
             faults: Vec::new(),
             leaks: Vec::new(),
             starts: Vec::new(),
+            readiness: Vec::new(),
         };
         for line in lines {
             match line {
@@ -74,6 +77,7 @@ impl History {
                 Line::Fault(fault) => history.faults.push(fault),
                 Line::Leak(leak) => history.leaks.push(leak),
                 Line::Start(start) => history.starts.push(start),
+                Line::Readiness(asked) => history.readiness.push(asked),
             }
         }
         history.ops.sort_by_key(|op| (op.start, op.end));

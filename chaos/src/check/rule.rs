@@ -39,7 +39,7 @@ pub enum Rule {
     I17,
     /// Guesses of strangers do not lock out a known device.
     I18,
-    /// A process whose clock is ahead does not start.
+    /// A process whose clock is ahead does not start, and is not ready when that happens while it runs.
     I19,
     /// All sessions of a user end at once, however many there are.
     I20,

@@ -87,6 +87,23 @@ fn i19_a_fast_clock_starts() {
 }
 
 #[test]
+fn i19_a_clock_that_was_set_goes_unnoticed() {
+    let asked = |start, is_ready| {
+        let mut story = alice();
+        story.lines.push(Line::Readiness(Readiness {
+            ahead: 1200,
+            since: SECOND,
+            start,
+            is_ready,
+        }));
+        story.broken()
+    };
+    assert_eq!(asked(100 * SECOND, true), [Rule::I19]);
+    assert_eq!(asked(100 * SECOND, false), NONE);
+    assert_eq!(asked(30 * SECOND, true), NONE);
+}
+
+#[test]
 fn i20_many_sessions_are_not_ended() {
     let during = |outcome| {
         let mut story = alice().fault(0, 9 * SECOND, None);
