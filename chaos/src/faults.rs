@@ -12,6 +12,8 @@ pub(crate) enum Fault {
     FreezeReplica,
     RollingRestart,
     ChangeAccessTtl,
+    /// Follows the one before by itself.
+    RestoreAccessTtl,
     RotateKeys,
     FloodLogins,
     EndManySessions,

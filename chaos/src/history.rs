@@ -38,6 +38,9 @@ pub struct Head {
     pub recovery: u64,
     /// Wrong passwords that one account takes before it is refused.
     pub guesses: usize,
+    /// Shortest lifetime of an access token that a process was set to; absent where all have the same.
+    #[serde(default)]
+    pub shortest_life: Option<u64>,
     /// Sessions that one user may have at once; absent where nothing limits them.
     #[serde(default)]
     pub max_sessions: Option<usize>,

@@ -184,6 +184,7 @@ async fn run(plan: &Plan) -> Report {
         grace: micros(GRACE),
         recovery: micros(plan.recovery),
         guesses: plan.guesses(),
+        shortest_life: Some(micros(ACCESS_TTL)),
         max_sessions: Some(MAX_SESSIONS),
         administrators: vec![world::ADMIN.0.to_owned()],
     };

@@ -19,6 +19,12 @@ use crate::support::proxy::Weather;
 use crate::world::World;
 use crate::{ACCESS_TTL, LONG_ACCESS_TTL};
 
+/// How long one replica has another lifetime of access tokens: as long as it takes the others to forget
+/// what they revoked by their own setting, since they accept no token that is older than that.
+const LONG_TTL_LASTS: Duration = Duration::from_secs(100);
+/// The same for the only process. A longer lifetime is used a quarter of a minute after it was announced.
+const LONG_TTL_LASTS_ALONE: Duration = Duration::from_secs(22);
+
 /// Lets things go wrong until `end`.
 pub(crate) async fn run(
     world: &Arc<World>,
@@ -35,12 +41,17 @@ pub(crate) async fn run(
         random: random.fork(),
         mended: 0,
         blackouts: 0,
+        restore_at: None,
         crowd,
     };
     loop {
         // Time enough between two for the service to be seen whole.
         sleep(Duration::from_millis(random.u64(2200..3200))).await;
-        let Some(fault) = order.next() else { break };
+        let is_due = nemesis.restore_at.is_some_and(|time| time < Instant::now());
+        let fault = is_due.then_some(Fault::RestoreAccessTtl);
+        let Some(fault) = fault.or_else(|| order.next()) else {
+            break;
+        };
         if Instant::now() + Duration::from_secs(6) > end {
             break;
         }
@@ -86,6 +97,8 @@ struct Nemesis<'w> {
     /// When the network was last about to be mended.
     mended: u64,
     blackouts: u32,
+    /// When the lifetime of access tokens that was changed is to be the usual one again.
+    restore_at: Option<Instant>,
     crowd: Crowd,
 }
 
@@ -111,7 +124,18 @@ impl Nemesis<'_> {
                     self.world.replicas[replica].ready().await;
                 }
             }
-            Fault::ChangeAccessTtl => self.change_access_ttl().await,
+            Fault::ChangeAccessTtl => {
+                self.restart_with(LONG_ACCESS_TTL).await;
+                let lasts = match self.world.replicas.len() {
+                    1 => LONG_TTL_LASTS_ALONE,
+                    _ => LONG_TTL_LASTS,
+                };
+                self.restore_at = Some(Instant::now() + lasts);
+            }
+            Fault::RestoreAccessTtl => {
+                self.restart_with(ACCESS_TTL).await;
+                self.restore_at = None;
+            }
             Fault::EndManySessions => self.crowd.end().await,
             Fault::StartWithFastClock => self.start_with_fast_clock(replica).await,
             Fault::RotateKeys => {
@@ -148,17 +172,13 @@ impl Nemesis<'_> {
         }
     }
 
-    /// Replicas have different settings for a while, and one of them issues tokens that live much longer
-    /// than the others know.
-    async fn change_access_ttl(&mut self) {
-        let replicas = &self.world.replicas;
-        for (life, pause) in [(LONG_ACCESS_TTL, 4000), (ACCESS_TTL, 0)] {
-            replicas[0].set_access_ttl(life);
-            replicas[0].end(Signal::TERM);
-            self.world.resume(0);
-            replicas[0].ready().await;
-            self.last(pause).await;
-        }
+    /// One replica issues access tokens with another lifetime than the others.
+    async fn restart_with(&self, access_ttl: Duration) {
+        let replica = &self.world.replicas[0];
+        replica.set_access_ttl(access_ttl);
+        replica.end(Signal::TERM);
+        self.world.resume(0);
+        replica.ready().await;
     }
 
     /// A replica starts with a clock that is far ahead, and if it can, looks for old rows by that.

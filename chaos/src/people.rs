@@ -90,7 +90,7 @@ pub(crate) async fn start(
         admin.sign_up(name).await;
     }
     let deputies = sign_up_deputies(&mut admin).await;
-    let rounds = 5 + plan.seconds / 30;
+    let rounds = 4 + plan.seconds / 120;
     duel::run(world, recorder, &mut admin, rounds).await;
     let end = Instant::now() + Duration::from_secs(plan.seconds);
     let mut at_work = JoinSet::new();

@@ -123,6 +123,7 @@ mod tests {
             grace: 0,
             recovery: 0,
             guesses: 0,
+            shortest_life: None,
             max_sessions: None,
             administrators: Vec::new(),
         };

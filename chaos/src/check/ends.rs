@@ -178,12 +178,18 @@ pub(super) fn is_login(op: &Op) -> bool {
     matches!(op.act, Act::LogIn { .. })
 }
 
-/// Whether an access token was refused because of its age, and rightly.
-fn has_expired(op: &Op) -> bool {
+/// Whether an access token was refused because of its age, and rightly. A process accepts none that is older
+/// than its own setting allows, whatever the token says.
+fn has_expired(op: &Op, shortest_life: Option<u64>) -> bool {
+    let old = op.issued.zip(shortest_life);
+    let ends = op
+        .expires
+        .into_iter()
+        .chain(old.map(|(issued, life)| issued.end + life));
     op.code() == "token_expired"
-        && op
-            .expires
-            .is_some_and(|expires| op.end + ROUNDING + LATENCY > expires)
+        && ends
+            .min()
+            .is_some_and(|end| op.end + ROUNDING + LATENCY > end)
 }
 
 /// Whether an answer tells that the session lives. Logging out twice is no error.
@@ -223,7 +229,7 @@ pub(super) fn check(
         }
         let is_honest = op.who == Who::Honest && op.session.is_some() && !is_login(op);
         let may_be_refused = ends.may_have_ended(op)
-            || has_expired(op)
+            || has_expired(op, history.head.shortest_life)
             || authority.may_refuse(op)
             || ["not_found", "fresh_token_required"].contains(&op.code());
         if is_honest && op.is_no() && !may_be_refused {

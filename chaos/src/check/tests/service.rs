@@ -1,6 +1,7 @@
 //! Histories that break what is promised of the service, I9 to I14, and twins that do not.
 
 use super::*;
+use crate::history::Span;
 
 #[test]
 fn i9_an_answer_out_of_nothing() {
@@ -34,6 +35,19 @@ fn i10_an_expired_token() {
         .check("a", no("token_expired"))
         .but(|op| op.expires = Some(9 * SECOND));
     assert_eq!(young.broken(), [Rule::I4]);
+    // Another process issued it for longer than this one accepts.
+    let aged = |wait| {
+        let story = alice().wait(wait).check("a", no("token_expired"));
+        story.but(|op| {
+            op.issued = Some(Span {
+                start: 0,
+                end: 1000,
+            });
+            op.expires = Some(200 * SECOND);
+        })
+    };
+    assert_eq!(aged(12 * SECOND).broken(), NONE);
+    assert_eq!(aged(2 * SECOND).broken(), [Rule::I4]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) fn head() -> Line {
         grace: 2 * SECOND,
         recovery: 2 * SECOND,
         guesses: 2,
+        shortest_life: Some(10 * SECOND),
         max_sessions: Some(3),
         administrators: vec!["root".to_owned()],
     })
