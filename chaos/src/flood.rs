@@ -16,6 +16,8 @@ use crate::world::World;
 /// Connections at once; on each a request follows the answer to the one before.
 const CONNECTIONS: usize = 2000;
 const LASTS: Duration = Duration::from_secs(3);
+/// How long each of them waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Floods all replicas for a while.
 pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, mut random: fastrand::Rng) {
@@ -28,7 +30,8 @@ pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, mut random
                 // Nobody has such a name: those who do must not be throttled for it.
                 let name = format!("nobody-{}", random.u32(..));
                 let ask = Ask::login(&name, 0, "a wrong password of the flood");
-                client.ask(ask, random.usize(..client.replicas())).await;
+                let replica = random.usize(..client.replicas());
+                client.ask(ask.hang_up(PATIENCE), replica).await;
             }
         }
     });

@@ -109,6 +109,16 @@ fn available(history: &History, violations: &mut Vec<Violation>) {
 const UNTOLD: [&str; 3] = ["internal", "no_code", "no_retry_after"];
 
 fn told(history: &History, violations: &mut Vec<Violation>) {
+    // Nobody has the names that are tried in a flood.
+    let is_odd = |op: &&Op| op.is_ok() || (op.is_no() && op.code() != "invalid_credentials");
+    let flooders = history.ops.iter().filter(|op| op.who == Who::Flooder);
+    for op in flooders.filter(is_odd) {
+        violations.push(Violation {
+            rule: Rule::I12,
+            at: op.start,
+            text: format!("a flood was neither refused nor put off: {}", describe(op)),
+        });
+    }
     let untold = |op: &&Op| op.is_unknown() && UNTOLD.contains(&op.code());
     for op in history.ops.iter().filter(untold) {
         violations.push(Violation {

@@ -110,6 +110,23 @@ fn i12_whom_a_fault_spares_is_served() {
 }
 
 #[test]
+fn i12_a_flood_is_refused_or_put_off() {
+    let answered = |outcome| {
+        let story = alice().does(Act::LogIn { password: 0 }, "", outcome);
+        let story = story.but(|op| {
+            op.who = Who::Flooder;
+            op.user = "nobody".to_owned();
+            op.session = None;
+        });
+        story.broken()
+    };
+    assert_eq!(answered(no("invalid_credentials")), NONE);
+    assert_eq!(answered(failed()), NONE);
+    assert_eq!(answered(no("session_revoked")), [Rule::I12]);
+    assert_eq!(answered(Outcome::Ok), [Rule::I12]);
+}
+
+#[test]
 fn i13_a_secret_in_a_log() {
     let mut story = alice();
     story.lines.push(Line::Leak(Leak {
