@@ -20,8 +20,21 @@ const LASTS: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Floods all replicas for a while.
-pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, mut random: fastrand::Rng) {
+pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, random: fastrand::Rng) {
     let client = Client::new(world, recorder, Who::Flooder);
+    // Of a thread of its own, so that honest clients do not wait in this process for those of the flood.
+    let thread = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .expect("a runtime can be built")
+            .block_on(flood(client, random));
+    });
+    thread.await.expect("the flood does not panic");
+}
+
+async fn flood(client: Client, mut random: fastrand::Rng) {
     let end = Instant::now() + LASTS;
     let crowd = (0..CONNECTIONS).map(|_| {
         let (client, mut random) = (&client, random.fork());
