@@ -47,8 +47,9 @@ impl Hoarder {
                     break;
                 }
                 self.log_in().await;
-                if self.random.u32(..3) == 0 {
-                    self.refresh_one().await;
+                if self.random.u32(..3) == 0 && !self.kept.is_empty() {
+                    let place = self.random.usize(..self.kept.len());
+                    self.refresh(place).await;
                 }
             }
             self.look_at_all().await;
@@ -70,12 +71,8 @@ impl Hoarder {
         }
     }
 
-    /// Uses an older session, which so is no longer the one that was least recently used.
-    async fn refresh_one(&mut self) {
-        if self.kept.is_empty() {
-            return;
-        }
-        let place = self.random.usize(..self.kept.len());
+    /// Uses a session, which so is no longer the one that was least recently used.
+    async fn refresh(&mut self, place: usize) {
         let key = self.random.u64(..);
         let give_up = Instant::now() + Duration::from_secs(40);
         while Instant::now() < give_up {
@@ -102,6 +99,10 @@ impl Hoarder {
             if self.client.ask(ask, replica).await.is_over() {
                 self.bury(place);
             }
+        }
+        // One that ended so long ago that its access token has expired says so when it is refreshed.
+        for place in (0..self.kept.len().saturating_sub(MAX_SESSIONS)).rev() {
+            self.refresh(place).await;
         }
     }
 

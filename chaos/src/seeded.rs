@@ -22,6 +22,8 @@ struct Seeded {
     only: &'static str,
     /// One of these promises is broken by it.
     breaks: &'static [Rule],
+    /// Its first attempt lasts so long at least.
+    seconds: u64,
 }
 
 const fn bug(name: &'static str, topology: Topology, breaks: &'static [Rule]) -> Seeded {
@@ -30,12 +32,18 @@ const fn bug(name: &'static str, topology: Topology, breaks: &'static [Rule]) ->
         topology,
         only: "",
         breaks,
+        seconds: 0,
     }
 }
 
 impl Seeded {
     const fn under(mut self, fault: &'static str) -> Self {
         self.only = fault;
+        self
+    }
+
+    const fn for_seconds(mut self, seconds: u64) -> Self {
+        self.seconds = seconds;
         self
     }
 }
@@ -67,7 +75,7 @@ const BUGS: &[Seeded] = &[
     bug("PasswordKeepsAccess", Topology::A, &[Rule::I1, Rule::I8]),
     bug("PasswordNotKept", Topology::C, &[Rule::I6]),
     bug("DisabledKeepsAccess", Topology::A, &[Rule::I1, Rule::I8]),
-    bug("EnablingRevives", Topology::C, &[Rule::I1, Rule::I8]),
+    bug("EnablingLowersFloor", Topology::C, &[Rule::I1, Rule::I8]),
     bug("ThrottleOnlyCounts", Topology::C, &[Rule::I11]),
     bug("FailOpen", Topology::A, &[Rule::I9]).under("Blackout"),
     bug("UnavailableIsRefusal", Topology::A, &[Rule::I4, Rule::I9]).under("Blackout"),
@@ -78,6 +86,19 @@ const BUGS: &[Seeded] = &[
     bug("CacheIgnoresExpiry", Topology::C, &[Rule::I10]).under("FreezeReplica"),
     bug("JumpBelieved", Topology::C, &[Rule::I4, Rule::I10]).under("JumpClock"),
     bug("PasswordIsLogged", Topology::C, &[Rule::I13]),
+    bug("DemotedKeepsRole", Topology::A, &[Rule::I15]),
+    bug(
+        "VersionNotRaised",
+        Topology::C,
+        &[Rule::I1, Rule::I8, Rule::I15],
+    ),
+    bug("MintsOldRoles", Topology::C, &[Rule::I15]),
+    bug("FloorNotChecked", Topology::C, &[Rule::I1, Rule::I8]),
+    bug("CapIgnored", Topology::C, &[Rule::I16]),
+    bug("CapEvictsNewest", Topology::C, &[Rule::I4]),
+    bug("LifetimeOfOwnProcess", Topology::A, &[Rule::I1, Rule::I8])
+        .under("ChangeAccessTtl")
+        .for_seconds(130),
 ];
 
 /// Switches on each bug for a while; returns whether all were found.
@@ -107,7 +128,7 @@ async fn find(bug: &Seeded, plan: &Plan) -> Option<BTreeSet<Rule>> {
         let plan = Plan {
             topology: bug.topology,
             seed: plan.seed + attempt,
-            seconds: plan.seconds * (attempt + 2) / 2,
+            seconds: plan.seconds.max(bug.seconds) * (attempt + 2) / 2,
             devices: plan.devices.max(20),
             only: bug.only.to_owned(),
             bug: Some(bug.name.to_owned()),
