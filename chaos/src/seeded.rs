@@ -93,6 +93,7 @@ const BUGS: &[Seeded] = &[
         &[Rule::I1, Rule::I8, Rule::I15],
     ),
     bug("MintsOldRoles", Topology::C, &[Rule::I15]),
+    bug("LastAdminGoes", Topology::C, &[Rule::I17]),
     bug("FloorNotChecked", Topology::C, &[Rule::I1, Rule::I8]),
     bug("CapIgnored", Topology::C, &[Rule::I16]),
     bug("CapEvictsNewest", Topology::C, &[Rule::I4]),
