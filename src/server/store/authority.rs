@@ -51,8 +51,9 @@ pub(super) async fn raise<C: ConnectionTrait>(
     deny_older(db, user, raise, period).await
 }
 
-/// Raises the user's authority version and session floor: every session ends, except `kept`. Returns
-/// what must be denied, and whether a session ended. Belongs in a transaction.
+/// Raises the user's authority version and session floor: every session ends, except `kept` while that
+/// lives. Returns what must be denied, and whether a session ended. Belongs in a transaction that holds
+/// the lock of the user where a session is kept: what ended that session meanwhile is seen then.
 pub(super) async fn end_sessions<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
@@ -62,7 +63,10 @@ pub(super) async fn end_sessions<C: ConnectionTrait>(
     let backend = db.get_database_backend();
     let sql =
         format!("SELECT 1 FROM sessions WHERE user_id = $1 AND id <> $2 AND {IS_LIVE} LIMIT 1");
-    let kept_id = kept.map(SessionId::as_str);
+    let kept_id = match kept {
+        Some(id) if is_live(db, id).await? => Some(id.as_str()),
+        _ => None,
+    };
     let values = [user.as_str().into(), kept_id.unwrap_or_default().into()];
     let live = Statement::from_sql_and_values(backend, sql, values);
     let has_ended = db.query_one_raw(live).await?.is_some();
@@ -81,6 +85,13 @@ pub(super) async fn end_sessions<C: ConnectionTrait>(
     let raise = Statement::from_sql_and_values(backend, sql, values);
     let denial = deny_older(db, user, raise, revocation.period).await?;
     Ok((denial, has_ended))
+}
+
+async fn is_live<C: ConnectionTrait>(db: &C, session: &SessionId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT 1 FROM sessions WHERE id = $1 AND {IS_LIVE}");
+    let values = [session.as_str().into()];
+    let live = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    Ok(db.query_one_raw(live).await?.is_some())
 }
 
 fn next_version(backend: DbBackend) -> String {

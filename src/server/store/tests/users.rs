@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret;
 
-use super::super::{Current, UserPage};
+use super::super::{Current, Rotation, UserPage};
 use super::*;
 
 async fn names(latchet: &Latchet, page: UserPage) -> Vec<String> {
@@ -139,6 +139,29 @@ async fn a_new_password_ends_the_other_sessions() {
     let found = store.user_with_hash(&alice.id).await.unwrap().unwrap();
     assert_eq!(found.password_hash.expose_secret(), "second");
     assert_eq!(found.user.password_changed_at, NOW + MINUTE);
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_not_revived_by_its_own_change_of_password() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    let here = latchet.login(&alice).await;
+    let changing = because(RevokeReason::PasswordChanged, NOW + MINUTE);
+    let password = SecretString::from("second");
+    let store = &latchet.store;
+
+    // The change was asked for before; hashing the password took longer.
+    let logout = because(RevokeReason::LogoutAll, NOW);
+    let ended = store.revoke_all(&alice.id, None, &logout, &Actor::Operator);
+    ended.await.unwrap();
+    let by = by(&alice, Some(&here));
+    let set = store.set_password(&alice, &password, &by, &changing);
+    let set = set.await;
+    assert!(matches!(set, Err(StoreError::NotFound)), "{set:?}");
+
+    let shown = latchet.show(&here, 0, NOW).await;
+    assert!(matches!(shown, Rotation::Ended(_)), "{shown:?}");
+    assert!(latchet.sessions_of(&alice, NOW).await.is_empty());
 }
 
 #[tokio::test]
