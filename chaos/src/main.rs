@@ -30,6 +30,7 @@ mod duel;
 mod faults;
 mod flood;
 mod hoarder;
+mod misled;
 mod nemesis;
 mod page;
 mod people;
@@ -193,7 +194,7 @@ async fn run(plan: &Plan) -> Report {
     let whole = async {
         let mut random = fastrand::Rng::with_seed(plan.seed);
         let people = people::start(&world, &recorder, &mut random, plan).await;
-        let misled = nemesis::mislead_outsider(&world, &recorder, people.end);
+        let misled = misled::outsider(&world, &recorder, people.end);
         let faults = nemesis::run(&world, &recorder, random.fork(), &plan.only, people.end);
         tokio::join!(misled, faults);
         people.finish(&world, &recorder).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::history::{Fault as Line, Readiness, Start};
+use chaos::history::Fault as Line;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +12,7 @@ use crate::crowd::Crowd;
 use crate::disk::Ill;
 use crate::faults::{Fault, Order};
 use crate::flood;
+use crate::misled;
 use crate::record::Recorder;
 use crate::sentinel::Watched;
 use crate::support::postgres::Postgres;
@@ -71,25 +72,6 @@ pub(crate) async fn run(
     tokio::time::sleep_until(end).await;
 }
 
-/// Sets the clock of the replica that no client asks, and asks it until `end` whether it is ready.
-pub(crate) async fn mislead_outsider(world: &World, recorder: &Recorder, end: Instant) {
-    let (Some(outsider), Some(clocks)) = (&world.outsider, &world.clocks) else {
-        return;
-    };
-    clocks.jump(world.outsider_clock(), Jump::MinutesAhead);
-    let since = recorder.now();
-    while Instant::now() < end {
-        sleep(Duration::from_secs(1)).await;
-        let start = recorder.now();
-        recorder.readiness(Readiness {
-            ahead: 1200,
-            since,
-            start,
-            is_ready: outsider.is_ready().await,
-        });
-    }
-}
-
 struct Nemesis<'w> {
     world: &'w Arc<World>,
     recorder: &'w Arc<Recorder>,
@@ -124,20 +106,10 @@ impl Nemesis<'_> {
                     self.world.replicas[replica].ready().await;
                 }
             }
-            Fault::ChangeAccessTtl => {
-                self.restart_with(LONG_ACCESS_TTL).await;
-                let lasts = match self.world.replicas.len() {
-                    1 => LONG_TTL_LASTS_ALONE,
-                    _ => LONG_TTL_LASTS,
-                };
-                self.restore_at = Some(Instant::now() + lasts);
-            }
-            Fault::RestoreAccessTtl => {
-                self.restart_with(ACCESS_TTL).await;
-                self.restore_at = None;
-            }
+            Fault::ChangeAccessTtl => self.restart_with(LONG_ACCESS_TTL).await,
+            Fault::RestoreAccessTtl => self.restart_with(ACCESS_TTL).await,
             Fault::EndManySessions => self.crowd.end().await,
-            Fault::StartWithFastClock => self.start_with_fast_clock(replica).await,
+            Fault::StartWithFastClock => misled::start(self.world, self.recorder, replica).await,
             Fault::RotateKeys => {
                 self.world.run(replica, &["key", "rotate"]);
             }
@@ -173,39 +145,17 @@ impl Nemesis<'_> {
     }
 
     /// One replica issues access tokens with another lifetime than the others.
-    async fn restart_with(&self, access_ttl: Duration) {
+    async fn restart_with(&mut self, access_ttl: Duration) {
         let replica = &self.world.replicas[0];
         replica.set_access_ttl(access_ttl);
         replica.end(Signal::TERM);
         self.world.resume(0);
         replica.ready().await;
-    }
-
-    /// A replica starts with a clock that is far ahead, and if it can, looks for old rows by that.
-    async fn start_with_fast_clock(&mut self, number: usize) {
-        let Some(clocks) = &self.world.clocks else {
-            return;
+        let lasts = match self.world.replicas.len() {
+            1 => LONG_TTL_LASTS_ALONE,
+            _ => LONG_TTL_LASTS,
         };
-        let (owner, replica) = (Owner::Replica(number), &self.world.replicas[number]);
-        replica.end(Signal::KILL);
-        clocks.jump(owner, Jump::MinutesAhead);
-        let start = self.recorder.begin();
-        self.world.resume(number);
-        let exit_code = replica.ready_or_ended().await;
-        self.recorder.started(Start {
-            replica: number,
-            ahead: 1200,
-            start,
-            end: self.recorder.now(),
-            is_ready: exit_code.is_none(),
-            exit_code,
-        });
-        if exit_code.is_none() {
-            self.last(3000).await;
-        }
-        replica.end(Signal::KILL);
-        clocks.mend(owner);
-        self.world.resume(number);
+        self.restore_at = (access_ttl != ACCESS_TTL).then(|| Instant::now() + lasts);
     }
 
     async fn disk(&mut self, ill: Ill) {
