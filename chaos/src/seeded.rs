@@ -97,7 +97,12 @@ const BUGS: &[Seeded] = &[
     bug("FloorNotChecked", Topology::C, &[Rule::I1, Rule::I8]),
     bug("CapIgnored", Topology::C, &[Rule::I16]),
     bug("CapEvictsNewest", Topology::C, &[Rule::I4]),
-    bug("GarbageByOwnClock", Topology::A, &[Rule::I1, Rule::I8]).under("StartWithFastClock"),
+    bug(
+        "GarbageByOwnClock",
+        Topology::A,
+        &[Rule::I1, Rule::I8, Rule::I19],
+    )
+    .under("StartWithFastClock"),
     bug("LifetimeOfOwnProcess", Topology::A, &[Rule::I1, Rule::I8])
         .under("ChangeAccessTtl")
         .for_seconds(130),
