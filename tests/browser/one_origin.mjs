@@ -28,13 +28,15 @@ await becomes('signed-out');
 await page.evaluate(([username, password]) => window.auth.login({ username, password }), [NAME, PASSWORD]);
 await becomes('signed-in');
 
-const { '__Host-latchet_rt': refresh, '__Host-latchet_csrf': csrf, ...more } = await cookies();
-for (const cookie of [refresh, csrf]) {
+const {
+  '__Host-latchet_rt': refresh, '__Host-latchet_csrf': csrf, '__Host-latchet_device': device, ...more
+} = await cookies();
+for (const cookie of [refresh, csrf, device]) {
   assert.equal(cookie.domain, 'app.example.org');
   assert.equal(cookie.secure, true);
   assert.equal(cookie.sameSite, 'Strict');
 }
-assert.deepEqual([refresh.httpOnly, csrf.httpOnly], [true, false]);
+assert.deepEqual([refresh.httpOnly, csrf.httpOnly, device.httpOnly], [true, false, true]);
 assert.deepEqual(more, {});
 
 // The API has the token and its own paths; what is nobody's is a view of the page.
@@ -75,7 +77,7 @@ assert.equal(refreshes.length, 1, 'five requests, one refresh');
 
 const token = await page.evaluate(() => window.auth.token());
 await page.evaluate(() => window.auth.logout());
-assert.deepEqual(await cookies(), {});
+assert.deepEqual(Object.keys(await cookies()), ['__Host-latchet_device']);
 const refused = await page.evaluate(async (shown) =>
   (await (await fetch('/v1/me', { headers: { Authorization: `Bearer ${shown}` } })).json()).code, token);
 assert.equal(refused, 'token_revoked');

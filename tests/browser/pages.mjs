@@ -46,8 +46,9 @@ export const stored = (page) => page.evaluate(async () => JSON.stringify([
 export const EMPTY = '[{},{},[],[],""]';
 export const EMPTY_BUT_CSRF = '[{},{},[],[],"csrf"]';
 
-/** Returns the names of all cookies. */
-export const cookies = async (context) => (await context.cookies()).map(({ name }) => name).sort();
+/** Returns the names of all cookies of sessions; the proof of a known device outlives them. */
+export const cookies = async (context) =>
+  (await context.cookies()).map(({ name }) => name).filter((name) => !name.endsWith('latchet_device')).sort();
 
 /** Returns the cookie that holds the refresh token. */
 export const refreshCookie = async (context) =>
