@@ -58,9 +58,9 @@ struct Class {
 pub(super) struct Seat(Option<Admission>);
 
 impl Admission {
-    /// Returns `seats` seats, for which `bound` requests may wait. New passwords have a quarter of that.
+    /// Returns `seats` seats, for which `bound` requests of each class may wait.
     pub(super) fn new(seats: usize, bound: usize) -> Self {
-        let classes = [bound, bound, bound.div_ceil(4)].map(Class::new);
+        let classes = [bound; 3].map(Class::new);
         Self(Arc::new(Mutex::new(State {
             free: seats,
             turn: 0,

@@ -97,7 +97,7 @@ async fn a_damaged_hash_is_an_error_and_not_a_wrong_password() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_recovers() {
-    let passwords = Passwords::start(CHEAP, 1, 4).unwrap();
+    let passwords = Passwords::start(CHEAP, 1, 1).unwrap();
     let mut seats = Vec::new();
     for _ in 0..=MORE_SEATS {
         seats.push(passwords.seat(Priority::Stranger, "").await.unwrap());
