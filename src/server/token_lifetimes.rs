@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::store::{LIMIT, Store, StoreError};
 
@@ -90,7 +90,7 @@ impl TokenLifetimes {
         {
             return Ok(announcement.lifetime(self.0.own, now));
         }
-        let _one_at_a_time = self.0.asking.lock().await;
+        let _one_at_a_time = self.ask().await?;
         let now = Instant::now();
         let known = self.relied_on(now);
         if let Some(announcement) = &known
@@ -129,7 +129,7 @@ impl TokenLifetimes {
         {
             return Ok(reading.longest);
         }
-        let _one_at_a_time = self.0.asking.lock().await;
+        let _one_at_a_time = self.ask().await?;
         if let Some(reading) = self
             .0
             .longest
@@ -162,6 +162,13 @@ impl TokenLifetimes {
             .longest
             .store(Some(Arc::new(Reading { at, longest })));
         Ok(longest)
+    }
+
+    /// Waits for those who ask SQL, no longer than a statement may take: while SQL does not answer, each
+    /// caller fails after that, and not one after the other.
+    async fn ask(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let turn = tokio::time::timeout(LIMIT, self.0.asking.lock()).await;
+        turn.map_err(|_| StoreError::Unavailable(None))
     }
 
     fn relied_on(&self, now: Instant) -> Option<Arc<Announcement>> {

@@ -34,7 +34,8 @@ async fn verify(session: &Session) -> Answer {
 async fn a_demoted_administrator_does_not_regain_the_role(backend: Backend) {
     let server = Local::start(&backend).await;
     let admin = server.http.admin().login().await;
-    let demoted = server.http.administrator("mallory").await.login().await;
+    let mallory = server.http.administrator("mallory").await;
+    let demoted = mallory.login().await;
     verify(&demoted).await.expect(204);
 
     set_roles(&admin, &demoted, &[]).await.expect(200);
@@ -45,6 +46,9 @@ async fn a_demoted_administrator_does_not_regain_the_role(backend: Backend) {
     let refreshed = demoted.rotate().await;
     assert_eq!(claims(&refreshed.access).get("roles"), None);
     let again = set_roles(&refreshed, &demoted, &["admin"]).await;
+    again.expect_problem(401, "fresh_token_required");
+    let fresh = mallory.login().await;
+    let again = set_roles(&fresh, &demoted, &["admin"]).await;
     again.expect_problem(403, "insufficient_scope");
     verify(&refreshed).await.expect(204);
 }

@@ -307,7 +307,7 @@ async fn with_redis_and_sql_down_nobody_is_let_in() {
 async fn until_refused(session: &Session) {
     crate::support::poll::some("the session to be refused", async || {
         let answer = session.check().await;
-        (answer.code() == "token_revoked").then_some(())
+        (answer.code() == "token_outdated").then_some(())
     })
     .await;
 }

@@ -79,7 +79,8 @@ const roles = page.locator('#user-roles');
 await roles.fill('editor');
 await page.getByRole('button', { name: 'Save the roles' }).click();
 await says(page, 'The roles of ada are saved.');
-assert.deepEqual((await ada.call('GET', '/v1/me'))[1].user.roles, ['editor']);
+assert.deepEqual((await call('GET', '/v1/users?search=ada'))[1].items[0].roles, ['editor']);
+assert.equal((await ada.call('GET', '/v1/me'))[1].code, 'token_outdated');
 
 await page.getByRole('row', { name: 'Phone' }).getByRole('button', { name: 'End' }).click();
 await confirm(page, 'End the session on Phone (program/1.0)?');

@@ -47,7 +47,8 @@ await login(first);
 assert.equal(await me(first), 200);
 const cookies = await context.cookies();
 assert.deepEqual(cookies.map(({ name, domain }) => [name, domain]).sort(), [
-  ['__Host-latchet_csrf', 'auth.example.org'], ['__Host-latchet_rt', 'auth.example.org'],
+  ['__Host-latchet_csrf', 'auth.example.org'], ['__Host-latchet_device', 'auth.example.org'],
+  ['__Host-latchet_rt', 'auth.example.org'],
 ]);
 assert.equal(await first.evaluate(() => document.cookie), '', 'it reads no cookie of its sibling');
 const order = await first.evaluate(async () => (await window.auth.fetch('/api/orders')).json());
@@ -86,7 +87,8 @@ await expire(first);
 assert.equal(await me(first), 200);
 await first.evaluate(() => window.auth.logout());
 await becomes(first, 'signed-out');
-assert.deepEqual(await context.cookies(), []);
+assert.deepEqual((await context.cookies()).map(({ name }) => name), ['__Host-latchet_device'],
+  'the device stays known');
 
 // Another site, though it is listed.
 const elsewhere = await device();

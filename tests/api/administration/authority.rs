@@ -54,10 +54,10 @@ async fn a_demoted_administrator_changes_nothing_by_an_older_token(backend: Back
         .expect(200);
 
     let regained = ask(&demoted, "PUT", &roles, &json!({"roles": ["admin"]})).await;
-    regained.expect_problem(403, "insufficient_scope");
+    regained.expect_problem(401, "token_outdated");
     for (method, path, body) in changes(&hers) {
         let answer = ask(&demoted, method, &path, &body).await;
-        answer.expect_problem(403, "insufficient_scope");
+        answer.expect_problem(401, "token_outdated");
     }
     for path in [
         format!("/v1/users/{hers}/reset-link"),
@@ -65,7 +65,7 @@ async fn a_demoted_administrator_changes_nothing_by_an_older_token(backend: Back
         format!("/v1/sessions/{}", alice.id),
     ] {
         let answer = ask(&demoted, "DELETE", &path, &json!({})).await;
-        answer.expect_problem(403, "insufficient_scope");
+        answer.expect_problem(401, "token_outdated");
     }
 
     assert_eq!(user(&admin, &own).await["roles"], json!(["editor"]));
@@ -178,5 +178,5 @@ async fn sessions_are_ended_without_a_fresh_token(backend: Backend) {
     ask(&admin, "DELETE", &all, &json!({})).await.expect(204);
 
     phone.check().await.expect_problem(401, "token_revoked");
-    laptop.check().await.expect_problem(401, "token_revoked");
+    laptop.check().await.expect_problem(401, "token_outdated");
 }

@@ -95,7 +95,8 @@ async fn what_people_do_to_their_own_account_is_told(backend: Backend) {
 
     let body = json!({"current_password": alice.password, "new_password": new});
     let request = session.http.post("/v1/me/password").bearer(&session.access);
-    request.json(&body).send().await.expect(200);
+    let changed = request.json(&body).send().await.expect(200);
+    let session = Session::of(session.http.clone(), &changed);
     session.logout_everywhere().await.expect(204);
     let path = format!("/v1/users/{}/reset-link", session.user_id());
     let request = admin.http.post(&path).bearer(&admin.access);
