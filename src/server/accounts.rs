@@ -151,7 +151,7 @@ impl App {
         let commands: Vec<&str> = commands.iter().map(|command| command.trim_end()).collect();
         tracing::warn!(
             user.id = %user.id,
-            "there is no administrator: the account of bootstrap_admin exists and was disabled or lost its role; to give it back run `{}`",
+            "there is no administrator: the account of bootstrap_admin exists and is disabled or has no role; if that account is yours, run `{}`",
             commands.join("` and `")
         );
         Ok(true)
@@ -179,6 +179,8 @@ impl App {
         let by = Actor::User {
             id: user.id.clone(),
             session: Some(session),
+            jti: claims.jti.clone(),
+            authority_version: claims.authority_version,
             ip,
         };
         let kept = self.replace_password(&user, new, &by).await?;

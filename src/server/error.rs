@@ -180,6 +180,8 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::Unavailable(_) => Self::unavailable(error),
             StoreError::NotAdministrator => Self::Auth(AuthError::InsufficientScope),
+            StoreError::ActorRevoked => Self::Auth(AuthError::TokenRevoked),
+            StoreError::ActorOutdated => Self::Auth(AuthError::TokenOutdated),
             StoreError::LastAdministrator => Self::Conflict(LAST_ADMINISTRATOR),
             other => Self::internal(other),
         }

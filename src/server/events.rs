@@ -123,6 +123,10 @@ pub enum Actor {
         id: UserId,
         /// The session of the token.
         session: Option<SessionId>,
+        /// The id of the token.
+        jti: String,
+        /// The authority version that the token carries.
+        authority_version: u64,
         /// Address.
         ip: IpAddr,
     },

@@ -6,8 +6,9 @@
 //! that is no longer announced counts until its last token has expired.
 //!
 //! A revocation may use a longest lifetime that was read a moment before a server announced a longer
-//! one. So a server that announces a longer lifetime issues tokens of the earlier one until all such
-//! reads are forgotten and their transactions are over.
+//! one. So a server that starts with a longer lifetime than the shortest one that may be alive issues
+//! tokens of that one until all such reads are forgotten and their transactions are over. The shortest,
+//! because others may have announced a longer one a moment before, too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

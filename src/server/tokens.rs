@@ -101,6 +101,20 @@ impl App {
         }))
     }
 
+    /// Checks an access token again that was checked when its request began: the body may have arrived
+    /// long after that.
+    ///
+    /// # Errors
+    /// `token_revoked`, `token_outdated`, `unavailable`.
+    pub async fn check_again(&self, claims: &Claims) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        match self.denylist.list().check(claims.into(), now).await? {
+            TokenStatus::NotDenied => Ok(()),
+            TokenStatus::Revoked => Err(AuthError::TokenRevoked.into()),
+            TokenStatus::Outdated => Err(AuthError::TokenOutdated.into()),
+        }
+    }
+
     async fn introspect_access(&self, token: &str) -> Result<Introspection, ApiError> {
         let now = self.clock.now();
         let Ok(claims) = self.verifier.verify(token, Expected::Access, now) else {

@@ -46,6 +46,8 @@ pub(super) fn actor(claims: &Claims, request: &Request, config: &Config) -> Acto
     Actor::User {
         id: UserId::from(claims.sub.as_str()),
         session: claims.sid.as_deref().map(SessionId::from),
+        jti: claims.jti.clone(),
+        authority_version: claims.authority_version,
         ip: ip(request, config),
     }
 }

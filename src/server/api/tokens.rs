@@ -114,6 +114,7 @@ impl TokensApi {
                     )
                     .into());
                 }
+                self.0.check_again(&jwt.claims).await?;
                 let asker = Asker::User(&jwt.claims);
                 self.0.party_token(&profile, &asker).await?
             }

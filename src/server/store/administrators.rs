@@ -16,8 +16,9 @@ use sea_orm::{
 };
 
 use super::users::{enabled_with_role, words};
-use super::{StoreError, UserId};
+use super::{SessionId, StoreError, UserId, revocations};
 use crate::clock::Time;
+use crate::denylist::{TokenIds, TokenStatus};
 use crate::server::events::Actor;
 use crate::server::names::ADMIN;
 
@@ -89,6 +90,7 @@ pub(super) async fn authorize<C: ConnectionTrait>(
     let ids = changed.iter().copied().chain(by.id());
     let users = lock(db, of(ids)).await?;
     users.allow(by)?;
+    check_token(db, by).await?;
     Ok(users)
 }
 
@@ -103,13 +105,44 @@ pub(super) async fn authorize_removal<C: ConnectionTrait>(
     removed: &UserId,
 ) -> Result<(), StoreError> {
     if *by == Actor::Operator {
+        lock(db, of(std::iter::once(removed))).await?;
         return Ok(());
     }
     let ids = std::iter::once(removed).chain(by.id());
     let all = Condition::any().add(of(ids)).add(enabled_with_role(ADMIN));
     let users = lock(db, all).await?;
     users.allow(by)?;
+    check_token(db, by).await?;
     users.keep_one_without(removed)
+}
+
+/// Checks the access token of an actor again, whose row is locked: a request may wait for its body or
+/// for a password to be hashed, long after its token was checked.
+///
+/// # Errors
+/// [`StoreError::ActorRevoked`], [`StoreError::ActorOutdated`].
+async fn check_token<C: ConnectionTrait>(db: &C, by: &Actor) -> Result<(), StoreError> {
+    let Actor::User {
+        id,
+        session,
+        jti,
+        authority_version,
+        ..
+    } = by
+    else {
+        return Ok(());
+    };
+    let ids = TokenIds {
+        sid: session.as_ref().map(SessionId::as_str),
+        jti,
+        sub: id.as_str(),
+        authority_version: *authority_version,
+    };
+    match revocations::token_status(db, ids).await? {
+        TokenStatus::NotDenied => Ok(()),
+        TokenStatus::Revoked => Err(StoreError::ActorRevoked),
+        TokenStatus::Outdated => Err(StoreError::ActorOutdated),
+    }
 }
 
 fn of<'a>(ids: impl Iterator<Item = &'a UserId>) -> Condition {

@@ -19,6 +19,12 @@ pub enum StoreError {
     /// The user who acts is no enabled administrator any more.
     #[error("the actor is no enabled administrator")]
     NotAdministrator,
+    /// The access token of the actor, or its session, was revoked since the request began.
+    #[error("the token of the actor was revoked")]
+    ActorRevoked,
+    /// Something has changed what the actor may do since the request began.
+    #[error("the token of the actor is outdated")]
+    ActorOutdated,
     /// The change would leave no enabled administrator.
     #[error("no enabled administrator would be left")]
     LastAdministrator,

@@ -12,6 +12,11 @@ use super::{Store, StoreError, limited};
 const LONGEST: &str =
     "SELECT MAX(lifetime) FROM access_lifetimes WHERE used_until + lifetime > {clock}";
 
+/// Shortest lifetime of an access token that may be alive: what every server has counted on, however long
+/// ago it read the announcements of the others.
+const SHORTEST: &str =
+    "SELECT MIN(lifetime) FROM access_lifetimes WHERE used_until + lifetime > {clock}";
+
 const ANNOUNCE: &str = "
     INSERT INTO access_lifetimes (lifetime, used_until) VALUES ($1, {clock} + $2)
     ON CONFLICT (lifetime) DO UPDATE SET used_until =
@@ -22,11 +27,11 @@ impl Store {
     /// Returns the longest lifetime of an access token that may be alive by what servers announced;
     /// `None` when no server has announced one.
     pub async fn longest_lifetime(&self) -> Result<Option<Duration>, StoreError> {
-        limited(longest(self.reader())).await
+        limited(read(self.reader(), LONGEST)).await
     }
 
-    /// Announces that tokens of this lifetime are issued for the next `period`. Returns the longest
-    /// lifetime that was announced before.
+    /// Announces that tokens of this lifetime are issued for the next `period`. Returns the shortest
+    /// lifetime that was announced before and may be alive.
     pub async fn announce_lifetime(
         &self,
         lifetime: Duration,
@@ -34,7 +39,7 @@ impl Store {
     ) -> Result<Option<Duration>, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            let earlier = longest(&transaction).await?;
+            let earlier = read(&transaction, SHORTEST).await?;
             let backend = transaction.get_database_backend();
             let values = [millis(lifetime)?.into(), millis(period)?.into()];
             let announce =
@@ -47,9 +52,9 @@ impl Store {
     }
 }
 
-async fn longest<C: ConnectionTrait>(db: &C) -> Result<Option<Duration>, StoreError> {
+async fn read<C: ConnectionTrait>(db: &C, sql: &str) -> Result<Option<Duration>, StoreError> {
     let backend = db.get_database_backend();
-    let found = Statement::from_string(backend, with_clock(LONGEST, backend));
+    let found = Statement::from_string(backend, with_clock(sql, backend));
     let row = db.query_one_raw(found).await?;
     let millis: Option<i64> = match row {
         Some(row) => row.try_get_by_index(0)?,

@@ -40,13 +40,6 @@ impl Store {
         by: &Actor,
         now: Time,
     ) -> Result<(), StoreError> {
-        let row = ActiveModel {
-            user_id: Set(user.to_string()),
-            token_hash: Set(link.token_hash),
-            made_by: Set(by.id().map(UserId::to_string)),
-            made_at: Set(now.millis()),
-            expires_at: Set(link.expires_at.millis()),
-        };
         let newer = OnConflict::column(Column::UserId)
             .update_columns([
                 Column::TokenHash,
@@ -63,6 +56,16 @@ impl Store {
             if owner.is_disabled() {
                 return Err(StoreError::Conflict);
             }
+            // The password may have been changed at a replica whose clock is a little ahead.
+            let maker = by.id().and_then(|id| users.get(id));
+            let made_at = maker.map_or(now, |maker| maker.password_changed_at().max(now));
+            let row = ActiveModel {
+                user_id: Set(user.to_string()),
+                token_hash: Set(link.token_hash),
+                made_by: Set(by.id().map(UserId::to_string)),
+                made_at: Set(made_at.millis()),
+                expires_at: Set(link.expires_at.millis()),
+            };
             Entity::insert(row)
                 .on_conflict(newer)
                 .exec_without_returning(&transaction)

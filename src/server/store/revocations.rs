@@ -53,29 +53,7 @@ impl Store {
 
     /// Returns the status of a token: one indexed read.
     pub async fn token_status(&self, ids: TokenIds<'_>) -> Result<TokenStatus, StoreError> {
-        // A version that no database holds is above every denial.
-        let version = i64::try_from(ids.authority_version).unwrap_or(i64::MAX);
-        let mut any = Condition::any()
-            .add(named(TOKEN, ids.jti))
-            .add(named(USER, ids.sub).add(Column::Version.gt(version)));
-        if let Some(sid) = ids.sid {
-            any = any.add(named(SESSION, sid));
-        }
-        let found = Query::select()
-            .column(Column::Kind)
-            .from(Entity)
-            .cond_where(any)
-            .take();
-        let rows = limited(async { Ok(self.reader().query_all(&found).await?) }).await?;
-        let mut status = TokenStatus::NotDenied;
-        for row in rows {
-            let kind: String = row.try_get_by_index(0)?;
-            if kind != USER {
-                return Ok(TokenStatus::Revoked);
-            }
-            status = TokenStatus::Outdated;
-        }
-        Ok(status)
+        limited(token_status(self.reader(), ids)).await
     }
 
     /// Returns the first `limit` revocations that come after `seq` and still matter at `now`, in
@@ -106,6 +84,35 @@ fn named(kind: &str, id: &str) -> Condition {
     Condition::all()
         .add(Column::Id.eq(id))
         .add(Column::Kind.eq(kind))
+}
+
+/// Returns the status of a token, also inside a transaction.
+pub(super) async fn token_status<C: ConnectionTrait>(
+    db: &C,
+    ids: TokenIds<'_>,
+) -> Result<TokenStatus, StoreError> {
+    // A version that no database holds is above every denial.
+    let version = i64::try_from(ids.authority_version).unwrap_or(i64::MAX);
+    let mut any = Condition::any()
+        .add(named(TOKEN, ids.jti))
+        .add(named(USER, ids.sub).add(Column::Version.gt(version)));
+    if let Some(sid) = ids.sid {
+        any = any.add(named(SESSION, sid));
+    }
+    let found = Query::select()
+        .column(Column::Kind)
+        .from(Entity)
+        .cond_where(any)
+        .take();
+    let mut status = TokenStatus::NotDenied;
+    for row in db.query_all(&found).await? {
+        let kind: String = row.try_get_by_index(0)?;
+        if kind != USER {
+            return Ok(TokenStatus::Revoked);
+        }
+        status = TokenStatus::Outdated;
+    }
+    Ok(status)
 }
 
 /// Records what is denied from now on. A second row for the same thing is not needed: no token can

@@ -37,6 +37,50 @@ async fn changes(store: &Store, user: &User, by: &Actor) -> Vec<Result<(), Store
 }
 
 #[tokio::test]
+async fn an_administrator_changes_nothing_by_a_token_that_ended_since_the_request_began() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    let alice = latchet.user("alice").await;
+    let admin = latchet.administrator("admin").await;
+    let session = latchet.login(&admin).await;
+    let with = |version| match by(&admin, Some(&session)) {
+        Actor::User {
+            id,
+            session,
+            jti,
+            ip,
+            ..
+        } => Actor::User {
+            id,
+            session,
+            jti,
+            authority_version: version,
+            ip,
+        },
+        other => other,
+    };
+    let ending = because(RevokeReason::LogoutAll, NOW);
+    let ended = store.revoke_all(&admin.id, Some(&session.id), &ending, &Actor::Operator);
+    let below = version(&ended.await.unwrap(), &admin);
+
+    for changed in changes(store, &alice, &with(below - 1)).await {
+        assert!(
+            matches!(changed, Err(StoreError::ActorOutdated)),
+            "{changed:?}"
+        );
+    }
+    let enabled = store.enable_user(&alice.id, &with(below), NOW).await;
+    assert!(enabled.is_ok(), "{enabled:?}");
+    latchet.log_out(&session, NOW).await;
+    for changed in changes(store, &alice, &with(below)).await {
+        assert!(
+            matches!(changed, Err(StoreError::ActorRevoked)),
+            "{changed:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn only_an_enabled_administrator_changes_anything() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;

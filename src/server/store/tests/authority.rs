@@ -315,8 +315,10 @@ async fn a_longer_lifetime_of_another_server_counts() {
 
     assert_eq!(first.unwrap(), None);
     assert_eq!(second.unwrap(), Some(minutes(20)));
+    let third = other.announce_lifetime(minutes(30), minutes(1)).await;
+    assert_eq!(third.unwrap(), Some(minutes(10)), "the shortest");
     for store in [store, &other] {
-        assert_eq!(store.longest_lifetime().await.unwrap(), Some(minutes(20)));
+        assert_eq!(store.longest_lifetime().await.unwrap(), Some(minutes(30)));
     }
 }
 

@@ -55,3 +55,16 @@ async fn a_shorter_lifetime_is_issued_at_once_and_the_longer_one_still_counts() 
     assert_eq!(after.to_issue().await.unwrap(), SHORT);
     assert_eq!(after.longest().await.unwrap(), LONG);
 }
+
+#[tokio::test]
+async fn of_several_servers_with_a_longer_lifetime_each_announces_it_first() {
+    let latchet = Latchet::start().await;
+    let before = TokenLifetimes::new(latchet.store.clone(), SHORT);
+    before.to_issue().await.unwrap();
+
+    // The same setting on two replicas, and on one that is restarted at once.
+    for _ in 0..3 {
+        let after = TokenLifetimes::new(latchet.replica().await, LONG);
+        assert_eq!(after.to_issue().await.unwrap(), SHORT);
+    }
+}

@@ -279,6 +279,8 @@ fn by(user: &User, session: Option<&Session>) -> Actor {
     Actor::User {
         id: user.id.clone(),
         session: session.map(|session| session.id.clone()),
+        jti: "a token".to_owned(),
+        authority_version: u64::MAX,
         ip: IP,
     }
 }
