@@ -3,7 +3,7 @@
 //! An attempt is charged before it is decided and gives its places back unless it failed, so that parallel
 //! guesses cannot exceed a budget, on all replicas together. What is refused, what finds the server busy
 //! and what fails by a fault of ours is not counted. Which attempt is charged to which budgets is told by
-//! [`super::credentials`]; here is how.
+//! `credentials`; here is how.
 
 use std::net::IpAddr;
 use std::time::Instant;

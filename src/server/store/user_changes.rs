@@ -58,8 +58,9 @@ impl Store {
     /// done in: that goes on with new tokens, and is returned.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the password was changed since `verified` was read: whoever
-    /// proved the old password proves nothing any more. As [`renewal::renew`].
+    /// [`StoreError::Conflict`] when the password was changed since `verified` was read: proof of
+    /// the old password counts no more. [`StoreError::NotFound`] when the session that this is done in has
+    /// ended.
     pub async fn set_password(
         &self,
         verified: &User,

@@ -124,8 +124,8 @@ async fn tokens_of_flask_jwt_extended_carry_roles_and_no_session() {
     let logout = server.http.post("/v1/logout").bearer(&token).send();
     logout.await.expect_problem(401, "invalid_token");
     alice.logout_everywhere().await.expect(204);
-    let older = server.http.get("/v1/me").bearer(&token).send();
-    older.await.expect_problem(401, "token_outdated");
+    let outdated = server.http.get("/v1/me").bearer(&token).send();
+    outdated.await.expect_problem(401, "token_outdated");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

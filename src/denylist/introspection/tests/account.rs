@@ -47,7 +47,7 @@ fn issue(Data(desk): Data<&Desk>, Form(form): Form<TokenForm>) -> Response {
         }
         _ => form.refresh_token.is_some_and(|token| {
             let claims = verifier.verify(&token, Expected::Refresh, now);
-            claims.is_ok_and(|claims| !is_denied(&desk, &claims, now))
+            claims.is_ok_and(|claims| !is_denied(desk, &claims, now))
         }),
     };
     if !is_right {
@@ -84,7 +84,7 @@ fn introspect(Data(desk): Data<&Desk>, request: &Request) -> Response {
         .verify(own, Expected::Access, now)
         .unwrap();
     assert!(claims.has_role("introspect"));
-    if is_denied(&desk, &claims, now) {
+    if is_denied(desk, &claims, now) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     Json(json!({"active": true})).into_response()

@@ -191,7 +191,7 @@ async fn of_administrators_who_disable_each_other_at_once_one_is_left() {
         let two = latchet.administrator(&format!("two-{round}")).await;
         let duel = [(one.clone(), two.clone()), (two, one)];
         let outcomes = at_once(duel.map(|(actor, victim)| {
-            let (store, disabling) = (latchet.store.clone(), disabling.clone());
+            let (store, disabling) = (latchet.store.clone(), disabling);
             async move {
                 let myself = by(&actor, None);
                 let done = store.disable_user(&victim.id, &myself, &disabling);
