@@ -13,7 +13,7 @@ const REMEMBERED: usize = 16;
 
 pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violation>) {
     let mut sessions: BTreeMap<&str, Vec<&Op>> = BTreeMap::new();
-    for op in history.ops.iter().filter(|op| op.act == Act::Refresh) {
+    for op in history.ops.iter().filter(|op| rotates(op)) {
         if let Some(session) = &op.session {
             sessions.entry(session).or_default().push(op);
         }
@@ -34,6 +34,15 @@ pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violati
         lost(ops, ends, violations);
     }
     logins_give_the_first(history, violations);
+}
+
+/// Whether this makes a successor: a refresh, or a new password, whose session goes on with one.
+fn rotates(op: &Op) -> bool {
+    op.act == Act::Refresh || is_new_password(op)
+}
+
+fn is_new_password(op: &Op) -> bool {
+    matches!(op.act, Act::ChangePassword { .. }) && !op.is_no()
 }
 
 /// Whether the answer says that the session is over, or nothing.
@@ -88,14 +97,14 @@ impl<'h> Known<'h> {
         known
     }
 
-    /// Whether a generation was made though nobody had shown the one before it.
+    /// Whether a generation was made though nobody had shown the one before it, or set a password.
     fn is_unasked(&self, op: &Op) -> bool {
         let Some(given) = &op.given else { return false };
         given.generation > 0
             && !self.ops.iter().any(|other| {
                 let shown = other.shown.as_ref();
-                shown.is_some_and(|shown| shown.generation + 1 == given.generation)
-                    && other.start < op.end
+                let is_before = shown.is_some_and(|shown| shown.generation + 1 == given.generation);
+                (is_before || is_new_password(other)) && other.start < op.end
             })
     }
 
