@@ -39,7 +39,8 @@ const DELETE: [(&str, Duration); 7] = [
     ),
     (
         "DELETE FROM throttles WHERE key IN
-            (SELECT key FROM throttles WHERE forgets_at < $1 LIMIT $2)",
+            (SELECT key FROM throttles WHERE forgets_at < $1 AND resets_at < $1 LIMIT $2)",
+        // A server of the version before, which counts without `forgets_at`, leaves it in the past.
         Duration::ZERO,
     ),
     (

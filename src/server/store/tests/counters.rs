@@ -214,3 +214,29 @@ async fn an_attempt_that_is_decided_in_the_next_window_changes_nothing_there() {
 
     assert!(!guess(store, &["a"], next).await);
 }
+
+#[tokio::test]
+async fn a_count_of_the_version_before_is_kept_until_its_window_ends() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    // It knew neither places nor levels.
+    let counted = format!(
+        "INSERT INTO throttles (key, attempts, resets_at) VALUES ('a', 3, {})",
+        (NOW + MINUTE).millis()
+    );
+    store.writer().execute_unprepared(&counted).await.unwrap();
+
+    let during = store.collect_garbage(NOW + MINUTE).await.unwrap();
+    let refused = charge(store, &["a"], NOW + MINUTE / 2).await;
+    let after = store.collect_garbage(NOW + 2 * MINUTE).await.unwrap();
+
+    assert_eq!([during, after], [0, 1]);
+    let resets_at = NOW + MINUTE;
+    assert_eq!(
+        refused,
+        Charge::UsedUp {
+            budget: 0,
+            resets_at
+        }
+    );
+}
