@@ -222,7 +222,9 @@ impl App {
                 let device =
                     user.and_then(|user| devices.iter().find(|known| known.is_of(&user.id)));
                 match (user, device) {
-                    (Some(user), Some(device)) => budgets.push(self.device_budget(device, user)),
+                    (Some(user), Some(device)) => {
+                        budgets.extend(self.device_budgets(device, user));
+                    }
                     _ => budgets.extend(self.stranger_budgets(username, user, network)),
                 }
                 budgets
@@ -230,9 +232,17 @@ impl App {
         }
     }
 
-    fn device_budget(&self, device: &KnownDevice, user: &User) -> NamedBudget {
-        let rate = self.config.throttle_account_ip;
-        self.budget_of(("device", device.id()), rate, user)
+    /// Returns the budgets of a known device: its own, and one for all known devices of the account
+    /// together. Every login without a proof makes another device, so that alone they have no bound.
+    fn device_budgets(&self, device: &KnownDevice, user: &User) -> [NamedBudget; 2] {
+        let (own, all) = (
+            self.config.throttle_account_ip,
+            self.config.throttle_account,
+        );
+        [
+            self.budget_of(("device", device.id()), own, user),
+            self.budget_of(("devices", ""), all, user),
+        ]
     }
 
     /// Returns the budgets of those who are not known to the account: one for those in this network, and

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{GUESSES, WRONG, close_to_strangers, few_guesses, login_from};
+use super::{ADDRESSES, GUESSES, WRONG, close_to_strangers, few_guesses, login_from};
 use crate::support::client::Person;
 use crate::support::http::{Answer, Http};
 use crate::support::{Backend, on_both};
@@ -18,7 +18,8 @@ const HOME: &str = "203.0.113.7";
 on_both! {
     strangers_do_not_lock_the_owner_out_of_a_browser_that_is_known,
     strangers_do_not_lock_the_owner_out_of_a_program_that_is_known,
-    failures_on_a_known_device_count_on_that_device_alone,
+    failures_on_a_known_device_count_on_no_other_device_and_no_stranger,
+    known_devices_have_one_more_budget_together,
     a_device_that_logs_in_again_stays_the_same_device,
     a_device_is_known_to_its_own_accounts_only,
     a_proof_that_is_not_ours_is_ignored,
@@ -116,7 +117,7 @@ async fn strangers_do_not_lock_the_owner_out_of_a_program_that_is_known(backend:
     assert_eq!(answer.expect(200).field("device_token"), token);
 }
 
-async fn failures_on_a_known_device_count_on_that_device_alone(backend: Backend) {
+async fn failures_on_a_known_device_count_on_no_other_device_and_no_stranger(backend: Backend) {
     let server = few_guesses(&backend).await;
     let alice = server.http.person("alice").await;
     let (laptop, phone) = (known(&alice).await, known(&alice).await);
@@ -132,6 +133,28 @@ async fn failures_on_a_known_device_count_on_that_device_alone(backend: Backend)
     login_with(&alice, &alice.password, &phone)
         .await
         .expect(200);
+    login_from(&alice, &alice.password, HOME).await.expect(200);
+}
+
+async fn known_devices_have_one_more_budget_together(backend: Backend) {
+    let server = few_guesses(&backend).await;
+    let alice = server.http.person("alice").await;
+    let bob = server.http.person("bob").await;
+    let bobs = known(&bob).await;
+    let mut fresh = known(&alice).await;
+    for _ in 0..ADDRESSES {
+        for _ in 0..GUESSES {
+            login_with(&alice, WRONG, &fresh).await.expect(401);
+        }
+        // A login without a proof makes a device that nobody has guessed on.
+        fresh = known(&alice).await;
+    }
+
+    login_with(&alice, &alice.password, &fresh)
+        .await
+        .expect_problem(429, "too_many_requests");
+    login_with(&bob, &bob.password, &bobs).await.expect(200);
+    // Not that of strangers, who cannot use it up either.
     login_from(&alice, &alice.password, HOME).await.expect(200);
 }
 
