@@ -192,9 +192,7 @@ impl App {
     fn names_before_lookup(&self, by: &Prover<'_>, network: &str) -> Vec<String> {
         match by {
             // It is not certain which budgets count before it is known whose device that is.
-            Prover::Login { devices, .. } if !devices.is_empty() => {
-                vec![self.network_budget(network).remembered_as]
-            }
+            Prover::Login { devices, .. } if !devices.is_empty() => Vec::new(),
             Prover::Login { username, .. } => vec![
                 self.network_budget(network).remembered_as,
                 self.remembered_as("account-ip", &at(network, &folded(username))),
@@ -218,16 +216,13 @@ impl App {
                 vec![self.budget(("session", &whom), self.config.throttle_account_ip)]
             }
             Prover::Login { username, devices } => {
-                let mut budgets = vec![self.network_budget(network)];
                 let device =
                     user.and_then(|user| devices.iter().find(|known| known.is_of(&user.id)));
                 match (user, device) {
-                    (Some(user), Some(device)) => {
-                        budgets.extend(self.device_budgets(device, user));
-                    }
-                    _ => budgets.extend(self.stranger_budgets(username, user, network)),
+                    // Others in the same network do not concern a device that the account knows.
+                    (Some(user), Some(device)) => self.device_budgets(device, user).into(),
+                    _ => self.stranger_budgets(username, user, network),
                 }
-                budgets
             }
         }
     }
@@ -245,8 +240,8 @@ impl App {
         ]
     }
 
-    /// Returns the budgets of those who are not known to the account: one for those in this network, and
-    /// one for all of them together.
+    /// Returns the budgets of those who are not known to the account: one for their network at all
+    /// accounts, one for their network at this one, and one for all of them together.
     fn stranger_budgets(
         &self,
         username: &str,
@@ -267,11 +262,11 @@ impl App {
                 ..budget
             }
         };
-        let mut budgets = vec![budget(
-            "account-ip",
-            network,
-            self.config.throttle_account_ip,
-        )];
+        let in_network = self.config.throttle_account_ip;
+        let mut budgets = vec![
+            self.network_budget(network),
+            budget("account-ip", network, in_network),
+        ];
         if !user.is_some_and(is_service) {
             budgets.push(budget("account", "", self.config.throttle_account));
         }

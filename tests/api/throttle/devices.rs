@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{ADDRESSES, GUESSES, WRONG, close_to_strangers, few_guesses, login_from};
+use super::{
+    ADDRESSES, GUESSES, WRONG, behind_a_proxy, close_to_strangers, few_guesses, login_from,
+    stranger,
+};
 use crate::support::client::Person;
 use crate::support::http::{Answer, Http};
+use crate::support::local::Local;
 use crate::support::{Backend, on_both};
 
 /// Name of the cookie on plain http.
@@ -20,6 +24,8 @@ on_both! {
     strangers_do_not_lock_the_owner_out_of_a_program_that_is_known,
     failures_on_a_known_device_count_on_no_other_device_and_no_stranger,
     known_devices_have_one_more_budget_together,
+    strangers_in_the_same_network_do_not_lock_the_owner_out_of_a_known_device,
+    failures_on_a_known_device_do_not_count_on_its_network,
     a_device_that_logs_in_again_stays_the_same_device,
     a_device_is_known_to_its_own_accounts_only,
     a_proof_that_is_not_ours_is_ignored,
@@ -156,6 +162,48 @@ async fn known_devices_have_one_more_budget_together(backend: Backend) {
     login_with(&bob, &bob.password, &bobs).await.expect(200);
     // Not that of strangers, who cannot use it up either.
     login_from(&alice, &alice.password, HOME).await.expect(200);
+}
+
+/// A server on which two failures at any accounts use up what one network may guess.
+async fn few_in_a_network(backend: &Backend) -> Local {
+    let backend = behind_a_proxy(backend).with("LATCHET_THROTTLE_IP", "2/15m");
+    Local::start(&backend).await
+}
+
+async fn strangers_in_the_same_network_do_not_lock_the_owner_out_of_a_known_device(
+    backend: Backend,
+) {
+    let server = few_in_a_network(&backend).await;
+    let alice = server.http.person("alice").await;
+    let token = known(&alice).await;
+    for name in ["nobody", "somebody"] {
+        let unknown = stranger(&server, name);
+        login_from(&unknown, WRONG, HOME).await.expect(401);
+    }
+    login_from(&alice, &alice.password, HOME)
+        .await
+        .expect_problem(429, "too_many_requests");
+
+    login_with(&alice, &alice.password, &token)
+        .await
+        .expect(200);
+
+    // At another account it is the device of a stranger.
+    login_with(&stranger(&server, "nobody"), WRONG, &token)
+        .await
+        .expect_problem(429, "too_many_requests");
+}
+
+async fn failures_on_a_known_device_do_not_count_on_its_network(backend: Backend) {
+    let server = few_in_a_network(&backend).await;
+    let alice = server.http.person("alice").await;
+    let bob = server.http.person("bob").await;
+    let token = known(&alice).await;
+    for _ in 0..2 {
+        login_with(&alice, WRONG, &token).await.expect(401);
+    }
+
+    login_from(&bob, &bob.password, HOME).await.expect(200);
 }
 
 async fn a_device_that_logs_in_again_stays_the_same_device(backend: Backend) {
