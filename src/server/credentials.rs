@@ -18,6 +18,9 @@ use super::throttle::{Admitted, CountedAttempt, KnownDevice, NamedBudget, networ
 use crate::clock::Time;
 use crate::token::Claims;
 
+#[cfg(test)]
+mod tests;
+
 /// How long an attempt waits for those in flight when together they may use up a budget.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -43,6 +46,7 @@ struct PresentedPassword<'a> {
 }
 
 /// The party that shows a password.
+#[derive(Clone, Copy)]
 enum Prover<'a> {
     /// Somebody who logs in.
     Login {
@@ -98,18 +102,26 @@ impl App {
     }
 
     async fn prove(&self, presented: &PresentedPassword<'_>) -> Result<Proved, ApiError> {
-        let (by, now) = (&presented.by, presented.now);
+        let (mut by, now) = (presented.by, presented.now);
         let network = network(presented.ip);
-        let names = self.names_before_lookup(by, &network);
-        let checked = self.refuse_if_remembered(names, now).await?;
+        let names = self.names_before_lookup(&by, &network);
+        let mut checked = self.refuse_if_remembered(names, now).await?;
         let give_up_at = Instant::now() + LONGEST_WAIT;
         loop {
             let seat = match self.passwords.seat(by.priority(), &network).await {
                 Ok(seat) => seat,
                 Err(busy) => return Err(self.paced(busy).await),
             };
-            let found = self.find(by).await?;
-            let budgets = self.budgets(by, found.as_ref(), &network);
+            let found = self.find(&by).await?;
+            if by.shows_devices_of_others(found.as_ref()) {
+                // No better than anybody else there, from here on: it waits once more, in their line.
+                drop(seat);
+                by = by.without_devices();
+                let names = self.names_before_lookup(&by, &network);
+                checked = self.refuse_if_remembered(names, now).await?;
+                continue;
+            }
+            let budgets = self.budgets(&by, found.as_ref(), &network);
             match self.charge(&budgets, &checked, now).await {
                 Ok(Admitted::Charged(counters)) => {
                     let seat = Some(seat);
@@ -216,9 +228,7 @@ impl App {
                 vec![self.budget(("session", &whom), self.config.throttle_account_ip)]
             }
             Prover::Login { username, devices } => {
-                let device =
-                    user.and_then(|user| devices.iter().find(|known| known.is_of(&user.id)));
-                match (user, device) {
+                match (user, user.and_then(|user| device_of(user, devices))) {
                     // Others in the same network do not concern a device that the account knows.
                     (Some(user), Some(device)) => self.device_budgets(device, user).into(),
                     _ => self.stranger_budgets(username, user, network),
@@ -279,12 +289,37 @@ impl App {
 }
 
 impl Prover<'_> {
+    /// Returns whether this login shows devices, and none of them is known to the account it names.
+    fn shows_devices_of_others(&self, found: Option<&UserWithHash>) -> bool {
+        match self {
+            Self::Session { .. } | Self::Login { devices: [], .. } => false,
+            Self::Login { devices, .. } => {
+                found.is_none_or(|found| device_of(&found.user, devices).is_none())
+            }
+        }
+    }
+
+    /// Returns the same as a stranger.
+    fn without_devices(self) -> Self {
+        match self {
+            Self::Login { username, .. } => Self::Login {
+                username,
+                devices: &[],
+            },
+            Self::Session { .. } => self,
+        }
+    }
+
     fn priority(&self) -> Priority {
         match self {
             Self::Login { devices: [], .. } => Priority::Stranger,
             Self::Login { .. } | Self::Session { .. } => Priority::Known,
         }
     }
+}
+
+fn device_of<'a>(user: &User, devices: &'a [KnownDevice]) -> Option<&'a KnownDevice> {
+    devices.iter().find(|known| known.is_of(&user.id))
 }
 
 /// Returns whether this is the account of a service. It has no budget that is shared by all networks:

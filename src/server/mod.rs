@@ -67,6 +67,8 @@ pub mod secret;
 pub mod serve;
 pub mod sessions;
 pub mod store;
+#[cfg(test)]
+mod test_app;
 pub mod throttle;
 pub mod token_lifetimes;
 pub mod tokens;

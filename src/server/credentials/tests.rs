@@ -1,0 +1,70 @@
+use std::net::Ipv4Addr;
+
+use tokio::task::{JoinHandle, yield_now};
+
+use super::*;
+use crate::server::sessions::Caller;
+use crate::server::test_app::TestApp;
+
+/// Seats of a server with one thread.
+const SEATS: usize = 5;
+
+fn login(devices: Vec<KnownDevice>) -> Login {
+    Login {
+        username: "nobody".to_owned(),
+        password: "wrong, but long enough".into(),
+        scope: None,
+        client_id: String::new(),
+        label: String::new(),
+        devices,
+        caller: Caller {
+            ip: Ipv4Addr::new(192, 0, 2, 7).into(),
+            user_agent: String::new(),
+        },
+    }
+}
+
+/// Waits in the line of strangers, as number `place` of all who wait.
+async fn stranger(app: &App, place: usize) -> JoinHandle<Seat> {
+    let passwords = app.passwords.clone();
+    let waits = tokio::spawn(async move {
+        let seat = passwords.seat(Priority::Stranger, "198.51.100.1");
+        seat.await.unwrap()
+    });
+    while app.passwords.waiting() < place {
+        yield_now().await;
+    }
+    waits
+}
+
+#[tokio::test]
+async fn a_device_of_another_account_waits_with_the_strangers() {
+    let test = TestApp::open(&[("LATCHET_PASSWORD_THREADS", "1")]).await;
+    let app = test.app.clone();
+    let mut seats = Vec::new();
+    for _ in 0..SEATS {
+        seats.push(app.passwords.seat(Priority::Known, "").await.unwrap());
+    }
+    let first = stranger(&app, 1).await;
+    let second = stranger(&app, 2).await;
+    let mallory = KnownDevice::new(UserId::from("mallory"));
+    let guess = login(vec![mallory]);
+    let mut guess = Box::pin(app.prove_login(&guess, app.clock.now()));
+
+    // Those on known devices go first, to be looked up. It is hashed after the strangers.
+    let mut free = seats.pop();
+    for waits in [first, second] {
+        tokio::select! {
+            biased;
+            decided = &mut guess => panic!("it was decided before the strangers: {decided:?}"),
+            seat = async { drop(free.take()); waits.await } => free = seat.ok(),
+        }
+    }
+    drop(free);
+
+    let decided = guess.await;
+    assert!(
+        matches!(decided, Err(ApiError::InvalidCredentials)),
+        "{decided:?}"
+    );
+}
