@@ -20,6 +20,8 @@ use crate::clock::Time;
 mod known_device;
 mod pace;
 mod refusals;
+#[cfg(test)]
+mod tests;
 
 pub use known_device::{KnownDevice, LONGEST_TOKEN};
 
@@ -29,7 +31,7 @@ use refusals::Refusals;
 /// Connections to the database that the throttle uses at once. All other work has the rest.
 const CONNECTIONS: usize = 4;
 
-/// Attempts that wait for one of these connections.
+/// Attempts that wait for one of these connections to be admitted.
 const WAITING: usize = 256;
 
 /// What this process knows of the throttle; the budgets themselves are in the database.
@@ -91,12 +93,22 @@ impl Throttle {
         }
     }
 
-    /// Runs a statement on one of the connections of the throttle.
-    async fn ask<T>(
+    /// Runs the statement that admits an attempt, unless too many wait for that.
+    async fn admit<T>(
         &self,
         statement: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, ApiError> {
         let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
+        self.run(statement).await
+    }
+
+    /// Runs a statement on one of the connections of the throttle. Those that decide an attempt come here
+    /// at once: a failure that is not recorded gets its place back, so that a flood would buy guesses.
+    /// Their number is bounded, since each of them was admitted.
+    async fn run<T>(
+        &self,
+        statement: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
         let _connection = self.connections.acquire().await;
         Ok(statement.await?)
     }
@@ -169,7 +181,7 @@ impl App {
             return Err(refusal);
         }
         let stored: Vec<Budget> = budgets.iter().map(|budget| budget.stored.clone()).collect();
-        match throttle.ask(self.store.charge(&stored, now)).await? {
+        match throttle.admit(self.store.charge(&stored, now)).await? {
             Charge::Placed(counters) => {
                 for budget in budgets {
                     throttle.refusals.forget(&budget.remembered_as, now);
@@ -195,7 +207,7 @@ impl App {
         now: Time,
     ) -> Result<(), ApiError> {
         let recorded = self.store.record_failure(&attempt.counters, ip, now);
-        let recorded = self.throttle.ask(async {
+        let recorded = self.throttle.run(async {
             match recorded.await {
                 Err(StoreError::Conflict) => Ok(Err(TooLate)),
                 other => other.map(Ok),
@@ -208,7 +220,7 @@ impl App {
     /// back after some minutes.
     pub(super) async fn forgive_attempt(&self, attempt: CountedAttempt) {
         let given_back = self.store.give_back_attempt(&attempt.counters);
-        if let Err(error) = self.throttle.ask(given_back).await {
+        if let Err(error) = self.throttle.run(given_back).await {
             tracing::warn!(%error, "an attempt that did not fail stays counted for two minutes");
         }
     }
@@ -283,18 +295,5 @@ pub(super) fn network(ip: IpAddr) -> String {
             let [a, b, c, d, ..] = ip.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ipv6_customer_is_one_address() {
-        let ip = |text: &str| network(text.parse().unwrap());
-        assert_eq!(ip("2001:db8:1:2::1"), ip("2001:db8:1:2:ffff::9"));
-        assert_ne!(ip("2001:db8:1:2::1"), ip("2001:db8:1:3::1"));
-        assert_eq!(ip("::ffff:192.0.2.1"), ip("192.0.2.1"));
     }
 }
