@@ -197,14 +197,15 @@ pub struct Config {
     /// Time for running requests to finish after that
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
     pub drain_timeout: Duration,
-    /// Failed logins to one account from all devices that it does not know; each window after one
-    /// that was used up is twice as long, up to four times
+    /// Failed logins to one account from all devices that it does not know, and apart from these
+    /// from all that it knows; each window after one that was used up is twice as long, up to
+    /// four times
     #[arg(long, value_name = "N/TIME", default_value = "30/15m", help_heading = LIMITS)]
     pub throttle_account: Rate,
     /// The same from one client address, from one known device, and within one session
     #[arg(long, value_name = "N/TIME", default_value = "10/15m", help_heading = LIMITS)]
     pub throttle_account_ip: Rate,
-    /// Failed logins from one client address, to any account
+    /// Failed logins from one client address, to any account that does not know the device
     #[arg(long, value_name = "N/TIME", default_value = "100/15m", help_heading = LIMITS)]
     pub throttle_ip: Rate,
     /// Registrations from one client address, also of names that are taken
