@@ -106,6 +106,7 @@ const BUGS: &[Seeded] = &[
     bug("LifetimeOfOwnProcess", Topology::A, &[Rule::I1, Rule::I8])
         .under("ChangeAccessTtl")
         .for_seconds(130),
+    bug("KnownDeviceLockedOut", Topology::C, &[Rule::I18]),
 ];
 
 /// Switches on each bug for a while; returns whether all were found.

@@ -156,6 +156,16 @@ fn i4_an_honest_client_is_refused() {
 }
 
 #[test]
+fn i2_a_new_password_makes_a_successor_too() {
+    assert_eq!(alice().refresh("a", 0, 2).broken(), [Rule::I2]);
+    let changed = |outcome| alice().does(Act::ChangePassword { password: 1 }, "a", outcome);
+    assert_eq!(changed(Outcome::Ok).refresh("a", 0, 2).broken(), NONE);
+    assert_eq!(changed(unknown()).refresh("a", 0, 2).broken(), NONE);
+    let refused = changed(no("invalid_credentials"));
+    assert!(refused.refresh("a", 0, 2).broken().contains(&Rule::I2));
+}
+
+#[test]
 fn i5_a_lost_answer_stays_lost() {
     assert_eq!(alice().no_refresh("a", 0, unknown()).broken(), [Rule::I5]);
     let recovered = alice().no_refresh("a", 0, unknown());

@@ -27,6 +27,7 @@ fn login(devices: Vec<KnownDevice>) -> Login {
 /// Waits in the line of strangers, as number `place` of all who wait.
 async fn stranger(app: &App, place: usize) -> JoinHandle<Seat> {
     let passwords = app.passwords.clone();
+    #[expect(clippy::disallowed_methods, reason = "the test waits for it below")]
     let waits = tokio::spawn(async move {
         let seat = passwords.seat(Priority::Stranger, "198.51.100.1");
         seat.await.unwrap()
