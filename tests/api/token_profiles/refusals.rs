@@ -115,7 +115,7 @@ async fn disable(http: &Http, user: &str) {
 
 /// By the name as well as by the address; and the right secret is not shut out.
 async fn wrong_credentials_are_throttled_like_logins(backend: Backend) {
-    let backend = backend.with("LATCHET_THROTTLE_IP", "25/15m");
+    let backend = backend.with("LATCHET_THROTTLE_IP", "24/15m");
     let server = start(backend).await;
     let alice = server.http.person("alice").await.login().await;
     let body = json!({"user_id": alice.user_id()});
