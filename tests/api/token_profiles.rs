@@ -161,7 +161,8 @@ async fn a_role_counts_as_it_is_now(backend: Backend) {
 
     roles(&["customer", "editor"]).await;
 
-    let token = ask(&alice, "partner").await.expect(200).field("token");
+    let now = alice.rotate().await;
+    let token = ask(&now, "partner").await.expect(200).field("token");
     let claims = read(&token);
     assert_eq!(
         names(&claims),
@@ -172,9 +173,8 @@ async fn a_role_counts_as_it_is_now(backend: Backend) {
     assert_eq!(claims["iss"], "https://app.example");
     assert_eq!(claims["aud"], "https://partner.example");
     roles(&[]).await;
-    ask(&alice, "partner")
-        .await
-        .expect_problem(403, "forbidden");
+    let now = alice.rotate().await;
+    ask(&now, "partner").await.expect_problem(403, "forbidden");
 }
 
 async fn a_session_that_was_ended_gets_no_token(backend: Backend) {

@@ -165,5 +165,5 @@ async fn a_token_of_another_issuer_passes_for_an_active_user_alone(backend: Back
     let admin = server.http.admin().login().await;
     let disabled = server.http.post(&disable).bearer(&admin.access);
     disabled.send().await.expect(200);
-    ask(&known).await.expect_problem(401, "unknown_user");
+    ask(&known).await.expect_problem(401, "token_outdated");
 }
