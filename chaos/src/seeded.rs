@@ -95,7 +95,6 @@ const BUGS: &[Seeded] = &[
     bug("MintsOldRoles", Topology::C, &[Rule::I15]),
     bug("LastAdminGoes", Topology::C, &[Rule::I17]),
     bug("FloorNotChecked", Topology::C, &[Rule::I1, Rule::I8]),
-    bug("CapIgnored", Topology::C, &[Rule::I16]),
     bug("CapEvictsNewest", Topology::C, &[Rule::I4]),
     bug(
         "GarbageByOwnClock",
@@ -106,7 +105,6 @@ const BUGS: &[Seeded] = &[
     bug("LifetimeOfOwnProcess", Topology::A, &[Rule::I1, Rule::I8])
         .under("ChangeAccessTtl")
         .for_seconds(130),
-    bug("KnownDeviceLockedOut", Topology::C, &[Rule::I18]),
 ];
 
 /// Switches on each bug for a while; returns whether all were found.
