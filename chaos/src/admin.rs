@@ -13,7 +13,7 @@ use crate::device::{Device, Person, password};
 use crate::request::Ask;
 use crate::world::ADMIN;
 
-/// How long a change may take, faults included.
+/// Time that a change may take, faults included.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An administrator, and the session that everything is asked with.
@@ -25,7 +25,7 @@ pub(crate) struct Admin {
     /// Lets the next login pass as that of a known device.
     device: Option<String>,
     ids: BTreeMap<String, String>,
-    /// Whether some try of the last request was not answered.
+    /// True when some try of the last request was not answered.
     pub(crate) was_lost: bool,
 }
 

@@ -21,7 +21,7 @@ pub(crate) const BESIEGED: &str = "besieged";
 pub(crate) struct Owner {
     client: Client,
     random: fastrand::Rng,
-    /// Whether a login has succeeded.
+    /// True when a login has succeeded.
     is_known: bool,
     /// Lets the next login pass as that of a known device.
     token: Option<String>,

@@ -22,7 +22,7 @@ pub(crate) struct Client {
     who: Who,
 }
 
-/// How long a client retries a refresh before it gives up.
+/// Time that a client retries a refresh before it gives up.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(40);
 
 /// What a login or refresh gave.
@@ -35,7 +35,7 @@ pub(crate) struct Grant {
     pub(crate) expires: u64,
     /// The request that returned the access token.
     pub(crate) issued: Span,
-    /// What lets the next login on this device pass as that of a known one.
+    /// Proof by which the next login comes from a known device.
     pub(crate) device: Option<String>,
 }
 
@@ -76,12 +76,12 @@ impl Answer {
         }
     }
 
-    /// Whether an access token was refused only because a newer one is needed.
+    /// True when an access token was refused only because a newer one is needed.
     pub(crate) fn needs_refresh(&self) -> bool {
         ["token_expired", "token_outdated"].contains(&self.refusal())
     }
 
-    /// Whether the request was refused because the session is over.
+    /// True when the request was refused because the session is over.
     pub(crate) fn is_over(&self) -> bool {
         let codes = ["token_revoked", "session_revoked", "session_expired"];
         codes.contains(&self.refusal()) || self.refusal() == "refresh_reused"
@@ -236,7 +236,7 @@ impl Client {
     }
 }
 
-/// What came over the network.
+/// Response as it arrived.
 struct Fetched {
     outcome: Outcome,
     body: Value,

@@ -15,7 +15,7 @@ use crate::request::Ask;
 /// The sets of roles that deputies have in turn.
 const ROLES: [&[&str]; 4] = [&["admin"], &[], &["admin", "reader"], &["reader"]];
 
-/// How long a change that was not acknowledged may be under way: until then no other follows it.
+/// Time that a change that was not acknowledged may be under way: until then no other follows it.
 const UNDER_WAY: Duration = Duration::from_secs(16);
 
 /// A user whose roles change.

@@ -15,7 +15,7 @@ use crate::world::{ADMIN, World};
 
 const RIVALS: [&str; 2] = ["rival-0", "rival-1"];
 
-/// How long it may take to restore what a round changed.
+/// Time that it may take to restore what a round changed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One of the two, with a fresh access token.
@@ -130,7 +130,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Whoever is left changes an account.
+/// The administrator who is left changes an account.
 async fn restore(rivals: &[Rival], name: &str, id: &str, act: &Act) {
     let end = Instant::now() + PATIENCE;
     let path = path(id, act);

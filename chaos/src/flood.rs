@@ -16,7 +16,7 @@ use crate::world::World;
 /// Connections at once; on each a request follows the answer to the one before.
 const CONNECTIONS: usize = 2000;
 const LASTS: Duration = Duration::from_secs(3);
-/// How long each of them waits for an answer.
+/// Time that each of them waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Floods all replicas for a while.

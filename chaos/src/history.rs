@@ -74,10 +74,10 @@ pub struct Op {
     /// The roles of the user according to the answer: those of its access token, or `Remote-Roles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
-    /// How many sessions the answer lists.
+    /// Number of sessions that the response lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<usize>,
-    /// Whether a login proved that an earlier one on this device had succeeded.
+    /// True when a login proved that an earlier one on this device had succeeded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub known_device: bool,
     /// Which process was asked.
@@ -222,7 +222,7 @@ pub struct Start {
     pub start: u64,
     /// When it had ended or was ready.
     pub end: u64,
-    /// Whether it became ready.
+    /// True when it became ready.
     pub is_ready: bool,
     /// Its exit code, if it ended by itself.
     pub exit_code: Option<i32>,
@@ -237,7 +237,7 @@ pub struct Readiness {
     pub since: u64,
     /// When it was asked.
     pub start: u64,
-    /// Whether it said that it was ready.
+    /// True when it said that it was ready.
     pub is_ready: bool,
 }
 

@@ -59,7 +59,7 @@ mod world;
 const GRACE: Duration = Duration::from_secs(2);
 /// How long an access token lives in these runs.
 const ACCESS_TTL: Duration = Duration::from_secs(10);
-/// How long it lives while the setting is another one: longer than the runs in which that is seen.
+/// Time that it lives while the setting is another one: longer than the runs in which that is seen.
 const LONG_ACCESS_TTL: Duration = Duration::from_mins(4);
 /// Sessions that one user may have at once in these runs.
 const MAX_SESSIONS: usize = 12;

@@ -13,7 +13,7 @@ use crate::world::World;
 /// Seconds of [`Jump::MinutesAhead`].
 const AHEAD: u64 = 1200;
 
-/// How long a replica runs that started all the same: long enough to delete what is old by its clock.
+/// Time that a replica runs that started all the same: long enough to delete what is old by its clock.
 const RUNS: Duration = Duration::from_secs(3);
 
 /// Sets the clock of the replica that no client asks, and asks it until `end` whether it is ready.

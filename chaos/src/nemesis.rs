@@ -20,7 +20,7 @@ use crate::support::proxy::Weather;
 use crate::world::World;
 use crate::{ACCESS_TTL, LONG_ACCESS_TTL};
 
-/// How long one replica has another lifetime of access tokens: as long as it takes the others to forget
+/// Time that one replica has another lifetime of access tokens: as long as it takes the others to forget
 /// what they revoked by their own setting, since they accept no token that is older than that.
 const LONG_TTL_LASTS: Duration = Duration::from_secs(100);
 /// The same for the only process. A longer lifetime is used a quarter of a minute after it was announced.

@@ -33,7 +33,7 @@ const DEPUTIES: usize = 3;
 pub(crate) struct Grave {
     pub(crate) user: String,
     pub(crate) grant: Grant,
-    /// Whether the session is over; otherwise the access token alone is outdated.
+    /// True when the session is over; otherwise the access token alone is outdated.
     is_over: bool,
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Replica {
     pub(crate) to_postgres: Option<Proxy>,
     pub(crate) to_redis: Option<Proxy>,
     pub(crate) settings: BTreeMap<&'static str, String>,
-    /// How long access tokens live that it issues, in seconds.
+    /// Time that access tokens live that it issues, in seconds.
     pub(crate) access_ttl: AtomicU64,
     pub(crate) log: PathBuf,
     pub(crate) child: Mutex<Option<Child>>,

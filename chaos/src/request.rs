@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Grant;
 
-/// How long a client waits for an answer.
+/// Time that a client waits for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A request to be sent.
@@ -18,12 +18,12 @@ pub(crate) struct Ask<'a> {
     pub(crate) session: Option<&'a str>,
     pub(crate) method: &'static str,
     pub(crate) path: String,
-    /// Whose access token is shown.
+    /// Access token that is presented.
     pub(crate) bearer: Option<&'a Grant>,
     pub(crate) body: Value,
     pub(crate) shown: Option<&'a str>,
     pub(crate) key: Option<u64>,
-    /// Whether a login has succeeded on this device before.
+    /// True when a login has succeeded on this device before.
     pub(crate) is_known_device: bool,
     pub(crate) patience: Duration,
 }

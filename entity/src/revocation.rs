@@ -1,4 +1,4 @@
-//! What the denylist is filled from: one row per session or token that was revoked, and one per user whose
+//! Source of every denylist: one row per session or token that was revoked, and one per user whose
 //! older tokens are denied.
 
 use sea_orm::entity::prelude::*;

@@ -33,7 +33,7 @@ pub struct Model {
     pub amr: String,
     /// Scopes granted at login, space-separated; empty for none asked.
     pub scope: String,
-    /// Whether the login asked for less than all scopes that were granted then.
+    /// True when the login asked for less than all scopes that were granted then.
     pub is_narrowed: bool,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,

@@ -21,7 +21,7 @@ mod budgets;
 #[cfg(test)]
 mod tests;
 
-/// How long an attempt waits for those in flight when together they may use up a budget.
+/// Time that an attempt waits for those in flight when together they may use up a budget.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Time between two looks at such a budget.

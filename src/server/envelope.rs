@@ -190,7 +190,7 @@ impl<E: Endpoint + 'static> Enveloped<E> {
 }
 
 /// Returns whether a body that nobody has read is waited for: HTTP/2 resets the stream alone, and a client
-/// that was not told to go on sends none.
+/// that received no `100 Continue` sends none.
 fn is_discarded(request: &Request) -> bool {
     request.version() != Version::HTTP_2 && !request.headers().contains_key(header::EXPECT)
 }

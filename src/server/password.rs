@@ -49,12 +49,12 @@ pub struct Seat {
 /// Amounts of work, in blocks of 1 KiB times passes.
 #[derive(Debug)]
 struct Work {
-    /// What every verification costs: that of the most expensive hash known.
+    /// Cost of every verification: that of the most expensive hash known.
     of_verification: AtomicU64,
     done: AtomicU64,
 }
 
-/// How many times the configured cost a verification costs at most for the sake of equal work.
+/// Largest multiple of the configured cost that equal work may take.
 const MOST_TIMES: u64 = 32;
 
 /// Seats beside one for each thread: for those whose attempt is being charged or answered meanwhile.
@@ -105,7 +105,7 @@ impl Passwords {
         Ok(Self {
             cost,
             admission: Admission::new(seats, queue),
-            // Whoever comes here has a seat.
+            // The caller has a seat.
             pool: Arc::new(Pool::start(threads, seats)?),
             work: Arc::new(Work {
                 of_verification: AtomicU64::new(cost.work()),
@@ -144,7 +144,7 @@ impl Passwords {
         seat.hash(password).await
     }
 
-    /// Takes note of the cost of a stored hash, given as it stands there: `m=19456,t=2,p=1`. From now on
+    /// Takes note of the cost of a stored hash, given as it is stored: `m=19456,t=2,p=1`. From now on
     /// every verification costs at least as much.
     pub fn note_cost(&self, parameters: &str) {
         if let Some(cost) = Cost::parse(parameters) {

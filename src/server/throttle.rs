@@ -2,7 +2,7 @@
 //!
 //! An attempt is charged before it is decided and gives its places back unless it failed, so that parallel
 //! guesses cannot exceed a budget, on all replicas together. What is refused, what finds the server busy
-//! and what fails by a fault of ours is not counted. Which attempt is charged to which budgets is told by
+//! and what fails by a fault of ours is not counted. Which attempt is charged to which budgets is decided by
 //! `credentials`; here is how.
 
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ const CONNECTIONS: usize = 4;
 /// Attempts that wait for one of these connections to be admitted.
 const WAITING: usize = 256;
 
-/// What this process knows of the throttle; the budgets themselves are in the database.
+/// State of the throttle in this process; the budgets themselves are in the database.
 #[derive(Debug)]
 pub(super) struct Throttle {
     refusals: Refusals,

@@ -1,4 +1,4 @@
-//! What others notice of a flood of wrong logins.
+//! Effect of a flood of wrong logins on other requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -231,7 +231,7 @@ fn pour(
     });
 }
 
-/// How long the answers took, and how many were refusals.
+/// Time that the answers took, and how many were refusals.
 #[derive(Default)]
 struct Times {
     took: Vec<Duration>,

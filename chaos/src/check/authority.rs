@@ -1,4 +1,4 @@
-//! What a user may do, and the tokens that say so: I15, I17.
+//! Authority of users, and the tokens that carry it: I15, I17.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,20 +9,20 @@ use crate::history::{Act, Op, Span};
 /// The role of administrators.
 const ADMIN: &str = "admin";
 
-/// What is known of one user.
+/// Knowledge about one user.
 #[derive(Debug, Default)]
 struct User<'h> {
     /// The roles at first; absent where nobody knows.
     first: Option<Vec<String>>,
-    /// What replaces the roles.
+    /// Changes that replaces the roles.
     roles: Vec<&'h Op>,
-    /// What disables and enables.
+    /// Changes that disables and enables.
     shuts: Vec<&'h Op>,
-    /// What may outdate the access tokens of the time before.
+    /// Changes that may outdate the access tokens of the time before.
     changes: Vec<&'h Op>,
 }
 
-/// What is known of all users.
+/// Knowledge about all users.
 #[derive(Debug)]
 pub(super) struct Authority<'h>(BTreeMap<&'h str, User<'h>>);
 
@@ -49,7 +49,7 @@ impl<'h> Authority<'h> {
         self.0.get(op.user.as_str())
     }
 
-    /// Whether a refusal follows from what changed, or may have.
+    /// True when a refusal follows from what changed, or may have.
     pub(super) fn may_refuse(&self, op: &Op) -> bool {
         let Some(user) = self.user(op) else {
             return false;
@@ -95,7 +95,7 @@ impl User<'_> {
         possible
     }
 
-    /// Whether the user may have lost or gained something since the access token that was shown was asked for.
+    /// True when the user may have lost or gained something since the access token that was shown was asked for.
     fn may_have_changed(&self, op: &Op) -> bool {
         op.issued.is_none_or(|issued| {
             let mut changes = self.changes.iter();
@@ -113,7 +113,7 @@ impl User<'_> {
         changes.find(|change| self.has_effect(change)).copied()
     }
 
-    /// Whether a change surely outdates the access tokens of the time before it, whose sessions live on.
+    /// True when a change surely outdates the access tokens of the time before it, whose sessions live on.
     fn has_effect(&self, change: &Op) -> bool {
         if !change.is_ok() {
             return false;
@@ -178,7 +178,7 @@ impl User<'_> {
         None
     }
 
-    /// Whether the user may have been an administrator while this ran, other than by this itself.
+    /// True when the user may have been an administrator while this ran, other than by this itself.
     fn may_be_admin(&self, op: &Op) -> bool {
         let others = Self {
             first: self.first.clone(),

@@ -18,7 +18,7 @@ pub(super) struct End {
     pub(super) maybe: u64,
     /// From here on it has.
     pub(super) surely: u64,
-    /// Whether nothing but the limit of sessions per user says so.
+    /// True when nothing but the limit of sessions per user says so.
     is_by_limit: bool,
 }
 
@@ -178,7 +178,7 @@ pub(super) fn is_login(op: &Op) -> bool {
     matches!(op.act, Act::LogIn { .. })
 }
 
-/// Whether an access token was refused because of its age, and rightly. A process accepts none that is older
+/// True when an access token was refused because of its age, and rightly. A process accepts none that is older
 /// than its own setting allows, whatever the token says.
 fn has_expired(op: &Op, shortest_life: Option<u64>) -> bool {
     let old = op.issued.zip(shortest_life);

@@ -1,4 +1,4 @@
-//! What nobody's numbers may break: I1 in lists, I18, I19, I20.
+//! Limits and large numbers: I1 in lists, I18, I19, I20.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use super::service::is_excused;
 use super::{History, Rule, Violation, describe};
 use crate::history::{Act, Op, Who};
 
-/// How far a clock may be ahead of the database's, in seconds.
+/// Largest lead of a clock over the database's, in seconds.
 const ALLOWED_SKEW: u64 = 60;
 
-/// How long a clock that was set while its process ran may go unnoticed: it is followed once it has stayed
+/// Time that a clock that was set while its process ran may go unnoticed: it is followed once it has stayed
 /// where it was set for a minute.
 const UNNOTICED: u64 = 80_000_000;
 

@@ -36,7 +36,7 @@ pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violati
     logins_give_the_first(history, violations);
 }
 
-/// Whether this makes a successor: a refresh, or a new password, whose session goes on with one.
+/// True when this makes a successor: a refresh, or a new password, whose session goes on with one.
 fn rotates(op: &Op) -> bool {
     op.act == Act::Refresh || is_new_password(op)
 }
@@ -97,7 +97,7 @@ impl<'h> Known<'h> {
         known
     }
 
-    /// Whether a generation was made though nobody had shown the one before it, or set a password.
+    /// True when a generation was made though nobody had shown the one before it, or set a password.
     fn is_unasked(&self, op: &Op) -> bool {
         let Some(given) = &op.given else { return false };
         given.generation > 0

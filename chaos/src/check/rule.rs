@@ -15,9 +15,9 @@ pub enum Rule {
     I5,
     /// An acknowledged account or password is never lost, and the one before it never comes back.
     I6,
-    /// What was not acknowledged is wholly done or not at all.
+    /// A change that was not acknowledged is wholly done or not at all.
     I7,
-    /// What has ended stays ended, after every restart and every loss of the fast copy.
+    /// A session or token that has ended stays ended, after every restart and every loss of the fast copy.
     I8,
     /// With nothing to ask, nothing is answered, and nobody is refused for it.
     I9,
@@ -31,7 +31,7 @@ pub enum Rule {
     I13,
     /// A run without enough of everything proves nothing.
     I14,
-    /// What a change of roles or of the password takes away is refused from its acknowledgement on.
+    /// Authority that a change of roles or of the password takes away is refused from its acknowledgement on.
     I15,
     /// A user has no more sessions than the limit, and the one that ends is the least recently used.
     I16,

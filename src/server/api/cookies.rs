@@ -16,7 +16,7 @@ use crate::server::store::{Presented, SessionId};
 
 /// The header in which a page repeats the CSRF cookie.
 pub(super) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
-/// How long a browser keeps the proof of a known device: 400 days, which is as long as browsers keep any
+/// Time that a browser keeps the proof of a known device: 400 days, which is as long as browsers keep any
 /// cookie. Each login begins that time again.
 const DEVICE_SECONDS: u64 = 400 * 24 * 60 * 60;
 /// Accounts that one browser is known to at most.

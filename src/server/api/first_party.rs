@@ -1,4 +1,4 @@
-//! Whose tokens open the routes of accounts and of administration.
+//! Policies for the routes of accounts and of administration.
 //!
 //! A role says what a user may do; a scope says what a program may do in the user's name. So a token
 //! that was limited to some scopes opens nothing that looks at roles alone, and the account itself is
@@ -17,7 +17,7 @@ pub(super) struct WholeScope;
 
 impl Policy for WholeScope {
     fn check(claims: &Claims) -> Result<(), AuthError> {
-        // Whoever made a token without a client, such as a Flask app, does not say what was asked for.
+        // The issuer of a token without a client, such as a Flask app, does not say what was asked for.
         let is_unclear = claims.client_id.is_none() && claims.scope.is_some();
         if claims.extra.contains_key(NARROWED) || is_unclear {
             return Err(AuthError::InsufficientScope);

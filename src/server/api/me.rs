@@ -70,7 +70,7 @@ struct SessionAnswer {
 struct SessionsAnswer {
     /// The sessions.
     items: Vec<SessionAnswer>,
-    /// What to pass as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last.
     next: Option<String>,
 }
 

@@ -29,7 +29,7 @@ struct ResetLinkAnswer {
     expires_at: String,
 }
 
-/// A link that could still be used. Its secret was shown once, to whoever made it.
+/// A link that could still be used. Its secret was shown once, to the administrator who made it.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct OpenLinkAnswer {
@@ -64,7 +64,7 @@ impl From<OpenResetLink> for OpenLinkAnswer {
 struct OpenLinksAnswer {
     /// The links.
     items: Vec<OpenLinkAnswer>,
-    /// What to pass as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last.
     next: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl ResetApi {
     ///
     /// For a user who forgot the password. It works once, within 24 hours; an older link of that user
     /// stops working. The password stays until the link is used. The link works on the authority of
-    /// whoever made it, and no longer when that administrator is disabled or demoted, has another
+    /// the administrator who made it, and no longer when that administrator is disabled or demoted, has another
     /// password, or logs out everywhere. Asks for a fresh token.
     #[oai(
         path = "/v1/users/:id/reset-link",

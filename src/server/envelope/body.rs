@@ -20,9 +20,9 @@ const LEAST: usize = 1 << 10;
 const BUDGET: usize = 16 << 20;
 /// Bodies of the largest size that fit into the budget at least.
 const LARGEST_BODIES: usize = 4;
-/// How much longer than the deadline of a body is waited for its refusal.
+/// Time beyond the deadline of a body in which its refusal may leave.
 const MARGIN: Duration = Duration::from_secs(1);
-/// How long the rest of a request that was answered already may take to arrive.
+/// Time that the rest of a request that was answered already may take to arrive.
 const DISCARD: Duration = Duration::from_millis(250);
 
 /// The memory for all request bodies that are not complete, and those in pieces that are being handled.
@@ -94,7 +94,7 @@ impl From<BodyError> for io::Error {
     }
 }
 
-/// What a body may take.
+/// Limits of a body.
 #[derive(Clone, Debug)]
 pub(super) struct BodyRules {
     pub(super) limit: usize,

@@ -1,4 +1,4 @@
-//! Who may use the hashing threads next.
+//! Order in which passwords get a hashing thread.
 //!
 //! A [`Seat`] is held from before an attempt is charged until it is decided. There are few more seats than
 //! threads, so that all work of logins is bounded, in the database too. Those without a seat wait, a

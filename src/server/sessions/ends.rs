@@ -36,7 +36,7 @@ impl App {
     }
 
     /// Ends the session that a login in the same browser has replaced: nobody has its refresh token any
-    /// more. The login stands whatever comes of it.
+    /// more. The login counts whatever comes of it.
     pub async fn log_out_replaced(&self, id: &SessionId) {
         let reason = RevokeReason::Replaced;
         match self.revoke_session(id, None, reason, None).await {

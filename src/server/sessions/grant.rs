@@ -36,7 +36,7 @@ pub struct AccessGrant {
     pub user_id: UserId,
 }
 
-/// Names the claim of tokens that are limited to some scopes: what stands in it is of no matter.
+/// Names the claim of tokens that are limited to some scopes: its value does not matter.
 pub(in crate::server) const NARROWED: &str = "narrowed";
 
 /// The scopes of a new session.
@@ -44,7 +44,7 @@ pub(in crate::server) const NARROWED: &str = "narrowed";
 pub(super) struct GrantedScope {
     /// Those granted.
     pub(super) scopes: Vec<String>,
-    /// Whether these are less than all, because the login asked so.
+    /// True when these are less than all, because the login asked so.
     pub(super) is_narrowed: bool,
 }
 

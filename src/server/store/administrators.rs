@@ -22,7 +22,7 @@ use crate::denylist::{TokenIds, TokenStatus};
 use crate::server::events::Actor;
 use crate::server::names::ADMIN;
 
-/// What decides about the authority of a user.
+/// Columns that decide about the authority of a user.
 #[derive(Debug, FromQueryResult)]
 pub(super) struct Authority {
     id: String,

@@ -13,7 +13,7 @@ use crate::clock::Time;
 /// A link that could still be used. Its secret is known to nobody here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenResetLink {
-    /// Whose password it sets.
+    /// User whose password it sets.
     pub user: UserId,
     /// User name as typed when created.
     pub username: String,

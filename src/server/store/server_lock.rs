@@ -35,7 +35,7 @@ pub enum ServerLockError {
         /// The id of the process, where it can be read.
         holder: Option<u32>,
     },
-    /// Whether another server does cannot be known.
+    /// True when another server does cannot be known.
     #[error(
         "cannot lock {}: the database must be on a local file system that supports locks, in a folder that this server may write to",
         path.display()

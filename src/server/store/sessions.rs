@@ -41,7 +41,7 @@ pub struct Session {
     pub amr: Vec<String>,
     /// Scopes granted at login.
     pub scope: Vec<String>,
-    /// Whether the login asked for less than all scopes that were granted then.
+    /// True when the login asked for less than all scopes that were granted then.
     pub is_narrowed: bool,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,
@@ -88,7 +88,7 @@ pub struct NewSession {
     pub amr: Vec<String>,
     /// Scopes granted.
     pub scope: Vec<String>,
-    /// Whether these are less than all, because the login asked so.
+    /// True when these are less than all, because the login asked so.
     pub is_narrowed: bool,
     /// OAuth client that asked; empty for the first party.
     pub client_id: String,

@@ -19,7 +19,7 @@ use crate::server::events::{Actor, EventKind};
 /// Longer than an attempt takes, the difference between the clocks of two replicas included.
 const LONGEST_ATTEMPT: Duration = Duration::from_mins(2);
 
-/// How often a window doubles at most: 15 minutes, 30, 60.
+/// Number of times that a window doubles at most: 15 minutes, 30, 60.
 const MAX_LEVEL: i32 = 2;
 
 /// Thousands of years in milliseconds, and small enough to be doubled without overflow.

@@ -9,11 +9,11 @@ use crate::clock::Time;
 /// Refusals in memory at most; about 2 MiB.
 const CAPACITY: usize = 16_384;
 
-/// How long a refusal is repeated without asking the database, in which a password reset at another
+/// Time that a refusal is repeated without asking the database, in which a password reset at another
 /// replica may have lifted it. With [`ONE_ASKS`] it is five seconds.
 const REPEATED: Duration = Duration::from_secs(4);
 
-/// How long the others are refused while one attempt asks the database again.
+/// Time that the others are refused while one attempt asks the database again.
 const ONE_ASKS: Duration = Duration::from_secs(1);
 
 /// The refusals, the oldest of which make room for new ones.

@@ -18,9 +18,9 @@ const GUARD: &[&str] = &[
     "wrong_token_type",
     "token_revoked",
 ];
-/// What the guards of a role and of the account say too.
+/// Further codes of the guards of a role and of the account.
 const ROLE: &[&str] = &["insufficient_scope"];
-/// What the guard of changes of authority says too.
+/// Further codes of the guard of changes of authority.
 const FRESH: &[&str] = &["fresh_token_required"];
 /// What readers of a refresh token say.
 const REFRESH: &[&str] = &[
@@ -37,7 +37,7 @@ const BODY: &[&str] = &[
     "payload_too_large",
     "request_timeout",
 ];
-/// What any request may be told, whatever it asks for.
+/// Codes that any request may receive.
 const ANY: &[&str] = &["internal", "unavailable"];
 /// What every check of a password may say.
 const PASSWORD: &[&str] = &["invalid_credentials", "too_many_requests"];

@@ -1,4 +1,4 @@
-//! The authority of whoever changes something as an administrator, in the transaction of the change.
+//! The authority of an actor who changes something as an administrator, in the transaction of the change.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn demoted() -> Vec<String> {
     vec!["editor".to_owned()]
 }
 
-/// What each administrative change of the store came to, made by `by` to `user`.
+/// Results of every administrative change of the store, made by `by` to `user`.
 async fn changes(store: &Store, user: &User, by: &Actor) -> Vec<Result<(), StoreError>> {
     let ending = because(RevokeReason::Admin, NOW);
     let sid = SessionId::random();
