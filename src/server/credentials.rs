@@ -105,7 +105,11 @@ impl App {
         let mut checked = self.refuse_if_remembered(names, now).await?;
         let give_up_at = Instant::now() + LONGEST_WAIT;
         loop {
-            let seat = match self.passwords.seat(by.priority(), &network).await {
+            let seat = match self
+                .passwords
+                .seat(self.priority(&by, &network), &network)
+                .await
+            {
                 Ok(seat) => seat,
                 Err(busy) => return Err(self.paced(busy).await),
             };
@@ -136,6 +140,16 @@ impl App {
                 return Err(ApiError::unavailable(StillOccupied));
             }
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn priority(&self, by: &Prover<'_>, network: &str) -> Priority {
+        match by {
+            Prover::Login { devices: [], .. } if self.throttle.has_failed(network) => {
+                Priority::AfterFailure
+            }
+            Prover::Login { devices: [], .. } => Priority::Stranger,
+            Prover::Login { .. } | Prover::Session { .. } => Priority::Known,
         }
     }
 
@@ -216,13 +230,6 @@ impl Prover<'_> {
                 devices: &[],
             },
             Self::Session { .. } => self,
-        }
-    }
-
-    fn priority(&self) -> Priority {
-        match self {
-            Self::Login { devices: [], .. } => Priority::Stranger,
-            Self::Login { .. } | Self::Session { .. } => Priority::Known,
         }
     }
 }

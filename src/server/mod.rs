@@ -163,9 +163,10 @@ pub enum OpenError {
     Threads(#[source] std::io::Error),
 }
 
-/// Passwords that may wait for a hashing thread, for each of these threads: at 15 ms a hash, the
-/// last one waits for a second.
-const QUEUED_PER_THREAD: usize = 64;
+/// Passwords of each class that may wait for a hashing thread, for each of these threads. At 15 ms a hash
+/// the last one of a single network waits for four seconds. A flood from fewer networks than this refuses
+/// nobody else: those of the longest line make room.
+const QUEUED_PER_THREAD: usize = 256;
 
 /// Between two looks at the costs of all stored passwords.
 const COSTS_READ_EVERY: Duration = Duration::from_hours(1);

@@ -17,6 +17,7 @@ use super::password::Seat;
 use super::store::{Budget, Charge, Counter, Protected, StoreError, User};
 use crate::clock::Time;
 
+mod failed_networks;
 mod known_device;
 mod pace;
 mod refusals;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use known_device::{KnownDevice, LONGEST_TOKEN};
 
+use failed_networks::FailedNetworks;
 use pace::Pace;
 use refusals::Refusals;
 
@@ -38,6 +40,7 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub(super) struct Throttle {
     refusals: Refusals,
+    failed_networks: FailedNetworks,
     pace: Pace,
     connections: Semaphore,
     waiting: Semaphore,
@@ -87,10 +90,16 @@ impl Throttle {
     pub(super) fn new() -> Self {
         Self {
             refusals: Refusals::default(),
+            failed_networks: FailedNetworks::new(),
             pace: Pace::new(),
             connections: Semaphore::new(CONNECTIONS),
             waiting: Semaphore::new(CONNECTIONS + WAITING),
         }
+    }
+
+    /// Returns whether a login from this network failed a short time ago, as far as this process knows.
+    pub(super) fn has_failed(&self, network: &str) -> bool {
+        self.failed_networks.contains(network, Instant::now())
     }
 
     /// Runs the statement that admits an attempt, unless too many wait for that.
@@ -206,6 +215,8 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<(), ApiError> {
+        let failed_networks = &self.throttle.failed_networks;
+        failed_networks.add(&network(ip), Instant::now());
         let recorded = self.store.record_failure(&attempt.counters, ip, now);
         let recorded = self.throttle.run(async {
             match recorded.await {

@@ -69,3 +69,28 @@ async fn a_device_of_another_account_waits_with_the_strangers() {
         "{decided:?}"
     );
 }
+
+#[tokio::test]
+async fn after_a_failure_strangers_of_that_network_wait_in_a_line_of_their_own() {
+    let test = TestApp::open(&[]).await;
+    let app = &test.app;
+    let priority = |devices: &[KnownDevice], network: &str| {
+        let by = Prover::Login {
+            username: "somebody else",
+            devices,
+        };
+        app.priority(&by, network)
+    };
+    assert_eq!(priority(&[], "192.0.2.7"), Priority::Stranger);
+
+    let decided = app.prove_login(&login(vec![]), app.clock.now()).await;
+
+    assert!(
+        matches!(decided, Err(ApiError::InvalidCredentials)),
+        "{decided:?}"
+    );
+    assert_eq!(priority(&[], "192.0.2.7"), Priority::AfterFailure);
+    assert_eq!(priority(&[], "192.0.2.8"), Priority::Stranger);
+    let alice = KnownDevice::new(UserId::from("alice"));
+    assert_eq!(priority(&[alice], "192.0.2.7"), Priority::Known);
+}

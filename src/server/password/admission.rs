@@ -2,8 +2,9 @@
 //!
 //! A [`Seat`] is held from before an attempt is charged until it is decided. There are few more seats than
 //! threads, so that all work of logins is bounded, in the database too. Those without a seat wait, a
-//! bounded number of them, in three classes that share the seats by weight. Within a class the networks
-//! take turns: a flood from one address makes itself wait, and newcomers from elsewhere pass it.
+//! bounded number of them, in four classes that share the seats by weight. Within a class the networks
+//! take turns: a flood from one address makes itself wait, and newcomers from elsewhere pass it. A flood
+//! from many addresses fills a class of its own as soon as it has failed once from each.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -20,19 +21,23 @@ pub enum Priority {
     Known,
     /// A login of somebody unknown.
     Stranger,
+    /// A login of somebody unknown, from a network in which another one failed a short time ago.
+    AfterFailure,
     /// A new password: registration, new users, password changes.
     NewPassword,
 }
 
 /// The turns of the classes while all of them wait. None starves, however many the others are.
-const TURNS: [Priority; 7] = [
+const TURNS: [Priority; 9] = [
     Priority::Known,
     Priority::Stranger,
     Priority::Known,
+    Priority::AfterFailure,
+    Priority::Known,
     Priority::Stranger,
+    Priority::AfterFailure,
     Priority::Known,
     Priority::NewPassword,
-    Priority::Known,
 ];
 
 /// The seats, and those who wait for one. Clones share them.
@@ -42,7 +47,7 @@ pub(super) struct Admission(Arc<Mutex<State>>);
 struct State {
     free: usize,
     turn: usize,
-    classes: [Class; 3],
+    classes: [Class; 4],
 }
 
 /// Waiting requests of one class.
@@ -60,7 +65,7 @@ pub(super) struct Seat(Option<Admission>);
 impl Admission {
     /// Returns `seats` seats, for which `bound` requests of each class may wait.
     pub(super) fn new(seats: usize, bound: usize) -> Self {
-        let classes = [bound; 3].map(Class::new);
+        let classes = [bound; 4].map(Class::new);
         Self(Arc::new(Mutex::new(State {
             free: seats,
             turn: 0,
@@ -281,6 +286,21 @@ mod tests {
         let first = served.iter().position(|lane| lane == "new");
         assert!(first.is_some_and(|first| (1..8).contains(&first)));
         assert_eq!(served[..16].iter().filter(|lane| *lane == "new").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_login_from_a_network_without_failures_passes_a_flood_from_many_networks() {
+        let flood: Vec<_> = (0..40).map(|number| format!("flood-{number}")).collect();
+        let flood = flood.iter().map(|lane| (Priority::AfterFailure, &**lane));
+        let mut waiting: Vec<_> = flood.collect();
+        waiting.push((Priority::Stranger, "alice"));
+
+        let (served, refused) = turns(&waiting, 40).await;
+
+        assert_eq!(refused, Vec::<String>::new());
+        let alice = served.iter().position(|lane| lane == "alice");
+        assert!(alice.is_some_and(|place| place < 3), "{alice:?}");
+        assert_eq!(served.len(), 41);
     }
 
     #[tokio::test]
