@@ -1,13 +1,20 @@
+import { AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
 export type Server = ReturnType<typeof connect>;
 /** Returns a signal that gives up after a while. */
 export declare const patience: (scope: Scope, ms: number) => AbortSignal;
-export declare const connect: (scope: Scope, base: URL) => {
+/** What the names of the server's cookies begin with; the server writes its own into the client that it serves. */
+export declare const PREFIX = "latchet";
+export declare const connect: (scope: Scope, base: URL, prefix?: string) => {
     csrf: () => string;
     request: (method: string, path: string, body?: object, headers?: Record<string, string>) => Request;
     grantOf: (answer: any) => Grant;
     remember: (value: string) => void;
+    /** Sends a refused value no more; returns whether there is another one to try. */
+    reject: (value: string) => boolean;
+    /** Why there is no CSRF value to send. */
+    csrfFault: () => AuthError;
     /** Whether the cookies of the session are known to be gone. */
     hasNoCookies: () => boolean;
     login: (body: object) => Promise<Grant>;

@@ -9,6 +9,11 @@ export interface Options {
    * `https://example.org/api`, which is `/api` and all below. Without it: `baseUrl`.
    */
   attachTo?: readonly (string | URL)[];
+  /**
+   * `LATCHET_COOKIE_PREFIX` of the server. Without it: `latchet`, or what the server was started with where
+   * the client comes from `/client/latchet.js`.
+   */
+  cookiePrefix?: string;
 }
 
 /** User name, password, and what kind of session is wanted. */

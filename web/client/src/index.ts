@@ -22,7 +22,7 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
   const absolute = (url: string | URL) => new URL(url, scope.document.baseURI);
   const base = absolute(options.baseUrl);
   const targets = (options.attachTo ?? [base]).map(absolute);
-  const server = connect(scope, base);
+  const server = connect(scope, base, options.cookiePrefix);
   const keeper = keep(scope, server, `latchet:${base}`);
   const { state, subscribe, token, dispose } = keeper;
 

@@ -1,7 +1,7 @@
 // Keeps one session's access token alive: who may have it, when it is renewed, what ends it.
 
 import type { State } from './api.js';
-import { AuthError } from './errors.js';
+import type { AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import { patience, type Server } from './server.js';
 import { openTabs, type Grant } from './tabs.js';
@@ -142,7 +142,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     }
   };
 
-  const ask = async () => {
+  const ask = async (): Promise<void> => {
     if (failure && now() < failure.until) {
       // Timers count in whole milliseconds, and fire a little early.
       plan();
@@ -157,7 +157,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
         // Another tab may have had its turn for both.
         if (held !== asked || era !== begun) return null;
         csrf = server.csrf();
-        if (!csrf) throw new AuthError('missing_token', undefined, 401);
+        if (!csrf) throw server.csrfFault();
         mine = key ||= scope.crypto.getRandomValues(new Uint32Array(4)).join('-');
         tabs.say({ kind: 'key', key });
         return server.refresh(key);
@@ -175,6 +175,14 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       }
       // Another tab may have been answered meanwhile, but not this one.
       key = mine;
+      // A proxy may be wrong for a moment, so who is signed in is asked about twice.
+      const isKnown = !asked || failure?.error.code === 'csrf_failed';
+      if (error.code === 'csrf_failed' && isKnown && server.csrf() === csrf) {
+        // A cookie that is not the session's, of a sibling host for instance: the right one may be beside it.
+        if (server.reject(csrf)) return ask();
+        // Nothing renews this session, so people must be able to sign in.
+        if (left() <= 0) return end(asked?.sid ?? '', error.code);
+      }
       const pause = Math.min(failure ? failure.pause * 2 : 1000, LONGEST_PAUSE_MS);
       const wait = Math.max(pause * (1 - scope.Math.random() / 2), error.retryAfter * 1000);
       failure = { error, until: now() + wait, pause };

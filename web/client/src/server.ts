@@ -16,15 +16,39 @@ export const patience = (scope: Scope, ms: number): AbortSignal => {
   return controller.signal;
 };
 
-export const connect = (scope: Scope, base: URL) => {
+/** What the names of the server's cookies begin with; the server writes its own into the client that it serves. */
+export const PREFIX = 'latchet';
+
+/** Sorts names of cookies: those that only this host can set over https, and those of this server's port, first. */
+const namesOf = (base: URL, prefix: string): string[] => {
+  const isHttps = base.protocol === 'https:';
+  const ofPort = `${prefix}_${base.port || (isHttps ? 443 : 80)}_csrf`;
+  const names = [ofPort, `${prefix}_csrf`];
+  const ofHost = names.map((name) => `__Host-${name}`);
+  return isHttps ? [...ofHost, ...names] : [...names, ...ofHost];
+};
+
+export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
   /** Whether the page can read the server's cookies. They know no ports. */
   const isReadable = base.hostname === scope.location.hostname;
+  const names = namesOf(base, prefix);
   /** The CSRF value as the server told it, for pages of another host. */
   let told = '';
+  /** Values that the server has refused, such as a cookie that another host has planted. */
+  const wrong = new Set<string>();
+
+  /** Returns the CSRF values that the page can read, the best first. */
+  const readable = (): string[] => {
+    const pairs = scope.document.cookie.split('; ').map((pair) => pair.split('='));
+    return names.flatMap((name) => pairs.filter(([known, value]) => known === name && value).map(([, value]) => value!));
+  };
 
   /** Returns what proves that a request comes from a page that may read it; empty without a session. */
-  const csrf = (): string =>
-    (isReadable ? scope.document.cookie.match(/(?:^|; )(?:__Host-)?latchet_csrf=([^;]+)/)?.[1] ?? '' : told);
+  const csrf = (): string => {
+    if (!isReadable) return told;
+    const values = readable().filter((value) => !wrong.has(value));
+    return values.find((value) => value === told) ?? values[0] ?? '';
+  };
 
   const request = (method: string, path: string, body?: object, headers?: Record<string, string>): Request =>
     new Request(`${base}`.replace(/\/?$/, '/') + path, {
@@ -63,8 +87,17 @@ export const connect = (scope: Scope, base: URL) => {
     request,
     grantOf,
     remember: (value: string) => { told = value; },
+    /** Sends a refused value no more; returns whether there is another one to try. */
+    reject: (value: string): boolean => {
+      wrong.add(value);
+      const next = csrf();
+      return next !== '' && next !== value;
+    },
+    /** Why there is no CSRF value to send. */
+    csrfFault: (): AuthError => (isReadable && readable()[0]
+      ? new AuthError('csrf_failed', undefined, 403) : new AuthError('missing_token', undefined, 401)),
     /** Whether the cookies of the session are known to be gone. */
-    hasNoCookies: () => isReadable && !csrf(),
+    hasNoCookies: () => isReadable && !readable()[0],
     login: (body: object) => grant('v1/login', body),
     /** Asks for the next tokens; the same `key` again where the answer was lost. */
     refresh: (key: string) => grant('v1/refresh', {}, { 'Idempotency-Key': key }),

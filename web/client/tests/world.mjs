@@ -87,8 +87,13 @@ export class World {
     this.server.endSessions();
   }
 
-  tab({ visible = true, hostname = 'app.example.org', locks } = {}) {
-    return new Tab(this, { visible, hostname, locks });
+  tab({ visible = true, hostname = 'app.example.org', locks, cookies } = {}) {
+    return new Tab(this, { visible, hostname, locks, cookies });
+  }
+
+  /** What a page of the server's host reads. */
+  readable() {
+    return this.cookies.csrf ? `theme=dark; __Host-latchet_csrf=${this.cookies.csrf}` : 'theme=dark';
   }
 
   timer(run, ms) {
@@ -161,12 +166,11 @@ export class Tab {
   #window = new EventTarget();
   #channels = [];
 
-  constructor(world, { visible, hostname, locks }) {
+  constructor(world, { visible, hostname, locks, cookies = () => world.readable() }) {
     this.world = world;
     const document = new EventTarget();
     Object.defineProperty(document, 'cookie', {
-      get: () => (world.cookies.csrf && hostname === 'app.example.org'
-        ? `theme=dark; __Host-latchet_csrf=${world.cookies.csrf}` : 'theme=dark'),
+      get: () => (hostname === 'app.example.org' ? cookies() : 'theme=dark'),
       set: () => { throw new Error('a cookie was written'); },
     });
     Object.assign(document, { baseURI: `https://${hostname}/page`, visibilityState: visible ? 'visible' : 'hidden' });
