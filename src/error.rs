@@ -76,9 +76,9 @@ impl Problem {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
-    /// Turns this into the answer that is sent.
-    pub fn into_response(self, request_id: Option<&str>) -> Response {
-        let body = serde_json::to_vec(&Body {
+    /// Returns the body that is sent.
+    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
+        serde_json::to_vec(&Body {
             kind: "about:blank",
             title: self.title(),
             status: self.status.as_u16(),
@@ -88,7 +88,12 @@ impl Problem {
             errors: &self.errors,
             members: &self.members,
         })
-        .unwrap_or_default();
+        .unwrap_or_default()
+    }
+
+    /// Turns this into the answer that is sent.
+    pub fn into_response(self, request_id: Option<&str>) -> Response {
+        let body = self.to_json(request_id);
         let mut response = Response::builder()
             .status(self.status)
             .content_type("application/problem+json")
@@ -156,9 +161,9 @@ pub enum AuthError {
     /// A cookie came without the matching CSRF value, or from a foreign origin.
     #[error("the CSRF check failed: {0}")]
     CsrfFailed(&'static str),
-    /// Two tokens in one request.
-    #[error("more than one token was sent")]
-    AmbiguousToken,
+    /// Two tokens in one request, and where they were.
+    #[error("more than one token was sent: {}", two_places(.0, .1))]
+    AmbiguousToken(&'static str, &'static str),
     /// The body, where the token would have to stand, is longer than is read in search of one.
     #[error("the body is too long to be searched for a token")]
     BodyTooLarge,
@@ -207,7 +212,7 @@ impl AuthError {
                 Some("insufficient_scope"),
             ),
             Self::CsrfFailed(_) => (StatusCode::FORBIDDEN, "csrf_failed", None),
-            Self::AmbiguousToken => (
+            Self::AmbiguousToken(..) => (
                 StatusCode::BAD_REQUEST,
                 "validation_failed",
                 Some("invalid_request"),
@@ -216,6 +221,13 @@ impl AuthError {
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
         }
     }
+}
+
+fn two_places(first: &str, second: &str) -> String {
+    if first == second {
+        return format!("two are in {first}");
+    }
+    format!("one is in {first}, another in {second}")
 }
 
 /// Lets a guard's refusal leave any poem application as a [`Problem`], without middleware.
@@ -247,7 +259,7 @@ mod tests {
             AuthError::UnknownUser("alice".to_owned()),
             AuthError::InsufficientScope,
             AuthError::CsrfFailed("x"),
-            AuthError::AmbiguousToken,
+            AuthError::AmbiguousToken("the query", "a cookie"),
             AuthError::BodyTooLarge,
             AuthError::Unavailable,
         ]

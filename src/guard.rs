@@ -84,6 +84,7 @@ mod location;
 mod policy;
 mod ready;
 mod refusal;
+mod request_user;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -97,15 +98,17 @@ pub use flask::flask_jwt_extended_errors;
 pub(crate) use flask_jwt::Words;
 pub use flask_jwt::flask_jwt_errors;
 pub use guards::Guards;
-#[cfg(feature = "server")]
-pub(crate) use location::NOTHING_AFTER_SCHEME;
 pub use location::{Location, Place};
+#[cfg(feature = "server")]
+pub(crate) use location::{NOTHING_AFTER_SCHEME, credentials};
 pub use policy::{Freshness, Policy, Revocation};
 pub use ready::{
     EitherKind, Fresh, In, Places, Refresh, Required, Role, RoleName, Scope, ScopeName,
     SkipRevocation,
 };
 pub use refusal::Refusal;
+#[cfg(feature = "server")]
+pub(crate) use request_user::RequestUser;
 pub use user::CurrentUser;
 
 /// Returns the claims of the token that `request` carries, after every check of the guard `A`: for

@@ -4,12 +4,15 @@
 use std::fmt;
 use std::io::Cursor;
 
+use poem::http::HeaderValue;
+use poem::http::header::CONTENT_TYPE;
 use poem::web::RequestBody;
 use poem::{Body, Request};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
+use super::location::Place;
 use crate::error::AuthError;
 
 /// A guard's way to the body of its request.
@@ -100,7 +103,8 @@ pub(super) async fn token(
     let members = body.look(limit, |json| members(json, names)).await?;
     for mut shown in members {
         if shown.len() > 1 {
-            return Err(AuthError::AmbiguousToken);
+            let body = Place::Json.shown();
+            return Err(AuthError::AmbiguousToken(body, body));
         }
         match shown.pop() {
             None | Some(Value::Null) => {}
@@ -131,9 +135,12 @@ pub(super) async fn form_field(
 }
 
 pub(super) fn has_type(request: &Request, expected: &str) -> bool {
-    let sent = request.content_type().unwrap_or_default();
-    let essence = sent.split(';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(expected)
+    let sent = request.headers().get(CONTENT_TYPE);
+    let sent = sent.map(HeaderValue::as_bytes).unwrap_or_default();
+    let essence = sent.split(|&byte| byte == b';').next().unwrap_or_default();
+    essence
+        .trim_ascii()
+        .eq_ignore_ascii_case(expected.as_bytes())
 }
 
 /// Returns, for each name, every value that stands under it. Other members are passed over unread.

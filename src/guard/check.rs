@@ -1,5 +1,6 @@
 //! The one choke point: what every guard does with a request, in its fixed order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use poem::Request;
@@ -8,6 +9,7 @@ use super::body::BodySlot;
 use super::guards::{Guards, Inner, unavailable};
 use super::location::{self, Location, Place, Shown};
 use super::refusal::{Asked, Refusal};
+use super::request_user::RequestUser;
 use super::{Admission, Freshness, Policy, Revocation, csrf};
 use crate::clock::Time;
 use crate::cookies::renewal;
@@ -52,8 +54,10 @@ impl Guards {
         let proof = csrf::proof(&shown, request, body).await?;
 
         let now = self.0.clock.now();
+        let shown = self.genuine(shown, expected, now)?;
         let verified = self.verify(&shown, expected, now)?;
         let claims = &verified.claims;
+        RequestUser::note(request, claims);
         let refused = |error| Refused {
             error,
             claims: Some(Arc::clone(claims)),
@@ -92,6 +96,32 @@ impl Guards {
             return Err(AuthError::Unavailable);
         }
         Ok(locations)
+    }
+
+    /// Picks the one of several cookies of a name that is genuine. Two that are make a doubt: one may be
+    /// the sender's own, planted in the browser of somebody else.
+    fn genuine<'r>(
+        &self,
+        mut shown: Shown<'r>,
+        expected: Expected,
+        now: Time,
+    ) -> Result<Shown<'r>, AuthError> {
+        if shown.rivals.is_empty() {
+            return Ok(shown);
+        }
+        let is_genuine = |token: &str| self.0.verifier.verify(token, expected, now).is_ok();
+        let mut rivals = std::mem::take(&mut shown.rivals);
+        rivals.retain(|rival| is_genuine(rival));
+        rivals.dedup();
+        match (&rivals[..], is_genuine(&shown.token)) {
+            ([], _) => {}
+            ([one], false) => shown.token = Cow::Borrowed(*one),
+            _ => {
+                let cookie = Place::Cookie.shown();
+                return Err(AuthError::AmbiguousToken(cookie, cookie));
+            }
+        }
+        Ok(shown)
     }
 
     fn verify(

@@ -69,7 +69,7 @@ fn row(refusal: &Refusal<'_>) -> (StatusCode, String) {
         AuthError::CsrfFailed(NO_CLAIM) => (WRONG, "Missing claim: csrf".to_owned()),
         AuthError::CsrfFailed(reason) => (ABSENT, (*reason).to_owned()),
         AuthError::InsufficientScope
-        | AuthError::AmbiguousToken
+        | AuthError::AmbiguousToken(..)
         | AuthError::BodyTooLarge
         | AuthError::Unavailable => (error.problem().status, error.to_string()),
     }
@@ -115,8 +115,8 @@ fn has_too_many_parts(request: &Request, name: &HeaderName, scheme: Option<&str>
     let parts = if scheme.is_some() { 2 } else { 1 };
     let values = request.headers().get_all(name).into_iter();
     let mut credentials = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|value| std::str::from_utf8(value).ok())
         .map(str::split_ascii_whitespace);
     credentials.any(|mut words| {
         let ours = scheme.is_none_or(|scheme| {

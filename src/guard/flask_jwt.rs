@@ -98,7 +98,7 @@ impl Words {
             | AuthError::ClaimsRejected(_) => Self::new("Invalid token", error.to_string()),
             AuthError::InsufficientScope
             | AuthError::CsrfFailed(_)
-            | AuthError::AmbiguousToken
+            | AuthError::AmbiguousToken(..)
             | AuthError::BodyTooLarge
             | AuthError::Unavailable => Self::new(error.problem().title(), error.to_string()),
         }

@@ -105,6 +105,18 @@ impl Location {
     }
 }
 
+impl Place {
+    /// Returns how errors name it.
+    pub(super) const fn shown(self) -> &'static str {
+        match self {
+            Self::Header => "a header",
+            Self::Cookie => "a cookie",
+            Self::Query => "the query",
+            Self::Json => "the JSON body",
+        }
+    }
+}
+
 /// A token as it was sent: nothing about it is known yet.
 #[derive(Debug)]
 pub(super) struct Shown<'r> {
@@ -112,6 +124,8 @@ pub(super) struct Shown<'r> {
     pub(super) place: Place,
     /// Present when a cookie carried the token, which browsers send unasked.
     pub(super) cookie: Option<(&'r Arc<Cookies>, Kind)>,
+    /// Values of further cookies of that name: old ones, or planted by a neighbouring host.
+    pub(super) rivals: Vec<&'r str>,
 }
 
 /// Finds the one token of a request.
@@ -167,13 +181,17 @@ impl<'r> Found<'r> {
         place: Place,
         cookie: Option<(&'r Arc<Cookies>, Kind)>,
     ) -> Result<(), AuthError> {
-        if self.0.is_some() {
-            return Err(AuthError::AmbiguousToken);
+        if let Some(first) = &self.0 {
+            return Err(AuthError::AmbiguousToken(
+                first.place.shown(),
+                place.shown(),
+            ));
         }
         self.0 = Some(Shown {
             token,
             place,
             cookie,
+            rivals: Vec::new(),
         });
         Ok(())
     }
@@ -189,30 +207,40 @@ fn header<'r>(
     found: &mut Found<'r>,
 ) -> Result<(), AuthError> {
     for value in headers.get_all(name) {
-        let value = ascii(value.as_bytes())?;
+        let value = value.as_bytes();
         let Some(scheme) = scheme else {
-            let token = value.trim_ascii();
+            let token = ascii(value.trim_ascii())?;
             if !token.is_empty() {
                 found.add(Cow::Borrowed(token), Place::Header, None)?;
             }
             continue;
         };
-        for credentials in value.split(',') {
-            let credentials = credentials.trim_ascii();
-            let (word, token) = credentials
-                .split_once([' ', '\t'])
-                .unwrap_or((credentials, ""));
-            if !word.eq_ignore_ascii_case(scheme) {
-                continue;
-            }
+        for token in credentials(value, scheme) {
             if token.is_empty() {
                 return Err(AuthError::MalformedToken(NOTHING_AFTER_SCHEME));
             }
-            let token = Cow::Borrowed(token.trim_ascii_start());
-            found.add(token, Place::Header, None)?;
+            found.add(Cow::Borrowed(ascii(token)?), Place::Header, None)?;
         }
     }
     Ok(())
+}
+
+/// Returns what follows a scheme in a header of credentials, for each of those that commas join. What
+/// belongs to other schemes may hold any bytes.
+pub(crate) fn credentials<'h>(
+    header: &'h [u8],
+    scheme: &str,
+) -> impl Iterator<Item = &'h [u8]> + use<'h> {
+    let scheme = scheme.as_bytes().to_owned();
+    header
+        .split(|&byte| byte == b',')
+        .filter_map(move |credentials| {
+            let credentials = credentials.trim_ascii();
+            let end = credentials.iter().position(|byte| b" \t".contains(byte));
+            let (word, token) = credentials.split_at(end.unwrap_or(credentials.len()));
+            word.eq_ignore_ascii_case(&scheme)
+                .then(|| token.trim_ascii_start())
+        })
 }
 
 pub(crate) const NOTHING_AFTER_SCHEME: &str = "the scheme is not followed by one";
@@ -224,8 +252,8 @@ fn ascii(bytes: &[u8]) -> Result<&str, AuthError> {
 }
 
 /// Browsers send both cookies everywhere, so the guard's kind picks the one that counts. An empty
-/// cookie is one that was cleared, hence absent; the same name twice is a cookie planted by a
-/// neighbouring host.
+/// cookie is one that was cleared, hence absent. Of several of one name, which browsers send when they
+/// differ in path or domain, the verifier finds the one that is genuine.
 fn cookie<'r>(
     cookies: &'r Arc<Cookies>,
     headers: &'r HeaderMap,
@@ -234,14 +262,22 @@ fn cookie<'r>(
 ) -> Result<(), AuthError> {
     for &kind in expected.kinds() {
         let name = cookies.of(kind).name.as_bytes();
-        let mut shown = values(headers, name).peekable();
-        if shown.peek().is_none() {
+        let mut values = values(headers, name);
+        let Some(first) = values.next() else {
             continue;
+        };
+        let mut rivals: Vec<_> = values.filter_map(|value| ascii(value).ok()).collect();
+        let token = match ascii(first) {
+            Ok(token) => token,
+            Err(_) if !rivals.is_empty() => rivals.remove(0),
+            Err(error) => return Err(error),
+        };
+        rivals.retain(|rival| *rival != token);
+        found.add(Cow::Borrowed(token), Place::Cookie, Some((cookies, kind)))?;
+        if let Some(shown) = &mut found.0 {
+            shown.rivals = rivals;
         }
-        return shown.try_for_each(|token| {
-            let token = Cow::Borrowed(ascii(token)?);
-            found.add(token, Place::Cookie, Some((cookies, kind)))
-        });
+        return Ok(());
     }
     Ok(())
 }

@@ -95,18 +95,46 @@ async fn two_tokens_in_one_request_are_refused() {
     let desk = Desk::new();
     let token = desk.cookie_token(Kind::Access);
     let cookie = format!("__Host-latchet_at={token}");
-    let twice = format!("{cookie}; {cookie}");
+    let planted = desk.sign(&Claims {
+        sub: "mallory".to_owned(),
+        csrf: Some("proof".to_owned()),
+        ..desk.claims()
+    });
+    let other = format!("__Host-latchet_at={planted}");
+    let both = format!("{cookie}; {other}");
     let (authorization, bearer) = bearer(&token);
 
     let cases: [&[(HeaderName, &str)]; 3] = [
         &[(authorization, &bearer), (header::COOKIE, &cookie)],
-        &[(header::COOKIE, &twice)],
-        &[(header::COOKIE, &cookie), (header::COOKIE, &cookie)],
+        &[(header::COOKIE, &both)],
+        &[(header::COOKIE, &cookie), (header::COOKIE, &other)],
     ];
     for headers in cases {
         let seen = desk.send(Method::GET, "/optional", headers).await;
 
         assert_eq!(seen, refused(400, "validation_failed"), "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_cookie_of_the_same_name_does_not_matter() {
+    let desk = Desk::new();
+    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+    let refresh = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Refresh));
+
+    for other in [
+        cookie.as_str(),
+        "__Host-latchet_at=junk",
+        "__Host-latchet_at=a.b.c",
+        "__Host-latchet_at=",
+        &refresh,
+    ] {
+        for cookies in [format!("{other}; {cookie}"), format!("{cookie}; {other}")] {
+            let headers = [(header::COOKIE, cookies.as_str())];
+            let seen = desk.send(Method::GET, "/required", &headers).await;
+
+            assert_eq!(seen, ok("alice"), "{cookies}");
+        }
     }
 }
 
