@@ -6,33 +6,37 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant as StdInstant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::FutureExt;
 use poem::http::header::Entry;
-use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use poem_openapi::OperationId;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::client_address::ClientAddresses;
 use super::config::Config;
 use super::metrics::Metrics;
 use super::serve::Lifecycle;
 
+mod access_log;
 mod body;
 mod flask_jwt;
+mod message;
 pub(super) mod oauth;
 mod problems;
 #[cfg(test)]
 mod tests;
 
+use access_log::RequestContext;
 use body::{BodyRules, IncomingBody};
 use problems::Refusal;
 
 pub use body::BodyBudget;
+pub(in crate::server) use message::answer_to_refused_head;
 pub use problems::Allow;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,6 +51,7 @@ pub struct RequestId(pub String);
 pub struct Envelope {
     body_rules: BodyRules,
     headers: HeaderMap,
+    client_addresses: ClientAddresses,
     lifecycle: Lifecycle,
     /// Whether clients of Flask-JWT are to understand refusals.
     speaks_flask_jwt: bool,
@@ -64,6 +69,7 @@ impl Envelope {
                 budget: BodyBudget::for_limit(config.body_limit),
             },
             headers: security_headers(config.is_https()),
+            client_addresses: ClientAddresses::new(&config.trusted_proxies),
             lifecycle,
             speaks_flask_jwt: config.compat_flask_jwt,
             metrics: None,
@@ -108,30 +114,6 @@ struct Inner<E> {
     envelope: Envelope,
 }
 
-/// What is known of a request before it is handled.
-struct Seen {
-    id: String,
-    method: Method,
-    path: String,
-    since: StdInstant,
-    /// Kept where Flask-JWT's words for a refusal depend on it.
-    authorization: Option<HeaderValue>,
-}
-
-impl Seen {
-    fn of(request: &Request, envelope: &Envelope) -> Self {
-        let authorization = request.headers().get(header::AUTHORIZATION);
-        Self {
-            id: request_id(request.headers()),
-            method: request.method().clone(),
-            // Without the query: it may carry tokens.
-            path: request.uri().path().to_owned(),
-            since: StdInstant::now(),
-            authorization: authorization.filter(|_| envelope.speaks_flask_jwt).cloned(),
-        }
-    }
-}
-
 impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
     type Output = Response;
 
@@ -150,7 +132,7 @@ impl<E: Endpoint + 'static> Endpoint for Enveloped<E> {
 
 impl<E: Endpoint + 'static> Enveloped<E> {
     async fn respond(&self, mut request: Request) -> Response {
-        let seen = Arc::new(Seen::of(&request, &self.0.envelope));
+        let seen = Arc::new(RequestContext::of(&request, &self.0.envelope));
         let is_discarded = is_discarded(&request);
         let body = self.0.defer_body(&mut request);
         let (inner, context) = (Arc::clone(&self.0), Arc::clone(&seen));
@@ -196,14 +178,21 @@ fn is_discarded(request: &Request) -> bool {
 }
 
 impl<E: Endpoint> Inner<E> {
-    async fn answer(&self, request: Request, seen: &Seen) -> Response {
+    async fn answer(&self, request: Request, seen: &RequestContext) -> Response {
         let span = tracing::info_span!("request", request.id = seen.id);
         let outcome = self.handle(request, seen).instrument(span).await;
         self.finish(outcome, seen)
     }
 
-    async fn handle(&self, mut request: Request, seen: &Seen) -> Result<Response, Refusal> {
+    async fn handle(
+        &self,
+        mut request: Request,
+        seen: &RequestContext,
+    ) -> Result<Response, Refusal> {
+        message::check(&request)?;
         request.set_data(RequestId(seen.id.clone()));
+        request.set_data(seen.client);
+        request.set_data(seen.user.clone());
         let call = self.endpoint.call(request);
         match AssertUnwindSafe(call).catch_unwind().await {
             Ok(Ok(output)) => Ok(output.into_response()),
@@ -233,9 +222,10 @@ impl<E: Endpoint> Inner<E> {
         Some(body)
     }
 
-    fn finish(&self, outcome: Result<Response, Refusal>, seen: &Seen) -> Response {
+    fn finish(&self, outcome: Result<Response, Refusal>, seen: &RequestContext) -> Response {
+        let code = outcome.as_ref().err().map(|refusal| refusal.problem.code);
         let mut response = outcome.unwrap_or_else(|mut refusal| {
-            log_failure(&refusal, seen);
+            access_log::log_failure(&refusal, seen);
             let mut response = if oauth::speaks_oauth(&seen.path) {
                 oauth::response(refusal.problem, &seen.path, &seen.id)
             } else {
@@ -262,47 +252,8 @@ impl<E: Endpoint> Inner<E> {
         if let Ok(id) = HeaderValue::from_str(&seen.id) {
             headers.insert(REQUEST_ID, id);
         }
-        log_access(response.status(), seen);
+        access_log::log_access(response.status(), code, seen);
         response
-    }
-}
-
-/// Logs a fault of ours once; what the client did wrong is told by the line of the access.
-fn log_failure(refusal: &Refusal, seen: &Seen) {
-    let cause = refusal.cause.as_deref().unwrap_or("unknown");
-    match refusal.problem.status {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            tracing::warn!(request.id = seen.id, error = cause, "cannot answer now");
-        }
-        status if status.is_server_error() => {
-            tracing::error!(request.id = seen.id, error = cause, "failed to answer");
-        }
-        _ => {}
-    }
-}
-
-/// Logs one line for what was refused; what succeeds, which is most requests, only at debug: who logged
-/// in, who was created and the like is told by a line of its own.
-fn log_access(status: StatusCode, seen: &Seen) {
-    let micros = u32::try_from(seen.since.elapsed().as_micros()).unwrap_or(u32::MAX);
-    let millis = f64::from(micros) / 1000.0;
-    macro_rules! log {
-        ($level:expr) => {
-            tracing::event!(
-                $level,
-                request.id = seen.id,
-                http.method = seen.method.as_str(),
-                http.path = seen.path,
-                http.status = status.as_u16(),
-                duration_ms = millis,
-                "answered"
-            )
-        };
-    }
-    if status.as_u16() < 400 {
-        log!(tracing::Level::DEBUG);
-    } else {
-        log!(tracing::Level::INFO);
     }
 }
 

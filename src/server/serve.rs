@@ -25,9 +25,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
 use paced::{Pace, Paced};
+use refused_heads::AnsweredHeads;
 
 mod lifecycle;
 mod paced;
+mod refused_heads;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -36,8 +38,8 @@ pub use lifecycle::Lifecycle;
 pub use tls::{TlsError, load_tls};
 
 /// Largest head of a request; RFC 9110 asks for at least 8,000 bytes of target.
-const MAX_HEAD_BYTES: usize = 16 << 10;
-const MAX_HEADERS: usize = 64;
+pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
+pub(super) const MAX_HEADERS: usize = 64;
 /// Requests at once on one connection of HTTP/2.
 const MAX_STREAMS: u32 = 32;
 /// Bytes that a client of HTTP/2 may send of one body before a handler reads it.
@@ -216,6 +218,7 @@ impl<E: Endpoint + 'static> Connection<E> {
                 Ok::<_, Infallible>(response)
             }
         });
+        let stream = AnsweredHeads::new(stream, self.peer.ip());
         let stream = TokioIo::new(Paced::new(stream, pace.clone()));
         let protocol = protocol();
         let connection = protocol.serve_connection(stream, service);

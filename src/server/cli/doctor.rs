@@ -26,7 +26,15 @@ mod tests;
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Good(String),
-    Bad { fault: String, mend: String },
+    /// It works, but perhaps not as meant.
+    Doubtful {
+        doubt: String,
+        mend: String,
+    },
+    Bad {
+        fault: String,
+        mend: String,
+    },
 }
 
 impl Finding {
@@ -50,6 +58,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Good(text) => writeln!(f, "ok    {text}"),
+            Self::Doubtful { doubt, mend } => writeln!(f, "warn  {doubt}\n      mend: {mend}"),
             Self::Bad { fault, mend } => writeln!(f, "FAIL  {fault}\n      mend: {mend}"),
         }
     }
@@ -59,6 +68,7 @@ impl fmt::Display for Finding {
 pub(super) async fn examine(config: &Config) -> Result<(), Failure> {
     let clock = Clock::system();
     let mut findings = settings(config);
+    findings.extend(proxies(config));
     findings.extend(files(config));
     findings.push(system_clock(&clock));
     findings.extend(descriptors(config));
@@ -98,6 +108,19 @@ fn settings(config: &Config) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Looks at what stands in front of the server, as far as settings tell it.
+fn proxies(config: &Config) -> Option<Finding> {
+    let speaks_tls_elsewhere = config.is_https() && config.tls_cert.is_none();
+    let is_doubtful = speaks_tls_elsewhere && config.trusted_proxies.is_empty();
+    is_doubtful.then(|| Finding::Doubtful {
+        doubt: format!(
+            "a proxy must speak TLS for {}, and trusted_proxies names none: all clients have its address and share one login throttle",
+            config.public_url
+        ),
+        mend: "name the address that the proxy connects from in LATCHET_TRUSTED_PROXIES".to_owned(),
+    })
 }
 
 /// Looks at who may read what must stay secret.

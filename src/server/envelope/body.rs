@@ -62,10 +62,10 @@ impl BodyBudget {
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    #[error("the body is too large")]
-    TooLarge,
-    #[error("the body did not arrive in time")]
-    TooSlow,
+    #[error("the body is larger than {limit} bytes (LATCHET_BODY_LIMIT)")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive within {} s (LATCHET_REQUEST_TIMEOUT)", limit.as_secs_f32())]
+    TooSlow { limit: Duration },
     #[error("the memory for unfinished bodies is used up")]
     BudgetExhausted,
     #[error("the body broke off")]
@@ -85,8 +85,8 @@ impl BodyError {
 impl From<BodyError> for io::Error {
     fn from(error: BodyError) -> Self {
         let kind = match &error {
-            BodyError::TooLarge => io::ErrorKind::FileTooLarge,
-            BodyError::TooSlow => io::ErrorKind::TimedOut,
+            BodyError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            BodyError::TooSlow { .. } => io::ErrorKind::TimedOut,
             BodyError::BudgetExhausted => io::ErrorKind::OutOfMemory,
             BodyError::BrokenOff(source) => source.kind(),
         };
@@ -100,6 +100,12 @@ pub(super) struct BodyRules {
     pub(super) limit: usize,
     pub(super) timeout: Duration,
     pub(super) budget: BodyBudget,
+}
+
+impl BodyRules {
+    fn too_large(&self) -> BodyError {
+        BodyError::TooLarge { limit: self.limit }
+    }
 }
 
 /// The body of one request, shared by the handler that may read it and the layer around it.
@@ -127,13 +133,16 @@ impl IncomingBody {
             };
             let whole = async {
                 if declared.is_some_and(|length| length > rules.limit) {
-                    return Err(BodyError::TooLarge);
+                    return Err(rules.too_large());
                 }
                 read(body.into_bytes_stream(), &rules).await
             };
             let read = tokio::time::timeout(rules.timeout, whole).await;
             *incoming.state() = State::ReadAt(Instant::now());
-            Ok::<_, io::Error>(read.unwrap_or(Err(BodyError::TooSlow))?)
+            let too_slow = BodyError::TooSlow {
+                limit: rules.timeout,
+            };
+            Ok::<_, io::Error>(read.unwrap_or(Err(too_slow))?)
         };
         Body::from_bytes_stream(stream::once(Box::pin(reading)))
     }
@@ -233,7 +242,7 @@ impl<'r> Buffer<'r> {
         let bytes = &mut self.whole.bytes;
         let length = bytes.len().saturating_add(piece.len());
         if length > limit {
-            return Err(BodyError::TooLarge);
+            return Err(self.rules.too_large());
         }
         let held = self
             .whole

@@ -10,6 +10,7 @@ use poem_openapi::error::{ContentTypeError, ParseParamError, ParsePathError};
 use super::body::BodyError;
 use crate::error::{AuthError, FieldError, Problem};
 use crate::server::error::{ApiError, causes};
+use crate::server::serve::{MAX_HEAD_BYTES, MAX_HEADERS};
 
 /// What is answered, and what only the log may know.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
 fn by_status(error: &poem::Error) -> Refusal {
     match error.status() {
         StatusCode::METHOD_NOT_ALLOWED => method_not_allowed().into(),
-        StatusCode::PAYLOAD_TOO_LARGE => too_large().into(),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too large").into(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             unsupported_media_type("this `Content-Type` is not understood here").into()
         }
@@ -133,13 +134,13 @@ fn invalid_parameter(name: &str, reason: &str) -> Problem {
 
 fn unread_body(error: &ReadBodyError) -> Refusal {
     let known = match error {
-        ReadBodyError::PayloadTooLarge => return too_large().into(),
+        ReadBodyError::PayloadTooLarge => return too_large("the body is too large").into(),
         ReadBodyError::Io(error) => BodyError::of(error),
         _ => None,
     };
     match known {
-        Some(BodyError::TooLarge) => too_large().into(),
-        Some(BodyError::TooSlow) => body_too_slow().into(),
+        Some(error @ BodyError::TooLarge { .. }) => too_large(error.to_string()).into(),
+        Some(error @ BodyError::TooSlow { .. }) => body_too_slow(error.to_string()).into(),
         Some(error @ BodyError::BudgetExhausted) => Refusal {
             cause: Some(error.to_string()),
             ..ApiError::unavailable("").problem().into()
@@ -153,21 +154,38 @@ fn unread_body(error: &ReadBodyError) -> Refusal {
     }
 }
 
-fn too_large() -> Problem {
-    Problem::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "payload_too_large",
-        "the body is too large",
-    )
+fn too_large(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
 }
 
 /// The client did not send its body in time.
-fn body_too_slow() -> Problem {
-    Problem::new(
-        StatusCode::REQUEST_TIMEOUT,
-        "request_timeout",
-        "the body did not arrive in time",
-    )
+fn body_too_slow(detail: String) -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+}
+
+/// The head of a request could not be read, so that nobody knows what it asks for.
+pub(super) fn refused_head(status: StatusCode) -> Problem {
+    match status {
+        StatusCode::URI_TOO_LONG => Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "uri_too_long",
+            format!(
+                "the address of the request is too long: the head of a request has at most {MAX_HEAD_BYTES} bytes"
+            ),
+        ),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "headers_too_large",
+            format!(
+                "the headers of the request are too large: its head has at most {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers"
+            ),
+        ),
+        _ => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "validation_failed",
+            "the request is not HTTP as RFC 9112 has it: its first line, a header or its length is malformed",
+        ),
+    }
 }
 
 /// The server did not answer in time.

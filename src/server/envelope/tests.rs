@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use poem::endpoint::{make, make_sync};
-use poem::http::Uri;
+use poem::http::{Method, StatusCode, Uri};
 use poem::{EndpointExt, Error, Route, get};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -65,6 +65,7 @@ fn request(method: Method, path: &'static str) -> Request {
     Request::builder()
         .method(method)
         .uri(Uri::from_static(path))
+        .header("host", "localhost")
         .finish()
 }
 
@@ -180,6 +181,7 @@ async fn a_body_up_to_the_limit_passes_and_a_larger_one_does_not() {
         for (length, status) in [(1024, 200), (1025, 413)] {
             let mut builder = Request::builder()
                 .method(Method::POST)
+                .header("host", "localhost")
                 .uri(Uri::from_static("/echo"));
             builder = if declared {
                 builder.header("content-length", length.to_string())
@@ -207,6 +209,7 @@ async fn a_request_id_is_taken_when_it_is_safe_and_made_otherwise() {
     for (given, is_taken) in table {
         let request = Request::builder()
             .uri(Uri::from_static("/ok"))
+            .header("host", "localhost")
             .header(REQUEST_ID, given)
             .finish();
 
@@ -223,6 +226,8 @@ async fn the_log_tells_what_was_asked_and_no_secret() {
     let request = Request::builder()
         .method(Method::POST)
         .uri(Uri::from_static("/expired?token=hunter2"))
+        .header("host", "localhost")
+        .header("user-agent", "Firefox/1")
         .header("authorization", "Bearer hunter2")
         .header("cookie", "latchet_rt=hunter2")
         .header("content-length", "22")
@@ -238,8 +243,42 @@ async fn the_log_tells_what_was_asked_and_no_secret() {
     assert_eq!(line["http.method"], "POST");
     assert_eq!(line["http.path"], "/expired");
     assert_eq!(line["http.status"], 401);
+    assert_eq!(line["code"], "token_expired");
+    assert_eq!(line["client.address"], "0.0.0.0");
+    assert_eq!(line["user_agent"], "Firefox/1");
     assert!(line["duration_ms"].is_number());
     assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_of_any_length_has_a_short_line() {
+    let long = "x".repeat(10_000);
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("/{long}").parse().unwrap())
+        .header("host", "localhost")
+        .header("user-agent", &long)
+        .header("origin", &long)
+        .finish();
+
+    let log = Captured::begin();
+    let (response, _) = answer(request).await;
+
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(log.text().len() < 1500, "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_request_without_the_one_host_is_refused_by_every_address() {
+    for path in ["/ok", "/nowhere", "/oauth/token", "/panic"] {
+        let request = Request::builder().uri(Uri::from_static(path)).finish();
+
+        let (response, body) = answer(request).await;
+
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(body["code"], "validation_failed", "{path}");
+        assert!(body.to_string().contains("`Host` is missing"), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn a_clock_that_keeps_a_server_from_starting_is_reported_as_such() {
     let now = clock.now();
     let fault = |theirs| match database_clock(theirs, &clock) {
         Finding::Bad { fault, .. } => fault,
-        Finding::Good(text) => text,
+        Finding::Good(text) | Finding::Doubtful { doubt: text, .. } => text,
     };
 
     let wrong = fault(now - Duration::from_mins(20));
@@ -55,4 +55,22 @@ fn a_secret_that_others_can_read_is_reported_with_the_command_that_mends_it() {
     };
     assert_eq!(mend, format!("chmod go= {}", file.path().display()));
     assert!(matches!(closed, Finding::Good(_)));
+}
+
+#[test]
+fn a_proxy_that_nobody_named_is_doubtful_and_no_fault() {
+    let found = |settings: &[(&str, &str)]| {
+        let settings = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        proxies(&Config::load(["latchet"], settings).unwrap())
+    };
+    let url = ("LATCHET_PUBLIC_URL", "https://auth.example.org");
+
+    let Some(Finding::Doubtful { mend, .. }) = found(&[url]) else {
+        panic!("not noticed");
+    };
+    assert!(mend.contains("LATCHET_TRUSTED_PROXIES"), "{mend}");
+    assert_eq!(found(&[]), None);
+    assert_eq!(found(&[url, ("LATCHET_TRUSTED_PROXIES", "10.0.0.1")]), None);
 }

@@ -57,11 +57,11 @@ async fn a_body_in_pieces_is_put_together_and_bounded_as_a_whole() {
 
         match whole {
             Some(whole) => assert_eq!(read.unwrap(), whole),
-            None => assert!(matches!(read, Err(BodyError::TooLarge))),
+            None => assert!(matches!(read, Err(BodyError::TooLarge { .. }))),
         }
     }
     let one_piece = read(ready(&[&"x".repeat(1025)]), &rules(&budget)).await;
-    assert!(matches!(one_piece, Err(BodyError::TooLarge)));
+    assert!(matches!(one_piece, Err(BodyError::TooLarge { .. })));
     assert_eq!(budget.held(), 0);
 }
 
@@ -161,7 +161,10 @@ async fn the_reason_is_found_behind_the_errors_of_the_framework() {
     let too_large = reason(&["a"], Some(LIMIT + 1)).await;
 
     assert_eq!(exhausted, Some(BodyError::BudgetExhausted.to_string()));
-    assert_eq!(too_large, Some(BodyError::TooLarge.to_string()));
+    assert_eq!(
+        too_large,
+        Some(BodyError::TooLarge { limit: LIMIT }.to_string())
+    );
     assert!(BodyError::of(&io::Error::from(io::ErrorKind::BrokenPipe)).is_none());
 }
 
@@ -184,7 +187,10 @@ async fn a_slow_body_is_refused_at_its_deadline_which_does_not_count_for_the_res
     let Err(ReadBodyError::Io(error)) = read else {
         panic!("{read:?}");
     };
-    assert!(matches!(BodyError::of(&error), Some(BodyError::TooSlow)));
+    assert!(matches!(
+        BodyError::of(&error),
+        Some(BodyError::TooSlow { .. })
+    ));
     let deadline = incoming.deadline(&rules).unwrap();
     assert!(
         deadline >= start + rules.timeout * 2,

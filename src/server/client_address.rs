@@ -1,0 +1,241 @@
+//! The address of a client, behind proxies that are trusted to tell it.
+//!
+//! Proxies write `X-Forwarded-For`, some `Forwarded` (RFC 7239) instead, with a port or without, and IPv6
+//! in brackets or not. Each proxy appends the address that it was asked from, so the last one is read
+//! first, and what stands left of the first address that is no trusted proxy's was written by the client.
+//! All clients whose address cannot be read count as one, so that is reported, once.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ipnet::IpNet;
+use poem::Request;
+use poem::http::{HeaderMap, HeaderName, header};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Headers in which some proxies write the address, and which are not read.
+const UNREAD: [&str; 3] = ["x-real-ip", "cf-connecting-ip", "true-client-ip"];
+/// Connections that have no address, such as those of tests, count as one client.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// Longest part of a header that the log repeats.
+const LONGEST_SHOWN: usize = 64;
+
+/// The address of the client of a request, which the routes find in its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
+/// Finds the addresses of clients. Clones share what has been reported.
+#[derive(Clone, Debug)]
+pub(super) struct ClientAddresses {
+    trusted: Arc<[IpNet]>,
+    reported: Arc<Reported>,
+}
+
+/// What has been logged: each once, for every request would repeat it.
+#[derive(Debug, Default)]
+struct Reported {
+    untrusted_proxy: AtomicBool,
+    unreadable: AtomicBool,
+    unread_header: AtomicBool,
+}
+
+impl ClientAddresses {
+    /// Returns the addresses as these proxies tell them.
+    pub(super) fn new(trusted: &[IpNet]) -> Self {
+        Self {
+            trusted: trusted.into(),
+            reported: Arc::default(),
+        }
+    }
+
+    /// Returns the address that a request came from.
+    pub(super) fn of(&self, request: &Request) -> ClientAddress {
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        ClientAddress(self.find(peer.unwrap_or(UNKNOWN).to_canonical(), request.headers()))
+    }
+
+    /// Returns the address that the farthest trusted proxy was asked from.
+    fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.trusts(peer) {
+            self.report_untrusted(peer, headers);
+            return peer;
+        }
+        let mut nearest = peer;
+        let mut has_hops = false;
+        for hop in hops(headers) {
+            has_hops = true;
+            match hop.address() {
+                Some(address) => nearest = address.to_canonical(),
+                None => {
+                    self.report_unreadable(nearest, &hop);
+                    break;
+                }
+            }
+            if !self.trusts(nearest) {
+                break;
+            }
+        }
+        if !has_hops {
+            self.report_unread_header(peer, headers);
+        }
+        nearest
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    fn report_untrusted(&self, peer: IpAddr, headers: &HeaderMap) {
+        let reported = &self.reported.untrusted_proxy;
+        if reported.load(Ordering::Relaxed) {
+            return;
+        }
+        let known = [FORWARDED_FOR, header::FORWARDED];
+        let Some(name) = known.iter().find(|name| headers.contains_key(*name)) else {
+            return;
+        };
+        if !reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                client.address = %peer,
+                header = name.as_str(),
+                "a proxy that is not trusted names the address of its client: if it is yours, name it in LATCHET_TRUSTED_PROXIES, for until then all its clients share one login throttle (logged once)"
+            );
+        }
+    }
+
+    fn report_unreadable(&self, proxy: IpAddr, hop: &Hop<'_>) {
+        if !self.reported.unreadable.swap(true, Ordering::Relaxed) {
+            let text = hop.text().escape_ascii().to_string();
+            let text: String = text.chars().take(LONGEST_SHOWN).collect();
+            tracing::warn!(
+                client.address = %proxy,
+                header = hop.header(),
+                value = text,
+                "a trusted proxy names its client by something that is no address: all such clients share its login throttle (logged once)"
+            );
+        }
+    }
+
+    fn report_unread_header(&self, proxy: IpAddr, headers: &HeaderMap) {
+        let reported = &self.reported.unread_header;
+        let Some(name) = UNREAD.iter().find(|name| headers.contains_key(**name)) else {
+            return;
+        };
+        if !reported.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                client.address = %proxy,
+                header = name,
+                "a trusted proxy names its client in a header that is not read: let it write X-Forwarded-For, for until then all its clients share one login throttle (logged once)"
+            );
+        }
+    }
+}
+
+/// One entry of a header, as a proxy has appended it.
+enum Hop<'h> {
+    /// Of `X-Forwarded-For`: the address alone.
+    Address(&'h [u8]),
+    /// Of `Forwarded`: pairs, of which `for` has the address.
+    Pairs(&'h [u8]),
+}
+
+/// Returns the entries, the last first. `Forwarded` counts where there is no `X-Forwarded-For`: the proxies
+/// that write the latter, which are most, pass on what a client has put into the former.
+fn hops(headers: &HeaderMap) -> impl Iterator<Item = Hop<'_>> {
+    let is_usual = headers.contains_key(FORWARDED_FOR);
+    let name = if is_usual {
+        FORWARDED_FOR
+    } else {
+        header::FORWARDED
+    };
+    let lines = headers.get_all(name).into_iter().rev();
+    // At every comma, even in quotes: a quote that a client left open must not hide what was appended.
+    lines
+        .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|hop| !hop.is_empty())
+        .map(move |hop| {
+            if is_usual {
+                Hop::Address(hop)
+            } else {
+                Hop::Pairs(hop)
+            }
+        })
+}
+
+impl Hop<'_> {
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(node) => address_of(node),
+            Self::Pairs(pairs) => address_of(node_of(pairs)?),
+        }
+    }
+
+    const fn text(&self) -> &[u8] {
+        match self {
+            Self::Address(text) | Self::Pairs(text) => text,
+        }
+    }
+
+    fn header(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "x-forwarded-for",
+            Self::Pairs(_) => "forwarded",
+        }
+    }
+}
+
+/// Returns the value of `for`, which there must be once.
+fn node_of(pairs: &[u8]) -> Option<&[u8]> {
+    let mut nodes = pairs.split(|&byte| byte == b';').filter_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let name = pair[..at].trim_ascii();
+        name.eq_ignore_ascii_case(b"for")
+            .then(|| pair[at + 1..].trim_ascii())
+    });
+    let node = nodes.next()?;
+    nodes.next().is_none().then_some(node)
+}
+
+/// Reads `192.0.2.1`, `192.0.2.1:50001`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:443`, in quotes
+/// or not.
+fn address_of(node: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(node).ok()?;
+    let quoted = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let text = quoted.unwrap_or(text).trim_ascii();
+    if let Some(rest) = text.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        let is_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return is_good.then(|| without_zone(address).parse().ok().map(IpAddr::V6))?;
+    }
+    if let Ok(address) = without_zone(text).parse() {
+        return Some(address);
+    }
+    let (address, port) = text.split_once(':')?;
+    is_port(port).then(|| address.parse().ok().map(IpAddr::V4))?
+}
+
+/// The network interface is of interest to the proxy's own machine alone: `fe80::1%eth0`.
+fn without_zone(address: &str) -> &str {
+    match address.split_once('%') {
+        Some((address, zone)) if address.contains(':') && !zone.is_empty() => address,
+        _ => address,
+    }
+}
+
+/// RFC 7239, section 6: a number, or a name that a proxy has made up.
+fn is_port(text: &str) -> bool {
+    let is_made_up = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    text.parse::<u16>().is_ok() || text.strip_prefix('_').is_some_and(is_made_up)
+}
+
+#[cfg(test)]
+mod tests;

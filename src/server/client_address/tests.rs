@@ -1,0 +1,228 @@
+use poem::http::HeaderValue;
+
+use super::*;
+use crate::server::logging::captured::Captured;
+
+const PROXY: &str = "10.0.0.1";
+
+fn addresses() -> ClientAddresses {
+    let trusted: [IpNet; 2] = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
+    ClientAddresses::new(&trusted)
+}
+
+fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        let name: HeaderName = name.parse().unwrap();
+        headers.append(name, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+fn found(peer: &str, lines: &[(&str, &[u8])]) -> String {
+    let peer: IpAddr = peer.parse().unwrap();
+    let found = addresses().find(peer.to_canonical(), &headers(lines));
+    found.to_string()
+}
+
+fn by_proxy(name: &str, value: &str) -> String {
+    found(PROXY, &[(name, value.as_bytes())])
+}
+
+#[test]
+fn a_stranger_cannot_choose_the_address() {
+    assert_eq!(
+        found("192.0.2.1", &[("x-forwarded-for", b"198.51.100.7")]),
+        "192.0.2.1"
+    );
+    assert_eq!(
+        found("192.0.2.1", &[("forwarded", b"for=198.51.100.7")]),
+        "192.0.2.1"
+    );
+    assert_eq!(
+        by_proxy("x-forwarded-for", "1.1.1.1, 198.51.100.7"),
+        "198.51.100.7"
+    );
+    assert_eq!(
+        by_proxy("forwarded", "for=1.1.1.1, for=198.51.100.7"),
+        "198.51.100.7"
+    );
+}
+
+#[test]
+fn addresses_are_read_as_proxies_write_them() {
+    for (written, address) in [
+        ("203.0.113.3", "203.0.113.3"),
+        ("203.0.113.3:50001", "203.0.113.3"),
+        ("  203.0.113.3:1  ", "203.0.113.3"),
+        ("\"203.0.113.3:50001\"", "203.0.113.3"),
+        ("203.0.113.3:_p1", "203.0.113.3"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("\"[2001:db8::1]:443\"", "2001:db8::1"),
+        ("\"2001:db8::1\"", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("[fe80::1%25eth0]:443", "fe80::1"),
+        ("::ffff:203.0.113.3", "203.0.113.3"),
+        ("[::ffff:203.0.113.3]:50001", "203.0.113.3"),
+        ("junk, 203.0.113.3", "203.0.113.3"),
+        ("\"open, 203.0.113.3", "203.0.113.3"),
+        (", 203.0.113.3, ,", "203.0.113.3"),
+        ("203.0.113.3,10.0.0.2:80,[fd00::1]:80", "203.0.113.3"),
+    ] {
+        assert_eq!(by_proxy("x-forwarded-for", written), address, "{written}");
+    }
+}
+
+#[test]
+fn forwarded_is_read_in_every_form_of_rfc_7239() {
+    for (written, address) in [
+        ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),
+        ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+        ("for=192.0.2.43, for=198.51.100.17", "198.51.100.17"),
+        ("proto=https;FOR = 192.0.2.43", "192.0.2.43"),
+        ("for=\"192.0.2.43:47011\"", "192.0.2.43"),
+        ("for=192.0.2.43:47011", "192.0.2.43"),
+        ("for=[2001:db8::1]", "2001:db8::1"),
+        ("for=2001:db8::1", "2001:db8::1"),
+        (
+            "for=192.0.2.43,for=\"[fd00::1]:80\";by=\"_x\",for=10.9.9.9",
+            "192.0.2.43",
+        ),
+        ("for=\"x, for=192.0.2.43", "192.0.2.43"),
+        ("for=junk;host=\"a, for=192.0.2.43;host=b", "192.0.2.43"),
+    ] {
+        assert_eq!(by_proxy("forwarded", written), address, "{written}");
+    }
+}
+
+#[test]
+fn what_is_no_address_leaves_the_nearest_proxy_and_is_logged_once() {
+    for (name, written) in [
+        ("x-forwarded-for", "unknown"),
+        ("x-forwarded-for", "_hidden"),
+        ("x-forwarded-for", "203.0.113.3:port"),
+        ("x-forwarded-for", "203.0.113.3:70000"),
+        ("x-forwarded-for", "203.0.113"),
+        ("x-forwarded-for", "[2001:db8::1"),
+        ("x-forwarded-for", "[2001:db8::1]443"),
+        ("x-forwarded-for", "[203.0.113.3]"),
+        ("x-forwarded-for", "for=203.0.113.3"),
+        ("x-forwarded-for", "example.org"),
+        ("x-forwarded-for", "203.0.113.3 198.51.100.1"),
+        ("forwarded", "for=unknown"),
+        ("forwarded", "for=_mdn"),
+        ("forwarded", "for=\"_gazonk\""),
+        ("forwarded", "proto=https"),
+        ("forwarded", "for=192.0.2.1;for=192.0.2.2"),
+        ("forwarded", "192.0.2.1"),
+    ] {
+        let log = Captured::begin();
+        let addresses = addresses();
+        let headers = headers(&[(name, written.as_bytes())]);
+        let proxy = IpAddr::from([10, 0, 0, 1]);
+
+        for _ in 0..3 {
+            assert_eq!(addresses.find(proxy, &headers), proxy, "{written}");
+        }
+
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{written}: {lines:?}");
+        assert_eq!(lines[0]["level"], "WARN");
+        assert_eq!(lines[0]["header"], name);
+    }
+}
+
+#[test]
+fn strange_bytes_of_a_client_hide_nothing_that_a_proxy_has_appended() {
+    for client in [b"\xff".as_slice(), b"\xff\xfe, junk", b"\t", "ü".as_bytes()] {
+        let line = [client, b", 203.0.113.9"].concat();
+
+        assert_eq!(found(PROXY, &[("x-forwarded-for", &line)]), "203.0.113.9");
+        let line = [b"for=", client, b", for=203.0.113.9"].concat();
+        assert_eq!(found(PROXY, &[("forwarded", &line)]), "203.0.113.9");
+    }
+}
+
+#[test]
+fn several_lines_count_like_one() {
+    let lines: [(&str, &[u8]); 3] = [
+        ("x-forwarded-for", b"1.1.1.1"),
+        ("x-forwarded-for", b"\xff"),
+        ("x-forwarded-for", b"198.51.100.7, 10.0.0.2"),
+    ];
+
+    assert_eq!(found(PROXY, &lines), "198.51.100.7");
+}
+
+#[test]
+fn proxies_that_are_trusted_are_looked_through() {
+    assert_eq!(
+        by_proxy("x-forwarded-for", "198.51.100.7, 10.0.0.2"),
+        "198.51.100.7"
+    );
+    assert_eq!(
+        found(
+            "::ffff:10.0.0.1",
+            &[("x-forwarded-for", b"2001:db8::1".as_slice())]
+        ),
+        "2001:db8::1"
+    );
+    assert_eq!(found(PROXY, &[]), PROXY);
+    assert_eq!(by_proxy("x-forwarded-for", "10.0.0.7"), "10.0.0.7");
+}
+
+#[test]
+fn a_header_that_the_client_wrote_does_not_replace_that_of_the_proxy() {
+    let lines: [(&str, &[u8]); 2] = [
+        ("forwarded", b"for=1.1.1.1"),
+        ("x-forwarded-for", b"198.51.100.7"),
+    ];
+
+    assert_eq!(found(PROXY, &lines), "198.51.100.7");
+}
+
+#[test]
+fn a_proxy_that_is_not_trusted_or_not_understood_is_reported_once() {
+    let stranger = IpAddr::from([192, 0, 2, 1]);
+    let proxy = IpAddr::from([10, 0, 0, 1]);
+    for (peer, name, setting) in [
+        (stranger, "x-forwarded-for", "LATCHET_TRUSTED_PROXIES"),
+        (stranger, "forwarded", "LATCHET_TRUSTED_PROXIES"),
+        (proxy, "x-real-ip", "X-Forwarded-For"),
+        (proxy, "cf-connecting-ip", "X-Forwarded-For"),
+    ] {
+        let log = Captured::begin();
+        let addresses = addresses();
+        let headers = headers(&[(name, b"for=203.0.113.9")]);
+
+        for _ in 0..3 {
+            assert_eq!(addresses.find(peer, &headers), peer, "{name}");
+        }
+
+        let lines = log.lines();
+        assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+        assert_eq!(lines[0]["client.address"], peer.to_string());
+        let message = lines[0]["message"].as_str().unwrap();
+        assert!(message.contains(setting), "{message}");
+    }
+}
+
+#[test]
+fn clients_without_a_proxy_are_not_reported() {
+    let log = Captured::begin();
+    let stranger = IpAddr::from([192, 0, 2, 1]);
+
+    assert_eq!(addresses().find(stranger, &headers(&[])), stranger);
+    assert_eq!(
+        addresses().find(
+            stranger,
+            &headers(&[("x-real-ip", b"203.0.113.9".as_slice())])
+        ),
+        stranger
+    );
+
+    assert_eq!(log.lines().len(), 0);
+}

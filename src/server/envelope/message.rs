@@ -1,0 +1,165 @@
+//! Requests that may mean two things, which are refused before anybody reads one meaning into them: a
+//! proxy in front may have read the other.
+
+use std::net::IpAddr;
+
+use poem::Request;
+use poem::http::uri::Authority;
+use poem::http::{HeaderName, StatusCode, Version, header};
+
+use super::made_up_id;
+use super::problems::{Refusal, refused_head};
+use crate::error::{FieldError, Problem};
+
+/// Headers that have one value. Lists are not among them, nor is `Authorization`, in which clients send
+/// several credentials: its readers refuse two of one kind.
+const SINGLE: [(HeaderName, &str); 5] = [
+    (header::HOST, "Host"),
+    (header::CONTENT_TYPE, "Content-Type"),
+    (header::CONTENT_LENGTH, "Content-Length"),
+    (header::ORIGIN, "Origin"),
+    (HeaderName::from_static("x-csrf-token"), "X-CSRF-Token"),
+];
+
+/// Refuses a request without the one `Host` that it must have (RFC 9112, 3.2), and one with two values for
+/// a header that has one.
+///
+/// # Errors
+/// `validation_failed` with the name of the header.
+pub(super) fn check(request: &Request) -> Result<(), Refusal> {
+    let headers = request.headers();
+    for (name, shown) in SINGLE {
+        let mut lines = headers.get_all(name).iter();
+        if lines.next().is_some() && lines.next().is_some() {
+            return Err(refusal(shown, "is given twice"));
+        }
+    }
+    let Some(host) = headers.get(header::HOST) else {
+        // Over HTTP/2 it stands in `:authority`, and HTTP/1.0 did not know it.
+        return match request.version() {
+            Version::HTTP_11 => Err(refusal("Host", "is missing")),
+            _ => Ok(()),
+        };
+    };
+    // It is empty where the address has no host.
+    let is_host = host.is_empty()
+        || Authority::try_from(host.as_bytes())
+            .is_ok_and(|authority| !authority.as_str().contains(['@', ',']));
+    if is_host {
+        return Ok(());
+    }
+    Err(refusal("Host", "is no host"))
+}
+
+/// Logs the refusal of a head that could not be read, and returns the answer to it as it is sent over
+/// HTTP/1.1. It is the last one of its connection.
+pub(in crate::server) fn answer_to_refused_head(status: StatusCode, peer: IpAddr) -> Vec<u8> {
+    let problem = refused_head(status);
+    let id = made_up_id();
+    tracing::info!(
+        request.id = id,
+        http.status = problem.status.as_u16(),
+        code = problem.code,
+        client.address = %peer.to_canonical(),
+        "answered"
+    );
+    let body = problem.to_json(Some(&id));
+    let head = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nx-request-id: {id}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        problem.status.as_u16(),
+        problem.title(),
+        body.len(),
+    );
+    [head.into_bytes(), body].concat()
+}
+
+fn refusal(header: &str, detail: &str) -> Refusal {
+    let mut problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "validation_failed",
+        format!("the header `{header}` {detail}"),
+    );
+    problem.errors.push(FieldError {
+        field: header.to_owned(),
+        detail: detail.to_owned(),
+    });
+    problem.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::http::HeaderValue;
+
+    use super::*;
+
+    fn check_of(version: Version, lines: &[(&str, &[u8])]) -> Result<(), String> {
+        let mut request = Request::builder().version(version).finish();
+        for (name, value) in lines {
+            let name: HeaderName = name.parse().unwrap();
+            let value = HeaderValue::from_bytes(value).unwrap();
+            request.headers_mut().append(name, value);
+        }
+        check(&request).map_err(|refusal| refusal.problem.detail)
+    }
+
+    #[test]
+    fn a_request_of_http_1_1_has_one_host() {
+        for good in [
+            b"localhost:8080".as_slice(),
+            b"auth.example.org",
+            b"[::1]:80",
+            b"127.0.0.1",
+            b"",
+        ] {
+            assert_eq!(check_of(Version::HTTP_11, &[("host", good)]), Ok(()));
+        }
+        for (values, text) in [
+            (vec![], "the header `Host` is missing"),
+            (
+                vec![b"a".as_slice(), b"a"],
+                "the header `Host` is given twice",
+            ),
+            (
+                vec![b"a".as_slice(), b"b"],
+                "the header `Host` is given twice",
+            ),
+            (vec![b"a b".as_slice()], "the header `Host` is no host"),
+            (vec![b"a,b".as_slice()], "the header `Host` is no host"),
+            (vec![b"a/b".as_slice()], "the header `Host` is no host"),
+            (vec![b"u@a".as_slice()], "the header `Host` is no host"),
+            (vec![b"\xff".as_slice()], "the header `Host` is no host"),
+        ] {
+            let lines: Vec<_> = values.into_iter().map(|value| ("host", value)).collect();
+
+            assert_eq!(
+                check_of(Version::HTTP_11, &lines),
+                Err(text.to_owned()),
+                "{lines:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_versions_need_no_host() {
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            assert_eq!(check_of(version, &[]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_header_with_one_value_is_given_once() {
+        let host: (&str, &[u8]) = ("host", b"a");
+        for (name, shown) in SINGLE {
+            let line: (&str, &[u8]) = (name.as_str(), b"1");
+
+            let text = check_of(Version::HTTP_11, &[host, line, line]).unwrap_err();
+
+            assert_eq!(text, format!("the header `{shown}` is given twice"));
+        }
+        for name in ["cookie", "authorization", "accept", "x-forwarded-for"] {
+            let line: (&str, &[u8]) = (name, b"1");
+
+            assert_eq!(check_of(Version::HTTP_11, &[host, line, line]), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Answers to requests whose head cannot be read.
+//!
+//! hyper answers them itself, by a status without a body, and asks nobody. [`AnsweredHeads`] is the stream
+//! below it: it recognises that answer and sends one in its place that says what was wrong, and a line goes
+//! to the log. After it, what the client is still sending is read and thrown away for a moment: a connection
+//! that is closed meanwhile may take the answer with it.
+
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use poem::http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::server::envelope::answer_to_refused_head;
+
+/// Time that the rest of a refused head may take to arrive.
+const DISCARD: Duration = Duration::from_millis(250);
+/// Bytes that are thrown away at a time.
+const PIECE: usize = 8 << 10;
+
+/// A stream whose answers to unreadable heads have a body.
+#[derive(Debug)]
+pub(super) struct AnsweredHeads<S> {
+    stream: S,
+    peer: IpAddr,
+    /// Whether the first line of the request has arrived: without it the address is what is too long.
+    has_first_line: bool,
+    refusal: Option<Refusal>,
+}
+
+/// The answer that replaces that of hyper.
+#[derive(Debug)]
+struct Refusal {
+    answer: Vec<u8>,
+    sent: usize,
+    discarding: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> AnsweredHeads<S> {
+    pub(super) fn new(stream: S, peer: IpAddr) -> Self {
+        Self {
+            stream,
+            peer,
+            has_first_line: false,
+            refusal: None,
+        }
+    }
+
+    fn refuse(&self, status: StatusCode) -> Refusal {
+        let status = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE if !self.has_first_line => {
+                StatusCode::URI_TOO_LONG
+            }
+            status => status,
+        };
+        Refusal {
+            answer: answer_to_refused_head(status, self.peer),
+            sent: 0,
+            discarding: None,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AnsweredHeads<S> {
+    /// Sends what is left of the answer, and then says that `replaced` bytes of hyper's have been sent.
+    fn poll_answer(&mut self, cx: &mut Context<'_>, replaced: usize) -> Poll<io::Result<usize>> {
+        let Some(refusal) = &mut self.refusal else {
+            return Poll::Ready(Ok(replaced));
+        };
+        while refusal.sent < refusal.answer.len() {
+            let rest = &refusal.answer[refusal.sent..];
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => refusal.sent += sent,
+            }
+        }
+        Poll::Ready(Ok(replaced))
+    }
+}
+
+/// Returns the status of an answer that hyper has made by itself: it has no body, and not the request id
+/// that ours have.
+fn status_without_body(answer: &[u8]) -> Option<StatusCode> {
+    let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let status = StatusCode::from_bytes(status).ok()?;
+    let is_of_head = matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    let head = std::str::from_utf8(answer).ok().filter(|_| is_of_head)?;
+    let head = head.strip_suffix("\r\n\r\n")?;
+    let is_ours = head.contains("\r\n\r\n") || head.contains("\r\nx-request-id:");
+    (!is_ours).then_some(status)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for AnsweredHeads<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if !self.has_first_line {
+            self.has_first_line = buf.filled()[before..].contains(&b'\n');
+        }
+        poll
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AnsweredHeads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.refusal.is_none() {
+            match status_without_body(bytes) {
+                Some(status) => self.refusal = Some(self.refuse(status)),
+                None => {
+                    self.has_first_line = false;
+                    return Pin::new(&mut self.stream).poll_write(cx, bytes);
+                }
+            }
+        }
+        self.poll_answer(cx, bytes.len())
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut filled = slices.iter().filter(|slice| !slice.is_empty());
+        match (filled.next(), filled.next()) {
+            (Some(only), None) => self.poll_write(cx, only),
+            _ => {
+                self.has_first_line = false;
+                Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+        let this = &mut *self;
+        let Some(refusal) = &mut this.refusal else {
+            return Poll::Ready(shut);
+        };
+        let discarding = refusal
+            .discarding
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(DISCARD)));
+        let mut piece = [0; PIECE];
+        while discarding.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut piece);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf));
+            if read.is_err() || buf.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(shut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_hyper_are_told_from_ours() {
+        for (answer, status) in [
+            (
+                "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                Some(431),
+            ),
+            (
+                "HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\n\r\n",
+                Some(414),
+            ),
+            (
+                "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+                Some(400),
+            ),
+            (
+                "HTTP/1.1 400 Bad Request\r\nx-request-id: a\r\ncontent-length: 0\r\n\r\n",
+                None,
+            ),
+            (
+                "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}",
+                None,
+            ),
+            ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", None),
+            ("HTTP/1.1 200 OK\r\n\r\n", None),
+            ("", None),
+            ("\0\0\0", None),
+        ] {
+            let found = status_without_body(answer.as_bytes());
+
+            assert_eq!(found.map(|status| status.as_u16()), status, "{answer}");
+        }
+    }
+}
