@@ -25,7 +25,7 @@ mod values;
 
 pub use load::{ConfigError, load};
 pub use secret::{RootSecret, SecretError, check_strength};
-pub use values::{DatabaseKind, DatabaseUrl, Origin, Rate};
+pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, Origin, Rate};
 
 use profiles::Tables;
 use values::{duration, network, secret, size};
@@ -82,9 +82,13 @@ pub struct Config {
     /// Private key (PEM) of --tls-cert
     #[arg(long, value_name = "FILE", help_heading = NETWORK)]
     pub tls_key: Option<PathBuf>,
-    /// Proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8
+    /// Proxies whose X-Forwarded-For or Forwarded is believed, such as 10.0.0.0/8
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = network, help_heading = NETWORK)]
     pub trusted_proxies: Vec<IpNet>,
+    /// What the names of this server's cookies begin with; for several servers on one host, whose
+    /// cookies browsers do not tell apart by their ports
+    #[arg(long, value_name = "NAME", default_value = "latchet", help_heading = NETWORK)]
+    pub cookie_prefix: CookiePrefix,
     /// Other origins whose pages may call this server with cookies, and people may be sent to to sign in
     #[arg(long, value_name = "URL,…", value_delimiter = ',', help_heading = NETWORK)]
     pub allowed_origins: Vec<Origin>,

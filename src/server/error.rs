@@ -53,6 +53,12 @@ pub enum ApiError {
     /// Known, and not allowed to have this; a sentence says why.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// A page of another origin wants to use cookies; a sentence names it and the settings.
+    #[error("{0}")]
+    ForeignOrigin(String),
+    /// The body has a form that is not read here; a sentence says which, and which is.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
     /// Something in the request is not acceptable.
     #[error("{detail}")]
     InvalidInput {
@@ -159,6 +165,10 @@ impl ApiError {
             Self::WeakPassword(_) => (StatusCode::BAD_REQUEST, "weak_password"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "csrf_failed"),
+            Self::UnsupportedMediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             Self::InvalidInput { .. } | Self::InvalidScope => {

@@ -45,6 +45,7 @@ pub mod accounts;
 pub mod administration;
 pub mod api;
 pub mod cli;
+mod client_address;
 pub mod clock_check;
 pub mod clock_skew;
 pub mod config;
@@ -53,6 +54,7 @@ pub mod denylist;
 pub mod envelope;
 pub mod error;
 pub mod events;
+mod header_list;
 pub mod keyring;
 pub mod logging;
 pub mod metrics;
@@ -256,7 +258,8 @@ impl App {
 /// Returns every route of a server, ready to be served; `lifecycle` tells the end of it.
 pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
-    let pages = web::mount(Route::new(), &document.json(), &document.yaml());
+    let prefix = &app.config.cookie_prefix;
+    let pages = web::mount(Route::new(), &document.json(), &document.yaml(), prefix);
     api::Addresses::new(pages, app, lifecycle.clone())
         .with(api::Methods)
         .with(Envelope::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::cookies::Cookies;
+use crate::server::App;
 use crate::server::sessions::{AccessGrant, Grant};
 
 /// The tokens of a session.
@@ -152,8 +153,16 @@ impl Tokens {
         Self::new(Written(answer))
     }
 
+    /// Puts all tokens into the body, and sets the cookies too: the client has sent the same refresh
+    /// token in both, and the cookie of before would be an old one.
+    pub(super) fn in_both(grant: Grant, cookies: &Cookies, app: &App) -> Self {
+        let csrf = Cookies::new_csrf(app, &grant);
+        let lines = cookies.keep(&grant.refresh_token, &csrf, grant.refresh_expires_in);
+        Self::in_body(grant).with_cookies(lines)
+    }
+
     /// Puts the refresh token where no script can read it.
-    pub(super) fn in_cookies(grant: Grant, cookies: Cookies, csrf: String) -> Self {
+    pub(super) fn in_cookies(grant: Grant, cookies: &Cookies, csrf: String) -> Self {
         let lines = cookies.keep(&grant.refresh_token, &csrf, grant.refresh_expires_in);
         let mut answer = answer(grant);
         answer.csrf_token = Some(csrf);

@@ -6,6 +6,8 @@ use poem::http::HeaderMap;
 use poem::http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::guard::credentials;
+
 /// What the header holds.
 #[derive(Debug)]
 pub(super) enum Basic {
@@ -18,19 +20,20 @@ pub(super) enum Basic {
 }
 
 impl Basic {
-    /// Reads the first line of the header.
+    /// Reads the header, wherever in it the scheme stands. Two of them are unreadable: which one counts
+    /// would be a guess.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let header = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let Some((scheme, encoded)) = header.and_then(|value| value.trim().split_once(' ')) else {
+        let lines = headers.get_all(AUTHORIZATION).into_iter();
+        let found = lines.flat_map(|line| credentials(line.as_bytes(), "basic"));
+        let mut found = found.filter(|encoded| !encoded.is_empty());
+        let Some(encoded) = found.next() else {
             return Self::Absent;
         };
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return Self::Absent;
+        if found.next().is_some() {
+            return Self::Unreadable;
         }
         let decoded = STANDARD
-            .decode(encoded.trim())
+            .decode(encoded)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok())
             .map(SecretString::from);
@@ -56,6 +59,8 @@ pub(super) fn form_decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use poem::http::HeaderValue;
+
     use super::*;
 
     fn of(value: &str) -> Basic {
@@ -74,12 +79,30 @@ mod tests {
 
     #[test]
     fn what_is_no_pair_is_not_taken_for_one() {
-        for absent in ["", "Basic", "Bearer c2hvcDphOmI="] {
+        for absent in ["", "Basic", "Bearer c2hvcDphOmI=", "Basic2 c2hvcDphOmI="] {
             assert!(matches!(of(absent), Basic::Absent), "{absent}");
         }
-        for unreadable in ["Basic %", "Basic c2hvcA==", "Basic /w=="] {
+        for unreadable in [
+            "Basic %",
+            "Basic c2hvcA==",
+            "Basic /w==",
+            "Basic c2hvcDphOmI=, Basic c2hvcDphOmM=",
+        ] {
             assert!(matches!(of(unreadable), Basic::Unreadable), "{unreadable}");
         }
+    }
+
+    #[test]
+    fn it_is_found_among_credentials_of_other_schemes_whatever_their_bytes() {
+        let mut headers = HeaderMap::new();
+        for line in [
+            b"Digest username=\"\xfc\"".as_slice(),
+            b"Basic c2hvcDphOmI=",
+        ] {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(line).unwrap());
+        }
+
+        assert!(matches!(Basic::of(&headers), Basic::Pair(name, _) if name == "shop"));
     }
 
     #[test]

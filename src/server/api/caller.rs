@@ -1,44 +1,37 @@
 //! Who is asking, as far as headers and addresses tell.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 
-use ipnet::IpNet;
 use poem::Request;
-use poem::http::header::{HeaderMap, HeaderName, USER_AGENT};
+use poem::http::header::USER_AGENT;
 
+use crate::server::client_address::{ClientAddress, ClientAddresses};
 use crate::server::config::Config;
 use crate::server::events::Actor;
 use crate::server::sessions::Caller;
 use crate::server::store::{SessionId, UserId};
 use crate::token::Claims;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Connections that have no address, such as those of tests, count as one caller.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// What the list of sessions shows.
 const LONGEST_USER_AGENT: usize = 256;
 
 /// Returns who sent a request.
 pub(super) fn caller(request: &Request, config: &Config) -> Caller {
-    let headers = request.headers();
-    let user_agent = headers
-        .get(USER_AGENT)
-        .and_then(|value| value.to_str().ok());
+    let user_agent = request.headers().get(USER_AGENT);
+    let user_agent = user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let user_agent = user_agent.unwrap_or_default();
     Caller {
         ip: ip(request, config),
-        user_agent: user_agent
-            .unwrap_or_default()
-            .chars()
-            .take(LONGEST_USER_AGENT)
-            .collect(),
+        user_agent: user_agent.chars().take(LONGEST_USER_AGENT).collect(),
     }
 }
 
 /// Returns the address that a request came from.
 pub(super) fn ip(request: &Request, config: &Config) -> IpAddr {
-    let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-    let peer = peer.unwrap_or(UNKNOWN);
-    address(peer, request.headers(), &config.trusted_proxies)
+    let known = request.data::<ClientAddress>().copied();
+    // The envelope has found it, save where a test asks the routes without one.
+    let found = known.unwrap_or_else(|| ClientAddresses::new(&config.trusted_proxies).of(request));
+    found.0
 }
 
 /// Returns who asks for something that is recorded, by the claims of the access token.
@@ -59,74 +52,30 @@ pub(super) fn stranger(request: &Request, config: &Config) -> Actor {
     }
 }
 
-/// Returns the address that the farthest proxy we trust was asked from. Whatever stands left of
-/// that in `X-Forwarded-For` was written by whoever liked to.
-fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let lines = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|line| line.to_str().ok());
-    let hops: Vec<&str> = lines
-        .flat_map(|line| line.split(','))
-        .map(str::trim)
-        .collect();
-    let mut nearest = peer.to_canonical();
-    for hop in hops.into_iter().rev() {
-        if !trusted.iter().any(|network| network.contains(&nearest)) {
-            break;
-        }
-        let Ok(asked_from) = hop.parse::<IpAddr>() else {
-            break;
-        };
-        nearest = asked_from.to_canonical();
-    }
-    nearest
-}
-
 #[cfg(test)]
 mod tests {
+    use poem::http::HeaderValue;
+
     use super::*;
 
-    fn address_of(peer: &str, forwarded: &[&str]) -> String {
-        let lines = forwarded
-            .iter()
-            .map(|line| (FORWARDED_FOR, line.parse().unwrap()));
-        let trusted = ["10.0.0.0/8".parse().unwrap()];
-        address(peer.parse().unwrap(), &lines.collect(), &trusted).to_string()
-    }
-
     #[test]
-    fn a_stranger_cannot_choose_his_address() {
-        assert_eq!(address_of("192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
-        assert_eq!(
-            address_of("10.0.0.1", &["1.1.1.1, 198.51.100.7"]),
-            "198.51.100.7"
+    fn a_user_agent_is_kept_whatever_its_bytes_and_cut() {
+        let config = Config::load(
+            ["latchet"],
+            [("", ""); 0].map(|(a, b)| (a.to_owned(), b.to_owned())),
         );
-    }
+        let config = config.unwrap();
+        for (sent, kept) in [
+            (b"Firefox".to_vec(), "Firefox".to_owned()),
+            ("Bücher/1".as_bytes().to_vec(), "Bücher/1".to_owned()),
+            (b"B\xfccher/1".to_vec(), "B\u{fffd}cher/1".to_owned()),
+            (vec![b'x'; 5000], "x".repeat(LONGEST_USER_AGENT)),
+        ] {
+            let mut request = Request::builder().finish();
+            let value = HeaderValue::from_bytes(&sent).unwrap();
+            request.headers_mut().insert(USER_AGENT, value);
 
-    #[test]
-    fn proxies_that_are_trusted_are_looked_through() {
-        assert_eq!(
-            address_of("10.0.0.1", &["198.51.100.7, 10.0.0.2"]),
-            "198.51.100.7"
-        );
-        assert_eq!(
-            address_of("::ffff:10.0.0.1", &["2001:db8::1"]),
-            "2001:db8::1"
-        );
-        assert_eq!(address_of("10.0.0.1", &[]), "10.0.0.1");
-        assert_eq!(address_of("10.0.0.1", &["unknown"]), "10.0.0.1");
-    }
-
-    #[test]
-    fn lines_of_the_header_count_like_one() {
-        let mut headers = HeaderMap::new();
-        headers.append(FORWARDED_FOR, "1.1.1.1".parse().unwrap());
-        headers.append(FORWARDED_FOR, "198.51.100.7".parse().unwrap());
-        let trusted = ["10.0.0.0/8".parse().unwrap()];
-
-        let found = address(IpAddr::from([10, 0, 0, 1]), &headers, &trusted);
-
-        assert_eq!(found, IpAddr::from([198, 51, 100, 7]));
+            assert_eq!(caller(&request, &config).user_agent, kept);
+        }
     }
 }

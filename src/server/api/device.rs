@@ -21,7 +21,7 @@ pub(super) struct Devices(Vec<KnownDevice>);
 impl Devices {
     /// Reads the proofs of a request, in its cookie and in its body.
     pub(super) fn of(request: &Request, body: Option<&DeviceToken>, app: &App) -> Self {
-        let cookies = Cookies::of(request, &app.config);
+        let cookies = Cookies::of(request, app);
         let cookies = cookies.map(|cookies| cookies.device_tokens(request));
         let body = body.map(|token| token.0.clone());
         let tokens = body.into_iter().chain(cookies.unwrap_or_default());
@@ -44,7 +44,7 @@ impl Devices {
 
     /// Returns the cookie with the proof for the user who has just logged in, and those of the other
     /// accounts.
-    pub(super) fn cookie_of(&self, user: &UserId, cookies: Cookies, app: &App) -> HeaderValue {
+    pub(super) fn cookie_of(&self, user: &UserId, cookies: &Cookies, app: &App) -> HeaderValue {
         let others = self.0.iter().filter(|device| !device.is_of(user)).cloned();
         let devices = std::iter::once(self.device_of(user)).chain(others);
         let tokens: Vec<SecretString> = devices.map(|device| device.token(&app.derived)).collect();

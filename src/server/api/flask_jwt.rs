@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Private;
 use super::caller::caller;
 use super::device::Devices;
-use super::input::{JSON, require_type};
+use super::input::{JSON, require_type, unambiguous};
 use crate::server::App;
 use crate::server::envelope::Allow;
 use crate::server::error::ApiError;
@@ -40,9 +40,8 @@ impl Endpoint for FlaskJwtLogin {
         }
         require_type(&request, JSON)?;
         let body = request.take_body().into_bytes().await?;
-        let body = serde_json::from_slice(&body)
-            .map_err(|error| ApiError::invalid_field("body", format!("is not JSON: {error}")))?;
-        let (username, password) = credentials(body).ok_or(ApiError::InvalidCredentials)?;
+        let (username, password) =
+            credentials(unambiguous(&body)?).ok_or(ApiError::InvalidCredentials)?;
         let login = Login {
             username,
             password,

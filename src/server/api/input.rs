@@ -5,25 +5,30 @@
 //! field and without the value, which may be a password.
 
 use hyper::body::Bytes;
-use poem::http::header::CONTENT_TYPE;
+use poem::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use poem::{FromRequest, Request, RequestBody};
-use poem_openapi::error::ContentTypeError;
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::{Map, Value};
 
+use super::origin::shown;
 use crate::error::FieldError;
 use crate::server::error::ApiError;
+use crate::server::header_list::items;
 
+mod json;
 mod late;
 mod schema;
 
 pub(super) use late::LateBody;
-use schema::{check, fault, named};
+use schema::{Faults, check, fault, named};
 
 pub(super) const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
+const TWICE: &str = "is given twice";
+/// Longest name of a coding that an error repeats.
+const LONGEST_CODING: usize = 32;
 
 /// A JSON body.
 #[derive(Debug)]
@@ -126,28 +131,53 @@ fn request_meta<T: Type>(content_type: &'static str, required: bool) -> MetaRequ
 
 /// Refuses other types than the one documented. A page of another site can send a form, but no JSON
 /// without asking first, so this is part of the protection of cookies too.
-pub(super) fn require_type(request: &Request, wanted: &str) -> Result<(), ContentTypeError> {
-    let Some(value) = request.headers().get(CONTENT_TYPE) else {
-        return Err(ContentTypeError::ExpectContentType);
+pub(super) fn require_type(request: &Request, wanted: &str) -> Result<(), ApiError> {
+    let refuse = |what: String| Err(ApiError::UnsupportedMediaType(what));
+    let headers = request.headers();
+    let coding = items(headers, CONTENT_ENCODING).find(|coding| !is_identity(coding));
+    if let Some(coding) = coding {
+        let coding: String = coding.escape_debug().take(LONGEST_CODING).collect();
+        return refuse(format!(
+            "the body has the `Content-Encoding` `{coding}`: send it as it is, without compression"
+        ));
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return refuse(format!(
+            "the header `Content-Type` is missing: the body must be `{wanted}`"
+        ));
     };
-    let essence = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    if essence.trim().eq_ignore_ascii_case(wanted) {
+    let essence = value.as_bytes().split(|&byte| byte == b';').next();
+    let essence = essence.unwrap_or_default().trim_ascii();
+    if essence.eq_ignore_ascii_case(wanted.as_bytes()) {
         return Ok(());
     }
-    Err(ContentTypeError::NotSupported {
-        content_type: String::from_utf8_lossy(value.as_bytes()).into_owned(),
-    })
+    let sent = shown(value);
+    refuse(format!(
+        "the `Content-Type` is `{sent}`: the body must be `{wanted}`"
+    ))
+}
+
+fn is_identity(coding: &str) -> bool {
+    coding.eq_ignore_ascii_case("identity")
+}
+
+/// Reads a JSON body in which no object names a member twice: which of the two counts would be a guess,
+/// and a filter in front may guess otherwise (RFC 8259, section 4).
+///
+/// # Errors
+/// `validation_failed`.
+pub(super) fn unambiguous(bytes: &[u8]) -> Result<Value, ApiError> {
+    let (value, repeated) = json::read(bytes)
+        .map_err(|error| invalid(format!("the body is not JSON: {error}"), Vec::new()))?;
+    if repeated.is_empty() {
+        return Ok(value);
+    }
+    let repeated = repeated.iter().map(|name| fault(name, TWICE));
+    Err(faults(repeated.collect()))
 }
 
 fn json<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, ApiError> {
-    let value = serde_json::from_slice(bytes)
-        .map_err(|error| invalid(format!("the body is not JSON: {error}"), Vec::new()))?;
-    checked(value)
+    checked(unambiguous(bytes)?)
 }
 
 fn members<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
@@ -164,17 +194,17 @@ fn members<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
             .insert(name.to_string(), Value::String(value.into_owned()))
             .is_some()
         {
-            return Err(faults(vec![fault(&name, "is given twice")]));
+            return Err(faults(vec![fault(&name, TWICE)]));
         }
     }
     Ok(Value::Object(members))
 }
 
 fn checked<T: ParseFromJSON>(value: Value) -> Result<T, ApiError> {
-    let mut errors = Vec::new();
-    check("", &value, &T::schema_ref(), &mut errors);
-    if !errors.is_empty() {
-        return Err(faults(errors));
+    let mut found = Faults::default();
+    check("", &value, &T::schema_ref(), &mut found);
+    if !found.is_empty() {
+        return Err(faults(found.into_errors()));
     }
     T::parse_from_json(Some(value))
         .map_err(|_| invalid("the body does not have the documented form", Vec::new()))

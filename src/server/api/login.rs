@@ -11,6 +11,7 @@ use super::cookies::Cookies;
 use super::device::{DeviceToken, Devices};
 use super::first_party::AccountHolder;
 use super::input::Body;
+use super::origin;
 use super::secret::{Password, Secret};
 use super::users::{UserAnswer, username};
 use crate::server::App;
@@ -18,6 +19,9 @@ use crate::server::accounts::NewAccount;
 use crate::server::config::Registration;
 use crate::server::error::ApiError;
 use crate::server::sessions::Login;
+
+/// Longest host that an error repeats.
+const LONGEST_HOST: usize = 128;
 
 /// Operations that take a password.
 pub(super) struct LoginApi(pub(super) App);
@@ -103,7 +107,7 @@ impl LoginApi {
         let Body(asked) = body;
         let cookies = match asked.transport {
             Transport::Body => None,
-            Transport::Cookie => Some(Cookies::of(request, &self.0.config).ok_or_else(no_cookies)?),
+            Transport::Cookie => Some(self.cookies(request)?),
         };
         let devices = Devices::of(request, asked.device_token.as_ref(), &self.0);
         let grant = self
@@ -122,12 +126,12 @@ impl LoginApi {
         let Some(cookies) = cookies else {
             return Ok(Tokens::in_body(grant).with_device(&devices.token_of(&user, &self.0)));
         };
-        if let Some(replaced) = cookies.proved_session(request, &self.0) {
+        if let Some(replaced) = cookies.proven_session(request, &self.0) {
             self.0.log_out_replaced(&replaced).await;
         }
         let csrf = Cookies::new_csrf(&self.0, &grant);
-        let device = devices.cookie_of(&user, cookies, &self.0);
-        Ok(Tokens::in_cookies(grant, cookies, csrf).with_cookie(device))
+        let device = devices.cookie_of(&user, &cookies, &self.0);
+        Ok(Tokens::in_cookies(grant, &cookies, csrf).with_cookie(device))
     }
 
     /// Prove the password again
@@ -216,9 +220,23 @@ impl LoginApi {
     }
 }
 
-fn no_cookies() -> ApiError {
+impl LoginApi {
+    /// Returns the cookies for a login, where they would be of use: a page that could not refresh by
+    /// them is refused before it believes to be signed in.
+    fn cookies(&self, request: &Request) -> Result<Cookies, ApiError> {
+        let cookies = Cookies::of(request, &self.0).ok_or_else(|| no_cookies(request))?;
+        origin::check(request, &self.0.config)?;
+        Ok(cookies)
+    }
+}
+
+fn no_cookies(request: &Request) -> ApiError {
+    let host = origin::host(request).unwrap_or("no host");
+    let host: String = host.chars().take(LONGEST_HOST).collect();
     ApiError::invalid_field(
         "transport",
-        "cannot be `cookie` on plain http beyond this machine: serve https and set LATCHET_PUBLIC_URL",
+        format!(
+            "cannot be `cookie` on plain http beyond this machine, and this request asked `{host}`: serve https and set LATCHET_PUBLIC_URL"
+        ),
     )
 }

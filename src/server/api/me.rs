@@ -141,13 +141,13 @@ impl MeApi {
             .0
             .change_password(&guard.claims, current, new, ip)
             .await?;
-        let cookies = Cookies::of(request, &self.0.config)
+        let cookies = Cookies::of(request, &self.0)
             .filter(|cookies| cookies.hold(request, &self.0, &grant.access.session_id));
         Ok(match cookies {
             None => Tokens::in_body(grant),
             Some(cookies) => {
                 let csrf = Cookies::new_csrf(&self.0, &grant);
-                Tokens::in_cookies(grant, cookies, csrf)
+                Tokens::in_cookies(grant, &cookies, csrf)
             }
         })
     }

@@ -13,6 +13,7 @@ use crate::guard::Jwt;
 use crate::server::App;
 use crate::server::config::Config;
 use crate::server::error::ApiError;
+use crate::server::header_list::items;
 use crate::server::store::UserId;
 
 /// The operation for proxies.
@@ -119,10 +120,7 @@ impl SignIn {
 }
 
 fn accepts_html(request: &Request) -> bool {
-    let lines = request.headers().get_all(ACCEPT).iter();
-    lines
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
+    items(request.headers(), ACCEPT)
         .filter_map(|range| range.split(';').next())
         .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
 }

@@ -54,9 +54,12 @@ impl Config {
                 self.listen
             ));
         }
-        if self.public_url.is_loopback() && self.public_url.is_https() && self.tls_cert.is_none() {
+        // A proxy for development may well stand on this machine: Caddy, or one with a certificate of mkcert.
+        let has_proxy = !self.trusted_proxies.is_empty();
+        let is_https_here = self.public_url.is_loopback() && self.public_url.is_https();
+        if is_https_here && self.tls_cert.is_none() && !has_proxy {
             refuse(format!(
-                "public_url is {} but nothing speaks TLS there: set LATCHET_TLS_CERT and LATCHET_TLS_KEY, or use http:// for development",
+                "public_url is {} but nothing speaks TLS there: set LATCHET_TLS_CERT and LATCHET_TLS_KEY, or name the proxy that does in LATCHET_TRUSTED_PROXIES, or use http:// for development",
                 self.public_url
             ));
         }

@@ -204,6 +204,59 @@ fn plain_http_on_all_addresses_is_fine_behind_a_proxy_with_tls() {
 }
 
 #[test]
+fn https_on_this_machine_needs_a_certificate_or_a_proxy_that_has_one() {
+    let https = ("LATCHET_PUBLIC_URL", "https://localhost:8443");
+    let proxy = ("LATCHET_TRUSTED_PROXIES", "127.0.0.1");
+
+    let text = refusal(&[], &[https]);
+    let config = load(&[], &[https, proxy]).unwrap();
+
+    for way_out in ["LATCHET_TLS_CERT", "LATCHET_TRUSTED_PROXIES"] {
+        assert!(text.contains(way_out), "{text}");
+    }
+    assert!(config.is_https());
+}
+
+#[test]
+fn a_prefix_of_cookies_is_a_part_of_a_name() {
+    for good in ["latchet", "shop-staging", "a", "A_1", "_x"] {
+        let config = load(&[], &[("LATCHET_COOKIE_PREFIX", good)]).unwrap();
+
+        assert_eq!(config.cookie_prefix.as_str(), good);
+    }
+    let long = "x".repeat(33);
+    for bad in [
+        "a b",
+        "a=b",
+        "a;b",
+        "__Host-a",
+        "__secure-a",
+        "ü",
+        "a\"b",
+        "a'",
+        &long,
+    ] {
+        let text = refusal(&[], &[("LATCHET_COOKIE_PREFIX", bad)]);
+
+        assert!(text.starts_with("LATCHET_COOKIE_PREFIX: `"), "{text}");
+    }
+    assert_eq!(load(&[], &[]).unwrap().cookie_prefix.as_str(), "latchet");
+}
+
+#[test]
+fn the_port_of_an_origin_is_that_of_its_scheme_where_none_is_written() {
+    for (url, port) in [
+        ("https://auth.example.org", 443),
+        ("https://auth.example.org:8443", 8443),
+        ("http://localhost", 80),
+        ("http://[::1]", 80),
+        ("http://[::1]:9080", 9080),
+    ] {
+        assert_eq!(url.parse::<Origin>().unwrap().port(), port, "{url}");
+    }
+}
+
+#[test]
 fn the_root_secret_is_not_taken_from_the_command_line() {
     let text = refusal(&["--root-secret", STRONG], &[]);
 

@@ -129,6 +129,13 @@ impl Origin {
         self.is_https
     }
 
+    /// Returns the port, that of the scheme where none is written.
+    pub fn port(&self) -> u16 {
+        let written = self.text.rsplit_once(':');
+        let written = written.and_then(|(_, port)| port.parse().ok());
+        written.unwrap_or(if self.is_https { 443 } else { 80 })
+    }
+
     /// Returns whether the host is this machine.
     pub fn is_loopback(&self) -> bool {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
@@ -178,6 +185,41 @@ impl FromStr for Origin {
             host,
             is_https,
         })
+    }
+}
+
+/// Text that the names of cookies begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookiePrefix(String);
+
+impl CookiePrefix {
+    /// The prefix where no other is set.
+    pub const USUAL: &'static str = "latchet";
+    const LONGEST: usize = 32;
+
+    /// Returns it, in letters, digits, `-` and `_`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CookiePrefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        // Browsers give names such as `__Host-a` and `__Secure-a` a meaning.
+        let is_good = (1..=Self::LONGEST).contains(&text.len())
+            && text.bytes().all(is_allowed)
+            && !text.starts_with("__");
+        if is_good {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(format!(
+            "`{}` cannot begin the name of a cookie; take 1 to {} letters, digits, `-` or `_`, such as latchet or shop-staging, without `__` in front",
+            text.escape_debug(),
+            Self::LONGEST
+        ))
     }
 }
 

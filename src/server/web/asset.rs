@@ -16,6 +16,8 @@ use poem::http::header::{
 use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use poem::{Endpoint, Request, Response, Result};
 
+use crate::server::header_list::items;
+
 /// How long a client may keep a file without asking.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cache {
@@ -122,12 +124,8 @@ impl Endpoint for Asset {
 
 /// Returns whether `Accept-Encoding` admits gzip (RFC 9110, 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
-    let codings = headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
     let mut any = false;
-    for coding in codings.flat_map(|value| value.split(',')) {
+    for coding in items(headers, ACCEPT_ENCODING) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let refused = weight
             .trim()
@@ -144,13 +142,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 
 /// Returns whether the client already has the file with this tag.
 pub(in crate::server) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
-    headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    items(headers, IF_NONE_MATCH).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
 #[expect(clippy::expect_used, reason = "writing into a Vec does not fail")]

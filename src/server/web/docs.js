@@ -12,9 +12,18 @@
   let access = null; // { token, expiresAt }
   let renewal = null; // the refresh under way, shared by all who wait for it
 
+  // The server writes its own prefix here. Cookies that only this host can set over https come first, and
+  // those of this server's port: another server on this host may have taken the usual names.
+  const PREFIX = 'latchet';
+  const isHttps = location.protocol === 'https:';
+  const names = [`${PREFIX}_${location.port || (isHttps ? 443 : 80)}_csrf`, `${PREFIX}_csrf`];
+  const ofHost = names.map((name) => `__Host-${name}`);
+  const order = isHttps ? [...ofHost, ...names] : [...names, ...ofHost];
+
   const csrf = () => {
-    const found = document.cookie.match(/(?:^|;\s*)(?:__Host-)?latchet_csrf=([^;]+)/);
-    return found ? found[1] : null;
+    const pairs = document.cookie.split('; ').map((pair) => pair.split('='));
+    const found = order.map((name) => pairs.find(([known, value]) => known === name && value));
+    return found.find(Boolean)?.[1] ?? null;
   };
 
   const post = (path, body) => {

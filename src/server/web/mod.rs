@@ -8,6 +8,7 @@ use poem::http::StatusCode;
 use poem::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, LOCATION};
 use poem::{IntoResponse, Response, Route, endpoint::make_sync, get};
 
+use super::config::CookiePrefix;
 use asset::{Asset, Cache};
 
 pub(super) use asset::names_tag;
@@ -31,6 +32,9 @@ const SHEET: &str = "text/css; charset=utf-8";
 
 /// The client for pages: `latchet-client` as `web/client/build.mjs` makes it.
 const CLIENT: &str = include_str!("../../../web/client/dist/latchet.js");
+
+/// The script of `/docs`.
+const DOCS_SCRIPT: &str = include_str!("docs.js");
 
 /// The client under a path that changes with it, which browsers may keep.
 const CLIENT_OF_THIS_VERSION: &str = concat!("/client/", env!("CARGO_PKG_VERSION"), "/latchet.js");
@@ -77,8 +81,14 @@ const PAGES: [(&str, &str, &str); 5] = [
     ("/docs", DOCS_POLICY, include_str!("docs.html")),
 ];
 
-/// Adds the pages, the client for pages of others and the API document to `route`.
-pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Route {
+/// Adds the pages, the client for pages of others and the API document to `route`. The scripts that read a
+/// cookie get to know what its name begins with.
+pub(super) fn mount(
+    route: Route,
+    openapi_json: &str,
+    openapi_yaml: &str,
+    cookie_prefix: &CookiePrefix,
+) -> Route {
     let bundle = include_bytes!("vendor/swagger-ui-5.35.0/swagger-ui-bundle.js.gz");
     let sheet = include_bytes!("vendor/swagger-ui-5.35.0/swagger-ui.css.gz");
     let vendored = [
@@ -93,16 +103,17 @@ pub(super) fn mount(route: Route, openapi_json: &str, openapi_yaml: &str) -> Rou
             sheet.as_slice(),
         ),
     ];
+    let docs_script = with_prefix(DOCS_SCRIPT, '\'', cookie_prefix);
     let documents = [
-        ("/docs/docs.js", SCRIPT, include_str!("docs.js")),
+        ("/docs/docs.js", SCRIPT, docs_script.as_str()),
         ("/docs/docs.css", SHEET, include_str!("docs.css")),
         ("/openapi.json", "application/json", openapi_json),
         ("/openapi.yaml", "application/yaml", openapi_yaml),
     ];
     let route = route
         .at("/", get(make_sync(|_| redirect("/account"))))
-        .at("/client/latchet.js", get(client()))
-        .at(CLIENT_OF_THIS_VERSION, get(client().forever()));
+        .at("/client/latchet.js", get(client(cookie_prefix)))
+        .at(CLIENT_OF_THIS_VERSION, get(client_to_keep(cookie_prefix)));
     let route = PAGES
         .into_iter()
         .fold(route, |route, (path, policy, html)| {
@@ -129,9 +140,26 @@ fn page(policy: &'static str, html: &str) -> Asset {
 }
 
 /// Pages of every origin may import it: it is public, and a script module is fetched by CORS.
-fn client() -> Asset {
-    Asset::text(SCRIPT, CLIENT)
+fn client(cookie_prefix: &CookiePrefix) -> Asset {
+    Asset::text(SCRIPT, with_prefix(CLIENT, '"', cookie_prefix))
         .with_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+}
+
+/// Returns the client as browsers may keep it: not where a setting may change it.
+fn client_to_keep(cookie_prefix: &CookiePrefix) -> Asset {
+    let client = client(cookie_prefix);
+    if cookie_prefix.as_str() == CookiePrefix::USUAL {
+        client.forever()
+    } else {
+        client
+    }
+}
+
+/// Returns a script in which the one text `latchet` is replaced by the prefix of the cookies, which has no
+/// character that means something in a text.
+fn with_prefix(script: &str, quote: char, prefix: &CookiePrefix) -> String {
+    let text = |prefix: &str| format!("{quote}{prefix}{quote}");
+    script.replacen(&text(CookiePrefix::USUAL), &text(prefix.as_str()), 1)
 }
 
 fn redirect(to: &'static str) -> Response {
@@ -147,9 +175,34 @@ mod tests {
 
     use super::*;
 
+    fn usual() -> CookiePrefix {
+        CookiePrefix::USUAL.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn scripts_know_what_the_names_of_cookies_begin_with() {
+        assert_eq!(CLIENT.matches(r#""latchet""#).count(), 1);
+        assert_eq!(DOCS_SCRIPT.matches("'latchet'").count(), 1);
+        let prefix = "shop-1".parse().unwrap();
+        let pages = mount(Route::new(), "{}", "{}", &prefix);
+
+        for (path, text) in [
+            ("/client/latchet.js", r#""shop-1""#),
+            (CLIENT_OF_THIS_VERSION, r#""shop-1""#),
+            ("/docs/docs.js", "'shop-1'"),
+        ] {
+            let request = Request::builder().uri_str(path).finish();
+            let file = pages.get_response(request).await;
+
+            assert_eq!(file.headers()[CACHE_CONTROL], "no-cache", "{path}");
+            let script = file.into_body().into_string().await.unwrap();
+            assert_eq!(script.matches(text).count(), 1, "{path}");
+        }
+    }
+
     #[tokio::test]
     async fn every_file_that_a_page_names_is_served() {
-        let pages = mount(Route::new(), "{}", "{}");
+        let pages = mount(Route::new(), "{}", "{}", &usual());
         let ask = |path: &str| pages.get_response(Request::builder().uri_str(path).finish());
 
         for (page, policy, html) in PAGES {
@@ -168,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_client_may_be_imported_by_every_page_and_kept_by_its_version() {
-        let pages = mount(Route::new(), "{}", "{}");
+        let pages = mount(Route::new(), "{}", "{}", &usual());
 
         for (path, kept) in [
             ("/client/latchet.js", "no-cache"),
@@ -223,7 +276,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pages_and_the_client_are_small() {
-        let pages = mount(Route::new(), "{}", "{}");
+        let pages = mount(Route::new(), "{}", "{}", &usual());
         let own = PAGES.into_iter().filter(|(path, ..)| *path != "/docs");
         let paths = own
             .map(|(path, ..)| path)

@@ -4,20 +4,20 @@ use std::marker::PhantomData;
 
 use hyper::body::Bytes;
 use poem::{FromRequest, Request, RequestBody};
-use poem_openapi::error::ContentTypeError;
 use poem_openapi::registry::{MetaRequest, Registry};
 use poem_openapi::types::ParseFromJSON;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::{Map, Value};
 
 use super::{JSON, checked, json, request_meta, require_type};
+use crate::server::error::ApiError;
 
 /// A JSON body that may be left out, which means the same as `{}`. For handlers that find out
 /// themselves who asks: a stranger must learn nothing of the body's form.
 #[derive(Debug)]
 pub(in crate::server::api) struct LateBody<T> {
     bytes: Bytes,
-    content_type: Result<(), ContentTypeError>,
+    content_type: Result<(), ApiError>,
     form: PhantomData<fn() -> T>,
 }
 

@@ -32,13 +32,41 @@ pub(super) fn fault(field: &str, detail: impl Into<String>) -> FieldError {
     }
 }
 
+/// Faults of one body that are named at most. A body is as long as its sender likes.
+pub(super) const MOST_FAULTS: usize = 20;
+
+/// What is wrong with a body. Beyond [`MOST_FAULTS`], faults are only counted.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    errors: Vec<FieldError>,
+    further: usize,
+}
+
+impl Faults {
+    fn push(&mut self, error: FieldError) {
+        if self.errors.len() < MOST_FAULTS {
+            self.errors.push(error);
+        } else {
+            self.further += 1;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Returns the faults; the last says how many there are besides.
+    pub(super) fn into_errors(mut self) -> Vec<FieldError> {
+        if self.further > 0 {
+            let further = format!("has {} more faults", self.further);
+            self.errors.push(fault("", further));
+        }
+        self.errors
+    }
+}
+
 /// Collects what is wrong with `value`, whose place in the body is `field`.
-pub(super) fn check(
-    field: &str,
-    value: &Value,
-    schema: &MetaSchemaRef,
-    errors: &mut Vec<FieldError>,
-) {
+pub(super) fn check(field: &str, value: &Value, schema: &MetaSchemaRef, errors: &mut Faults) {
     // A default or a description beside a reference is written as `allOf`.
     let Some(schema) = named(schema) else { return };
     for part in &schema.all_of {
@@ -48,7 +76,9 @@ pub(super) fn check(
         ("object", Value::Object(members)) => check_members(field, members, schema, errors),
         ("array", Value::Array(items)) => check_items(field, items, schema, errors),
         ("string", Value::String(text)) => {
-            errors.extend(string_fault(text, schema).map(|detail| fault(field, detail)));
+            if let Some(detail) = string_fault(text, schema) {
+                errors.push(fault(field, detail));
+            }
         }
         ("integer", Value::Number(number)) if number.is_i64() || number.is_u64() => {}
         ("boolean", Value::Bool(_)) | ("", _) => {}
@@ -67,7 +97,7 @@ fn check_members(
     field: &str,
     members: &Map<String, Value>,
     schema: &MetaSchema,
-    errors: &mut Vec<FieldError>,
+    errors: &mut Faults,
 ) {
     let path = |name: &str| {
         if field.is_empty() {
@@ -92,7 +122,7 @@ fn check_members(
     }
 }
 
-fn check_items(field: &str, items: &[Value], schema: &MetaSchema, errors: &mut Vec<FieldError>) {
+fn check_items(field: &str, items: &[Value], schema: &MetaSchema, errors: &mut Faults) {
     if schema.max_items.is_some_and(|most| items.len() > most) {
         let most = schema.max_items.unwrap_or_default();
         return errors.push(fault(field, format!("has more than {most} items")));
@@ -131,7 +161,7 @@ fn string_fault(text: &str, schema: &MetaSchema) -> Option<String> {
 }
 
 /// A name that the client made up may be of any length.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
@@ -142,13 +172,14 @@ mod tests {
     use super::*;
 
     fn faults_of(schema: &str, value: &Value) -> Vec<String> {
-        let mut errors = Vec::new();
+        let mut found = Faults::default();
         check(
             "",
             value,
             &MetaSchemaRef::Reference(schema.to_owned()),
-            &mut errors,
+            &mut found,
         );
+        let errors = found.into_errors();
         errors
             .iter()
             .map(|error| format!("{} {}", error.field, error.detail))
@@ -241,5 +272,17 @@ mod tests {
             faults,
             [format!("{} is not a field of this request", "x".repeat(64))]
         );
+    }
+    #[test]
+    fn of_many_faults_some_are_named_and_the_rest_is_counted() {
+        let unknown = (0..1000).map(|number| (format!("unknown-{number}"), json!(1)));
+        let value = Value::Object(unknown.chain([("roles".to_owned(), json!([]))]).collect());
+        let items = json!({ "roles": vec![json!(7); 20] });
+
+        let faults = faults_of("RolesRequest", &value);
+
+        assert_eq!(faults.len(), MOST_FAULTS + 1);
+        assert_eq!(faults[MOST_FAULTS], " has 980 more faults");
+        assert!(faults_of("RolesRequest", &items).len() <= MOST_FAULTS + 1);
     }
 }

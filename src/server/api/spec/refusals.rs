@@ -44,7 +44,7 @@ const PASSWORD: &[&str] = &["invalid_credentials", "too_many_requests"];
 
 /// The table: operations, and the codes of their refusals.
 const OPERATIONS: &[(&str, &[&[&str]])] = &[
-    ("login", &[BODY, PASSWORD, ANY]),
+    ("login", &[BODY, PASSWORD, &["csrf_failed"], ANY]),
     (
         "refreshSession",
         &[

@@ -11,6 +11,7 @@ const ENDS = {
   logout: 'You are signed out.',
   session_expired: 'Your session has expired.',
   session_revoked: 'Your session was ended, on another device or by an administrator.',
+  csrf_failed: 'Please sign in again: a cookie of this server was changed by something else.',
   refresh_reused: 'Your session was ended because an old copy of it was used. If you cannot say why, change your password.',
 };
 

@@ -1,0 +1,180 @@
+//! The origin of the page that has sent a request, and whether its requests may use cookies.
+
+use poem::Request;
+use poem::http::HeaderValue;
+use poem::http::header::{HOST, HeaderName, ORIGIN};
+use poem::http::uri::Authority;
+
+use crate::server::config::{Config, Origin};
+use crate::server::error::ApiError;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Longest text of a header that an error repeats.
+const LONGEST_SHOWN: usize = 128;
+
+/// Refuses a request that a page of another origin has made. Programs send neither header.
+///
+/// # Errors
+/// `csrf_failed`, with the origin of the request, the one expected and the setting to change.
+pub(super) fn check(request: &Request, config: &Config) -> Result<(), ApiError> {
+    let headers = request.headers();
+    if let Some(origin) = headers.get(ORIGIN) {
+        let is_allowed = std::iter::once(&config.public_url)
+            .chain(&config.allowed_origins)
+            .any(|allowed| allowed.as_str().as_bytes() == origin.as_bytes());
+        if is_allowed || is_own(origin, request, config) {
+            return Ok(());
+        }
+        let seen = format!("from the origin `{}`", shown(origin));
+        return Err(foreign(&seen, request, config));
+    }
+    match headers.get(FETCH_SITE) {
+        Some(site) if !matches!(site.as_bytes(), b"same-origin" | b"none") => {
+            let seen = format!("from another origin (`Sec-Fetch-Site: {}`)", shown(site));
+            Err(foreign(&seen, request, config))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The public URL is ours, and so is the address that the browser itself says it talks to: `Host`
+/// cannot be chosen by a page. That admits `localhost` beside `127.0.0.1`.
+fn is_own(origin: &HeaderValue, request: &Request, config: &Config) -> bool {
+    let authority = origin.as_bytes().strip_prefix(scheme(config).as_bytes());
+    authority.is_some_and(|authority| host(request).map(str::as_bytes) == Some(authority))
+}
+
+fn scheme(config: &Config) -> &'static str {
+    if config.is_https() {
+        "https://"
+    } else {
+        "http://"
+    }
+}
+
+fn foreign(seen: &str, request: &Request, config: &Config) -> ApiError {
+    let own = &config.public_url;
+    let scheme = scheme(config);
+    let asked = host(request).map(|host| format!("{scheme}{}", bounded(host)));
+    let asked = asked.filter(|asked| asked != own.as_str());
+    let asked = asked.map_or_else(String::new, |asked| format!(" and was asked as `{asked}`"));
+    ApiError::ForeignOrigin(format!(
+        "the CSRF check failed: the request comes {seen}, but this server is `{own}`{asked}: set LATCHET_PUBLIC_URL to the address that browsers show, or list the origin in LATCHET_ALLOWED_ORIGINS; a proxy in between must pass the header `Host` on unchanged"
+    ))
+}
+
+/// Returns a header as an error may repeat it.
+pub(super) fn shown(value: &HeaderValue) -> String {
+    bounded(&String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn bounded(text: &str) -> String {
+    let text = text
+        .chars()
+        .take(LONGEST_SHOWN)
+        .flat_map(char::escape_debug);
+    text.filter(|char| *char != '`').collect()
+}
+
+/// Returns the host that the client has asked, with its port.
+pub(super) fn host(request: &Request) -> Option<&str> {
+    // HTTP/2 sends it as a part of the URI.
+    let uri = request.original_uri().authority().map(Authority::as_str);
+    uri.or_else(|| request.headers().get(HOST)?.to_str().ok())
+}
+
+/// Returns whether a host is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    format!("http://{host}")
+        .parse::<Origin>()
+        .is_ok_and(|origin| origin.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:80",
+            "a.localhost",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.org",
+            "localhost.example.org",
+            "10.0.0.1:80",
+            "[::2]",
+            "127.0.0.1.nip.io",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    fn config() -> Config {
+        let settings = [
+            ("LATCHET_PUBLIC_URL", "https://auth.example.org"),
+            ("LATCHET_ALLOWED_ORIGINS", "https://app.example.org"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load(["latchet"], settings).unwrap()
+    }
+
+    fn check_of(name: HeaderName, value: &[u8], host: &str) -> Result<(), String> {
+        let mut request = Request::builder().header(HOST, host).finish();
+        let value = HeaderValue::from_bytes(value).unwrap();
+        request.headers_mut().insert(name, value);
+        check(&request, &config()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn own_and_listed_origins_are_admitted() {
+        for origin in [
+            "https://auth.example.org",
+            "https://app.example.org",
+            "https://inner:8080",
+        ] {
+            let checked = check_of(ORIGIN, origin.as_bytes(), "inner:8080");
+
+            assert_eq!(checked, Ok(()), "{origin}");
+        }
+        for site in ["same-origin", "none"] {
+            assert_eq!(check_of(FETCH_SITE, site.as_bytes(), "inner"), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_refusal_of_a_foreign_origin_names_it_and_the_settings() {
+        for origin in [
+            "https://evil.example",
+            "http://auth.example.org",
+            "http://localhost:5173",
+            "null",
+            "https://auth.example.org\u{fc}",
+        ] {
+            let text = check_of(ORIGIN, origin.as_bytes(), "127.0.0.1:8080").unwrap_err();
+
+            for part in [
+                origin,
+                "https://auth.example.org",
+                "https://127.0.0.1:8080",
+                "LATCHET_PUBLIC_URL",
+                "LATCHET_ALLOWED_ORIGINS",
+            ] {
+                assert!(text.contains(part), "{part} is missing in: {text}");
+            }
+        }
+        let long = format!("https://{}", "x".repeat(5000));
+        let text = check_of(ORIGIN, long.as_bytes(), "a").unwrap_err();
+        assert!(text.len() < 700, "{} bytes", text.len());
+        let text = check_of(FETCH_SITE, b"cross-site", "a").unwrap_err();
+        assert!(text.contains("cross-site"), "{text}");
+    }
+}

@@ -1,0 +1,278 @@
+//! The tokens of a request, for the operations that take a refresh token: where they are, what kind each
+//! is, and which one counts.
+//!
+//! The kind of each token is read before anything is decided. Many clients add the access token to every
+//! request, and browsers send cookies by themselves: neither leaves a doubt about which refresh token is
+//! meant. Two different refresh tokens do, and which of them counts would be a guess.
+
+use poem::Request;
+use poem::http::HeaderMap;
+use poem::http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::cookies::{Cookies, ProvenSession};
+use super::secret::Token;
+use crate::error::AuthError;
+use crate::guard::{NOTHING_AFTER_SCHEME, credentials};
+use crate::server::App;
+use crate::server::error::ApiError;
+use crate::server::store::{Presented, SessionId};
+use crate::token::Expected;
+
+const COOKIE: &str = "a cookie";
+
+/// Every token of one request.
+pub(super) struct RequestTokens<'r> {
+    request: &'r Request,
+    app: &'r App,
+    /// Those that the client has put into the request itself, in the order in which they are searched.
+    explicit: Vec<ExplicitToken>,
+    cookies: Option<Cookies>,
+}
+
+/// Where a client may put a token itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The member of the body that holds a refresh token.
+    Body,
+    /// `Authorization`, which may hold a token of either kind.
+    Header,
+}
+
+impl Place {
+    /// Returns how errors name it.
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::Body => "the body",
+            Self::Header => "the header `Authorization`",
+        }
+    }
+}
+
+/// A token in the body or in `Authorization`.
+struct ExplicitToken {
+    place: Place,
+    token: SecretString,
+    /// Its content, if it is a refresh token of this server.
+    refresh: Result<Presented, AuthError>,
+}
+
+/// The one refresh token of a request.
+pub(super) struct RefreshToken {
+    pub(super) token: SecretString,
+    /// The generation since which CSRF values of its session count.
+    pub(super) csrf_epoch: u64,
+    pub(super) place: RefreshPlace,
+}
+
+/// Where the refresh token was, and so where the next one goes.
+pub(super) enum RefreshPlace {
+    /// In the body or in `Authorization`.
+    Explicit,
+    /// There, and the same one in a cookie.
+    ExplicitAndCookie(Cookies),
+    /// In a cookie, with the proof that a page of ours has sent it.
+    Cookie { cookies: Cookies, csrf: String },
+}
+
+impl<'r> RequestTokens<'r> {
+    /// Reads the tokens of a request and what kind they are. Touches no database.
+    pub(super) fn of(request: &'r Request, body: Option<Token>, app: &'r App) -> Self {
+        let in_body = body.map(|token| (Place::Body, token.0));
+        let in_header = in_header(request.headers(), app.config.schemes());
+        let in_header = in_header.into_iter().map(|token| (Place::Header, token));
+        let explicit = in_body.into_iter().chain(in_header);
+        let explicit = explicit.map(|(place, token)| ExplicitToken {
+            place,
+            refresh: read(app, &token),
+            token,
+        });
+        let cookies = Cookies::of(request, app);
+        Self {
+            request,
+            app,
+            explicit: explicit.collect(),
+            cookies: cookies.filter(|cookies| cookies.has_refresh_cookie(request)),
+        }
+    }
+
+    /// Returns the one refresh token of the request.
+    ///
+    /// # Errors
+    /// `validation_failed` when there are two that differ; what is wrong with the token where there is
+    /// none; `csrf_failed` for a cookie without its proof.
+    pub(super) fn refresh_token(&self) -> Result<RefreshToken, ApiError> {
+        let mut refresh = self.explicit.iter().filter_map(|explicit| {
+            let presented = explicit.refresh.as_ref().ok()?;
+            Some((explicit, presented))
+        });
+        let Some((first, presented)) = refresh.next() else {
+            return self.refresh_cookie();
+        };
+        let same = |token: &SecretString| token.expose_secret() == first.token.expose_secret();
+        if let Some((second, _)) = refresh.find(|(other, _)| !same(&other.token)) {
+            return Err(ambiguous(first.place, second.place.shown()).into());
+        }
+        let place = match &self.cookies {
+            Some(cookies) => {
+                let mut in_cookies = cookies.sessions(self.request, self.app).peekable();
+                let has_any = in_cookies.peek().is_some();
+                match (has_any, in_cookies.any(|(token, _)| same(&token))) {
+                    (false, _) => RefreshPlace::Explicit,
+                    (true, true) => RefreshPlace::ExplicitAndCookie(cookies.clone()),
+                    (true, false) => {
+                        return Err(ambiguous(first.place, COOKIE).into());
+                    }
+                }
+            }
+            None => RefreshPlace::Explicit,
+        };
+        Ok(RefreshToken {
+            token: first.token.clone(),
+            csrf_epoch: presented.csrf_epoch,
+            place,
+        })
+    }
+
+    fn refresh_cookie(&self) -> Result<RefreshToken, ApiError> {
+        let Some(cookies) = &self.cookies else {
+            return Err(fault_of(&self.explicit).into());
+        };
+        let is_ours = cookies.sessions(self.request, self.app).next().is_some();
+        if !is_ours && !self.explicit.is_empty() {
+            return Err(fault_of(&self.explicit).into());
+        }
+        let ProvenSession {
+            token,
+            presented,
+            csrf,
+        } = cookies.proof(self.request, self.app)?;
+        Ok(RefreshToken {
+            token,
+            csrf_epoch: presented.csrf_epoch,
+            place: RefreshPlace::Cookie {
+                cookies: cookies.clone(),
+                csrf,
+            },
+        })
+    }
+
+    /// Returns the session that is to end. A page sends its cookie along whether it wants to or not, so
+    /// here it counts only when nothing else names a session.
+    ///
+    /// # Errors
+    /// `validation_failed` when two tokens name two sessions; what is wrong with the token otherwise.
+    pub(super) async fn session(&self) -> Result<SessionId, ApiError> {
+        let mut named: Option<(&ExplicitToken, SessionId)> = None;
+        let mut by_refresh = false;
+        for explicit in &self.explicit {
+            let Some(sid) = self.session_named_by(explicit) else {
+                continue;
+            };
+            by_refresh |= explicit.refresh.is_ok();
+            match &named {
+                Some((first, known)) if *known != sid => {
+                    return Err(ambiguous(first.place, explicit.place.shown()).into());
+                }
+                Some(_) => {}
+                None => named = Some((explicit, sid)),
+            }
+        }
+        match named {
+            // No access token is asked about where the refresh token says it.
+            Some((_, sid)) if by_refresh => Ok(sid),
+            Some((explicit, _)) => self.session_of(explicit).await,
+            None => self.session_of_cookie().await,
+        }
+    }
+
+    /// Returns the session of a token that is genuine and has not expired.
+    fn session_named_by(&self, explicit: &ExplicitToken) -> Option<SessionId> {
+        match &explicit.refresh {
+            Ok(presented) => return Some(presented.session.clone()),
+            Err(_) if explicit.place == Place::Body => return None,
+            Err(_) => {}
+        }
+        let (token, now) = (explicit.token.expose_secret(), self.app.clock.now());
+        let claims = self
+            .app
+            .verifier
+            .verify(token, Expected::Access, now)
+            .ok()?;
+        claims.sid.as_deref().map(SessionId::from)
+    }
+
+    async fn session_of(&self, explicit: &ExplicitToken) -> Result<SessionId, ApiError> {
+        match (explicit.place, &explicit.refresh) {
+            (Place::Body, Err(fault)) => Err(fault.clone().into()),
+            _ => self.app.session_of(explicit.token.expose_secret()).await,
+        }
+    }
+
+    /// Returns the session of the cookie, where nothing else in the request is worth anything.
+    async fn session_of_cookie(&self) -> Result<SessionId, ApiError> {
+        let Some(first) = self.explicit.first() else {
+            let cookies = self.cookies.as_ref().ok_or(AuthError::MissingToken)?;
+            return Ok(cookies.proof(self.request, self.app)?.presented.session);
+        };
+        let fault = match self.session_of(first).await {
+            Ok(session) => return Ok(session),
+            Err(fault) => fault,
+        };
+        let proven = self
+            .cookies
+            .as_ref()
+            .and_then(|cookies| cookies.proven_session(self.request, self.app));
+        match proven {
+            // The page was signed in to another session when it got its access token.
+            Some(session) if self.expired_session().is_some_and(|sid| sid != session) => Err(fault),
+            Some(session) => Ok(session),
+            None => Err(fault),
+        }
+    }
+
+    /// Returns the session of an access token that has expired.
+    fn expired_session(&self) -> Option<SessionId> {
+        let now = self.app.clock.now();
+        self.explicit.iter().find_map(|explicit| {
+            let token = explicit.token.expose_secret();
+            let verified = self
+                .app
+                .verifier
+                .verify_even_expired(token, Expected::Access, now)
+                .ok()?;
+            verified.claims.sid.as_deref().map(SessionId::from)
+        })
+    }
+}
+
+fn ambiguous(first: Place, second: &'static str) -> AuthError {
+    AuthError::AmbiguousToken(first.shown(), second)
+}
+
+fn read(app: &App, token: &SecretString) -> Result<Presented, AuthError> {
+    match token.expose_secret() {
+        "" => Err(AuthError::MalformedToken(NOTHING_AFTER_SCHEME)),
+        token => app.refresh_tokens.read(token),
+    }
+}
+
+/// Returns why none of these tokens is a refresh token.
+fn fault_of(explicit: &[ExplicitToken]) -> AuthError {
+    let fault = explicit
+        .iter()
+        .find_map(|token| token.refresh.as_ref().err());
+    fault.cloned().unwrap_or(AuthError::MissingToken)
+}
+
+/// Returns what follows one of the schemes in `Authorization`. Bytes that no token has are replaced by
+/// some that no token has either.
+fn in_header(headers: &HeaderMap, schemes: &[&str]) -> Vec<SecretString> {
+    let lines = headers.get_all(AUTHORIZATION).into_iter();
+    let tokens = lines.flat_map(|line| {
+        let of_scheme = |scheme| credentials(line.as_bytes(), scheme);
+        schemes.iter().copied().flat_map(of_scheme)
+    });
+    let tokens = tokens.map(|token| String::from_utf8_lossy(token).into_owned());
+    tokens.map(SecretString::from).collect()
+}
