@@ -8,6 +8,7 @@
 
 mod accounts;
 mod administration;
+mod ambiguous_requests;
 mod attacks;
 mod authority;
 mod bodies;
@@ -24,6 +25,7 @@ mod errors;
 #[cfg(feature = "remote")]
 mod examples;
 mod first_party;
+mod forwarded_addresses;
 mod harness;
 mod interop;
 mod lost_answers;
@@ -33,10 +35,12 @@ mod one_server;
 mod pages;
 mod process;
 mod readme;
+mod refused_requests;
 mod replicas;
 mod retry_keys;
 mod rotation;
 mod service;
+mod shared_cookies;
 mod spa;
 mod store;
 mod support;

@@ -32,3 +32,22 @@ async fn an_administrator_looks_after_users_sessions_and_keys() {
 
     assert_passes_alone(&mut browser_script("admin.mjs", server.http.base()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_that_is_not_the_sessions_keeps_nobody_out() {
+    let backend = Backend::sqlite();
+    let server = Replica::start(&backend).await;
+
+    assert_passes_alone(&mut browser_script(
+        "spoiled_cookie.mjs",
+        server.http.base(),
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_find_cookies_whose_names_begin_otherwise() {
+    let backend = Backend::sqlite().with("LATCHET_COOKIE_PREFIX", "shop-1");
+    let server = Replica::start(&backend).await;
+
+    assert_passes_alone(&mut browser_script("prefix.mjs", server.http.base()));
+}

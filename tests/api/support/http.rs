@@ -82,9 +82,9 @@ impl Request {
     }
 
     /// Adds a header.
-    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let value =
-            reqwest::header::HeaderValue::from_bytes(value.as_bytes()).expect("no line breaks");
+            reqwest::header::HeaderValue::from_bytes(value.as_ref()).expect("no line breaks");
         Self(self.0.header(name, value))
     }
 
@@ -105,6 +105,11 @@ impl Request {
                 .header("content-type", content_type)
                 .body(body.into()),
         )
+    }
+
+    /// Sets a body whose type stands in a header of the test.
+    pub(crate) fn raw_body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.body(body.into()))
     }
 
     /// Sends the request; panics when no answer comes.

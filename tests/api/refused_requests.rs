@@ -1,0 +1,275 @@
+//! Refusals that say what was wrong: the limit, the type, the origin, the host; and of bounded size.
+
+use std::fmt::Write;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::Backend;
+use crate::support::http::Http;
+use crate::support::local::Local;
+use crate::support::server::Replica;
+
+/// Sends bytes and then no more, and returns all that comes back.
+async fn raw(http: &Http, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(http.address()).await.unwrap();
+    // A server that has read enough may close before it has read all.
+    let _ = socket.write_all(bytes).await;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_is_too_long_or_malformed_is_answered_with_a_problem_and_logged() {
+    let server = Replica::start(&Backend::sqlite()).await;
+    let long = "x".repeat(70_000);
+    let many: String = (0..100).fold(String::new(), |mut headers, number| {
+        write!(headers, "x-{number}: 1\r\n").unwrap();
+        headers
+    });
+
+    for (head, status, code) in [
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            414,
+            "uri_too_long",
+        ),
+        (
+            format!("GET /v1/me?q={long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            414,
+            "uri_too_long",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {long}\r\n\r\n"),
+            431,
+            "headers_too_large",
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
+            431,
+            "headers_too_large",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_owned(),
+            400,
+            "validation_failed",
+        ),
+        ("nonsense\r\n\r\n".to_owned(), 400, "validation_failed"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"
+                .to_owned(),
+            400,
+            "validation_failed",
+        ),
+    ] {
+        let answer = raw(&server.http, head.as_bytes()).await;
+
+        let shown = &head[..head.len().min(60)];
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{shown}: {answer}"
+        );
+        assert!(head.contains("application/problem+json"), "{shown}: {head}");
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["code"], code, "{shown}");
+        assert_eq!(body["status"], status, "{shown}");
+        let id = body["request_id"].as_str().unwrap();
+        assert!(server.log().contains(id), "{}", server.log());
+    }
+    server.http.get("/livez").send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_of_a_body_name_its_type_its_coding_and_the_limit() {
+    let server = Local::start(&Backend::sqlite().with("LATCHET_BODY_LIMIT", "2000")).await;
+    let login = || server.http.post("/v1/login");
+    let json = r#"{"username":"alice","password":"x"}"#;
+
+    for (request, status, code, parts) in [
+        (
+            login().body("text/plain", json),
+            415,
+            "unsupported_media_type",
+            ["`text/plain`", "`application/json`"],
+        ),
+        (
+            login().raw_body(json),
+            415,
+            "unsupported_media_type",
+            ["`Content-Type` is missing", "`application/json`"],
+        ),
+        (
+            login()
+                .header("content-encoding", "gzip")
+                .body("application/json", b"\x1f\x8b".to_vec()),
+            415,
+            "unsupported_media_type",
+            ["`Content-Encoding`", "`gzip`"],
+        ),
+        (
+            login()
+                .header("content-encoding", "identity, BR")
+                .body("application/json", json),
+            415,
+            "unsupported_media_type",
+            ["`Content-Encoding`", "`BR`"],
+        ),
+        (
+            server
+                .http
+                .post("/v1/refresh")
+                .header("content-encoding", "zstd")
+                .body("application/json", "x"),
+            415,
+            "unsupported_media_type",
+            ["`Content-Encoding`", "`zstd`"],
+        ),
+        (
+            login().body("application/json", vec![b' '; 2001]),
+            413,
+            "payload_too_large",
+            ["2000 bytes", "LATCHET_BODY_LIMIT"],
+        ),
+    ] {
+        let answer = request.send().await.expect_problem(status, code);
+        for part in parts {
+            assert!(
+                answer.field("detail").contains(part),
+                "{part}: {}",
+                answer.text
+            );
+        }
+    }
+    let plain = login().header("content-encoding", "identity");
+    plain
+        .body("application/json", json)
+        .send()
+        .await
+        .expect(401);
+    let oauth = server
+        .http
+        .post("/oauth/token")
+        .body("application/json", json);
+    let oauth = oauth.send().await.expect(415);
+    assert!(
+        oauth.text.contains("`application/x-www-form-urlencoded`"),
+        "{}",
+        oauth.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_short_whatever_was_sent() {
+    let server = Replica::start(&Backend::sqlite()).await;
+    let unknown: serde_json::Map<_, _> = (0..5000)
+        .map(|number| (format!("m{number}"), json!(1)))
+        .collect();
+
+    let many = server.http.post("/v1/login").json(&unknown).send().await;
+    let many = many.expect_problem(400, "validation_failed");
+    let path = format!("/v1/{}", "x".repeat(15_000));
+    server.http.get(&path).send().await.expect(404);
+
+    assert!(many.text.len() < 5000, "{} bytes", many.text.len());
+    let last = many.json()["errors"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
+    assert!(
+        last["detail"].as_str().unwrap().contains("more faults"),
+        "{last}"
+    );
+    let longest = server.log().lines().map(str::len).max();
+    assert!(longest < Some(1500), "{longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_by_cookie_from_a_page_that_could_not_refresh_is_refused_at_once() {
+    let server = Replica::start(&Backend::sqlite()).await;
+    let admin = server.http.admin();
+    let login = |transport: &str| {
+        let body =
+            json!({"username": admin.name, "password": admin.password, "transport": transport});
+        server.http.post("/v1/login").json(&body)
+    };
+
+    for (name, value) in [
+        // A development proxy that changes `Host`.
+        ("origin", "http://localhost:5173"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let refused = login("cookie").header(name, value).send().await;
+        let refused = refused.expect_problem(403, "csrf_failed");
+        let detail = refused.field("detail");
+        for part in [
+            value,
+            server.http.base(),
+            "LATCHET_PUBLIC_URL",
+            "LATCHET_ALLOWED_ORIGINS",
+        ] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+        assert!(refused.set_cookies().is_empty(), "{:?}", refused.headers);
+        login("body").header(name, value).send().await.expect(200);
+        if name == "origin" {
+            let log = server.log();
+            let id = refused.field("request_id");
+            let line = log.lines().find(|line| line.contains(&id)).unwrap();
+            assert!(
+                line.contains("csrf_failed") && line.contains(value),
+                "{line}"
+            );
+        }
+    }
+    let own = login("cookie").header("origin", server.http.base());
+    own.send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_by_cookie_beyond_this_machine_is_refused_with_the_host() {
+    let server = Local::start(&Backend::sqlite()).await;
+    let body = json!({"username": "alice", "password": "x", "transport": "cookie"});
+
+    let answer = server
+        .http
+        .post("/v1/login")
+        .header("host", "laptop.local:8080");
+    let answer = answer.json(&body).send().await;
+
+    let answer = answer.expect_problem(400, "validation_failed");
+    assert!(
+        answer.field("detail").contains("laptop.local:8080"),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_line_of_a_refused_request_says_who_asked() {
+    let server = Replica::start(&Backend::sqlite()).await;
+    let session = server.http.person("alice").await.login().await;
+    let request = server.http.get("/v1/users").bearer(&session.access);
+
+    let refused = request.header("user-agent", "probe/7").send().await;
+
+    let id = refused
+        .expect_problem(403, "insufficient_scope")
+        .field("request_id");
+    let log = server.log();
+    let line = log.lines().find(|line| line.contains(&id)).unwrap();
+    for part in [
+        "127.0.0.1",
+        "probe/7",
+        &session.user_id(),
+        "insufficient_scope",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
