@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::error::ApiError;
-use super::names::Username;
+use super::names::stored_forms;
 use super::password::{Priority, Seat, Verdict};
 use super::sessions::Login;
 use super::store::{StoreError, User, UserId, UserWithHash};
@@ -155,10 +155,15 @@ impl App {
 
     async fn find(&self, by: &Prover<'_>) -> Result<Option<UserWithHash>, StoreError> {
         match by {
-            Prover::Login { username, .. } => match Username::parse(username) {
-                Ok(name) => self.store.user_with_hash_by_name(name.as_str()).await,
-                Err(_) => Ok(None),
-            },
+            Prover::Login { username, .. } => {
+                for name in stored_forms(username) {
+                    let found = self.store.user_with_hash_by_name(&name).await?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+                Ok(None)
+            }
             Prover::Session { user, .. } => self.store.user_with_hash(user).await,
         }
     }

@@ -32,6 +32,9 @@ pub enum ApiError {
     /// Unknown service or wrong secret, which must look the same.
     #[error("the name or the secret of the service is wrong")]
     InvalidClient,
+    /// An OAuth client tried to authenticate.
+    #[error("clients are public here and cannot authenticate: send no secret and no assertion")]
+    ClientAuthentication,
     /// A refresh token was shown again after its grace; the session has been ended.
     #[error("the refresh token was used before, so the session was ended: log in again")]
     RefreshReused,
@@ -70,6 +73,9 @@ pub enum ApiError {
     /// A grant type other than those of the token endpoint.
     #[error("`grant_type` must be `password` or `refresh_token`")]
     UnsupportedGrantType,
+    /// A token that was issued to another client than the one that the request names.
+    #[error("the token was issued to another client")]
+    AnotherClient,
     /// A scope that the user does not have.
     #[error("`scope` asks for more than this user may have")]
     InvalidScope,
@@ -127,7 +133,7 @@ impl ApiError {
                 problem.challenge = Some(r#"Bearer realm="latchet""#.to_owned());
             }
             // RFC 6749, 5.2: the scheme that the client used.
-            Self::InvalidClient => {
+            Self::InvalidClient | Self::ClientAuthentication => {
                 problem.challenge = Some(r#"Basic realm="latchet""#.to_owned());
             }
             Self::RefreshReused | Self::SessionExpired | Self::SessionRevoked => {
@@ -158,7 +164,9 @@ impl ApiError {
                 (problem.status, problem.code)
             }
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
-            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Self::InvalidClient | Self::ClientAuthentication => {
+                (StatusCode::UNAUTHORIZED, "invalid_client")
+            }
             Self::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
             Self::SessionExpired => (StatusCode::UNAUTHORIZED, "session_expired"),
             Self::SessionRevoked => (StatusCode::UNAUTHORIZED, "session_revoked"),
@@ -171,6 +179,7 @@ impl ApiError {
             }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::AnotherClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Self::InvalidInput { .. } | Self::InvalidScope => {
                 (StatusCode::BAD_REQUEST, "validation_failed")
             }

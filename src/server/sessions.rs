@@ -1,6 +1,7 @@
 //! Log in, refresh, log out: the decisions. What each answers over HTTP is the API's concern.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -8,15 +9,19 @@ use super::App;
 use super::error::ApiError;
 use super::rotation::End;
 use super::store::{
-    Device, NamedSession, NewSession, Rotation, RotationRules, SessionId, SessionPage,
+    Current, Device, NamedSession, NewSession, Rotation, RotationRules, SessionId, SessionPage,
     StartedSession,
 };
 use super::throttle::KnownDevice;
+use crate::clock::Time;
 use crate::token::{Claims, Fresh};
 
+mod client_refresh;
 mod ends;
 mod grant;
 
+pub use client_refresh::ClientRefresh;
+pub(super) use client_refresh::require_client;
 pub(super) use ends::CLOCK_SKEW;
 pub(super) use grant::NARROWED;
 pub use grant::{AccessGrant, Grant};
@@ -119,6 +124,18 @@ impl App {
         ip: IpAddr,
     ) -> Result<Grant, ApiError> {
         let now = self.clock.now();
+        let current = self.rotated(token, key, ip, now).await?;
+        self.grant(&current, Fresh::No, now).await
+    }
+
+    /// Rotates the session of a refresh token, or repeats the last rotation, and returns the session.
+    async fn rotated(
+        &self,
+        token: &str,
+        key: Option<&SecretString>,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<Arc<Current>, ApiError> {
         let mut presented = self.refresh_tokens.read(token)?;
         presented.ip = Some(ip);
         presented.key = key.map(|key| {
@@ -139,7 +156,7 @@ impl App {
                 if current.owner.disabled_at.is_some() {
                     return Err(ApiError::SessionRevoked);
                 }
-                self.grant(&current, Fresh::No, now).await
+                Ok(current)
             }
             Rotation::Reused { user, denials } => {
                 self.deny(&denials, now).await?;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::App;
 use super::error::ApiError;
+use super::names::ClientId;
 use super::rotation::{Decision, decide};
-use super::store::{Current, Session, SessionId};
+use super::sessions::require_client;
+use super::store::{Current, FIRST_PARTY, Session, SessionId, UserId};
 use crate::denylist::{TokenIds, TokenStatus};
 use crate::error::AuthError;
 use crate::token::{Claims, Expected};
@@ -16,9 +18,19 @@ pub enum Introspection {
     /// Nothing: it is not ours, has expired, was superseded or revoked.
     Inactive,
     /// An access token that is accepted.
-    Access(Arc<Claims>),
+    Access {
+        /// Its claims.
+        claims: Arc<Claims>,
+        /// Name of its user; `None` where another issuer's token names nobody of this server.
+        username: Option<String>,
+    },
     /// A refresh token that would be answered.
-    Refresh(Box<Session>),
+    Refresh {
+        /// Its session.
+        session: Box<Session>,
+        /// Name of its user.
+        username: Option<String>,
+    },
 }
 
 impl App {
@@ -64,10 +76,18 @@ impl App {
     /// alone. One that is worthless already is no error.
     ///
     /// # Errors
+    /// `invalid_grant` when the token was issued to another client than `client`, where one is named;
     /// `unavailable` when the end could not be made certain: ask again.
-    pub async fn revoke(&self, token: &str) -> Result<(), ApiError> {
+    pub async fn revoke(&self, token: &str, client: Option<&ClientId>) -> Result<(), ApiError> {
         match self.refresh_tokens.read(token) {
-            Ok(shown) => return self.log_out(&shown.session).await,
+            Ok(shown) => {
+                if client.is_some()
+                    && let Some(current) = self.store.session(&shown.session).await?
+                {
+                    require_client(&current.session, client)?;
+                }
+                return self.log_out(&shown.session).await;
+            }
             Err(AuthError::WrongTokenType) => {}
             Err(_) => return Ok(()),
         }
@@ -75,7 +95,13 @@ impl App {
             .verifier
             .verify(token, Expected::Access, self.clock.now())
         {
-            Ok(claims) => self.revoke_token(&claims).await,
+            Ok(claims) => {
+                let issued_to = claims.client_id.as_deref().unwrap_or(FIRST_PARTY);
+                if client.is_some_and(|client| client.as_str() != issued_to) {
+                    return Err(ApiError::AnotherClient);
+                }
+                self.revoke_token(&claims).await
+            }
             Err(_) => Ok(()),
         }
     }
@@ -92,13 +118,22 @@ impl App {
             Err(_) => return Ok(Introspection::Inactive),
         };
         let session = self.store.session(&presented.session).await?;
-        let accepted = session.filter(|Current { session, .. }| {
+        let accepted = session.filter(|Current { session, owner }| {
             let decision = decide(&session.state, presented.shown(), now, self.grace);
-            matches!(decision, Decision::Rotate | Decision::Replay)
+            matches!(decision, Decision::Rotate | Decision::Replay) && owner.disabled_at.is_none()
         });
-        Ok(accepted.map_or(Introspection::Inactive, |current| {
-            Introspection::Refresh(current.session.into())
-        }))
+        let Some(Current { session, .. }) = accepted else {
+            return Ok(Introspection::Inactive);
+        };
+        Ok(Introspection::Refresh {
+            username: self.username(session.user_id.clone()).await?,
+            session: session.into(),
+        })
+    }
+
+    async fn username(&self, id: UserId) -> Result<Option<String>, ApiError> {
+        let user = self.store.user(&id).await?;
+        Ok(user.map(|user| user.username))
     }
 
     /// Checks an access token again that was checked when its request began: the body may have arrived
@@ -124,6 +159,7 @@ impl App {
         if status != TokenStatus::NotDenied {
             return Ok(Introspection::Inactive);
         }
-        Ok(Introspection::Access(claims))
+        let username = self.username(UserId::from(claims.sub.as_str())).await?;
+        Ok(Introspection::Access { claims, username })
     }
 }

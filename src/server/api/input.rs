@@ -10,19 +10,20 @@ use poem::{FromRequest, Request, RequestBody};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, Registry};
 use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::origin::shown;
 use crate::error::FieldError;
 use crate::server::error::ApiError;
 use crate::server::header_list::items;
 
+mod form;
 mod json;
 mod late;
 mod schema;
 
 pub(super) use late::LateBody;
-use schema::{Faults, check, fault, named};
+use schema::{Faults, check, fault};
 
 pub(super) const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -114,7 +115,10 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OauthForm<T> {
     ) -> poem::Result<Self> {
         require_type(request, FORM)?;
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
-        Ok(Self(checked(members::<T>(&bytes)?)?))
+        let query = request.uri().query().unwrap_or_default();
+        form::refuse_client_authentication(&bytes)?;
+        form::refuse_client_authentication(query.as_bytes())?;
+        Ok(Self(checked(form::members::<T>(&bytes)?)?))
     }
 }
 
@@ -180,26 +184,6 @@ fn json<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, ApiError> {
     checked(unambiguous(bytes)?)
 }
 
-fn members<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
-    let schema = T::schema_ref();
-    let schema = named(&schema);
-    let mut members = Map::new();
-    for (name, value) in form_urlencoded::parse(form) {
-        let known =
-            schema.is_some_and(|schema| schema.properties.iter().any(|(own, _)| *own == name));
-        if !known || value.is_empty() {
-            continue;
-        }
-        if members
-            .insert(name.to_string(), Value::String(value.into_owned()))
-            .is_some()
-        {
-            return Err(faults(vec![fault(&name, TWICE)]));
-        }
-    }
-    Ok(Value::Object(members))
-}
-
 fn checked<T: ParseFromJSON>(value: Value) -> Result<T, ApiError> {
     let mut found = Faults::default();
     check("", &value, &T::schema_ref(), &mut found);
@@ -225,24 +209,5 @@ fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> ApiError {
     ApiError::InvalidInput {
         detail: detail.into(),
         errors,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_form_is_read_as_oauth_wants_it() {
-        let read = |form: &str| members::<crate::server::api::oauth::TokenForm>(form.as_bytes());
-
-        let value = read("grant_type=password&username=a%20b&scope=&unknown=1&unknown=2").unwrap();
-        assert_eq!(
-            value,
-            json!({ "grant_type": "password", "username": "a b" })
-        );
-        assert!(read("scope=a&scope=a").is_err());
     }
 }

@@ -76,6 +76,7 @@ enum JwksAnswer {
 
 /// Where everything is (RFC 8414).
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 struct Metadata {
     /// The `iss` of the tokens.
     issuer: String,
@@ -91,8 +92,8 @@ struct Metadata {
     grant_types_supported: Vec<String>,
     /// Empty: there is no authorization endpoint.
     response_types_supported: Vec<String>,
-    /// Scopes that can be asked for.
-    scopes_supported: Vec<String>,
+    /// Scopes that can be asked for; absent where there are none.
+    scopes_supported: Option<Vec<String>>,
     /// How clients prove themselves at the token endpoint: not at all.
     token_endpoint_auth_methods_supported: Vec<String>,
     /// How clients prove themselves at the revocation endpoint: by having the token.
@@ -150,7 +151,7 @@ impl WellKnownApi {
             jwks_uri: at("/.well-known/jwks.json"),
             grant_types_supported: list(&["password", "refresh_token"]),
             response_types_supported: Vec::new(),
-            scopes_supported: config.scopes.clone(),
+            scopes_supported: Some(config.scopes.clone()).filter(|scopes| !scopes.is_empty()),
             token_endpoint_auth_methods_supported: list(&["none"]),
             revocation_endpoint_auth_methods_supported: list(&["none"]),
             introspection_endpoint_auth_methods_supported: list(&["Bearer"]),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, ConfigError, DatabaseKind, RootSecret, SecretError};
+use super::{AllowedOrigin, Config, ConfigError, DatabaseKind, RootSecret, SecretError};
+use crate::server::names::is_scope;
 use crate::token::Claims;
 
 /// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
@@ -28,6 +29,7 @@ impl Config {
         self.check_secret(&mut faults);
         self.check_times(&mut faults);
         self.check_sessions(&mut faults);
+        self.check_scopes(&mut faults);
         self.check_accounts(&mut faults);
         self.check_compat(&mut faults);
         self.tables.check(self.registration, &mut faults);
@@ -70,7 +72,7 @@ impl Config {
                 ));
             }
         }
-        for origin in &self.allowed_origins {
+        for origin in self.allowed_origins.iter().filter_map(AllowedOrigin::web) {
             if !origin.is_https() && !origin.is_loopback() {
                 refuse(format!(
                     "allowed_origins {origin} is not https: anybody on the path could act as its pages"
@@ -94,6 +96,14 @@ impl Config {
         if name.is_empty() || Claims::has_field(name) {
             faults.push(format!(
                 "compat_flask_jwt_identity is `{name}`, which is empty or means something else in a token: take the name that your apps read, such as `identity`"
+            ));
+        }
+    }
+
+    fn check_scopes(&self, faults: &mut Vec<String>) {
+        for scope in self.scopes.iter().filter(|scope| !is_scope(scope)) {
+            faults.push(format!(
+                "scopes has {scope:?}; a scope consists of visible ASCII characters without spaces, quotes and backslashes"
             ));
         }
     }

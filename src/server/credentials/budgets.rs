@@ -4,6 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::{Prover, device_of};
 use crate::server::App;
+use crate::server::names::fold_username;
 use crate::server::store::{User, UserWithHash};
 use crate::server::throttle::{KnownDevice, NamedBudget};
 
@@ -106,8 +107,10 @@ fn is_service(user: &User) -> bool {
     user.roles == [INTROSPECT]
 }
 
+/// Returns the name as it is compared: what counts as one account is one budget.
 fn folded(username: &str) -> String {
-    username.nfkc().flat_map(char::to_lowercase).collect()
+    let name: String = username.nfkc().collect();
+    fold_username(&name).nfc().collect()
 }
 
 /// Returns what is counted of a name in one network, or in all of them.

@@ -3,7 +3,9 @@ use std::net::Ipv4Addr;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
+use crate::server::events::Actor;
 use crate::server::sessions::Caller;
+use crate::server::store::NewUser;
 use crate::server::test_app::TestApp;
 
 /// Seats of a server with one thread.
@@ -22,6 +24,68 @@ fn login(devices: Vec<KnownDevice>) -> Login {
             user_agent: String::new(),
         },
     }
+}
+
+async fn account(app: &App, name: &str) {
+    let hash = app.passwords.hash("a password of long ago".into()).await;
+    let new = NewUser {
+        username: name.to_owned(),
+        password_hash: hash.unwrap().into(),
+        roles: Vec::new(),
+    };
+    let made = app
+        .store
+        .create_user(new, &Actor::Operator, app.clock.now());
+    made.await.unwrap();
+}
+
+#[tokio::test]
+async fn accounts_of_older_rules_log_in_under_their_names() {
+    let test = TestApp::open(&[]).await;
+    let app = &test.app;
+    for (stored, typed) in [
+        ("ro\u{200b}ot", "Ro\u{200b}ot"),
+        ("\u{202e}toor", "\u{202e}toor"),
+        ("o\u{2019}brien", "O\u{2019}Brien"),
+        ("x2", "x\u{b2}"),
+        ("J\u{30c}an", "J\u{30c}an"),
+        ("\u{1f0}ens", "J\u{30c}ENS"),
+        ("ΝΙΚΟΣ", "νικος"),
+    ] {
+        account(app, stored).await;
+
+        let login = Login {
+            username: typed.to_owned(),
+            password: "a password of long ago".into(),
+            ..login(Vec::new())
+        };
+        let proved = app.prove_login(&login, app.clock.now()).await.unwrap();
+
+        assert_eq!(proved.user.username, stored);
+        app.forgive_attempt(proved.attempt).await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_counted_once_however_it_is_written() {
+    let test = TestApp::open(&[]).await;
+    let counted = |username: &str| {
+        let by = Prover::Login {
+            username,
+            devices: &[],
+        };
+        test.app.names_before_lookup(&by, "192.0.2.7")
+    };
+    for (one, other) in [
+        ("ΝΙΚΟΣ", "νικος"),
+        ("Νίκος", "ΝΊΚΟΣ"),
+        ("alice", "ＡＬＩＣＥ"),
+        ("\u{c1}lice", "a\u{301}lice"),
+        ("J\u{30c}an", "\u{1f0}an"),
+    ] {
+        assert_eq!(counted(one), counted(other), "{one}");
+    }
+    assert_ne!(counted("νικος"), counted("νικοσ"), "two accounts");
 }
 
 /// Waits in the line of strangers, as number `place` of all who wait.

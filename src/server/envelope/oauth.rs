@@ -25,7 +25,7 @@ pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Respon
     let (status, error) = form(&problem, path);
     let body = serde_json::to_vec(&Body {
         error,
-        error_description: &problem.detail,
+        error_description: &described(&problem.detail),
         code: problem.code,
         request_id,
     })
@@ -44,6 +44,18 @@ pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Respon
     response
 }
 
+/// Returns a text in the characters that RFC 6749 allows for it (appendix A.8): a part of the request
+/// may be in there.
+fn described(detail: &str) -> String {
+    let allowed = |c| match c {
+        '"' => '\'',
+        '\\' => '/',
+        ' '..='~' => c,
+        _ => '?',
+    };
+    detail.chars().map(allowed).collect()
+}
+
 /// Returns the status and the `error` that a problem has at this path.
 pub(in crate::server) fn form(problem: &Problem, path: &str) -> (StatusCode, &'static str) {
     match error_name(problem, path) {
@@ -60,6 +72,8 @@ fn error_name(problem: &Problem, path: &str) -> &'static str {
         "unavailable" | "too_many_requests" => "temporarily_unavailable",
         "internal" => "server_error",
         "insufficient_scope" => "insufficient_scope",
+        "invalid_client" => "invalid_client",
+        "invalid_grant" => "invalid_grant",
         // At the token endpoint the credentials are the grant, elsewhere they are the caller's.
         _ if problem.status == StatusCode::UNAUTHORIZED && path == "/oauth/token" => {
             "invalid_grant"
@@ -73,5 +87,21 @@ fn named_by_field(problem: &Problem) -> &'static str {
     match problem.errors.first().map(|error| error.field.as_str()) {
         Some("scope") => "invalid_scope",
         _ => "invalid_request",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_has_the_characters_of_the_standard_alone() {
+        for (detail, sent) in [
+            ("the token `a` is \"b\"", "the token `a` is 'b'"),
+            ("a\\b\nc\u{1b}\u{7f}", "a/b?c??"),
+            ("größer – 1", "gr??er ? 1"),
+        ] {
+            assert_eq!(described(detail), sent);
+        }
     }
 }

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use crate::clock::Time;
 use crate::server::App;
 use crate::server::error::ApiError;
+use crate::server::names::scopes;
 use crate::server::store::{Current, SessionId, UserId};
 use crate::token::{Claims, Fresh};
 
@@ -115,13 +116,16 @@ impl App {
         if self.config.compat_flask_jwt_extended {
             claims = claims.with_csrf();
         }
+        if self.config.compat_flask_jwt || self.config.compat_flask_jwt_extended {
+            claims = claims.with_nbf();
+        }
         claims
     }
 
     /// Returns the scopes a session gets: those asked for, or all that may be granted here.
     pub(super) fn grantable(&self, asked: Option<&str>) -> Result<GrantedScope, ApiError> {
         let all = &self.config.scopes;
-        let asked: Vec<&str> = asked.unwrap_or_default().split_whitespace().collect();
+        let asked = scopes(asked.unwrap_or_default()).map_err(|_| ApiError::InvalidScope)?;
         if asked.is_empty() {
             return Ok(GrantedScope {
                 scopes: all.clone(),

@@ -55,7 +55,7 @@ pub use server_lock::{ServerLock, ServerLockError};
 pub use session_lists::{ListedSession, NamedSession, NoSuchPlace, SessionPage, SessionPlace};
 pub use sessions::{Device, FIRST_PARTY, NewSession, Revocation, Session, StartedSession};
 pub use throttle::{Budget, Charge, Counter, Protected};
-pub use users::{NewUser, User, UserPage, UserWithHash, fold_username};
+pub use users::{NewUser, User, UserPage, UserWithHash};
 
 use connection::Connections;
 

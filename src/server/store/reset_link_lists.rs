@@ -7,8 +7,9 @@ use entity::user;
 use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::{NamedUser, Store, StoreError, UserId, fold_username, limited};
+use super::{NamedUser, Store, StoreError, UserId, limited};
 use crate::clock::Time;
+use crate::server::names::fold_username;
 
 /// A link that could still be used. Its secret is known to nobody here.
 #[derive(Clone, Debug, PartialEq, Eq)]

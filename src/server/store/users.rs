@@ -14,6 +14,7 @@ use super::events::{self, NewEvent};
 use super::{Store, StoreError, UserId, administrators, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
+use crate::server::names::fold_username;
 
 /// Somebody who can log in. The hash of the password stays out of it: see [`UserWithHash`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,11 +69,6 @@ pub struct UserPage {
     pub search: Option<String>,
     /// At most this many.
     pub limit: u64,
-}
-
-/// Returns the form of a user name that is compared: two names that fold alike are one.
-pub fn fold_username(username: &str) -> String {
-    username.to_lowercase()
 }
 
 impl Store {

@@ -41,6 +41,7 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
         "reauthenticate" => one(&json!({ "password": password })),
         "register" => one(&json!({ "username": "ada", "password": password })),
         "setUp" => one(&json!({ "link": LINK, "username": "ada", "password": password })),
+        "readResetLinkUser" => one(&json!({ "link": LINK })),
         "resetPassword" => one(&json!({ "link": LINK, "password": password })),
         "changePassword" => one(
             &json!({ "current_password": password, "new_password": "a new and longer pass phrase" }),
@@ -110,6 +111,7 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             "link": format!("https://auth.example.org/reset#{LINK}"),
             "expires_at": "2026-11-25T06:00:00Z",
         })),
+        ("readResetLinkUser", "200") => one(&json!({ "username": "ada" })),
         ("listResetLinks", "200") => one(&json!({ "items": [open_link()], "next": "ada" })),
         ("listUserSessions", "200") => one(&json!({ "items": [user_session()] })),
         ("listSessions", "200") => one(&json!({
@@ -193,9 +195,9 @@ fn key() -> Value {
 
 fn introspection() -> Value {
     json!({
-        "active": true, "token_type": "access_token", "sub": USER, "sid": SESSION,
+        "active": true, "token_type": "Bearer", "username": "ada", "sub": USER, "sid": SESSION,
         "iss": "https://auth.example.org", "aud": ["https://auth.example.org"],
-        "iat": 1_795_500_000, "nbf": 1_795_500_000, "exp": 1_795_500_900,
+        "iat": 1_795_500_000, "exp": 1_795_500_900,
         "jti": "ZXhhbXBsZS1qdGktMDAwMQ", "roles": ["editor"],
     })
 }
@@ -210,7 +212,6 @@ fn metadata() -> Value {
         "jwks_uri": at("/.well-known/jwks.json"),
         "grant_types_supported": ["password", "refresh_token"],
         "response_types_supported": [],
-        "scopes_supported": [],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],
         "introspection_endpoint_auth_methods_supported": ["Bearer"],

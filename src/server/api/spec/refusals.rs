@@ -159,6 +159,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
         "listResetLinks",
         &[GUARD, ROLE, &["validation_failed"], ANY],
     ),
+    ("readResetLinkUser", &[BODY, &["not_found"], ANY]),
     (
         "resetPassword",
         &[BODY, &["weak_password", "not_found"], ANY],
@@ -188,6 +189,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
             BODY,
             PASSWORD,
             &[
+                "client_authentication",
                 "unsupported_grant_type",
                 "invalid_scope",
                 "malformed_token",
@@ -200,8 +202,14 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
             ANY,
         ],
     ),
-    ("revokeToken", &[BODY, ANY]),
-    ("introspectToken", &[GUARD, ROLE, BODY, ANY]),
+    (
+        "revokeToken",
+        &[BODY, &["client_authentication", "another_client"], ANY],
+    ),
+    (
+        "introspectToken",
+        &[GUARD, ROLE, BODY, &["client_authentication"], ANY],
+    ),
     (
         "makePartyToken",
         &[
@@ -312,9 +320,10 @@ fn problem_response(names: &[Name]) -> Value {
 
 fn oauth_response(names: &[Name]) -> Value {
     let examples = names.iter().map(|(name, code)| {
-        let detail = sample(code).detail;
+        let problem = sample(code);
+        let detail = problem.detail;
         let body = json!({
-            "error": name, "error_description": detail, "code": code, "request_id": REQUEST_ID,
+            "error": name, "error_description": detail, "code": problem.code, "request_id": REQUEST_ID,
         });
         (
             (*name).to_owned(),
@@ -380,10 +389,14 @@ mod tests {
     #[test]
     fn each_sample_has_the_code_that_it_stands_for() {
         for code in OPERATIONS.iter().flat_map(|(id, _)| codes(id)) {
-            // Outside `/oauth/` a scope is a field like any other.
-            if code != "invalid_scope" {
-                assert_eq!(sample(code).code, code);
-            }
+            let shared = match code {
+                // Outside `/oauth/` a scope is a field like any other.
+                "invalid_scope" => "validation_failed",
+                "client_authentication" => "invalid_client",
+                "another_client" => "invalid_grant",
+                code => code,
+            };
+            assert_eq!(sample(code).code, shared);
         }
     }
 

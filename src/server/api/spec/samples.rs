@@ -24,6 +24,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "csrf_failed" => auth(AuthError::CsrfFailed("the header X-CSRF-Token is missing")),
         "invalid_credentials" => ApiError::InvalidCredentials.problem(),
         "invalid_client" => ApiError::InvalidClient.problem(),
+        "client_authentication" => ApiError::ClientAuthentication.problem(),
         "refresh_reused" => ApiError::RefreshReused.problem(),
         "session_expired" => ApiError::SessionExpired.problem(),
         "session_revoked" => ApiError::SessionRevoked.problem(),
@@ -42,6 +43,7 @@ pub(super) fn sample(code: &str) -> Problem {
         }
         .problem(),
         "unsupported_grant_type" => ApiError::UnsupportedGrantType.problem(),
+        "another_client" => ApiError::AnotherClient.problem(),
         "invalid_scope" => ApiError::InvalidScope.problem(),
         "too_many_requests" => ApiError::TooManyRequests {
             retry_after: Duration::from_secs(42),

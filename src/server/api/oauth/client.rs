@@ -1,0 +1,98 @@
+//! The OAuth client that a request names. Clients are public: they have a name and no secret.
+
+use poem::Request;
+use secrecy::ExposeSecret;
+
+use crate::server::api::basic::{Basic, form_decoded};
+use crate::server::error::ApiError;
+use crate::server::names::ClientId;
+
+const FIELD: &str = "client_id";
+
+/// Returns the client that a request names, in `Authorization: Basic` or in its body; `None` where it
+/// names none. Swagger UI always sends the header, with an empty name.
+///
+/// # Errors
+/// `invalid_client` for a secret: to accept one would suggest that it was checked. `validation_failed`
+/// for a name that is none, or two of them.
+pub(super) fn client(
+    request: &Request,
+    in_body: Option<String>,
+) -> Result<Option<ClientId>, ApiError> {
+    let in_header = match Basic::of(request.headers()) {
+        Basic::Absent => None,
+        Basic::Unreadable => return Err(ApiError::ClientAuthentication),
+        Basic::Pair(_, secret) if !secret.expose_secret().is_empty() => {
+            return Err(ApiError::ClientAuthentication);
+        }
+        // RFC 6749, 2.3.1: encoded as in a form.
+        Basic::Pair(name, _) => Some(form_decoded(&name)).filter(|name| !name.is_empty()),
+    };
+    let name = match (in_header, in_body) {
+        (Some(header), Some(body)) if header != body => {
+            return Err(ApiError::invalid_field(
+                FIELD,
+                "is not the name in `Authorization: Basic`",
+            ));
+        }
+        (header, body) => header.or(body),
+    };
+    name.map(|name| ClientId::parse(&name))
+        .transpose()
+        .map_err(|detail| ApiError::invalid_field(FIELD, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    fn named(basic: Option<&str>, in_body: Option<&str>) -> Result<Option<String>, &'static str> {
+        let request = Request::builder();
+        let request = match basic {
+            Some(pair) => {
+                request.header("authorization", format!("Basic {}", STANDARD.encode(pair)))
+            }
+            None => request,
+        };
+        let found = client(&request.finish(), in_body.map(str::to_owned));
+        found
+            .map(|client| client.map(ClientId::into_string))
+            .map_err(|error| error.problem().code)
+    }
+
+    #[test]
+    fn a_client_is_named_once_in_either_place() {
+        for (basic, in_body, client) in [
+            (None, None, None),
+            (Some(":"), None, None),
+            (Some("app:"), None, Some("app")),
+            (Some("app:"), Some("app"), Some("app")),
+            (Some(":"), Some("app"), Some("app")),
+            (Some("my+app%3A2:"), None, Some("my app:2")),
+            (None, Some("my app:2"), Some("my app:2")),
+        ] {
+            assert_eq!(
+                named(basic, in_body),
+                Ok(client.map(str::to_owned)),
+                "{basic:?} {in_body:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_two_names_and_names_that_are_none_are_refused() {
+        for (basic, in_body, code) in [
+            (Some("app:secret"), None, "invalid_client"),
+            (Some(":secret"), None, "invalid_client"),
+            (Some("no colon"), None, "invalid_client"),
+            (Some("app:"), Some("other"), "validation_failed"),
+            (Some("a%0aX:"), None, "validation_failed"),
+            (None, Some("a\nX"), "validation_failed"),
+        ] {
+            assert_eq!(named(basic, in_body), Err(code), "{basic:?} {in_body:?}");
+        }
+    }
+}

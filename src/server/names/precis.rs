@@ -1,0 +1,156 @@
+//! The `IdentifierClass` of PRECIS (RFC 8264, 4.2) and what RFC 8265 adds for user names. Properties of
+//! characters are those of current Unicode, not of the version at which a table was printed (RFC 8264, 13).
+
+use unicode_bidi::{BidiClass, bidi_class};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::canonical_combining_class;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+const NO_LETTER: &str = "must consist of letters, digits and the signs of ASCII";
+const INVISIBLE: &str = "must not contain invisible characters";
+const OUT_OF_PLACE: &str = "has a character where it means nothing";
+const MIXED_DIRECTIONS: &str = "must not mix letters that run to the right and to the left";
+
+/// Canonical combining class of a virama, which joins two letters.
+const VIRAMA: u8 = 9;
+
+/// Returns a letter of full or half width in its usual one (RFC 8265, 3.3.2).
+pub(super) fn width_mapped(c: char) -> impl Iterator<Item = char> {
+    let usual: Vec<char> = match c {
+        '\u{ff01}'..='\u{ff5e}' | '\u{ff61}'..='\u{ffdc}' | '\u{ffe0}'..='\u{ffee}' => {
+            std::iter::once(c).nfkc().collect()
+        }
+        _ => vec![c],
+    };
+    usual.into_iter()
+}
+
+/// Refuses what is not in the class.
+pub(super) fn check_identifier(name: &str) -> Result<(), &'static str> {
+    let chars: Vec<char> = name.chars().collect();
+    (0..chars.len()).try_for_each(|at| match class(chars[at]) {
+        Class::Valid => Ok(()),
+        Class::InContext if fits_in_context(&chars, at) => Ok(()),
+        Class::InContext => Err(OUT_OF_PLACE),
+        Class::Invisible => Err(INVISIBLE),
+        Class::Other => Err(NO_LETTER),
+    })
+}
+
+/// Derived property of a character (RFC 8264, 8).
+enum Class {
+    Valid,
+    InContext,
+    Invisible,
+    Other,
+}
+
+fn class(c: char) -> Class {
+    match c {
+        // Exceptions (9.6, which are those of RFC 5892, 2.6).
+        '\u{df}' | '\u{3c2}' | '\u{6fd}' | '\u{6fe}' | '\u{f0b}' | '\u{3007}' => Class::Valid,
+        '\u{b7}' | '\u{375}' | '\u{5f3}' | '\u{5f4}' | '\u{30fb}' => Class::InContext,
+        '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' => Class::InContext,
+        '\u{640}' | '\u{7fa}' | '\u{302e}' | '\u{302f}' | '\u{3031}'..='\u{3035}' | '\u{303b}' => {
+            Class::Other
+        }
+        '!'..='~' => Class::Valid,
+        '\u{200c}' | '\u{200d}' => Class::InContext,
+        c if is_old_hangul(c) => Class::Other,
+        c if is_ignorable(c) => Class::Invisible,
+        c if !std::iter::once(c).nfkc().eq([c]) => Class::Other,
+        c => by_category(c),
+    }
+}
+
+fn by_category(c: char) -> Class {
+    use GeneralCategory as Is;
+    match c.general_category() {
+        Is::LowercaseLetter
+        | Is::UppercaseLetter
+        | Is::OtherLetter
+        | Is::DecimalNumber
+        | Is::ModifierLetter
+        | Is::NonspacingMark
+        | Is::SpacingMark => Class::Valid,
+        Is::Format | Is::Control | Is::LineSeparator | Is::ParagraphSeparator => Class::Invisible,
+        _ => Class::Other,
+    }
+}
+
+/// Conjoining Jamo: modern ones have been composed into syllables by now.
+fn is_old_hangul(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97c}' | '\u{d7b0}'..='\u{d7fb}')
+}
+
+/// Characters that are drawn as nothing though they are letters or marks by their category. Others are
+/// format characters.
+fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Rules of RFC 5892, appendix A. A joiner is taken after a virama alone: the further places that A.1 has
+/// for U+200C can be seen in cursive scripts only, and are refused.
+fn fits_in_context(name: &[char], at: usize) -> bool {
+    let before = at.checked_sub(1).map(|at| name[at]);
+    let after = name.get(at + 1).copied();
+    match name[at] {
+        '\u{200c}' | '\u{200d}' => before.is_some_and(|c| canonical_combining_class(c) == VIRAMA),
+        '\u{b7}' => before == Some('l') && after == Some('l'),
+        '\u{375}' => after.is_some_and(is_greek),
+        '\u{5f3}' | '\u{5f4}' => before.is_some_and(|c| matches!(c, '\u{5d0}'..='\u{5ef}')),
+        '\u{30fb}' => name.iter().any(|c| is_japanese(*c)),
+        '\u{660}'..='\u{669}' => !name.iter().any(|c| matches!(c, '\u{6f0}'..='\u{6f9}')),
+        '\u{6f0}'..='\u{6f9}' => !name.iter().any(|c| matches!(c, '\u{660}'..='\u{669}')),
+        _ => false,
+    }
+}
+
+fn is_greek(c: char) -> bool {
+    matches!(c, '\u{370}'..='\u{373}' | '\u{376}'..='\u{3e1}' | '\u{3f0}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}')
+}
+
+fn is_japanese(c: char) -> bool {
+    matches!(
+        c,
+        '\u{3005}' | '\u{3007}'
+            | '\u{3041}'..='\u{3096}'
+            | '\u{30a1}'..='\u{30fa}'
+            | '\u{31f0}'..='\u{31ff}'
+            | '\u{3400}'..='\u{4dbf}'
+            | '\u{4e00}'..='\u{9fff}'
+            | '\u{20000}'..='\u{3ffff}'
+    )
+}
+
+/// The Bidi Rule (RFC 5893, 2), for names with letters that run to the left.
+pub(super) fn check_direction(name: &str) -> Result<(), &'static str> {
+    use BidiClass as B;
+    let classes: Vec<BidiClass> = name.chars().map(bidi_class).collect();
+    let has = |wanted: &[BidiClass]| classes.iter().any(|class| wanted.contains(class));
+    if !has(&[B::R, B::AL, B::AN]) {
+        return Ok(());
+    }
+    let last = classes.iter().rev().find(|class| **class != B::NSM);
+    // Letters that run to the left are among them, so the name has to begin with one of those.
+    let is_right = matches!(classes.first(), Some(B::R | B::AL))
+        && !has(&[B::L])
+        && matches!(last, Some(B::R | B::AL | B::EN | B::AN))
+        && !(has(&[B::EN]) && has(&[B::AN]));
+    if is_right {
+        Ok(())
+    } else {
+        Err(MIXED_DIRECTIONS)
+    }
+}

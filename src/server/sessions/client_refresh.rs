@@ -1,0 +1,107 @@
+//! The refresh as an OAuth client asks for it: by its name, and perhaps for fewer scopes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Grant;
+use crate::server::App;
+use crate::server::error::ApiError;
+use crate::server::names::{ClientId, scopes};
+use crate::server::store::{Current, Session};
+use crate::token::Fresh;
+
+/// A refresh of an OAuth client.
+#[derive(Debug)]
+pub struct ClientRefresh<'a> {
+    /// The refresh token.
+    pub token: &'a SecretString,
+    /// The `Idempotency-Key`, if any.
+    pub key: Option<&'a SecretString>,
+    /// The client that the request names, if any.
+    pub client: Option<&'a ClientId>,
+    /// Scopes that the access token is to have; `None` asks for those of the session.
+    pub scope: Option<&'a str>,
+    /// Address of the client.
+    pub ip: IpAddr,
+}
+
+impl App {
+    /// Answers a refresh token with the current tokens of its session (RFC 6749, 6).
+    ///
+    /// # Errors
+    /// `invalid_grant` when the token was issued to another client than the request names; a scope that
+    /// was not granted at login; otherwise as [`App::refresh`]. Nothing is rotated in the first two cases.
+    pub async fn refresh_for_client(&self, asked: &ClientRefresh<'_>) -> Result<Grant, ApiError> {
+        let token = asked.token.expose_secret();
+        let scopes = self.check_client_refresh(asked, token).await?;
+        let now = self.clock.now();
+        let mut current = self.rotated(token, asked.key, asked.ip, now).await?;
+        if let Some(scopes) = scopes {
+            narrow(&mut Arc::make_mut(&mut current).session, scopes);
+        }
+        self.grant(&current, Fresh::No, now).await
+    }
+
+    /// Checks what rotation does not: whose token it is, and which scopes are asked for, which are
+    /// returned. Neither the client nor the scopes of a session ever change.
+    async fn check_client_refresh(
+        &self,
+        asked: &ClientRefresh<'_>,
+        token: &str,
+    ) -> Result<Option<Vec<String>>, ApiError> {
+        if asked.client.is_none() && asked.scope.is_none() {
+            return Ok(None);
+        }
+        let presented = self.refresh_tokens.read(token)?;
+        let session = self.store.session(&presented.session).await?;
+        // One that is gone or has ended is refused for that, by the rotation.
+        let Some(Current { session, .. }) = session else {
+            return Ok(None);
+        };
+        require_client(&session, asked.client)?;
+        if session.end(self.clock.now()).is_some() {
+            return Ok(None);
+        }
+        asked
+            .scope
+            .map(|scope| granted_of(&session, scope))
+            .transpose()
+    }
+}
+
+/// Refuses a client that is not the one a session belongs to. A request that names none may have any
+/// token: it proves as little.
+pub(in crate::server) fn require_client(
+    session: &Session,
+    client: Option<&ClientId>,
+) -> Result<(), ApiError> {
+    match client {
+        Some(client) if client.as_str() != session.client() => Err(ApiError::AnotherClient),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the scopes that are asked for, all of which the session has.
+fn granted_of(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
+    let asked = scopes(asked).map_err(|_| ApiError::InvalidScope)?;
+    if asked.is_empty() {
+        return Ok(session.scope.clone());
+    }
+    let has = |scope: &str| session.scope.iter().any(|own| own == scope);
+    if !asked.iter().all(|scope| has(scope)) {
+        return Err(ApiError::InvalidScope);
+    }
+    let granted = session.scope.iter();
+    Ok(granted
+        .filter(|own| asked.contains(&own.as_str()))
+        .cloned()
+        .collect())
+}
+
+/// Makes the session what an access token with fewer scopes says of it. What is stored keeps all of them.
+fn narrow(session: &mut Session, scopes: Vec<String>) {
+    session.is_narrowed |= scopes.len() < session.scope.len();
+    session.scope = scopes;
+}
