@@ -16,6 +16,7 @@ use secrecy::SecretString;
 
 use crate::keys::Algorithm;
 
+mod allowed_origin;
 mod check;
 mod load;
 pub mod profiles;
@@ -23,6 +24,7 @@ mod secret;
 mod sources;
 mod values;
 
+pub use allowed_origin::{AllowedOrigin, AppOrigin};
 pub use load::{ConfigError, load};
 pub use secret::{RootSecret, SecretError, check_strength};
 pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, Origin, Rate};
@@ -89,9 +91,10 @@ pub struct Config {
     /// cookies browsers do not tell apart by their ports
     #[arg(long, value_name = "NAME", default_value = "latchet", help_heading = NETWORK)]
     pub cookie_prefix: CookiePrefix,
-    /// Other origins whose pages may call this server with cookies, and people may be sent to to sign in
+    /// Other origins whose pages may call this server with cookies, and people may be sent to to sign in;
+    /// apps with a scheme of their own too, such as `capacitor://localhost`
     #[arg(long, value_name = "URL,…", value_delimiter = ',', help_heading = NETWORK)]
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
 
     /// Folder for the database and the root secret, where no others are given
     #[arg(long, value_name = "DIR", default_value = "./data", help_heading = STORAGE)]

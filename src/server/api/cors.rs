@@ -1,29 +1,43 @@
-//! Pages of other origins that were allowed by name (the CORS protocol of the Fetch standard).
+//! Pages of other origins (the CORS protocol of the Fetch standard): those that were allowed by name may
+//! call everything with cookies; all may read what is public.
 //!
-//! Of our own making, because poem's middleware refuses every request whose `Origin` is not listed:
-//! those of our own pages, which send it too, and those of programs, which may.
+//! A middleware of our own, because poem's refuses every request whose `Origin` is not listed: those of our
+//! own pages, which send it too, and those of programs, which may.
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, ready};
 use poem::http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use poem::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use poem::{Endpoint, Middleware, Request, Response, Result};
 
-use crate::server::config::Origin;
+use crate::server::config::AllowedOrigin;
 
-/// Lets the pages of the listed origins call, with cookies, and read the answers.
+/// Documents that say the same to everybody: keys, metadata, and the description of the API.
+const PUBLIC: [&str; 5] = [
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+    "/openapi.json",
+    "/openapi.yaml",
+];
+
+/// Headers that a page may send, where its preflight asks for none by name.
+const USUAL_HEADERS: &str =
+    "Authorization, Content-Type, Idempotency-Key, X-CSRF-Token, X-Request-Id";
+
+/// Lets the pages of the listed origins call, with cookies, and read the responses.
 #[derive(Clone, Debug)]
 pub struct Cors {
     origins: Vec<HeaderValue>,
 }
 
 impl Cors {
-    /// Returns the middleware for exactly these origins; with none it changes nothing.
-    pub fn new(origins: &[Origin]) -> Self {
+    /// Returns the middleware for exactly these origins; without any it opens public documents alone.
+    pub fn new(origins: &[AllowedOrigin]) -> Self {
         let origins = origins
             .iter()
             .filter_map(|origin| origin.as_str().parse().ok());
@@ -51,40 +65,65 @@ pub struct CorsEndpoint<E> {
     cors: Cors,
 }
 
-/// Who asked.
+/// The party that asks, as far as the response depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Asker {
-    /// Any program: there is no list, and answers are the same for all pages.
-    Anyone,
-    /// A page of another origin than those on the list, or no page.
-    Stranger,
     /// A page of this origin, which is on the list.
     Page(HeaderValue),
+    /// Anybody else.
+    Anyone,
 }
 
-impl Asker {
+/// What the headers of a response are to say, known when its request has arrived.
+struct Terms {
+    asker: Asker,
+    is_public: bool,
+    /// Whether there is a list: then a response depends on the origin that asks.
+    has_list: bool,
+}
+
+impl Terms {
     fn of(request: &Request, allowed: &[HeaderValue]) -> Self {
-        if allowed.is_empty() {
-            return Self::Anyone;
-        }
         let origin = request.headers().get(ORIGIN);
         let origin = origin.filter(|origin| allowed.contains(origin));
-        origin.map_or(Self::Stranger, |origin| Self::Page(origin.clone()))
+        Self {
+            asker: origin.map_or(Asker::Anyone, |origin| Asker::Page(origin.clone())),
+            is_public: PUBLIC.contains(&request.uri().path()),
+            has_list: !allowed.is_empty(),
+        }
     }
 
-    /// Returns whether a page asks what it may do, instead of doing it.
-    fn asks_first(&self, request: &Request) -> bool {
+    /// Returns the response to a page that asks what it may do, instead of doing it; `None` for other
+    /// requests, and for pages that may do nothing.
+    fn preflight(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
-        matches!(self, Self::Page(_))
-            && request.method() == Method::OPTIONS
-            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        let methods = match (&self.asker, self.is_public) {
+            (Asker::Page(_), _) => "GET, POST, PUT, DELETE",
+            (Asker::Anyone, true) => "GET, HEAD",
+            (Asker::Anyone, false) => return None,
+        };
+        let is_preflight = request.method() == Method::OPTIONS
+            && headers.contains_key(ORIGIN)
+            && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        is_preflight.then(|| {
+            Response::builder()
+                .status(StatusCode::NO_CONTENT)
+                .header(ACCESS_CONTROL_ALLOW_METHODS, methods)
+                .header(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(headers))
+                .header(ACCESS_CONTROL_MAX_AGE, "600")
+                .header(VARY, "Access-Control-Request-Headers")
+                .finish()
+        })
     }
 
-    /// Says in the answer who may read it.
+    /// Says in a response which pages may read it.
     fn admit(self, headers: &mut HeaderMap) {
-        match self {
-            Self::Anyone => {}
-            Self::Stranger => vary(headers),
-            Self::Page(origin) => {
+        // A cache must not give the response for one origin to another.
+        if self.has_list {
+            headers.append(VARY, HeaderValue::from_static("Origin"));
+        }
+        match self.asker {
+            Asker::Page(origin) => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
                 headers.insert(
                     ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -96,10 +135,30 @@ impl Asker {
                         "Location, Retry-After, WWW-Authenticate, X-Request-Id",
                     ),
                 );
-                vary(headers);
             }
+            Asker::Anyone if self.is_public => {
+                let all = HeaderValue::from_static("*");
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, all);
+            }
+            Asker::Anyone => {}
         }
     }
+}
+
+/// Returns the headers that a page may send: whatever it asks for. Tracing and error reporting in pages
+/// add headers of their own, and a header makes nobody else of a page.
+fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
+    let lines = asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let names: Vec<&str> = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|name| HeaderName::from_bytes(name.as_bytes()).is_ok())
+        .collect();
+    HeaderValue::try_from(names.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty())
+        .unwrap_or(HeaderValue::from_static(USUAL_HEADERS))
 }
 
 impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
@@ -110,89 +169,17 @@ impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
     }
 
     fn get_response(&self, request: Request) -> impl Future<Output = Response> + Send {
-        let asker = Asker::of(&request, &self.cors.origins);
-        let answer = if asker.asks_first(&request) {
-            Either::Left(ready(preflight()))
-        } else {
-            Either::Right(self.inner.get_response(request))
+        let terms = Terms::of(&request, &self.cors.origins);
+        let response = match terms.preflight(&request) {
+            Some(response) => Either::Left(ready(response)),
+            None => Either::Right(self.inner.get_response(request)),
         };
-        answer.map(|mut response| {
-            asker.admit(response.headers_mut());
+        response.map(|mut response| {
+            terms.admit(response.headers_mut());
             response
         })
     }
 }
 
-/// A cache must not give the answer for one origin to another.
-fn vary(headers: &mut HeaderMap) {
-    headers.append(VARY, HeaderValue::from_static("Origin"));
-}
-
-fn preflight() -> Response {
-    Response::builder()
-        .status(StatusCode::NO_CONTENT)
-        .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE")
-        .header(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            "Authorization, Content-Type, Idempotency-Key, X-CSRF-Token, X-Request-Id",
-        )
-        .header(ACCESS_CONTROL_MAX_AGE, "600")
-        .finish()
-}
-
 #[cfg(test)]
-mod tests {
-    use poem::{EndpointExt, endpoint::make_sync};
-
-    use super::*;
-
-    async fn ask(method: Method, origin: &str) -> Response {
-        let page: Origin = "https://app.example.org".parse().unwrap();
-        let server = make_sync(|_| "answer").with(Cors::new(&[page]));
-        let request = Request::builder()
-            .method(method)
-            .header(ORIGIN, origin)
-            .header(ACCESS_CONTROL_REQUEST_METHOD, "POST");
-        server.get_response(request.finish()).await
-    }
-
-    #[tokio::test]
-    async fn a_page_of_an_allowed_origin_may_call_with_cookies() {
-        let asked = ask(Method::OPTIONS, "https://app.example.org").await;
-        let called = ask(Method::POST, "https://app.example.org").await;
-
-        assert_eq!(asked.status(), StatusCode::NO_CONTENT);
-        for answer in [&asked, &called] {
-            assert_eq!(
-                answer.headers()[ACCESS_CONTROL_ALLOW_ORIGIN],
-                "https://app.example.org"
-            );
-            assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
-            assert_eq!(answer.headers()[VARY], "Origin");
-        }
-        let headers = asked.headers()[ACCESS_CONTROL_ALLOW_HEADERS]
-            .to_str()
-            .unwrap();
-        for sent in ["Content-Type", "Idempotency-Key", "X-CSRF-Token"] {
-            assert!(headers.split(", ").any(|header| header == sent), "{sent}");
-        }
-        assert_eq!(called.into_body().into_string().await.unwrap(), "answer");
-    }
-
-    #[tokio::test]
-    async fn a_page_of_another_origin_is_told_nothing() {
-        for origin in [
-            "https://evil.example.org",
-            "null",
-            "https://app.example.org.evil.net",
-        ] {
-            let answer = ask(Method::POST, origin).await;
-
-            assert!(
-                !answer.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN),
-                "{origin}"
-            );
-            assert_eq!(answer.into_body().into_string().await.unwrap(), "answer");
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::answer::Private;
 use super::first_party::WholeScope;
 use crate::guard::Jwt;
 use crate::server::App;
-use crate::server::config::Config;
+use crate::server::config::{AllowedOrigin, Config};
 use crate::server::error::ApiError;
 use crate::server::header_list::items;
 use crate::server::store::UserId;
@@ -103,7 +103,8 @@ impl SignIn {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('\\');
         // After two slashes comes a host.
         let is_path = text.starts_with('/') && !text.starts_with("//");
-        let mut known = std::iter::once(&config.public_url).chain(&config.allowed_origins);
+        let sites = config.allowed_origins.iter().filter_map(AllowedOrigin::web);
+        let mut known = std::iter::once(&config.public_url).chain(sites);
         let is_known = known.any(|origin| {
             let rest = text.strip_prefix(origin.as_str());
             // Anything else would still belong to the host: `https://known.example.evil.example`.

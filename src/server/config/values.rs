@@ -124,6 +124,11 @@ impl Origin {
         &self.text
     }
 
+    /// Returns the host, without a port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Returns whether the scheme is https.
     pub fn is_https(&self) -> bool {
         self.is_https
