@@ -105,7 +105,7 @@ impl TestToken {
         let past = Duration::from_mins(1);
         let made = Time::from_secs(self.claims.iat) - LIFETIME - past;
         self.claims.iat = made.secs();
-        self.claims.nbf = Some(made.secs());
+        self.claims.nbf = self.claims.nbf.map(|_| made.secs());
         self.claims.exp = Some((made + LIFETIME).secs());
         self
     }

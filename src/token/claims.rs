@@ -39,7 +39,8 @@ pub struct Claims {
     pub jti: String,
     /// When it was made.
     pub iat: i64,
-    /// From when on it counts; RFC 9068 does not ask for it.
+    /// From when on it counts. RFC 9068 does not ask for it, and a service whose clock is a second behind
+    /// refuses a token whose `nbf` is the time of its making.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -137,7 +138,7 @@ impl Claims {
             sid: None,
             jti: random_id(),
             iat: now.secs(),
-            nbf: Some(now.secs()),
+            nbf: None,
             exp: None,
             kind: Kind::Access,
             fresh: Fresh::No,
@@ -148,6 +149,15 @@ impl Claims {
             scope: None,
             csrf: None,
             extra: Map::new(),
+        }
+    }
+
+    /// Adds `nbf`, the time of the making, as Flask-JWT-Extended does and Flask-JWT requires.
+    #[must_use]
+    pub fn with_nbf(self) -> Self {
+        Self {
+            nbf: Some(self.iat),
+            ..self
         }
     }
 

@@ -14,7 +14,7 @@ use crate::token::Fresh;
 #[tokio::test]
 async fn a_token_near_its_end_is_renewed_along_with_the_answer() {
     let shop = Shop::new();
-    let old = shop.claims(29);
+    let old = shop.claims(29).with_nbf();
 
     let answer = shop.visit("/", &old).await;
 

@@ -218,3 +218,16 @@ fn a_verifier_without_a_name_or_without_keys_accepts_nothing() {
         Err(unknown_key)
     );
 }
+
+#[test]
+fn tokens_say_from_when_they_count_only_where_asked() {
+    let claims = Claims::access(Time::from_secs(7), Duration::from_mins(15));
+
+    assert_eq!(claims.nbf, None);
+    assert_eq!(
+        Claims::refresh(Time::from_secs(7), Duration::from_mins(15)).nbf,
+        None
+    );
+    assert_eq!(Claims::access_without_end(Time::from_secs(7)).nbf, None);
+    assert_eq!(claims.with_nbf().nbf, Some(7));
+}

@@ -34,7 +34,8 @@ fn a_token_reads_as_flask_jwt_extended_expects_it() {
         jti: "j".into(),
         csrf: Some("c".into()),
         ..alices_claims()
-    };
+    }
+    .with_nbf();
 
     let written = serde_json::to_value(&claims).unwrap();
 
