@@ -2,13 +2,13 @@ import { AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
 export type Server = ReturnType<typeof connect>;
-/** Returns a signal that gives up after a while. */
-export declare const patience: (scope: Scope, ms: number) => AbortSignal;
+/** Returns a signal that gives up after a while, or when `controller` is told to. */
+export declare const patience: (scope: Scope, ms: number, controller?: AbortController) => AbortSignal;
 /** What the names of the server's cookies begin with; the server writes its own into the client that it serves. */
 export declare const PREFIX = "latchet";
 export declare const connect: (scope: Scope, base: URL, prefix?: string) => {
     csrf: () => string;
-    request: (method: string, path: string, body?: object, headers?: Record<string, string>) => Request;
+    request: (method: string, path: string, body?: object, headers?: Record<string, string>, controller?: AbortController) => Request;
     grantOf: (answer: any) => Grant;
     remember: (value: string) => void;
     /** Sends a refused value no more; returns whether there is another one to try. */
@@ -19,7 +19,7 @@ export declare const connect: (scope: Scope, base: URL, prefix?: string) => {
     hasNoCookies: () => boolean;
     login: (body: object) => Promise<Grant>;
     /** Asks for the next tokens; the same `key` again where the answer was lost. */
-    refresh: (key: string) => Promise<Grant>;
+    refresh: (key: string, controller: AbortController) => Promise<Grant>;
     /** Ends the session of `token`, or without one that of the cookie. */
     logout: (token: string | null) => Promise<any>;
 };

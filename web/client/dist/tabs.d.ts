@@ -31,7 +31,7 @@ export type Message =
     sid: string;
     reason: string;
 };
-/** Connects to the other tabs; where there is no `BroadcastChannel`, to none. */
+/** Connects to the other tabs; where `BroadcastChannel` is absent or blocked, to none. */
 export declare const openTabs: (scope: Scope, name: string, hear: (message: Message) => void) => {
     say: (message: Message) => void | undefined;
     close: () => void;

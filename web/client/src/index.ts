@@ -3,7 +3,7 @@
 // The access token is in memory, and handed to other tabs of the origin; the refresh token is in a cookie
 // that no script can read. Nothing is stored, and the global `fetch` is left as it is.
 
-import type { Auth, Options, State } from './api.js';
+import type { Auth, Options, Session, State } from './api.js';
 import { answerOf, AuthError } from './errors.js';
 import { keep, unknown } from './keeper.js';
 import { isBelow, sendWithToken } from './requests.js';
@@ -43,7 +43,14 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
     },
     state,
     subscribe,
-    sessions: async () => (await call('GET', 'v1/me/sessions')).items,
+    sessions: async () => {
+      const all: Session[] = [];
+      for (let after = ''; ;) {
+        const { items, next } = await call('GET', `v1/me/sessions${after && `?after=${encodeURIComponent(after)}`}`);
+        all.push(...items);
+        if (!(after = next)) return all;
+      }
+    },
     revoke: (id) => {
       // One's own has cookies, which have to go as well.
       const isOwn = state().sessionId === id;

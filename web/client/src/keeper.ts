@@ -44,6 +44,8 @@ export const keep = (scope: Scope, server: Server, name: string) => {
   let due = 0;
   let timer: ReturnType<typeof setTimeout>;
   let isDisposed = false;
+  /** Gives up the refresh under way: its answer, coming late, would set the cookies of an older session. */
+  let overtake = () => {};
   let answered = () => {};
   const asking = new Promise<void>((resolve) => { answered = resolve; });
 
@@ -82,6 +84,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
 
   const begin = (grant: Grant) => {
     era++;
+    overtake();
     key = '';
     adopt(grant);
   };
@@ -150,6 +153,12 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     }
     const asked = held;
     const begun = era;
+    const stop = new AbortController();
+    let isOvertaken = false;
+    overtake = () => {
+      isOvertaken = true;
+      stop.abort();
+    };
     let csrf = '';
     let mine = key;
     try {
@@ -160,12 +169,12 @@ export const keep = (scope: Scope, server: Server, name: string) => {
         if (!csrf) throw server.csrfFault();
         mine = key ||= scope.crypto.getRandomValues(new Uint32Array(4)).join('-');
         tabs.say({ kind: 'key', key });
-        return server.refresh(key);
+        return server.refresh(key, stop);
       });
       if (!grant || isDisposed) return;
       settle(grant, begun);
     } catch (cause) {
-      if (era !== begun) return;
+      if (isOvertaken || era !== begun) return;
       const error = cause as AuthError;
       // Only the server itself ends a session, not a proxy's 401; and only the one that was shown.
       if (error.status === 401 && error.code !== 'unexpected_answer' && server.csrf() === csrf) {
@@ -270,7 +279,10 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       settle(server.grantOf(await way(inTurn)), begun);
     },
     login: async (body: object) => {
-      const grant = await inTurn(() => server.login(body));
+      const grant = await inTurn(() => {
+        overtake();
+        return server.login(body);
+      });
       begin(grant);
       tabs.say({ kind: 'login', grant });
     },

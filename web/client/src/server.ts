@@ -9,9 +9,8 @@ const PATIENCE_MS = 30_000;
 
 export type Server = ReturnType<typeof connect>;
 
-/** Returns a signal that gives up after a while. */
-export const patience = (scope: Scope, ms: number): AbortSignal => {
-  const controller = new AbortController();
+/** Returns a signal that gives up after a while, or when `controller` is told to. */
+export const patience = (scope: Scope, ms: number, controller = new AbortController()): AbortSignal => {
   scope.setTimeout(() => controller.abort(), ms);
   return controller.signal;
 };
@@ -28,9 +27,18 @@ const namesOf = (base: URL, prefix: string): string[] => {
   return isHttps ? [...ofHost, ...names] : [...names, ...ofHost];
 };
 
+/** Whether cookies can be read at all: browsers that block storage throw, as in a sandboxed frame. */
+const hasCookies = ({ document }: Scope): boolean => {
+  try {
+    return typeof document.cookie === 'string';
+  } catch {
+    return false;
+  }
+};
+
 export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
   /** Whether the page can read the server's cookies. They know no ports. */
-  const isReadable = base.hostname === scope.location.hostname;
+  const isReadable = base.hostname === scope.location.hostname && hasCookies(scope);
   const names = namesOf(base, prefix);
   /** The CSRF value as the server told it, for pages of another host. */
   let told = '';
@@ -50,7 +58,9 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
     return values.find((value) => value === told) ?? values[0] ?? '';
   };
 
-  const request = (method: string, path: string, body?: object, headers?: Record<string, string>): Request =>
+  const request = (
+    method: string, path: string, body?: object, headers?: Record<string, string>, controller?: AbortController,
+  ): Request =>
     new Request(`${base}`.replace(/\/?$/, '/') + path, {
       method,
       body: body ? JSON.stringify(body) : null,
@@ -60,15 +70,11 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
         ...headers,
       },
       credentials: 'include',
-      signal: patience(scope, PATIENCE_MS),
+      signal: patience(scope, PATIENCE_MS, controller),
     });
 
-  const post = (path: string, body: object, headers?: Record<string, string>) =>
-    answerOf(scope, scope.fetch(request('POST', path, body, headers)));
-
-  /** Sends a request that is answered with tokens. */
-  const grant = async (path: string, body: object, headers?: Record<string, string>): Promise<Grant> =>
-    grantOf(await post(path, body, headers));
+  const post = (path: string, body: object, headers?: Record<string, string>, controller?: AbortController) =>
+    answerOf(scope, scope.fetch(request('POST', path, body, headers, controller)));
 
   /** Reads the tokens of an answer. */
   const grantOf = (answer: any): Grant => {
@@ -98,9 +104,10 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
       ? new AuthError('csrf_failed', undefined, 403) : new AuthError('missing_token', undefined, 401)),
     /** Whether the cookies of the session are known to be gone. */
     hasNoCookies: () => isReadable && !readable()[0],
-    login: (body: object) => grant('v1/login', body),
+    login: async (body: object) => grantOf(await post('v1/login', body)),
     /** Asks for the next tokens; the same `key` again where the answer was lost. */
-    refresh: (key: string) => grant('v1/refresh', {}, { 'Idempotency-Key': key }),
+    refresh: async (key: string, controller: AbortController) =>
+      grantOf(await post('v1/refresh', {}, { 'Idempotency-Key': key }, controller)),
     /** Ends the session of `token`, or without one that of the cookie. */
     logout: (token: string | null) => post('v1/logout', {}, token ? { Authorization: `Bearer ${token}` } : {}),
   };

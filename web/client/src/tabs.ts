@@ -24,9 +24,14 @@ export type Message =
   /** The session has ended; an empty `sid` is the one that the cookie was of. */
   | { kind: 'end'; sid: string; reason: string };
 
-/** Connects to the other tabs; where there is no `BroadcastChannel`, to none. */
+/** Connects to the other tabs; where `BroadcastChannel` is absent or blocked, to none. */
 export const openTabs = (scope: Scope, name: string, hear: (message: Message) => void) => {
-  let channel = scope.BroadcastChannel && new scope.BroadcastChannel(name);
+  let channel: BroadcastChannel | undefined;
+  try {
+    channel = scope.BroadcastChannel && new scope.BroadcastChannel(name);
+  } catch {
+    // Browsers that block storage throw, as Firefox does without cookies.
+  }
   if (channel) channel.onmessage = ({ data }) => hear(data);
   return {
     say: (message: Message) => channel?.postMessage(message),

@@ -133,7 +133,8 @@ export class World {
     const script = this.#scripts.get(entry.path)?.shift();
     const usual = () => {
       const { answer, cookies } = this.server.answer(entry, this.cookies);
-      this.cookies = cookies;
+      // A browser that has given up takes nothing from an answer.
+      if (!request.signal.aborted) this.cookies = cookies;
       return answer;
     };
     const answer = Promise.resolve(script ? script(entry, usual) : usual());
@@ -172,6 +173,7 @@ export class Tab {
     Object.defineProperty(document, 'cookie', {
       get: () => (hostname === 'app.example.org' ? cookies() : 'theme=dark'),
       set: () => { throw new Error('a cookie was written'); },
+      configurable: true,
     });
     Object.assign(document, { baseURI: `https://${hostname}/page`, visibilityState: visible ? 'visible' : 'hidden' });
     this.scope = {
