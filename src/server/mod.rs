@@ -236,7 +236,8 @@ impl App {
             refresh_tokens: RefreshTokens::new(&derived, &config.issuer),
             passwords: Passwords::start(cost(&config), threads, threads * QUEUED_PER_THREAD)
                 .map_err(OpenError::Threads)?,
-            password_policy: Policy::new(config.min_password),
+            password_policy: Policy::new(config.min_password)
+                .with_service(config.public_url.host()),
             grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
             token_lifetimes,
             throttle: Throttle::new(),

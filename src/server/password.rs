@@ -20,6 +20,8 @@ use phc::Phc;
 use pool::Pool;
 
 mod admission;
+mod guess;
+mod keyboard;
 mod phc;
 mod policy;
 mod pool;
