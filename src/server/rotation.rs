@@ -213,6 +213,11 @@ impl Grace {
         (duration <= Self::MAX.0).then_some(Self(duration))
     }
 
+    /// Returns whether there is none.
+    pub const fn is_strict(self) -> bool {
+        self.0.is_zero()
+    }
+
     /// Returns how long it is.
     pub const fn duration(self) -> Duration {
         self.0

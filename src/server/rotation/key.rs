@@ -24,6 +24,14 @@ impl KeyHash {
         Self(bytes)
     }
 
+    /// Returns a hash that no key has. It tells one rotation from another of the same moment.
+    pub(in crate::server) fn of_no_key() -> Self {
+        let mut bytes = [0; 32];
+        // It needs but be different: whoever could guess it would have to find a key for it.
+        fastrand::fill(&mut bytes);
+        Self(bytes)
+    }
+
     /// Returns whether both are of the same key. Compares in constant time.
     pub(super) fn matches(&self, other: &Self) -> bool {
         verify_slices_are_equal(&self.0, &other.0).is_ok()

@@ -13,7 +13,7 @@ use super::super::{DenialPeriod, Revocation, Session, SessionId, StoreError, lim
 use super::statements::{self, DatabaseTime, Step};
 use super::{Current, Job, Owner, Rotation};
 use crate::server::events::EventKind;
-use crate::server::rotation::{Decision, RevokeReason, SessionState, decide};
+use crate::server::rotation::{Decision, KeyHash, RevokeReason, SessionState, decide};
 
 #[cfg(test)]
 mod tests;
@@ -58,7 +58,14 @@ impl Entry {
     }
 
     fn rotate(&mut self, job: &Job) -> Rotation {
-        let next = self.session().state.rotated(job.presented.key, job.now);
+        // Two replicas that rotate in one millisecond write the same. Within grace both may answer, since
+        // the token is the same too; without any, one of them alone.
+        let is_strict = job.rules.grace.is_strict();
+        let key = job
+            .presented
+            .key
+            .or_else(|| is_strict.then(KeyHash::of_no_key));
+        let next = self.session().state.rotated(key, job.now);
         *self.state_mut() = next;
         Rotation::Rotated(Arc::clone(&self.current))
     }

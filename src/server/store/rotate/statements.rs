@@ -37,6 +37,7 @@ impl Step<'_> {
             && state.generation == self.to.generation
             && state.rotated_at == self.to.rotated_at
             && state.superseded == self.to.superseded
+            && state.key == self.to.key
     }
 }
 

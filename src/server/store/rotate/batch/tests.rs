@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::super::LIMIT;
+use super::super::super::RotationRules;
 use super::super::super::tests::{Latchet, NOW, RULES, presented};
 use super::*;
 use crate::clock::Time;
-use crate::server::rotation::{SessionState, Superseded};
+use crate::server::rotation::{Grace, SessionState, Superseded};
 
 const LATER: Time = Time::from_millis(NOW.millis() + 60_000);
 
@@ -84,6 +85,43 @@ async fn who_was_outrun_is_judged_anew_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn without_grace_one_of_two_replicas_that_rotate_in_one_millisecond_is_outrun() {
+    let latchet = Latchet::start().await;
+    let alice = latchet.user("alice").await;
+    for (grace, is_outrun) in [(Grace::STRICT, true), (Grace::TEN_SECONDS, false)] {
+        // With another session, so that each batch has moved something.
+        let shared = latchet.login(&alice).await;
+        let own = [latchet.login(&alice).await, latchet.login(&alice).await];
+        let mut batches = Vec::new();
+        for own in &own {
+            let ids = [&shared.id, &own.id].into();
+            let mut connection = latchet.hold().await;
+            let read = statements::read(&mut connection, ids).await;
+            let (mut entries, read_at) = read.unwrap();
+            for session in [&shared, own] {
+                let rules = RotationRules { grace, ..RULES };
+                let job = Job {
+                    rules,
+                    ..job(session, 0, LATER)
+                };
+                entries.get_mut(&session.id).unwrap().judge(&job);
+            }
+            batches.push((entries, read_at + LIMIT));
+        }
+
+        let mut outrun = Vec::new();
+        for (entries, deadline) in &batches {
+            let mut fates = Fates::new();
+            rotate(latchet.hold().await, entries, *deadline, &mut fates).await;
+            outrun.push(fates.into_keys().collect::<Vec<_>>());
+        }
+
+        let expected = if is_outrun { vec![shared.id] } else { vec![] };
+        assert_eq!(outrun, [vec![], expected], "{grace:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_reuse_is_recorded_by_the_replica_that_ends_the_session() {
     let latchet = Latchet::start().await;
     let alice = latchet.user("alice").await;
@@ -136,6 +174,10 @@ fn a_step_has_led_to_its_own_state_alone() {
         },
         SessionState {
             superseded: Superseded::default(),
+            ..to.clone()
+        },
+        SessionState {
+            key: Some(KeyHash::of_no_key()),
             ..to.clone()
         },
     ];
