@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use poem::endpoint::make_sync;
-use poem::http::StatusCode;
-use poem::{Endpoint, IntoResponse, Response, Route, get};
+use poem::http::header::VARY;
+use poem::http::{HeaderMap, StatusCode};
+use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
 use poem_openapi::OperationId;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -22,7 +22,9 @@ use super::error::ApiError;
 use super::sessions::Grant;
 use super::store::Rotation;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+mod format;
+
+use format::Format;
 
 /// What is counted, where metrics are wanted. Clones share it.
 #[derive(Clone, Debug)]
@@ -135,17 +137,20 @@ impl Metrics {
         self.0.denials.inc_by(count as u64);
     }
 
-    fn page(&self, app: &App) -> Response {
+    fn page(&self, app: &App, asked: &HeaderMap) -> Response {
         let numbers = &self.0;
         let is_trusted = matches!(app.denylist.health(), Health::Good);
         numbers.denylist_trusted.set(i64::from(is_trusted));
         let waiting = i64::try_from(app.passwords.waiting()).unwrap_or(i64::MAX);
         numbers.passwords_waiting.set(waiting);
+        let format = Format::accepted(asked);
         let mut text = String::new();
-        if encode(&mut text, &numbers.registry).is_err() {
+        if format.encode(&mut text, &numbers.registry).is_err() {
             return StatusCode::INTERNAL_SERVER_ERROR.into();
         }
-        text.with_content_type(OPEN_METRICS).into_response()
+        text.with_content_type(format.content_type())
+            .with_header(VARY, "Accept")
+            .into_response()
     }
 }
 
@@ -158,7 +163,8 @@ impl Default for Metrics {
 /// Returns the one route of the address for metrics.
 pub fn route(app: &App, metrics: Metrics) -> impl Endpoint + use<> {
     let app = app.clone();
-    Route::new().at("/metrics", get(make_sync(move |_| metrics.page(&app))))
+    let page = make_sync(move |request: Request| metrics.page(&app, request.headers()));
+    Route::new().at("/metrics", get(page))
 }
 
 fn class(status: StatusCode) -> &'static str {

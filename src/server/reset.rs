@@ -10,7 +10,7 @@ use super::accounts::{link_hash, link_secret};
 use super::error::ApiError;
 use super::events::Actor;
 use super::rotation::RevokeReason;
-use super::store::{NewResetLink, OpenResetLink, ResetLinkPage, StoreError, UserId};
+use super::store::{NewResetLink, OpenResetLink, ResetLinkPage, StoreError, User, UserId};
 use crate::clock::Time;
 
 /// Life of a link.
@@ -76,6 +76,16 @@ impl App {
         Ok(())
     }
 
+    /// Returns the user whose password a link sets.
+    ///
+    /// # Errors
+    /// `not_found` for a link that is wrong, used or past its time.
+    pub async fn user_of_reset_link(&self, link: &str) -> Result<User, ApiError> {
+        let token_hash = link_hash(link);
+        let found = self.store.user_of_reset_link(&token_hash, self.clock.now());
+        found.await?.ok_or(NO_SUCH_LINK)
+    }
+
     /// Sets a password by a link; all sessions of the user end. A link that is no good costs no
     /// hashing.
     ///
@@ -89,8 +99,7 @@ impl App {
         by: &Actor,
     ) -> Result<(), ApiError> {
         let token_hash = link_hash(link);
-        let found = self.store.user_of_reset_link(&token_hash, self.clock.now());
-        let user = found.await?.ok_or(NO_SUCH_LINK)?;
+        let user = self.user_of_reset_link(link).await?;
         self.acceptable(&new, &user.username)?;
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();

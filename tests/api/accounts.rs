@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::client::{ADMIN, Person, Session, claims};
+use crate::support::http::Http;
 use crate::support::local::Local;
 use crate::support::postgres::Postgres;
 use crate::support::{Backend, on_both};
@@ -20,6 +21,8 @@ on_both! {
     weak_passwords_are_refused,
     nobody_registers_where_registration_is_closed,
     anybody_registers_where_registration_is_open,
+    nobody_is_called_like_another_by_invisible_letters,
+    password_managers_find_the_page_that_changes_a_password,
 }
 
 async fn a_person_sees_their_own_account(backend: Backend) {
@@ -250,6 +253,53 @@ async fn nobody_registers_where_registration_is_closed(backend: Backend) {
     let answer = server.http.post("/v1/register").json(&body).send().await;
 
     answer.expect_problem(404, "not_found");
+}
+
+/// RFC 8265: at every place where an account gets its name.
+async fn nobody_is_called_like_another_by_invisible_letters(backend: Backend) {
+    let server = Local::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
+    server.http.person("root").await;
+    let admin = server.http.admin().login().await;
+
+    for name in [
+        "ro\u{200b}ot",
+        "\u{202e}toor",
+        "root\u{2060}",
+        "ro\u{ad}ot",
+        "\u{feff}root",
+        "ro\u{34f}ot",
+        "root\u{fe0f}",
+        "root\u{200e}",
+        "roo\u{3164}t",
+        "root\u{e0020}",
+    ] {
+        let body = json!({ "username": name, "password": "quite a long password" });
+        let requests = [
+            server.http.post("/v1/register"),
+            server.http.post("/v1/users").bearer(&admin.access),
+        ];
+        for request in requests {
+            let answer = request.json(&body).send().await;
+            answer.expect_problem(400, "validation_failed");
+        }
+    }
+    // These are the same name.
+    for name in ["ROOT", "\u{ff52}oot", "\u{ff32}OOT"] {
+        let body = json!({ "username": name, "password": "quite a long password" });
+        let answer = server.http.post("/v1/register").json(&body).send().await;
+        answer.expect_problem(409, "conflict");
+    }
+}
+
+async fn password_managers_find_the_page_that_changes_a_password(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let http = Http::without_redirects(server.http.base());
+
+    let answer = http.get("/.well-known/change-password").send().await;
+
+    assert_eq!(answer.expect(302).header("location"), "/account");
+    let absent = "/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200";
+    http.get(absent).send().await.expect(404);
 }
 
 async fn anybody_registers_where_registration_is_open(backend: Backend) {

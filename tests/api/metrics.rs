@@ -53,6 +53,20 @@ async fn what_happens_is_counted_and_shown_at_an_address_of_its_own(backend: Bac
     }
     assert!(page.header("content-type").contains("openmetrics-text"));
     assert!(page.text.ends_with("# EOF\n"), "{}", page.text);
+    let older = metrics
+        .get("/metrics")
+        .header("accept", "text/plain;version=0.0.4")
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(
+        older.header("content-type"),
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
+    let counter = "# TYPE latchet_requests_total counter\n";
+    assert!(older.text.contains(counter), "{}", older.text);
+    assert!(!older.text.contains("# EOF"), "{}", older.text);
+    assert_eq!(value(&older.text, "latchet_denials_total "), Some(1));
     server.http.get("/metrics").send().await.expect(404);
     metrics.get("/v1/me").send().await.expect(404);
 }

@@ -130,6 +130,7 @@ await hers.goto(`${base}/reset${new URL(link).hash}`);
 const password = hers.getByLabel('New password', { exact: true });
 await password.waitFor();
 assert.equal(hers.url(), `${base}/reset`, 'the secret leaves the address');
+await hers.waitForFunction(() => document.querySelector('#reset [autocomplete=username]').value === 'ada');
 await look(hers, 'reset');
 await password.fill('short');
 await hers.keyboard.press('Enter');

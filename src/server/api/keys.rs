@@ -79,7 +79,7 @@ struct KeysAnswer {
 #[derive(Debug, Object)]
 struct RotateKeysRequest {
     /// At once, because the old key leaked: its tokens are refused from now on, that of this
-    /// request too.
+    /// request too. Not so where this is absent.
     #[oai(default)]
     at_once: bool,
 }

@@ -45,7 +45,7 @@ struct LoginRequest {
     username: String,
     /// Password.
     password: Password,
-    /// How the refresh token is to travel.
+    /// How the refresh token is to travel; `body` where this is absent.
     #[oai(default)]
     transport: Transport,
     /// Scopes wanted, separated by spaces; without it all that this server grants. With fewer than all
@@ -70,7 +70,7 @@ struct ReauthenticateRequest {
 /// An account to be made.
 #[derive(Debug, Object)]
 struct RegisterRequest {
-    /// User name: no spaces, no control characters; unique in any case.
+    /// User name: letters, digits and the signs of ASCII (RFC 8265); unique in any case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Password: long, and none of the common ones.
@@ -82,7 +82,7 @@ struct RegisterRequest {
 struct SetupRequest {
     /// What follows `#` in the link.
     link: Secret<128>,
-    /// User name: no spaces, no control characters; unique in any case.
+    /// User name: letters, digits and the signs of ASCII (RFC 8265); unique in any case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Password: long, and none of the common ones.

@@ -8,6 +8,7 @@ use poem_openapi::{OpenApiService, Tags};
 use crate::guard::Guards;
 use crate::server::App;
 use crate::server::serve::Lifecycle;
+use crate::server::web::CHANGE_PASSWORD;
 
 mod answer;
 mod basic;
@@ -141,10 +142,11 @@ impl Endpoint for Addresses {
 }
 
 fn is_place_of_operations(path: &str) -> bool {
-    PLACES.iter().any(|place| {
-        let below = path.strip_prefix(place);
-        below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
-    })
+    path != CHANGE_PASSWORD
+        && PLACES.iter().any(|place| {
+            let below = path.strip_prefix(place);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
 }
 
 #[cfg(test)]
@@ -168,6 +170,7 @@ mod tests {
             "/account/v1",
             "*",
             "/auth",
+            "/.well-known/change-password",
         ] {
             assert!(!is_place_of_operations(path), "{path}");
         }

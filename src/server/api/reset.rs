@@ -84,6 +84,20 @@ struct ResetRequest {
     password: Password,
 }
 
+/// The secret of a link that an administrator made.
+#[derive(Debug, Object)]
+struct ResetLinkUserRequest {
+    /// What follows `#` in the link.
+    link: Secret<128>,
+}
+
+/// The user of a link.
+#[derive(Debug, Object)]
+struct ResetLinkUserAnswer {
+    /// Name of the user whose password the link sets.
+    username: String,
+}
+
 #[OpenApi]
 impl ResetApi {
     /// Make a link that sets a new password
@@ -186,5 +200,24 @@ impl ResetApi {
         let link = asked.link.0.expose_secret();
         self.0.reset_password(link, asked.password.0, &by).await?;
         Ok(Private::new(Done::Done))
+    }
+
+    /// Read whose password a link sets
+    ///
+    /// For pages that set a password: a password manager keeps it under the name of the user. The link is
+    /// not used up.
+    #[oai(
+        path = "/v1/password/reset/user",
+        method = "post",
+        operation_id = "readResetLinkUser",
+        tag = "Tag::Account"
+    )]
+    async fn user(
+        &self,
+        body: Body<ResetLinkUserRequest>,
+    ) -> Result<Private<Json<ResetLinkUserAnswer>>, ApiError> {
+        let link = body.0.link.0.expose_secret();
+        let username = self.0.user_of_reset_link(link).await?.username;
+        Ok(Private::new(Json(ResetLinkUserAnswer { username })))
     }
 }

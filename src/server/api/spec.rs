@@ -183,6 +183,7 @@ fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
     for name in requested(paths) {
         if let Some(schema) = schemas_by_name.get_mut(&name) {
             schema["additionalProperties"] = false.into();
+            without_defaults(schema);
         }
     }
     for schema in schemas_by_name.values_mut() {
@@ -190,6 +191,7 @@ fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
             continue;
         };
         for (name, property) in members(properties) {
+            refer_plainly(property);
             exact(name, property);
         }
     }
@@ -222,6 +224,25 @@ fn requested(paths: &Map<String, Value>) -> Vec<String> {
         .filter_map(|path| path.rsplit('/').next())
         .map(str::to_owned)
         .collect()
+}
+
+/// Takes the defaults out of a body: its descriptions name them, and generators of clients make a field
+/// with a default one that has to be sent.
+fn without_defaults(schema: &mut Value) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties.into_iter().flat_map(Map::values_mut) {
+        members(property).remove("default");
+    }
+}
+
+/// Leaves of `allOf` the reference alone. What poem-openapi puts beside it, a description and a default,
+/// is a schema of its own to generators of clients: some leave the whole operation out.
+fn refer_plainly(property: &mut Value) {
+    if let Some(parts) = property.get_mut("allOf").and_then(Value::as_array_mut)
+        && parts.iter().any(|part| part.get("$ref").is_some())
+    {
+        parts.retain(|part| part.get("$ref").is_some());
+    }
 }
 
 /// Says of a field what its Rust type does not.
@@ -259,6 +280,47 @@ fn members(value: &mut Value) -> &mut Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn properties(document: &Document) -> Vec<(String, Value)> {
+        let schemas = document.components["schemas"].as_object().unwrap();
+        let named = schemas.iter().flat_map(|(schema, value)| {
+            let properties = value["properties"].as_object().into_iter().flatten();
+            properties.map(move |(name, value)| (format!("{schema}.{name}"), value.clone()))
+        });
+        named.collect()
+    }
+
+    #[test]
+    fn a_reference_with_a_description_is_nothing_but_that() {
+        let properties = properties(&document());
+
+        let referring = properties
+            .iter()
+            .filter(|(_, value)| value.get("allOf").is_some());
+        let mut count = 0;
+        for (name, property) in referring {
+            let parts = property["allOf"].as_array().unwrap();
+            assert_eq!(parts.len(), 1, "{name}");
+            assert!(parts[0]["$ref"].is_string(), "{name}");
+            assert!(property["description"].is_string(), "{name}");
+            count += 1;
+        }
+        assert!(count >= 9, "{count}");
+    }
+
+    #[test]
+    fn no_field_of_a_body_has_a_default_that_generators_take_for_required() {
+        let document = document();
+        let requested = requested(&document.paths);
+
+        assert!(requested.contains(&"LoginRequest".to_owned()));
+        for (name, property) in properties(&document) {
+            let schema = name.split('.').next().unwrap_or_default().to_owned();
+            if requested.contains(&schema) {
+                assert!(property.get("default").is_none(), "{name}");
+            }
+        }
+    }
 
     #[test]
     fn every_operation_is_described() {

@@ -80,7 +80,7 @@ struct UsersAnswer {
 /// An account to be made.
 #[derive(Debug, Object)]
 struct CreateUserRequest {
-    /// User name: no spaces, no control characters; unique in any case.
+    /// User name: letters, digits and the signs of ASCII (RFC 8265); unique in any case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// First password: long, and none of the common ones.

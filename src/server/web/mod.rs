@@ -25,6 +25,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Address where browsers and password managers look for the page that changes a password
+/// (<https://www.w3.org/TR/change-password-url/>).
+pub(super) const CHANGE_PASSWORD: &str = "/.well-known/change-password";
+
 const HTML: &str = "text/html; charset=utf-8";
 const ICON: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -112,6 +116,7 @@ pub(super) fn mount(
     ];
     let route = route
         .at("/", get(make_sync(|_| redirect("/account"))))
+        .at(CHANGE_PASSWORD, get(make_sync(|_| redirect("/account"))))
         .at("/client/latchet.js", get(client(cookie_prefix)))
         .at(CLIENT_OF_THIS_VERSION, get(client_to_keep(cookie_prefix)));
     let route = PAGES

@@ -11,6 +11,7 @@ use crate::support::{Backend, on_both};
 
 on_both! {
     a_link_sets_a_new_password_once_and_ends_every_session,
+    a_link_says_whose_password_it_sets_until_it_is_used,
     a_new_link_makes_the_older_one_worthless,
     a_link_works_for_a_day,
     links_that_are_no_good_look_the_same,
@@ -67,6 +68,29 @@ async fn a_link_sets_a_new_password_once_and_ends_every_session(backend: Backend
         .await
         .expect_problem(404, "not_found");
     alice.try_login(NEW).await.expect(200);
+}
+
+/// Password managers keep a password under the name that stands beside it.
+async fn a_link_says_whose_password_it_sets_until_it_is_used(backend: Backend) {
+    let server = Local::start(&backend).await;
+    let alice = server.http.person("Alice").await.login().await.user_id();
+    let admin = server.http.admin().login().await;
+    let link = link(&admin, &alice).await;
+    let user = async |link: &str| {
+        let request = server.http.post("/v1/password/reset/user");
+        request.json(&json!({ "link": link })).send().await
+    };
+
+    for _ in 0..2 {
+        let answer = user(&link).await.expect(200);
+        assert_eq!(answer.json(), json!({ "username": "Alice" }));
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+    user("a-link-that-nobody-made-at-all")
+        .await
+        .expect_problem(404, "not_found");
+    reset(&server.http, &link, NEW).await.expect(204);
+    user(&link).await.expect_problem(404, "not_found");
 }
 
 async fn a_new_link_makes_the_older_one_worthless(backend: Backend) {

@@ -3,10 +3,10 @@
 import { byId } from '/pages/pages.js';
 
 /**
- * Shows a form to who came by a link, and `missing` to who did not. Returns what tells the secret;
- * another link that is opened in the same tab counts from then on.
+ * Shows a form to who came by a link, and `missing` to who did not. Calls `opened` with the secret. Returns
+ * what tells it; another link that is opened in the same tab counts from then on.
  */
-export const onLink = (id, missing) => {
+export const onLink = (id, missing, opened = () => {}) => {
   let secret = '';
   const lead = byId('lead');
   const text = lead.textContent;
@@ -20,7 +20,10 @@ export const onLink = (id, missing) => {
     }
     byId(id).hidden = !secret;
     lead.textContent = secret ? text : missing;
-    if (found) byId('done').hidden = true;
+    if (found) {
+      byId('done').hidden = true;
+      opened(found);
+    }
   };
 
   addEventListener('hashchange', take);
