@@ -5,7 +5,7 @@ use poem::http::HeaderValue;
 use poem::http::header::{HOST, HeaderName, ORIGIN};
 use poem::http::uri::Authority;
 
-use crate::server::config::{Config, Origin};
+use crate::server::config::{AllowedOrigin, Config, Origin};
 use crate::server::error::ApiError;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -19,9 +19,10 @@ const LONGEST_SHOWN: usize = 128;
 pub(super) fn check(request: &Request, config: &Config) -> Result<(), ApiError> {
     let headers = request.headers();
     if let Some(origin) = headers.get(ORIGIN) {
-        let is_allowed = std::iter::once(&config.public_url)
-            .chain(&config.allowed_origins)
-            .any(|allowed| allowed.as_str().as_bytes() == origin.as_bytes());
+        let listed = config.allowed_origins.iter().map(AllowedOrigin::as_str);
+        let is_allowed = std::iter::once(config.public_url.as_str())
+            .chain(listed)
+            .any(|allowed| allowed.as_bytes() == origin.as_bytes());
         if is_allowed || is_own(origin, request, config) {
             return Ok(());
         }

@@ -3,8 +3,8 @@
 use poem_openapi::types::Type;
 use serde_json::{Map, Value};
 
-use super::{TWICE, faults};
 use super::schema::{fault, named};
+use super::{TWICE, faults};
 use crate::server::error::ApiError;
 
 /// Parameters by which an OAuth client authenticates (RFC 6749, 2.3.1; RFC 7521, 4.2).
