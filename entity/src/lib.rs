@@ -4,6 +4,7 @@
 
 pub mod denylist_epoch;
 pub mod event;
+pub mod installation;
 pub mod key;
 pub mod reset_link;
 pub mod revocation;

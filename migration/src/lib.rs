@@ -9,6 +9,7 @@ mod m0003_administration;
 mod m0004_authority;
 mod m0005_throttle_places;
 mod m0006_delegated_authority;
+mod m0007_issuer;
 
 /// Every step of the schema, oldest first.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_authority::Migration),
             Box::new(m0005_throttle_places::Migration),
             Box::new(m0006_delegated_authority::Migration),
+            Box::new(m0007_issuer::Migration),
         ]
     }
 }

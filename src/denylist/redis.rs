@@ -15,6 +15,7 @@ mod inspection;
 mod line;
 mod questions;
 mod reader;
+mod refusal;
 mod standing;
 mod target;
 
@@ -25,6 +26,8 @@ pub(crate) use line::Line;
 #[cfg(feature = "server")]
 pub(crate) use line::{Link, LinkError};
 pub use reader::RedisReader;
+#[cfg(feature = "server")]
+pub(crate) use refusal::advice;
 #[cfg(any(feature = "server", test))]
 pub(crate) use standing::LEASE;
 pub(crate) use standing::{Fault, Moment, Standing};

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::config::{Config, ConfigError, RootSecret, SecretError, load};
+use super::config::{Config, ConfigError, DatabaseKind, RootSecret, SecretError, load};
 use super::error::ApiError;
 use super::keyring::KeyringError;
 use super::names::Role;
 use super::serve::TlsError;
-use super::store::{Store, StoreError};
+use super::store::{Opening, Store, StoreError, sqlite_file};
 use super::{App, OpenError, api, logging};
 use crate::clock::Clock;
 use crate::keys::{Algorithm, KeyError};
@@ -222,11 +222,15 @@ pub async fn run(args: Vec<OsString>, env: Vec<(String, String)>) -> Result<(), 
         Command::Openapi { json: true } => api::spec::document().json(),
         Command::Openapi { json: false } => api::spec::document().yaml(),
         Command::Key(KeyCommand::Generate) => key::generate(config.algorithm)?,
-        Command::Doctor => return doctor::examine(&config).await,
+        Command::Doctor => {
+            name_database(&config);
+            return doctor::examine(&config).await;
+        }
         command => {
             config.check()?;
             // The level was tried out by `check`.
             let _ = logging::start_quiet(&config);
+            name_database(&config);
             administrate(command, config).await?
         }
     };
@@ -239,14 +243,40 @@ async fn administrate(command: Command, config: Config) -> Result<String, Failur
             Store::open(&config.database_url).await?;
             Ok("The database is up to date.\n".to_owned())
         }
-        Command::User(command) => user::run(&open(config).await?, command).await,
-        Command::Key(command) => key::run(&open(config).await?, command).await,
+        Command::User(command) => {
+            // The first account may be made before the first start.
+            let opening = match command {
+                UserCommand::Add { .. } => Opening::New,
+                _ => Opening::Existing,
+            };
+            user::run(&open(config, opening).await?, command).await
+        }
+        Command::Key(command) => key::run(&open(config, Opening::Existing).await?, command).await,
         _ => Ok(String::new()),
     }
 }
 
-async fn open(config: Config) -> Result<App, Failure> {
-    Ok(App::open_beside_server(config, Clock::system()).await?)
+async fn open(config: Config, opening: Opening) -> Result<App, Failure> {
+    Ok(App::open_beside_server(config, Clock::system(), opening).await?)
+}
+
+/// Says where a command works: it may have been started in another folder than the server.
+fn name_database(config: &Config) {
+    let url = &config.database_url;
+    let text = match url.kind() {
+        DatabaseKind::Postgres => format!("database {}", url.described()),
+        DatabaseKind::Sqlite => match sqlite_file(url.expose()) {
+            Ok(file) => {
+                let is_new = if file.exists() { "" } else { " (new)" };
+                let file = std::path::absolute(&file).unwrap_or(file);
+                format!("database {}{is_new}", file.display())
+            }
+            // Opening it says what is wrong.
+            Err(_) => return,
+        },
+    };
+    // Standard error may be closed; the command works without.
+    let _ = writeln!(std::io::stderr(), "latchet: {text}");
 }
 
 fn print(text: &str) -> Result<(), Failure> {

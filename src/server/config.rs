@@ -19,6 +19,7 @@ use crate::keys::Algorithm;
 mod allowed_origin;
 mod check;
 mod load;
+pub mod postgres_url;
 pub mod profiles;
 mod secret;
 mod sources;
@@ -102,6 +103,9 @@ pub struct Config {
     /// sqlite: or postgres: URL; the variable `DATABASE_URL` is read too [default: latchet.db in --data-dir]
     #[arg(long, value_name = "URL", required = false, help_heading = STORAGE)]
     pub database_url: DatabaseUrl,
+    /// Connections to a PostgreSQL database at most, on each replica; 1 to 1000 [default: 16]
+    #[arg(long, value_name = "NUMBER", help_heading = STORAGE)]
+    pub database_connections: Option<NonZeroU32>,
     /// redis:, rediss:, sentinel or cluster URL; the variable `REDIS_URL` is read too
     #[arg(long, value_name = "URL", value_parser = secret, help_heading = STORAGE)]
     pub redis_url: Option<SecretString>,

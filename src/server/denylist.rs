@@ -67,7 +67,7 @@ impl OpenDenylist {
     ) -> Result<Self, TargetError> {
         Ok(Self(match (redis_url, database) {
             (Some(url), _) => Kind::Redis(Arc::new(RedisDenylist::new(url.parse()?, store, clock))),
-            (None, DatabaseKind::Postgres) => Kind::Sql(Arc::new(SqlDenylist::new(store))),
+            (None, DatabaseKind::Postgres) => Kind::Sql(Arc::new(SqlDenylist::new(store, clock))),
             (None, DatabaseKind::Sqlite) => {
                 Kind::Memory(Arc::new(FollowingDenylist::new(store, clock)))
             }

@@ -186,6 +186,18 @@ impl Keyring {
         })
     }
 
+    /// Opens sealed keys, to find out whether the root secret is theirs.
+    ///
+    /// # Errors
+    /// [`KeyringError::NotOurs`] when it is another one.
+    pub fn try_out(
+        rows: Vec<StoredKey>,
+        derived: &DerivedKeys,
+        now: Time,
+    ) -> Result<(), KeyringError> {
+        load(rows, derived, now).map(|_| ())
+    }
+
     /// Returns the issuer whose key is active at `now`.
     pub fn signer(&self, now: Time) -> Arc<Issuer> {
         let loaded = self.loaded.load();

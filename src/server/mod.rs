@@ -26,6 +26,7 @@ use clock_check::{ClockCheck, ClockCheckError, ClockState};
 use clock_skew::ClockDeviation;
 use config::profiles::FileError;
 use config::{Config, RootSecret, SecretError};
+use database_check::DatabaseCheck;
 use denylist::OpenDenylist;
 use envelope::Envelope;
 use error::causes;
@@ -37,7 +38,7 @@ use refresh_token::RefreshTokens;
 use rotation::Grace;
 use secret::DerivedKeys;
 use serve::Lifecycle;
-use store::{ServerLock, ServerLockError, Store, StoreError};
+use store::{DEFAULT_CONNECTIONS, Opening, ServerLock, ServerLockError, Store, StoreError};
 use throttle::Throttle;
 use token_lifetimes::TokenLifetimes;
 
@@ -50,6 +51,7 @@ pub mod clock_check;
 pub mod clock_skew;
 pub mod config;
 mod credentials;
+pub mod database_check;
 pub mod denylist;
 pub mod envelope;
 pub mod error;
@@ -91,6 +93,8 @@ pub struct Parts {
     pub store: Store,
     /// Compares the clock with that of the database.
     pub clock_check: ClockCheck,
+    /// Looks whether the database can serve.
+    pub database_check: DatabaseCheck,
     /// What every check asks.
     pub denylist: OpenDenylist,
     /// The signing keys.
@@ -181,7 +185,23 @@ impl App {
     /// What could not be opened, and how to mend it.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
         let lock = ServerLock::take(&config.database_url)?;
-        Self::assemble(config, clock, Some(lock)).await
+        let app = Self::assemble(config, clock, (Some(lock), Opening::New)).await?;
+        app.note_issuer().await?;
+        Ok(app)
+    }
+
+    /// Warns where the issuer has changed, which most often nobody wanted: it follows the public URL.
+    async fn note_issuer(&self) -> Result<(), OpenError> {
+        let new = &self.config.issuer;
+        if let Some(change) = self.store.note_issuer(new, self.clock.now()).await? {
+            tracing::warn!(
+                old = change.old,
+                new,
+                sessions = change.sessions,
+                "the issuer has changed, which signs everybody out; set LATCHET_ISSUER to the old one to keep people signed in"
+            );
+        }
+        Ok(())
     }
 
     /// Opens the same for a command that ends soon, beside the server that may run. It answers no
@@ -192,19 +212,25 @@ impl App {
     pub(in crate::server) async fn open_beside_server(
         config: Config,
         clock: Clock,
+        opening: Opening,
     ) -> Result<Self, OpenError> {
-        Self::assemble(config, clock, None).await
+        Self::assemble(config, clock, (None, opening)).await
     }
 
     async fn assemble(
         config: Config,
         clock: Clock,
-        lock: Option<ServerLock>,
+        (lock, opening): (Option<ServerLock>, Opening),
     ) -> Result<Self, OpenError> {
-        let root = RootSecret::load(&config)?;
+        let found = RootSecret::find(&config)?;
+        let connections = config.database_connections.unwrap_or(DEFAULT_CONNECTIONS);
+        let store = Store::open_with(&config.database_url, connections, opening).await?;
+        let root = match found {
+            Some(root) => root,
+            None => first_secret(&config, &store).await?,
+        };
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
         let profiles = Profiles::open(&config.tables, &root)?;
-        let store = Store::open(&config.database_url).await?;
         let clock_check = ClockCheck::new(store.clone(), clock.clone());
         // Before anything is written that bears a time.
         clock_check.require_agreement().await?;
@@ -242,6 +268,7 @@ impl App {
             token_lifetimes,
             throttle: Throttle::new(),
             clock,
+            database_check: DatabaseCheck::new(store.clone()),
             store,
             clock_check,
             denylist,
@@ -254,6 +281,18 @@ impl App {
             config,
         })))
     }
+}
+
+/// Makes the root secret of a new installation. Where there are keys, it has been lost: a new one would open
+/// none of them.
+async fn first_secret(config: &Config, store: &Store) -> Result<RootSecret, OpenError> {
+    if store.keys().await?.is_empty() {
+        return Ok(RootSecret::load(config)?);
+    }
+    // Another process may have made both in between.
+    let found = RootSecret::find(config)?;
+    let path = RootSecret::path(config);
+    Ok(found.ok_or(SecretError::Lost { path })?)
 }
 
 /// Returns every route of a server, ready to be served; `lifecycle` tells the end of it.

@@ -79,6 +79,17 @@ const RELEASE: &str = "\
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1";
 
+/// Key that no check reads.
+const PROBE_KEY: &str = "latchet:{deny}:probe";
+
+const PROBE: &str = "\
+redis.call('SET', KEYS[1], '', 'PX', 1000)
+redis.call('PEXPIREAT', KEYS[1], 1)
+redis.call('GET', KEYS[1])
+redis.call('PEXPIRE', KEYS[1], 1)
+redis.call('DEL', KEYS[1])
+return 1";
+
 /// A connection to the server that holds the denylist. Clones share it; once broken it stays so.
 #[derive(Clone)]
 pub struct Connection {
@@ -204,6 +215,16 @@ impl Connection {
             vouched: left.map(|left| MARK_TTL.saturating_sub(left)),
             ..inspection
         })
+    }
+
+    /// Writes a value that is gone a moment later, with every command that denials need.
+    ///
+    /// # Errors
+    /// When the server does not answer, or refuses a command.
+    pub async fn try_writing(&self) -> Result<(), RedisError> {
+        let mut command = script(PROBE, 1);
+        command.arg(PROBE_KEY);
+        self.run(&command).await
     }
 
     /// Vouches for the mark, so that it stays. Only who finds nothing wrong with the server does.

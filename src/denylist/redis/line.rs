@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use redis::RedisError;
 use tokio::sync::Notify;
 
+use super::refusal::advice;
 use super::standing::{Moment, Standing};
 use super::{ConnectError, Connection, Target};
 use crate::clock::Clock;
@@ -37,7 +38,7 @@ pub(crate) struct Link {
 pub(crate) enum LinkError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("the Redis server did not tell about itself")]
+    #[error("{}", advice(.0).unwrap_or("the Redis server did not tell about itself"))]
     Inspect(#[from] RedisError),
 }
 

@@ -219,7 +219,7 @@ fn note(found: Option<&Doubt>) {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotConnected => "it does not answer",
+            Self::NotConnected => "it is not connected",
             Self::NotInspected => "it has not answered for a second",
             Self::Fault(fault) => return fault.fmt(f),
             Self::NotComplete => "no Latchet server has filled it, or one is at it",

@@ -38,7 +38,7 @@ struct LiveAnswer {
 struct ReadyAnswer {
     /// `failing` if anything below is.
     status: Health,
-    /// The database answers.
+    /// The database answers and takes writes.
     database: Health,
     /// Revocations are looked up; `degraded` while the database is asked instead of Redis.
     denylist: Health,
@@ -112,7 +112,7 @@ impl HealthApi {
     )]
     async fn ready(&self) -> ReadyResponse {
         let clock = self.app.clock_check.state().await;
-        let database = clock.is_ok();
+        let database = clock.is_ok() && self.app.database_check.is_fit().await;
         let clock = Health::of(clock.ok());
         let denylist = Health::from(self.app.denylist.health());
         let serving = !self.lifecycle.is_draining();

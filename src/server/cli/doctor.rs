@@ -137,11 +137,16 @@ fn files(config: &Config) -> Vec<Finding> {
     for path in made.into_iter().chain(private) {
         findings.extend(privacy(path));
     }
-    if secret.exists() && config.root_secret.is_none() {
-        findings.push(match RootSecret::load(config) {
-            Ok(_) => Finding::good(format!("{} holds a strong secret", secret.display())),
-            Err(error) => Finding::of(&error, "restore the file from a backup"),
-        });
+    if config.root_secret.is_none() {
+        match RootSecret::find(config) {
+            Ok(Some(_)) => findings.push(Finding::good(format!(
+                "{} holds a strong secret",
+                secret.display()
+            ))),
+            // A new installation; where it was lost, the keys in the database tell.
+            Ok(None) => {}
+            Err(error) => findings.push(Finding::of(&error, "restore the file from a backup")),
+        }
     }
     findings
 }

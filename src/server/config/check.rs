@@ -30,6 +30,7 @@ impl Config {
         self.check_times(&mut faults);
         self.check_sessions(&mut faults);
         self.check_scopes(&mut faults);
+        self.check_storage(&mut faults);
         self.check_accounts(&mut faults);
         self.check_compat(&mut faults);
         self.tables.check(self.registration, &mut faults);
@@ -114,6 +115,23 @@ impl Config {
             faults.push(format!(
                 "max_sessions is {}; it must be between 1 and {MOST}",
                 self.max_sessions
+            ));
+        }
+    }
+
+    fn check_storage(&self, faults: &mut Vec<String>) {
+        const MOST: u32 = 1000;
+        let Some(connections) = self.database_connections else {
+            return;
+        };
+        if self.database_url.kind() == DatabaseKind::Sqlite {
+            faults.push(
+                "database_connections is for PostgreSQL, and the database is a SQLite file: leave it out"
+                    .to_owned(),
+            );
+        } else if connections.get() > MOST {
+            faults.push(format!(
+                "database_connections is {connections}; it must be between 1 and {MOST}"
             ));
         }
     }

@@ -9,9 +9,11 @@ use clap::builder::OsStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::profiles::Tables;
 use super::sources::{Given, Givens, read_env, read_file, variable};
+use super::values::{redis_url_has_password, sqlite_url};
 
 /// Why the settings were refused.
 #[derive(Debug, thiserror::Error)]
@@ -139,14 +141,45 @@ fn name_the_place<T: CommandFactory>(error: clap::Error, givens: &Givens) -> Con
 
 /// Other users of a machine can read the command lines of its processes.
 fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), ConfigError> {
-    let known = matches.try_contains_id("root_secret").unwrap_or(false);
-    if known && matches.value_source("root_secret") == Some(ValueSource::CommandLine) {
-        return Err(ConfigError::refused(
-            "--root-secret would be readable by other users of this machine; set LATCHET_ROOT_SECRET, or LATCHET_ROOT_SECRET_FILE to the name of a file"
-                .to_owned(),
-        ));
+    let is_flag = |name: &str| {
+        let known = matches.try_contains_id(name).unwrap_or(false);
+        known && matches.value_source(name) == Some(ValueSource::CommandLine)
+    };
+    let database = is_flag("database_url")
+        && matches
+            .get_one::<super::DatabaseUrl>("database_url")
+            .is_some_and(super::DatabaseUrl::has_password);
+    let redis = is_flag("redis_url")
+        && matches
+            .get_one::<SecretString>("redis_url")
+            .is_some_and(|url| redis_url_has_password(url.expose_secret()));
+    let faults = [
+        (
+            is_flag("root_secret"),
+            "--root-secret",
+            "LATCHET_ROOT_SECRET",
+        ),
+        (
+            database,
+            "the password in --database-url",
+            "LATCHET_DATABASE_URL",
+        ),
+        (redis, "the password in --redis-url", "LATCHET_REDIS_URL"),
+    ];
+    let faults: Vec<String> = faults
+        .into_iter()
+        .filter(|(is_secret, ..)| *is_secret)
+        .map(|(_, what, variable)| {
+            format!(
+                "{what} would be readable by other users of this machine; set {variable}, or {variable}_FILE to the name of a file"
+            )
+        })
+        .collect();
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError::Refused(faults))
     }
-    Ok(())
 }
 
 /// Fills in the defaults that follow from other settings.
@@ -174,7 +207,7 @@ fn derive_defaults(matches: &ArgMatches, givens: &mut Givens) {
     });
     fill("database_url", &|matches| {
         let folder = matches.get_one::<PathBuf>("data_dir")?;
-        Some(format!("sqlite://{}/latchet.db", folder.display()))
+        Some(sqlite_url(&folder.join("latchet.db")))
     });
 }
 

@@ -29,6 +29,15 @@ pub enum SecretError {
         "PostgreSQL is shared by replicas, so the root secret must be too: set LATCHET_ROOT_SECRET (or LATCHET_ROOT_SECRET_FILE) to the same value on each; make one with `latchet secret`"
     )]
     Missing,
+    /// Another secret could not open the keys in the database.
+    #[error(
+        "the root secret is gone: {} is missing, and the database has keys that were sealed under it; restore the file from a backup, or set LATCHET_ROOT_SECRET",
+        path.display()
+    )]
+    Lost {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The file could not be read or made.
     #[error("cannot {attempt} the root secret in {}", path.display())]
     File {
@@ -52,22 +61,39 @@ impl RootSecret {
     /// # Errors
     /// When the secret is weak, missing, or its file fails.
     pub fn load(config: &Config) -> Result<Self, SecretError> {
+        match Self::find(config)? {
+            Some(secret) => Ok(secret),
+            None => Self::create(&Self::path(config)),
+        }
+    }
+
+    /// Returns the configured secret, or the one in the data folder. Makes nothing: `None` where a SQLite
+    /// file has no secret yet, or lost it.
+    ///
+    /// # Errors
+    /// As [`RootSecret::load`].
+    pub fn find(config: &Config) -> Result<Option<Self>, SecretError> {
         if let Some(secret) = &config.root_secret {
-            return Self::checked(secret.clone());
+            return Self::checked(secret.clone()).map(Some);
         }
         if config.database_url.kind() == DatabaseKind::Postgres {
             return Err(SecretError::Missing);
         }
-        let path = config.data_dir.join("root-secret");
+        let path = Self::path(config);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::checked(SecretString::from(text.trim())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(&path),
+            Ok(text) => Self::checked(SecretString::from(text.trim())).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SecretError::File {
                 attempt: "read",
                 path,
                 source,
             }),
         }
+    }
+
+    /// Returns the file of a secret that is not configured.
+    pub fn path(config: &Config) -> PathBuf {
+        config.data_dir.join("root-secret")
     }
 
     /// Makes a new secret of 256 random bits.

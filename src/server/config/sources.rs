@@ -147,7 +147,7 @@ fn put(givens: &mut Givens, faults: &mut Vec<String>, name: &str, (key, text): (
     }
 }
 
-fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         .map(|name| (strsim::jaro_winkler(given, name), name))
         .filter(|(likeness, _)| *likeness > 0.85)

@@ -309,6 +309,47 @@ fn processes_that_start_at_once_share_one_root_secret_and_leave_nothing_else() {
 }
 
 #[test]
+fn a_data_folder_is_a_path_and_no_url() {
+    let config = load(&["--data-dir", "/srv/a%2Fb/why?#1 2"], &[]).unwrap();
+
+    let url = "sqlite:///srv/a%252Fb/why%3F%231%202/latchet.db";
+    assert_eq!(config.database_url.expose(), url);
+}
+
+#[test]
+fn a_password_is_refused_as_a_flag_and_taken_from_a_variable() {
+    let url = "postgres://u:hunter2@h/d";
+    let secret = ("LATCHET_ROOT_SECRET", STRONG);
+
+    let error = load(&["--database-url", url], &[secret])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("LATCHET_DATABASE_URL_FILE"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+    load(&["--database-url", "postgres://u@h/d"], &[secret]).unwrap();
+    load(&[], &[secret, ("DATABASE_URL", url)]).unwrap();
+    load(&["--redis-url", "redis://h:6379"], &[]).unwrap();
+    load(&[], &[("REDIS_URL", "redis://:hunter2@h")]).unwrap();
+}
+
+#[test]
+fn a_number_of_connections_is_for_postgres() {
+    let secret = ("LATCHET_ROOT_SECRET", STRONG);
+    let postgres = ("DATABASE_URL", "postgres://u@h/d");
+    let refusal = |env: &[(&str, &str)]| load(&[], env).unwrap_err().to_string();
+
+    let config = load(
+        &[],
+        &[secret, postgres, ("LATCHET_DATABASE_CONNECTIONS", "1")],
+    );
+    assert_eq!(config.unwrap().database_connections.unwrap().get(), 1);
+    assert!(refusal(&[("LATCHET_DATABASE_CONNECTIONS", "4")]).contains("SQLite"));
+    for wrong in ["0", "1001", "many"] {
+        refusal(&[secret, postgres, ("LATCHET_DATABASE_CONNECTIONS", wrong)]);
+    }
+}
+
+#[test]
 fn durations_sizes_and_rates_are_read_as_people_write_them() {
     assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
     assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));

@@ -3,12 +3,15 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use poem::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
+
+use super::postgres_url::PostgresUrl;
 
 /// Reads `90s`, `15m`, `12h`, `30d`, `250ms`, or a sequence such as `1h30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -108,6 +111,38 @@ impl FromStr for Rate {
         }
         Ok(rate)
     }
+}
+
+/// Returns whether a URL of Redis, of one server or of several, holds a password.
+pub(super) fn redis_url_has_password(text: &str) -> bool {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = address.split('/').next().unwrap_or_default();
+    let login = authority.rsplit_once('@').map_or("", |(login, _)| login);
+    let in_login = login
+        .split_once(':')
+        .is_some_and(|(_, password)| !password.is_empty());
+    let in_query = query.split('&').any(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        matches!(name, "pass" | "password" | "sentinel_password") && !value.is_empty()
+    });
+    in_login || in_query
+}
+
+/// Returns the URL of a SQLite file. What would mean something else in a URL is escaped: a path is a path.
+pub(super) fn sqlite_url(path: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let mut url = "sqlite://".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
 }
 
 /// Scheme, host and port of a web site, such as `https://auth.example.org`.
@@ -254,6 +289,23 @@ impl DatabaseUrl {
     pub fn expose(&self) -> &str {
         self.text.expose_secret()
     }
+
+    /// Returns where the URL leads to, without its password.
+    pub fn described(&self) -> String {
+        match self.kind {
+            DatabaseKind::Sqlite => self.expose().to_owned(),
+            DatabaseKind::Postgres => {
+                let url = PostgresUrl::parse(self.expose());
+                url.map_or_else(|_| "postgres:".to_owned(), |url| url.described())
+            }
+        }
+    }
+
+    /// Returns whether the URL holds a password.
+    pub fn has_password(&self) -> bool {
+        self.kind == DatabaseKind::Postgres
+            && PostgresUrl::parse(self.expose()).is_ok_and(|url| url.password.is_some())
+    }
 }
 
 impl FromStr for DatabaseUrl {
@@ -271,6 +323,9 @@ impl FromStr for DatabaseUrl {
                 );
             }
         };
+        if kind == DatabaseKind::Postgres {
+            PostgresUrl::parse(text).map_err(|why| format!("the database URL: {why}"))?;
+        }
         Ok(Self {
             kind,
             text: SecretString::from(text),

@@ -114,8 +114,10 @@ impl FollowingDenylist {
 #[async_trait]
 impl Denylist for FollowingDenylist {
     async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
+        // In this order: a copy that becomes current after it was read says nothing about what was read.
+        let is_current = self.is_current();
         let status = self.copy.status(ids, now);
-        if status != TokenStatus::NotDenied || self.is_current() {
+        if status != TokenStatus::NotDenied || is_current {
             return Ok(status);
         }
         self.store.token_status(ids).await.map_err(unavailable)

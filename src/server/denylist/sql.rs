@@ -1,21 +1,57 @@
 //! No copy at all: every check is one indexed read of the truth.
+//!
+//! Other processes on the database may have a copy in Redis, which this one cannot reach: the command line
+//! without `REDIS_URL`, or a replica that is set otherwise.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::trust::NOTICED;
 use super::unavailable;
-use crate::clock::Time;
+use crate::clock::{Clock, Time};
+use crate::denylist::redis::new_epoch;
 use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
-use crate::server::store::Store;
+use crate::server::store::{Epoch, Store, StoreError};
+
+/// An epoch that ended longer ago is known everywhere, whatever the difference of the clocks.
+const KNOWN_EVERYWHERE: Duration = Duration::from_mins(2);
 
 /// Asks SQL.
 #[derive(Debug)]
 pub(super) struct SqlDenylist {
     store: Store,
+    clock: Clock,
 }
 
 impl SqlDenylist {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store }
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    /// Ends the trust of other processes in a copy in Redis, and waits until they know. Takes no time where
+    /// none has such a copy.
+    async fn distrust_copies(&self) -> Result<(), StoreError> {
+        let current = self.store.epoch().await?;
+        let now = self.clock.now();
+        if current.run_id.is_empty() {
+            let ago = now
+                .since(current.changed_at)
+                .max(current.changed_at.since(now));
+            if !current.epoch.is_empty() && ago < KNOWN_EVERYWHERE {
+                tokio::time::sleep(NOTICED).await;
+            }
+            return Ok(());
+        }
+        self.store
+            .begin_epoch(&Epoch {
+                epoch: new_epoch(""),
+                run_id: String::new(),
+                changed_at: now,
+            })
+            .await?;
+        tokio::time::sleep(NOTICED).await;
+        Ok(())
     }
 }
 
@@ -25,8 +61,11 @@ impl Denylist for SqlDenylist {
         self.store.token_status(ids).await.map_err(unavailable)
     }
 
-    /// The caller has committed the revocation: nothing remains to be done.
-    async fn deny(&self, _denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
-        Ok(())
+    /// The caller has committed the revocation, which every check here reads.
+    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
+        if denials.is_empty() {
+            return Ok(());
+        }
+        self.distrust_copies().await.map_err(unavailable)
     }
 }

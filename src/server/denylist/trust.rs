@@ -50,7 +50,7 @@ pub(super) enum Doubt {
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotConnected => f.write_str("it does not answer"),
+            Self::NotConnected => f.write_str("it is not connected"),
             Self::Fault(fault) => fault.fmt(f),
             Self::NotInspected => f.write_str("it has not answered for a second"),
             Self::NoWitness => f.write_str("the database has not answered for a second"),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
+use super::UnfitDatabase;
+
 /// Why the store could not do what was asked. Cloned, because one failed batch fails many callers.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -39,9 +41,17 @@ pub enum StoreError {
         /// The first step that this program does not know.
         step: String,
     },
+    /// The database answers, but something that the server does would fail.
+    #[error(transparent)]
+    Unfit(#[from] UnfitDatabase),
+    /// There is no database, or it is empty.
+    #[error(
+        "there is no Latchet here: name its folder by LATCHET_DATA_DIR or its database by DATABASE_URL, or make a new one with `latchet migrate`"
+    )]
+    NoInstallation,
     /// The URL is not one of a SQLite file or a PostgreSQL database.
     #[error("the database URL cannot be used: {0}")]
-    Url(&'static str),
+    Url(String),
     /// The folder or file of a SQLite database cannot be made.
     #[error("cannot make {}", path.display())]
     File {

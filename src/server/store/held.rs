@@ -1,21 +1,20 @@
 //! One connection for several statements.
 
-use std::sync::Arc;
-
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::PgRow;
 use sea_orm::sqlx::sqlite::SqliteRow;
-use sea_orm::sqlx::{Error, FromRow, Postgres, Sqlite, query_as_with, query_with};
-use sea_orm::{DbBackend, DbErr, RuntimeErr, Value};
+use sea_orm::sqlx::{FromRow, Sqlite, query_as_with, query_with};
+use sea_orm::{DbBackend, DbErr, Value};
 use sea_query_sqlx::SqlxValues;
 
-use super::connection::Connections;
+use super::connection::{Connections, Leased};
+use super::database::{Database, connecting, querying};
 
-/// A connection that is held until it is dropped. The pool tries every one that comes back, which costs as
-/// much as a statement: a batch of rotations, which is two, would pay that for each. On PostgreSQL it is kept
-/// for the next batch while refreshes wait.
+/// A connection that is held until it is dropped. The pool of SQLite tries every one that comes back, which
+/// costs as much as a statement: a batch of rotations, which is two, would pay that for each. On PostgreSQL it
+/// is kept for the next batch while refreshes wait.
 pub(super) enum Held {
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Leased),
     Sqlite(PoolConnection<Sqlite>),
 }
 
@@ -29,33 +28,25 @@ impl Connections {
     where
         T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
-        let values = SqlxValues(sea_orm::Values(values));
-        if self.reader.get_database_backend() == DbBackend::Postgres {
-            let query = query_as_with::<Postgres, T, _>(sql, values);
-            let pool = self.reader.get_postgres_connection_pool();
-            query.fetch_all(pool).await
-        } else {
-            let query = query_as_with::<Sqlite, T, _>(sql, values);
-            query
-                .fetch_all(self.reader.get_sqlite_connection_pool())
-                .await
-        }
-        .map_err(failed)
+        hold(&self.reader).await?.rows(sql, values).await
     }
 
     /// Takes a reserved connection that may write out of the pool. SQLite has one: until it is dropped, every other
     /// writer waits.
     pub(super) async fn hold(&self) -> Result<Held, DbErr> {
-        let writer = self.reserved_writer();
-        let held = if writer.get_database_backend() == DbBackend::Postgres {
-            let pool = writer.get_postgres_connection_pool();
-            pool.acquire().await.map(Held::Postgres)
-        } else {
-            let pool = writer.get_sqlite_connection_pool();
-            pool.acquire().await.map(Held::Sqlite)
-        };
-        held.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+        hold(self.reserved_writer()).await
     }
+}
+
+async fn hold(database: &Database) -> Result<Held, DbErr> {
+    let held = match database {
+        Database::Postgres(pool, lane) => pool.acquire(*lane).await.map(Held::Postgres),
+        Database::Sqlite(db) => {
+            let pool = db.get_sqlite_connection_pool();
+            pool.acquire().await.map(Held::Sqlite)
+        }
+    };
+    held.map_err(connecting)
 }
 
 impl Held {
@@ -87,15 +78,19 @@ impl Held {
         let values = SqlxValues(sea_orm::Values(values));
         match self {
             Self::Postgres(connection) => {
-                let query = query_as_with::<Postgres, T, _>(sql, values);
-                query.fetch_all(&mut **connection).await
+                let rows = connection.rows(sql, values).await;
+                rows.and_then(|rows| {
+                    rows.iter()
+                        .map(<T as FromRow<'_, PgRow>>::from_row)
+                        .collect()
+                })
             }
             Self::Sqlite(connection) => {
                 let query = query_as_with::<Sqlite, T, _>(sql, values);
                 query.fetch_all(&mut **connection).await
             }
         }
-        .map_err(failed)
+        .map_err(querying)
     }
 
     /// Runs a statement, and returns how many rows it changed.
@@ -107,7 +102,7 @@ impl Held {
         let values = SqlxValues(sea_orm::Values(values));
         match self {
             Self::Postgres(connection) => {
-                let done = query_with(sql, values).execute(&mut **connection).await;
+                let done = connection.execute(sql, values).await;
                 done.map(|done| done.rows_affected())
             }
             Self::Sqlite(connection) => {
@@ -115,10 +110,6 @@ impl Held {
                 done.map(|done| done.rows_affected())
             }
         }
-        .map_err(failed)
+        .map_err(querying)
     }
-}
-
-fn failed(error: Error) -> DbErr {
-    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
 }

@@ -97,7 +97,7 @@ impl Store {
     }
 }
 
-async fn all<C: ConnectionTrait>(db: &C) -> Result<Vec<StoredKey>, StoreError> {
+pub(super) async fn all<C: ConnectionTrait>(db: &C) -> Result<Vec<StoredKey>, StoreError> {
     let ordered = Entity::find()
         .order_by_asc(Column::CreatedAt)
         .order_by_asc(Column::Kid);

@@ -4,16 +4,19 @@
 //! Each function is one statement or one transaction, may be repeated, and answers within
 //! [`LIMIT`] whatever the database does.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 
 use crate::server::config::DatabaseUrl;
 
 mod administrators;
 mod authority;
+mod condition;
 mod connection;
+mod database;
 mod database_time;
 mod epoch;
 mod error;
@@ -22,6 +25,7 @@ mod garbage;
 mod held;
 mod id;
 mod inspection;
+mod issuer;
 mod keys;
 mod lifetimes;
 mod password_costs;
@@ -41,11 +45,14 @@ mod throttle;
 mod user_changes;
 mod users;
 
+pub use condition::UnfitDatabase;
+pub use connection::{DEFAULT_CONNECTIONS, Opening, sqlite_file};
 pub use epoch::Epoch;
 pub use error::StoreError;
 pub use events::{Event, EventPage, NamedUser};
 pub use id::{SessionId, UserId};
 pub use inspection::{Inspection, inspect};
+pub use issuer::IssuerChange;
 pub use keys::StoredKey;
 pub use reset_link_lists::{OpenResetLink, ResetLinkPage};
 pub use reset_links::NewResetLink;
@@ -58,6 +65,7 @@ pub use throttle::{Budget, Charge, Counter, Protected};
 pub use users::{NewUser, User, UserPage, UserWithHash};
 
 use connection::Connections;
+use database::{Database, Transaction};
 
 /// How long any function waits for the database.
 pub const LIMIT: Duration = Duration::from_secs(5);
@@ -68,6 +76,7 @@ pub struct Store(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    url: DatabaseUrl,
     connections: Connections,
     rotations: rotate::Queue,
 }
@@ -80,12 +89,33 @@ impl Store {
     /// [`StoreError::File`] when the URL cannot be used; [`StoreError::Unavailable`] when the
     /// database does not answer.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        let connections = Connections::open(url).await?;
+        Self::open_with(url, DEFAULT_CONNECTIONS, Opening::New).await
+    }
+
+    /// Does as [`Store::open`], with at most `connections` to a PostgreSQL.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::NoInstallation`] where there is none and none may be made.
+    pub async fn open_with(
+        url: &DatabaseUrl,
+        connections: NonZeroU32,
+        opening: Opening,
+    ) -> Result<Self, StoreError> {
+        let connections = Connections::open(url, connections, opening).await?;
         let rotations = rotate::Queue::start(connections.clone());
         Ok(Self(Arc::new(Inner {
+            url: url.clone(),
             connections,
             rotations,
         })))
+    }
+
+    /// Returns once the database has answered, and nothing is known that keeps it from taking writes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] with what will fail; [`StoreError::Unavailable`].
+    pub async fn check(&self) -> Result<(), StoreError> {
+        limited(condition::require(&self.0.url, self.reader(), 0)).await
     }
 
     /// Returns once the database has answered.
@@ -93,15 +123,15 @@ impl Store {
         limited(async { Ok(self.reader().ping().await?) }).await
     }
 
-    fn reader(&self) -> &DatabaseConnection {
+    fn reader(&self) -> &Database {
         &self.0.connections.reader
     }
 
-    fn writer(&self) -> &DatabaseConnection {
+    fn writer(&self) -> &Database {
         &self.0.connections.writer
     }
 
-    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+    async fn begin(&self) -> Result<Transaction, DbErr> {
         self.0.connections.begin().await
     }
 }

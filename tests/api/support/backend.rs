@@ -75,6 +75,11 @@ impl Backend {
             .with("LATCHET_ROOT_SECRET", &SECRET)
     }
 
+    /// The PostgreSQL database of this URL, and the denylist in SQL.
+    pub(crate) fn at(url: &str) -> Self {
+        Self::postgres_alone().with("DATABASE_URL", url)
+    }
+
     /// A database of its own in the shared PostgreSQL, and the denylist in a Redis of its own.
     pub(crate) fn postgres() -> Self {
         let redis = Redis::start();

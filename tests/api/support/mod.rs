@@ -9,6 +9,7 @@ pub(crate) mod flask;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod local;
+pub(crate) mod pgbouncer;
 pub(crate) mod poll;
 pub(crate) mod port;
 pub(crate) mod postgres;
@@ -16,6 +17,7 @@ pub(crate) mod proxy;
 pub(crate) mod redis;
 pub(crate) mod scratch;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod tool;
 
 pub(crate) use backend::{Backend, on_both};

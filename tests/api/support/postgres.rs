@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard};
@@ -71,10 +71,38 @@ impl Postgres {
 
     /// Makes an empty database and returns its URL.
     pub(crate) fn database(&self) -> String {
+        self.database_with("")
+    }
+
+    /// Makes an empty database with these options of `CREATE DATABASE`, and returns its URL.
+    pub(crate) fn database_with(&self, options: &str) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        self.sql("postgres", &format!("CREATE DATABASE {name} {options}"));
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Returns the port of the server.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the folder of the server, which holds its socket.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file that only the server's user may read, and returns its path.
+    pub(crate) fn private_file(&self, name: &str, content: &[u8]) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).expect("the folder is ours");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, mode).expect("the file is ours");
+        if let Some((uid, gid)) = server_user() {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).expect("root may give away");
+        }
+        path
     }
 
     /// Runs a statement and returns its rows as `psql` prints them, columns parted by `|`.
@@ -137,7 +165,7 @@ impl Postgres {
         let sockets = self.folder.path();
         let mut command = Command::new(program("postgres"));
         let settings = [
-            "listen_addresses=127.0.0.1",
+            "listen_addresses=127.0.0.1,::1",
             "max_connections=200",
             "shared_buffers=32MB",
             // A killed process loses nothing that the kernel has; only a power cut would.
@@ -231,7 +259,7 @@ fn folder() -> TempDir {
 }
 
 /// Lets `command` run as an ordinary user when the tests run as root, which PostgreSQL refuses.
-fn as_server_user(command: &mut Command) -> &mut Command {
+pub(crate) fn as_server_user(command: &mut Command) -> &mut Command {
     match server_user() {
         Some((uid, gid)) => command.uid(uid).gid(gid).current_dir("/"),
         None => command,

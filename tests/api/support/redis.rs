@@ -14,16 +14,23 @@ use super::{poll, port, scratch};
 pub(crate) struct Redis {
     folder: TempDir,
     port: u16,
+    arguments: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
 impl Redis {
     /// Starts an empty server.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts an empty server with these arguments beside the usual ones.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let folder = scratch::folder();
         let server = Self {
             folder,
             port: port::free(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             child: Mutex::default(),
         };
         server.resume();
@@ -64,6 +71,7 @@ impl Redis {
             ])
             .arg("--dir")
             .arg(self.folder.path())
+            .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let mut child = Child::start(&mut command, Ending::Kill);

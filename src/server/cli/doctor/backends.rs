@@ -1,28 +1,26 @@
 //! The database and Redis, as they answer from here.
 
-use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
 use super::{Config, Finding, PATIENCE};
 use crate::clock::{Clock, Time};
-use crate::denylist::redis::Target;
+use crate::denylist::redis::{Target, advice};
 use crate::server::clock_skew::{ClockDeviation, MAX_DEVIATION};
-use crate::server::config::DatabaseKind;
-use crate::server::store::{self, StoreError};
+use crate::server::config::{DatabaseKind, RootSecret, SecretError};
+use crate::server::keyring::Keyring;
+use crate::server::secret::DerivedKeys;
+use crate::server::store::{self, Inspection, StoreError};
 
 /// Clocks further apart than this end sessions and refuse tokens at the wrong time.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
     let url = &config.database_url;
-    if url.kind() == DatabaseKind::Sqlite {
-        let rest = url
-            .expose()
-            .trim_start_matches("sqlite:")
-            .trim_start_matches("//");
-        let file = Path::new(rest.split('?').next().unwrap_or_default());
+    if url.kind() == DatabaseKind::Sqlite
+        && let Ok(file) = store::sqlite_file(url.expose())
+    {
         if !file.exists() {
             let text = format!(
                 "there is no database yet; the first start makes {}",
@@ -30,8 +28,14 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
             );
             return vec![Finding::good(text)];
         }
+        // It is opened for writing, which would fail with less to say.
+        if let Err(error) = std::fs::OpenOptions::new().append(true).open(&file) {
+            let fault = format!("{} cannot be written to: {error}", file.display());
+            let mend = "give the file and its folder to the user that runs the server";
+            return vec![Finding::bad(fault, mend)];
+        }
     }
-    let found = match store::inspect(url).await {
+    let found = match store::inspect(url, clock.now()).await {
         Ok(found) => found,
         Err(error @ StoreError::Unavailable(_)) => {
             let mend =
@@ -40,16 +44,87 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
         }
         Err(error) => return vec![Finding::of(&error, "see the text above")],
     };
+    let mut findings = examined(&found);
+    findings.extend(free_space(config));
+    findings.extend(root_secret(config, &found, clock));
+    findings.extend(issuer(config, &found));
+    if let Some(time) = found.time {
+        findings.push(database_clock(time, clock));
+    }
+    findings
+}
+
+fn examined(found: &Inspection) -> Vec<Finding> {
     let mut findings = vec![Finding::good(match found.missing_steps {
         0 => "the database answers and its schema is up to date".to_owned(),
         steps => format!(
             "the database answers; the next start brings its schema {steps} steps up to date"
         ),
     })];
-    if let Some(time) = found.time {
-        findings.push(database_clock(time, clock));
+    if let Some(unfit) = &found.unfit {
+        findings.push(Finding::of(unfit, unfit.fix()));
     }
     findings
+}
+
+/// Opens the keys as the server would.
+fn root_secret(config: &Config, found: &Inspection, clock: &Clock) -> Option<Finding> {
+    if found.keys.is_empty() {
+        return None;
+    }
+    let root = match RootSecret::find(config) {
+        Ok(Some(root)) => root,
+        Ok(None) => {
+            let path = RootSecret::path(config);
+            let lost = SecretError::Lost { path };
+            return Some(Finding::of(&lost, "restore the file from a backup"));
+        }
+        // Said where the settings are looked at.
+        Err(_) => return None,
+    };
+    let derived = DerivedKeys::derive(root.expose());
+    Some(
+        match Keyring::try_out(found.keys.clone(), &derived, clock.now()) {
+            Ok(()) => Finding::good("the root secret opens the signing keys"),
+            Err(error) => Finding::of(&error, "restore the secret that belongs to this database"),
+        },
+    )
+}
+
+/// A start under another issuer ends every session.
+fn issuer(config: &Config, found: &Inspection) -> Option<Finding> {
+    let old = found.issuer.as_ref()?;
+    if *old == config.issuer || found.live_sessions == 0 {
+        return None;
+    }
+    Some(Finding::bad(
+        format!(
+            "the issuer would change from {old} to {}, which signs everybody out ({} sessions)",
+            config.issuer, found.live_sessions
+        ),
+        format!("set LATCHET_ISSUER={old}, or the LATCHET_PUBLIC_URL of before"),
+    ))
+}
+
+/// A full disk refuses every login: each writes.
+fn free_space(config: &Config) -> Option<Finding> {
+    const LEAST: u64 = 64 << 20;
+    let url = &config.database_url;
+    if url.kind() != DatabaseKind::Sqlite {
+        return None;
+    }
+    let file = store::sqlite_file(url.expose()).ok()?;
+    let space = rustix::fs::statvfs(&file).ok()?;
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let shown = file.display();
+    Some(if free < LEAST {
+        Finding::bad(
+            format!("only {} MiB are free beside {shown}", free >> 20),
+            "make room on that file system",
+        )
+    } else {
+        Finding::good(format!("there is room beside {shown}"))
+    })
 }
 
 /// Beyond the bound a server refuses to start, so that is said beside what is wrong.
@@ -107,8 +182,13 @@ pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
             Ok(connection) => connection,
             Err(error) => return Err(Finding::of(&error, MEND)),
         };
-        let inspected = connection.inspect().await;
-        inspected.map_err(|error| Finding::of(&error, MEND))
+        let refused = |error| Finding::of(&error, advice(&error).unwrap_or(MEND));
+        let inspected = connection.inspect().await.map_err(refused)?;
+        // A replica takes no writes, which is said as what it is.
+        if inspected.unfit.is_none() {
+            connection.try_writing().await.map_err(refused)?;
+        }
+        Ok(inspected)
     });
     match looked.await {
         Err(_) => vec![Finding::bad("Redis does not answer", MEND)],

@@ -55,7 +55,7 @@ async fn by_a_server() {
     const WHO: &str = "latchet::server::denylist";
     const FILLED: &str = "Redis was filled from the database: 2";
     const BELIEVED: &str = "the denylist in Redis is believed; checks ask it";
-    const AWAY: &str = "checks ask the database, not Redis: it does not answer";
+    const AWAY: &str = "checks ask the database, not Redis: it is not connected";
     let mut redis = Server::start();
     let installation = Installation::on(&redis);
     let tool = installation.tool().await;
@@ -99,7 +99,7 @@ async fn by_a_copy_in_memory() {
 async fn by_a_reader() {
     const WHO: &str = "latchet::denylist";
     const BELIEVED: &str = "the denylist in Redis is believed";
-    const AWAY: &str = "the denylist in Redis is not believed: it does not answer";
+    const AWAY: &str = "the denylist in Redis is not believed: it is not connected";
     let mut redis = Server::start();
     let installation = Installation::on(&redis);
     let _process = installation.serve().await;

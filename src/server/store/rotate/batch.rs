@@ -188,6 +188,10 @@ async fn round(connections: &Connections, kept: &mut Option<Held>, mut jobs: Vec
         .collect();
     let mut fates = Fates::new();
     *kept = rotate(connection, &entries, read_at + time_left, &mut fates).await;
+    if entries.values().any(|entry| entry.reused.is_some()) {
+        // There may be no other connection to record it on.
+        *kept = None;
+    }
     revoke(connections, &entries, &mut fates).await;
     answer(judged, &fates)
 }

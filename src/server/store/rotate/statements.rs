@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use entity::session::Model;
 use sea_orm::sqlx::{self, ColumnIndex, Decode, FromRow, Row, Type};
-use sea_orm::{DbBackend, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Value};
 
 use super::super::authority::END_REASON;
 use super::super::connection::Connections;

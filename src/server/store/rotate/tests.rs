@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::super::Inner;
+use super::super::database::Database;
 use super::super::tests::{Latchet, NOW, RULES, presented};
 use super::statements::{DatabaseTime, Step};
 use super::*;
@@ -14,6 +15,7 @@ use super::*;
 fn without_writer(latchet: &Latchet) -> (Store, mpsc::Receiver<Job>) {
     let (sender, receiver) = mpsc::channel(QUEUED);
     let store = Store(Arc::new(Inner {
+        url: latchet.store.0.url.clone(),
         connections: latchet.store.0.connections.clone(),
         rotations: Queue(sender),
     }));
@@ -205,9 +207,11 @@ async fn a_writer_that_rests_holds_no_connection() {
 
     latchet.show(&session, 0, NOW).await;
 
-    let pool = latchet.store.writer().get_postgres_connection_pool();
+    let Database::Postgres(pool, _) = latchet.store.writer() else {
+        panic!("this is PostgreSQL");
+    };
     let deadline = Instant::now() + LIMIT;
-    while pool.num_idle() < pool.size() as usize {
+    while !pool.is_at_rest() {
         assert!(Instant::now() < deadline, "one is held");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,0 +1,37 @@
+//! The issuer of the tokens that people hold, so that a start under another one can warn.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DbBackend;
+
+use crate::m0001_first::dialect;
+
+/// Makes the table of one row.
+#[derive(Debug)]
+pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "m0007_issuer"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let db = manager.get_connection();
+        let postgres = db.get_database_backend() == DbBackend::Postgres;
+        for sql in STATEMENTS {
+            db.execute_unprepared(&dialect(sql, postgres)).await?;
+        }
+        Ok(())
+    }
+}
+
+const STATEMENTS: &[&str] = &[
+    "CREATE TABLE installation (
+        id integer NOT NULL PRIMARY KEY CHECK (id = 1),
+        issuer text NOT NULL
+    )",
+    // Empty until a server starts.
+    "INSERT INTO installation (id, issuer) VALUES (1, '')",
+];

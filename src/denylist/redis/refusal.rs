@@ -1,0 +1,46 @@
+//! Refusals of Redis that somebody can do something about.
+
+use redis::RedisError;
+
+/// Returns what a refusal means and how to fix it, where Redis says more than that something is wrong.
+pub(crate) fn advice(error: &RedisError) -> Option<&'static str> {
+    Some(match error.code()? {
+        "MOVED" | "ASK" | "CROSSSLOT" => {
+            "it is a node of a cluster: write REDIS_URL as redis+cluster://host:port"
+        }
+        "CLUSTERDOWN" | "TRYAGAIN" => "its cluster is incomplete: see CLUSTER INFO on its nodes",
+        "NOAUTH" => "it wants a password: write it into REDIS_URL as redis://:password@host",
+        "WRONGPASS" => "it refuses user or password of REDIS_URL",
+        "NOPERM" => {
+            "the user of REDIS_URL lacks permissions: ACL SETUSER name ~latchet:{deny}:* +mget +get +set +del +eval +pexpire +pexpireat +pttl +info +time"
+        }
+        "READONLY" => "it is a replica: point REDIS_URL at the master",
+        "OOM" => "its memory is full: raise maxmemory, and keep maxmemory-policy noeviction",
+        "MISCONF" => "it takes no writes because it cannot save its data: see its log",
+        "MASTERDOWN" => "it is a replica without a master: point REDIS_URL at the master",
+        "LOADING" => "it is loading its data: wait until it is done",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::{ErrorKind, ServerErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_node_of_a_cluster_is_called_so() {
+        let kind = ErrorKind::Server(ServerErrorKind::Moved);
+        let error = RedisError::from((kind, "moved", "3999 127.0.0.1:6381".to_owned()));
+
+        assert!(advice(&error).is_some_and(|text| text.contains("redis+cluster://")));
+    }
+
+    #[test]
+    fn a_broken_connection_is_no_refusal() {
+        let error = RedisError::from((ErrorKind::Io, "broken pipe"));
+
+        assert_eq!(advice(&error), None);
+    }
+}

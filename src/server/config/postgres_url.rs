@@ -1,0 +1,160 @@
+//! Connection URLs of PostgreSQL, as libpq reads them.
+//!
+//! Each parameter that libpq documents works, asks for what is done anyway, or is refused with the reason:
+//! one that is ignored would connect in another way than its author believes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::sources::did_you_mean;
+
+mod address;
+mod parameters;
+#[cfg(test)]
+mod tests;
+
+/// A server that may be connected to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Name, address or folder of the socket; `None` for what libpq takes by default.
+    pub name: Option<String>,
+    /// Its port; `None` for 5432.
+    pub port: Option<u16>,
+}
+
+/// Whether and how the connection is encrypted (`sslmode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never.
+    Disable,
+    /// Where the server demands it.
+    Allow,
+    /// Where the server offers it.
+    Prefer,
+    /// Always. The certificate is checked where `sslrootcert` is given.
+    Require,
+    /// Always, with a certificate of that authority.
+    VerifyCa,
+    /// Always, with a certificate for that host.
+    VerifyFull,
+}
+
+/// What the server must be able to do (`target_session_attrs`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetSession {
+    /// Answer.
+    Any,
+    /// Take writes.
+    Writable,
+}
+
+/// Certificate and key that this program shows to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// `sslcert`.
+    pub certificate: PathBuf,
+    /// `sslkey`.
+    pub key: PathBuf,
+}
+
+/// A parsed connection URL.
+#[derive(Clone, Debug)]
+pub struct PostgresUrl {
+    /// At least one, in the order in which they are tried.
+    pub hosts: Vec<Host>,
+    /// Whether that order is random for each connection.
+    pub is_shuffled: bool,
+    /// Role.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<SecretString>,
+    /// Database; the server takes the name of the role by default.
+    pub database: Option<String>,
+    /// `None` for the default, which the variable `PGSSLMODE` may change.
+    pub tls: Option<TlsMode>,
+    /// The authority that signs the server's certificate.
+    pub root_certificate: Option<PathBuf>,
+    /// What is shown to a server that asks for it.
+    pub client_certificate: Option<ClientCertificate>,
+    /// What the server must be able to do.
+    pub target: TargetSession,
+    /// How long one host is waited for.
+    pub connect_timeout: Option<Duration>,
+    /// Name of this program in the server's lists.
+    pub application_name: Option<String>,
+    /// Command-line options for the server.
+    pub options: Option<String>,
+    /// Whether a pooler in transaction mode is known to be in between.
+    pub is_pooled: bool,
+}
+
+impl PostgresUrl {
+    /// Parses a URL.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its password.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let rest = ["postgres://", "postgresql://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .ok_or("write it like postgres://user:password@host/latchet, with %-escapes")?;
+        let address = address::parse(rest)?;
+        let given = parameters::read(address.query)?;
+        parameters::build(address, given)
+    }
+
+    /// Returns what the URL leads to, without its password.
+    pub fn described(&self) -> String {
+        let user = self.user.as_deref().map(|user| format!("{user}@"));
+        let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
+        let database = self.database.as_deref().or(self.user.as_deref());
+        format!(
+            "postgres://{}{}/{}",
+            user.unwrap_or_default(),
+            hosts.join(","),
+            database.unwrap_or_default()
+        )
+    }
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name.as_deref() {
+            None => f.write_str("(default host)")?,
+            Some(name) if name.contains(':') => write!(f, "[{name}]")?,
+            Some(name) => f.write_str(name)?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Decodes %-escapes. Unlike in HTML forms, `+` is a plus.
+fn decode(text: &str, what: &str) -> Result<String, String> {
+    let fault = || format!("{what} has a malformed %-escape; write % itself as %25");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = after;
+            continue;
+        }
+        let digits = after.get(..2).ok_or_else(fault)?;
+        let digits = std::str::from_utf8(digits).map_err(|_| fault())?;
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(fault());
+        }
+        let byte = u8::from_str_radix(digits, 16).map_err(|_| fault())?;
+        if byte == 0 {
+            return Err(format!("{what} has a %00, which PostgreSQL takes nowhere"));
+        }
+        bytes.push(byte);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8"))
+}

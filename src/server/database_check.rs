@@ -1,0 +1,42 @@
+//! Whether the database can serve, for probes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::causes;
+use super::store::{Store, StoreError};
+
+/// Looks at the database, and logs when what is wrong with it changes. Clones share what was logged.
+#[derive(Clone, Debug)]
+pub struct DatabaseCheck {
+    store: Store,
+    logged: Arc<Mutex<Option<String>>>,
+}
+
+impl DatabaseCheck {
+    pub(super) fn new(store: Store) -> Self {
+        Self {
+            store,
+            logged: Arc::default(),
+        }
+    }
+
+    /// Returns whether the database answers and takes writes.
+    pub async fn is_fit(&self) -> bool {
+        let checked = self.store.check().await;
+        self.note(&checked);
+        checked.is_ok()
+    }
+
+    fn note(&self, checked: &Result<(), StoreError>) {
+        let fault = checked.as_ref().err().map(|error| causes(error).join(": "));
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged == fault {
+            return;
+        }
+        match &fault {
+            Some(fault) => tracing::error!(reason = fault, "not ready: the database cannot serve"),
+            None => tracing::info!("the database can serve again"),
+        }
+        *logged = fault;
+    }
+}

@@ -1,0 +1,123 @@
+//! What keeps a database that answers from serving.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+
+use super::StoreError;
+use super::connection::sqlite_file;
+use crate::server::config::DatabaseUrl;
+
+/// What would fail on a database, found without writing to it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UnfitDatabase {
+    /// A standby follows another server.
+    #[error("the database takes no writes: it is a standby, in recovery")]
+    Standby,
+    /// Role, database or server are set so.
+    #[error("the database takes no writes: default_transaction_read_only is on")]
+    ReadOnly,
+    /// Some names cannot be stored.
+    #[error("the encoding of the database is {0}, which cannot hold every name")]
+    Encoding(String),
+    /// Privileges that the role lacks, such as `INSERT on users`.
+    #[error("the role of the database lacks privileges: {0}")]
+    Privileges(String),
+    /// The file cannot be written to.
+    #[error("the database file {} cannot be written to", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+}
+
+impl UnfitDatabase {
+    /// Returns what to do about it.
+    pub fn fix(&self) -> &'static str {
+        match self {
+            Self::Standby => {
+                "let DATABASE_URL name the primary, or all servers: postgres://host1,host2/latchet"
+            }
+            Self::ReadOnly => {
+                "ALTER ROLE … RESET default_transaction_read_only, and the same for the database; where a full disk is the reason, make room"
+            }
+            Self::Encoding(_) => {
+                "make a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move the data there with pg_dump"
+            }
+            Self::Privileges(_) => {
+                "let the role own the database and its tables, or GRANT it what is missing"
+            }
+            Self::File { .. } => "give the file and its folder to the user that runs the server",
+        }
+    }
+}
+
+/// Each answer is one column: encoding, recovery, read-only, what the role may not do with our tables, and
+/// whether it may make tables.
+const LOOK: &str = "
+    SELECT current_setting('server_encoding') AS encoding,
+        pg_is_in_recovery() AS is_standby,
+        current_setting('transaction_read_only') = 'on' AS is_read_only,
+        (SELECT string_agg(needed || ' on ' || name, ', ')
+            FROM unnest(ARRAY['users', 'sessions', 'revocations', 'keys', 'throttles', 'setup_links',
+                    'denylist_epoch', 'events', 'reset_links', 'access_lifetimes',
+                    'installation']) AS name,
+                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+            WHERE to_regclass(name) IS NOT NULL
+                AND NOT has_table_privilege(to_regclass(name)::oid, needed)) AS missing,
+        COALESCE(has_schema_privilege(current_schema()::text, 'CREATE'), false) AS may_create";
+
+/// Refuses a database that would fail later. `missing_steps` of the schema have yet to be applied.
+pub(super) async fn require<C: ConnectionTrait>(
+    url: &DatabaseUrl,
+    db: &C,
+    missing_steps: usize,
+) -> Result<(), StoreError> {
+    if db.get_database_backend() == DbBackend::Postgres {
+        return require_postgres(db, missing_steps).await;
+    }
+    let path = sqlite_file(url.expose())?;
+    // Opening takes no lock, and tells of read-only file systems, owners and files that are gone.
+    match std::fs::OpenOptions::new().append(true).open(&path) {
+        Ok(_) => {
+            let look = Statement::from_string(DbBackend::Sqlite, "SELECT 1");
+            db.query_one_raw(look).await?;
+            Ok(())
+        }
+        Err(source) => Err(UnfitDatabase::File {
+            path,
+            source: Arc::new(source),
+        }
+        .into()),
+    }
+}
+
+async fn require_postgres<C: ConnectionTrait>(
+    db: &C,
+    missing_steps: usize,
+) -> Result<(), StoreError> {
+    let look = Statement::from_string(DbBackend::Postgres, LOOK);
+    let row = db.query_one_raw(look).await?.ok_or(StoreError::NotFound)?;
+    let encoding: String = row.try_get("", "encoding")?;
+    if encoding != "UTF8" {
+        return Err(UnfitDatabase::Encoding(encoding).into());
+    }
+    if row.try_get("", "is_standby")? {
+        return Err(UnfitDatabase::Standby.into());
+    }
+    if row.try_get("", "is_read_only")? {
+        return Err(UnfitDatabase::ReadOnly.into());
+    }
+    let missing: Option<String> = row.try_get("", "missing")?;
+    if let Some(missing) = missing {
+        return Err(UnfitDatabase::Privileges(missing).into());
+    }
+    if missing_steps > 0 && !row.try_get::<bool>("", "may_create")? {
+        return Err(UnfitDatabase::Privileges("CREATE on the schema".to_owned()).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Opening a SQLite file.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sea_orm::SqlxSqliteConnector;
+use sea_orm::sqlx::error::DatabaseError;
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{ConnectOptions, Connection, Error};
+
+use super::super::StoreError;
+use super::super::database::Database;
+use super::{ACQUIRE, Connections, connecting};
+
+/// How long SQLite waits for another process, such as the command line, to finish writing. Less
+/// than the store waits for any statement, so that the reason is known when it does not finish.
+const SQLITE_BUSY: Duration = Duration::from_secs(4);
+
+/// Readers of SQLite beside its one writer; each is a thread.
+const SQLITE_READERS: u32 = 4;
+
+fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err(StoreError::Url(
+            "a database in memory is a different one for each connection; name a file".to_owned(),
+        ));
+    }
+    url.parse()
+        .map_err(|_| StoreError::Url("write it like sqlite://data/latchet.db".to_owned()))
+}
+
+/// Returns the file that a URL of SQLite names.
+///
+/// # Errors
+/// [`StoreError::Url`] when it names none.
+pub fn sqlite_file(url: &str) -> Result<PathBuf, StoreError> {
+    Ok(sqlite_options(url)?.get_filename().to_owned())
+}
+
+pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
+    let options = sqlite_options(url)?;
+    make_private_file(options.get_filename())?;
+    let options = options
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(SQLITE_BUSY)
+        .journal_mode(SqliteJournalMode::Wal)
+        // With NORMAL a committed logout may vanish when the power does.
+        .synchronous(SqliteSynchronous::Full)
+        // Gives back what a burst of writes took on disk.
+        .pragma("journal_size_limit", "67108864")
+        .disable_statement_logging();
+    let writer = sqlite_writer(&options).await?;
+    let options = options.pragma("query_only", "on");
+    let readers = |count| {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(count)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
+        Database::Sqlite(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    };
+    Ok(Connections {
+        writer: Database::Sqlite(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+        reader: readers(SQLITE_READERS),
+        reserved: readers(1),
+        connector: None,
+    })
+}
+
+/// Opens the one connection that writes. The first one turns a new file over to WAL, for which it
+/// must have the file alone; processes that start at the same moment are told "busy" at once there,
+/// whatever the busy timeout, and try again.
+async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
+    let began = Instant::now();
+    loop {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(ACQUIRE)
+            .test_before_acquire(false)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // A rollback may still be under way. Where SQLite had rolled back of itself, as when
+                    // a disk is full at the commit, that fails, and the connection would take each
+                    // transaction from now on for a part of one that never ends.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            });
+        match pool.connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            connected => return connected.map_err(connecting),
+        }
+    }
+}
+
+/// Returns whether another process has the file: the result code `SQLITE_BUSY`, in its low byte.
+fn is_busy(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
+}
+
+/// Makes the file and its folder, readable by their owner only, where they are missing. SQLite
+/// gives its companion files (`-wal`, `-shm`) the permissions of the file.
+pub(in crate::server::store) fn make_private_file(path: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source: std::io::Error| StoreError::File {
+            path,
+            source: Arc::new(source),
+        }
+    };
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(failed(folder))?;
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed(path))?;
+    Ok(())
+}
