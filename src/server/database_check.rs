@@ -33,9 +33,10 @@ impl DatabaseCheck {
         if *logged == fault {
             return;
         }
-        match &fault {
-            Some(fault) => tracing::error!(reason = fault, "not ready: the database cannot serve"),
-            None => tracing::info!("the database can serve again"),
+        if let Some(fault) = &fault {
+            tracing::error!(reason = fault, "not ready: the database cannot serve");
+        } else {
+            tracing::info!("the database can serve again");
         }
         *logged = fault;
     }

@@ -65,9 +65,10 @@ const LOOK: &str = "
         (SELECT string_agg(needed || ' on ' || name, ', ')
             FROM unnest(ARRAY['users', 'sessions', 'revocations', 'keys', 'throttles', 'setup_links',
                     'denylist_epoch', 'events', 'reset_links', 'access_lifetimes',
-                    'installation']) AS name,
+                    'installation', 'seaql_migrations']) AS name,
                 unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
             WHERE to_regclass(name) IS NOT NULL
+                AND (name <> 'seaql_migrations' OR needed = 'SELECT')
                 AND NOT has_table_privilege(to_regclass(name)::oid, needed)) AS missing,
         COALESCE(has_schema_privilege(current_schema()::text, 'CREATE'), false) AS may_create";
 

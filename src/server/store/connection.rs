@@ -64,12 +64,13 @@ impl Connections {
         }
         let connections = Self::without_migrating(url, most).await?;
         let db = &connections.writer;
+        condition::require(url, db, 0).await?;
         if opening == Opening::Existing && migration::applied(db).await?.is_empty() {
             return Err(StoreError::NoInstallation);
         }
         let missing = missing_steps(db).await?;
-        condition::require(url, db, missing).await?;
         if missing > 0 {
+            condition::require(url, db, missing).await?;
             connections.migrate().await?;
             condition::require(url, db, 0).await?;
         }

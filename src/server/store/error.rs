@@ -112,12 +112,16 @@ fn is_transient(error: &DbErr) -> bool {
     }
 }
 
+/// SQLSTATE of a role that may not do something; somebody may grant it.
+const MISSING_PRIVILEGE: &str = "42501";
+
 /// Returns whether an SQLSTATE of PostgreSQL (five characters) or a result code of SQLite
 /// (a number) names a passing trouble: connection, deadlock, resources, shutdown; busy, locked,
 /// out of memory, read-only file system, I/O, disk full, file gone.
 fn is_transient_code(code: &str) -> bool {
     if code.len() == 5 {
-        return ["08", "25", "40", "53", "55", "57", "58"].contains(&&code[..2]);
+        let is_transient = ["08", "25", "40", "53", "55", "57", "58"].contains(&&code[..2]);
+        return is_transient || code == MISSING_PRIVILEGE;
     }
     // The low byte is the primary result code, the rest tells where it arose.
     let primary = code.parse::<u32>().map_or(0, |code| code & 0xff);

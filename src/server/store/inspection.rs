@@ -32,21 +32,22 @@ pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreEr
     let connections = Connections::without_migrating(url, DEFAULT_CONNECTIONS).await?;
     limited(async {
         let db = &connections.reader;
-        let missing_steps = missing_steps(db).await?;
-        let unfit = match condition::require(url, db, missing_steps).await {
-            Ok(()) => None,
-            Err(StoreError::Unfit(unfit)) => Some(unfit),
-            Err(error) => return Err(error),
-        };
         let mut found = Inspection {
-            missing_steps,
+            missing_steps: 0,
             time: database_time::read(db).await?,
-            unfit,
+            unfit: unfit(condition::require(url, db, 0).await)?,
             keys: Vec::new(),
             issuer: None,
             live_sessions: 0,
         };
-        if missing_steps == 0 && !matches!(found.unfit, Some(UnfitDatabase::Privileges(_))) {
+        if matches!(found.unfit, Some(UnfitDatabase::Privileges(_))) {
+            return Ok(found);
+        }
+        found.missing_steps = missing_steps(db).await?;
+        if found.unfit.is_none() {
+            found.unfit = unfit(condition::require(url, db, found.missing_steps).await)?;
+        }
+        if found.missing_steps == 0 {
             found.keys = keys::all(db).await?;
             found.issuer = issuer::read(db).await?;
             found.live_sessions = issuer::live_sessions(db, now).await?;
@@ -54,4 +55,12 @@ pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreEr
         Ok(found)
     })
     .await
+}
+
+fn unfit(checked: Result<(), StoreError>) -> Result<Option<UnfitDatabase>, StoreError> {
+    match checked {
+        Ok(()) => Ok(None),
+        Err(StoreError::Unfit(unfit)) => Ok(Some(unfit)),
+        Err(error) => Err(error),
+    }
 }

@@ -1,4 +1,4 @@
-//! PgBouncer between server and database.
+//! `PgBouncer` between server and database.
 
 use crate::support::Backend;
 use crate::support::pgbouncer::{PgBouncer, PoolMode};

@@ -1,4 +1,4 @@
-//! PgBouncer, started here as a child process.
+//! `PgBouncer`, started here as a child process.
 
 use std::process::Command;
 

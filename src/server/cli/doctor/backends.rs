@@ -55,16 +55,18 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
 }
 
 fn examined(found: &Inspection) -> Vec<Finding> {
-    let mut findings = vec![Finding::good(match found.missing_steps {
+    if let Some(unfit) = &found.unfit {
+        return vec![
+            Finding::good("the database answers"),
+            Finding::of(unfit, unfit.fix()),
+        ];
+    }
+    vec![Finding::good(match found.missing_steps {
         0 => "the database answers and its schema is up to date".to_owned(),
         steps => format!(
             "the database answers; the next start brings its schema {steps} steps up to date"
         ),
-    })];
-    if let Some(unfit) = &found.unfit {
-        findings.push(Finding::of(unfit, unfit.fix()));
-    }
-    findings
+    })]
 }
 
 /// Opens the keys as the server would.

@@ -187,10 +187,7 @@ fn settle(slot: Slot, mut resting: Resting, is_in_transaction: bool) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it ends by its deadline, and owns the connection that nobody else has"
-    )]
+    // It ends by its deadline, and owns the connection that nobody else has.
     runtime.spawn(async move {
         let connection = &mut resting.connection;
         let settled = async {

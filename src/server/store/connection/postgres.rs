@@ -360,7 +360,7 @@ fn depends_on_tls(error: &Error) -> bool {
     }
 }
 
-/// PgBouncer refuses start-up parameters that it does not know, whereas PostgreSQL knows these.
+/// `PgBouncer` refuses start-up parameters that it does not know, whereas PostgreSQL knows these.
 fn refuses_options(error: &Error) -> bool {
     let Error::Database(error) = error else {
         return false;
