@@ -34,7 +34,7 @@ impl Notes {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(std::env::args(), std::env::vars())?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = TcpListener::bind(config.listen_address()).await?;
     let app = App::open(config, Clock::system()).await?;
     app.bootstrap().await?;
     if let Some(secret) = app.setup_link().await? {
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limits: Limits::from(&app.config),
         lifecycle,
     };
-    eprintln!("listening on {}", app.config.listen);
+    eprintln!("listening on {}", app.config.listen_address());
     let stop = async {
         // Where signals cannot be waited for, the program ends as the system ends it.
         if tokio::signal::ctrl_c().await.is_err() {

@@ -7,24 +7,25 @@ use std::process::ExitCode;
 use latchet::server::cli::{self, Failure};
 use latchet::server::config::ConfigError;
 use latchet::server::error::causes;
+use latchet::server::logging;
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),
     };
-    let env = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    match runtime.block_on(cli::run(std::env::args_os().collect(), env)) {
+    let (args, env) = (std::env::args_os(), std::env::vars_os());
+    let done = runtime.block_on(cli::run(args.collect(), env.collect()));
+    logging::finish();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         // clap prints its own messages, in colour, and knows that help is no failure.
         Err(Failure::Config(ConfigError::Usage(error))) => error.exit(),
-        Err(Failure::Config(error)) => {
+        Err(Failure::Logged(code)) => code.into(),
+        Err(error) => {
             report(&error);
-            ExitCode::from(2)
+            error.code().into()
         }
-        Err(error) => report(&error),
     }
 }
 

@@ -12,6 +12,7 @@ use super::names::{ADMIN, Role, Username};
 use super::rotation::RevokeReason;
 use super::sessions::Grant;
 use super::store::{Current, NewUser, SessionId, StoreError, User, UserId, UserPage};
+use super::text_file;
 use crate::error::AuthError;
 use crate::keys::random_id;
 use crate::token::{Claims, Fresh};
@@ -72,12 +73,20 @@ impl App {
         Ok(user)
     }
 
+    /// Returns whether there is an administrator who may log in.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn has_administrator(&self) -> Result<bool, ApiError> {
+        Ok(self.store.has_user_with_role(ADMIN).await?)
+    }
+
     /// Returns the secret of a new set-up link, or `None` when an administrator exists.
     ///
     /// # Errors
     /// `unavailable`.
     pub async fn setup_link(&self) -> Result<Option<String>, ApiError> {
-        if self.store.has_user_with_role(ADMIN).await? {
+        if self.has_administrator().await? {
             return Ok(None);
         }
         let secret = link_secret();
@@ -107,7 +116,7 @@ impl App {
         }
         let username = Username::parse(name)
             .map_err(|detail| ApiError::invalid_field("bootstrap_admin", detail))?;
-        let password = std::fs::read_to_string(file).map_err(|error| {
+        let password = text_file::read_line(file).map_err(|error| {
             let file = file.display();
             ApiError::misconfigured(format!(
                 "cannot read bootstrap_admin_password_file {file}: {error}"
@@ -115,7 +124,7 @@ impl App {
         })?;
         let account = NewAccount {
             username,
-            password: SecretString::from(password.trim_end_matches(['\r', '\n'])),
+            password,
             roles: vec![Role::admin()],
         };
         let new = self.prepare(account).await?;
@@ -337,8 +346,9 @@ const OWN_ROLE: ApiError = ApiError::Conflict(
 const PASSWORD_CHANGED: ApiError =
     ApiError::Conflict("the password was changed meanwhile: try again with the new one");
 const NO_SUCH_USER: ApiError = ApiError::NotFound("there is no such user");
-const NO_SUCH_LINK: ApiError =
-    ApiError::NotFound("this link is wrong, was used, or is older than 30 minutes");
+const NO_SUCH_LINK: ApiError = ApiError::NotFound(
+    "this link is wrong, was used, or is older than 30 minutes, or an administrator exists",
+);
 
 fn no_such_user(error: StoreError) -> ApiError {
     match error {

@@ -16,6 +16,7 @@ use super::{App, OpenError, api, logging};
 use crate::clock::Clock;
 use crate::keys::{Algorithm, KeyError};
 
+mod banner;
 mod doctor;
 mod key;
 mod prompt;
@@ -61,6 +62,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print a link that makes the first administrator once, within 30 minutes
+    SetupLink,
     /// Manage accounts
     #[command(subcommand)]
     User(UserCommand),
@@ -93,9 +96,12 @@ enum UserCommand {
         /// Only names that contain this
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
-        /// At most this many
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        limit: u64,
+        /// At most this many [default: all]
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
     },
     /// Disable an account and end its sessions
     Disable {
@@ -107,13 +113,16 @@ enum UserCommand {
         /// User name
         name: String,
     },
-    /// Replace the roles of an account; none takes all away
+    /// Print the roles of an account, or replace them
     Roles {
         /// User name
         name: String,
-        /// The roles
+        /// The roles from now on; without any, those of now are printed
         #[arg(value_name = "ROLE", value_parser = role)]
         roles: Vec<Role>,
+        /// Take all roles away
+        #[arg(long, conflicts_with = "roles")]
+        none: bool,
     },
     /// Set a new password and end all sessions; asks for it, or reads it from standard input
     Password {
@@ -197,12 +206,24 @@ pub enum Failure {
         #[source]
         source: std::io::Error,
     },
+    /// Something that the log says already; the program ends with this code.
+    #[error("see the log")]
+    Logged(u8),
     /// Something else, said in a sentence.
     #[error("{0}")]
     Other(String),
 }
 
 impl Failure {
+    /// Returns the code that the program ends with.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Logged(code) => *code,
+            _ => 1,
+        }
+    }
+
     fn system(attempt: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let attempt = attempt.into();
         |source| Self::System { attempt, source }
@@ -213,7 +234,7 @@ impl Failure {
 ///
 /// # Errors
 /// Why it failed.
-pub async fn run(args: Vec<OsString>, env: Vec<(String, String)>) -> Result<(), Failure> {
+pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<(), Failure> {
     let (Cli { command, config }, tables) = load(&args, &env)?;
     let config = Config { tables, ..config };
     let output = match command.unwrap_or(Command::Serve) {
@@ -228,7 +249,7 @@ pub async fn run(args: Vec<OsString>, env: Vec<(String, String)>) -> Result<(), 
         }
         command => {
             config.check()?;
-            // The level was tried out by `check`.
+            // A command works without a log.
             let _ = logging::start_quiet(&config);
             name_database(&config);
             administrate(command, config).await?
@@ -243,6 +264,7 @@ async fn administrate(command: Command, config: Config) -> Result<String, Failur
             Store::open(&config.database_url).await?;
             Ok("The database is up to date.\n".to_owned())
         }
+        Command::SetupLink => setup_link(&open(config, Opening::Existing).await?).await,
         Command::User(command) => {
             // The first account may be made before the first start.
             let opening = match command {
@@ -253,6 +275,16 @@ async fn administrate(command: Command, config: Config) -> Result<String, Failur
         }
         Command::Key(command) => key::run(&open(config, Opening::Existing).await?, command).await,
         _ => Ok(String::new()),
+    }
+}
+
+async fn setup_link(app: &App) -> Result<String, Failure> {
+    match app.setup_link().await? {
+        Some(secret) => Ok(banner::invitation(app, &secret)),
+        None => Err(Failure::Other(
+            "there is an administrator, so no link makes one: `latchet user add NAME --admin` does"
+                .to_owned(),
+        )),
     }
 }
 

@@ -5,6 +5,7 @@
 //! TOML file. Earlier wins: flag, variable, file, default. [`load`] merges them, [`Config::check`]
 //! refuses what would be unsafe. What a flag cannot hold stands in tables of the file: [`profiles`].
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -18,20 +19,27 @@ use crate::keys::Algorithm;
 
 mod allowed_origin;
 mod check;
+mod listen;
 mod load;
+mod log_filter;
 pub mod postgres_url;
 pub mod profiles;
 mod secret;
+mod service_links;
 mod sources;
 mod values;
 
 pub use allowed_origin::{AllowedOrigin, AppOrigin};
+pub use listen::Listen;
 pub use load::{ConfigError, load};
+pub use log_filter::LogFilter;
 pub use secret::{RootSecret, SecretError, check_strength};
 pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, Origin, Rate};
 
 use profiles::Tables;
-use values::{duration, network, secret, size};
+use values::{boolean, duration, name, network, scope, secret, size};
+
+const DEFAULT_IDLE_TTL: Duration = Duration::from_hours(14 * 24);
 
 const NETWORK: &str = "Network";
 const STORAGE: &str = "Storage";
@@ -69,17 +77,24 @@ pub struct Config {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Address and port to listen on
+    /// Address and port to listen on, such as 127.0.0.1:8080, localhost:8080 or 8080; `:8080` is that port
+    /// of all addresses if --public-url leads here from other machines. The variable `PORT` is read
+    /// too, as the port alone
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", help_heading = NETWORK)]
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Where clients reach this server, such as `https://auth.example.org` [default: http and --listen]
     #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
     pub public_url: Origin,
     /// Address and port that show `/metrics` to Prometheus, in plain http and to anybody who reaches
     /// them [default: none]
     #[arg(long, value_name = "ADDR:PORT", help_heading = NETWORK)]
-    pub metrics_listen: Option<SocketAddr>,
-    /// Certificate chain (PEM) to speak TLS with; without it a proxy does
+    pub metrics_listen: Option<Listen>,
+    /// Accept http beyond this machine, where anybody on the way reads passwords and tokens: for a test
+    /// in a network of one's own
+    #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = boolean, help_heading = NETWORK)]
+    pub allow_plain_http: bool,
+    /// Certificate chain (PEM) to speak TLS with; without it a proxy does. Read again when it changes, and
+    /// on SIGHUP
     #[arg(long, value_name = "FILE", help_heading = NETWORK)]
     pub tls_cert: Option<PathBuf>,
     /// Private key (PEM) of --tls-cert
@@ -118,16 +133,16 @@ pub struct Config {
     pub collect_every: Duration,
 
     /// `iss` of the tokens [default: --public-url]
-    #[arg(long, value_name = "NAME", required = false, help_heading = TOKENS)]
+    #[arg(long, value_name = "NAME", required = false, value_parser = name, help_heading = TOKENS)]
     pub issuer: String,
     /// `aud` of the access tokens [default: --issuer]
-    #[arg(long, value_name = "NAME,…", required = false, value_delimiter = ',', help_heading = TOKENS)]
+    #[arg(long, value_name = "NAME,…", required = false, value_delimiter = ',', value_parser = name, help_heading = TOKENS)]
     pub audience: Vec<String>,
     /// Algorithm of new signing keys: `EdDSA`, ES256, RS256 or HS256
     #[arg(long, value_name = "ALG", default_value = "EdDSA", help_heading = TOKENS)]
     pub algorithm: Algorithm,
     /// Scopes that a login may ask for
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', help_heading = TOKENS)]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = scope, help_heading = TOKENS)]
     pub scopes: Vec<String>,
     /// Life of an access token
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration, help_heading = TOKENS)]
@@ -152,7 +167,7 @@ pub struct Config {
     pub verification_keys: Vec<PathBuf>,
 
     /// Who may create an account
-    #[arg(long, value_name = "WHO", default_value = "closed", help_heading = ACCOUNTS)]
+    #[arg(long, value_name = "WHO", default_value = "closed", ignore_case = true, help_heading = ACCOUNTS)]
     pub registration: Registration,
     /// Shortest password accepted, in bytes; 8 to 64
     #[arg(long, value_name = "BYTES", default_value_t = 15, help_heading = ACCOUNTS)]
@@ -178,10 +193,10 @@ pub struct Config {
 
     /// Accept tokens of Flask-JWT-Extended, made with a key in --verification-keys, and put `csrf`
     /// into our own, so that such apps take them from cookies
-    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, help_heading = COMPAT)]
+    #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = boolean, help_heading = COMPAT)]
     pub compat_flask_jwt_extended: bool,
     /// Answer `POST /auth`, and accept `Authorization: JWT …`, as Flask-JWT does
-    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set, help_heading = COMPAT)]
+    #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = boolean, help_heading = COMPAT)]
     pub compat_flask_jwt: bool,
     /// With --compat-flask-jwt, the claim that holds the user beside `sub`
     #[arg(long, value_name = "NAME", default_value = "identity", help_heading = COMPAT)]
@@ -224,11 +239,11 @@ pub struct Config {
     pub throttle_registration: Rate,
 
     /// How log lines look
-    #[arg(long, value_name = "FORMAT", default_value = "auto", help_heading = LOGS)]
+    #[arg(long, value_name = "FORMAT", default_value = "auto", ignore_case = true, help_heading = LOGS)]
     pub log_format: LogFormat,
     /// What is logged: off, error, warn, info, debug, trace, or per part such as info,latchet=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = LOGS)]
-    pub log_level: String,
+    pub log_level: LogFilter,
 
     /// Tokens for other parties, from tables of the file.
     #[arg(skip)]
@@ -240,18 +255,67 @@ impl Config {
     ///
     /// # Errors
     /// When a setting is unknown, malformed or unsafe.
-    pub fn load<A, E>(args: A, env: E) -> Result<Self, ConfigError>
+    pub fn load<A, E, K, V>(args: A, env: E) -> Result<Self, ConfigError>
     where
-        A: IntoIterator<Item: Into<std::ffi::OsString>>,
-        E: IntoIterator<Item: Into<(String, String)>>,
+        A: IntoIterator<Item: Into<OsString>>,
+        E: IntoIterator<Item = (K, V)>,
+        K: Into<OsString>,
+        V: Into<OsString>,
     {
+        let env = env.into_iter();
         let (config, tables): (Self, _) = load(
             &args.into_iter().map(Into::into).collect::<Vec<_>>(),
-            &env.into_iter().map(Into::into).collect::<Vec<_>>(),
+            &env.map(|(name, value)| (name.into(), value.into()))
+                .collect::<Vec<_>>(),
         )?;
         let config = Self { tables, ..config };
         config.check()?;
         Ok(config)
+    }
+
+    /// Returns the address to listen on.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listen.address(&self.public_url)
+    }
+
+    /// Returns the address of the metrics, where they are wanted.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        let listen = self.metrics_listen?;
+        Some(listen.address(&self.public_url))
+    }
+
+    /// Returns whether clients on other machines use plain http.
+    pub fn is_open_plain_http(&self) -> bool {
+        let is_local = self.public_url.is_loopback() && self.listen_address().ip().is_loopback();
+        !self.is_https() && !is_local
+    }
+
+    /// Returns what is set and does nothing, each with the reason.
+    pub fn settings_without_effect(&self) -> Vec<&'static str> {
+        let mut texts = Vec::new();
+        if !self.compat_flask_jwt && self.compat_flask_jwt_identity != "identity" {
+            texts.push("compat_flask_jwt_identity has no effect without compat_flask_jwt");
+        }
+        if self.session_ttl < self.idle_ttl && self.idle_ttl != DEFAULT_IDLE_TTL {
+            texts.push("idle_ttl has no effect: session_ttl is shorter");
+        }
+        texts
+    }
+
+    /// Returns the settings of a server that listens on `address`, after it had perhaps asked for any
+    /// port: what clients are to use names the port that it got.
+    #[must_use]
+    pub fn listening_on(self, address: SocketAddr) -> Self {
+        let public_url = self.public_url.with_port_in_place_of_0(address.port());
+        let (old, new) = (self.public_url.to_string(), public_url.to_string());
+        let renamed = |name: String| if name == old { new.clone() } else { name };
+        Self {
+            listen: Listen::On(address),
+            public_url,
+            issuer: renamed(self.issuer),
+            audience: self.audience.into_iter().map(renamed).collect(),
+            ..self
+        }
     }
 
     /// Returns whether cookies and links use https.

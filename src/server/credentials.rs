@@ -11,6 +11,7 @@ use super::App;
 use super::error::ApiError;
 use super::names::stored_forms;
 use super::password::{Priority, Seat, Verdict};
+use super::refused_attempts;
 use super::sessions::Login;
 use super::store::{StoreError, User, UserId, UserWithHash};
 use super::throttle::{Admitted, CountedAttempt, KnownDevice, network};
@@ -84,16 +85,19 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<User, ApiError> {
+        let user = UserId::from(claims.sub.as_str());
         let presented = PresentedPassword {
             by: Prover::Session {
-                user: &UserId::from(claims.sub.as_str()),
+                user: &user,
                 session: claims.sid.as_deref().unwrap_or_default(),
             },
             password,
             ip,
             now,
         };
-        let Proved { user, attempt } = self.prove(&presented).await?;
+        let proved = self.prove(&presented).await;
+        let Proved { user, attempt } =
+            proved.inspect_err(|error| refused_attempts::log_in_session(&user, ip, error))?;
         self.forgive_attempt(attempt).await;
         Ok(user)
     }

@@ -14,6 +14,7 @@ use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 
 use super::store::StoreError;
+use super::throttle::BudgetKind;
 use crate::denylist::Unavailable;
 use crate::error::{AuthError, FieldError, Problem};
 
@@ -84,6 +85,8 @@ pub enum ApiError {
     TooManyRequests {
         /// How long to wait.
         retry_after: Duration,
+        /// Which budget is used up: for the log, since a client could do nothing with it.
+        budget: BudgetKind,
     },
     /// Something this depends on does not answer now; the same request may succeed later.
     #[error("the server cannot answer this now: try again")]
@@ -147,7 +150,7 @@ impl ApiError {
                 field: "scope".to_owned(),
                 detail: "asks for more than this user may have".to_owned(),
             }),
-            Self::TooManyRequests { retry_after } => {
+            Self::TooManyRequests { retry_after, .. } => {
                 let secs = retry_after.as_millis().div_ceil(1000).max(1);
                 problem.retry_after = Some(u32::try_from(secs).unwrap_or(u32::MAX));
             }
@@ -257,6 +260,7 @@ mod tests {
     fn a_client_is_told_to_wait_at_least_as_long_as_the_throttle_does() {
         let error = ApiError::TooManyRequests {
             retry_after: Duration::from_millis(1_001),
+            budget: BudgetKind::Network,
         };
 
         assert_eq!(error.problem().retry_after, Some(2));

@@ -4,6 +4,7 @@
 //! A label has few values, all of them named in this program: nobody makes a series by asking.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use poem::endpoint::make_sync;
 use poem::http::header::VARY;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use super::App;
 use super::denylist::Health;
 use super::error::ApiError;
+use super::logging;
 use super::sessions::Grant;
 use super::store::Rotation;
 
@@ -39,6 +41,7 @@ struct Numbers {
     denials: Counter,
     denylist_trusted: Gauge,
     passwords_waiting: Gauge,
+    log_lines_lost: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +66,7 @@ impl Metrics {
             denials: Counter::default(),
             denylist_trusted: Gauge::default(),
             passwords_waiting: Gauge::default(),
+            log_lines_lost: Counter::default(),
         };
         let registry = &mut numbers.registry;
         registry.register(
@@ -94,6 +98,11 @@ impl Metrics {
             "passwords_waiting",
             "Passwords that wait for a hashing thread",
             numbers.passwords_waiting.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Lines of the log that could not be written, because their reader hangs or died or the disk is full",
+            numbers.log_lines_lost.clone(),
         );
         Self(Arc::new(numbers))
     }
@@ -143,6 +152,11 @@ impl Metrics {
         numbers.denylist_trusted.set(i64::from(is_trusted));
         let waiting = i64::try_from(app.passwords.waiting()).unwrap_or(i64::MAX);
         numbers.passwords_waiting.set(waiting);
+        let lost = logging::lost_lines();
+        numbers
+            .log_lines_lost
+            .inner()
+            .store(lost, Ordering::Relaxed);
         let format = Format::accepted(asked);
         let mut text = String::new();
         if format.encode(&mut text, &numbers.registry).is_err() {

@@ -64,6 +64,7 @@ pub mod names;
 pub mod password;
 pub mod profiles;
 pub mod refresh_token;
+mod refused_attempts;
 mod registration;
 pub mod reset;
 pub mod rotation;
@@ -73,6 +74,7 @@ pub mod sessions;
 pub mod store;
 #[cfg(test)]
 mod test_app;
+mod text_file;
 pub mod throttle;
 pub mod token_lifetimes;
 pub mod tokens;
@@ -412,7 +414,7 @@ fn foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
         path: path.to_owned(),
         source,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.into()))?;
+    let text = text_file::read(path).map_err(|error| refuse(error.into()))?;
     let key = match serde_json::from_str::<Value>(&text) {
         Ok(jwk) => match shared_secret(&jwk) {
             // Not among public keys elsewhere: here the operator has put it.

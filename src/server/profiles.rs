@@ -18,6 +18,7 @@ use super::App;
 use super::config::RootSecret;
 use super::config::profiles::{Attribute, ClaimSource, FileError, ProfileSettings, Tables, Users};
 use super::error::ApiError;
+use super::refused_attempts;
 use super::store::{User, UserId};
 use crate::clock::Time;
 use crate::keys::{KeyError, SigningKey};
@@ -187,8 +188,10 @@ impl App {
             return Ok(service);
         }
         let now = self.clock.now();
-        self.count_service_failure(&shown.name, ip, now).await?;
-        Err(ApiError::InvalidClient)
+        let counted = self.count_service_failure(&shown.name, ip, now).await;
+        let refusal = counted.err().unwrap_or(ApiError::InvalidClient);
+        refused_attempts::log_service(&shown.name, ip, &refusal);
+        Err(refusal)
     }
 
     /// Makes a token for another party.

@@ -9,8 +9,9 @@ use super::accounts::NewAccount;
 use super::error::ApiError;
 use super::events::Actor;
 use super::password::{Priority, Seat};
+use super::refused_attempts;
 use super::store::{NewUser, Protected, StoreError, User};
-use super::throttle::{Admitted, CountedAttempt, network};
+use super::throttle::{Admitted, BudgetKind, CountedAttempt, network};
 
 /// The registrations of this network that are still being decided may use up its budget.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +25,19 @@ impl App {
     /// # Errors
     /// `weak_password`; `conflict` when the name is taken; `too_many_requests`.
     pub async fn register(&self, account: NewAccount, ip: IpAddr) -> Result<User, ApiError> {
+        let registered = self.register_counted(account, ip).await;
+        if let Err(error) = &registered {
+            refused_attempts::log_registration(ip, error);
+        }
+        registered
+    }
+
+    async fn register_counted(&self, account: NewAccount, ip: IpAddr) -> Result<User, ApiError> {
         self.acceptable(&account.password, account.username.as_str())?;
         let now = self.clock.now();
         let network = network(ip);
         let rate = self.config.throttle_registration;
-        let mut budget = self.budget(("registration-ip", &network), rate);
+        let mut budget = self.budget((BudgetKind::Registration, &network), rate);
         budget.stored.protects = Protected::Registration;
         let names = vec![budget.remembered_as.clone()];
         let checked = self.refuse_if_remembered(names, now).await?;

@@ -35,7 +35,7 @@ mod tests;
 mod tls;
 
 pub use lifecycle::Lifecycle;
-pub use tls::{TlsError, load_tls};
+pub use tls::{TlsCertificate, TlsError};
 
 /// Largest head of a request; RFC 9110 asks for at least 8,000 bytes of target.
 pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;

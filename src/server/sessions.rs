@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::App;
 use super::error::ApiError;
+use super::refused_attempts;
 use super::rotation::End;
 use super::store::{
     Current, Device, NamedSession, NewSession, Rotation, RotationRules, SessionId, SessionPage,
@@ -61,7 +62,11 @@ impl App {
     /// `invalid_credentials` alike for unknown users, wrong passwords and disabled accounts;
     /// `too_many_requests` before any of them is looked at; a scope that is not granted here.
     pub async fn login(&self, login: Login) -> Result<Grant, ApiError> {
+        let (username, ip) = (login.username.clone(), login.caller.ip);
         let outcome = self.start_session(login).await;
+        if let Err(error) = &outcome {
+            refused_attempts::log_login(&username, ip, error);
+        }
         if let Some(metrics) = &self.metrics {
             metrics.logged_in(&outcome);
         }

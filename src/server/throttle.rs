@@ -18,12 +18,14 @@ use super::store::{Budget, Charge, Counter, Protected, StoreError, User};
 use crate::clock::Time;
 
 mod failed_networks;
+mod kind;
 mod known_device;
 mod pace;
 mod refusals;
 #[cfg(test)]
 mod tests;
 
+pub use kind::BudgetKind;
 pub use known_device::{KnownDevice, LONGEST_TOKEN};
 
 use failed_networks::FailedNetworks;
@@ -46,10 +48,17 @@ pub(super) struct Throttle {
     waiting: Semaphore,
 }
 
+/// The name under which this process remembers that a budget is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BudgetName {
+    pub(super) kind: BudgetKind,
+    pub(super) key: String,
+}
+
 /// A budget, and the name under which this process remembers that it is used up.
 #[derive(Clone, Debug)]
 pub(super) struct NamedBudget {
-    pub(super) remembered_as: String,
+    pub(super) remembered_as: BudgetName,
     pub(super) stored: Budget,
 }
 
@@ -63,7 +72,7 @@ pub(super) struct CountedAttempt {
 /// The names under which an attempt was looked for in memory, and when.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
-    names: Vec<String>,
+    names: Vec<BudgetName>,
     at: Instant,
 }
 
@@ -124,17 +133,26 @@ impl Throttle {
 
     /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL. One that
     /// has looked before is refused by what others have found out since.
-    fn find_refusal(&self, names: &[&str], checked: &Checked, now: Time) -> Option<ApiError> {
+    fn find_refusal<'a>(
+        &self,
+        names: impl Iterator<Item = &'a BudgetName>,
+        checked: &Checked,
+        now: Time,
+    ) -> Option<ApiError> {
         let instant = Instant::now();
-        let waits = names.iter().filter_map(|name| {
-            if checked.names.iter().any(|known| known == name) {
-                self.refusals.find_newer(name, now, checked.at)
+        let waits = names.filter_map(|name| {
+            let wait = if checked.names.contains(name) {
+                self.refusals.find_newer(&name.key, now, checked.at)
             } else {
-                self.refusals.find(name, now, instant)
-            }
+                self.refusals.find(&name.key, now, instant)
+            };
+            Some((wait?, name.kind))
         });
-        let retry_after = waits.max()?;
-        Some(ApiError::TooManyRequests { retry_after })
+        let (retry_after, budget) = waits.max_by_key(|(wait, _)| *wait)?;
+        Some(ApiError::TooManyRequests {
+            retry_after,
+            budget,
+        })
     }
 }
 
@@ -156,12 +174,11 @@ impl App {
     /// Refuses an attempt on a budget that is known to be used up, without SQL.
     pub(super) async fn refuse_if_remembered(
         &self,
-        names: Vec<String>,
+        names: Vec<BudgetName>,
         now: Time,
     ) -> Result<Checked, ApiError> {
-        let looked_for: Vec<&str> = names.iter().map(String::as_str).collect();
         let nothing = Checked::nothing();
-        match self.throttle.find_refusal(&looked_for, &nothing, now) {
+        match self.throttle.find_refusal(names.iter(), &nothing, now) {
             None => Ok(Checked { names, ..nothing }),
             Some(refusal) => Err(self.paced(refusal).await),
         }
@@ -184,25 +201,25 @@ impl App {
         now: Time,
     ) -> Result<Admitted, ApiError> {
         let throttle = &self.throttle;
-        let names = budgets.iter().map(|budget| budget.remembered_as.as_str());
-        let names: Vec<&str> = names.collect();
-        if let Some(refusal) = throttle.find_refusal(&names, checked, now) {
+        let names = budgets.iter().map(|budget| &budget.remembered_as);
+        if let Some(refusal) = throttle.find_refusal(names, checked, now) {
             return Err(refusal);
         }
         let stored: Vec<Budget> = budgets.iter().map(|budget| budget.stored.clone()).collect();
         match throttle.admit(self.store.charge(&stored, now)).await? {
             Charge::Placed(counters) => {
                 for budget in budgets {
-                    throttle.refusals.forget(&budget.remembered_as, now);
+                    throttle.refusals.forget(&budget.remembered_as.key, now);
                 }
                 Ok(Admitted::Charged(counters))
             }
             Charge::Occupied => Ok(Admitted::Occupied),
             Charge::UsedUp { budget, resets_at } => {
-                let name = &budgets[budget].remembered_as;
-                throttle.refusals.remember(name, resets_at, Instant::now());
+                let BudgetName { kind, key } = &budgets[budget].remembered_as;
+                throttle.refusals.remember(key, resets_at, Instant::now());
                 Err(ApiError::TooManyRequests {
                     retry_after: resets_at.since(now),
+                    budget: *kind,
                 })
             }
         }
@@ -248,7 +265,7 @@ impl App {
         let budgets = [
             self.network_budget(&network),
             self.budget(
-                ("service-ip", &format!("{network} {name}")),
+                (BudgetKind::ServiceInNetwork, &format!("{network} {name}")),
                 self.config.throttle_account_ip,
             ),
         ];
@@ -265,14 +282,17 @@ impl App {
 
     /// Returns the budget of everybody in one network.
     pub(super) fn network_budget(&self, network: &str) -> NamedBudget {
-        self.budget(("ip", network), self.config.throttle_ip)
+        self.budget((BudgetKind::Network, network), self.config.throttle_ip)
     }
 
     /// Returns a budget that protects no account.
-    pub(super) fn budget(&self, (kind, whom): (&str, &str), rate: Rate) -> NamedBudget {
-        let key = self.derived.throttle_name(kind, whom);
+    pub(super) fn budget(&self, (kind, whom): (BudgetKind, &str), rate: Rate) -> NamedBudget {
+        let key = self.derived.throttle_name(kind.as_str(), whom);
         NamedBudget {
-            remembered_as: key.clone(),
+            remembered_as: BudgetName {
+                kind,
+                key: key.clone(),
+            },
             stored: Budget {
                 key,
                 limit: rate.limit,
@@ -286,7 +306,7 @@ impl App {
     /// so that a reset lifts the throttle, at once on every replica.
     pub(super) fn budget_of(
         &self,
-        (kind, whom): (&str, &str),
+        (kind, whom): (BudgetKind, &str),
         rate: Rate,
         user: &User,
     ) -> NamedBudget {

@@ -28,7 +28,7 @@ mod notes;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(std::env::args(), std::env::vars())?;
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = TcpListener::bind(config.listen_address()).await?;
     let app = App::open(config, Clock::system()).await?;
     app.bootstrap().await?;
 
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             std::future::pending::<()>().await;
         }
     };
-    eprintln!("listening on {}", app.config.listen);
+    eprintln!("listening on {}", app.config.listen_address());
     server.run(all, stop).await;
     drop(upkeep);
     Ok(())

@@ -40,8 +40,8 @@ pub(super) struct Cookies {
 enum Transport {
     /// `__Host-`: browsers accept them over https only and for this very host.
     Https,
-    /// For development on plain http on this machine, where Safari refuses `Secure`.
-    Loopback,
+    /// For plain http: on this machine, where Safari refuses `Secure`, and where the settings allow it.
+    Plain,
 }
 
 /// Server that has set the cookies of a request under one set of names.
@@ -56,7 +56,8 @@ enum Owner {
 }
 
 impl Cookies {
-    /// Returns which cookies a request may use; none on plain http beyond this machine.
+    /// Returns which cookies a request may use; none on plain http beyond this machine,
+    /// unless the settings allow that.
     ///
     /// Where another server on this host has taken the usual names, ours have the port in their names:
     /// neither signs the other's users out.
@@ -64,8 +65,9 @@ impl Cookies {
         let config = &app.config;
         let transport = if config.is_https() {
             Transport::Https
-        } else if origin::host(request).is_some_and(origin::is_loopback) {
-            Transport::Loopback
+        } else if config.allow_plain_http || origin::host(request).is_some_and(origin::is_loopback)
+        {
+            Transport::Plain
         } else {
             return None;
         };
@@ -116,7 +118,7 @@ impl Cookies {
     fn named(&self, name: &str) -> String {
         let host = match self.transport {
             Transport::Https => "__Host-",
-            Transport::Loopback => "",
+            Transport::Plain => "",
         };
         format!("{host}{}_{name}", self.prefix)
     }
@@ -197,7 +199,7 @@ impl Cookies {
     fn line(&self, name: &str, value: &str, seconds: u64, more: &str) -> HeaderValue {
         let secure = match self.transport {
             Transport::Https => "; Secure",
-            Transport::Loopback => "",
+            Transport::Plain => "",
         };
         let line =
             format!("{name}={value}; Path=/; Max-Age={seconds}; SameSite=Strict{secure}{more}");

@@ -140,6 +140,27 @@ impl WellKnownApi {
     )]
     #[expect(clippy::unused_async, reason = "handlers are async")]
     async fn metadata(&self) -> Json<Metadata> {
+        self.describe()
+    }
+
+    /// Authorization server metadata, where `OpenID` Connect has it
+    ///
+    /// The same document: many libraries and proxies look for the keys here alone. There is no
+    /// authorization endpoint, and there are no ID tokens.
+    #[oai(
+        path = "/.well-known/openid-configuration",
+        method = "get",
+        operation_id = "openidConfiguration",
+        tag = "Tag::Server"
+    )]
+    #[expect(clippy::unused_async, reason = "handlers are async")]
+    async fn openid_configuration(&self) -> Json<Metadata> {
+        self.describe()
+    }
+}
+
+impl WellKnownApi {
+    fn describe(&self) -> Json<Metadata> {
         let config = &self.0.config;
         let at = |path: &str| format!("{}{path}", config.public_url);
         let list = |items: &[&str]| items.iter().map(ToString::to_string).collect();

@@ -11,7 +11,7 @@ use super::{Config, Failure, print};
 use crate::clock::{Clock, Time};
 use crate::server::config::{ConfigError, RootSecret};
 use crate::server::error::causes;
-use crate::server::serve::load_tls;
+use crate::server::serve::TlsCertificate;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -88,6 +88,13 @@ pub(super) async fn examine(config: &Config) -> Result<(), Failure> {
 
 fn settings(config: &Config) -> Vec<Finding> {
     let mut findings = match config.check() {
+        Ok(()) if config.is_open_plain_http() => vec![Finding::bad(
+            format!(
+                "allow_plain_http is set: whoever is on the way reads passwords and tokens for {}",
+                config.public_url
+            ),
+            "serve https before this is more than a test",
+        )],
         Ok(()) => vec![Finding::good(format!(
             "the settings are safe for {}",
             config.public_url
@@ -102,7 +109,7 @@ fn settings(config: &Config) -> Vec<Finding> {
         Err(error) => vec![Finding::of(&error, "change that setting")],
     };
     if let (Some(chain), Some(key)) = (&config.tls_cert, &config.tls_key) {
-        findings.push(match load_tls(chain, key) {
+        findings.push(match TlsCertificate::load(chain, key) {
             Ok(_) => Finding::good("the TLS certificate and key fit"),
             Err(error) => Finding::of(&error, "name a PEM file with the chain, and its key"),
         });
@@ -216,12 +223,12 @@ fn descriptors(_: &Config) -> Option<Finding> {
 }
 
 async fn listener(config: &Config) -> Finding {
-    let connecting = tokio::net::TcpStream::connect(config.listen);
+    let address = config.listen_address();
+    let connecting = tokio::net::TcpStream::connect(address);
     match tokio::time::timeout(PATIENCE, connecting).await {
-        Ok(Ok(_)) => Finding::good(format!("something listens on {}", config.listen)),
+        Ok(Ok(_)) => Finding::good(format!("something listens on {address}")),
         _ => Finding::good(format!(
-            "nothing listens on {} yet; `latchet` does once started",
-            config.listen
+            "nothing listens on {address} yet; `latchet` does once started"
         )),
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::server::text_file;
+
 /// Asks twice on a terminal; otherwise takes the first line of standard input.
 pub(super) fn password() -> io::Result<SecretString> {
     if !io::stdin().is_terminal() {
@@ -30,9 +32,10 @@ fn ask(question: &str) -> io::Result<SecretString> {
 }
 
 fn line() -> io::Result<SecretString> {
-    let mut text = String::new();
-    io::stdin().lock().read_line(&mut text)?;
-    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_until(b'\n', &mut bytes)?;
+    let text = text_file::decode(&bytes)?;
+    Ok(text_file::without_line_end(text).into())
 }
 
 /// While this lives, the terminal shows nothing of what is typed.

@@ -1,47 +1,65 @@
 //! `latchet serve`
 
-use std::fmt::Write;
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
-use super::stop::StopSignals;
-use super::{App, Config, Failure, print};
+use super::banner::announce;
+use super::stop::{ReloadSignals, StopSignals};
+use super::{App, Config, Failure};
 use crate::clock::Clock;
-use crate::server::serve::{Lifecycle, Limits, Server, load_tls};
+use crate::server::config::LogFormat;
+use crate::server::error::causes;
+use crate::server::serve::{Lifecycle, Limits, Server, TlsCertificate};
 use crate::server::{logging, metrics, routes};
 
 /// Descriptors for everything but connections of clients: database, Redis, files.
 pub(super) const OWN_DESCRIPTORS: u64 = 100;
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    logging::start(&config).map_err(Failure::system("start the log"))?;
+    let is_json = config.log_format == LogFormat::Json;
+    match run(config).await {
+        Err(failure) if is_json && tracing::enabled!(tracing::Level::ERROR) => {
+            let error = causes(&failure).join(": ");
+            tracing::error!(event = "cannot_serve", error, "cannot serve");
+            Err(Failure::Logged(failure.code()))
+        }
+        done => done,
+    }
+}
+
+async fn run(config: Config) -> Result<(), Failure> {
     config.check()?;
-    logging::start(&config).map_err(|error| Failure::Other(format!("log_level: {error}")))?;
+    // From the start: what tells a server of a new certificate must not end one that is starting.
+    let reload = ReloadSignals::listen()?;
     allow_descriptors(config.max_connections);
     // First, so that a port in use is told before anything is made.
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(Failure::system(format!("listen on {}", config.listen)))?;
-    let metrics_listener = match config.metrics_listen {
-        Some(address) => Some(
-            TcpListener::bind(address)
-                .await
-                .map_err(Failure::system(format!("listen on {address} for metrics")))?,
-        ),
+    let (listener, address) = listen(config.listen_address(), "").await?;
+    let metrics_listener = match config.metrics_address() {
+        Some(address) => Some(listen(address, " for metrics").await?),
         None => None,
     };
-    let tls = match (&config.tls_cert, &config.tls_key) {
-        (Some(chain), Some(key)) => Some(load_tls(chain, key)?),
+    let metrics_address = metrics_listener.as_ref().map(|(_, address)| *address);
+    let config = config.listening_on(address);
+    warn_of(&config);
+    let certificate = match (&config.tls_cert, &config.tls_key) {
+        (Some(chain), Some(key)) => Some(TlsCertificate::load(chain, key)?),
         _ => None,
     };
+    let tls = certificate.as_ref().map(TlsCertificate::acceptor);
+    let tls = tls.transpose()?;
     let app = App::open(config, Clock::system()).await?;
     app.bootstrap().await?;
     // Until now a signal ends the program by itself, however long the database lets it wait.
     let stop = StopSignals::listen()?;
-    print(&banner(&app, app.setup_link().await?.as_deref()))?;
+    announce(&app, metrics_address).await?;
 
     let lifecycle = Lifecycle::default();
     let mut upkeep = app.maintain();
-    if let (Some(listener), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
+    follow_certificate(&mut upkeep, certificate, reload);
+    if let (Some((listener, _)), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
         let server = Server {
             listener,
             tls: None,
@@ -60,6 +78,48 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     drop(upkeep);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns a listener and its address, which is another than the one asked for where that has port 0.
+async fn listen(address: SocketAddr, what: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = || Failure::system(format!("listen on {address}{what}"));
+    let listener = TcpListener::bind(address).await.map_err(failed())?;
+    let bound = listener.local_addr().map_err(failed())?;
+    Ok((listener, bound))
+}
+
+/// Logs what an operator has to know at each start.
+fn warn_of(config: &Config) {
+    if config.is_open_plain_http() {
+        tracing::warn!(
+            public_url = %config.public_url,
+            address = %config.listen,
+            "allow_plain_http is set: whoever is on the way reads passwords and tokens; serve https before this is more than a test"
+        );
+    }
+    for setting in config.settings_without_effect() {
+        tracing::warn!("{setting}");
+    }
+}
+
+fn follow_certificate(
+    tasks: &mut JoinSet<()>,
+    certificate: Option<TlsCertificate>,
+    mut signals: ReloadSignals,
+) {
+    if let Some(certificate) = certificate.clone() {
+        tasks.spawn(certificate.watch());
+    }
+    tasks.spawn(async move {
+        loop {
+            signals.next().await;
+            if let Some(certificate) = &certificate {
+                certificate.reload();
+            } else {
+                tracing::info!("nothing to read again: TLS does not end here");
+            }
+        }
+    });
 }
 
 /// Many systems start programs with 1,024 descriptors and let them ask for more.
@@ -82,23 +142,3 @@ fn allow_descriptors(connections: usize) {
 
 #[cfg(not(unix))]
 fn allow_descriptors(_: usize) {}
-
-/// At most six lines. The link is printed, never logged: whoever reads the log must not become
-/// administrator.
-fn banner(app: &App, setup_link: Option<&str>) -> String {
-    let config = &app.config;
-    let url = &config.public_url;
-    let mut text = format!(
-        "latchet {} listens on {}\n  Sign in        {url}/account\n  API and docs   {url}/docs\n",
-        env!("CARGO_PKG_VERSION"),
-        config.listen
-    );
-    if let Some(secret) = setup_link {
-        // Writing to a string does not fail.
-        let _ = write!(
-            text,
-            "  There is no administrator yet. Make one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n",
-        );
-    }
-    text
-}

@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C.
+//! The signals that a server obeys.
 
 use super::Failure;
 
@@ -8,19 +8,19 @@ use super::Failure;
 /// that answers already must not be killed by a signal that comes in between.
 pub(super) struct StopSignals {
     #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
+    signals: [tokio::signal::unix::Signal; 3],
 }
 
 impl StopSignals {
     #[cfg(unix)]
     pub(super) fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let catch = |kind| signal(kind).map_err(Failure::system("catch stop signals"));
+        use tokio::signal::unix::SignalKind;
         Ok(Self {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
+            signals: [
+                catch(SignalKind::terminate())?,
+                catch(SignalKind::interrupt())?,
+                catch(SignalKind::quit())?,
+            ],
         })
     }
 
@@ -39,15 +39,18 @@ impl StopSignals {
         tokio::spawn(async move {
             self.next().await;
             tracing::warn!("stopped at once");
+            crate::server::logging::finish();
             std::process::exit(130);
         });
     }
 
     #[cfg(unix)]
     async fn next(&mut self) {
+        let [terminate, interrupt, quit] = &mut self.signals;
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
         }
     }
 
@@ -55,4 +58,55 @@ impl StopSignals {
     async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
+}
+
+/// The signals that would end a program that does not catch them, and that others send to servers for
+/// another reason: SIGHUP to make them read files again, SIGUSR1 and SIGUSR2 to make them open their logs
+/// again.
+pub(super) struct ReloadSignals {
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 3],
+}
+
+impl ReloadSignals {
+    #[cfg(unix)]
+    pub(super) fn listen() -> Result<Self, Failure> {
+        use tokio::signal::unix::SignalKind;
+        Ok(Self {
+            signals: [
+                catch(SignalKind::hangup())?,
+                catch(SignalKind::user_defined1())?,
+                catch(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn listen() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// Resolves when files are to be read again.
+    #[cfg(unix)]
+    pub(super) async fn next(&mut self) {
+        let [hang_up, user1, user2] = &mut self.signals;
+        loop {
+            tokio::select! {
+                _ = hang_up.recv() => return,
+                _ = user1.recv() => {}
+                _ = user2.recv() => {}
+            }
+            tracing::info!("a signal that means nothing here was ignored");
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) async fn next(&mut self) {
+        std::future::pending().await
+    }
+}
+
+#[cfg(unix)]
+fn catch(kind: tokio::signal::unix::SignalKind) -> Result<tokio::signal::unix::Signal, Failure> {
+    tokio::signal::unix::signal(kind).map_err(Failure::system("catch signals"))
 }

@@ -1,16 +1,18 @@
 //! `latchet user …`
 
-use std::path::Path;
+use std::io::Write;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
 
 use super::{App, Failure, PasswordFrom, UserCommand, prompt};
 use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
 use crate::server::events::Actor;
-use crate::server::names::{ADMIN, Role, Username};
+use crate::server::names::{Role, Username};
 use crate::server::rotation::RevokeReason;
 use crate::server::store::{User, UserPage};
+use crate::server::text_file;
 
 pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failure> {
     match command {
@@ -21,18 +23,18 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
             password,
         } => {
             if admin {
-                roles.push(named(ADMIN)?);
+                roles.push(Role::admin());
             }
-            let account = NewAccount {
-                username: Username::parse(&name)
-                    .map_err(|why| Failure::Other(format!("the user name {why}")))?,
-                password: read(&password)?,
-                roles,
-            };
-            let user = app.create_user(account, &Actor::Operator).await?;
-            Ok(format!("{} was made.\n", user.username))
+            add(app, &name, roles, &password).await
         }
-        UserCommand::List { search, limit } => list(app, search, limit).await,
+        UserCommand::List {
+            search,
+            limit,
+            json,
+        } => {
+            let users = list(app, search, limit).await?;
+            Ok(if json { as_json(&users) } else { table(&users) })
+        }
         UserCommand::Disable { name } => {
             let user = find(app, &name).await?;
             app.disable_user(&user.id, &Actor::Operator).await?;
@@ -43,11 +45,13 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
             app.enable_user(&user.id, &Actor::Operator).await?;
             Ok(format!("{name} may log in.\n"))
         }
-        UserCommand::Roles { name, roles } => {
+        UserCommand::Roles { name, roles, none } => {
             let user = find(app, &name).await?;
-            let user = app.set_roles(&user.id, &roles, &Actor::Operator).await?;
-            let roles = user.roles.join(", ");
-            Ok(format!("{name} has the roles: {roles}\n"))
+            if none || !roles.is_empty() {
+                let user = app.set_roles(&user.id, &roles, &Actor::Operator).await?;
+                return Ok(roles_of(&user));
+            }
+            Ok(roles_of(&user))
         }
         UserCommand::Password { name, password } => {
             let user = find(app, &name).await?;
@@ -56,14 +60,7 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
                 "{name} has a new password and every session ended.\n"
             ))
         }
-        UserCommand::ResetLink { name } => {
-            let user = find(app, &name).await?;
-            let link = app.make_reset_link(&user.id, &Actor::Operator).await?;
-            let (address, until) = (link.address.expose_secret(), link.expires_at);
-            Ok(format!(
-                "Until {until} {name} sets a new password at\n  {address}\n"
-            ))
-        }
+        UserCommand::ResetLink { name } => reset_link(app, &name).await,
         UserCommand::SessionsEnd { name } => {
             let user = find(app, &name).await?;
             app.end_sessions(&user.id, RevokeReason::Admin, &Actor::Operator)
@@ -73,8 +70,36 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
     }
 }
 
-fn named(role: &str) -> Result<Role, Failure> {
-    Role::parse(role).map_err(|why| Failure::Other(format!("the role {why}")))
+async fn add(
+    app: &App,
+    name: &str,
+    roles: Vec<Role>,
+    password: &PasswordFrom,
+) -> Result<String, Failure> {
+    let username = Username::parse(name);
+    let account = NewAccount {
+        username: username.map_err(|why| Failure::Other(format!("the user name {why}")))?,
+        password: read(password)?,
+        roles,
+    };
+    let user = app.create_user(account, &Actor::Operator).await?;
+    Ok(format!("{} was made.\n", user.username))
+}
+
+async fn reset_link(app: &App, name: &str) -> Result<String, Failure> {
+    let user = find(app, name).await?;
+    let link = app.make_reset_link(&user.id, &Actor::Operator).await?;
+    let (address, until) = (link.address.expose_secret(), link.expires_at);
+    Ok(format!(
+        "Until {until} {name} sets a new password at\n  {address}\n"
+    ))
+}
+
+fn roles_of(user: &User) -> String {
+    match user.roles.as_slice() {
+        [] => format!("{} has no roles\n", user.username),
+        roles => format!("{} has the roles: {}\n", user.username, roles.join(", ")),
+    }
 }
 
 async fn find(app: &App, name: &str) -> Result<User, Failure> {
@@ -82,13 +107,39 @@ async fn find(app: &App, name: &str) -> Result<User, Failure> {
     found.ok_or_else(|| Failure::Other(format!("there is no user named {name}")))
 }
 
-async fn list(app: &App, search: Option<String>, limit: u64) -> Result<String, Failure> {
-    let page = UserPage {
-        after: None,
-        search,
-        limit,
-    };
-    let users = app.users(&page).await?;
+/// Accounts that are read at once.
+const PAGE: u64 = 500;
+
+/// Returns the accounts by name. Says on standard error that a limit leaves some out.
+async fn list(app: &App, search: Option<String>, limit: Option<u64>) -> Result<Vec<User>, Failure> {
+    let wanted = limit.unwrap_or(u64::MAX);
+    let mut users: Vec<User> = Vec::new();
+    let mut found = 0;
+    loop {
+        // One more than is printed tells whether there are more.
+        let limit = wanted.saturating_sub(found).saturating_add(1).min(PAGE);
+        let page = UserPage {
+            after: users.last().map(|user| user.username.clone()),
+            search: search.clone(),
+            limit,
+        };
+        let next = app.users(&page).await?;
+        let is_last = u64::try_from(next.len()).unwrap_or(u64::MAX) < limit;
+        users.extend(next);
+        found = u64::try_from(users.len()).unwrap_or(u64::MAX);
+        if found > wanted {
+            users.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
+            let note = format!("latchet: there are more than these {wanted} accounts\n");
+            let _ = std::io::stderr().write_all(note.as_bytes());
+            return Ok(users);
+        }
+        if is_last {
+            return Ok(users);
+        }
+    }
+}
+
+fn table(users: &[User]) -> String {
     let width = users.iter().map(|user| user.username.chars().count()).max();
     let width = width.unwrap_or_default();
     let lines = users.iter().map(|user| {
@@ -101,18 +152,30 @@ async fn list(app: &App, search: Option<String>, limit: u64) -> Result<String, F
         let roles = user.roles.join(",");
         format!("{}  {name:<width$}  {state:<8}  {roles}\n", user.id)
     });
-    Ok(lines.collect())
+    lines.collect()
+}
+
+/// Returns the accounts as `GET /v1/users` shows them.
+fn as_json(users: &[User]) -> String {
+    let users = users.iter().map(|user| {
+        json!({
+            "id": user.id.as_str(),
+            "username": user.username,
+            "roles": user.roles,
+            "disabled": user.is_disabled(),
+            "created_at": user.created_at.to_string(),
+            "password_changed_at": user.password_changed_at.to_string(),
+        })
+    });
+    format!("{:#}\n", users.collect::<Value>())
 }
 
 fn read(from: &PasswordFrom) -> Result<SecretString, Failure> {
     match &from.password_file {
-        Some(path) => read_file(path),
+        Some(path) => {
+            let attempt = format!("read the password in {}", path.display());
+            text_file::read_line(path).map_err(Failure::system(attempt))
+        }
         None => prompt::password().map_err(Failure::system("read the password")),
     }
-}
-
-fn read_file(path: &Path) -> Result<SecretString, Failure> {
-    let attempt = format!("read the password in {}", path.display());
-    let text = std::fs::read_to_string(path).map_err(Failure::system(attempt))?;
-    Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
 }

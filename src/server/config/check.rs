@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
 use super::{AllowedOrigin, Config, ConfigError, DatabaseKind, RootSecret, SecretError};
-use crate::server::names::is_scope;
 use crate::token::Claims;
 
 /// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
@@ -26,10 +23,11 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         self.check_network(&mut faults);
+        self.check_origins(&mut faults);
+        self.check_data_dir(&mut faults);
         self.check_secret(&mut faults);
         self.check_times(&mut faults);
         self.check_sessions(&mut faults);
-        self.check_scopes(&mut faults);
         self.check_storage(&mut faults);
         self.check_accounts(&mut faults);
         self.check_compat(&mut faults);
@@ -46,15 +44,22 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             refuse("tls_cert and tls_key belong together: set both or neither".to_owned());
         }
-        if !self.public_url.is_https() && !self.public_url.is_loopback() {
+        if self.tls_cert.is_some() && !self.public_url.is_https() {
             refuse(format!(
-                "passwords and tokens would travel in clear to {}: put a proxy with TLS in front, or set LATCHET_TLS_CERT and LATCHET_TLS_KEY, and set LATCHET_PUBLIC_URL to the https:// address that clients use",
+                "TLS ends here, but public_url is {}: set LATCHET_PUBLIC_URL to the https:// address that clients use",
                 self.public_url
             ));
-        } else if !self.public_url.is_https() && !self.listen.ip().is_loopback() {
+        }
+        let listen = self.listen_address();
+        let is_plain = !self.public_url.is_https() && !self.allow_plain_http;
+        if is_plain && !self.public_url.is_loopback() {
             refuse(format!(
-                "listening on {} takes plain http from other machines: listen on 127.0.0.1, or set LATCHET_PUBLIC_URL to the https:// address of the proxy in front",
-                self.listen
+                "passwords and tokens would travel in clear to {}: put a proxy with TLS in front, or set LATCHET_TLS_CERT and LATCHET_TLS_KEY, and set LATCHET_PUBLIC_URL to the https:// address that clients use (for a test in a network of your own, LATCHET_ALLOW_PLAIN_HTTP=true)",
+                self.public_url
+            ));
+        } else if is_plain && !listen.ip().is_loopback() {
+            refuse(format!(
+                "listening on {listen} takes plain http from other machines: listen on 127.0.0.1, or set LATCHET_PUBLIC_URL to the https:// address of the proxy in front (for a test in a network of your own, LATCHET_ALLOW_PLAIN_HTTP=true, and LATCHET_PUBLIC_URL to the http:// address that clients use)"
             ));
         }
         // A proxy for development may well stand on this machine: Caddy, or one with a certificate of mkcert.
@@ -74,11 +79,28 @@ impl Config {
             }
         }
         for origin in self.allowed_origins.iter().filter_map(AllowedOrigin::web) {
-            if !origin.is_https() && !origin.is_loopback() {
+            if !origin.is_https() && !origin.is_loopback() && !self.allow_plain_http {
                 refuse(format!(
                     "allowed_origins {origin} is not https: anybody on the path could act as its pages"
                 ));
             }
+        }
+    }
+
+    /// Refuses origins that nobody has: one is compared as a whole, and 0.0.0.0 is no client's address.
+    fn check_origins(&self, faults: &mut Vec<String>) {
+        if self.allow_plain_http && self.public_url.is_unspecified() {
+            faults.push(format!(
+                "public_url {} is no address that clients can use: set LATCHET_PUBLIC_URL to the http:// address of this machine that they use",
+                self.public_url
+            ));
+        }
+        let origins = self.allowed_origins.iter().map(AllowedOrigin::as_str);
+        let origins = origins.chain([self.public_url.as_str()]);
+        for origin in origins.filter(|origin| origin.contains('*')) {
+            faults.push(format!(
+                "{origin} has a wildcard, and would match nothing: name each origin"
+            ));
         }
     }
 
@@ -101,10 +123,12 @@ impl Config {
         }
     }
 
-    fn check_scopes(&self, faults: &mut Vec<String>) {
-        for scope in self.scopes.iter().filter(|scope| !is_scope(scope)) {
+    /// The URL of the database in it is text.
+    fn check_data_dir(&self, faults: &mut Vec<String>) {
+        if self.data_dir.to_str().is_none() {
             faults.push(format!(
-                "scopes has {scope:?}; a scope consists of visible ASCII characters without spaces, quotes and backslashes"
+                "data_dir {} is not UTF-8: give the folder another name",
+                self.data_dir.display()
             ));
         }
     }
@@ -210,11 +234,14 @@ impl Config {
         if self.bootstrap_admin.is_some() != self.bootstrap_admin_password_file.is_some() {
             refuse("bootstrap_admin and bootstrap_admin_password_file belong together: set both or neither".to_owned());
         }
-        if self.password_threads == Some(0) || self.max_connections == 0 {
-            refuse("password_threads and max_connections must be at least 1".to_owned());
+        if self
+            .password_threads
+            .is_some_and(|threads| !(1..=1024).contains(&threads))
+        {
+            refuse("password_threads must be between 1 and 1024".to_owned());
         }
-        if let Err(error) = EnvFilter::try_new(&self.log_level) {
-            refuse(format!("log_level: {error}"));
+        if !(1..=1_000_000).contains(&self.max_connections) {
+            refuse("max_connections must be between 1 and 1000000".to_owned());
         }
         if !(1 << 10..=16 << 20).contains(&self.body_limit) {
             refuse("body_limit must be between 1KiB and 16MiB".to_owned());

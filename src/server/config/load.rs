@@ -1,8 +1,8 @@
 //! Merges flags, variables and the file. Variables and the file become defaults of the flags, so
 //! that one parser (clap) reads every value and writes every message.
 
+use std::any::TypeId;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::OsStr;
@@ -11,8 +11,9 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::listen::Listen;
 use super::profiles::Tables;
-use super::sources::{Given, Givens, read_env, read_file, variable};
+use super::sources::{Given, Givens, Setting, read_env, read_file, variable};
 use super::values::{redis_url_has_password, sqlite_url};
 
 /// Why the settings were refused.
@@ -39,15 +40,20 @@ impl ConfigError {
 /// When a setting is unknown or malformed, or when help was asked for.
 pub fn load<T: CommandFactory + FromArgMatches>(
     args: &[OsString],
-    env: &[(String, String)],
+    env: &[(OsString, OsString)],
 ) -> Result<(T, Tables), ConfigError> {
-    let names = option_names(&T::command());
-    let from_env = read_env(env, &names)?;
+    let settings = settings(&T::command());
+    let from_env = read_env(env, &settings)?;
     let (mut givens, tables) = match file_name::<T>(args, &from_env) {
-        Some(path) => read_file(&path, &names)?,
+        Some(path) => read_file(&path, &settings)?,
         None => (Givens::new(), Tables::default()),
     };
-    givens.extend(from_env);
+    for (name, given) in from_env {
+        // `PORT` is for whatever runs here; the file is for Latchet.
+        if given.origin != "PORT" || !givens.contains_key(&name) {
+            givens.insert(name, given);
+        }
+    }
 
     let first = parse::<T>(args, &givens)?;
     refuse_secrets_as_flags(&first)?;
@@ -56,27 +62,38 @@ pub fn load<T: CommandFactory + FromArgMatches>(
     Ok((T::from_arg_matches(&second)?, tables))
 }
 
-fn option_names(command: &Command) -> Vec<String> {
-    command
+fn settings(command: &Command) -> Vec<Setting> {
+    let options = command
         .get_arguments()
         .filter(|arg| arg.get_long().is_some() && !arg.is_positional())
-        .map(|arg| arg.get_id().to_string())
-        .filter(|name| name != "help" && name != "version")
-        .collect()
+        .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()));
+    let settings = options.map(|arg| Setting {
+        name: arg.get_id().to_string(),
+        is_path: arg.get_value_parser().type_id() == TypeId::of::<PathBuf>(),
+        is_list: arg.get_value_delimiter().is_some(),
+    });
+    settings.collect()
+}
+
+/// Makes the settings options of every command.
+fn with_global_settings(command: Command) -> Command {
+    let settings = settings(&command);
+    command.mut_args(|arg| {
+        let is_setting = settings
+            .iter()
+            .any(|setting| setting.name == arg.get_id().as_str());
+        arg.global(is_setting)
+    })
 }
 
 fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMatches, ConfigError> {
-    let command = T::command();
-    let names = option_names(&command);
-    let command = command.mut_args(|arg| {
+    let command = with_global_settings(T::command()).mut_args(|arg| {
         let name = arg.get_id().to_string();
-        if !names.contains(&name) {
+        if !arg.is_global_set() {
             return arg;
         }
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        let arg = arg
-            .global(true)
-            .long_help(format!("{help} [env: {}]", variable(&name)));
+        let arg = arg.long_help(format!("{help} [env: {}]", variable(&name)));
         match givens.get(&name) {
             Some(given) => {
                 let values: Vec<OsStr> = given.values.iter().map(OsStr::from).collect();
@@ -212,7 +229,7 @@ fn derive_defaults(matches: &ArgMatches, givens: &mut Givens) {
 }
 
 fn default_public_url(matches: &ArgMatches) -> Option<String> {
-    let listen = matches.get_one::<SocketAddr>("listen")?;
+    let listen = matches.get_one::<Listen>("listen")?.local_address();
     let scheme = match matches.get_one::<PathBuf>("tls_cert") {
         Some(_) => "https",
         None => "http",
@@ -222,7 +239,7 @@ fn default_public_url(matches: &ArgMatches) -> Option<String> {
 
 /// The file must be known before the flags can be read with its values as defaults.
 fn file_name<T: CommandFactory>(args: &[OsString], from_env: &Givens) -> Option<PathBuf> {
-    let from_flag = T::command()
+    let from_flag = with_global_settings(T::command())
         .ignore_errors(true)
         .try_get_matches_from(args)
         .ok()

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::ConfigError;
 use super::values::duration;
 use crate::keys::{Algorithm, KeyError, SigningKey, check_secret};
+use crate::server::text_file;
 
 mod check;
 
@@ -221,11 +222,11 @@ impl ServiceSettings {
 
 /// Editors and `echo` end files with a line break, which is no part of a secret.
 fn text(path: &Path) -> Result<SecretString, FileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| FileError::Unread {
+    let text = text_file::read(path).map_err(|source| FileError::Unread {
         path: path.to_owned(),
         source,
     })?;
-    Ok(text.trim_end_matches(['\r', '\n']).into())
+    Ok(text_file::without_line_end(&text).into())
 }
 
 fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, DatabaseKind};
 use crate::keys::random_id;
+use crate::server::text_file;
 
 const MIN_LENGTH: usize = 32;
 
@@ -74,14 +75,14 @@ impl RootSecret {
     /// As [`RootSecret::load`].
     pub fn find(config: &Config) -> Result<Option<Self>, SecretError> {
         if let Some(secret) = &config.root_secret {
-            return Self::checked(secret.clone()).map(Some);
+            return Self::checked(secret).map(Some);
         }
         if config.database_url.kind() == DatabaseKind::Postgres {
             return Err(SecretError::Missing);
         }
         let path = Self::path(config);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::checked(SecretString::from(text.trim())).map(Some),
+        match text_file::read(&path) {
+            Ok(text) => Self::checked(&text.into()).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SecretError::File {
                 attempt: "read",
@@ -111,7 +112,9 @@ impl RootSecret {
         self.0.expose_secret()
     }
 
-    fn checked(secret: SecretString) -> Result<Self, SecretError> {
+    /// Takes a secret from a variable or a file, which are the same with spaces around them or without.
+    fn checked(secret: &SecretString) -> Result<Self, SecretError> {
+        let secret = SecretString::from(secret.expose_secret().trim());
         check_strength(secret.expose_secret()).map_err(SecretError::Weak)?;
         Ok(Self(secret))
     }
@@ -127,8 +130,8 @@ impl RootSecret {
             }
         };
         write_private(path, Self::generate()?.expose()).map_err(failed("write"))?;
-        let text = std::fs::read_to_string(path).map_err(failed("read"))?;
-        Self::checked(SecretString::from(text.trim()))
+        let text = text_file::read(path).map_err(failed("read"))?;
+        Self::checked(&text.into())
     }
 }
 

@@ -1,12 +1,33 @@
 //! Values from the environment and from the TOML file, before anybody knows what they mean.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::ConfigError;
 use super::profiles::{TABLES, Tables};
+use super::service_links::is_service_link;
+use crate::server::text_file;
 
 const PREFIX: &str = "LATCHET_";
+
+/// Variables without our prefix that platforms set, and the settings that they stand for where those
+/// have no variable of their own.
+const SHARED: [(&str, &str); 3] = [
+    ("DATABASE_URL", "database_url"),
+    ("REDIS_URL", "redis_url"),
+    ("PORT", "listen"),
+];
+
+/// A setting, as far as its sources have to know it.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    pub(super) name: String,
+    /// Whether the value names a file or a folder.
+    pub(super) is_path: bool,
+    /// Whether it may have several values.
+    pub(super) is_list: bool,
+}
 
 /// A value that stands outside the command line, and where it stands.
 #[derive(Debug)]
@@ -21,9 +42,12 @@ pub(super) fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
-pub(super) fn read_file(path: &Path, names: &[String]) -> Result<(Givens, Tables), ConfigError> {
+pub(super) fn read_file(
+    path: &Path,
+    settings: &[Setting],
+) -> Result<(Givens, Tables), ConfigError> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text_file::read(path).map_err(|error| {
         ConfigError::refused(format!("cannot read the settings in {shown}: {error}"))
     })?;
     let table: toml::Table = text
@@ -35,14 +59,18 @@ pub(super) fn read_file(path: &Path, names: &[String]) -> Result<(Givens, Tables
     let mut faults = Vec::new();
     let mut givens = Givens::new();
     for (name, value) in values {
-        if name == "config" || !names.contains(&name) {
-            let known = names.iter().map(String::as_str).chain(TABLES);
-            let hint = did_you_mean(&name, known);
+        let known = settings.iter().find(|setting| setting.name == name);
+        let Some(setting) = known.filter(|_| name != "config") else {
+            let names = settings.iter().map(|setting| setting.name.as_str());
+            let hint = did_you_mean(&name, names.chain(TABLES));
             faults.push(format!("{shown}: unknown key `{name}`{hint}"));
             continue;
-        }
+        };
         let origin = format!("`{name}` in {shown}");
         match scalar_texts(value) {
+            Some(values) if values.len() != 1 && !setting.is_list => {
+                faults.push(format!("{origin} takes one value, not a list"));
+            }
             Some(values) => {
                 givens.insert(name, Given { values, origin });
             }
@@ -71,43 +99,184 @@ fn scalar_texts(value: toml::Value) -> Option<Vec<String>> {
     }
 }
 
-pub(super) fn read_env(env: &[(String, String)], names: &[String]) -> Result<Givens, ConfigError> {
-    let mut faults = Vec::new();
-    let mut givens = Givens::new();
+/// Reads the variables that are settings.
+///
+/// # Errors
+/// When one has our prefix, or nearly so, and is no setting; when one that is cannot be read.
+pub(super) fn read_env(
+    env: &[(OsString, OsString)],
+    settings: &[Setting],
+) -> Result<Givens, ConfigError> {
+    let mut reader = EnvReader {
+        settings,
+        givens: Givens::new(),
+        faults: Vec::new(),
+    };
     // An empty variable is an unset one: compose files cannot leave one out.
     for (key, value) in env.iter().filter(|(_, value)| !value.is_empty()) {
-        let Some(suffix) = key.strip_prefix(PREFIX) else {
-            continue;
-        };
-        match resolve(suffix, names) {
-            Some((name, Indirect::No)) => put(&mut givens, &mut faults, name, (key, value.clone())),
-            Some((name, Indirect::File)) => match std::fs::read_to_string(value) {
-                Ok(text) => {
-                    let text = text.trim_end_matches(['\r', '\n']).to_owned();
-                    put(&mut givens, &mut faults, name, (key, text));
-                }
-                Err(error) => faults.push(format!("{key}: cannot read {value}: {error}")),
-            },
-            None if is_service_link(suffix) => {}
+        let key = key.to_string_lossy();
+        match key.strip_prefix(PREFIX) {
+            Some(suffix) => reader.read(&key, suffix, value),
+            None => reader.refuse_misspelled(&key),
+        }
+    }
+    for (key, name) in SHARED {
+        reader.read_shared(key, name, env);
+    }
+    if reader.faults.is_empty() {
+        Ok(reader.givens)
+    } else {
+        Err(ConfigError::Refused(reader.faults))
+    }
+}
+
+struct EnvReader<'a> {
+    settings: &'a [Setting],
+    givens: Givens,
+    faults: Vec<String>,
+}
+
+impl EnvReader<'_> {
+    fn read(&mut self, key: &str, suffix: &str, value: &OsStr) {
+        match self.resolve(suffix) {
+            Some((setting, Indirect::No)) => self.put_value(&setting.name, key, value),
+            Some((setting, Indirect::File)) if setting.is_path => {
+                let variable = variable(&setting.name);
+                self.faults.push(format!(
+                    "unknown variable {key}; did you mean `{variable}`, which names the file itself?"
+                ));
+            }
+            Some((setting, Indirect::File)) => self.put_file(&setting.name, key, value),
+            None if value
+                .to_str()
+                .is_some_and(|value| is_service_link(suffix, value)) => {}
             None => {
-                let known: Vec<String> = names.iter().map(|name| variable(name)).collect();
-                let hint = did_you_mean(key, known.iter().map(String::as_str));
-                faults.push(format!("unknown variable {key}{hint}"));
+                let hint = self.did_you_mean(key);
+                self.faults.push(format!("unknown variable {key}{hint}"));
             }
         }
     }
-    for (key, name) in [("DATABASE_URL", "database_url"), ("REDIS_URL", "redis_url")] {
-        let value = env.iter().find(|(k, v)| k == key && !v.is_empty());
-        if let Some((_, value)) = value
-            && !givens.contains_key(name)
-        {
-            put(&mut givens, &mut faults, name, (key, value.clone()));
+
+    /// Reads a variable that other programs read too. Its own setting counts more.
+    fn read_shared(&mut self, key: &str, name: &str, env: &[(OsString, OsString)]) {
+        if self.givens.contains_key(name) {
+            return;
+        }
+        let find = |wanted: &str| {
+            let found = env
+                .iter()
+                .find(|(key, value)| key == wanted && !value.is_empty());
+            found.map(|(_, value)| value)
+        };
+        if key == "PORT" {
+            let port = find(key).map(|port| {
+                let mut text = OsString::from(":");
+                text.push(port);
+                text
+            });
+            if let Some(port) = port {
+                self.put_value(name, key, &port);
+            }
+            return;
+        }
+        if let Some(value) = find(key) {
+            self.put_value(name, key, value);
+        }
+        let file = format!("{key}_FILE");
+        if let Some(value) = find(&file) {
+            self.put_file(name, &file, value);
         }
     }
-    if faults.is_empty() {
-        Ok(givens)
-    } else {
-        Err(ConfigError::Refused(faults))
+
+    fn put_file(&mut self, name: &str, key: &str, value: &OsStr) {
+        let path = Path::new(value);
+        match text_file::read(path) {
+            Ok(text) => match text_file::without_line_end(&text) {
+                "" => self
+                    .faults
+                    .push(format!("{key}: {} is empty", path.display())),
+                text => self.put(name, key, text),
+            },
+            Err(error) => {
+                let path = path.display();
+                self.faults
+                    .push(format!("{key}: cannot read {path}: {error}"));
+            }
+        }
+    }
+
+    fn put_value(&mut self, name: &str, key: &str, value: &OsStr) {
+        match text_file::decode(value.as_encoded_bytes()) {
+            // Shells remove quotes; files with variables for containers keep them.
+            Ok(text) if is_quoted(text) => self.faults.push(format!(
+                "{key}: the value has quotes around it; leave them out where no shell reads the variable"
+            )),
+            Ok(text) => self.put(name, key, text),
+            Err(error) => self.faults.push(format!("{key}: {error}")),
+        }
+    }
+
+    fn put(&mut self, name: &str, key: &str, text: &str) {
+        let given = Given {
+            values: vec![text.to_owned()],
+            origin: key.to_owned(),
+        };
+        if let Some(other) = self.givens.insert(name.to_owned(), given) {
+            let other = other.origin;
+            self.faults
+                .push(format!("{key} and {other} are both set; unset one"));
+        }
+    }
+
+    fn resolve(&self, suffix: &str) -> Option<(Setting, Indirect)> {
+        let find = |wanted: &str| {
+            let mut settings = self.settings.iter();
+            settings.find(|setting| setting.name.to_ascii_uppercase() == wanted)
+        };
+        let found = match find(suffix) {
+            Some(setting) => (setting, Indirect::No),
+            None => (find(suffix.strip_suffix("_FILE")?)?, Indirect::File),
+        };
+        Some((found.0.clone(), found.1))
+    }
+
+    /// Refuses the name of a setting with small letters or a mistake in the prefix. Other variables are
+    /// those of other programs.
+    fn refuse_misspelled(&mut self, key: &str) {
+        let upper = key.to_ascii_uppercase().replace('-', "_");
+        let shared = SHARED.iter().any(|(name, _)| {
+            *name != "PORT" && (upper == *name || upper.strip_suffix("_FILE") == Some(name))
+        });
+        let is_ours = upper.starts_with(PREFIX) || (self.has_nearly_our_prefix(&upper));
+        let is_unlike = upper != key;
+        if is_ours || (shared && is_unlike) {
+            let hint = if shared {
+                format!("; did you mean `{upper}`?")
+            } else {
+                self.did_you_mean(&upper)
+            };
+            self.faults.push(format!("unknown variable {key}{hint}"));
+        }
+    }
+
+    /// `LATCHETT_GRACE`, `LATCH_GRACE`, `LATCHETGRACE`: nearly our prefix, and the name of a setting.
+    fn has_nearly_our_prefix(&self, key: &str) -> bool {
+        self.settings.iter().any(|setting| {
+            let name = setting.name.to_ascii_uppercase();
+            let rest = key.strip_suffix("_FILE").unwrap_or(key);
+            let prefix = rest.strip_suffix(&name);
+            prefix.is_some_and(|prefix| {
+                let prefix = prefix.trim_end_matches('_');
+                prefix.starts_with('L') && strsim::osa_distance(prefix, "LATCHET") <= 2
+            })
+        })
+    }
+
+    fn did_you_mean(&self, key: &str) -> String {
+        let shared = SHARED.iter().map(|(name, _)| (*name).to_owned());
+        let own = self.settings.iter().map(|setting| variable(&setting.name));
+        let known: Vec<String> = own.chain(shared).collect();
+        did_you_mean(key, known.iter().map(String::as_str))
     }
 }
 
@@ -117,34 +286,11 @@ enum Indirect {
     File,
 }
 
-fn resolve<'a>(suffix: &str, names: &'a [String]) -> Option<(&'a str, Indirect)> {
-    let find = |wanted: &str| {
-        names
-            .iter()
-            .find(|name| name.to_ascii_uppercase() == wanted)
-            .map(String::as_str)
-    };
-    match find(suffix) {
-        Some(name) => Some((name, Indirect::No)),
-        None => find(suffix.strip_suffix("_FILE")?).map(|name| (name, Indirect::File)),
-    }
-}
-
-/// Kubernetes gives every pod variables such as `LATCHET_SERVICE_HOST` and `LATCHET_PORT_80_TCP`
-/// when a service in its namespace is called `latchet`.
-fn is_service_link(suffix: &str) -> bool {
-    suffix == "PORT" || suffix.starts_with("PORT_") || suffix.starts_with("SERVICE_")
-}
-
-fn put(givens: &mut Givens, faults: &mut Vec<String>, name: &str, (key, text): (&str, String)) {
-    let given = Given {
-        values: vec![text],
-        origin: key.to_owned(),
-    };
-    if let Some(other) = givens.insert(name.to_owned(), given) {
-        let other = other.origin;
-        faults.push(format!("{key} and {other} are both set; unset one"));
-    }
+fn is_quoted(text: &str) -> bool {
+    ['"', '\''].iter().any(|quote| {
+        let inner = text.strip_prefix(*quote);
+        inner.is_some_and(|inner| inner.ends_with(*quote))
+    })
 }
 
 pub(super) fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -1,11 +1,10 @@
 use super::*;
 
+mod environment;
+
 fn load(args: &[&str], env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let args = std::iter::once("latchet").chain(args.iter().copied());
-    let env = env
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-    Config::load(args, env)
+    Config::load(args, env.iter().copied())
 }
 
 fn refusal(args: &[&str], env: &[(&str, &str)]) -> String {
@@ -86,9 +85,22 @@ fn yes_and_no_are_words_and_no_is_the_default() {
     assert!(!neither.compat_flask_jwt && !neither.compat_flask_jwt_extended);
     let both = both.unwrap();
     assert!(both.compat_flask_jwt && both.compat_flask_jwt_extended);
+    for (text, meaning) in [
+        ("1", true),
+        ("yes", true),
+        ("True", true),
+        ("ON", true),
+        ("0", false),
+        ("no", false),
+        ("False", false),
+        ("off", false),
+    ] {
+        let config = load(&[], &[("LATCHET_COMPAT_FLASK_JWT", text)]).unwrap();
+        assert_eq!(config.compat_flask_jwt, meaning, "{text}");
+    }
     assert_eq!(
-        refusal(&[], &[("LATCHET_COMPAT_FLASK_JWT", "yes")]),
-        "LATCHET_COMPAT_FLASK_JWT: it must be one of: true, false"
+        refusal(&[], &[("LATCHET_COMPAT_FLASK_JWT", "maybe")]),
+        "LATCHET_COMPAT_FLASK_JWT: `maybe` is neither `true` nor `false`"
     );
 }
 
@@ -108,17 +120,6 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
         variable,
         "unknown variable LATCHET_ACCES_TTL; did you mean `LATCHET_ACCESS_TTL`?"
     );
-}
-
-#[test]
-fn variables_that_kubernetes_makes_for_a_service_are_no_settings() {
-    let env = [
-        ("LATCHET_SERVICE_HOST", "10.1.2.3"),
-        ("LATCHET_PORT", "tcp://10.1.2.3:80"),
-        ("LATCHET_PORT_80_TCP_ADDR", "10.1.2.3"),
-    ];
-
-    assert!(load(&[], &env).is_ok());
 }
 
 #[test]
@@ -167,6 +168,14 @@ fn unsafe_settings_are_refused_with_the_way_out() {
             "listen on 127.0.0.1",
         ),
         (&[("LATCHET_TLS_CERT", "cert.pem")], "set both or neither"),
+        (
+            &[
+                ("LATCHET_TLS_CERT", "cert.pem"),
+                ("LATCHET_TLS_KEY", "key.pem"),
+                ("LATCHET_PUBLIC_URL", "http://localhost:8080"),
+            ],
+            "TLS ends here",
+        ),
         (&[("LATCHET_GRACE", "61s")], "between 0ns and 60s"),
         (&[("LATCHET_MIN_PASSWORD", "7")], "between 8 and 64"),
         (&[("LATCHET_ARGON2_PASSES", "1")], "use at least 47104 KiB"),
@@ -189,6 +198,52 @@ fn unsafe_settings_are_refused_with_the_way_out() {
         let text = refusal(&[], env);
         assert!(text.contains(way_out), "{env:?} said: {text}");
     }
+}
+
+#[test]
+fn plain_http_beyond_this_machine_takes_a_setting_of_its_own() {
+    let allowed = ("LATCHET_ALLOW_PLAIN_HTTP", "yes");
+    let listen = ("LATCHET_LISTEN", "0.0.0.0:8080");
+    let url = ("LATCHET_PUBLIC_URL", "http://192.168.1.5:8080");
+    let page = ("LATCHET_ALLOWED_ORIGINS", "http://192.168.1.5:5173");
+
+    let config = load(&[], &[allowed, listen, url, page]).unwrap();
+
+    assert!(config.is_open_plain_http());
+    assert!(!load(&[], &[allowed]).unwrap().is_open_plain_http());
+    assert!(refusal(&[], &[listen, url]).contains("LATCHET_ALLOW_PLAIN_HTTP=true"));
+    assert!(refusal(&[], &[listen]).contains("LATCHET_ALLOW_PLAIN_HTTP=true"));
+    assert!(refusal(&[], &[allowed, listen]).contains("no address that clients can use"));
+}
+
+#[test]
+fn a_server_that_gets_any_port_names_that_one() {
+    let listening = |env: &[(&str, &str)]| {
+        let env = [&[("LATCHET_LISTEN", "127.0.0.1:0")], env].concat();
+        let config = load(&[], &env).unwrap();
+        let config = config.listening_on("127.0.0.1:4321".parse().unwrap());
+        (
+            config.public_url.to_string(),
+            config.issuer,
+            config.audience,
+        )
+    };
+    let url = |text: &str| text.to_owned();
+
+    let here = url("http://127.0.0.1:4321");
+    assert_eq!(
+        listening(&[]),
+        (here.clone(), here.clone(), vec![here.clone()])
+    );
+    assert_eq!(
+        listening(&[("LATCHET_ISSUER", "me"), ("LATCHET_AUDIENCE", "a")]),
+        (here, url("me"), vec![url("a")])
+    );
+    let set = "https://auth.example.org";
+    assert_eq!(
+        listening(&[("LATCHET_PUBLIC_URL", set)]),
+        (url(set), url(set), vec![url(set)])
+    );
 }
 
 #[test]
@@ -354,7 +409,11 @@ fn durations_sizes_and_rates_are_read_as_people_write_them() {
     assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
     assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
     assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
-    assert!(duration("900").is_err());
+    assert_eq!(duration("900"), Ok(Duration::from_mins(15)));
+    assert_eq!(duration("0"), Ok(Duration::ZERO));
+    assert!(duration("-1").is_err());
+    assert!(duration("1.5").is_err());
+    assert!(duration("99999999999999999999").is_err());
     assert!(duration("").is_err());
     assert!(duration("99999999999999999999d").is_err());
     assert_eq!(size("64KiB"), Ok(65_536));

@@ -7,16 +7,20 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use poem::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::postgres_url::PostgresUrl;
+use crate::server::names::is_scope;
 
-/// Reads `90s`, `15m`, `12h`, `30d`, `250ms`, or a sequence such as `1h30m`.
+/// Reads `90s`, `15m`, `12h`, `30d`, `250ms`, a sequence such as `1h30m`, or a number of seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("`{text}` is not a duration; write it like 10s, 15m, 12h or 30d");
     let mut rest = text.trim();
+    if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return rest.parse().map(Duration::from_secs).map_err(|_| fault());
+    }
     let mut total = Duration::ZERO;
     if rest.is_empty() {
         return Err(fault());
@@ -75,7 +79,53 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(canonical)
         .map_err(|_| format!("`{text}` is not a network; write it like 10.0.0.0/8 or 192.168.1.7"))
+}
+
+/// Peers are compared as IPv4 where they are: `::ffff:10.0.0.0/104` would be the address of nobody.
+fn canonical(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let length = network.prefix_len().checked_sub(MAPPED);
+    match (network.addr().to_canonical(), length) {
+        (IpAddr::V4(address), Some(length)) if network.addr().is_ipv6() => {
+            Ipv4Net::new(address, length).map_or(network, IpNet::V4)
+        }
+        _ => network,
+    }
+}
+
+/// Reads yes or no, as it is usually written.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("`{text}` is neither `true` nor `false`")),
+    }
+}
+
+/// Reads a name that others compare byte by byte.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err("a name is empty".to_owned());
+    }
+    if name.chars().any(char::is_control) {
+        return Err("a name contains control characters".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+/// Reads a scope, which requests name in a list that spaces separate (RFC 6749, 3.3).
+pub(super) fn scope(text: &str) -> Result<String, String> {
+    let scope = name(text)?;
+    if is_scope(&scope) {
+        Ok(scope)
+    } else {
+        Err(format!(
+            "`{scope}` is no scope, which has no spaces and none but visible ASCII characters; separate several by commas"
+        ))
+    }
 }
 
 /// Takes a secret as it is: a refusal here would print it.
@@ -176,14 +226,34 @@ impl Origin {
         written.unwrap_or(if self.is_https { 443 } else { 80 })
     }
 
+    /// Returns it with the port that a server got which had asked for any: port 0 leads nowhere.
+    pub(super) fn with_port_in_place_of_0(&self, port: u16) -> Self {
+        let text = match self.text.strip_suffix(":0") {
+            Some(site) => format!("{site}:{port}"),
+            None => self.text.clone(),
+        };
+        Self {
+            text,
+            ..self.clone()
+        }
+    }
+
     /// Returns whether the host is this machine.
     pub fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.ends_with(".localhost")
+            || self.address().is_some_and(|address| address.is_loopback())
+    }
+
+    /// Returns whether the host is the address that means every address of a machine.
+    pub(super) fn is_unspecified(&self) -> bool {
+        self.address()
+            .is_some_and(|address| address.is_unspecified())
+    }
+
+    fn address(&self) -> Option<IpAddr> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        host.parse().ok()
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Prover, device_of};
 use crate::server::App;
 use crate::server::names::fold_username;
 use crate::server::store::{User, UserWithHash};
-use crate::server::throttle::{KnownDevice, NamedBudget};
+use crate::server::throttle::{BudgetKind, BudgetName, KnownDevice, NamedBudget};
 
 /// The role of services that may look into tokens.
 const INTROSPECT: &str = "introspect";
@@ -14,14 +14,17 @@ const INTROSPECT: &str = "introspect";
 impl App {
     /// Returns the names under which this process may remember a refusal before it has looked the
     /// account up.
-    pub(super) fn names_before_lookup(&self, by: &Prover<'_>, network: &str) -> Vec<String> {
+    pub(super) fn names_before_lookup(&self, by: &Prover<'_>, network: &str) -> Vec<BudgetName> {
         match by {
             // It is not certain which budgets count before it is known whose device that is.
             Prover::Login { devices, .. } if !devices.is_empty() => Vec::new(),
             Prover::Login { username, .. } => vec![
                 self.network_budget(network).remembered_as,
-                self.remembered_as("account-ip", &at(network, &folded(username))),
-                self.remembered_as("account", &at("", &folded(username))),
+                self.remembered_as(
+                    BudgetKind::AccountInNetwork,
+                    &at(network, &folded(username)),
+                ),
+                self.remembered_as(BudgetKind::Account, &at("", &folded(username))),
             ],
             Prover::Session { .. } => Vec::new(),
         }
@@ -38,7 +41,8 @@ impl App {
         match by {
             Prover::Session { user, session } => {
                 let whom = format!("{user} {session}");
-                vec![self.budget(("session", &whom), self.config.throttle_account_ip)]
+                let rate = self.config.throttle_account_ip;
+                vec![self.budget((BudgetKind::Session, &whom), rate)]
             }
             Prover::Login { username, devices } => {
                 match (user, user.and_then(|user| device_of(user, devices))) {
@@ -58,8 +62,8 @@ impl App {
             self.config.throttle_account,
         );
         [
-            self.budget_of(("device", device.id()), own, user),
-            self.budget_of(("devices", ""), all, user),
+            self.budget_of((BudgetKind::Device, device.id()), own, user),
+            self.budget_of((BudgetKind::Devices, ""), all, user),
         ]
     }
 
@@ -88,16 +92,21 @@ impl App {
         let in_network = self.config.throttle_account_ip;
         let mut budgets = vec![
             self.network_budget(network),
-            budget("account-ip", network, in_network),
+            budget(BudgetKind::AccountInNetwork, network, in_network),
         ];
         if !user.is_some_and(is_service) {
-            budgets.push(budget("account", "", self.config.throttle_account));
+            let rate = self.config.throttle_account;
+            budgets.push(budget(BudgetKind::Account, "", rate));
         }
         budgets
     }
 
-    fn remembered_as(&self, kind: &str, whom: &str) -> String {
-        self.derived.throttle_name(&format!("name {kind}"), whom)
+    fn remembered_as(&self, kind: BudgetKind, whom: &str) -> BudgetName {
+        let scope = format!("name {}", kind.as_str());
+        BudgetName {
+            kind,
+            key: self.derived.throttle_name(&scope, whom),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ impl Captured {
     pub(in crate::server) fn begin() -> Self {
         let file = NamedTempFile::new().unwrap();
         let writer = Arc::new(file.reopen().unwrap());
-        let ours = Dispatch::new(objects("debug", writer).unwrap());
+        let ours = Dispatch::new(objects("debug", writer));
         let other = Dispatch::new(NoSubscriber::new());
         Self {
             file,

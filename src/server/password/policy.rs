@@ -59,6 +59,9 @@ impl Policy {
         if password.len() > MAX_BYTES {
             return Err(format!("is longer than {MAX_BYTES} bytes"));
         }
+        if password.contains('\0') {
+            return Err("contains NUL, which no login may send".to_owned());
+        }
         let lower = password.to_lowercase();
         let unit = repeated_unit(&lower);
         if unit.len() <= 4 {

@@ -210,6 +210,11 @@ fn guessable_passwords_are_refused_with_the_reason() {
         ),
         (15, "abcabcabcabcabcabc", "repeats the same few characters"),
         (15, "alice@example.org", "is the user name"),
+        (
+            15,
+            "a long\0password!",
+            "contains NUL, which no login may send",
+        ),
     ];
 
     for (min_bytes, password, reason) in table {

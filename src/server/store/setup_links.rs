@@ -8,6 +8,7 @@ use super::events::{self, NewEvent};
 use super::{NewUser, Store, StoreError, User, limited, users};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
+use crate::server::names::ADMIN;
 
 impl Store {
     /// Records a link by the hash of its secret.
@@ -80,8 +81,15 @@ impl Store {
     }
 }
 
+/// Once there is an administrator, a link that lies in a log makes no other one.
 fn usable(token_hash: &str, now: Time) -> Condition {
+    let administrator = Query::select()
+        .expr(Expr::val(1))
+        .from(entity::user::Entity)
+        .cond_where(users::enabled_with_role(ADMIN))
+        .take();
     Condition::all()
+        .add(Condition::all().not().add(Expr::exists(administrator)))
         .add(Column::TokenHash.eq(token_hash))
         .add(Column::UsedAt.is_null())
         .add(Column::ExpiresAt.gt(now.millis()))

@@ -6,7 +6,7 @@
 use poem::http::HeaderValue;
 use poem::http::StatusCode;
 use poem::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, LOCATION};
-use poem::{IntoResponse, Response, Route, endpoint::make_sync, get};
+use poem::{IntoResponse, Request, Response, Route, endpoint::make_sync, get};
 
 use super::config::CookiePrefix;
 use asset::{Asset, Cache};
@@ -122,7 +122,11 @@ pub(super) fn mount(
     let route = PAGES
         .into_iter()
         .fold(route, |route, (path, policy, html)| {
-            route.at(path, get(page(policy, html)))
+            let with_slash = format!("{path}/");
+            route.at(path, get(page(policy, html))).at(
+                with_slash,
+                get(make_sync(move |request| without_slash(path, &request))),
+            )
         });
     let route = vendored
         .into_iter()
@@ -167,16 +171,25 @@ fn with_prefix(script: &str, quote: char, prefix: &CookiePrefix) -> String {
     script.replacen(&text(CookiePrefix::USUAL), &text(prefix.as_str()), 1)
 }
 
+/// Sends people who typed a slash after the name of a page to the page. Browsers keep what follows `#`.
+fn without_slash(path: &str, request: &Request) -> Response {
+    let query = request.original_uri().query();
+    let to = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    StatusCode::PERMANENT_REDIRECT
+        .with_header(LOCATION, to)
+        .into_response()
+}
+
 fn redirect(to: &'static str) -> Response {
     StatusCode::FOUND.with_header(LOCATION, to).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use poem::Endpoint;
     use poem::http::header::{
         ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
     };
-    use poem::{Endpoint, Request};
 
     use super::*;
 
@@ -202,6 +215,21 @@ mod tests {
             assert_eq!(file.headers()[CACHE_CONTROL], "no-cache", "{path}");
             let script = file.into_body().into_string().await.unwrap();
             assert_eq!(script.matches(text).count(), 1, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_found_with_a_slash_after_its_name() {
+        let pages = mount(Route::new(), "{}", "{}", &usual());
+
+        for (page, ..) in PAGES {
+            for query in ["", "?from=https%3A%2F%2Fapp.example.org"] {
+                let request = Request::builder().uri_str(format!("{page}/{query}"));
+                let answer = pages.get_response(request.finish()).await;
+
+                assert_eq!(answer.status(), StatusCode::PERMANENT_REDIRECT, "{page}/");
+                assert_eq!(answer.headers()[LOCATION], format!("{page}{query}"));
+            }
         }
     }
 

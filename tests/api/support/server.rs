@@ -1,6 +1,7 @@
 //! The server under test.
 
-use std::process::{Command, ExitStatus};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
 
 use super::backend::Backend;
 use super::child::{Child, Ending};
@@ -15,27 +16,36 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_latchet");
 #[derive(Debug)]
 pub(crate) struct Replica {
     pub(crate) http: Http,
-    log: std::path::PathBuf,
+    log: PathBuf,
     child: Child,
-    _backend: Backend,
+    backend: Backend,
 }
 
 impl Replica {
     /// Starts the program on `backend` and waits until it is ready.
     pub(crate) async fn start(backend: &Backend) -> Self {
+        let path = backend.folder.path().join(format!("{}.log", port::free()));
+        let file = std::fs::File::create(&path).expect("the folder is ours");
+        let copy = file.try_clone().expect("files can be cloned");
+        let mut replica = Self::start_into(backend, copy.into(), file.into()).await;
+        replica.log = path;
+        replica
+    }
+
+    /// Does as [`Self::start`], with other places for what the program prints.
+    pub(crate) async fn start_into(backend: &Backend, stdout: Stdio, stderr: Stdio) -> Self {
         let port = port::free();
-        let log = backend.folder.path().join(format!("{port}.log"));
-        let file = std::fs::File::create(&log).expect("the folder is ours");
+        let log = PathBuf::from("/dev/null");
         let mut command = command(backend);
         command
             .env("LATCHET_LISTEN", format!("127.0.0.1:{port}"))
-            .stdout(file.try_clone().expect("files can be cloned"))
-            .stderr(file);
+            .stdout(stdout)
+            .stderr(stderr);
         let mut replica = Self {
             http: Http::new(format!("http://127.0.0.1:{port}")),
             log,
             child: Child::start(&mut command, Ending::Kill),
-            _backend: backend.clone(),
+            backend: backend.clone(),
         };
         replica.ready().await;
         replica
@@ -46,11 +56,15 @@ impl Replica {
         std::fs::read_to_string(&self.log).expect("the log is ours")
     }
 
-    /// Returns the link that makes the first administrator, when the server has printed one.
-    pub(crate) fn setup_link(&self) -> Option<String> {
-        let log = self.log();
-        let link = log.split_whitespace().find(|word| word.contains("/setup#"));
-        link.map(str::to_owned)
+    /// Returns the link that makes the first administrator, as the command line prints it.
+    pub(crate) fn setup_link(&self) -> String {
+        let mut command = command(&self.backend);
+        command.env("LATCHET_LISTEN", self.http.address());
+        let printed = output(command.arg("setup-link"));
+        let link = printed
+            .split_whitespace()
+            .find(|word| word.contains("/setup#"));
+        link.expect("a link").to_owned()
     }
 
     /// Returns the id of the process.
@@ -62,6 +76,11 @@ impl Replica {
     pub(crate) fn kill(mut self) {
         self.child.signal(Signal::KILL);
         self.child.wait(poll::DEADLINE);
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
     }
 
     /// Asks the server to stop.
@@ -98,13 +117,14 @@ pub(crate) fn command(backend: &Backend) -> Command {
 
 /// Runs a subcommand on `backend` and returns what it printed; panics when it fails.
 pub(crate) fn run(backend: &Backend, arguments: &[&str]) -> String {
-    let output = command(backend)
-        .args(arguments)
-        .output()
-        .expect("latchet starts");
+    output(command(backend).args(arguments))
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("latchet starts");
     assert!(
         output.status.success(),
-        "latchet {arguments:?}: {}",
+        "{command:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).expect("latchet prints UTF-8")

@@ -6,6 +6,7 @@ use poem::http::StatusCode;
 
 use crate::error::{AuthError, FieldError, Problem};
 use crate::server::error::ApiError;
+use crate::server::throttle::BudgetKind;
 
 /// Returns a refusal as the server makes it.
 pub(super) fn sample(code: &str) -> Problem {
@@ -47,6 +48,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "invalid_scope" => ApiError::InvalidScope.problem(),
         "too_many_requests" => ApiError::TooManyRequests {
             retry_after: Duration::from_secs(42),
+            budget: BudgetKind::Network,
         }
         .problem(),
         "unavailable" => ApiError::unavailable("").problem(),

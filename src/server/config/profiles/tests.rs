@@ -56,7 +56,7 @@ impl Settings {
         std::fs::write(folder.join("latchet.toml"), text).unwrap();
         let file = folder.join("latchet.toml");
         let args = ["latchet", "--config", file.to_str().unwrap()];
-        Config::load(args, env.iter().copied().map(|(k, v)| (k.into(), v.into())))
+        Config::load(args, env.iter().copied())
     }
 
     fn refusal(&self, env: &[(&str, &str)]) -> String {

@@ -7,6 +7,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::*;
+use crate::server::logging::captured::Captured;
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,7 +20,8 @@ fn acceptor() -> TlsAcceptor {
         testdata("localhost.cert.pem"),
         testdata("localhost.key.pem"),
     );
-    load_tls(&chain, &key).unwrap()
+    let certificate = TlsCertificate::load(&chain, &key).unwrap();
+    certificate.acceptor().unwrap()
 }
 
 async fn shake_hands(socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> {
@@ -91,10 +93,117 @@ fn a_tls_file_that_is_missing_or_of_the_wrong_kind_is_named() {
     ];
 
     for (chain, key, what) in table {
-        let Err(error) = load_tls(chain, key) else {
+        let Err(error) = TlsCertificate::load(chain, key) else {
             panic!("accepted {} and {}", chain.display(), key.display());
         };
         let text = error.to_string();
         assert!(text.contains(what) && text.contains(".pem"), "{text}");
     }
+}
+
+/// A folder with the two files of a server.
+struct Installed(tempfile::TempDir);
+
+impl Installed {
+    fn new() -> Self {
+        let installed = Self(tempfile::tempdir().unwrap());
+        for part in ["cert", "key"] {
+            installed.put(
+                part,
+                &std::fs::read(testdata(&format!("localhost.{part}.pem"))).unwrap(),
+            );
+        }
+        installed
+    }
+
+    fn path(&self, part: &str) -> PathBuf {
+        self.0.path().join(part)
+    }
+
+    fn put(&self, part: &str, bytes: &[u8]) {
+        std::fs::write(self.path(part), bytes).unwrap();
+    }
+
+    fn renew(&self, part: &str) {
+        let file = testdata(&format!("renewed.{part}.pem"));
+        self.put(part, &std::fs::read(file).unwrap());
+    }
+
+    fn load(&self) -> TlsCertificate {
+        TlsCertificate::load(&self.path("cert"), &self.path("key")).unwrap()
+    }
+}
+
+fn serves(certificate: &TlsCertificate, name: &str) -> bool {
+    let file = testdata(&format!("{name}.cert.pem"));
+    certificate.end_entity() == CertificateDer::from_pem_file(file).unwrap()
+}
+
+#[test]
+fn certificate_and_key_are_replaced_together_though_their_files_are_not() {
+    let files = Installed::new();
+    let certificate = files.load();
+    let log = Captured::begin();
+
+    files.renew("cert");
+    certificate.look();
+    assert!(serves(&certificate, "localhost"));
+    files.renew("key");
+    certificate.look();
+
+    assert!(serves(&certificate, "renewed"));
+    assert!(!log.text().contains("WARN"), "{}", log.text());
+}
+
+#[test]
+fn a_new_certificate_that_cannot_be_used_is_logged_once_and_the_one_before_stays() {
+    let files = Installed::new();
+    let certificate = files.load();
+    let other_key = std::fs::read(testdata("renewed.key.pem")).unwrap();
+    let faults: [(&str, &[u8]); 5] = [
+        ("cert", b""),
+        ("cert", b"-----BEGIN CERTIFICATE-----\nbm8=\n"),
+        ("key", b"no key"),
+        ("key", &other_key),
+        ("cert", b"\xff\xfe-\0-\0"),
+    ];
+
+    for (part, bytes) in faults {
+        let before = std::fs::read(files.path(part)).unwrap();
+        let log = Captured::begin();
+        files.put(part, bytes);
+        for _ in 0..4 {
+            certificate.look();
+        }
+        files.put(part, &before);
+        certificate.look();
+
+        let text = log.text();
+        assert_eq!(
+            text.matches("cannot be used; the one before").count(),
+            1,
+            "{text}"
+        );
+        assert!(serves(&certificate, "localhost"));
+    }
+    std::fs::remove_file(files.path("key")).unwrap();
+    let log = Captured::begin();
+    certificate.reload();
+    assert!(
+        log.text().contains("cannot read the TLS key"),
+        "{}",
+        log.text()
+    );
+    assert!(serves(&certificate, "localhost"));
+}
+
+#[test]
+fn a_byte_order_mark_before_the_pem_does_not_matter() {
+    let files = Installed::new();
+    for part in ["cert", "key"] {
+        let bytes = std::fs::read(files.path(part)).unwrap();
+        files.put(part, &[b"\xef\xbb\xbf".as_slice(), &bytes].concat());
+    }
+
+    assert!(serves(&files.load(), "localhost"));
 }

@@ -2,6 +2,7 @@
 
 use super::super::StoredKey;
 use super::*;
+use crate::server::names::ADMIN;
 
 fn key(kid: &str) -> StoredKey {
     StoredKey {
@@ -110,6 +111,34 @@ async fn a_setup_link_expires() {
 
     assert_eq!(used.unwrap(), None);
     assert_eq!(store.count_users(None).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_setup_link_is_worth_nothing_while_there_is_an_administrator() {
+    let latchet = Latchet::start().await;
+    let store = &latchet.store;
+    store.create_setup_link("link", NOW + MINUTE).await.unwrap();
+    let administrator = NewUser {
+        roles: vec![ADMIN.to_owned()],
+        ..new_user("root")
+    };
+    let root = store
+        .create_user(administrator, &Actor::Operator, NOW)
+        .await;
+    let root = root.unwrap();
+    let usable = async || store.is_setup_link_usable("link", NOW).await.unwrap();
+
+    let used = store
+        .use_setup_link("link", new_user("mallory"), &Actor::Operator, NOW)
+        .await;
+
+    assert_eq!(used.unwrap(), None);
+    assert!(!usable().await);
+    assert_eq!(store.count_users(None).await.unwrap(), 1);
+    let disabling = because(RevokeReason::Disabled, NOW);
+    let disabled = store.disable_user(&root.id, &Actor::Operator, &disabling);
+    disabled.await.unwrap();
+    assert!(usable().await);
 }
 
 #[tokio::test]

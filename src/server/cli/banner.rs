@@ -1,0 +1,87 @@
+//! The first words of a server: where it listens, and how to get an administrator.
+
+use std::fmt::Write;
+use std::io::{IsTerminal, stdout};
+use std::net::SocketAddr;
+
+use super::{App, Failure, print};
+use crate::server::config::LogFormat;
+use crate::server::logging;
+
+const NO_ADMINISTRATOR: &str = "there is no administrator yet: `latchet setup-link` prints a link that makes one, `latchet user add NAME --admin` makes one at once";
+
+/// Says on a terminal, or in the log where that is JSON, that the server listens.
+///
+/// The link that makes the first administrator is shown on a terminal alone: others read what is
+/// written into files, pipes and journals.
+pub(super) async fn announce(app: &App, metrics: Option<SocketAddr>) -> Result<(), Failure> {
+    let format = app.config.log_format;
+    let is_terminal = stdout().is_terminal() && format != LogFormat::Json;
+    let link = if is_terminal {
+        app.setup_link().await?
+    } else {
+        None
+    };
+    let lacks_administrator = link.is_none() && !app.has_administrator().await?;
+    if !is_terminal && logging::is_json(format) {
+        log(app, metrics, lacks_administrator);
+        return Ok(());
+    }
+    let mut text = banner(app, metrics);
+    if let Some(secret) = link {
+        text.push_str(&invitation(app, &secret));
+    } else if lacks_administrator {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {NO_ADMINISTRATOR}");
+    }
+    print_aside(text);
+    Ok(())
+}
+
+fn log(app: &App, metrics: Option<SocketAddr>, lacks_administrator: bool) {
+    let config = &app.config;
+    tracing::info!(
+        event = "listening",
+        version = env!("CARGO_PKG_VERSION"),
+        address = %config.listen,
+        public_url = %config.public_url,
+        metrics.address = metrics.map(tracing::field::display),
+        "latchet {} listens on {}",
+        env!("CARGO_PKG_VERSION"),
+        config.listen
+    );
+    if lacks_administrator {
+        tracing::warn!("{NO_ADMINISTRATOR}");
+    }
+}
+
+fn banner(app: &App, metrics: Option<SocketAddr>) -> String {
+    let config = &app.config;
+    let url = &config.public_url;
+    let mut text = format!(
+        "latchet {} listens on {}\n  Sign in        {url}/account\n  API and docs   {url}/docs\n",
+        env!("CARGO_PKG_VERSION"),
+        config.listen
+    );
+    if let Some(address) = metrics {
+        let _ = writeln!(text, "  Metrics        http://{address}/metrics");
+    }
+    text
+}
+
+/// Returns how to use the link that makes the first administrator.
+pub(super) fn invitation(app: &App, secret: &str) -> String {
+    let url = &app.config.public_url;
+    format!(
+        "  There is no administrator yet. Make one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n"
+    )
+}
+
+/// Prints without waiting: a reader that hangs, or a full disk, keeps no server from serving.
+fn print_aside(text: String) {
+    let name = "banner".to_owned();
+    let printing = move || {
+        let _ = print(&text);
+    };
+    let _ = std::thread::Builder::new().name(name).spawn(printing);
+}

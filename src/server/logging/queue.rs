@@ -1,0 +1,214 @@
+//! The queue between those that log and the output: writing a line may fail or wait for ever, and no
+//! request notices.
+//!
+//! The queue has a limit in bytes. Lines beyond it are lost, and so are lines whose writing fails. Lost
+//! lines are counted, and reported in the log once lines are written again.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes of lines that may wait: about a minute of a server under attack.
+const CAPACITY: usize = 4 << 20;
+/// Memory of a waiting line beside its text.
+const OVERHEAD: usize = 64;
+/// Least time between two reports of lost lines.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Time until a non-blocking output that took nothing is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(10);
+
+/// The end of the queue that lines are put into. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct LogQueue {
+    lines: Sender<Vec<u8>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    waiting_bytes: AtomicUsize,
+    lost_lines: AtomicU64,
+    /// The thread that writes. What it logs itself is never refused: it is the report of lost lines.
+    writer: OnceLock<ThreadId>,
+}
+
+impl LogQueue {
+    /// Starts the thread that writes to `output`. It calls `report` with the number of lines lost since
+    /// the report before.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(
+        output: impl Write + Send + 'static,
+        report: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (sender, receiver) = channel();
+        let counts = Arc::<Counts>::default();
+        let writer = LogWriter {
+            output,
+            report,
+            lines: receiver,
+            counts: Arc::clone(&counts),
+            reported: 0,
+            report_at: Instant::now(),
+            writes: false,
+            is_inside_line: false,
+        };
+        let name = "log".to_owned();
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || writer.run())?;
+        Ok(Self {
+            lines: sender,
+            counts,
+        })
+    }
+
+    /// Returns how many lines were lost since the start.
+    pub(super) fn lost_lines(&self) -> u64 {
+        self.counts.lost_lines.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every line is written or lost, for `limit` at most.
+    pub(super) fn wait_until_empty(&self, limit: Duration) {
+        let start = Instant::now();
+        while self.counts.waiting_bytes.load(Ordering::Acquire) > 0 && start.elapsed() < limit {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn push(&self, line: &[u8]) {
+        let counts = &self.counts;
+        let size = line.len() + OVERHEAD;
+        let waiting = counts.waiting_bytes.fetch_add(size, Ordering::AcqRel);
+        let is_report = counts.writer.get() == Some(&thread::current().id());
+        let fits = is_report || waiting + size <= CAPACITY;
+        if !fits || self.lines.send(line.to_vec()).is_err() {
+            counts.waiting_bytes.fetch_sub(size, Ordering::AcqRel);
+            counts.lost_lines.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Takes one line at a time, as `tracing-subscriber` writes them, and never fails.
+#[derive(Debug)]
+pub(super) struct LineWriter<'a>(&'a LogQueue);
+
+impl Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogQueue {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        LineWriter(self)
+    }
+}
+
+/// The other end: the one thread that writes.
+struct LogWriter<W, R> {
+    output: W,
+    report: R,
+    lines: Receiver<Vec<u8>>,
+    counts: Arc<Counts>,
+    /// Lost lines that the log has a report of.
+    reported: u64,
+    report_at: Instant,
+    /// Whether the latest line was written.
+    writes: bool,
+    /// Whether a line was written in part only, as happens when a disk is full.
+    is_inside_line: bool,
+}
+
+impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
+    fn run(mut self) {
+        // A new `OnceLock`, so that this cannot fail.
+        let _ = self.counts.writer.set(thread::current().id());
+        while let Ok(line) = self.next() {
+            if let Some(line) = line {
+                self.writes = self.write_line(&line).is_ok();
+                if !self.writes {
+                    self.counts.lost_lines.fetch_add(1, Ordering::Relaxed);
+                }
+                let size = line.len() + OVERHEAD;
+                self.counts.waiting_bytes.fetch_sub(size, Ordering::AcqRel);
+            }
+            self.report_lost_lines();
+        }
+    }
+
+    /// Waits for a line; `None` when it is time for a report instead.
+    fn next(&self) -> Result<Option<Vec<u8>>, RecvTimeoutError> {
+        if !self.writes || self.lost_lines() == self.reported {
+            let line = self.lines.recv();
+            return line.map(Some).map_err(|_| RecvTimeoutError::Disconnected);
+        }
+        let time = self.report_at.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(time) {
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            received => received.map(Some),
+        }
+    }
+
+    fn report_lost_lines(&mut self) {
+        let lost = self.lost_lines();
+        let now = Instant::now();
+        if self.writes && lost > self.reported && now >= self.report_at {
+            (self.report)(lost - self.reported);
+            self.reported = lost;
+            self.report_at = now + REPORT_EVERY;
+        }
+    }
+
+    fn lost_lines(&self) -> u64 {
+        self.counts.lost_lines.load(Ordering::Relaxed)
+    }
+
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.is_inside_line {
+            self.write(b"\n")?;
+        }
+        self.write(line)
+    }
+
+    fn write(&mut self, mut rest: &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            match self.output.write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    rest = &rest[written..];
+                    self.is_inside_line = !rest.is_empty();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_AFTER),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<W, R> fmt::Debug for LogWriter<W, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogWriter")
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Kinds of budgets.
+
+/// A kind of budget, which names in the log what refuses an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetKind {
+    /// Strangers of one network, at all accounts.
+    Network,
+    /// Strangers of one network, at one account.
+    AccountInNetwork,
+    /// All strangers, at one account.
+    Account,
+    /// One known device of an account.
+    Device,
+    /// All known devices of an account.
+    Devices,
+    /// One session.
+    Session,
+    /// One service, in one network.
+    ServiceInNetwork,
+    /// Registrations from one network.
+    Registration,
+}
+
+impl BudgetKind {
+    /// Returns its name in the log, and in the keys of the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Network => "ip",
+            Self::AccountInNetwork => "account-ip",
+            Self::Account => "account",
+            Self::Device => "device",
+            Self::Devices => "devices",
+            Self::Session => "session",
+            Self::ServiceInNetwork => "service-ip",
+            Self::Registration => "registration-ip",
+        }
+    }
+
+    /// Returns the setting that limits it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Self::Network => "throttle_ip",
+            Self::AccountInNetwork | Self::Device | Self::Session | Self::ServiceInNetwork => {
+                "throttle_account_ip"
+            }
+            Self::Account | Self::Devices => "throttle_account",
+            Self::Registration => "throttle_registration",
+        }
+    }
+}
