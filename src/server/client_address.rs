@@ -65,13 +65,11 @@ impl ClientAddresses {
         let mut has_hops = false;
         for hop in hops(headers) {
             has_hops = true;
-            match hop.address() {
-                Some(address) => nearest = address.to_canonical(),
-                None => {
-                    self.report_unreadable(nearest, &hop);
-                    break;
-                }
-            }
+            let Some(address) = hop.address() else {
+                self.report_unreadable(nearest, &hop);
+                break;
+            };
+            nearest = address.to_canonical();
             if !self.trusts(nearest) {
                 break;
             }

@@ -189,7 +189,7 @@ impl<E: Endpoint> Inner<E> {
         mut request: Request,
         seen: &RequestContext,
     ) -> Result<Response, Refusal> {
-        message::check(&request)?;
+        message::check(&request).map_err(|refusal| *refusal)?;
         request.set_data(RequestId(seen.id.clone()));
         request.set_data(seen.client);
         request.set_data(seen.user.clone());

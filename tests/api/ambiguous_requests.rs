@@ -123,11 +123,36 @@ async fn a_json_body_that_names_a_member_twice_is_refused(backend: Backend) {
     session.refresh().await.expect(200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parameter_or_a_header_that_is_given_twice_is_refused() {
+    let server = Local::start(&Backend::sqlite()).await;
+    let admin = server.http.admin().login().await.access;
+
+    for path in [
+        "/v1/users?limit=1&limit=2",
+        "/v1/verify?sign_in=/a&sign_in=/b",
+    ] {
+        let answer = server.http.get(path).bearer(&admin).send().await;
+        answer.expect_problem(400, "validation_failed");
+    }
+    let body = json!({"username": "alice", "password": "x"}).to_string();
+    for name in ["content-type", "origin", "x-csrf-token"] {
+        let request = server.http.post("/v1/login");
+        let request = request
+            .raw_header("content-type", "application/json")
+            .raw_header(name, "a")
+            .raw_header(name, "b");
+        let answer = request.raw_body(body.clone()).send().await;
+        let answer = answer.expect_problem(400, "validation_failed");
+        assert!(answer.field("detail").contains("twice"), "{}", answer.text);
+    }
+}
+
 /// Sends a refresh or a logout with tokens in `Authorization` and in the body.
 async fn send(http: &Http, path: &str, header: Option<&str>, body: Option<&str>) -> Answer {
     let request = http.post(path);
     let request = match header {
-        Some(value) => request.header("authorization", value),
+        Some(value) => request.raw_header("authorization", value),
         None => request,
     };
     match body {

@@ -21,7 +21,7 @@ async fn clients_behind_a_proxy_are_told_apart_and_their_ports_do_not_matter(bac
     let server = Local::start(&backend).await;
     let login = async |name: &str, header: &str, address: &str| {
         let body = json!({"username": name, "password": "wrong, but long enough"});
-        let request = server.http.post("/v1/login").header(header, address);
+        let request = server.http.post("/v1/login").raw_header(header, address);
         request.json(&body).send().await.status
     };
 
@@ -67,7 +67,7 @@ async fn the_address_of_a_session_is_what_the_proxy_has_appended(backend: Backen
         ("forwarded", b"for=_hidden", "127.0.0.1"),
     ] {
         let body = json!({"username": alice.name, "password": alice.password});
-        let login = server.http.post("/v1/login").header(header, value);
+        let login = server.http.post("/v1/login").raw_header(header, value);
         let login = login.json(&body).send().await.expect(200);
 
         let sessions = server.http.get("/v1/me/sessions");
@@ -85,7 +85,7 @@ async fn a_proxy_that_is_not_trusted_is_reported_once() {
     for _ in 0..3 {
         let request = server.http.get("/v1/me");
         request
-            .header("x-forwarded-for", "203.0.113.9")
+            .raw_header("x-forwarded-for", "203.0.113.9")
             .send()
             .await
             .expect(401);

@@ -37,10 +37,10 @@ async fn refresh(http: &Http, cookies: &[u8], csrf: &str) -> Answer {
 }
 
 async fn post(http: &Http, path: &str, cookies: &[u8], csrf: &str) -> Answer {
-    let request = http.post(path).header("cookie", cookies);
+    let request = http.post(path).raw_header("cookie", cookies);
     let request = request
-        .header("x-csrf-token", csrf)
-        .header("origin", http.base());
+        .raw_header("x-csrf-token", csrf)
+        .raw_header("origin", http.base());
     request.json(&json!({})).send().await
 }
 
@@ -174,7 +174,7 @@ async fn a_known_device_is_found_beside_cookies_of_others(backend: Backend) {
     let body = json!({"username": alice.name, "password": alice.password, "transport": "cookie"});
     for other in [b"latin=\xfc".as_slice(), b"latchet_device=junk"] {
         let cookies = joined(&[other, &device]);
-        let login = server.http.post("/v1/login").header("cookie", &cookies);
+        let login = server.http.post("/v1/login").raw_header("cookie", &cookies);
         login.json(&body).send().await.expect(200);
     }
 }
@@ -189,16 +189,19 @@ async fn headers_of_others_do_not_matter_whatever_their_bytes(backend: Backend) 
         b"\xff",
         "Übung".as_bytes(),
     ] {
-        let check = server.http.get("/v1/me").header("authorization", other);
-        let check = check.header("authorization", &bearer);
+        let check = server.http.get("/v1/me").raw_header("authorization", other);
+        let check = check.raw_header("authorization", &bearer);
         check.send().await.expect(200);
         let joined = [other, b", ", bearer.as_bytes()].concat();
-        let check = server.http.get("/v1/me").header("authorization", joined);
+        let check = server
+            .http
+            .get("/v1/me")
+            .raw_header("authorization", joined);
         check.send().await.expect(200);
         let refresh = server
             .http
             .post("/v1/refresh")
-            .header("authorization", other);
+            .raw_header("authorization", other);
         let refresh = refresh.json(&json!({"refresh_token": session.refresh}));
         refresh.send().await.expect(200);
     }
@@ -206,15 +209,15 @@ async fn headers_of_others_do_not_matter_whatever_their_bytes(backend: Backend) 
     let login = server
         .http
         .post("/v1/login")
-        .header("user-agent", b"\xfc/1");
-    let login = login.header("accept", b"\xff");
-    let login = login.header("content-type", b"application/json; note=\"\xfc\"");
+        .raw_header("user-agent", b"\xfc/1");
+    let login = login.raw_header("accept", b"\xff");
+    let login = login.raw_header("content-type", b"application/json; note=\"\xfc\"");
     login.raw_body(body).send().await.expect(200);
     for accept in [b"\xff, text/html".as_slice(), b"text/html, \xff"] {
         let http = Http::without_redirects(server.http.base());
         let asked = http
             .get("/v1/verify?sign_in=/account")
-            .header("accept", accept);
+            .raw_header("accept", accept);
         asked.send().await.expect(303);
     }
 }
@@ -239,7 +242,7 @@ async fn login(server: &Local, browser: &mut Browser) -> String {
     let admin = server.http.admin();
     let body = json!({"username": admin.name, "password": admin.password, "transport": "cookie"});
     let request = browser.cookies_only("POST", "/v1/login");
-    let request = request.header("origin", server.http.base());
+    let request = request.raw_header("origin", server.http.base());
     let answer = request.json(&body).send().await.expect(200);
     browser.take(&answer);
     answer.field("csrf_token")
@@ -249,8 +252,8 @@ async fn refreshed(server: &Local, browser: &mut Browser, csrf: &str) -> Answer 
     browser.http = server.http.clone();
     let request = browser.cookies_only("POST", "/v1/refresh");
     let request = request
-        .header("origin", server.http.base())
-        .header("x-csrf-token", csrf);
+        .raw_header("origin", server.http.base())
+        .raw_header("x-csrf-token", csrf);
     let answer = request.json(&json!({})).send().await;
     browser.take(&answer);
     answer
@@ -281,7 +284,9 @@ async fn two_servers_on_ports_of_one_host_do_not_sign_each_others_users_out() {
 
         browser.http = second.http.clone();
         let logout = browser.cookies_only("POST", "/v1/logout");
-        let logout = logout.header("x-csrf-token", &second_csrf).json(&json!({}));
+        let logout = logout
+            .raw_header("x-csrf-token", &second_csrf)
+            .json(&json!({}));
         browser.take(&logout.send().await.expect(204));
         refreshed(&second, &mut browser, &second_csrf)
             .await

@@ -1,12 +1,16 @@
 //! HTTP: one file per noun. Handlers read what was sent, call [`App`] and write down its answer;
 //! they decide nothing.
 
+use std::collections::HashSet;
+
+use futures_util::future::{Either, ready};
 use poem::endpoint::{BoxEndpoint, DynEndpoint};
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, Result, Route};
 use poem_openapi::{OpenApiService, Tags};
 
 use crate::guard::Guards;
 use crate::server::App;
+use crate::server::error::ApiError;
 use crate::server::serve::Lifecycle;
 use crate::server::web::CHANGE_PASSWORD;
 
@@ -132,13 +136,26 @@ impl Endpoint for Addresses {
 
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let endpoint = if is_place_of_operations(request.uri().path()) {
+            if let Some(name) = request.uri().query().and_then(repeated_parameter) {
+                let refused = ApiError::invalid_field(&name, "is given twice in the query");
+                return Either::Left(ready(Err(refused.into())));
+            }
             request.set_data(self.guards.clone());
             &self.operations
         } else {
             &self.pages
         };
-        DynEndpoint::call(&**endpoint, request)
+        Either::Right(DynEndpoint::call(&**endpoint, request))
     }
+}
+
+/// Returns a parameter that a query gives twice: which of the two counts would be a guess.
+fn repeated_parameter(query: &str) -> Option<String> {
+    const LONGEST_SHOWN: usize = 64;
+    let mut known = HashSet::new();
+    let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    let repeated = names.find(|name| !known.insert(name.clone()))?;
+    Some(repeated.chars().take(LONGEST_SHOWN).collect())
 }
 
 fn is_place_of_operations(path: &str) -> bool {
@@ -154,6 +171,22 @@ mod tests {
     use poem_openapi::OpenApi;
 
     use super::*;
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_found() {
+        for (query, name) in [
+            ("limit=1&limit=2", "limit"),
+            ("limit=1&limit=1", "limit"),
+            ("a=1&%61=2", "a"),
+            ("a&b&a", "a"),
+            ("after=&limit=1&after=x", "after"),
+        ] {
+            assert_eq!(repeated_parameter(query).as_deref(), Some(name), "{query}");
+        }
+        for query in ["", "a=1", "a=1&A=2", "a=b&b=a"] {
+            assert_eq!(repeated_parameter(query), None, "{query}");
+        }
+    }
 
     #[test]
     fn every_operation_lives_where_operations_do_and_nothing_beside_them() {

@@ -68,8 +68,8 @@ pub(super) fn log_access(status: StatusCode, code: Option<&str>, seen: &RequestC
     let micros = u32::try_from(seen.since.elapsed().as_micros()).unwrap_or(u32::MAX);
     let millis = f64::from(micros) / 1000.0;
     // Only where it tells something: which page was refused.
-    let origin = code.filter(|code| *code == "csrf_failed");
-    let origin = origin.and_then(|_| seen.origin.as_ref()).map(text);
+    let tells_origin = code == Some("csrf_failed");
+    let origin = seen.origin.as_ref().filter(|_| tells_origin).map(text);
     macro_rules! log {
         ($level:expr) => {
             tracing::event!(

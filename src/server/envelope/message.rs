@@ -26,7 +26,7 @@ const SINGLE: [(HeaderName, &str); 5] = [
 ///
 /// # Errors
 /// `validation_failed` with the name of the header.
-pub(super) fn check(request: &Request) -> Result<(), Refusal> {
+pub(super) fn check(request: &Request) -> Result<(), Box<Refusal>> {
     let headers = request.headers();
     for (name, shown) in SINGLE {
         let mut lines = headers.get_all(name).iter();
@@ -73,7 +73,7 @@ pub(in crate::server) fn answer_to_refused_head(status: StatusCode, peer: IpAddr
     [head.into_bytes(), body].concat()
 }
 
-fn refusal(header: &str, detail: &str) -> Refusal {
+fn refusal(header: &str, detail: &str) -> Box<Refusal> {
     let mut problem = Problem::new(
         StatusCode::BAD_REQUEST,
         "validation_failed",
@@ -83,7 +83,7 @@ fn refusal(header: &str, detail: &str) -> Refusal {
         field: header.to_owned(),
         detail: detail.to_owned(),
     });
-    problem.into()
+    Box::new(problem.into())
 }
 
 #[cfg(test)]

@@ -252,13 +252,13 @@ async fn the_log_tells_what_was_asked_and_no_secret() {
 
 #[tokio::test]
 async fn a_request_of_any_length_has_a_short_line() {
-    let long = "x".repeat(10_000);
+    let endless = "x".repeat(10_000);
     let request = Request::builder()
         .method(Method::POST)
-        .uri(format!("/{long}").parse().unwrap())
+        .uri(format!("/{endless}").parse().unwrap())
         .header("host", "localhost")
-        .header("user-agent", &long)
-        .header("origin", &long)
+        .header("user-agent", &endless)
+        .header("origin", &endless)
         .finish();
 
     let log = Captured::begin();

@@ -121,13 +121,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AnsweredHeads<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.refusal.is_none() {
-            match status_without_body(bytes) {
-                Some(status) => self.refusal = Some(self.refuse(status)),
-                None => {
-                    self.has_first_line = false;
-                    return Pin::new(&mut self.stream).poll_write(cx, bytes);
-                }
-            }
+            let Some(status) = status_without_body(bytes) else {
+                self.has_first_line = false;
+                return Pin::new(&mut self.stream).poll_write(cx, bytes);
+            };
+            self.refusal = Some(self.refuse(status));
         }
         self.poll_answer(cx, bytes.len())
     }
@@ -138,13 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for AnsweredHeads<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut filled = slices.iter().filter(|slice| !slice.is_empty());
-        match (filled.next(), filled.next()) {
-            (Some(only), None) => self.poll_write(cx, only),
-            _ => {
-                self.has_first_line = false;
-                Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-            }
+        if let (Some(only), None) = (filled.next(), filled.next()) {
+            return self.poll_write(cx, only);
         }
+        self.has_first_line = false;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -82,7 +82,12 @@ impl Request {
     }
 
     /// Adds a header.
-    pub(crate) fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        self.raw_header(name, value)
+    }
+
+    /// Adds a header of any bytes.
+    pub(crate) fn raw_header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let value =
             reqwest::header::HeaderValue::from_bytes(value.as_ref()).expect("no line breaks");
         Self(self.0.header(name, value))
