@@ -10,14 +10,14 @@ use prometheus_client::registry::Registry;
 /// A text format of metrics. In the older one a counter has the name of its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// OpenMetrics 1.0.0.
+    /// `OpenMetrics` 1.0.0.
     OpenMetrics,
     /// Prometheus 0.0.4.
     Prometheus,
 }
 
 impl Format {
-    /// Returns the format that is preferred; OpenMetrics where both are welcome alike. A scraper that
+    /// Returns the format that is preferred; `OpenMetrics` where both are welcome alike. A scraper that
     /// accepts neither gets the older one, which most can read.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(ACCEPT).iter();

@@ -47,15 +47,22 @@ enum Class {
 
 fn class(c: char) -> Class {
     match c {
-        // Exceptions (9.6, which are those of RFC 5892, 2.6).
-        '\u{df}' | '\u{3c2}' | '\u{6fd}' | '\u{6fe}' | '\u{f0b}' | '\u{3007}' => Class::Valid,
-        '\u{b7}' | '\u{375}' | '\u{5f3}' | '\u{5f4}' | '\u{30fb}' => Class::InContext,
-        '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' => Class::InContext,
+        // The exceptions come first (9.6, which are those of RFC 5892, 2.6).
         '\u{640}' | '\u{7fa}' | '\u{302e}' | '\u{302f}' | '\u{3031}'..='\u{3035}' | '\u{303b}' => {
             Class::Other
         }
-        '!'..='~' => Class::Valid,
-        '\u{200c}' | '\u{200d}' => Class::InContext,
+        '\u{df}' | '\u{3c2}' | '\u{6fd}' | '\u{6fe}' | '\u{f0b}' | '\u{3007}' | '!'..='~' => {
+            Class::Valid
+        }
+        '\u{b7}'
+        | '\u{375}'
+        | '\u{5f3}'
+        | '\u{5f4}'
+        | '\u{660}'..='\u{669}'
+        | '\u{6f0}'..='\u{6f9}'
+        | '\u{200c}'
+        | '\u{200d}'
+        | '\u{30fb}' => Class::InContext,
         c if is_old_hangul(c) => Class::Other,
         c if is_ignorable(c) => Class::Invisible,
         c if !std::iter::once(c).nfkc().eq([c]) => Class::Other,

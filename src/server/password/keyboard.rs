@@ -43,7 +43,7 @@ fn walk_on(layout: &Layout, part: &[char]) -> Option<f64> {
         .collect();
     // Of three random letters, many touch each other.
     let is_by_chance = matches!(steps[..], [one, other] if one != other);
-    if is_by_chance || !steps.iter().all(is_to_a_neighbour) {
+    if is_by_chance || !steps.iter().copied().all(is_to_a_neighbour) {
         return None;
     }
     let costs = steps.iter().enumerate().map(|(at, step)| {
@@ -68,6 +68,6 @@ fn key(layout: &Layout, c: char) -> Option<Key> {
 }
 
 /// The same key, one beside it, or one that touches it in the row above or below.
-fn is_to_a_neighbour(step: &Step) -> bool {
+fn is_to_a_neighbour(step: Step) -> bool {
     matches!(step, (0, -1..=1) | (1, -1..=0) | (-1, 0..=1))
 }
