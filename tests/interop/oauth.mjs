@@ -10,7 +10,8 @@ const jose = await load('jose');
 const oauth = await load('oauth4webapi');
 
 const insecure = { [oauth.allowInsecureRequests]: true };
-const client = { client_id: 'spa' };
+// A refresh token belongs to its client: those of `/v1/login` to this one.
+const client = { client_id: 'latchet' };
 const check = (name) => console.log(name);
 
 // Another user in the same token.
