@@ -288,7 +288,7 @@ const WEAK: [&str; 60] = [
     "administrator123",
     "adminadminadmin123",
     "superman12345678",
-    "batmanandrobin1",
+    "batmanbatman2024!",
     "michael01011990",
     "jessica19900101!!",
     "01011990010119900",
