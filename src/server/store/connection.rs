@@ -12,6 +12,7 @@ use super::database::{Database, Transaction};
 use super::{StoreError, condition};
 use crate::server::config::{DatabaseKind, DatabaseUrl};
 
+mod endpoint;
 mod leased;
 mod pool;
 mod postgres;

@@ -1,18 +1,17 @@
 //! Connecting to PostgreSQL: which server, with which TLS, and through a pooler or not.
 
 use std::fmt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::error::DatabaseError;
-use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use sea_orm::sqlx::{ConnectOptions, Connection, Error, Executor, Row};
-use secrecy::ExposeSecret;
 
 use super::super::StoreError;
+use super::endpoint::{Endpoint, check_files};
 use super::{ACQUIRE, RETRY_EVERY, connecting};
 use crate::keys::random_id;
-use crate::server::config::postgres_url::{Host, PostgresUrl, TargetSession, TlsMode};
+use crate::server::config::postgres_url::{PostgresUrl, TargetSession};
 
 /// Settings of every session that are relied on: what PostgreSQL itself ends (a statement, a wait for a row,
 /// a transaction whose replica froze), and the isolation level for which the statements are written. Role and
@@ -68,10 +67,6 @@ pub(super) struct Connector {
     timeout: Duration,
     route: Route,
 }
-
-/// One server, and the ways to reach it in the order in which they are tried.
-#[derive(Clone)]
-struct Endpoint(Vec<PgConnectOptions>);
 
 /// The options hold the password.
 impl fmt::Debug for Connector {
@@ -142,7 +137,7 @@ impl Connector {
     /// Returns the options of a connection that can be had now, for code that opens its own.
     pub(super) async fn reachable(&self) -> Result<PgConnectOptions, Error> {
         let mut failure = Error::PoolTimedOut;
-        for options in self.endpoints.iter().flat_map(|endpoint| &endpoint.0) {
+        for options in self.endpoints.iter().flat_map(Endpoint::ways) {
             let attempt = async {
                 let mut connection = options.connect().await?;
                 self.require_target(&mut connection).await?;
@@ -165,13 +160,10 @@ impl Connector {
         let settings: Vec<(&str, &str)> = settings.collect();
         let mut direct = self.clone();
         direct.route = Route::Direct;
-        let all = direct
-            .endpoints
-            .iter_mut()
-            .flat_map(|endpoint| &mut endpoint.0);
-        all.for_each(|options| {
-            *options = options.clone().options(settings.iter().copied());
-        });
+        let endpoints = self.endpoints.iter();
+        direct.endpoints = endpoints
+            .map(|endpoint| endpoint.with_options(&settings))
+            .collect();
         match direct.probe_for(&mark).await {
             Ok(true) => Ok(Some(direct)),
             Ok(false) => Ok(None),
@@ -231,109 +223,6 @@ impl Connector {
     }
 }
 
-impl Endpoint {
-    fn new(url: &PostgresUrl, host: &Host) -> Result<Self, StoreError> {
-        let options = options(url, host)?;
-        let is_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
-        let mode = match url.tls {
-            // As libpq does: nobody can listen on a socket of this machine.
-            _ if is_socket => PgSslMode::Disable,
-            Some(mode) => ssl_mode(mode, url.root_certificate.is_some()),
-            None => options.get_ssl_mode(),
-        };
-        let modes: &[PgSslMode] = match mode {
-            PgSslMode::Allow => &[PgSslMode::Disable, PgSslMode::Require],
-            PgSslMode::Prefer => &[PgSslMode::Prefer, PgSslMode::Disable],
-            _ => &[mode],
-        };
-        let ways = modes.iter().map(|mode| options.clone().ssl_mode(*mode));
-        Ok(Self(ways.collect()))
-    }
-
-    async fn connect(&self) -> Result<PgConnection, Error> {
-        let mut failure = Error::PoolTimedOut;
-        for options in &self.0 {
-            match options.connect().await {
-                Ok(connection) => return Ok(connection),
-                Err(error) if depends_on_tls(&error) => failure = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(failure)
-    }
-}
-
-/// `require` with an authority checks as `verify-ca` does, like libpq.
-fn ssl_mode(mode: TlsMode, has_root: bool) -> PgSslMode {
-    match mode {
-        TlsMode::Disable => PgSslMode::Disable,
-        TlsMode::Allow => PgSslMode::Allow,
-        TlsMode::Prefer => PgSslMode::Prefer,
-        TlsMode::Require if has_root => PgSslMode::VerifyCa,
-        TlsMode::Require => PgSslMode::Require,
-        TlsMode::VerifyCa => PgSslMode::VerifyCa,
-        TlsMode::VerifyFull => PgSslMode::VerifyFull,
-    }
-}
-
-/// Written as a URL, from which the driver also finds the password file.
-fn options(url: &PostgresUrl, host: &Host) -> Result<PgConnectOptions, StoreError> {
-    let start = "postgres:///?".to_owned();
-    let length = start.len();
-    let mut query = form_urlencoded::Serializer::for_suffix(start, length);
-    let port = host.port.map(|port| port.to_string());
-    let password = url.password.as_ref().map(ExposeSecret::expose_secret);
-    let path = |path: &Path| path.to_str().map(str::to_owned);
-    let root = url.root_certificate.as_deref().and_then(path);
-    let client = url.client_certificate.as_ref();
-    let certificate = client.and_then(|client| path(&client.certificate));
-    let key = client.and_then(|client| path(&client.key));
-    let application_name = url.application_name.as_deref().unwrap_or("latchet");
-    let parameters = [
-        ("host", host.name.as_deref()),
-        ("port", port.as_deref()),
-        ("user", url.user.as_deref()),
-        ("password", password),
-        ("dbname", url.database.as_deref()),
-        ("sslrootcert", root.as_deref()),
-        ("sslcert", certificate.as_deref()),
-        ("sslkey", key.as_deref()),
-        ("options", url.options.as_deref()),
-        ("application_name", Some(application_name)),
-    ];
-    for (name, value) in parameters {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    let options: PgConnectOptions = query.finish().parse().map_err(|_| {
-        StoreError::Url("write it like postgres://user:password@host/latchet".to_owned())
-    })?;
-    // PgBouncer refuses the parameter, and no column is a float.
-    Ok(options.extra_float_digits(None).disable_statement_logging())
-}
-
-/// A file that is missing is a mistake in the URL, not a database that is away.
-fn check_files(url: &PostgresUrl) -> Result<(), StoreError> {
-    let client = url.client_certificate.as_ref();
-    let files = [
-        ("sslrootcert", url.root_certificate.as_deref()),
-        ("sslcert", client.map(|client| client.certificate.as_path())),
-        ("sslkey", client.map(|client| client.key.as_path())),
-    ];
-    for (name, path) in files {
-        if let Some(path) = path
-            && let Err(error) = std::fs::read(path)
-        {
-            let shown = path.display();
-            return Err(StoreError::Url(format!(
-                "{name} names {shown}, which cannot be read: {error}"
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// The check of `verify-ca` takes the provider of the process, of which there is none where several are
 /// compiled in.
 fn install_crypto_provider() {
@@ -341,22 +230,6 @@ fn install_crypto_provider() {
     if CryptoProvider::get_default().is_none() {
         // Another thread may be faster; its provider serves as well.
         let _ = aws_lc_rs::default_provider().install_default();
-    }
-}
-
-/// Returns whether the next mode may succeed where this one failed: the handshake failed, or the server
-/// takes only encrypted, or only plain, connections of this role.
-fn depends_on_tls(error: &Error) -> bool {
-    match error {
-        Error::Tls(_) | Error::Protocol(_) => true,
-        Error::Io(error) => matches!(
-            error.kind(),
-            std::io::ErrorKind::UnexpectedEof
-                | std::io::ErrorKind::InvalidData
-                | std::io::ErrorKind::ConnectionReset
-        ),
-        Error::Database(error) => error.code().as_deref() == Some("28000"),
-        _ => false,
     }
 }
 
