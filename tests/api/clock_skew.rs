@@ -144,6 +144,7 @@ async fn on_sqlite_there_is_no_other_clock() {
 #[test]
 fn a_file_of_sqlite_is_opened_whatever_the_clock_says() {
     let backend = Backend::sqlite();
+    crate::support::server::run(&backend, &["migrate"]);
 
     let output = with_clock_set(&backend, "+1200")
         .args(["user", "list"])
