@@ -133,7 +133,7 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
             "kid": KID,
             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         }]})),
-        ("authorizationServerMetadata", "200") => one(&metadata()),
+        ("authorizationServerMetadata" | "openidConfiguration", "200") => one(&metadata()),
         ("livez", "200") => one(&json!({ "status": "ok" })),
         ("readyz", "200") => one(&json!({
             "status": "ok", "database": "ok", "denylist": "ok", "clock": "ok", "serving": "ok",

@@ -227,6 +227,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ),
     ("jwks", &[ANY]),
     ("authorizationServerMetadata", &[ANY]),
+    ("openidConfiguration", &[ANY]),
     ("livez", &[ANY]),
     ("readyz", &[ANY]),
 ];
