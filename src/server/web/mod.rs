@@ -173,7 +173,7 @@ fn with_prefix(script: &str, quote: char, prefix: &CookiePrefix) -> String {
 
 /// Sends people who typed a slash after the name of a page to the page. Browsers keep what follows `#`.
 fn without_slash(path: &str, request: &Request) -> Response {
-    let query = request.original_uri().query();
+    let query = request.uri().query();
     let to = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     StatusCode::PERMANENT_REDIRECT
         .with_header(LOCATION, to)
