@@ -243,7 +243,7 @@ async fn what_finds_the_server_busy_is_not_counted(backend: Backend) {
     let server = Local::start(&backend.with("LATCHET_PASSWORD_THREADS", "1")).await;
     let alice = server.http.person("alice").await;
     let mut logins = JoinSet::new();
-    for _ in 0..150 {
+    for _ in 0..320 {
         let alice = alice.clone();
         logins.spawn(async move { alice.try_login(&alice.password).await });
     }

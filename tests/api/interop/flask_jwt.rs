@@ -211,7 +211,7 @@ async fn an_app_with_flask_jwt_takes_our_tokens() {
     let untouched = Flask::start("flask-jwt", "flask_jwt_app.py", &settings).await;
     let mut by_shared_key = Claims {
         sub: "alice".to_owned(),
-        ..Claims::access(Clock::system().now(), Duration::from_mins(15))
+        ..Claims::access(Clock::system().now(), Duration::from_mins(15)).with_nbf()
     };
     by_shared_key
         .extra
