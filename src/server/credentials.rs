@@ -14,13 +14,15 @@ use super::password::{Priority, Seat, Verdict};
 use super::refused_attempts;
 use super::sessions::Login;
 use super::store::{StoreError, User, UserId, UserWithHash};
-use super::throttle::{Admitted, CountedAttempt, KnownDevice, network};
+use super::throttle::{Admitted, BudgetKind, CountedAttempt, KnownDevice, network};
 use crate::clock::Time;
 use crate::token::Claims;
 
 mod budgets;
 #[cfg(test)]
 mod tests;
+
+use budgets::Origin;
 
 /// Time that an attempt waits for those in flight when together they may use up a budget.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -108,6 +110,10 @@ impl App {
         let names = self.names_before_lookup(&by, &network);
         let mut checked = self.refuse_if_remembered(names, now).await?;
         let give_up_at = Instant::now() + LONGEST_WAIT;
+        let mut from = Origin {
+            network: &network,
+            is_known: false,
+        };
         loop {
             let seat = match self
                 .passwords
@@ -126,7 +132,7 @@ impl App {
                 checked = self.refuse_if_remembered(names, now).await?;
                 continue;
             }
-            let budgets = self.budgets(&by, found.as_ref(), &network);
+            let budgets = self.budgets(&by, found.as_ref(), &from);
             match self.charge(&budgets, &checked, now).await {
                 Ok(Admitted::Charged(counters)) => {
                     let seat = Some(seat);
@@ -136,8 +142,15 @@ impl App {
                 // The seat is not held meanwhile: those in flight need one.
                 Ok(Admitted::Occupied) => drop(seat),
                 Err(refusal) => {
+                    let is_known = !from.is_known
+                        && is_of_all_strangers(&refusal)
+                        && self.is_known_network(&by, found.as_ref(), &network).await?;
                     drop(seat);
-                    return Err(self.paced(refusal).await);
+                    if !is_known {
+                        return Err(self.paced(refusal).await);
+                    }
+                    from.is_known = true;
+                    continue;
                 }
             }
             if Instant::now() >= give_up_at {
@@ -241,6 +254,17 @@ impl Prover<'_> {
             Self::Session { .. } => self,
         }
     }
+}
+
+/// Returns whether strangers of all networks together have used up what they may guess.
+fn is_of_all_strangers(refusal: &ApiError) -> bool {
+    matches!(
+        refusal,
+        ApiError::TooManyRequests {
+            budget: BudgetKind::Account,
+            ..
+        }
+    )
 }
 
 fn device_of<'a>(user: &User, devices: &'a [KnownDevice]) -> Option<&'a KnownDevice> {

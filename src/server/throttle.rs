@@ -6,7 +6,7 @@
 //! `credentials`; here is how.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
@@ -17,10 +17,10 @@ use super::password::Seat;
 use super::store::{Budget, Charge, Counter, Protected, StoreError, User};
 use crate::clock::Time;
 
-mod failed_networks;
 mod kind;
 mod known_device;
 mod pace;
+mod recent_networks;
 mod refusals;
 #[cfg(test)]
 mod tests;
@@ -28,8 +28,8 @@ mod tests;
 pub use kind::BudgetKind;
 pub use known_device::{KnownDevice, LONGEST_TOKEN};
 
-use failed_networks::FailedNetworks;
 use pace::Pace;
+use recent_networks::RecentNetworks;
 use refusals::Refusals;
 
 /// Connections to the database that the throttle uses at once. All other work has the rest.
@@ -38,11 +38,18 @@ const CONNECTIONS: usize = 4;
 /// Attempts that wait for one of these connections to be admitted.
 const WAITING: usize = 256;
 
+/// Time for which a network in which a login failed waits in a line of its own.
+const FAILURE_REMEMBERED: Duration = Duration::from_mins(15);
+
+/// Time for which a network is taken as unknown to an account without asking the database again.
+const UNKNOWN_REMEMBERED: Duration = Duration::from_mins(1);
+
 /// State of the throttle in this process; the budgets themselves are in the database.
 #[derive(Debug)]
 pub(super) struct Throttle {
     refusals: Refusals,
-    failed_networks: FailedNetworks,
+    failed_networks: RecentNetworks,
+    unknown_networks: RecentNetworks,
     pace: Pace,
     connections: Semaphore,
     waiting: Semaphore,
@@ -99,7 +106,8 @@ impl Throttle {
     pub(super) fn new() -> Self {
         Self {
             refusals: Refusals::default(),
-            failed_networks: FailedNetworks::new(),
+            failed_networks: RecentNetworks::new(FAILURE_REMEMBERED),
+            unknown_networks: RecentNetworks::new(UNKNOWN_REMEMBERED),
             pace: Pace::new(),
             connections: Semaphore::new(CONNECTIONS),
             waiting: Semaphore::new(CONNECTIONS + WAITING),
@@ -109,6 +117,17 @@ impl Throttle {
     /// Returns whether a login from this network failed a short time ago, as far as this process knows.
     pub(super) fn has_failed(&self, network: &str) -> bool {
         self.failed_networks.contains(network, Instant::now())
+    }
+
+    /// Returns whether an account was found a short time ago to have no login from a network, under the name
+    /// of the budget of both.
+    pub(super) fn is_unknown(&self, name: &BudgetName) -> bool {
+        self.unknown_networks.contains(&name.key, Instant::now())
+    }
+
+    /// Records that an account has no login from a network.
+    pub(super) fn note_unknown(&self, name: &BudgetName) {
+        self.unknown_networks.add(&name.key, Instant::now());
     }
 
     /// Runs the statement that admits an attempt, unless too many wait for that.

@@ -33,6 +33,8 @@ on_both! {
     twenty_logins_at_once_with_the_right_password_succeed,
     what_finds_the_server_busy_is_not_counted,
     guesses_from_many_addresses_close_an_account_to_strangers,
+    strangers_elsewhere_lock_nobody_out_where_the_account_was_used,
+    guesses_where_the_account_was_used_have_a_budget_of_their_own,
     a_wait_doubles_while_guessing_goes_on,
     a_password_reset_lifts_the_throttle,
 }
@@ -280,7 +282,7 @@ async fn guesses_from_many_addresses_close_an_account_to_strangers(backend: Back
     login_from(&alice, &alice.password, "198.51.100.1")
         .await
         .expect(200);
-    for address in ["198.51.100.1", "198.51.100.2"] {
+    for address in ["198.51.100.2", "198.51.100.4"] {
         for _ in 0..10 {
             login_from(&alice, WRONG, address).await.expect(401);
         }
@@ -292,6 +294,49 @@ async fn guesses_from_many_addresses_close_an_account_to_strangers(backend: Back
     login_from(&bob, &bob.password, "198.51.100.9")
         .await
         .expect(200);
+}
+
+async fn strangers_elsewhere_lock_nobody_out_where_the_account_was_used(backend: Backend) {
+    let server = few_guesses(&backend).await;
+    let alice = server.http.person("alice").await;
+    login_from(&alice, &alice.password, "203.0.113.9")
+        .await
+        .expect(200);
+    login_from(&alice, &alice.password, "2001:db8:1:2::9")
+        .await
+        .expect(200);
+    close_to_strangers(&alice).await;
+
+    // The whole /64 of a customer is one network.
+    for address in ["203.0.113.9", "2001:db8:1:2:ffff::1", "203.0.113.9"] {
+        login_from(&alice, &alice.password, address)
+            .await
+            .expect(200);
+    }
+    for address in ["203.0.113.8", "2001:db8:1:3::9"] {
+        login_from(&alice, &alice.password, address)
+            .await
+            .expect_problem(429, "too_many_requests");
+    }
+}
+
+async fn guesses_where_the_account_was_used_have_a_budget_of_their_own(backend: Backend) {
+    let server = few_guesses(&backend).await;
+    let alice = server.http.person("alice").await;
+    login_from(&alice, &alice.password, "203.0.113.9")
+        .await
+        .expect(200);
+    close_to_strangers(&alice).await;
+
+    for _ in 0..GUESSES {
+        login_from(&alice, WRONG, "203.0.113.9")
+            .await
+            .expect_problem(401, "invalid_credentials");
+    }
+
+    login_from(&alice, &alice.password, "203.0.113.9")
+        .await
+        .expect_problem(429, "too_many_requests");
 }
 
 async fn a_wait_doubles_while_guessing_goes_on(backend: Backend) {

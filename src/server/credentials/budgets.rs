@@ -3,13 +3,23 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::{Prover, device_of};
+use crate::clock::Time;
 use crate::server::App;
+use crate::server::error::ApiError;
 use crate::server::names::fold_username;
-use crate::server::store::{User, UserWithHash};
-use crate::server::throttle::{BudgetKind, BudgetName, KnownDevice, NamedBudget};
+use crate::server::store::{User, UserId, UserWithHash};
+use crate::server::throttle::{BudgetKind, BudgetName, KnownDevice, NamedBudget, network};
 
 /// The role of services that may look into tokens.
 const INTROSPECT: &str = "introspect";
+
+/// Network that an attempt comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) network: &'a str,
+    /// True when the account was logged in to from there.
+    pub(super) is_known: bool,
+}
 
 impl App {
     /// Returns the names under which this process may remember a refusal before it has looked the
@@ -18,16 +28,55 @@ impl App {
         match by {
             // It is not certain which budgets count before it is known whose device that is.
             Prover::Login { devices, .. } if !devices.is_empty() => Vec::new(),
-            Prover::Login { username, .. } => vec![
-                self.network_budget(network).remembered_as,
-                self.remembered_as(
-                    BudgetKind::AccountInNetwork,
-                    &at(network, &folded(username)),
-                ),
-                self.remembered_as(BudgetKind::Account, &at("", &folded(username))),
-            ],
+            Prover::Login { username, .. } => {
+                let in_network = self.name_in_network(username, network);
+                let is_unknown = self.throttle.is_unknown(&in_network);
+                let mut names = vec![self.network_budget(network).remembered_as, in_network];
+                // A network from which the account was used does not count on the budget of all strangers.
+                if is_unknown {
+                    names.push(self.remembered_as(BudgetKind::Account, &at("", &folded(username))));
+                }
+                names
+            }
             Prover::Session { .. } => Vec::new(),
         }
+    }
+
+    fn name_in_network(&self, username: &str, network: &str) -> BudgetName {
+        let named = at(network, &folded(username));
+        self.remembered_as(BudgetKind::AccountInNetwork, &named)
+    }
+
+    /// Returns whether the account was logged in to from this network since its password was set. Asks
+    /// the database, once a minute at most for a network that is unknown.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(super) async fn is_known_network(
+        &self,
+        by: &Prover<'_>,
+        found: Option<&UserWithHash>,
+        network_of_caller: &str,
+    ) -> Result<bool, ApiError> {
+        let Prover::Login { username, .. } = by else {
+            return Ok(false);
+        };
+        let name = self.name_in_network(username, network_of_caller);
+        if self.throttle.is_unknown(&name) {
+            return Ok(false);
+        }
+        // The same work for an account that does not exist.
+        let (user, since) = match found {
+            Some(found) => (found.user.id.clone(), found.user.password_changed_at),
+            None => (UserId::from(""), Time::from_millis(0)),
+        };
+        let addresses = self.store.addresses_of_logins(&user, since).await?;
+        let mut addresses = addresses.iter().filter_map(|address| address.parse().ok());
+        let is_known = addresses.any(|address| network(address) == network_of_caller);
+        if !is_known {
+            self.throttle.note_unknown(&name);
+        }
+        Ok(is_known)
     }
 
     /// Returns the budgets that an attempt is charged to, in the one order of their kinds.
@@ -35,7 +84,7 @@ impl App {
         &self,
         by: &Prover<'_>,
         found: Option<&UserWithHash>,
-        network: &str,
+        from: &Origin<'_>,
     ) -> Vec<NamedBudget> {
         let user = found.map(|found| &found.user);
         match by {
@@ -48,7 +97,7 @@ impl App {
                 match (user, user.and_then(|user| device_of(user, devices))) {
                     // Others in the same network do not concern a device that the account knows.
                     (Some(user), Some(device)) => self.device_budgets(device, user).into(),
-                    _ => self.stranger_budgets(username, user, network),
+                    _ => self.stranger_budgets(username, user, from),
                 }
             }
         }
@@ -68,13 +117,15 @@ impl App {
     }
 
     /// Returns the budgets of those who are not known to the account: one for their network at all
-    /// accounts, one for their network at this one, and one for all of them together.
+    /// accounts, one for their network at this one, and one for all of them together. The last does not
+    /// count where the account was used before: strangers elsewhere lock nobody out there.
     fn stranger_budgets(
         &self,
         username: &str,
         user: Option<&User>,
-        network: &str,
+        from: &Origin<'_>,
     ) -> Vec<NamedBudget> {
+        let network = from.network;
         let name = folded(username);
         let budget = |kind, whom: &str, rate| {
             // By the name as typed: an attempt is refused before the account is looked up.
@@ -94,7 +145,7 @@ impl App {
             self.network_budget(network),
             budget(BudgetKind::AccountInNetwork, network, in_network),
         ];
-        if !user.is_some_and(is_service) {
+        if !from.is_known && !user.is_some_and(is_service) {
             let rate = self.config.throttle_account;
             budgets.push(budget(BudgetKind::Account, "", rate));
         }

@@ -63,9 +63,10 @@ struct Class {
 pub(super) struct Seat(Option<Admission>);
 
 impl Admission {
-    /// Returns `seats` seats, for which `bound` requests of each class may wait.
+    /// Returns `seats` seats, for which `bound` requests of each class may wait; of new passwords, which have
+    /// the fewest turns, a quarter.
     pub(super) fn new(seats: usize, bound: usize) -> Self {
-        let classes = [bound; 4].map(Class::new);
+        let classes = [bound, bound, bound, bound.div_ceil(4)].map(Class::new);
         Self(Arc::new(Mutex::new(State {
             free: seats,
             turn: 0,

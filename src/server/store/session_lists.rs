@@ -108,7 +108,28 @@ impl FromStr for SessionPlace {
     }
 }
 
+/// Addresses of logins that are looked at. A user has fewer sessions that live; the rest have ended.
+const MOST_ADDRESSES: u64 = 1_000;
+
 impl Store {
+    /// Returns the addresses from which a user has logged in since then, as far as rows of these sessions
+    /// are kept.
+    pub async fn addresses_of_logins(
+        &self,
+        user: &UserId,
+        since: Time,
+    ) -> Result<Vec<String>, StoreError> {
+        let addresses = Entity::find()
+            .select_only()
+            .column(Column::Ip)
+            .distinct()
+            .filter(Column::UserId.eq(user.as_str()))
+            .filter(Column::CreatedAt.gte(since.millis()))
+            .limit(MOST_ADDRESSES)
+            .into_tuple::<String>();
+        limited(async { Ok(addresses.all(self.reader()).await?) }).await
+    }
+
     /// Returns one page of the sessions that live.
     pub async fn sessions(
         &self,

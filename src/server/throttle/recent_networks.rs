@@ -1,0 +1,71 @@
+//! Networks of which something was seen a short time ago.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+
+/// Networks in memory at most; about 2 MiB.
+const CAPACITY: usize = 16_384;
+
+/// Networks, as this process has seen them. One that is forgotten, or unknown to another replica, opens
+/// nothing: these sets decide the order of logins, and which questions to the database are saved.
+pub(super) struct RecentNetworks {
+    seen: Cache<String, Instant>,
+    remembered: Duration,
+}
+
+impl RecentNetworks {
+    /// Returns an empty set that remembers each network for this long.
+    pub(super) fn new(remembered: Duration) -> Self {
+        Self {
+            seen: Cache::new(CAPACITY),
+            remembered,
+        }
+    }
+
+    pub(super) fn add(&self, network: &str, instant: Instant) {
+        self.seen.insert(network.to_owned(), instant);
+    }
+
+    pub(super) fn contains(&self, network: &str, instant: Instant) -> bool {
+        let seen = self.seen.get(network);
+        seen.is_some_and(|at| instant.saturating_duration_since(at) < self.remembered)
+    }
+}
+
+impl fmt::Debug for RecentNetworks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecentNetworks").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_network_is_remembered_alone_and_not_for_ever() {
+        let networks = RecentNetworks::new(MINUTE);
+        let start = Instant::now();
+        networks.add("192.0.2.7", start);
+
+        let last = start + MINUTE.saturating_sub(Duration::from_millis(1));
+        assert!(networks.contains("192.0.2.7", last));
+        assert!(!networks.contains("192.0.2.8", last));
+        assert!(!networks.contains("192.0.2.7", start + MINUTE));
+    }
+
+    #[test]
+    fn memory_is_bounded_however_many_networks_there_are() {
+        let networks = RecentNetworks::new(MINUTE);
+        let start = Instant::now();
+        for number in 0..CAPACITY * 2 {
+            networks.add(&number.to_string(), start);
+        }
+
+        assert!(networks.seen.len() <= CAPACITY);
+    }
+}
