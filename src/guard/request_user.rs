@@ -1,4 +1,4 @@
-//! Whose token a request carried, for the log of the server around the guards.
+//! The user whose token a request carried, for the log of the server around the guards.
 
 use std::sync::{Arc, OnceLock};
 

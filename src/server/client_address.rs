@@ -2,7 +2,7 @@
 //!
 //! Proxies write `X-Forwarded-For`, some `Forwarded` (RFC 7239) instead, with a port or without, and IPv6
 //! in brackets or not. Each proxy appends the address that it was asked from, so the last one is read
-//! first, and what stands left of the first address that is no trusted proxy's was written by the client.
+//! first, and what is left of the first address that is no trusted proxy's was written by the client.
 //! All clients whose address cannot be read count as one, so that is reported, once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,7 +32,7 @@ pub(super) struct ClientAddresses {
     reported: Arc<Reported>,
 }
 
-/// What has been logged: each once, for every request would repeat it.
+/// Warnings that were logged: each once, for every request would repeat it.
 #[derive(Debug, Default)]
 struct Reported {
     untrusted_proxy: AtomicBool,

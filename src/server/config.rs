@@ -103,7 +103,7 @@ pub struct Config {
     /// Proxies whose X-Forwarded-For or Forwarded is believed, such as 10.0.0.0/8
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = network, help_heading = NETWORK)]
     pub trusted_proxies: Vec<IpNet>,
-    /// What the names of this server's cookies begin with; for several servers on one host, whose
+    /// Beginning of the names of this server's cookies; for several servers on one host, whose
     /// cookies browsers do not tell apart by their ports
     #[arg(long, value_name = "NAME", default_value = "latchet", help_heading = NETWORK)]
     pub cookie_prefix: CookiePrefix,

@@ -1,4 +1,4 @@
-//! Whether the database can serve, for probes.
+//! Check for probes that the database can serve.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

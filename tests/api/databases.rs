@@ -29,7 +29,7 @@ fn failure(backend: &Backend, arguments: &[&str]) -> String {
     said
 }
 
-/// What one person does from the login to the logout.
+/// The requests of one person from the login to the logout.
 async fn visit(person: Person) {
     let session = person.login().await;
     let session = session.rotate().await;

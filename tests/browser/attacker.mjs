@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { app, openNetwork } from './network.mjs';
 import { becomes, expire, login, me, openBrowser, refreshCookie } from './pages.mjs';
 
-/** What says the same to everybody. */
+/** Documents that say the same to everybody. */
 const PUBLIC = [
   '/client/latchet.js', '/.well-known/jwks.json', '/.well-known/oauth-authorization-server', '/openapi.json', '/openapi.yaml',
 ];

@@ -20,7 +20,7 @@ pub(super) enum Basic {
 }
 
 impl Basic {
-    /// Reads the header, wherever in it the scheme stands. Two of them are unreadable: which one counts
+    /// Reads the header, at whatever place the scheme is. Two of them are unreadable: which one counts
     /// would be a guess.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(AUTHORIZATION).into_iter();

@@ -32,7 +32,7 @@ const DEVICE_SEPARATOR: &str = "~";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cookies {
     transport: Transport,
-    /// What every name begins with, after `__Host-`.
+    /// Beginning of every name, after `__Host-`.
     prefix: String,
 }
 
@@ -142,7 +142,7 @@ impl Cookies {
         self.line(&self.device(), &value, DEVICE_SECONDS, "; HttpOnly")
     }
 
-    /// Returns whether the request has a refresh cookie, whoever has set it.
+    /// Returns whether the request has a refresh cookie, of this server or another.
     pub(super) fn has_refresh_cookie(&self, request: &Request) -> bool {
         values(request, &self.refresh()).next().is_some()
     }

@@ -74,11 +74,11 @@ enum Asker {
     Anyone,
 }
 
-/// What the headers of a response are to say, known when its request has arrived.
+/// Facts from which the headers of a response follow, known when its request has arrived.
 struct Terms {
     asker: Asker,
     is_public: bool,
-    /// Whether there is a list: then a response depends on the origin that asks.
+    /// True where there is a list: then a response depends on the origin that asks.
     has_list: bool,
 }
 

@@ -45,7 +45,7 @@ struct LoginRequest {
     username: String,
     /// Password.
     password: Password,
-    /// How the refresh token is to travel; `body` where this is absent.
+    /// Way of the refresh token to the client; `body` where this is absent.
     #[oai(default)]
     transport: Transport,
     /// Scopes wanted, separated by spaces; without it all that this server grants. With fewer than all

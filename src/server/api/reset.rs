@@ -78,7 +78,7 @@ enum LinkMade {
 /// A new password, and the secret of the link that an administrator made.
 #[derive(Debug, Object)]
 struct ResetRequest {
-    /// What follows `#` in the link.
+    /// The part of the link after `#`.
     link: Secret<128>,
     /// Password from now on: long, and none of the common ones.
     password: Password,
@@ -87,7 +87,7 @@ struct ResetRequest {
 /// The secret of a link that an administrator made.
 #[derive(Debug, Object)]
 struct ResetLinkUserRequest {
-    /// What follows `#` in the link.
+    /// The part of the link after `#`.
     link: Secret<128>,
 }
 

@@ -22,7 +22,7 @@ mod backends;
 #[cfg(test)]
 mod tests;
 
-/// What one look found.
+/// Result of one look.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Good(String),
@@ -90,7 +90,7 @@ fn settings(config: &Config) -> Vec<Finding> {
     let mut findings = match config.check() {
         Ok(()) if config.is_open_plain_http() => vec![Finding::bad(
             format!(
-                "allow_plain_http is set: whoever is on the way reads passwords and tokens for {}",
+                "allow_plain_http is set: anybody on the path reads passwords and tokens for {}",
                 config.public_url
             ),
             "serve https before this is more than a test",
@@ -117,7 +117,7 @@ fn settings(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Looks at what stands in front of the server, as far as settings tell it.
+/// Looks at what is in front of the server, as far as the settings show it.
 fn proxies(config: &Config) -> Option<Finding> {
     let speaks_tls_elsewhere = config.is_https() && config.tls_cert.is_none();
     let is_doubtful = speaks_tls_elsewhere && config.trusted_proxies.is_empty();

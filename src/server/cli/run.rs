@@ -32,7 +32,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
 
 async fn run(config: Config) -> Result<(), Failure> {
     config.check()?;
-    // From the start: what tells a server of a new certificate must not end one that is starting.
+    // From the start: the signal for a new certificate must not end one that is starting.
     let reload = ReloadSignals::listen()?;
     allow_descriptors(config.max_connections);
     // First, so that a port in use is told before anything is made.
@@ -94,7 +94,7 @@ fn warn_of(config: &Config) {
         tracing::warn!(
             public_url = %config.public_url,
             address = %config.listen,
-            "allow_plain_http is set: whoever is on the way reads passwords and tokens; serve https before this is more than a test"
+            "allow_plain_http is set: anybody on the path reads passwords and tokens; serve https before this is more than a test"
         );
     }
     for setting in config.settings_without_effect() {

@@ -116,7 +116,7 @@ async fn list(app: &App, search: Option<String>, limit: Option<u64>) -> Result<V
     let mut users: Vec<User> = Vec::new();
     let mut found = 0;
     loop {
-        // One more than is printed tells whether there are more.
+        // One more than is printed shows whether there are more.
         let limit = wanted.saturating_sub(found).saturating_add(1).min(PAGE);
         let page = UserPage {
             after: users.last().map(|user| user.username.clone()),

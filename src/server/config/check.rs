@@ -62,7 +62,7 @@ impl Config {
                 "listening on {listen} takes plain http from other machines: listen on 127.0.0.1, or set LATCHET_PUBLIC_URL to the https:// address of the proxy in front (for a test in a network of your own, LATCHET_ALLOW_PLAIN_HTTP=true, and LATCHET_PUBLIC_URL to the http:// address that clients use)"
             ));
         }
-        // A proxy for development may well stand on this machine: Caddy, or one with a certificate of mkcert.
+        // A proxy for development may well be on this machine: Caddy, or one with a certificate of mkcert.
         let has_proxy = !self.trusted_proxies.is_empty();
         let is_https_here = self.public_url.is_loopback() && self.public_url.is_https();
         if is_https_here && self.tls_cert.is_none() && !has_proxy {

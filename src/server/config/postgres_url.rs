@@ -24,7 +24,7 @@ pub struct Host {
     pub port: Option<u16>,
 }
 
-/// Whether and how the connection is encrypted (`sslmode`).
+/// Encryption of the connection (`sslmode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
     /// Never.
@@ -41,7 +41,7 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// What the server must be able to do (`target_session_attrs`).
+/// Abilities that the server must have (`target_session_attrs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetSession {
     /// Answer.
@@ -64,7 +64,7 @@ pub struct ClientCertificate {
 pub struct PostgresUrl {
     /// At least one, in the order in which they are tried.
     pub hosts: Vec<Host>,
-    /// Whether that order is random for each connection.
+    /// True if that order is random for each connection.
     pub is_shuffled: bool,
     /// Role.
     pub user: Option<String>,
@@ -76,17 +76,17 @@ pub struct PostgresUrl {
     pub tls: Option<TlsMode>,
     /// The authority that signs the server's certificate.
     pub root_certificate: Option<PathBuf>,
-    /// What is shown to a server that asks for it.
+    /// Certificate for a server that asks for one.
     pub client_certificate: Option<ClientCertificate>,
-    /// What the server must be able to do.
+    /// Abilities that the server must have.
     pub target: TargetSession,
-    /// How long one host is waited for.
+    /// Longest wait for one host.
     pub connect_timeout: Option<Duration>,
     /// Name of this program in the server's lists.
     pub application_name: Option<String>,
     /// Command-line options for the server.
     pub options: Option<String>,
-    /// Whether a pooler in transaction mode is known to be in between.
+    /// True if a pooler in transaction mode is known to be in between.
     pub is_pooled: bool,
 }
 
@@ -94,7 +94,7 @@ impl PostgresUrl {
     /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong with it, without its password.
+    /// The fault, without the password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let rest = ["postgres://", "postgresql://"]
             .iter()

@@ -11,7 +11,7 @@ use crate::server::text_file;
 
 const PREFIX: &str = "LATCHET_";
 
-/// Variables without our prefix that platforms set, and the settings that they stand for where those
+/// Variables without our prefix that platforms set, and the settings that they replace where those
 /// have no variable of their own.
 const SHARED: [(&str, &str); 3] = [
     ("DATABASE_URL", "database_url"),
@@ -23,9 +23,9 @@ const SHARED: [(&str, &str); 3] = [
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
     pub(super) name: String,
-    /// Whether the value names a file or a folder.
+    /// True if the value names a file or a folder.
     pub(super) is_path: bool,
-    /// Whether it may have several values.
+    /// True if it may have several values.
     pub(super) is_list: bool,
 }
 

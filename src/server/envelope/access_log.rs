@@ -48,7 +48,7 @@ impl RequestContext {
     }
 }
 
-/// Logs a fault of ours once; what the client did wrong is told by the line of the access.
+/// Logs a fault of ours once; what the client did wrong is in the line of the access.
 pub(super) fn log_failure(refusal: &Refusal, seen: &RequestContext) {
     let cause = refusal.cause.as_deref().unwrap_or("unknown");
     match refusal.problem.status {
@@ -63,11 +63,11 @@ pub(super) fn log_failure(refusal: &Refusal, seen: &RequestContext) {
 }
 
 /// Logs one line for what was refused; what succeeds, which is most requests, only at debug: who logged
-/// in, who was created and the like is told by a line of its own.
+/// in, who was created and the like has a line of its own.
 pub(super) fn log_access(status: StatusCode, code: Option<&str>, seen: &RequestContext) {
     let micros = u32::try_from(seen.since.elapsed().as_micros()).unwrap_or(u32::MAX);
     let millis = f64::from(micros) / 1000.0;
-    // Only where it tells something: which page was refused.
+    // Only where it means something: which page was refused.
     let tells_origin = code == Some("csrf_failed");
     let origin = seen.origin.as_ref().filter(|_| tells_origin).map(text);
     macro_rules! log {

@@ -35,7 +35,7 @@ pub(super) fn check(request: &Request) -> Result<(), Box<Refusal>> {
         }
     }
     let Some(host) = headers.get(header::HOST) else {
-        // Over HTTP/2 it stands in `:authority`, and HTTP/1.0 did not know it.
+        // Over HTTP/2 it is in `:authority`, and HTTP/1.0 did not know it.
         return match request.version() {
             Version::HTTP_11 => Err(refusal("Host", "is missing")),
             _ => Ok(()),

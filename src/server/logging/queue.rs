@@ -128,9 +128,9 @@ struct LogWriter<W, R> {
     /// Lost lines that the log has a report of.
     reported: u64,
     report_at: Instant,
-    /// Whether the latest line was written.
+    /// True if the latest line was written.
     writes: bool,
-    /// Whether a line was written in part only, as happens when a disk is full.
+    /// True if a line was written in part only, as happens when a disk is full.
     is_inside_line: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Text of strangers, as it may stand in a line of the log.
+//! Text of strangers, in a form that is safe in a line of the log.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How easy a password is to guess: a lower bound of the bits that a guesser who knows people's habits has
+//! Strength of a password: a lower bound of the bits that a guesser who knows people's habits has
 //! to find out. A password is split into parts (a common password, a walk over the keyboard, a date, what
 //! came before …) in the cheapest way there is.
 
@@ -137,7 +137,7 @@ fn single(before: &[char], part: &[char]) -> Option<f64> {
     })
 }
 
-/// What came before, once more or backwards.
+/// Repetition of an earlier part, forwards or backwards.
 fn again(before: &[char], part: &[char]) -> Option<f64> {
     let backwards: Vec<char> = part.iter().rev().copied().collect();
     let repeats = before

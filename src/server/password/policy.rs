@@ -39,7 +39,7 @@ impl Policy {
         }
     }
 
-    /// Returns the policy of a service of this name, such as `auth.example.org`: whoever guesses tries its
+    /// Returns the policy of a service of this name, such as `auth.example.org`: people who guess try its
     /// words first.
     #[must_use]
     pub fn with_service(mut self, name: &str) -> Self {

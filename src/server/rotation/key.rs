@@ -24,10 +24,10 @@ impl KeyHash {
         Self(bytes)
     }
 
-    /// Returns a hash that no key has. It tells one rotation from another of the same moment.
+    /// Returns a hash that no key has. It distinguishes rotations of the same moment.
     pub(in crate::server) fn of_no_key() -> Self {
         let mut bytes = [0; 32];
-        // It needs but be different: whoever could guess it would have to find a key for it.
+        // It only has to be different: somebody who guessed it would still have to find a key for it.
         fastrand::fill(&mut bytes);
         Self(bytes)
     }

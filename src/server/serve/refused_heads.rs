@@ -27,7 +27,7 @@ const PIECE: usize = 8 << 10;
 pub(super) struct AnsweredHeads<S> {
     stream: S,
     peer: IpAddr,
-    /// Whether the first line of the request has arrived: without it the address is what is too long.
+    /// True once the first line of the request has arrived: without it the address is what is too long.
     has_first_line: bool,
     refusal: Option<Refusal>,
 }

@@ -1,4 +1,4 @@
-//! What keeps a database that answers from serving.
+//! Reasons why a database that answers cannot serve.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::StoreError;
 use super::connection::sqlite_file;
 use crate::server::config::DatabaseUrl;
 
-/// What would fail on a database, found without writing to it.
+/// Reason why work on a database would fail, found without writing to it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UnfitDatabase {
     /// A standby follows another server.
@@ -82,7 +82,7 @@ pub(super) async fn require<C: ConnectionTrait>(
         return require_postgres(db, missing_steps).await;
     }
     let path = sqlite_file(url.expose())?;
-    // Opening takes no lock, and tells of read-only file systems, owners and files that are gone.
+    // Opening takes no lock, and reports read-only file systems, owners and files that are gone.
     match std::fs::OpenOptions::new().append(true).open(&path) {
         Ok(_) => {
             let look = Statement::from_string(DbBackend::Sqlite, "SELECT 1");

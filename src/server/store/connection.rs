@@ -49,7 +49,7 @@ pub(super) struct Connections {
     pub(super) reader: Database,
     /// For refreshes and the epoch. On SQLite it only reads: there is one writer.
     reserved: Database,
-    /// How PostgreSQL is reached.
+    /// Way to PostgreSQL.
     connector: Option<Connector>,
 }
 
@@ -141,7 +141,7 @@ impl Connections {
     }
 }
 
-/// Whether a database may be made where there is none.
+/// Permission to make a database where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// It is made.

@@ -1,4 +1,4 @@
-//! What statements run on: a database or a transaction, of SQLite or of PostgreSQL.
+//! The target of statements: a database or a transaction, of SQLite or of PostgreSQL.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::connection::{Lane, Leased, Pool, is_conflict};
 
-/// How often a single statement is run that PostgreSQL undid in favour of another.
+/// Most attempts at a single statement that PostgreSQL undid in favour of another.
 const ATTEMPTS: usize = 3;
 
 /// A database with its connections. Clones share them.
@@ -138,10 +138,7 @@ impl ConnectionTrait for Database {
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         match self {
             Self::Sqlite(db) => db.query_one_raw(statement).await,
-            Self::Postgres(pool, lane) => {
-                let rows = alone!(pool, lane, rows, statement).map_err(querying)?;
-                Ok(rows.into_iter().next().map(QueryResult::from))
-            }
+            Self::Postgres(..) => Ok(self.query_all_raw(statement).await?.into_iter().next()),
         }
     }
 
@@ -189,15 +186,7 @@ impl ConnectionTrait for Transaction {
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         match self {
             Self::Sqlite(transaction) => transaction.query_one_raw(statement).await,
-            Self::Postgres(leased) => {
-                let (sql, values) = parts(statement);
-                let rows = leased.lock().await.rows(sql, values).await;
-                Ok(rows
-                    .map_err(querying)?
-                    .into_iter()
-                    .next()
-                    .map(QueryResult::from))
-            }
+            Self::Postgres(_) => Ok(self.query_all_raw(statement).await?.into_iter().next()),
         }
     }
 

@@ -14,7 +14,7 @@ pub struct Inspection {
     pub missing_steps: usize,
     /// The clock of a database server; `None` for SQLite, which has none of its own.
     pub time: Option<Time>,
-    /// What would fail.
+    /// Reason why work would fail.
     pub unfit: Option<UnfitDatabase>,
     /// The signing keys; none where the schema is older.
     pub keys: Vec<StoredKey>,

@@ -70,7 +70,7 @@ async fn a_link_sets_a_new_password_once_and_ends_every_session(backend: Backend
     alice.try_login(NEW).await.expect(200);
 }
 
-/// Password managers keep a password under the name that stands beside it.
+/// Password managers keep a password under the name beside it.
 async fn a_link_says_whose_password_it_sets_until_it_is_used(backend: Backend) {
     let server = Local::start(&backend).await;
     let alice = server.http.person("Alice").await.login().await.user_id();

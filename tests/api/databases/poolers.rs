@@ -33,7 +33,7 @@ async fn people_are_served_through_both_modes_of_pgbouncer() {
     }
 }
 
-/// It is told to drop what it does not know, as its manual advises for other programs.
+/// Its settings drop what it does not know, as its manual advises for other programs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_that_drops_start_up_options_is_noticed() {
     let drops = "ignore_startup_parameters = extra_float_digits,options";

@@ -112,7 +112,7 @@ impl Request {
         )
     }
 
-    /// Sets a body whose type stands in a header of the test.
+    /// Sets a body whose type is in a header of the test.
     pub(crate) fn raw_body(self, body: impl Into<Vec<u8>>) -> Self {
         Self(self.0.body(body.into()))
     }

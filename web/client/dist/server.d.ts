@@ -2,9 +2,9 @@ import { AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
 export type Server = ReturnType<typeof connect>;
-/** Returns a signal that gives up after a while, or when `controller` is told to. */
+/** Returns a signal that gives up after a while, or when `controller` aborts. */
 export declare const patience: (scope: Scope, ms: number, controller?: AbortController) => AbortSignal;
-/** What the names of the server's cookies begin with; the server writes its own into the client that it serves. */
+/** Beginning of the names of the server's cookies; the server writes its own into the client that it serves. */
 export declare const PREFIX = "latchet";
 export declare const connect: (scope: Scope, base: URL, prefix?: string) => {
     csrf: () => string;

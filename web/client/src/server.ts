@@ -9,13 +9,13 @@ const PATIENCE_MS = 30_000;
 
 export type Server = ReturnType<typeof connect>;
 
-/** Returns a signal that gives up after a while, or when `controller` is told to. */
+/** Returns a signal that gives up after a while, or when `controller` aborts. */
 export const patience = (scope: Scope, ms: number, controller = new AbortController()): AbortSignal => {
   scope.setTimeout(() => controller.abort(), ms);
   return controller.signal;
 };
 
-/** What the names of the server's cookies begin with; the server writes its own into the client that it serves. */
+/** Beginning of the names of the server's cookies; the server writes its own into the client that it serves. */
 export const PREFIX = 'latchet';
 
 /** Sorts names of cookies: those that only this host can set over https, and those of this server's port, first. */
@@ -27,7 +27,7 @@ const namesOf = (base: URL, prefix: string): string[] => {
   return isHttps ? [...ofHost, ...names] : [...names, ...ofHost];
 };
 
-/** Whether cookies can be read at all: browsers that block storage throw, as in a sandboxed frame. */
+/** True if cookies can be read at all: browsers that block storage throw, as in a sandboxed frame. */
 const hasCookies = ({ document }: Scope): boolean => {
   try {
     return typeof document.cookie === 'string';

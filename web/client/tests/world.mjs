@@ -91,7 +91,7 @@ export class World {
     return new Tab(this, { visible, hostname, locks, cookies });
   }
 
-  /** What a page of the server's host reads. */
+  /** Cookies that a page of the server's host reads. */
   readable() {
     return this.cookies.csrf ? `theme=dark; __Host-latchet_csrf=${this.cookies.csrf}` : 'theme=dark';
   }

@@ -1,4 +1,4 @@
-//! What a request that relies on the refresh cookie must prove.
+//! The proof that a request must give when it relies on the refresh cookie.
 //!
 //! A browser sends cookies along with requests that other sites provoke. So such a request must also
 //! repeat the CSRF value that only our own pages can read, bound to the session, and must not come from
@@ -46,7 +46,7 @@ impl Cookies {
     /// of then, while that one still answers, and with no later one.
     ///
     /// # Errors
-    /// What is wrong with the refresh cookie; `csrf_failed` with the part of the proof that is missing.
+    /// The fault of the refresh cookie; `csrf_failed` with the part of the proof that is missing.
     pub(in crate::server::api) fn proof(
         &self,
         request: &Request,

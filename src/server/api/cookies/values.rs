@@ -25,7 +25,7 @@ pub(super) fn values<'r>(
         })
 }
 
-/// A value may stand in quotes, which are no part of it for us (RFC 6265, 4.1.1): none of ours has any.
+/// A value may be in quotes, which are no part of it for us (RFC 6265, 4.1.1): none of ours has any.
 fn unquoted(value: &str) -> &str {
     value
         .strip_prefix('"')

@@ -35,7 +35,7 @@ pub(super) fn fault(field: &str, detail: impl Into<String>) -> FieldError {
 /// Faults of one body that are named at most. A body is as long as its sender likes.
 pub(super) const MOST_FAULTS: usize = 20;
 
-/// What is wrong with a body. Beyond [`MOST_FAULTS`], faults are only counted.
+/// Faults of a body. Beyond [`MOST_FAULTS`], faults are only counted.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     errors: Vec<FieldError>,

@@ -6,11 +6,11 @@ use crate::server::store::Session;
 use crate::server::tokens::Introspection;
 use crate::token::Claims;
 
-/// What a token says, if it works.
+/// Content of a token, if it works.
 #[derive(Debug, Default, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct IntrospectAnswer {
-    /// Whether the token would be accepted now. If not, nothing else is said.
+    /// True if the token would be accepted now. If not, there are no other members.
     active: bool,
     /// `Bearer`, as `POST /oauth/token` has it; absent for a refresh token.
     token_type: Option<String>,
@@ -18,13 +18,13 @@ pub(super) struct IntrospectAnswer {
     scope: Option<String>,
     /// The program it was issued to.
     client_id: Option<String>,
-    /// Whose it is: the name of the user, which may change; absent for users of other issuers.
+    /// Name of the user, which may change; absent for users of other issuers.
     username: Option<String>,
-    /// Whose it is: the id of the user.
+    /// Id of the user.
     sub: Option<String>,
     /// Whom it is meant for.
     aud: Option<Vec<String>>,
-    /// Who issued it.
+    /// Issuer of the token.
     iss: Option<String>,
     /// When it was issued, in unix seconds.
     iat: Option<i64>,

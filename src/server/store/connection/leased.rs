@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use super::pool::{Resting, Slot};
 use super::postgres::Route;
 
-/// How long a connection is waited for whose statement or transaction was given up. The server ends these
+/// Longest wait for a connection whose statement or transaction was given up. The server ends these
 /// by itself within this time.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// SQLSTATE of a standby that is asked to write.
 const READ_ONLY: &str = "25006";
 
-/// What is known of a connection.
+/// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
     /// Nothing is under way.

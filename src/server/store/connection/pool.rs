@@ -21,7 +21,7 @@ use super::{ACQUIRE, RETRY_EVERY};
 /// Of four connections one is for refreshes and the epoch alone, up to this many.
 const MOST_RESERVED: usize = 4;
 
-/// How long a pool that was refused a connection does with those it has.
+/// Time for which a pool that was refused a connection uses only those it has.
 const GROWS_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection that rested for longer is tried before it is used; a busy one costs no round trip.
@@ -33,7 +33,7 @@ const CLOSED_AFTER: Duration = Duration::from_mins(1);
 /// A connection that is older is closed: the name of the server may lead elsewhere by now.
 const OLDEST: Duration = Duration::from_mins(30);
 
-/// Who waits for a connection.
+/// Class of work that waits for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::store) enum Lane {
     /// Anything but the following.
@@ -61,7 +61,7 @@ struct State {
     open: usize,
     /// Those of them that [`Lane::General`] uses.
     general: usize,
-    /// How many may be open at most.
+    /// Most connections that may be open.
     most: usize,
     /// Until when no more are opened, because the server refused one.
     full_until: Option<Instant>,
@@ -156,7 +156,7 @@ impl Pool {
             state.waiting[queue(lane)].push_back(sender);
             wait
         };
-        // The pool outlives whoever waits, since they hold it.
+        // The pool outlives those who wait, since they hold it.
         wait.await.map_err(|_| Error::PoolClosed)
     }
 

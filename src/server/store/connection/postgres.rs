@@ -33,7 +33,7 @@ const BEGIN_POOLED: &str = "
 /// Setting that no server knows. It comes back only where the start-up options reach the server itself.
 const PROBE: &str = "latchet.session";
 
-/// What is between this program and the server.
+/// Programs between this one and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::store) enum Route {
     /// Nothing: settings and prepared statements last as long as the connection.

@@ -17,7 +17,7 @@ use super::super::StoreError;
 use super::super::database::Database;
 use super::{ACQUIRE, Connections, connecting};
 
-/// How long SQLite waits for another process, such as the command line, to finish writing. Less
+/// Time that SQLite waits for another process, such as the command line, to finish writing. Less
 /// than the store waits for any statement, so that the reason is known when it does not finish.
 const SQLITE_BUSY: Duration = Duration::from_secs(4);
 
@@ -75,7 +75,7 @@ pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
 }
 
 /// Opens the one connection that writes. The first one turns a new file over to WAL, for which it
-/// must have the file alone; processes that start at the same moment are told "busy" at once there,
+/// must have the file alone; processes that start at the same moment receive "busy" at once there,
 /// whatever the busy timeout, and try again.
 async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let began = Instant::now();

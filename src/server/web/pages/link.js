@@ -4,7 +4,7 @@ import { byId } from '/pages/pages.js';
 
 /**
  * Shows a form to who came by a link, and `missing` to who did not. Calls `opened` with the secret. Returns
- * what tells it; another link that is opened in the same tab counts from then on.
+ * what says so; another link that is opened in the same tab counts from then on.
  */
 export const onLink = (id, missing, opened = () => {}) => {
   let secret = '';
