@@ -157,25 +157,33 @@ async fn of_several_cookies_the_csrf_value_says_which_counts(backend: Backend) {
     }
 }
 
+/// A network that the account was never used from, so that the device alone lets it in.
+const ELSEWHERE: &str = "198.51.100.7";
+
 async fn a_known_device_is_found_beside_cookies_of_others(backend: Backend) {
-    let backend = backend.with("LATCHET_THROTTLE_ACCOUNT", "3/15m");
+    let backend = backend
+        .with("LATCHET_THROTTLE_ACCOUNT", "3/15m")
+        .with("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8");
     let server = Local::start(&backend).await;
     let alice = server.http.person("alice").await;
     let browser = Browser::login(&alice).await;
+    let login = |password: &str| {
+        let body = json!({"username": alice.name, "password": password, "transport": "cookie"});
+        let request = server.http.post("/v1/login").json(&body);
+        request.header("x-forwarded-for", ELSEWHERE)
+    };
     for _ in 0..3 {
-        alice
-            .try_login("a wrong password, but long")
-            .await
-            .expect(401);
+        let refused = login("a wrong password, but long").send().await;
+        refused.expect_problem(401, "invalid_credentials");
     }
-    alice.try_login(&alice.password).await.expect(429);
+    let refused = login(&alice.password).send().await;
+    refused.expect_problem(429, "too_many_requests");
 
     let device = pair("latchet_device", &browser.jar["latchet_device"]);
-    let body = json!({"username": alice.name, "password": alice.password, "transport": "cookie"});
     for other in [b"latin=\xfc".as_slice(), b"latchet_device=junk"] {
         let cookies = joined(&[other, &device]);
-        let login = server.http.post("/v1/login").raw_header("cookie", &cookies);
-        login.json(&body).send().await.expect(200);
+        let login = login(&alice.password).raw_header("cookie", &cookies);
+        login.send().await.expect(200);
     }
 }
 
