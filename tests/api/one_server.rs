@@ -1,11 +1,14 @@
 //! One server on a SQLite file, and the command line beside it.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::support::child::{Child, Ending};
 use crate::support::redis::Redis;
 use crate::support::server::{Replica, command, run};
+use crate::support::tool::assert_passes;
 use crate::support::{Backend, poll};
 
 /// A server that ended by itself.
@@ -126,6 +129,45 @@ async fn commands_work_beside_the_server_that_holds_the_lock() {
 
     session.check().await.expect(401);
     assert_refused(&start_another(&backend), &server);
+}
+
+/// Opens the file as a tool of its operator does, reads it, and closes it.
+fn look_at(file: &Path) {
+    let script = "import sqlite3, sys\n\
+        db = sqlite3.connect(sys.argv[1])\n\
+        db.execute('SELECT count(*) FROM users').fetchall()\n\
+        db.close()";
+    let mut python = std::process::Command::new("python3");
+    assert_passes(python.args(["-c", script]).arg(file));
+}
+
+/// The last program to close a SQLite file deletes its journal. It takes itself for the last one when the
+/// server has lost its locks, and then the server goes on writing to a deleted file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_beside_a_server_leave_its_journal_alone() {
+    let backend = Backend::sqlite();
+    let server = Replica::start(&backend).await;
+    let file = backend.folder.path().join("data/latchet.db");
+    let journal = backend.folder.path().join("data/latchet.db-wal");
+    let number = || std::fs::metadata(&journal).map(|file| file.ino()).ok();
+    let opened = number();
+    assert!(opened.is_some(), "{}", journal.display());
+
+    look_at(&file);
+    assert_eq!(number(), opened, "after the start");
+    server.http.get("/readyz").send().await.expect(200);
+    look_at(&file);
+    assert_eq!(number(), opened, "after a check of readiness");
+    for arguments in [&["user", "list"][..], &["key", "list"], &["doctor"]] {
+        // Whatever it reports: it opens the database, and closes it.
+        command(&backend).args(arguments).output().unwrap();
+        assert_eq!(number(), opened, "{arguments:?}");
+    }
+
+    let session = server.http.person("alice").await.login().await;
+    server.kill();
+    let next = Replica::start(&backend).await;
+    session.at(&next.http).check().await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::StoreError;
-use super::connection::sqlite_file;
+use super::connection::{require_writable, sqlite_file};
 use crate::server::config::DatabaseUrl;
 
 /// Reason why work on a database would fail, found without writing to it.
@@ -82,19 +82,13 @@ pub(super) async fn require<C: ConnectionTrait>(
         return require_postgres(db, missing_steps).await;
     }
     let path = sqlite_file(url.expose())?;
-    // Opening takes no lock, and reports read-only file systems, owners and files that are gone.
-    match std::fs::OpenOptions::new().append(true).open(&path) {
-        Ok(_) => {
-            let look = Statement::from_string(DbBackend::Sqlite, "SELECT 1");
-            db.query_one_raw(look).await?;
-            Ok(())
-        }
-        Err(source) => Err(UnfitDatabase::File {
-            path,
-            source: Arc::new(source),
-        }
-        .into()),
-    }
+    require_writable(&path).map_err(|source| UnfitDatabase::File {
+        path,
+        source: Arc::new(source),
+    })?;
+    let look = Statement::from_string(DbBackend::Sqlite, "SELECT 1");
+    db.query_one_raw(look).await?;
+    Ok(())
 }
 
 async fn require_postgres<C: ConnectionTrait>(

@@ -22,7 +22,7 @@ pub(super) use leased::Leased;
 pub(super) use pool::{Lane, Pool};
 pub(super) use postgres::is_conflict;
 pub(super) use sqlite::make_private_file;
-pub use sqlite::sqlite_file;
+pub use sqlite::{require_writable, sqlite_file};
 
 use postgres::{Connector, Route, is_exhausted};
 

@@ -46,7 +46,7 @@ mod user_changes;
 mod users;
 
 pub use condition::UnfitDatabase;
-pub use connection::{DEFAULT_CONNECTIONS, Opening, sqlite_file};
+pub use connection::{DEFAULT_CONNECTIONS, Opening, require_writable, sqlite_file};
 pub use epoch::Epoch;
 pub use error::StoreError;
 pub use events::{Event, EventPage, NamedUser};

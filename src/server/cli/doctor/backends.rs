@@ -28,8 +28,8 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
             );
             return vec![Finding::good(text)];
         }
-        // It is opened for writing, which would fail with less to say.
-        if let Err(error) = std::fs::OpenOptions::new().append(true).open(&file) {
+        // SQLite would report less about it.
+        if let Err(error) = store::require_writable(&file) {
             let fault = format!("{} cannot be written to: {error}", file.display());
             let mend = "give the file and its folder to the user that runs the server";
             return vec![Finding::bad(fault, mend)];

@@ -111,8 +111,10 @@ fn is_busy(error: &Error) -> bool {
         .is_some_and(|code| code & 0xff == 5)
 }
 
-/// Makes the file and its folder, readable by their owner only, where they are missing. SQLite
+/// Creates the file and its folder, readable by their owner only, where they are missing. SQLite
 /// gives its companion files (`-wal`, `-shm`) the permissions of the file.
+///
+/// A file that exists is not opened, for the reason that [`require_writable`] gives.
 pub(in crate::server::store) fn make_private_file(path: &Path) -> Result<(), StoreError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -131,6 +133,9 @@ pub(in crate::server::store) fn make_private_file(path: &Path) -> Result<(), Sto
             .create(folder)
             .map_err(failed(folder))?;
     }
+    if path.exists() {
+        return require_writable(path).map_err(failed(path));
+    }
     OpenOptions::new()
         .append(true)
         .create(true)
@@ -138,4 +143,18 @@ pub(in crate::server::store) fn make_private_file(path: &Path) -> Result<(), Sto
         .open(path)
         .map_err(failed(path))?;
     Ok(())
+}
+
+/// Refuses a file that this process may not write to.
+///
+/// The file is not opened: when a process closes any descriptor of a file, the kernel releases all POSIX
+/// locks that the process has on that file, those of SQLite included. The next command to close the
+/// database would then take itself for its last user, and delete the journal that the server still
+/// writes to: commits would be lost, and the file damaged (<https://sqlite.org/howtocorrupt.html>, 2.2).
+///
+/// # Errors
+/// When the file is missing, is on a read-only file system, or belongs to somebody else.
+pub fn require_writable(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    Ok(accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS)?)
 }

@@ -34,6 +34,38 @@ async fn a_sqlite_file_and_its_folder_are_readable_by_their_owner_only() {
     }
 }
 
+/// Returns how many POSIX locks this process has on the file, as the kernel lists them.
+#[cfg(target_os = "linux")]
+fn locks_of(file: &std::path::Path) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::process::id().to_string();
+    let number = format!(":{}", std::fs::metadata(file).unwrap().ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap();
+    let ours = locks.lines().filter(|lock| {
+        let mut words = lock.split_whitespace();
+        words.any(|word| word == owner) && words.any(|word| word.ends_with(&number))
+    });
+    ours.count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn looking_at_a_sqlite_file_releases_no_lock_of_sqlite() {
+    let folder = TempDir::new().unwrap();
+    let url = sqlite_url(&folder);
+    let file = folder.path().join("data/latchet.db");
+
+    let store = Store::open(&url).await.unwrap();
+    assert!(locks_of(&file) > 0, "after opening");
+    store.check().await.unwrap();
+    assert!(locks_of(&file) > 0, "after a check");
+    crate::server::store::inspect(&url, NOW).await.unwrap();
+    assert!(locks_of(&file) > 0, "after an inspection");
+    let another = Store::open(&url).await.unwrap();
+    assert!(locks_of(&file) > 0, "after opening it again");
+    drop(another);
+}
+
 #[tokio::test]
 async fn a_database_in_memory_is_refused() {
     for url in ["sqlite::memory:", "sqlite://x.db?mode=memory"] {
