@@ -13,6 +13,7 @@ use poem::http::StatusCode;
 use poem_openapi::ApiResponse;
 use poem_openapi::registry::{MetaResponses, Registry};
 
+use super::password::Weakness;
 use super::store::StoreError;
 use super::throttle::BudgetKind;
 use crate::denylist::Unavailable;
@@ -47,7 +48,7 @@ pub enum ApiError {
     SessionRevoked,
     /// The new password is not acceptable.
     #[error("the password {0}")]
-    WeakPassword(String),
+    WeakPassword(Weakness),
     /// It exists already, or was changed meanwhile; a sentence says what.
     #[error("{0}")]
     Conflict(&'static str),

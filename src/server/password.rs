@@ -20,17 +20,19 @@ use phc::Phc;
 use pool::Pool;
 
 mod admission;
+mod breached;
 mod guess;
 mod keyboard;
 mod phc;
 mod policy;
 mod pool;
+mod spelling;
 #[cfg(test)]
 mod tests;
 
 pub use admission::Priority;
 pub use phc::Cost;
-pub use policy::{MAX_BYTES, Policy};
+pub use policy::{MAX_BYTES, Policy, Weakness};
 
 /// Hashes and verifies passwords. Clones share the threads.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ on_both! {
     a_password_makes_a_token_fresh_again,
     unknown_user_wrong_password_and_disabled_account_look_the_same,
     weak_passwords_are_refused,
+    breached_passwords_are_refused_and_other_phrases_accepted,
     nobody_registers_where_registration_is_closed,
     anybody_registers_where_registration_is_open,
     nobody_is_called_like_another_by_invisible_letters,
@@ -244,6 +245,30 @@ async fn weak_passwords_are_refused(backend: Backend) {
             answer.text
         );
     }
+}
+
+async fn breached_passwords_are_refused_and_other_phrases_accepted(backend: Backend) {
+    let server = Local::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
+    let register = async |password: &str| {
+        let body = json!({"username": "alice", "password": password});
+        server.http.post("/v1/register").json(&body).send().await
+    };
+
+    for password in [
+        "thequickbrownfox",
+        "The Quick Brown Fox",
+        "L1verp00lFootballClub",
+    ] {
+        let refused = register(password)
+            .await
+            .expect_problem(400, "weak_password");
+        assert!(
+            refused.text.contains("breached"),
+            "{password}: {}",
+            refused.text
+        );
+    }
+    register("the quick brown otter").await.expect(201);
 }
 
 async fn nobody_registers_where_registration_is_closed(backend: Backend) {

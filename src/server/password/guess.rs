@@ -4,15 +4,17 @@
 
 use std::collections::HashMap;
 
-use super::keyboard;
+use super::spelling::{of_breached, spellings};
+use super::{breached, keyboard};
 
 /// Characters that are looked at. The bound of a longer password is that of its beginning.
 const LOOKED_AT: usize = 64;
 const LONGEST_WORD: usize = 20;
 const SHORTEST_WORD: usize = 3;
-/// Bits of one of 10,000 words, and what it costs more to write `0` for `o` in it.
+/// Bits of one of 10,000 words.
 const WORD: f64 = 13.3;
-const LEET: f64 = 1.0;
+/// Bits of one of 800,000 breached passwords.
+const BREACHED: f64 = 19.6;
 /// Bits of a word that belongs to the account or the service.
 const CONTEXT: f64 = 2.0;
 /// Bits of the place, length and way of a repetition.
@@ -31,6 +33,8 @@ const OTHER: f64 = 7.0;
 /// A password whose parts are searched for.
 pub(super) struct Guess {
     chars: Vec<char>,
+    /// Every text that may be a word, with its places and the bits of its spelling.
+    spelled: HashMap<String, Vec<(usize, usize, f64)>>,
     /// Bits of the cheapest part from one place to another.
     parts: HashMap<(usize, usize), f64>,
 }
@@ -38,47 +42,42 @@ pub(super) struct Guess {
 impl Guess {
     /// Returns a password, given in lower case, of which no words are known yet.
     pub(super) fn new(password: &str) -> Self {
+        let chars: Vec<char> = password.chars().take(LOOKED_AT).collect();
         Self {
-            chars: password.chars().take(LOOKED_AT).collect(),
+            spelled: spelled(&chars),
+            chars,
             parts: HashMap::new(),
         }
     }
 
-    /// Finds the words of `common` and of `context`.
-    pub(super) fn find_words(
-        &mut self,
-        common: impl Iterator<Item = String>,
-        context: impl Iterator<Item = String>,
-    ) {
-        let spelled = self.spelled();
-        let words = common
-            .map(|word| (word, WORD))
-            .chain(context.map(|word| (word, CONTEXT)));
-        for (word, bits) in words {
-            for (start, end, more) in spelled.get(&word).into_iter().flatten() {
-                self.offer(*start, *end, bits + more);
+    /// Finds common words.
+    pub(super) fn find_common(&mut self, words: impl Iterator<Item = String>) {
+        self.find(words, WORD);
+    }
+
+    /// Finds words that belong to the account or the service.
+    pub(super) fn find_context(&mut self, words: impl Iterator<Item = String>) {
+        self.find(words, CONTEXT);
+    }
+
+    /// Finds parts that are breached passwords.
+    pub(super) fn find_breached(&mut self) {
+        for start in 0..self.chars.len() {
+            for end in (start + breached::SHORTEST)..=self.chars.len() {
+                if let Some(more) = of_breached(&self.chars[start..end]) {
+                    self.offer(start, end, BREACHED + more);
+                }
             }
         }
     }
 
-    /// Returns every text that may be a word, with its places and what its spelling costs.
-    fn spelled(&self) -> HashMap<String, Vec<(usize, usize, f64)>> {
-        let mut spelled = HashMap::<String, Vec<(usize, usize, f64)>>::new();
-        for start in 0..self.chars.len() {
-            let longest = self.chars.len().min(start + LONGEST_WORD);
-            for end in (start + SHORTEST_WORD)..=longest {
-                let part = &self.chars[start..end];
-                let plain: String = part.iter().collect();
-                for one in ['i', 'l'] {
-                    let text: String = part.iter().map(|c| letter_of(*c, one)).collect();
-                    if text != plain {
-                        spelled.entry(text).or_default().push((start, end, LEET));
-                    }
-                }
-                spelled.entry(plain).or_default().push((start, end, 0.0));
+    fn find(&mut self, words: impl Iterator<Item = String>, bits: f64) {
+        for word in words {
+            let places = self.spelled.get(&word).cloned().unwrap_or_default();
+            for (start, end, more) in places {
+                self.offer(start, end, bits + more);
             }
         }
-        spelled
     }
 
     fn offer(&mut self, start: usize, end: usize, bits: f64) {
@@ -113,17 +112,18 @@ impl Guess {
     }
 }
 
-/// Returns the letter that a digit or sign often takes the place of.
-fn letter_of(c: char, one: char) -> char {
-    match c {
-        '0' => 'o',
-        '1' | '!' => one,
-        '3' => 'e',
-        '4' | '@' => 'a',
-        '5' | '$' => 's',
-        '7' => 't',
-        c => c,
+/// Returns every text of `chars` that may be a word.
+fn spelled(chars: &[char]) -> HashMap<String, Vec<(usize, usize, f64)>> {
+    let mut spelled = HashMap::<String, Vec<(usize, usize, f64)>>::new();
+    for start in 0..chars.len() {
+        let longest = chars.len().min(start + LONGEST_WORD);
+        for end in (start + SHORTEST_WORD)..=longest {
+            for (word, bits) in spellings(&chars[start..end]) {
+                spelled.entry(word).or_default().push((start, end, bits));
+            }
+        }
     }
+    spelled
 }
 
 fn single(before: &[char], part: &[char]) -> Option<f64> {

@@ -5,8 +5,13 @@ use std::io::{BufRead, BufReader};
 
 use flate2::bufread::GzDecoder;
 use secrecy::{ExposeSecret, SecretString};
+use unicode_normalization::UnicodeNormalization;
 
 use super::guess::Guess;
+use super::spelling::of_breached;
+
+#[cfg(test)]
+mod tests;
 
 /// Longest password accepted anywhere: enough for any phrase, too little to keep a thread busy.
 pub const MAX_BYTES: usize = 1024;
@@ -21,6 +26,42 @@ const LEAST_BITS: f64 = 40.0;
 const BITS_PER_BYTE: f64 = 3.0;
 /// Shortest part of a name that is looked for in a password.
 const SHORTEST_CONTEXT: usize = 4;
+
+/// Reason for which a new password is refused, to be read after "the password".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Weakness {
+    /// It has fewer bytes than the policy wants.
+    #[error("is shorter than {0} bytes")]
+    TooShort(usize),
+    /// It has more bytes than any password may have.
+    #[error("is longer than {} bytes", MAX_BYTES)]
+    TooLong,
+    /// It has the character NUL.
+    #[error("contains NUL, which no login may send")]
+    Nul,
+    /// Up to four bytes again and again.
+    #[error("repeats the same few characters")]
+    Repetition,
+    /// It is the name of its account, once or several times.
+    #[error("is the user name")]
+    Username,
+    /// It is in the list of common passwords.
+    #[error("is one of the 10,000 most common")]
+    Common,
+    /// It is a breached password, in one of its usual spellings.
+    #[error("is in lists of breached passwords, which are tried first")]
+    Breached,
+    /// It has little beside words of the account or the service.
+    #[error(
+        "is easy to guess: it consists of the user name or the name of this service and little else"
+    )]
+    Context,
+    /// It has too few bits.
+    #[error(
+        "is easy to guess: it consists of common or breached passwords, dates, sequences or repetitions"
+    )]
+    Guessable,
+}
 
 /// What a new password must be like.
 #[derive(Clone, Debug)]
@@ -50,43 +91,49 @@ impl Policy {
     /// Refuses a password that is too short, too long or easy to guess.
     ///
     /// # Errors
-    /// What is wrong with it, to be read after "the password".
-    pub fn check(&self, password: &SecretString, username: &str) -> Result<(), String> {
+    /// The first [`Weakness`] that is found.
+    pub fn check(&self, password: &SecretString, username: &str) -> Result<(), Weakness> {
         let password = password.expose_secret();
         if password.len() < self.min_bytes {
-            return Err(format!("is shorter than {} bytes", self.min_bytes));
+            return Err(Weakness::TooShort(self.min_bytes));
         }
         if password.len() > MAX_BYTES {
-            return Err(format!("is longer than {MAX_BYTES} bytes"));
+            return Err(Weakness::TooLong);
         }
         if password.contains('\0') {
-            return Err("contains NUL, which no login may send".to_owned());
+            return Err(Weakness::Nul);
         }
-        let lower = password.to_lowercase();
-        let unit = repeated_unit(&lower);
+        let (password, username) = (normal(password), normal(username));
+        let unit = repeated_unit(&password);
         if unit.len() <= 4 {
-            return Err("repeats the same few characters".to_owned());
+            return Err(Weakness::Repetition);
         }
-        let username = username.to_lowercase();
         if unit == username {
-            return Err("is the user name".to_owned());
+            return Err(Weakness::Username);
         }
         if common().any(|word| word == unit) {
-            return Err("is one of the 10,000 commonest".to_owned());
+            return Err(Weakness::Common);
         }
-        if self.bits(&lower, &username) < self.least_bits() {
-            return Err(EASY.to_owned());
+        if is_breached(&password) || is_breached(unit) {
+            return Err(Weakness::Breached);
         }
-        Ok(())
+        self.check_bits(&password, &username)
     }
 
-    fn bits(&self, password: &str, username: &str) -> f64 {
+    fn check_bits(&self, password: &str, username: &str) -> Result<(), Weakness> {
         let mut guess = Guess::new(password);
+        guess.find_breached();
+        guess.find_common(common());
+        if guess.bits() < self.least_bits() {
+            return Err(Weakness::Guessable);
+        }
         let context = words_of(username).chain(self.service.iter().cloned());
         let backwards = |word: &String| word.chars().rev().collect();
-        let context = context.flat_map(|word| [backwards(&word), word]);
-        guess.find_words(common(), context);
-        guess.bits()
+        guess.find_context(context.flat_map(|word| [backwards(&word), word]));
+        if guess.bits() < self.least_bits() {
+            return Err(Weakness::Context);
+        }
+        Ok(())
     }
 
     fn least_bits(&self) -> f64 {
@@ -96,8 +143,16 @@ impl Policy {
     }
 }
 
-const EASY: &str =
-    "is easy to guess: it consists of common passwords, names, dates, sequences or repetitions";
+/// Returns a password as the lists have it: composed, as it is hashed, and in lower case.
+fn normal(password: &str) -> String {
+    let composed: String = password.nfc().collect();
+    composed.to_lowercase().nfc().collect()
+}
+
+fn is_breached(password: &str) -> bool {
+    let chars: Vec<char> = password.chars().collect();
+    of_breached(&chars).is_some()
+}
 
 /// Returns the shortest text that `text` repeats, which is `text` itself when nothing repeats:
 /// `passwordpassword` is no better than `password`.

@@ -12,7 +12,7 @@ const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
 
 /// Returns the example bodies of an operation by name.
 pub(super) fn requests(operation: &str) -> Map<String, Value> {
-    let password = "correct horse battery staple";
+    let password = "an otter reads the morning paper";
     match operation {
         "login" => named(&[
             (

@@ -6,6 +6,7 @@ use poem::http::StatusCode;
 
 use crate::error::{AuthError, FieldError, Problem};
 use crate::server::error::ApiError;
+use crate::server::password::Weakness;
 use crate::server::throttle::BudgetKind;
 
 /// Returns a refusal as the server makes it.
@@ -29,9 +30,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "refresh_reused" => ApiError::RefreshReused.problem(),
         "session_expired" => ApiError::SessionExpired.problem(),
         "session_revoked" => ApiError::SessionRevoked.problem(),
-        "weak_password" => {
-            ApiError::WeakPassword("is one of the 10,000 most common".into()).problem()
-        }
+        "weak_password" => ApiError::WeakPassword(Weakness::Common).problem(),
         "conflict" => ApiError::Conflict("this user name is taken").problem(),
         "forbidden" => ApiError::Forbidden("this account is disabled").problem(),
         "not_found" => ApiError::NotFound("no such user").problem(),
