@@ -83,13 +83,13 @@ mod tests {
 
     #[test]
     fn the_table_is_the_one_of_the_script_and_fits_in_2_megabytes() {
-        let found: String = digest(&SHA256, TABLE)
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
+        let checksum: Vec<u8> = SHA256_OF_TABLE
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
             .collect();
 
-        assert_eq!(found, SHA256_OF_TABLE);
+        assert_eq!(digest(&SHA256, TABLE).as_ref(), checksum);
         assert_eq!(TABLE.len() % (2 * SEGMENT), 0);
         assert!(TABLE.len() <= 2_000_000, "{}", TABLE.len());
     }
