@@ -43,7 +43,7 @@ const TYPICAL: [(&str, Weakness); 20] = [
     ("Winter2026!Winter", Weakness::Guessable),
     ("P@ssw0rdP@ssw0rd1", Weakness::Guessable),
     ("schnabeltier2026", Weakness::Context),
-    ("wilhelmina-wilhelmina", Weakness::Context),
+    ("wilhelmina-wilhelmina", Weakness::Guessable),
     ("wilhelmina@schnabeltier", Weakness::Context),
 ];
 
