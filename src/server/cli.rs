@@ -236,7 +236,7 @@ impl Failure {
 /// Why it failed.
 pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<(), Failure> {
     let (Cli { command, config }, tables) = load(&args, &env)?;
-    let config = Config { tables, ..config };
+    let config = config.complete(tables, &env)?;
     let output = match command.unwrap_or(Command::Serve) {
         Command::Serve => return run::serve(config).await,
         Command::Secret => RootSecret::generate()?.expose().to_owned() + "\n",

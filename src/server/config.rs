@@ -262,15 +262,33 @@ impl Config {
         K: Into<OsString>,
         V: Into<OsString>,
     {
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         let env = env.into_iter();
-        let (config, tables): (Self, _) = load(
-            &args.into_iter().map(Into::into).collect::<Vec<_>>(),
-            &env.map(|(name, value)| (name.into(), value.into()))
-                .collect::<Vec<_>>(),
-        )?;
-        let config = Self { tables, ..config };
+        let env: Vec<(OsString, OsString)> = env
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let (config, tables): (Self, _) = load(&args, &env)?;
+        let config = config.complete(tables, &env)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Adds what the options alone do not say.
+    ///
+    /// # Errors
+    /// When a variable of libpq, which completes the URL of a PostgreSQL database, cannot be obeyed.
+    pub fn complete(
+        self,
+        tables: Tables,
+        env: &[(OsString, OsString)],
+    ) -> Result<Self, ConfigError> {
+        let database_url = self.database_url.completed(env);
+        let database_url = database_url.map_err(ConfigError::refused)?;
+        Ok(Self {
+            tables,
+            database_url,
+            ..self
+        })
     }
 
     /// Returns the address to listen on.

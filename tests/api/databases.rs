@@ -106,7 +106,7 @@ fn what_a_url_asks_in_vain_is_refused_with_the_reason() {
             "/no/such/file",
         ),
         ("sslmode=sometimes", "sslmode is one of"),
-        ("channel_binding=require", "channel_binding"),
+        ("channel_binding=require", "write channel_binding=prefer"),
         ("target_session_attrs=standby", "target_session_attrs"),
         ("ssl_mode=require", "sslmode"),
         ("schema=auth", "parameter"),
@@ -114,6 +114,102 @@ fn what_a_url_asks_in_vain_is_refused_with_the_reason() {
         let said = failure(&Backend::at(&format!("{url}?{parameter}")), &["migrate"]);
         assert!(said.contains(reason), "{parameter}: {said}");
     }
+}
+
+#[test]
+fn what_a_url_leaves_out_comes_from_the_variables_of_libpq() {
+    let server = Postgres::shared();
+    let port = server.port().to_string();
+    let folder = server.folder().display().to_string();
+    let name = name_of(&server.database()).to_owned();
+    let ports = format!("1,{port}");
+
+    for (url, variables) in [
+        (
+            "postgres://".to_owned(),
+            vec![
+                ("PGHOST", folder.as_str()),
+                ("PGPORT", port.as_str()),
+                ("PGUSER", "postgres"),
+                ("PGDATABASE", name.as_str()),
+            ],
+        ),
+        (
+            format!("postgres://postgres@/{name}"),
+            vec![
+                ("PGHOST", "127.0.0.1,127.0.0.1"),
+                ("PGPORT", ports.as_str()),
+                ("PGCONNECT_TIMEOUT", "9"),
+                ("PGTARGETSESSIONATTRS", "read-write"),
+            ],
+        ),
+        (
+            format!("postgres:///{name}"),
+            vec![
+                ("PGHOSTADDR", "127.0.0.1"),
+                ("PGPORT", port.as_str()),
+                ("PGUSER", "postgres"),
+                ("PGSSLMODE", "disable"),
+            ],
+        ),
+    ] {
+        let mut backend = Backend::at(&url);
+        for (variable, value) in &variables {
+            backend = backend.with(variable, value);
+        }
+        let migrated = output(&backend, &["migrate"]);
+        let said = String::from_utf8_lossy(&migrated.stderr);
+        assert!(migrated.status.success(), "{variables:?}: {said}");
+        assert!(said.contains(&format!("/{name}")), "{said}");
+    }
+}
+
+#[test]
+fn a_variable_of_libpq_that_asks_in_vain_is_named() {
+    let url = Postgres::shared().database();
+    for (variable, value, reason) in [
+        ("PGSSLMODE", "require", "TLS"),
+        ("PGSSLMODE", "sometimes", "PGSSLMODE: sslmode is one of"),
+        ("PGCHANNELBINDING", "require", "PGCHANNELBINDING: "),
+        ("PGSERVICE", "auth", "PGSERVICE: "),
+    ] {
+        let said = failure(&Backend::at(&url).with(variable, value), &["migrate"]);
+        assert!(said.contains(reason), "{variable}={value}: {said}");
+    }
+}
+
+/// The password comes from the URL, the variable or the file, over TLS and without.
+#[test]
+fn a_password_is_proved_by_scram_wherever_it_is_written() {
+    let server = tls::server(&crate::support::tls::Authority::new());
+    let url = server.database();
+    let name = name_of(&url).to_owned();
+    server.sql("postgres", "CREATE ROLE app LOGIN PASSWORD 'a: b'");
+    let owner = format!("ALTER DATABASE {name} OWNER TO app");
+    server.sql("postgres", &owner);
+    let rules = "local all postgres trust\nhost all postgres 127.0.0.1/32 trust\nhost all app 127.0.0.1/32 scram-sha-256\n";
+    server.private_file("data/pg_hba.conf", rules.as_bytes());
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    let address = format!("127.0.0.1:{}", server.port());
+    let bare = format!("postgres://app@{address}/{name}");
+    let with = format!("postgres://app:a%3A%20b@{address}/{name}");
+    let file = crate::support::scratch::folder();
+    let file = file.path().join("pgpass");
+    std::fs::write(&file, format!("{address}:{name}:app:a\\: b\n")).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+
+    let table = [
+        Backend::at(&format!("{with}?sslmode=require&channel_binding=prefer")),
+        Backend::at(&format!("{with}?sslmode=require&channel_binding=disable")),
+        Backend::at(&format!("{with}?sslmode=disable")),
+        Backend::at(&bare).with("PGPASSWORD", "a: b"),
+        Backend::at(&bare).with("PGPASSFILE", file.to_str().unwrap()),
+    ];
+    for backend in table {
+        run(&backend, &["migrate"]);
+    }
+    let said = failure(&Backend::at(&bare).with("PGPASSWORD", "x"), &["migrate"]);
+    assert!(said.contains("password authentication failed"), "{said}");
 }
 
 #[test]

@@ -3,17 +3,17 @@
 //! Each parameter that libpq documents works, asks for what is done anyway, or is refused with the reason:
 //! one that is ignored would connect in another way than its author believes.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::sources::did_you_mean;
-
 mod address;
 mod parameters;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 /// A server that may be connected to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,10 +72,12 @@ pub struct PostgresUrl {
     pub password: Option<SecretString>,
     /// Database; the server takes the name of the role by default.
     pub database: Option<String>,
-    /// `None` for the default, which the variable `PGSSLMODE` may change.
+    /// `None` for the default.
     pub tls: Option<TlsMode>,
     /// The authority that signs the server's certificate.
     pub root_certificate: Option<PathBuf>,
+    /// True if none but the public authorities may have signed it.
+    pub trusts_system_only: bool,
     /// Certificate for a server that asks for one.
     pub client_certificate: Option<ClientCertificate>,
     /// Abilities that the server must have.
@@ -96,13 +98,17 @@ impl PostgresUrl {
     /// # Errors
     /// The fault, without the password.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let rest = ["postgres://", "postgresql://"]
-            .iter()
-            .find_map(|scheme| text.strip_prefix(scheme))
-            .ok_or("write it like postgres://user:password@host/latchet, with %-escapes")?;
-        let address = address::parse(rest)?;
+        let address = address::parse(after_scheme(text)?)?;
         let given = parameters::read(address.query)?;
         parameters::build(address, given)
+    }
+
+    /// Returns the text of a URL with what it leaves out and variables of libpq say.
+    ///
+    /// # Errors
+    /// The fault, with the variable that is to blame.
+    pub fn complete(text: &str, env: &[(OsString, OsString)]) -> Result<String, String> {
+        variables::complete(text, env)
     }
 
     /// Returns what the URL leads to, without its password.
@@ -131,6 +137,15 @@ impl std::fmt::Display for Host {
             None => Ok(()),
         }
     }
+}
+
+fn after_scheme(text: &str) -> Result<&str, String> {
+    let mut schemes = ["postgres://", "postgresql://"].iter();
+    schemes
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .ok_or_else(|| {
+            "write it like postgres://user:password@host/latchet, with %-escapes".to_owned()
+        })
 }
 
 /// Decodes %-escapes. Unlike in HTML forms, `+` is a plus.

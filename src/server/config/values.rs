@@ -1,6 +1,7 @@
 //! The values that settings take: durations, sizes, rates, addresses.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -369,6 +370,22 @@ impl DatabaseUrl {
                 url.map_or_else(|_| "postgres:".to_owned(), |url| url.described())
             }
         }
+    }
+
+    /// Returns the URL with what it leaves out and variables of libpq say; that of a SQLite file leaves nothing
+    /// out.
+    ///
+    /// # Errors
+    /// Why a variable cannot be obeyed.
+    pub(super) fn completed(&self, env: &[(OsString, OsString)]) -> Result<Self, String> {
+        let text = match self.kind {
+            DatabaseKind::Sqlite => return Ok(self.clone()),
+            DatabaseKind::Postgres => PostgresUrl::complete(self.expose(), env)?,
+        };
+        Ok(Self {
+            kind: self.kind,
+            text: SecretString::from(text),
+        })
     }
 
     /// Returns whether the URL holds a password.

@@ -8,7 +8,7 @@ use crate::support::tls::Authority;
 use super::failure;
 
 /// A server whose certificate is for a name that it is not reached by.
-fn server(authority: &Authority) -> Postgres {
+pub(super) fn server(authority: &Authority) -> Postgres {
     let server = Postgres::start();
     let certificate = authority.sign("DNS:db.test");
     server.private_file("data/server.crt", &certificate.chain);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::address::{Address, port};
-use super::{ClientCertificate, Host, PostgresUrl, TargetSession, TlsMode, decode, did_you_mean};
+use super::{ClientCertificate, Host, PostgresUrl, TargetSession, TlsMode, decode};
+
+mod unused;
 
 /// Parameters that are used.
 const USED: [&str; 17] = [
@@ -30,64 +32,8 @@ const USED: [&str; 17] = [
     "pgbouncer",
 ];
 
-/// Parameters that are accepted with these values, because that is what happens anyway.
-const FIXED: [(&str, &[&str]); 16] = [
-    ("channel_binding", &["disable", "prefer"]),
-    ("client_encoding", &["utf8", "utf-8", "unicode", "auto"]),
-    ("fallback_application_name", &["latchet"]),
-    ("gssencmode", &["disable", "prefer"]),
-    ("gssdelegation", &["0"]),
-    ("keepalives", &["0"]),
-    ("replication", &["false", "off", "no", "0"]),
-    ("requiressl", &["0"]),
-    ("ssl_max_protocol_version", &["tlsv1.3", ""]),
-    (
-        "ssl_min_protocol_version",
-        &["tlsv1", "tlsv1.1", "tlsv1.2", ""],
-    ),
-    ("sslcertmode", &["allow"]),
-    ("sslcompression", &["0"]),
-    ("sslnegotiation", &["postgres"]),
-    ("sslsni", &["1"]),
-    ("tcp_user_timeout", &["0"]),
-    ("krbsrvname", &["postgres"]),
-];
-
-/// Parameters of libpq that are not supported, and what to do instead.
-const REFUSED: [(&str, &str); 14] = [
-    ("gsslib", "GSSAPI is not supported"),
-    (
-        "keepalives_count",
-        "set it in the system: net.ipv4.tcp_keepalive_probes",
-    ),
-    (
-        "keepalives_idle",
-        "set it in the system: net.ipv4.tcp_keepalive_time",
-    ),
-    (
-        "keepalives_interval",
-        "set it in the system: net.ipv4.tcp_keepalive_intvl",
-    ),
-    ("max_protocol_version", "protocol version 3.0 is spoken"),
-    ("min_protocol_version", "protocol version 3.0 is spoken"),
-    ("passfile", "set the variable PGPASSFILE instead"),
-    ("require_auth", "let pg_hba.conf choose the method"),
-    ("requirepeer", "protect the folder of the socket instead"),
-    (
-        "service",
-        "write the parameters of the service into the URL",
-    ),
-    (
-        "servicefile",
-        "write the parameters of the service into the URL",
-    ),
-    ("sslcrl", "lists of revoked certificates are not read"),
-    ("sslcrldir", "lists of revoked certificates are not read"),
-    (
-        "sslpassword",
-        "decrypt the key that sslkey names: openssl pkey -in KEY",
-    ),
-];
+/// Value of `sslrootcert` for the public authorities.
+const SYSTEM: &str = "system";
 
 /// Used parameters with their values. Values may be secret.
 pub(super) type Given = BTreeMap<&'static str, String>;
@@ -95,52 +41,36 @@ pub(super) type Given = BTreeMap<&'static str, String>;
 /// Reads the parameters, and refuses those that would have no effect.
 pub(super) fn read(query: &str) -> Result<Given, String> {
     let mut given = Given::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or("a parameter after `?` has no `=`; write it like sslmode=require")?;
-        let name = decode(name, "the name of a parameter")?;
-        let value = decode(value, "a parameter")?;
+    for (name, value) in pairs(query)? {
         if let Some(used) = USED.iter().find(|used| **used == name) {
             given.insert(used, value);
             continue;
         }
-        check_unused(&name, &value)?;
+        unused::check(&name, &value)?;
     }
     Ok(given)
 }
 
-fn check_unused(name: &str, value: &str) -> Result<(), String> {
-    if let Some((_, values)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {
-        let value = value.to_ascii_lowercase();
-        if values.contains(&value.as_str()) {
-            return Ok(());
-        }
-        let values: Vec<&str> = values.iter().copied().filter(|v| !v.is_empty()).collect();
-        return Err(format!(
-            "the parameter {name} is supported with {} only: leave it out",
-            values.join(", ")
-        ));
-    }
-    if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-        return Err(format!("the parameter {name} is not supported: {reason}"));
-    }
-    let known = USED.into_iter().chain(FIXED.iter().map(|(name, _)| *name));
-    // Names alone are shown; after a forgotten `%26` a name may be the rest of a password.
-    let hint = did_you_mean(name, known);
-    let hint = hint
-        .strip_prefix("; did")
-        .map(|hint| format!("; did{hint}"));
-    Err(format!(
-        "the URL has a parameter that PostgreSQL does not know{}",
-        hint.unwrap_or_default()
-    ))
+/// Returns the names and values of all parameters, in order.
+pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, String> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(pair).collect()
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("a parameter after `?` has no `=`; write it like sslmode=require")?;
+    let name = decode(name, "the name of a parameter")?;
+    Ok((name, decode(value, "a parameter")?))
 }
 
 /// Completes what the address says.
 pub(super) fn build(address: Address<'_>, mut given: Given) -> Result<PostgresUrl, String> {
-    let tls = tls_mode(&mut given)?;
     let root = take(&mut given, "sslrootcert");
+    // As libpq does: no weaker mode makes sense with the public authorities.
+    let usual = (root.as_deref() == Some(SYSTEM)).then_some(TlsMode::VerifyFull);
+    let tls = tls_mode(&mut given)?.or(usual);
     check_root(tls, root.as_deref())?;
     let hosts = hosts(address.hosts, &mut given)?;
     Ok(PostgresUrl {
@@ -153,7 +83,8 @@ pub(super) fn build(address: Address<'_>, mut given: Given) -> Result<PostgresUr
             .or(address.password),
         database: take(&mut given, "dbname").or(address.database),
         tls,
-        root_certificate: root.filter(|root| root != "system").map(PathBuf::from),
+        trusts_system_only: root.as_deref() == Some(SYSTEM),
+        root_certificate: root.filter(|root| root != SYSTEM).map(PathBuf::from),
         client_certificate: client_certificate(&mut given)?,
         connect_timeout: connect_timeout(&mut given)?,
         application_name: take(&mut given, "application_name"),
@@ -199,7 +130,7 @@ fn check_root(tls: Option<TlsMode>, root: Option<&str>) -> Result<(), String> {
                 .to_owned(),
         ),
         (Some(TlsMode::VerifyFull), _) => Ok(()),
-        (_, Some("system")) => Err(
+        (_, Some(SYSTEM)) => Err(
             "sslrootcert=system needs sslmode=verify-full: public authorities sign for everybody"
                 .to_owned(),
         ),

@@ -265,3 +265,19 @@ fn a_root_secret_is_the_same_from_a_variable_and_from_every_kind_of_file() {
     let refused = secret(&[("LATCHET_ROOT_SECRET_FILE", path)]).unwrap_err();
     assert!(refused.to_string().contains("is empty"), "{refused}");
 }
+
+#[test]
+fn variables_of_libpq_complete_the_url_of_a_postgresql_database_alone() {
+    let secret = ("LATCHET_ROOT_SECRET", STRONG);
+    let url = ("DATABASE_URL", "postgres://u@h/d");
+    let binding = ("PGCHANNELBINDING", "require");
+
+    let config = load(&[], &[secret, url, ("PGSSLMODE", "verify-full")]).unwrap();
+    assert_eq!(
+        config.database_url.expose(),
+        "postgres://u@h/d?sslmode=verify-full"
+    );
+    let text = refusal(&[], &[secret, url, binding]);
+    assert!(text.starts_with("PGCHANNELBINDING: "), "{text}");
+    assert!(load(&[], &[binding]).is_ok(), "the database is a file");
+}

@@ -105,6 +105,12 @@ fn options(url: &PostgresUrl, host: &Host) -> Result<PgConnectOptions, StoreErro
     let options: PgConnectOptions = query.finish().parse().map_err(|_| {
         StoreError::Url("write it like postgres://user:password@host/latchet".to_owned())
     })?;
+    let options = if url.trusts_system_only {
+        // An authority that a variable names must not count beside the public ones.
+        options.ssl_root_cert_from_pem(Vec::new())
+    } else {
+        options
+    };
     // PgBouncer refuses the parameter, and no column is a float.
     Ok(options.extra_float_digits(None).disable_statement_logging())
 }
