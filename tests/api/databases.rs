@@ -9,8 +9,11 @@ use crate::support::postgres::Postgres;
 use crate::support::server::{Replica, command, run};
 
 mod diagnosis;
+#[cfg(target_os = "linux")]
+mod disk;
 mod installations;
 mod poolers;
+mod standby;
 mod tls;
 
 /// Runs a command that may fail.

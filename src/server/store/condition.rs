@@ -1,6 +1,9 @@
 //! Reasons why a database that answers cannot serve.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -33,6 +36,16 @@ pub enum UnfitDatabase {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// The files that SQLite keeps beside its database cannot be written: the disk is full, a quota is used
+    /// up, or the folder belongs to somebody else.
+    #[error("nothing can be written beside the database file {}", path.display())]
+    NoRoom {
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
 }
 
 impl UnfitDatabase {
@@ -52,6 +65,9 @@ impl UnfitDatabase {
                 "let the role own the database and its tables, or GRANT it what is missing"
             }
             Self::File { .. } => "give the file and its folder to the user that runs the server",
+            Self::NoRoom { .. } => {
+                "make room on that file system, and give the folder to the user that runs the server"
+            }
         }
     }
 }
@@ -81,14 +97,42 @@ pub(super) async fn require<C: ConnectionTrait>(
     if db.get_database_backend() == DbBackend::Postgres {
         return require_postgres(db, missing_steps).await;
     }
-    let path = sqlite_file(url.expose())?;
-    require_writable(&path).map_err(|source| UnfitDatabase::File {
-        path,
-        source: Arc::new(source),
-    })?;
+    require_file(&sqlite_file(url.expose())?)?;
     let look = Statement::from_string(DbBackend::Sqlite, "SELECT 1");
     db.query_one_raw(look).await?;
     Ok(())
+}
+
+/// Refuses a SQLite file that cannot be written to, or beside which there is no room.
+pub(super) fn require_file(path: &Path) -> Result<(), UnfitDatabase> {
+    require_writable(path).map_err(|source| UnfitDatabase::File {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    })?;
+    write_beside(path).map_err(|source| UnfitDatabase::NoRoom {
+        path: path.to_owned(),
+        source: Arc::new(source),
+    })
+}
+
+/// Writes as much as a small transaction takes, and removes it. It is not synced: only whether there is room
+/// matters. Of two processes that do this at once, each is content with what the other has left.
+fn write_beside(path: &Path) -> std::io::Result<()> {
+    static SMALL: [u8; 8 << 10] = [0; 8 << 10];
+    let mut name = path.as_os_str().to_owned();
+    name.push("-room");
+    let beside = PathBuf::from(name);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    let written = file.write_all(&SMALL);
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => written.and(Err(error)),
+        _ => written,
+    }
 }
 
 async fn require_postgres<C: ConnectionTrait>(

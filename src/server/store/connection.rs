@@ -21,7 +21,7 @@ mod sqlite;
 pub(super) use leased::Leased;
 pub(super) use pool::{Lane, Pool};
 pub(super) use postgres::is_conflict;
-pub(super) use sqlite::make_private_file;
+pub(super) use sqlite::require_private_file;
 pub use sqlite::{require_writable, sqlite_file};
 
 use postgres::{Connector, Route, is_exhausted};

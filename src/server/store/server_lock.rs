@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use super::connection::{make_private_file, sqlite_file};
+use super::connection::{require_private_file, sqlite_file};
 use crate::server::config::{DatabaseKind, DatabaseUrl};
 
 /// A lock that one process holds until it drops this or ends, however it ends. PostgreSQL needs none.
@@ -62,7 +62,7 @@ impl ServerLock {
             return Ok(Self { _file: None });
         }
         let database = sqlite_file(url.expose())?;
-        make_private_file(&database)?;
+        require_private_file(&database)?;
         // One file has one lock, also where it is reached by a link or from another folder.
         let database = database.canonicalize().map_err(failed(&database))?;
         let file = lock(&database)?;

@@ -10,7 +10,7 @@ use super::{failure, name_of, output};
 
 /// Starts a server that must refuse to, and returns what it said.
 #[track_caller]
-fn refusal(backend: &Backend) -> String {
+pub(super) fn refusal(backend: &Backend) -> String {
     let path = backend.folder.path().join("refused.log");
     let log = std::fs::File::create(&path).unwrap();
     let mut command = command(backend);
@@ -28,7 +28,7 @@ fn refusal(backend: &Backend) -> String {
 /// that a report of another form is not taken for a good one. Files of tests are open to others, which does
 /// not matter here.
 #[track_caller]
-fn bad_findings(said: &str) -> Vec<String> {
+pub(super) fn bad_findings(said: &str) -> Vec<String> {
     let mut findings = Vec::<String>::new();
     for line in said.lines().filter(|line| !line.starts_with("latchet: ")) {
         match (line.get(..6), findings.last_mut()) {
@@ -48,7 +48,7 @@ fn bad_findings(said: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_doctor_says(backend: &Backend, wanted: &str) {
+pub(super) fn assert_doctor_says(backend: &Backend, wanted: &str) {
     let said = failure(backend, &["doctor"]);
     let bad = bad_findings(&said);
     assert!(
@@ -58,7 +58,7 @@ fn assert_doctor_says(backend: &Backend, wanted: &str) {
 }
 
 #[track_caller]
-fn assert_doctor_is_content(backend: &Backend) {
+pub(super) fn assert_doctor_is_content(backend: &Backend) {
     let output = output(backend, &["doctor"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("ok    the database answers"), "{said}");

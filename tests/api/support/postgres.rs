@@ -69,6 +69,35 @@ impl Postgres {
         server
     }
 
+    /// Starts a standby that follows this server.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = folder();
+        run(as_server_user(
+            Command::new(program("pg_basebackup"))
+                .args(["--host=127.0.0.1", "--username=postgres"])
+                .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+                .arg(format!("--port={}", self.port))
+                .arg("--pgdata")
+                .arg(folder.path().join("data")),
+        ));
+        let standby = Self {
+            environment: BTreeMap::new(),
+            folder,
+            port: port::free(),
+            child: Mutex::default(),
+        };
+        standby.resume();
+        standby
+    }
+
+    /// Makes a standby a server of its own, and waits until it takes writes.
+    pub(crate) fn promote(&self) {
+        self.sql("postgres", "SELECT pg_promote()");
+        poll::until("the standby to be promoted", || {
+            self.sql("postgres", "SELECT pg_is_in_recovery()").trim() == "f"
+        });
+    }
+
     /// Makes an empty database and returns its URL.
     pub(crate) fn database(&self) -> String {
         self.database_with("")

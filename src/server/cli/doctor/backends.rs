@@ -42,6 +42,7 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
                 "start the database, and compare host, user, password and name in DATABASE_URL";
             return vec![Finding::of(&error, mend)];
         }
+        Err(StoreError::Unfit(unfit)) => return vec![Finding::of(&unfit, unfit.fix())],
         Err(error) => return vec![Finding::of(&error, "see the text above")],
     };
     let mut findings = examined(&found);

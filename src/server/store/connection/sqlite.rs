@@ -13,8 +13,8 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::sqlx::{ConnectOptions, Connection, Error};
 
-use super::super::StoreError;
 use super::super::database::Database;
+use super::super::{StoreError, condition};
 use super::{ACQUIRE, Connections, connecting};
 
 /// Time that SQLite waits for another process, such as the command line, to finish writing. Less
@@ -44,7 +44,7 @@ pub fn sqlite_file(url: &str) -> Result<PathBuf, StoreError> {
 
 pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
     let options = sqlite_options(url)?;
-    make_private_file(options.get_filename())?;
+    require_private_file(options.get_filename())?;
     let options = options
         .create_if_missing(false)
         .foreign_keys(true)
@@ -111,11 +111,18 @@ fn is_busy(error: &Error) -> bool {
         .is_some_and(|code| code & 0xff == 5)
 }
 
-/// Creates the file and its folder, readable by their owner only, where they are missing. SQLite
-/// gives its companion files (`-wal`, `-shm`) the permissions of the file.
-///
-/// A file that exists is not opened, for the reason that [`require_writable`] gives.
-pub(in crate::server::store) fn make_private_file(path: &Path) -> Result<(), StoreError> {
+/// Creates the file where it is missing, and refuses one that cannot be written to: SQLite would report an error
+/// of the disk. A file that exists is not opened, for the reason that [`require_writable`] gives.
+pub(in crate::server::store) fn require_private_file(path: &Path) -> Result<(), StoreError> {
+    if !path.exists() {
+        make_private_file(path)?;
+    }
+    Ok(condition::require_file(path)?)
+}
+
+/// Makes the file and its folder, readable by their owner only. SQLite gives its companion files (`-wal`,
+/// `-shm`) the permissions of the file.
+fn make_private_file(path: &Path) -> Result<(), StoreError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source: std::io::Error| StoreError::File {
@@ -132,9 +139,6 @@ pub(in crate::server::store) fn make_private_file(path: &Path) -> Result<(), Sto
             .mode(0o700)
             .create(folder)
             .map_err(failed(folder))?;
-    }
-    if path.exists() {
-        return require_writable(path).map_err(failed(path));
     }
     OpenOptions::new()
         .append(true)
