@@ -111,16 +111,24 @@ impl FollowingDenylist {
     }
 }
 
+/// Returns the status of a token in the copy; `None` where SQL has to say. In this order: a copy that becomes
+/// current after it was read says nothing about what was read.
+pub(super) fn status_in_copy(
+    is_current: impl FnOnce() -> bool,
+    read: impl FnOnce() -> TokenStatus,
+) -> Option<TokenStatus> {
+    let is_current = is_current();
+    let status = read();
+    (status != TokenStatus::NotDenied || is_current).then_some(status)
+}
+
 #[async_trait]
 impl Denylist for FollowingDenylist {
     async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
-        // In this order: a copy that becomes current after it was read says nothing about what was read.
-        let is_current = self.is_current();
-        let status = self.copy.status(ids, now);
-        if status != TokenStatus::NotDenied || is_current {
-            return Ok(status);
+        match status_in_copy(|| self.is_current(), || self.copy.status(ids, now)) {
+            Some(status) => Ok(status),
+            None => self.store.token_status(ids).await.map_err(unavailable),
         }
-        self.store.token_status(ids).await.map_err(unavailable)
     }
 
     async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
