@@ -27,6 +27,7 @@ mod errors;
 mod examples;
 mod first_party;
 mod forwarded_addresses;
+mod framing;
 mod generated;
 mod harness;
 mod interop;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use poem::Request;
 use poem::http::uri::Authority;
-use poem::http::{HeaderName, StatusCode, Version, header};
+use poem::http::{HeaderName, StatusCode, Uri, Version, header};
 
 use super::made_up_id;
 use super::problems::{Refusal, refused_head};
@@ -13,16 +13,17 @@ use crate::error::{FieldError, Problem};
 
 /// Headers that have one value. Lists are not among them, nor is `Authorization`, in which clients send
 /// several credentials: its readers refuse two of one kind.
-const SINGLE: [(HeaderName, &str); 5] = [
+const SINGLE: [(HeaderName, &str); 6] = [
     (header::HOST, "Host"),
     (header::CONTENT_TYPE, "Content-Type"),
     (header::CONTENT_LENGTH, "Content-Length"),
+    (header::TRANSFER_ENCODING, "Transfer-Encoding"),
     (header::ORIGIN, "Origin"),
     (HeaderName::from_static("x-csrf-token"), "X-CSRF-Token"),
 ];
 
-/// Refuses a request without the one `Host` that it must have (RFC 9112, 3.2), and one with two values for
-/// a header that has one.
+/// Refuses a request without the one `Host` that it must have (RFC 9112, 3.2) or with another one than in its
+/// address, one with two values for a header that has one, and one whose body has another coding than `chunked`.
 ///
 /// # Errors
 /// `validation_failed` with the name of the header.
@@ -34,6 +35,11 @@ pub(super) fn check(request: &Request) -> Result<(), Box<Refusal>> {
             return Err(refusal(shown, "is given twice"));
         }
     }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    // Each coding changes where the body ends, and nobody needs another, or the same one twice.
+    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(refusal("Transfer-Encoding", "is not `chunked` alone"));
+    }
     let Some(host) = headers.get(header::HOST) else {
         // Over HTTP/2 it is in `:authority`, and HTTP/1.0 did not know it.
         return match request.version() {
@@ -42,13 +48,30 @@ pub(super) fn check(request: &Request) -> Result<(), Box<Refusal>> {
         };
     };
     // It is empty where the address has no host.
-    let is_host = host.is_empty()
-        || Authority::try_from(host.as_bytes())
-            .is_ok_and(|authority| !authority.as_str().contains(['@', ',']));
-    if is_host {
-        return Ok(());
+    let authority = Authority::try_from(host.as_bytes())
+        .ok()
+        .filter(|authority| !authority.as_str().contains(['@', ',']));
+    if authority.is_none() && !host.is_empty() {
+        return Err(refusal("Host", "is no host"));
     }
-    Err(refusal("Host", "is no host"))
+    if is_elsewhere(request.uri(), authority.as_ref()) {
+        return Err(refusal("Host", "is not the host in the address"));
+    }
+    Ok(())
+}
+
+/// Returns whether an address with a host has another one than `given`.
+fn is_elsewhere(address: &Uri, given: Option<&Authority>) -> bool {
+    let usual = match address.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let place = |authority: &Authority| {
+        let port = authority.port_u16().unwrap_or(usual);
+        (authority.host().to_ascii_lowercase(), port)
+    };
+    let target = address.authority().map(place);
+    target.is_some_and(|target| given.map(place) != Some(target))
 }
 
 /// Logs the refusal of a head that could not be read, and returns the answer to it as it is sent over
@@ -93,7 +116,12 @@ mod tests {
     use super::*;
 
     fn check_of(version: Version, lines: &[(&str, &[u8])]) -> Result<(), String> {
-        let mut request = Request::builder().version(version).finish();
+        check_at("/", version, lines)
+    }
+
+    fn check_at(address: &str, version: Version, lines: &[(&str, &[u8])]) -> Result<(), String> {
+        let address = Uri::try_from(address).unwrap();
+        let mut request = Request::builder().uri(address).version(version).finish();
         for (name, value) in lines {
             let name: HeaderName = name.parse().unwrap();
             let value = HeaderValue::from_bytes(value).unwrap();
@@ -143,6 +171,46 @@ mod tests {
     fn other_versions_need_no_host() {
         for version in [Version::HTTP_10, Version::HTTP_2] {
             assert_eq!(check_of(version, &[]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_host_is_that_of_an_address_with_one() {
+        let other = Err("the header `Host` is not the host in the address".to_owned());
+        for (address, host, wanted) in [
+            ("/v1/me", b"a".as_slice(), &Ok(())),
+            ("http://a/v1/me", b"a", &Ok(())),
+            ("http://a/v1/me", b"A:80", &Ok(())),
+            ("https://a:443/v1/me", b"a", &Ok(())),
+            ("http://a:8080/v1/me", b"a:8080", &Ok(())),
+            ("http://a/v1/me", b"b", &other),
+            ("http://a/v1/me", b"a:8080", &other),
+            ("http://a:8080/v1/me", b"a", &other),
+            ("http://a/v1/me", b"", &other),
+        ] {
+            for version in [Version::HTTP_11, Version::HTTP_2] {
+                let checked = check_at(address, version, &[("host", host)]);
+                assert_eq!(&checked, wanted, "{address} {host:?}");
+            }
+        }
+        assert_eq!(check_at("https://a/v1/me", Version::HTTP_2, &[]), Ok(()));
+    }
+
+    #[test]
+    fn a_body_is_chunked_or_has_no_coding() {
+        let host: (&str, &[u8]) = ("host", b"a");
+        for (coding, is_good) in [
+            (b"chunked".as_slice(), true),
+            (b"Chunked", true),
+            (b"gzip, chunked", false),
+            (b"chunked, chunked", false),
+            (b"identity, chunked", false),
+            (b", chunked", false),
+            (b"chunked;q=1", false),
+        ] {
+            let lines = [host, ("transfer-encoding", coding)];
+            let checked = check_of(Version::HTTP_11, &lines);
+            assert_eq!(checked.is_ok(), is_good, "{coding:?}: {checked:?}");
         }
     }
 
