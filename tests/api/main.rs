@@ -18,6 +18,7 @@ mod codes;
 mod commands;
 mod conformance;
 mod cookies;
+mod cors;
 mod databases;
 mod denylist;
 mod docs_page;

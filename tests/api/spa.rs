@@ -14,7 +14,7 @@ use crate::support::server::Replica;
 use crate::support::tool::{assert_passes_alone, browser_script, root};
 use crate::support::{Backend, port, scratch};
 
-const PAGE: &str = "docs/spa.md";
+pub(crate) const PAGE: &str = "docs/spa.md";
 
 behind_both! {
     on_one_origin_a_page_stays_signed_in,
@@ -66,7 +66,7 @@ impl Layout {
 }
 
 /// Returns a backend with the settings of the `number`th shell snippet.
-fn settings(number: usize) -> Backend {
+pub(crate) fn settings(number: usize) -> Backend {
     let lines = snippets(PAGE, "sh")[number].clone();
     let exports = lines
         .lines()
