@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use tokio::task::JoinSet;
 
 use crate::support::Backend;
+use crate::support::client::Session;
 use crate::support::server::Replica;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,6 +26,43 @@ async fn a_hundred_refreshes_over_three_replicas_have_one_successor() {
     let successors: HashSet<_> = shown.join_all().await.into_iter().collect();
 
     assert_eq!(successors.len(), 1);
+}
+
+/// Two replicas that rotate a session in one millisecond write the same row, which each might take for its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_grace_one_refresh_of_each_session_is_answered_on_three_replicas() {
+    let backend = Backend::postgres().with("LATCHET_GRACE", "0s");
+    let replicas = [
+        Replica::start(&backend).await,
+        Replica::start(&backend).await,
+        Replica::start(&backend).await,
+    ];
+    let alice = replicas[0].http.person("alice").await;
+
+    for round in 0..20 {
+        let session = alice.login().await;
+        let mut presented = JoinSet::new();
+        for replica in replicas.iter().cycle().take(50) {
+            let session = session.at(&replica.http);
+            presented.spawn(async move { session.refresh().await });
+        }
+        let answers = presented.join_all().await;
+
+        let (answered, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|answer| answer.status == 200);
+        assert_eq!(answered.len(), 1, "in round {round}");
+        for answer in refused {
+            let code = answer.code();
+            let known = ["refresh_reused", "session_revoked"];
+            assert!(known.contains(&code.as_str()), "{}", answer.text);
+        }
+        // A token that is presented twice is theft: the one who was answered is signed out too.
+        let winner = Session::of(alice.http.clone(), answered[0]);
+        winner
+            .refresh()
+            .await
+            .expect_problem(401, "session_revoked");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
