@@ -27,6 +27,7 @@ pub mod profiles;
 mod secret;
 mod service_links;
 mod sources;
+mod sqlite_url;
 mod values;
 
 pub use allowed_origin::{AllowedOrigin, AppOrigin};

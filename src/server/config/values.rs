@@ -410,8 +410,11 @@ impl FromStr for DatabaseUrl {
                 );
             }
         };
-        if kind == DatabaseKind::Postgres {
-            PostgresUrl::parse(text).map_err(|why| format!("the database URL: {why}"))?;
+        match kind {
+            DatabaseKind::Sqlite => super::sqlite_url::check(text)?,
+            DatabaseKind::Postgres => {
+                PostgresUrl::parse(text).map_err(|why| format!("the database URL: {why}"))?;
+            }
         }
         Ok(Self {
             kind,

@@ -25,7 +25,7 @@ const SQLITE_BUSY: Duration = Duration::from_secs(4);
 const SQLITE_READERS: u32 = 4;
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
-    if url.contains(":memory:") || url.contains("mode=memory") {
+    if url.contains(":memory:") {
         return Err(StoreError::Url(
             "a database in memory is a different one for each connection; name a file".to_owned(),
         ));
