@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -27,6 +27,10 @@ pub enum UnfitDatabase {
     /// Privileges that the role lacks, such as `INSERT on users`.
     #[error("the role of the database lacks privileges: {0}")]
     Privileges(String),
+    /// Tables that are not there although the schema is complete, as after half a restore or under another
+    /// `search_path`.
+    #[error("the database lacks tables: {0}")]
+    Tables(String),
     /// The file cannot be written to.
     #[error("the database file {} cannot be written to", path.display())]
     File {
@@ -64,6 +68,9 @@ impl UnfitDatabase {
             Self::Privileges(_) => {
                 "let the role own the database and its tables, or GRANT it what is missing"
             }
+            Self::Tables(_) => {
+                "restore the whole database from a backup; where the tables are in another schema, let the search_path of the role lead there"
+            }
             Self::File { .. } => "give the file and its folder to the user that runs the server",
             Self::NoRoom { .. } => {
                 "make room on that file system, and give the folder to the user that runs the server"
@@ -72,34 +79,62 @@ impl UnfitDatabase {
     }
 }
 
-/// Each answer is one column: encoding, recovery, read-only, what the role may not do with our tables, and
-/// whether it may make tables.
-const LOOK: &str = "
-    SELECT current_setting('server_encoding') AS encoding,
-        pg_is_in_recovery() AS is_standby,
-        current_setting('transaction_read_only') = 'on' AS is_read_only,
-        (SELECT string_agg(needed || ' on ' || name, ', ')
-            FROM unnest(ARRAY['users', 'sessions', 'revocations', 'keys', 'throttles', 'setup_links',
-                    'denylist_epoch', 'events', 'reset_links', 'access_lifetimes',
-                    'installation', 'seaql_migrations']) AS name,
-                unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
-            WHERE to_regclass(name) IS NOT NULL
-                AND (name <> 'seaql_migrations' OR needed = 'SELECT')
-                AND NOT has_table_privilege(to_regclass(name)::oid, needed)) AS missing,
-        COALESCE(has_schema_privilege(current_schema()::text, 'CREATE'), false) AS may_create";
+/// The tables of the newest schema.
+const TABLES: [&str; 12] = [
+    "users",
+    "sessions",
+    "revocations",
+    "keys",
+    "throttles",
+    "setup_links",
+    "denylist_epoch",
+    "events",
+    "reset_links",
+    "access_lifetimes",
+    "installation",
+    "seaql_migrations",
+];
 
-/// Refuses a database that would fail later. `missing_steps` of the schema have yet to be applied.
+/// Each answer is one column: encoding, recovery, read-only, our tables that are not there, what the role may
+/// not do with the others, and whether it may make tables.
+static LOOK: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH ours AS (SELECT unnest(ARRAY['{}']) AS name)
+        SELECT current_setting('server_encoding') AS encoding,
+            pg_is_in_recovery() AS is_standby,
+            current_setting('transaction_read_only') = 'on' AS is_read_only,
+            (SELECT string_agg(name, ', ') FROM ours WHERE to_regclass(name) IS NULL) AS absent,
+            (SELECT string_agg(needed || ' on ' || name, ', ')
+                FROM ours, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+                WHERE to_regclass(name) IS NOT NULL
+                    AND (name <> 'seaql_migrations' OR needed = 'SELECT')
+                    AND NOT has_table_privilege(to_regclass(name)::oid, needed)) AS missing,
+            COALESCE(has_schema_privilege(current_schema()::text, 'CREATE'), false) AS may_create",
+        TABLES.join("','")
+    )
+});
+
+/// Refuses a database that would fail later. `missing_steps` of the schema have yet to be applied; `None` while
+/// nobody has looked.
 pub(super) async fn require<C: ConnectionTrait>(
     url: &DatabaseUrl,
     db: &C,
-    missing_steps: usize,
+    missing_steps: Option<usize>,
 ) -> Result<(), StoreError> {
     if db.get_database_backend() == DbBackend::Postgres {
         return require_postgres(db, missing_steps).await;
     }
     require_file(&sqlite_file(url.expose())?)?;
-    let look = Statement::from_string(DbBackend::Sqlite, "SELECT 1");
-    db.query_one_raw(look).await?;
+    let look = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let look = Statement::from_string(DbBackend::Sqlite, look);
+    let rows = db.query_all_raw(look).await?;
+    let there = rows.iter().map(|row| row.try_get("", "name"));
+    let there: Vec<String> = there.collect::<Result<_, _>>()?;
+    let mut absent = TABLES.to_vec();
+    absent.retain(|name| !there.iter().any(|table| table == name));
+    if missing_steps == Some(0) && !absent.is_empty() {
+        return Err(UnfitDatabase::Tables(absent.join(", ")).into());
+    }
     Ok(())
 }
 
@@ -137,9 +172,9 @@ fn write_beside(path: &Path) -> std::io::Result<()> {
 
 async fn require_postgres<C: ConnectionTrait>(
     db: &C,
-    missing_steps: usize,
+    missing_steps: Option<usize>,
 ) -> Result<(), StoreError> {
-    let look = Statement::from_string(DbBackend::Postgres, LOOK);
+    let look = Statement::from_string(DbBackend::Postgres, LOOK.as_str());
     let row = db.query_one_raw(look).await?.ok_or(StoreError::NotFound)?;
     let encoding: String = row.try_get("", "encoding")?;
     if encoding != "UTF8" {
@@ -151,11 +186,15 @@ async fn require_postgres<C: ConnectionTrait>(
     if row.try_get("", "is_read_only")? {
         return Err(UnfitDatabase::ReadOnly.into());
     }
+    let absent: Option<String> = row.try_get("", "absent")?;
+    if let Some(absent) = absent.filter(|_| missing_steps == Some(0)) {
+        return Err(UnfitDatabase::Tables(absent).into());
+    }
     let missing: Option<String> = row.try_get("", "missing")?;
     if let Some(missing) = missing {
         return Err(UnfitDatabase::Privileges(missing).into());
     }
-    if missing_steps > 0 && !row.try_get::<bool>("", "may_create")? {
+    if missing_steps.is_some_and(|steps| steps > 0) && !row.try_get::<bool>("", "may_create")? {
         return Err(UnfitDatabase::Privileges("CREATE on the schema".to_owned()).into());
     }
     Ok(())

@@ -65,15 +65,15 @@ impl Connections {
         }
         let connections = Self::without_migrating(url, most).await?;
         let db = &connections.writer;
-        condition::require(url, db, 0).await?;
+        condition::require(url, db, None).await?;
         if opening == Opening::Existing && migration::applied(db).await?.is_empty() {
             return Err(StoreError::NoInstallation);
         }
         let missing = missing_steps(db).await?;
+        condition::require(url, db, Some(missing)).await?;
         if missing > 0 {
-            condition::require(url, db, missing).await?;
             connections.migrate().await?;
-            condition::require(url, db, 0).await?;
+            condition::require(url, db, Some(0)).await?;
         }
         Ok(connections)
     }

@@ -35,7 +35,7 @@ pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreEr
         let mut found = Inspection {
             missing_steps: 0,
             time: database_time::read(db).await?,
-            unfit: unfit(condition::require(url, db, 0).await)?,
+            unfit: unfit(condition::require(url, db, None).await)?,
             keys: Vec::new(),
             issuer: None,
             live_sessions: 0,
@@ -45,7 +45,10 @@ pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreEr
         }
         found.missing_steps = missing_steps(db).await?;
         if found.unfit.is_none() {
-            found.unfit = unfit(condition::require(url, db, found.missing_steps).await)?;
+            found.unfit = unfit(condition::require(url, db, Some(found.missing_steps)).await)?;
+        }
+        if matches!(found.unfit, Some(UnfitDatabase::Tables(_))) {
+            return Ok(found);
         }
         if found.missing_steps == 0 {
             found.keys = keys::all(db).await?;

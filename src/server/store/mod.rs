@@ -115,7 +115,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unfit`] with what will fail; [`StoreError::Unavailable`].
     pub async fn check(&self) -> Result<(), StoreError> {
-        limited(condition::require(&self.0.url, self.reader(), 0)).await
+        limited(condition::require(&self.0.url, self.reader(), Some(0))).await
     }
 
     /// Returns once the database has answered.

@@ -133,6 +133,27 @@ async fn privileges_that_are_missing_are_named() {
     assert!(refusal(&app).contains("INSERT on sessions"));
 }
 
+/// As after half a restore, or where the role looks into another schema.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_gone_are_named() {
+    let server = Postgres::start();
+    let url = server.database();
+    let backend = Backend::at(&url);
+    let replica = Replica::start(&backend).await;
+    assert_doctor_is_content(&backend);
+
+    server.sql(name_of(&url), "ALTER TABLE events RENAME TO lost");
+
+    poll::some("readyz to refuse", async || {
+        let answer = replica.http.get("/readyz").try_send().await.ok()?;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    assert!(replica.log().contains("lacks tables: events"));
+    assert_doctor_says(&backend, "lacks tables: events");
+    assert!(refusal(&backend).contains("lacks tables: events"));
+}
+
 #[test]
 fn a_role_that_may_make_no_tables_is_refused_with_the_reason() {
     let server = Postgres::start();

@@ -74,6 +74,19 @@ async fn a_database_in_memory_is_refused() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_gone_is_named() {
+    let latchet = Latchet::start().await;
+    latchet.store.check().await.unwrap();
+    let lose = "ALTER TABLE reset_links RENAME TO lost";
+    let db = latchet.store.writer();
+    db.execute_unprepared(lose).await.unwrap();
+
+    let error = latchet.store.check().await.unwrap_err();
+
+    assert_eq!(error.to_string(), "the database lacks tables: reset_links");
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_made_is_named() {
     let error = refusal("sqlite:///proc/no/latchet.db").await;
 
