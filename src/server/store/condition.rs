@@ -138,6 +138,17 @@ pub(super) async fn require<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Returns whether a commit may be undone when the machine of a database server fails. On SQLite each is synced.
+pub(super) async fn may_lose_commits<C: ConnectionTrait>(db: &C) -> Result<bool, StoreError> {
+    if db.get_database_backend() == DbBackend::Sqlite {
+        return Ok(false);
+    }
+    let look = "SELECT current_setting('synchronous_commit') = 'off' AS is_lazy";
+    let look = Statement::from_string(DbBackend::Postgres, look);
+    let row = db.query_one_raw(look).await?.ok_or(StoreError::NotFound)?;
+    Ok(row.try_get("", "is_lazy")?)
+}
+
 /// Refuses a SQLite file that cannot be written to, or beside which there is no room.
 pub(super) fn require_file(path: &Path) -> Result<(), UnfitDatabase> {
     require_writable(path).map_err(|source| UnfitDatabase::File {

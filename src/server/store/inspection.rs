@@ -14,6 +14,8 @@ pub struct Inspection {
     pub missing_steps: usize,
     /// The clock of a database server; `None` for SQLite, which has none of its own.
     pub time: Option<Time>,
+    /// True if the server of the database answers before a commit is on its disk.
+    pub may_lose_commits: bool,
     /// Reason why work would fail.
     pub unfit: Option<UnfitDatabase>,
     /// The signing keys; none where the schema is older.
@@ -35,6 +37,7 @@ pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreEr
         let mut found = Inspection {
             missing_steps: 0,
             time: database_time::read(db).await?,
+            may_lose_commits: condition::may_lose_commits(db).await?,
             unfit: unfit(condition::require(url, db, None).await)?,
             keys: Vec::new(),
             issuer: None,

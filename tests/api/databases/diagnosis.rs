@@ -155,6 +155,23 @@ async fn tables_that_are_gone_are_named() {
 }
 
 #[test]
+fn a_role_whose_commits_may_be_lost_is_reported() {
+    let server = Postgres::start();
+    let backend = Backend::at(&server.database());
+    run(&backend, &["migrate"]);
+    let doctor = || String::from_utf8(output(&backend, &["doctor"]).stdout).unwrap();
+    assert!(!doctor().contains("synchronous_commit"), "{}", doctor());
+
+    server.sql(
+        "postgres",
+        "ALTER ROLE postgres SET synchronous_commit = off",
+    );
+
+    let said = doctor();
+    assert!(said.contains("warn  synchronous_commit is off"), "{said}");
+}
+
+#[test]
 fn a_role_that_may_make_no_tables_is_refused_with_the_reason() {
     let server = Postgres::start();
     let url = server.database();

@@ -46,6 +46,7 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
         Err(error) => return vec![Finding::of(&error, "see the text above")],
     };
     let mut findings = examined(&found);
+    findings.extend(commits(&found));
     findings.extend(free_space(config));
     findings.extend(root_secret(config, &found, clock));
     findings.extend(issuer(config, &found));
@@ -68,6 +69,16 @@ fn examined(found: &Inspection) -> Vec<Finding> {
             "the database answers; the next start brings its schema {steps} steps up to date"
         ),
     })]
+}
+
+/// A logout that was answered must hold whatever happens to the machine of the database.
+fn commits(found: &Inspection) -> Option<Finding> {
+    found.may_lose_commits.then(|| Finding::Doubtful {
+        doubt: "synchronous_commit is off: a logout that was answered is undone when the machine of the database fails"
+            .to_owned(),
+        mend: "ALTER ROLE … RESET synchronous_commit, and the same for the database and the server"
+            .to_owned(),
+    })
 }
 
 /// Opens the keys as the server would.
