@@ -19,6 +19,14 @@ pub(crate) fn advice(error: &RedisError) -> Option<&'static str> {
         "MISCONF" => "it takes no writes because it cannot save its data: see its log",
         "MASTERDOWN" => "it is a replica without a master: point REDIS_URL at the master",
         "LOADING" => "it is loading its data: wait until it is done",
+        "NOREPLICAS" => {
+            "it takes no writes because too few replicas follow it: see min-replicas-to-write"
+        }
+        "BUSY" => "it runs a script that does not end: SCRIPT KILL",
+        "DENIED" => "it is in protected mode and answers its own machine alone: give it a password",
+        "ERR" if error.detail()?.contains("max number of clients") => {
+            "it has no connection left: raise maxclients"
+        }
         _ => return None,
     })
 }
@@ -35,6 +43,16 @@ mod tests {
         let error = RedisError::from((kind, "moved", "3999 127.0.0.1:6381".to_owned()));
 
         assert!(advice(&error).is_some_and(|text| text.contains("redis+cluster://")));
+    }
+
+    #[test]
+    fn a_server_without_a_connection_left_is_called_so() {
+        let kind = ErrorKind::Server(ServerErrorKind::ResponseError);
+        let refusal = |text: &str| RedisError::from((kind, "refused", text.to_owned()));
+
+        let full = advice(&refusal("max number of clients reached"));
+        assert!(full.is_some_and(|text| text.contains("maxclients")));
+        assert_eq!(advice(&refusal("unknown command")), None);
     }
 
     #[test]

@@ -232,6 +232,10 @@ fn each_state_of_redis_is_called_by_its_name() {
     assert_doctor_says(&backend, "OOM");
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
 
+    redis.ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_doctor_says(&backend, "min-replicas-to-write");
+    redis.ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+
     redis.ask::<()>(&[
         "ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@read", "+info", "+time",
     ]);
