@@ -149,7 +149,9 @@ async fn tables_that_are_gone_are_named() {
         (answer.status == 503).then_some(())
     })
     .await;
-    assert!(replica.log().contains("lacks tables: events"));
+    poll::until("the reason to be logged", || {
+        replica.log().contains("lacks tables: events")
+    });
     assert_doctor_says(&backend, "lacks tables: events");
     assert!(refusal(&backend).contains("lacks tables: events"));
 }
