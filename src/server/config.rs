@@ -286,8 +286,8 @@ impl Config {
         let database_url = self.database_url.completed(env);
         let database_url = database_url.map_err(ConfigError::refused)?;
         Ok(Self {
-            tables,
             database_url,
+            tables,
             ..self
         })
     }
