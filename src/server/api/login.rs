@@ -109,6 +109,7 @@ impl LoginApi {
             Transport::Body => None,
             Transport::Cookie => Some(self.cookies(request)?),
         };
+        let label = label(asked.label)?;
         let devices = Devices::of(request, asked.device_token.as_ref(), &self.0);
         let grant = self
             .0
@@ -117,7 +118,7 @@ impl LoginApi {
                 password: asked.password.0,
                 scope: asked.scope,
                 client_id: String::new(),
-                label: asked.label.unwrap_or_default(),
+                label,
                 devices: devices.known(),
                 caller: caller(request, &self.0.config),
             })
@@ -239,4 +240,52 @@ fn no_cookies(request: &Request) -> ApiError {
             "cannot be `cookie` on plain http beyond this machine, and this request asked `{host}`: serve https and set LATCHET_PUBLIC_URL"
         ),
     )
+}
+
+/// Refuses a label that would change what is printed around it in a list.
+fn label(asked: Option<String>) -> Result<String, ApiError> {
+    let label = asked.unwrap_or_default();
+    let is_disruptive = |c: char| {
+        // Breaks of lines, and embeddings, overrides and isolates of directions.
+        let is_layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || is_layout
+    };
+    if label.contains(is_disruptive) {
+        return Err(ApiError::invalid_field(
+            "label",
+            "must not contain control characters or change the direction of text",
+        ));
+    }
+    Ok(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_changes_nothing_around_it() {
+        for good in [
+            "",
+            "Ada's phone",
+            "téléphone",
+            "טלפון",
+            "👩\u{200d}💻",
+            "<b>",
+        ] {
+            assert_eq!(label(Some(good.to_owned())).unwrap(), good);
+        }
+        for bad in [
+            "a\nb",
+            "a\tb",
+            "\u{1b}[31m",
+            "\u{7f}",
+            "\u{85}",
+            "a\u{2028}b",
+            "a\u{202e}b",
+            "a\u{2066}b",
+        ] {
+            assert!(label(Some(bad.to_owned())).is_err(), "{bad:?}");
+        }
+    }
 }
