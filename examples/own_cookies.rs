@@ -36,7 +36,7 @@ use serde::Deserialize;
 
 const NAME: &str = "http://localhost:3000";
 
-/// What signing in and out needs.
+/// State of the routes for signing in and out.
 #[derive(Clone)]
 struct Door {
     issuer: Issuer,

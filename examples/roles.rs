@@ -49,7 +49,7 @@ impl Api {
         PlainText("gone")
     }
 
-    /// Whose record it is, or an administrator.
+    /// Open to the owner of the record and to administrators.
     #[oai(path = "/users/:name", method = "get")]
     async fn user(&self, jwt: JwtRequired, name: Path<String>) -> Result<PlainText<String>> {
         if jwt.claims.sub != name.0 && !jwt.claims.has_role(Admin::NAME) {

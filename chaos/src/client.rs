@@ -25,7 +25,7 @@ pub(crate) struct Client {
 /// Time that a client retries a refresh before it gives up.
 const REFRESH_PATIENCE: Duration = Duration::from_secs(40);
 
-/// What a login or refresh gave.
+/// Tokens that a login or refresh returned.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) session: String,
@@ -285,7 +285,7 @@ async fn fetch(request: reqwest::RequestBuilder) -> Fetched {
     }
 }
 
-/// Tells a refresh token without giving it away.
+/// Returns the identity of a refresh token that does not reveal the token.
 fn token(text: &str) -> Token {
     let claims = claims(text);
     Token {
@@ -302,7 +302,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(&payload).unwrap_or(Value::Null)
 }
 
-/// FNV-1a: enough to tell tokens apart, of which none is made to collide.
+/// FNV-1a: enough to distinguish tokens, of which none is chosen to collide.
 fn digest(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::shim::{self, Environment};
 
-/// How far a clock jumps, and where to.
+/// Size and direction of a jump of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Jump {
     HourAhead,
@@ -43,7 +43,7 @@ impl Jump {
     }
 }
 
-/// Whose clock it is.
+/// Owner of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     Replica(usize),

@@ -115,7 +115,7 @@ impl Chief {
         }
     }
 
-    /// Changes roles, and each time shows the access token of before to every replica.
+    /// Changes roles, and each time presents the access token of before to every replica.
     pub(crate) async fn work(mut self, end: Instant) -> Option<Device> {
         for count in 0.. {
             sleep(Duration::from_millis(300)).await;

@@ -13,7 +13,7 @@ use crate::client::{Answer, Client, Grant};
 use crate::people::{Grave, Graves};
 use crate::request::Ask;
 
-/// What passwords begin with, so that they are found where none may be.
+/// Beginning of all passwords, so that they are found where none may be.
 pub(crate) const CANARY: &str = "canary-of-the-chaos";
 
 /// After so many microseconds a token has expired by every clock.
@@ -26,9 +26,9 @@ const CALM: u32 = 910;
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) name: String,
-    /// Whether nothing but faults happens to the sessions, so that access tokens outlive their time.
+    /// True when nothing but faults happens to the sessions, so that access tokens outlive their time.
     pub(crate) is_calm: bool,
-    /// Held while one is used: who changes it and who logs in wait for each other.
+    /// Held while one is used: a change and a login wait for each other.
     passwords: tokio::sync::Mutex<Passwords>,
     /// The sessions of all devices, by number of the device.
     sessions: Mutex<Vec<Option<String>>>,
@@ -76,7 +76,7 @@ pub(crate) struct Device {
     pub(crate) end: Instant,
 }
 
-/// What the tabs of a device share.
+/// State shared by the tabs of a device.
 #[derive(Debug)]
 pub(crate) struct Jar {
     grant: Grant,
@@ -84,7 +84,7 @@ pub(crate) struct Jar {
     key: u64,
     /// Earlier tokens, and since when they may have a successor; the newest last.
     past: Vec<(Grant, Instant)>,
-    /// A token that somebody has copied, and when it is shown.
+    /// A copied token, and when the thief presents it.
     stolen: Option<(Grant, Instant)>,
 }
 
@@ -177,7 +177,7 @@ impl Device {
         self.take_no(&answer).await;
     }
 
-    /// Whoever is refused is signed out, unless a new access token is all that it takes.
+    /// A refused client is signed out, unless a new access token is enough.
     async fn take_no(&mut self, answer: &Answer) {
         if answer.needs_refresh() {
             Box::pin(self.refresh(1)).await;
@@ -229,7 +229,7 @@ impl Device {
         }
     }
 
-    /// A tab that was busy for a while shows a token of some generations ago, within grace.
+    /// A tab that was busy for a while presents a token of some generations ago, within grace.
     async fn wake_slow_tab(&mut self) {
         let replica = self.replica();
         let Some(jar) = &self.jar else { return };
@@ -342,7 +342,7 @@ impl Device {
         }
     }
 
-    /// Somebody shows an access token that was found, and has expired by now.
+    /// Somebody presents an access token that was found, and has expired by now.
     async fn suffer_old_access(&mut self) {
         let replica = self.replica();
         let Some(jar) = &mut self.jar else { return };
@@ -360,7 +360,7 @@ impl Device {
         self.thief.ask(ask, replica).await;
     }
 
-    /// The token that was copied is shown when its time has come, with a key of the thief or none.
+    /// The copied token is presented when its time has come, with a key of the thief or none.
     async fn suffer_theft(&mut self) {
         let replica = self.replica();
         let key = self.random.bool().then(|| self.random.u64(..));

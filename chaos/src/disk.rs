@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::shim::{self, Environment};
 
-/// What is wrong with a disk.
+/// Fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ill {
     /// `ENOSPC` at everything that takes room.

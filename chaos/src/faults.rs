@@ -1,11 +1,11 @@
-//! What can go wrong, and in which order it does.
+//! The faults, and the order in which they occur.
 
 use chaos::history::Spares;
 
 use crate::clock::Jump;
 use crate::world::World;
 
-/// Something that goes wrong, and is mended again.
+/// Something that goes wrong, and is repaired again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     KillReplica,
@@ -107,7 +107,7 @@ impl Fault {
         clocks
     }
 
-    /// Whether its name contains this.
+    /// True when its name contains this.
     fn is_called(self, part: &str) -> bool {
         let name = format!("{self:?}").to_lowercase();
         name.contains(&part.to_lowercase())
@@ -132,7 +132,7 @@ impl Fault {
 pub(crate) struct Order {
     faults: Vec<Fault>,
     clocks: Vec<fn(Jump) -> Fault>,
-    /// What the names of all contain.
+    /// Part that the names of all faults contain.
     only: String,
     turn: Vec<Fault>,
     jumps: Vec<Jump>,

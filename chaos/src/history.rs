@@ -1,7 +1,7 @@
-//! What clients saw: a file of JSON lines, the only thing that the checker reads.
+//! The history of a run as clients saw it: a file of JSON lines, the only input of the checker.
 //!
 //! Times are microseconds of one monotonic clock since the run began. No line holds a secret:
-//! tokens stand there as generation and digest, passwords as numbers.
+//! tokens are recorded as generation and digest, passwords as numbers.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,18 +23,18 @@ pub enum Line {
     Leak(Leak),
 }
 
-/// What a run was, and the settings that its rules depend on.
+/// Description of a run, and the settings that its rules depend on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Head {
-    /// Which processes were there: `a`, `b` or `c`.
+    /// Topology of the processes: `a`, `b` or `c`.
     pub topology: String,
-    /// What the choices of clients and nemesis were drawn from.
+    /// Seed of all choices of clients and nemesis.
     pub seed: u64,
-    /// How long clients and nemesis were at it.
+    /// Length of the run in seconds.
     pub seconds: u64,
-    /// How long a superseded token still answers.
+    /// Grace period of a superseded token in microseconds.
     pub grace: u64,
-    /// How long after a fault the service may take to be whole again.
+    /// Time in which the service must recover after a fault, in microseconds.
     pub recovery: u64,
     /// Wrong passwords that one account takes before it is refused.
     pub guesses: usize,
@@ -52,23 +52,23 @@ pub struct Head {
 /// A request of a client. Retries are requests of their own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Op {
-    /// Who asked.
+    /// Sender of the request.
     pub who: Who,
-    /// Whose account it is about.
+    /// Name of the account that the request is about.
     pub user: String,
-    /// What was asked.
+    /// Requested action.
     pub act: Act,
     /// The session that asked, or that a login made; absent where there is none.
     pub session: Option<String>,
-    /// The refresh token that was shown.
+    /// The presented refresh token.
     pub shown: Option<Token>,
-    /// The key that was shown with it, as a number.
+    /// The idempotency key sent with it, as a number.
     pub key: Option<u64>,
     /// The refresh token that was answered.
     pub given: Option<Token>,
-    /// When the access token that was shown ends; absent where none was shown.
+    /// Expiry of the presented access token; absent where none was presented.
     pub expires: Option<u64>,
-    /// The request that returned the access token that was shown.
+    /// The request that returned the presented access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<Span>,
     /// The roles of the user according to the answer: those of its access token, or `Remote-Roles`.
@@ -86,7 +86,7 @@ pub struct Op {
     pub start: u64,
     /// When the answer was there, or was given up.
     pub end: u64,
-    /// What became of it.
+    /// Outcome of the request.
     pub outcome: Outcome,
 }
 
@@ -99,7 +99,7 @@ pub struct Span {
     pub end: u64,
 }
 
-/// Who asks.
+/// Kind of sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
@@ -115,7 +115,7 @@ pub enum Who {
     Prober,
 }
 
-/// What is asked.
+/// Action of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Act {
@@ -126,7 +126,7 @@ pub enum Act {
     },
     /// A login.
     LogIn {
-        /// The password shown.
+        /// The password presented.
         password: u32,
     },
     /// A request with an access token.
@@ -166,18 +166,18 @@ pub enum Act {
     },
 }
 
-/// A refresh token, told without giving it away.
+/// Identity of a refresh token that does not reveal the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Token {
     /// The session it is of.
     pub session: String,
     /// Which of the session's tokens.
     pub generation: u64,
-    /// Tells two tokens apart.
+    /// Digest that distinguishes two tokens of one generation.
     pub digest: u64,
 }
 
-/// What became of a request.
+/// Outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "was", rename_all = "snake_case")]
 pub enum Outcome {
@@ -198,15 +198,15 @@ pub enum Outcome {
 /// Something that the nemesis did, and until when it lasted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fault {
-    /// What it is called.
+    /// Name of the fault.
     pub name: String,
     /// When it began.
     pub start: u64,
-    /// When all was as before, as far as the nemesis can tell.
+    /// When all was as before, as far as the nemesis knows.
     pub end: u64,
     /// Until when nothing that sessions are kept in could be asked; absent where something could.
     pub blackout: Option<u64>,
-    /// Who is served while it lasts.
+    /// Clients that are served while it lasts.
     #[serde(default)]
     pub spares: Spares,
 }
@@ -241,14 +241,14 @@ pub struct Readiness {
     pub is_ready: bool,
 }
 
-/// Who is served while a fault lasts.
+/// Clients that are served while a fault lasts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spares {
     /// Nobody may count on it.
     #[default]
     Nobody,
-    /// Who has a session.
+    /// Clients with a session.
     Sessions,
     /// Everybody, as if nothing were.
     Everybody,
@@ -259,7 +259,7 @@ pub enum Spares {
 pub struct Leak {
     /// Where.
     pub place: String,
-    /// What kind of secret.
+    /// Kind of secret.
     pub what: String,
 }
 
@@ -272,17 +272,17 @@ impl Op {
         }
     }
 
-    /// Whether it was done.
+    /// True when the action was done.
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok
     }
 
-    /// Whether it was refused.
+    /// True when the action was refused.
     pub fn is_no(&self) -> bool {
         matches!(self.outcome, Outcome::No { .. })
     }
 
-    /// Whether it may have been done or not.
+    /// True when it is unknown whether the action was done.
     pub fn is_unknown(&self) -> bool {
         matches!(self.outcome, Outcome::Unknown { .. })
     }

@@ -43,7 +43,7 @@ mod shim;
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 #[path = "../../tests/api/support"]
 mod support {
-    //! What starts, cuts and kills processes, as the tests of the server do.
+    //! Starts, cuts and kills processes, as the tests of the server do.
 
     pub(crate) mod child;
     pub(crate) mod poll;
@@ -55,9 +55,9 @@ mod support {
 }
 mod world;
 
-/// How long a superseded token still answers in these runs: short, so that thefts are seen.
+/// Grace period in these runs: short, so that thefts are seen.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long an access token lives in these runs.
+/// Lifetime of an access token in these runs.
 const ACCESS_TTL: Duration = Duration::from_secs(10);
 /// Time that it lives while the setting is another one: longer than the runs in which that is seen.
 const LONG_ACCESS_TTL: Duration = Duration::from_mins(4);
@@ -74,11 +74,11 @@ struct Arguments {
     #[arg(long, value_enum, ignore_case = true, default_value = "A")]
     topology: Topology,
 
-    /// How long clients and faults are at it.
+    /// Length of the run in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
 
-    /// What all choices are drawn from; the same seed gives the same faults in the same order.
+    /// Seed of all choices; the same seed gives the same faults in the same order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
@@ -98,7 +98,7 @@ struct Arguments {
     #[arg(long)]
     all_bugs: bool,
 
-    /// How long the service may take to be whole again after a fault, in milliseconds.
+    /// Time in which the service must recover after a fault, in milliseconds.
     #[arg(long, default_value_t = 2000)]
     recovery: u64,
 

@@ -1,4 +1,4 @@
-//! What goes wrong: one fault after the other, in an order drawn from the seed.
+//! Injects faults: one after the other, in an order drawn from the seed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,7 @@ struct Nemesis<'w> {
     world: &'w Arc<World>,
     recorder: &'w Arc<Recorder>,
     random: fastrand::Rng,
-    /// When the network was last about to be mended.
+    /// When the network was last about to be repaired.
     mended: u64,
     blackouts: u32,
     /// When the lifetime of access tokens that was changed is to be the usual one again.

@@ -19,7 +19,7 @@ use crate::record::Recorder;
 use crate::request::Ask;
 use crate::world::World;
 
-/// How long everybody has for a last look.
+/// Time for the last check of every device.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Devices that one person uses.
@@ -56,7 +56,7 @@ impl Grave {
     }
 }
 
-/// What has ended, with its tokens: it must stay so.
+/// Ended sessions with their tokens: they must stay ended.
 pub(crate) type Graves = Mutex<Vec<Grave>>;
 
 /// Everybody, at work.
@@ -203,7 +203,7 @@ async fn probe(
 ) -> Option<Device> {
     while Instant::now() < end {
         let grave = {
-            // The newest are the likeliest to be told late, and the old ones to be forgotten.
+            // The newest are the likeliest to arrive late, and the old ones to be forgotten.
             let graves = graves.lock().expect("no holder panics");
             let newest = graves.len().saturating_sub(3);
             let from = if random.bool() { newest } else { 0 };

@@ -1,4 +1,4 @@
-//! Writes the history, and tells the time of the run.
+//! Writes the history, and keeps the time of the run.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -46,7 +46,7 @@ impl Recorder {
         start
     }
 
-    /// Returns the time until which the history is whole: whatever began earlier stands in it.
+    /// Returns the time until which the history is complete: it holds everything that began earlier.
     pub(crate) fn whole_until(&self) -> u64 {
         let under_way = self.under_way();
         under_way

@@ -13,7 +13,7 @@ const AT_ONCE: usize = 4;
 /// Some bugs show by chance, as they do in life: each attempt has another seed, and more time.
 const ATTEMPTS: u64 = 5;
 
-/// A bug, and where it shows.
+/// A deliberate bug, and the rule that finds it.
 struct Seeded {
     /// Its name in `chaos/bugs.patch`.
     name: &'static str,
@@ -97,7 +97,7 @@ const BUGS: &[Seeded] = &[
 
 /// Switches on each bug for a while; returns whether all were found.
 pub(crate) async fn find_all(plan: &Plan) -> bool {
-    // The slow ones stand last, and are begun first.
+    // The slow ones are last, and are started first.
     let hunts = BUGS
         .iter()
         .rev()

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::scratch;
 
-/// What a process gets to see of its libraries: variables by name.
+/// Environment variables of a process that select its libraries, by name.
 pub(crate) type Environment = BTreeMap<&'static str, String>;
 
 /// Names the libraries to load before all others.

@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) postgres: Option<Postgres>,
     pub(crate) redis: Option<Redis>,
     pub(crate) watched: Option<Watched>,
-    /// What the database writes to.
+    /// Disk that the database writes to.
     pub(crate) disk: Option<Disk>,
     pub(crate) clocks: Option<Clocks>,
     /// URL of the database, past the network that can be cut.

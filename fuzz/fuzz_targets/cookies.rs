@@ -115,7 +115,7 @@ impl Shop {
     }
 }
 
-/// What the origin and the browser say; programs say neither.
+/// Compares the headers by which browsers name the origin; programs send neither.
 fn is_from_us(origin: Option<&HeaderValue>, fetch_site: Option<&HeaderValue>) -> bool {
     match (fetch_site, origin) {
         (Some(site), _) => site == "same-origin" || site == "none",

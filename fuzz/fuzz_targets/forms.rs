@@ -74,7 +74,7 @@ struct Input<'a> {
     content_type: Option<&'a [u8]>,
 }
 
-/// What alice has, from the latest answer that gave her something.
+/// Alice's tokens, from the latest response that carried one.
 #[derive(Clone, Default)]
 struct Tokens {
     access: String,

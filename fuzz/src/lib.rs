@@ -1,4 +1,4 @@
-//! What several fuzz targets need: edits of a text that was good.
+//! Shared by several fuzz targets: edits of a valid text.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use latchet::clock::Time;
 use latchet::token::Claims;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
-/// Who makes the tokens, and whom they are for.
+/// Issuer and audience of the tokens.
 pub const ISSUER: &str = "https://auth.example";
 
-/// What keys of HS256 are made of.
+/// Secret of the HS256 keys.
 pub const SECRET: &[u8] = b"k0aFh3yqXc5N8vRwZt1LmPsD7uGbE2jQ";
 
 /// When everything happens. Tokens live much longer than that, because `exp` is also held against the
 /// system's clock.
 pub const NOW: Time = Time::from_secs(1_700_000_000);
 
-/// How long tokens live.
+/// Lifetime of tokens.
 pub const LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Returns what a good access token says, the same each time.

@@ -1,4 +1,4 @@
-//! What administrators may do.
+//! Permissions of administrators.
 
 use serde_json::json;
 

@@ -14,7 +14,7 @@ on_both! {
     without_grace_a_retry_fails_four_cases,
 }
 
-/// What fifty parallel refreshes leave alive after each case: a session, or none where it is over.
+/// Live sessions after each case and its fifty parallel refreshes: one, or none where the session has ended.
 const LEFT_ALIVE: [u64; 15] = [1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
 
 /// Returns the suite, to be run against the server that this person has an account on.

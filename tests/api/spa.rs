@@ -25,7 +25,7 @@ behind_both! {
 struct Layout {
     latchet: Replica,
     port: u16,
-    /// What the page of this layout is told to run.
+    /// Script that the page of this layout runs.
     script: String,
     _running: Running,
     _service: JoinSet<()>,

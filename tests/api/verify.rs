@@ -1,4 +1,4 @@
-//! What proxies are told about a request, and what they make of it.
+//! Forward authentication: the headers that proxies receive about a request, and their responses.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ on_both! {
     a_token_of_another_issuer_passes_for_an_active_user_alone,
 }
 
-/// What browsers send for an address that is opened.
+/// `Accept` of a browser that opens an address.
 const PAGE: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 async fn verify(session: &Session) -> Answer {

@@ -96,7 +96,7 @@ fn possible(op: &Op, changes: &[Change<'_>]) -> Vec<u32> {
     passwords
 }
 
-/// Whether an account was disabled while a request ran.
+/// State of an account during a request: disabled, enabled, or unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shut {
     Never,
@@ -104,7 +104,7 @@ pub(super) enum Shut {
     Surely,
 }
 
-/// How long a change that nobody acknowledged may still be under way, after its client has given up: a network
+/// Time for which an unacknowledged change may still be under way after its client has given up: a network
 /// that hangs keeps it, and then the database may take it.
 pub(super) const UNDER_WAY: u64 = 15_000_000;
 
@@ -142,7 +142,7 @@ pub(super) fn shut(op: Span, ops: &[&Op]) -> Shut {
     }
 }
 
-/// A change that nobody acknowledged shows itself by a login; from then on all of it is done.
+/// An unacknowledged change becomes visible by a login; from then on all of it is done.
 fn all_or_nothing(
     change: Change<'_>,
     ops: &[&Op],

@@ -95,7 +95,7 @@ impl User<'_> {
         possible
     }
 
-    /// True when the user may have lost or gained something since the access token that was shown was asked for.
+    /// True when the user may have lost or gained something since the presented access token was requested.
     fn may_have_changed(&self, op: &Op) -> bool {
         op.issued.is_none_or(|issued| {
             let mut changes = self.changes.iter();

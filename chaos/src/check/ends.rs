@@ -11,7 +11,7 @@ const ROUNDING: u64 = 1_000_000;
 /// A token may have been made so long before its answer was there.
 const LATENCY: u64 = 3_000_000;
 
-/// What is known of one session's end.
+/// Known bounds of one session's end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     /// From here on it may have ended.
@@ -28,7 +28,7 @@ const NEVER: End = End {
     is_by_limit: false,
 };
 
-/// What is known of the ends of all sessions.
+/// Known bounds of the ends of all sessions.
 #[derive(Debug)]
 pub(super) struct Ends(HashMap<String, End>);
 
@@ -91,14 +91,14 @@ impl Ends {
     }
 
     fn refresh(&mut self, session: Option<&str>, op: &Op) {
-        // Two who show one token look like one of them stole it; and what was shown without a key and
+        // Two clients that present one token look like a thief and an owner; and what was presented without a key and
         // not answered may have arrived after grace.
         if op.who == Who::Thief || (op.key.is_none() && op.is_unknown()) {
             self.maybe(session, op.start);
         }
     }
 
-    /// A refusal tells of an end. One that is not acknowledged yet, as while Redis cannot be told, may be
+    /// A refusal reports an end. One that is not acknowledged yet, as while Redis is unreachable, may be
     /// known to one replica before another; who answers that a token was reused has ended the session.
     fn told(&mut self, op: &Op, recovery: u64) {
         let session = op.session.as_deref();
@@ -168,7 +168,7 @@ impl Ends {
         end.copied().unwrap_or(NEVER)
     }
 
-    /// Whether the session may have ended before this request was answered.
+    /// True when the session may have ended before the response to this request.
     pub(super) fn may_have_ended(&self, op: &Op) -> bool {
         self.known(op.session.as_deref()).maybe < op.end
     }
@@ -192,7 +192,7 @@ fn has_expired(op: &Op, shortest_life: Option<u64>) -> bool {
             .is_some_and(|end| op.end + ROUNDING + LATENCY > end)
 }
 
-/// Whether an answer tells that the session lives. Logging out twice is no error.
+/// True when a response proves that the session is alive. Logging out twice is no error.
 fn shows_life(op: &Op) -> bool {
     op.is_ok() && !is_login(op) && op.act != Act::LogOut
 }

@@ -116,7 +116,7 @@ fn crowds(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-/// After all sessions of a user ended, no list shows one, until the next login.
+/// After all sessions of a user ended, no list contains one, until the next login.
 fn lists(history: &History, violations: &mut Vec<Violation>) {
     for op in history
         .ops

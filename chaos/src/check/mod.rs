@@ -31,20 +31,20 @@ pub struct Violation {
     pub rule: Rule,
     /// When, in microseconds since the run began; 0 where it is of the whole run.
     pub at: u64,
-    /// What happened.
+    /// Description of what happened.
     pub text: String,
 }
 
 /// A history, sorted into its kinds of lines.
 #[derive(Debug)]
 pub struct History {
-    /// What was promised.
+    /// Settings and promises of the run.
     pub head: Head,
     /// Requests by when they were sent.
     pub ops: Vec<Op>,
-    /// What the nemesis did.
+    /// Faults that the nemesis injected.
     pub faults: Vec<Fault>,
-    /// What was found.
+    /// Secrets that were found where none may be.
     pub leaks: Vec<Leak>,
     /// Processes that were started with a wrong clock.
     pub starts: Vec<Start>,
@@ -112,18 +112,18 @@ impl History {
     }
 }
 
-/// What the rules say of a history.
+/// Result of all rules for a history.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Every promise that was broken, in the order of rules and time.
     pub violations: Vec<Violation>,
-    /// How often things happened that the rules are about.
+    /// Number of occurrences of the events that the rules are about.
     pub counts: BTreeMap<&'static str, usize>,
-    /// How often each fault happened, by name.
+    /// Number of occurrences of each fault, by name.
     pub faults: BTreeMap<String, usize>,
 }
 
-/// What the rules say of two histories, each for itself.
+/// Result of all rules for two histories, each checked by itself.
 impl std::ops::AddAssign for Report {
     fn add_assign(&mut self, other: Self) {
         self.violations.extend(other.violations);

@@ -1,4 +1,4 @@
-//! What becomes of refresh tokens: I2, I3, I5.
+//! Rules of refresh tokens: I2, I3, I5.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use crate::history::{Act, Op, Token, Who};
 
 /// The server counts in milliseconds.
 const ROUNDING: u64 = 2_000;
-/// So many rotations within grace make the server answer the token that was shown.
+/// Number of rotations within grace after which the server returns the presented token itself.
 const REMEMBERED: usize = 16;
 
 pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violation>) {
@@ -45,7 +45,7 @@ fn is_new_password(op: &Op) -> bool {
     matches!(op.act, Act::ChangePassword { .. }) && !op.is_no()
 }
 
-/// Whether the answer says that the session is over, or nothing.
+/// True when the response says that the session has ended, or when there is none.
 fn ends_the_session(op: &Op) -> bool {
     let codes = ["refresh_reused", "session_revoked", "session_expired"];
     op.is_unknown() || (op.is_no() && codes.contains(&op.code()))
@@ -59,13 +59,13 @@ fn broken(rule: Rule, op: &Op, what: &str) -> Violation {
     }
 }
 
-/// What the answers of one session told, in all.
+/// Facts from all responses of one session.
 struct Known<'h> {
     ops: &'h [&'h Op],
     /// By generation, when it was first seen in an answer.
     seen: BTreeMap<u64, u64>,
     digests: HashMap<u64, u64>,
-    /// When a key was first shown with a token.
+    /// When a key was first sent with a token.
     keys: HashMap<(u64, u64), u64>,
 }
 
@@ -97,7 +97,7 @@ impl<'h> Known<'h> {
         known
     }
 
-    /// True when a generation was made though nobody had shown the one before it, or set a password.
+    /// True when a generation was created although nobody had presented the one before it, or set a password.
     fn is_unasked(&self, op: &Op) -> bool {
         let Some(given) = &op.given else { return false };
         given.generation > 0
@@ -143,7 +143,7 @@ impl<'h> Known<'h> {
         self.seen.values().filter(|seen| **seen >= since).count()
     }
 
-    /// Whether the token was shown when it had been superseded for longer than grace, and not by
+    /// True when the token was presented after it had been superseded for longer than grace, and not by
     /// the client who had asked for its successor with the same key.
     fn is_late(&self, op: &Op, grace: u64) -> bool {
         let Some(shown) = &op.shown else { return false };
@@ -158,7 +158,7 @@ impl<'h> Known<'h> {
         op.start > superseded + grace + ROUNDING && !is_retry
     }
 
-    /// Whether the successor of this token had not been shown itself.
+    /// True when the successor of this token had not been presented itself.
     fn is_unused(&self, shown: &Token, before: &Op) -> bool {
         !self.ops.iter().any(|other| {
             let token = other.shown.as_ref();

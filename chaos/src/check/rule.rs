@@ -7,7 +7,7 @@ pub enum Rule {
     I1,
     /// A token has one successor, and a session never goes back or forks.
     I2,
-    /// A token shown later than grace after its rotation is refused, and its session is dead.
+    /// A token presented later than grace after its rotation is refused, and its session is ended.
     I3,
     /// An honest client is never refused.
     I4,
@@ -75,7 +75,7 @@ impl Rule {
         match self {
             Self::I1 => "an ended session answers nothing",
             Self::I2 => "one successor per token",
-            Self::I3 => "a token shown after grace ends its session",
+            Self::I3 => "a token presented after grace ends its session",
             Self::I4 => "an honest client is never refused",
             Self::I5 => "a lost answer is recovered",
             Self::I6 => "acknowledged accounts and passwords stay",

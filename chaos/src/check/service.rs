@@ -1,4 +1,4 @@
-//! Whether the service was there, and whether the run saw enough: I9, I11 to I14.
+//! Rules of availability, and of a run that is long enough to prove something: I9, I11 to I14.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -64,7 +64,7 @@ fn guesses(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-/// Whether an operation fell into the time in which the service may be away.
+/// True when an operation fell into the time in which the service may be unavailable.
 pub(super) fn is_excused(history: &History, op: &Op) -> bool {
     let has_session = matches!(
         op.act,
@@ -104,7 +104,7 @@ fn available(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-/// What no failure may look like, whoever is failed and when: a 500, an answer of no known form, or one
+/// Codes that no failure may have, for any client at any time: a 500, a response of no known form, or one
 /// that says "later" and not when.
 const UNTOLD: [&str; 3] = ["internal", "no_code", "no_retry_after"];
 

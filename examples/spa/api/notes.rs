@@ -27,7 +27,7 @@ pub(crate) struct NotesApi {
 struct Note {
     /// Id.
     id: String,
-    /// What was written.
+    /// Text of the note.
     text: String,
     /// When, in milliseconds since 1970.
     created_at: i64,
@@ -36,7 +36,7 @@ struct Note {
 /// A note to be added.
 #[derive(Object)]
 struct NewNote {
-    /// What to write.
+    /// Text of the new note.
     #[oai(validator(min_length = 1, max_length = 2000))]
     text: String,
 }

@@ -108,7 +108,7 @@ async fn the_server_takes_tokens_of_flask_jwt_extended_where_it_was_told_to() {
     }
 }
 
-/// What the page says to know before turning it on.
+/// The limits that the page states before the setting is turned on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_of_flask_jwt_extended_carry_roles_and_no_session() {
     let Neighbours { server, flask, .. } = Neighbours::start(Algorithm::Es256).await;

@@ -1,4 +1,4 @@
-//! What a server keeps its data in, and the settings that say so.
+//! Databases and Redis of a server under test, and the settings that select them.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How to end a child when its owner is dropped or dies.
+/// Way to end a child process when its owner is dropped or dies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {
     /// `SIGKILL`: it has no children of its own.

@@ -23,7 +23,7 @@ pub(crate) struct Postgres {
     child: Mutex<Option<Child>>,
 }
 
-/// What `initdb` makes takes a second and is the same every time, so it is made once and copied.
+/// Fresh data folder. `initdb` takes a second and gives the same every time, so it runs once and its result is copied.
 static TEMPLATE: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = folder();
     run(as_server_user(Command::new(program("initdb")).args([

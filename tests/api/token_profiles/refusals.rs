@@ -1,4 +1,4 @@
-//! Who gets no token for another party.
+//! Requests that get no token for a third party.
 
 use std::time::Duration;
 

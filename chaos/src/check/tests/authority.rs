@@ -14,7 +14,7 @@ fn given(story: Story, roles: &[&str], outcome: Outcome) -> Story {
     story.but(|op| op.session = None)
 }
 
-/// Shows an access token that was issued between these times.
+/// Presents an access token that was issued between these times.
 fn with_token(story: Story, start: u64, end: u64) -> Story {
     story.but(|op| op.issued = Some(Span { start, end }))
 }

@@ -1,4 +1,4 @@
-//! Histories by hand, told request by request.
+//! Histories written by hand, request by request.
 
 use super::super::*;
 use crate::history::{Act, Outcome, Spares, Token, Who};
