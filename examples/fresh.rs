@@ -1,4 +1,4 @@
-//! Routes that want the password to have been proved lately: for this very token, or until a time that
+//! Routes that require a recent proof of the password: for this very token, or until a time that
 //! the token names.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! A route that greets by name whoever has signed in, and is open to everybody.
+//! A route that greets signed-in users by name, and is open to everybody.
 //!
 //! ```text
 //! cargo run --example optional       # prints a token

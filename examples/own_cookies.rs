@@ -15,7 +15,7 @@
 //! A page reads the cookie `latchet_at_csrf` and repeats it in the header wherever it changes
 //! something. Over https use `Cookies::default()`: its names and attributes are what browsers guard
 //! best. Give a second argument, the life of a token in minutes, to see renewal at work: below 30
-//! every answer to a signed-in page sets the cookie anew.
+//! every response to a signed-in page sets the cookie again.
 
 use std::error::Error;
 use std::sync::Arc;

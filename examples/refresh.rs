@@ -1,5 +1,5 @@
 //! A service that issues access and refresh tokens of its own, and whose logout ends both, whichever
-//! the client shows.
+//! the client presents.
 //!
 //! ```text
 //! cargo run --example refresh

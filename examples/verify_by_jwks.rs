@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It hears nothing of logouts: a token is good until it ends, 15 minutes at most. `revoked_by_redis.rs`
-//! and `introspection.rs` mend that.
+//! and `introspection.rs` solve that.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a server is spoken to: the files that `refresh-conformance/README.md` describes, where `refresh`
+//! Requests and responses of a server: the files that `refresh-conformance/README.md` describes, where `refresh`
 //! may be missing.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::support::connection::Answer;
 use crate::support::service::field;
 
-/// What stands for a placeholder.
+/// Values of the placeholders.
 pub(crate) type Values = BTreeMap<String, String>;
 
 /// A server's requests, and where its answers hold what the next ones carry.

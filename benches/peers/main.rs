@@ -32,13 +32,13 @@ use server::Server;
 use support::backend::{Postgres, Redis};
 use support::{floor, machine, process};
 
-/// What is run, and for how long.
+/// Selected operations, and the length of their rounds.
 #[derive(Clone, Debug, Parser)]
 #[command(about = "Measures Latchet beside other servers")]
 struct Options {
     /// Run only the operations whose name contains this
     filter: Option<String>,
-    /// How often each server is measured, in turns
+    /// Number of rounds for each server, in turns
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Length of one measurement in seconds

@@ -1,4 +1,4 @@
-//! What people do with an auth server.
+//! Operations of clients of an auth server.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ impl Script for Once {
     }
 }
 
-/// What an operation keeps between rounds.
+/// State of an operation between rounds.
 enum Work {
     Repeats(Vec<Repeat>),
     Refreshes(Vec<Refresher>),
@@ -218,7 +218,7 @@ pub(crate) fn figures(seen: &Seen) -> Figures {
     }
 }
 
-/// The same of the checks in a storm. Their processor time cannot be told from that of the logins.
+/// The same for the checks in a storm. Their processor time cannot be separated from that of the logins.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
 fn in_storm(waits: &[Duration], window: Duration) -> Figures {
     assert!(!waits.is_empty(), "no check was answered");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::report::median;
 use crate::support::worker::Work;
 
-/// What one server did under one operation.
+/// Result of one server under one operation.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Figures {
     /// Answers per second.

@@ -18,7 +18,7 @@ use crate::support::load::Target;
 use crate::support::process::{Cores, Process};
 use crate::support::service::{Home, NAME, PASSWORD, Service};
 
-/// What is there to be measured.
+/// Servers that can be measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Program {
     /// Latchet with the database beside it, and no Redis.
@@ -31,7 +31,7 @@ pub(crate) enum Program {
     Gunicorn(&'static str, Tables),
 }
 
-/// Who makes the tables of a server.
+/// Program that creates the tables of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tables {
     /// It needs none, or makes them as it starts.
@@ -44,7 +44,7 @@ pub(crate) enum Tables {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// The package whose version is told; none is Latchet.
+    /// The package whose version is reported; none for Latchet.
     pub(crate) package: Option<&'static str>,
     pub(crate) program: Program,
     adapter: &'static str,
@@ -235,7 +235,7 @@ fn peer(program: Program, settings: &[(&str, &str)]) -> (Host, SocketAddr, Durat
     (host, address, started_in)
 }
 
-/// What a peer is told.
+/// Settings of a peer.
 struct Surroundings<'a> {
     address: SocketAddr,
     settings: &'a [(&'a str, &'a str)],

@@ -1,4 +1,4 @@
-//! What Latchet has to reach beside the others.
+//! Targets of Latchet in comparison with the others.
 
 use crate::floors::{self, EMPTY, GUARDED};
 use crate::report::Table;

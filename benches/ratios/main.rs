@@ -1,4 +1,4 @@
-//! How fast Latchet is, as ratios against floors measured side by side in one run.
+//! Speed of Latchet, as ratios against floors measured side by side in one run.
 //!
 //! `cargo bench --bench ratios -- [--check] [FILTER]`; `docs/performance.md` says what each row means.
 //! One program plays every role: it drives the load, and starts itself again as each floor.
@@ -20,7 +20,7 @@ mod support;
 
 use support::{floor, machine, process, report};
 
-/// What is run, and for how long.
+/// Selected rows, and the length of their rounds.
 #[derive(Clone, Debug, Parser)]
 #[command(about = "Measures Latchet against floors, side by side")]
 struct Options {
@@ -29,7 +29,7 @@ struct Options {
     /// End with a failure when a target is missed
     #[arg(long)]
     check: bool,
-    /// How often each side of a row is measured, in turns
+    /// Number of rounds for each side of a row, in turns
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Length of one measurement in seconds

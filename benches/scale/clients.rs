@@ -1,4 +1,4 @@
-//! What clients ask here, and several sizes measured in turns.
+//! Requests of the clients, and several sizes measured in turns.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -81,7 +81,7 @@ impl<'a, S: Script> Sizes<'a, S> {
         &self.0[self.0.len() - 1].1
     }
 
-    /// Tells the rate of each size, and the largest's against the least.
+    /// Reports the rate of each size, and the largest's against the least.
     pub(crate) fn tell(&self, what: &str, chart: &mut Chart, findings: &mut Findings, least: f64) {
         let [(_, first), ..] = self.0.as_slice() else {
             return;

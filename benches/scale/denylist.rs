@@ -32,7 +32,7 @@ struct Denying {
     /// Between the start and the first check that was answered by the copy.
     copied_in: Duration,
     memory: Memory,
-    /// What a guard beside it is started with.
+    /// Settings of a guard beside it.
     role: Vec<String>,
     _home: Home,
 }

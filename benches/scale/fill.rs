@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::service::ROOT_SECRET;
 
-/// What every replica calls itself.
+/// Issuer of every replica.
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
 
 /// Of the shape that a hash of a password has; nobody logs in with it.
@@ -183,7 +183,7 @@ async fn connect(kind: DatabaseKind, url: &str) -> DatabaseConnection {
     }
 }
 
-/// Where every session stands.
+/// Generation of every session.
 fn state(now: Time) -> SessionState {
     let first = SessionState {
         generation: 0,

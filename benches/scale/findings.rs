@@ -1,4 +1,4 @@
-//! What was found: lines of a table, charts, and both as data.
+//! Results: lines of a table, charts, and both as data.
 
 use std::fs;
 use std::path::Path;
@@ -22,14 +22,14 @@ pub(crate) struct Findings {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Line {
     pub(crate) what: String,
-    /// How many there were of what grows.
+    /// Size at which it was measured.
     pub(crate) at: String,
     pub(crate) figure: String,
     pub(crate) judged: Judged,
     pub(crate) note: String,
 }
 
-/// What a target is about.
+/// Subject of a target.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Judged {
@@ -37,7 +37,7 @@ pub(crate) enum Judged {
     AtLeast(f64, f64),
     /// This has to be at most the other.
     AtMost(f64, f64),
-    /// It is shown to compare.
+    /// A figure for comparison, without a target.
     Shown(f64),
     /// There is nothing to compare with.
     Nothing,

@@ -1,4 +1,4 @@
-//! How Latchet behaves as it grows: sessions, entries of the denylist, replicas.
+//! Growth of Latchet: sessions, entries of the denylist, replicas.
 //!
 //! `cargo bench --bench scale -- [FILTER] [--json FILE]`; `docs/performance.md` says what is measured.
 //! Like the ratios, one program drives the load and starts itself again as each floor.
@@ -27,13 +27,13 @@ mod support;
 use findings::Findings;
 use support::{floor, machine, process};
 
-/// What is run, and for how long.
+/// Selected series, and the length of their rounds.
 #[derive(Clone, Debug, Parser)]
 #[command(about = "Measures how Latchet behaves as it grows")]
 struct Options {
     /// Run only the parts whose name contains this
     filter: Option<String>,
-    /// How often each size is measured, in turns
+    /// Number of rounds for each size, in turns
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Length of one measurement in seconds
@@ -64,9 +64,9 @@ impl Options {
     }
 }
 
-/// What is measured together.
+/// A series of measurements that share their set-up.
 struct Part {
-    /// What a filter matches.
+    /// Name that a filter matches.
     name: &'static str,
     measure: fn(&Options, &mut Findings),
 }

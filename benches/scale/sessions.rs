@@ -25,7 +25,7 @@ const KEPT: f64 = 0.8;
 struct Populated {
     sessions: u64,
     filled: Filled,
-    /// What the sessions take on disk, with their users and all indexes.
+    /// Disk space of the sessions, with their users and all indexes.
     bytes: u64,
     service: Service,
     _home: Home,
@@ -104,7 +104,7 @@ fn compare(options: &Options, name: &str, populated: &[Populated], findings: &mu
     tell_garbage(name, populated, findings);
 }
 
-/// What grows beside the rates: the time to start, and the room on disk.
+/// Figures beside the rates: the time to start, and the disk space.
 fn tell_start(name: &str, populated: &[Populated], findings: &mut Findings) {
     for one in populated {
         let millis = one.service.started_in.as_secs_f64() * 1e3;
@@ -126,7 +126,7 @@ fn tell_start(name: &str, populated: &[Populated], findings: &mut Findings) {
 const OLD: u64 = 1_000;
 const CALLS: usize = 2;
 
-/// How long one call of the garbage collection takes that finds as much as it may delete.
+/// Duration of one call of the garbage collection that finds as much as it may delete.
 fn tell_garbage(name: &str, populated: &[Populated], findings: &mut Findings) {
     let what = format!("one step of garbage collection, {name}");
     let mut points = Vec::new();

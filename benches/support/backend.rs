@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::process::{Cores, Process};
 
-/// How long anything may take to start.
+/// Longest time for a process to start.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns a new folder on the disk that the build uses: the system's folder for temporary files may

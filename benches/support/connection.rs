@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection that is kept alive, and opened again by whoever finds it closed.
+/// A connection that is kept alive, and opened again when it is found closed.
 pub(crate) struct Connection {
     address: SocketAddr,
     stream: TcpStream,
@@ -82,20 +82,20 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// How the end of a body is known.
+/// Framing of a body.
 #[derive(Clone, Copy, Debug)]
 enum Body {
     Long(usize),
     Chunked,
 }
 
-/// What a complete head says.
+/// Parsed head of a response.
 #[derive(Clone, Copy, Debug)]
 struct Head {
     status: u16,
     length: usize,
     body: Body,
-    /// Whether the server closes the connection after this answer.
+    /// True when the server closes the connection after this response.
     is_last: bool,
 }
 

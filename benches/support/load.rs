@@ -16,7 +16,7 @@ pub(crate) const CONNECTIONS: usize = 64;
 /// Not counted: connecting, filling caches, finding a rhythm.
 pub(crate) const WARM_UP: Duration = Duration::from_millis(250);
 
-/// What one connection says.
+/// Requests of one connection.
 pub(crate) trait Script: 'static {
     /// Returns the next request.
     fn request(&mut self) -> &[u8];
@@ -40,7 +40,7 @@ impl Script for Repeat {
     fn answered(&mut self, _body: &[u8]) {}
 }
 
-/// What was seen within the window.
+/// Measurements within the window.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     /// Answers per second.
@@ -68,7 +68,7 @@ impl Seen {
     }
 }
 
-/// Whose processor time is counted.
+/// Process whose processor time is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) address: SocketAddr,

@@ -1,4 +1,4 @@
-//! What the figures were seen on.
+//! Description of the machine on which the figures were measured.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What the benches share: the load, the servers and databases they start, the floors, and the table.
+//! Shared parts of the benches: the load, the servers and databases they start, the floors, and the table.
 //! Each bench is a program of its own that includes this folder and starts itself again as each floor.
 
 pub(crate) mod backend;

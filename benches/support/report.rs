@@ -1,13 +1,13 @@
-//! What was found, and the table.
+//! Results, and their table.
 
-/// What a finding has to reach.
+/// Target of a finding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
     /// This or more.
     AtLeast(f64),
     /// This or less.
     AtMost(f64),
-    /// Nothing: it is shown to explain another.
+    /// No target: the figure explains another.
     None,
 }
 
@@ -17,7 +17,7 @@ pub(crate) struct Finding {
     pub(crate) what: &'static str,
     pub(crate) ours: String,
     pub(crate) floor: String,
-    /// What the target is about: a ratio, or the figure itself where there is no floor.
+    /// Subject of the target: a ratio, or the figure itself where there is no floor.
     pub(crate) value: f64,
     pub(crate) target: Target,
     pub(crate) note: String,

@@ -23,7 +23,7 @@ use crate::support::connection::Connection;
 use crate::support::load::{get, post};
 use crate::support::process::{Cores, Process};
 
-/// Who logs in everywhere.
+/// User that logs in everywhere.
 pub(crate) const NAME: &str = "administrator";
 /// With this.
 pub(crate) const PASSWORD: &str = "a long password of the bench";
@@ -31,7 +31,7 @@ pub(crate) const PASSWORD: &str = "a long password of the bench";
 /// Of every server here.
 pub(crate) const ROOT_SECRET: &str = "rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf3Pd8Ae1iOoU";
 
-/// How long the largest denylist may take to be copied, by a build that is not optimised.
+/// Longest time for the largest denylist to be copied, by a build that is not optimised.
 const FILLING: Duration = Duration::from_mins(5);
 
 /// A running server.
@@ -45,7 +45,7 @@ pub(crate) struct Service {
     log: PathBuf,
 }
 
-/// Shows why, when something went wrong.
+/// Log of the service, printed when something went wrong.
 impl Drop for Service {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -1,4 +1,4 @@
-//! Floors that serve no HTTP: a child that does one thing, as often as it can, when told for how long.
+//! Floors that serve no HTTP: a child process that does one thing as often as it can, for a given time.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
@@ -17,7 +17,7 @@ pub(crate) struct Worker {
     output: BufReader<ChildStdout>,
 }
 
-/// What it did.
+/// Result of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
     /// Operations per second.
@@ -67,7 +67,7 @@ impl Worker {
     }
 }
 
-/// Plays the child's part: works each time it is told to, until its standard input ends.
+/// Runs as the child: works for each line of its standard input, until that ends.
 pub(crate) fn obey(mut work: impl FnMut(Duration) -> u64) {
     println!("ready");
     for line in std::io::stdin().lines() {

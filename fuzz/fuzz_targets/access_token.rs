@@ -38,7 +38,7 @@ fuzz_target!(|input: Input<'_>| {
 
     let verified = verifier.verify(&shown, Expected::Access, NOW);
     let even_expired = verifier.verify_even_expired(&shown, Expected::Access, NOW);
-    // Whoever wants may read it, before anything is known.
+    // Anybody may read it before anything is verified.
     drop(Header::of(&shown).members());
 
     assert_eq!(verified.is_ok(), shown == *token, "{shown}");

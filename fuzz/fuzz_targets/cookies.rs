@@ -1,4 +1,4 @@
-//! A request with a cookie is let in when it shows the one token, and on `POST` proves that a page of
+//! A request with a cookie is accepted when it presents the one token, and on `POST` proves that a page of
 //! the service sent it; never otherwise, and never with an error of the server.
 #![no_main]
 

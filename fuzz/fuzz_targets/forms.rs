@@ -107,7 +107,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
         ("LATCHET_PASSWORD_THREADS", "1"),
         ("LATCHET_ARGON2_MEMORY_KIB", "7168"),
         ("LATCHET_ARGON2_PASSES", "5"),
-        // Whoever guesses this long would be shut out, and nothing more would be seen.
+        // A client that guesses this long would be throttled, and nothing more would be seen.
         ("LATCHET_THROTTLE_ACCOUNT", "1000000000/1s"),
         ("LATCHET_THROTTLE_IP", "1000000000/1s"),
         ("LATCHET_ACCESS_TTL", "1d"),
@@ -242,7 +242,7 @@ fn only<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     Some(&value.1)
 }
 
-/// Whoever is answered with tokens has shown the password or a token, and gets no scope that is not
+/// A client that receives tokens has presented the password or a token, and gets no scope that is not
 /// granted here.
 fn check_grant(body: &[u8], answer: &Value) {
     let pairs: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();

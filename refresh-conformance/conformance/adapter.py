@@ -11,7 +11,7 @@ from typing import Any, Mapping, Optional
 LOGIN, REFRESH, CHECK, LOGOUT = "login", "refresh", "check", "logout"
 
 
-# What stands for a value in a request.
+# Placeholder of a value in a request.
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 # Seconds. The suite waits for grace to pass eight times.

@@ -1,6 +1,6 @@
 """The fifteen cases. Each says what it saw, or fails with what it saw.
 
-Words: a token that has a successor is superseded; for its grace it may still be answered; shown later it
+Words: a token that has a successor is superseded; for its grace it may still be answered; presented later it
 was stolen from somebody, and that is what a server can detect.
 """
 
@@ -16,7 +16,7 @@ from .trial import Trial, claim
 # A race is run this often: each has its own winner.
 RACES = 10
 
-# So often is one token shown by a whole crowd.
+# Number of rounds in which many clients present one token at once.
 CROWDS = 3
 
 # So often do two tabs refresh in turn.
@@ -30,7 +30,7 @@ class Case:
     number: int
     claim: str
     run: Callable[[Trial], str]
-    # The routes without which it cannot be told.
+    # The routes that the case needs.
     needs: frozenset
 
 
@@ -208,7 +208,7 @@ def _logged_out(trial: Trial) -> tuple[Tokens, Tokens]:
 
 
 def _stay_refused(trial: Trial, tokens: Mapping[str, Tokens]) -> None:
-    """Shows tokens that must be refused, now and when a grace counted from now is over."""
+    """Presents tokens that must be refused, now and when a grace counted from now is over."""
     for name, shown in tokens.items():
         trial.refused(shown, name)
     trial.pass_grace()

@@ -15,12 +15,12 @@ def line(result: Result) -> str:
 
 
 def heading() -> str:
-    """Returns what stands above the rows."""
+    """Returns the lines above the rows."""
     return f" #  {'verdict':<11}  alive  claim: what was seen\n{'-' * 72}"
 
 
 def summary(name: str, results: Sequence[Result]) -> str:
-    """Returns what stands below the rows."""
+    """Returns the lines below the rows."""
     passed = count(results, Verdict.PASS)
     not_offered = count(results, Verdict.NOT_OFFERED)
     rest = f", {not_offered} not offered" if not_offered else ""

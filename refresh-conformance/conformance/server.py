@@ -66,11 +66,11 @@ class Server:
         return self._tokens(answer, {})
 
     def refresh(self, tokens: Tokens) -> Optional[Tokens]:
-        """Shows a refresh token; `None` when it is refused."""
+        """Presents a refresh token; `None` when it is refused."""
         return self._refreshed(self._sent(self.adapter.refresh, tokens.values), tokens)
 
     def check(self, tokens: Tokens) -> bool:
-        """Shows an access token to the protected route, and returns whether it was let in."""
+        """Presents an access token to the protected route, and returns whether it was accepted."""
         return not _is_refused(self._sent(_offered(self.adapter.check), tokens.values))
 
     def logout(self, tokens: Tokens) -> bool:
@@ -78,7 +78,7 @@ class Server:
         return not _is_refused(self._sent(_offered(self.adapter.logout), tokens.values))
 
     def refresh_at_once(self, tokens: Tokens, times: int) -> Crowd:
-        """Shows one refresh token many times in the same moment."""
+        """Presents one refresh token many times in the same moment."""
         request = self.adapter.refresh
         connections = [self._connection(request, tokens.values) for _ in range(times)]
         outcomes = at_once([partial(self._outcome, connection, tokens) for connection in connections])

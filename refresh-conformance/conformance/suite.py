@@ -11,10 +11,10 @@ from .cases import Case
 from .server import Broken, Server
 from .trial import Clock, Failed, TooSlow, Trial
 
-# As many refreshes as are shown at once.
+# Number of refreshes sent at once.
 CROWD = 50
 
-# A case that was too slow for the server's grace is run anew this often.
+# A case that was too slow for the server's grace is repeated this often.
 ATTEMPTS = 10
 
 

@@ -21,7 +21,7 @@ class TooSlow(Exception):
 
 
 class Clock:
-    """The time as it passes. Tests of the suite have one that passes when told."""
+    """The real clock. Tests of the suite have one that they advance."""
 
     def now(self) -> float:
         """Returns seconds since some moment."""
@@ -57,7 +57,7 @@ class Trial:
         return self.newest
 
     def refresh(self, tokens: Tokens, what: str = "a refresh token shown for the first time") -> Tokens:
-        """Shows a refresh token that must be answered; `what` names it."""
+        """Presents a refresh token that must be accepted; `what` names it."""
         answered = self.server.refresh(tokens)
         if answered is None:
             raise Failed(f"{what} was refused")
@@ -65,13 +65,13 @@ class Trial:
         return answered
 
     def rotate(self, tokens: Tokens) -> Tokens:
-        """Shows a refresh token that must be answered with another one."""
+        """Presents a refresh token that must be answered with another one."""
         answered = self.refresh(tokens)
         claim(answered.refresh != tokens.refresh, "the answer had no new refresh token")
         return answered
 
     def refused(self, tokens: Tokens, what: str) -> None:
-        """Shows a refresh token that must be refused; `what` names it."""
+        """Presents a refresh token that must be refused; `what` names it."""
         answered = self.server.refresh(tokens)
         if answered is not None:
             self.newest = answered
@@ -93,7 +93,7 @@ class Trial:
             raise
 
     def at_once(self, tokens: Tokens) -> Crowd:
-        """Shows a refresh token as often as a crowd does, in one moment."""
+        """Presents a refresh token from many clients in one moment."""
         start = self._clock.now()
         crowd = self.server.refresh_at_once(tokens, self.crowd)
         # A session that is over refuses them all, however slowly.
@@ -102,7 +102,7 @@ class Trial:
         return crowd
 
     def alive(self, crowd: Crowd) -> list[Tokens]:
-        """Shows each distinct refresh token that a crowd was answered; returns what they give."""
+        """Presents each distinct refresh token that the clients received; returns the responses."""
         refreshed = (self.server.refresh(tokens) for tokens in crowd.distinct())
         return [tokens for tokens in refreshed if tokens is not None]
 

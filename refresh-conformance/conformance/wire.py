@@ -64,7 +64,7 @@ class Answer:
 
 
 class Connection:
-    """A connection that waits with its request until it is told to send."""
+    """A connection that holds its request back until `send`."""
 
     def __init__(self, base: str, request: Request, values: Mapping[str, str]) -> None:
         address = urlsplit(base)

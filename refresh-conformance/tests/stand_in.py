@@ -74,7 +74,7 @@ class Session:
 
 
 class TestClock:
-    """A clock that passes when told."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self._now = 0.0

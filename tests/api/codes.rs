@@ -17,7 +17,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// Returns each text that stands behind the name of a status, as in `(StatusCode::NOT_FOUND, "not_found")`,
+/// Returns each text that follows the name of a status, as in `(StatusCode::NOT_FOUND, "not_found")`,
 /// with that name.
 fn codes_in(source: &str) -> Vec<(String, String)> {
     let parts: Vec<_> = source.split('"').collect();

@@ -41,7 +41,7 @@ fn read(said: &[u8]) -> Vec<(String, Option<u64>)> {
 }
 
 async fn the_server_passes_all_fifteen_cases(backend: Backend) {
-    // The suite waits for grace to pass, so it is short; what takes longer is run anew by the suite.
+    // The suite waits for grace to pass, so it is short; the suite repeats cases that took longer.
     let server = Replica::start(&backend.with("LATCHET_GRACE", "1s")).await;
     let alice = server.http.person("alice").await;
 

@@ -1,4 +1,4 @@
-//! Logout is felt by the next request on every replica, whatever Redis forgets.
+//! Logout takes effect on the next request on every replica, whatever Redis forgets.
 
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ impl Ended {
         }
     }
 
-    /// Asserts, many times over while the server notices and mends what happened to Redis, that the
+    /// Asserts, many times over while the server notices and repairs what happened to Redis, that the
     /// ended session stays ended and the other is let in.
     async fn assert_promises_hold(&self) {
         for _ in 0..40 {

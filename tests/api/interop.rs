@@ -25,7 +25,7 @@ struct Neighbours {
 }
 
 impl Neighbours {
-    /// Starts both, with one algorithm; Latchet is told what sort of app it is.
+    /// Starts both, with one algorithm; a setting of Latchet names the sort of app.
     async fn start(algorithm: Algorithm) -> Self {
         let told = named_by_its_address().with("LATCHET_COMPAT_FLASK_JWT_EXTENDED", "true");
         Self::on(told, algorithm).await

@@ -20,7 +20,7 @@ async fn a_stop_signal_lets_running_requests_finish() {
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // Tells that the handler runs and waits for the body.
+    // Reports that the handler runs and waits for the body.
     let mut interim = [0; 25];
     stream.read_exact(&mut interim).await.unwrap();
     assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");

@@ -26,7 +26,7 @@ fn shell_snippets() -> Vec<String> {
     snippets("README.md", "sh")
 }
 
-/// Returns a shell that runs `script` as it stands, with the program built by this run.
+/// Returns a shell that runs `script` unchanged, with the program built by this run.
 pub(crate) fn shell(backend: &Backend, script: &str) -> Command {
     let built = std::path::Path::new(BINARY).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();

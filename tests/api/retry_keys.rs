@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: an answer that got lost is repeated for a day, to whoever has the key.
+//! `Idempotency-Key`: a lost response is repeated for a day, to a client with the key.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Session {
         request.header("idempotency-key", key)
     }
 
-    /// Shows the refresh token with a key, and returns what came back.
+    /// Presents the refresh token with a key, and returns the response.
     async fn rotate_with(&self, key: &str) -> Self {
         let answer = self.refresh_with(key).send().await.expect(200);
         Self::of(self.http.clone(), &answer)
@@ -98,7 +98,7 @@ async fn a_retry_by_key_is_answered_alike_in_every_transport(backend: Backend) {
     }
 }
 
-/// Returns the refresh token of an answer, wherever it stands.
+/// Returns the refresh token of a response, from the body or the cookie.
 #[track_caller]
 fn successor(answer: &Answer) -> String {
     let mut cookies = answer.set_cookies().into_iter();

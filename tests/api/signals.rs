@@ -26,7 +26,7 @@ async fn every_signal_to_stop_lets_running_requests_finish() {
             body.len()
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        // Tells that the handler runs and waits for the body.
+        // Reports that the handler runs and waits for the body.
         let mut interim = [0; 25];
         stream.read_exact(&mut interim).await.unwrap();
 

@@ -1,4 +1,4 @@
-//! The store's own tests, which run on SQLite unless they are told of a PostgreSQL.
+//! The store's own tests, which run on SQLite unless a variable names a PostgreSQL.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ fn the_store_passes_its_tests_on_postgres_too() {
         .args(["test", "--workspace", "--lib", "--", "server::store"])
         .env("TEST_DATABASE_URL", Postgres::shared().database())
         .current_dir(root());
-    // What cargo tells a running test about its package would look like another build to some.
+    // Variables that cargo sets for a running test would look like another build to some programs.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

@@ -80,7 +80,7 @@ async fn a_network_that_loses_answers_signs_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_over_a_lost_answer_signs_nobody_out() {
-    // Tabs can be told that it is morning, the server cannot: no grace is grace that is over.
+    // The clock of tabs can be set, that of the server cannot: no grace is grace that is over.
     let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
     let server = Replica::start(&backend).await;
 

@@ -82,7 +82,7 @@ await focuses(page, 'devices-title');
 assert.equal((await phone.call('GET', '/v1/me'))[0], 401);
 assert.equal((await hostile.call('GET', '/v1/me'))[0], 200);
 
-// Asked again before the browser tells that the first dialog was closed.
+// Opened again before the browser reports that the first dialog was closed.
 await page.getByRole('button', { name: 'Sign out others' }).evaluate((button) => {
   button.click();
   document.querySelector('#confirm').close();
@@ -94,7 +94,7 @@ await rows(page, 'devices', 1);
 assert.equal((await hostile.call('GET', '/v1/me'))[0], 401);
 assert.equal(await page.getByRole('button', { name: 'Sign out others' }).isVisible(), false);
 
-// The copied command works as it stands.
+// The copied command works unchanged.
 await page.getByRole('button', { name: 'Copy the command' }).click();
 await says(page, 'The command is copied.');
 const command = await page.evaluate(() => navigator.clipboard.readText());

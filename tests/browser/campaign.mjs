@@ -75,7 +75,7 @@ assert.ok(refreshes().length - before.asked >= 20, 'it asked each time that it l
 assert.ok(lost() - before.lost >= 4, 'answers were lost');
 await recover(tabs, sid);
 
-// A logout in one tab is told to the others: none of them has to ask.
+// A logout in one tab reaches the others without a request of theirs.
 tabs.push(await open(), await open());
 await recover(tabs, sid);
 network.seen.length = 0;

@@ -56,7 +56,7 @@ const statuses = await first.evaluate(() => Promise.all(
 assert.deepEqual(statuses, [200, 200, 200, 200, 200]);
 assert.equal(refreshes.length, 1, 'five requests, one refresh');
 
-// All tabs at once: whoever comes first, nobody is signed out.
+// All tabs at once: in whatever order they come, nobody is signed out.
 await Promise.all(tabs.map(expire));
 assert.deepEqual(await Promise.all(tabs.map(me)), [200, 200, 200]);
 

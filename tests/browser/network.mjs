@@ -74,7 +74,7 @@ export const openNetwork = async (target, pages = {}) => {
     seen.push(entry);
     events.emit(path, entry);
     entry.fate = await (scripts.get(path)?.shift() ?? weather)(entry);
-    // On a connection of its own: one that is cut after others were answered is used anew by browsers, silently.
+    // On a connection of its own: browsers silently retry on one that is cut after other responses.
     const { connection, 'keep-alive': _, 'transfer-encoding': __, ...kept } = response.headers;
     if (entry.fate !== NOTHING) answer.writeHead(entry.status, { ...kept, connection: 'close' });
     if (entry.fate === WHOLE) answer.end(content);
@@ -108,7 +108,7 @@ export const openNetwork = async (target, pages = {}) => {
   };
 };
 
-/** A page that keeps itself signed in, and tells the script of each change, under a policy like the server's. */
+/** A page that keeps itself signed in, and reports each change to the script, under a policy like the server's. */
 export const app = {
   '/app': {
     headers: {

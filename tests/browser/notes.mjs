@@ -84,7 +84,7 @@ const refused = await others.evaluate(async (id) =>
   (await import('/src/notes.ts')).remove(id).catch(({ code }) => code), foreign.id);
 assert.equal(refused, 'not_found');
 
-// Another device of the same person, signed out from here: felt by its next request.
+// Another device of the same user, signed out from here: it takes effect on its next request.
 const phone = await open(await device());
 await signIn(phone, NAME, PASSWORD);
 await isSignedIn(phone);

@@ -273,7 +273,7 @@ async fn refresh(address: SocketAddr, tokens: &Tokens, until: Instant) -> Times 
         let answer = connection.ask(&request).await;
         times.add(sent, answer.status);
         if answer.status != 200 {
-            // The same token is shown again, as a client would.
+            // The same token is presented again, as a client would.
             continue;
         }
         token = field(answer.body, "refresh_token");

@@ -1,4 +1,4 @@
-//! What a guard costs a request.
+//! Cost of a guard per request.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::report::{Finding, Target, median_ratio};
 use crate::support::service::{Home, Service};
 use crate::support::side::Side;
 
-/// Each connection with a token of its own, shown again and again.
+/// Each connection presents a token of its own again and again.
 fn scripts(floor: &Floor) -> Vec<Repeat> {
     if floor.tokens.is_empty() {
         return vec![get("/", None); CONNECTIONS];

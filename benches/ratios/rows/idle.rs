@@ -1,4 +1,4 @@
-//! What the server costs before anybody uses it.
+//! Cost of an idle server: start time and memory.
 
 use std::time::Duration;
 

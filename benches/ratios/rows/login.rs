@@ -1,4 +1,4 @@
-//! What a login costs beyond its hash, and what it costs everybody else.
+//! Cost of a login beyond its hash, and its effect on other requests.
 
 use crate::Options;
 use crate::support::load::{Repeat, get};

@@ -12,7 +12,7 @@ mod refresh;
 
 /// A group of lines measured together.
 pub(crate) struct Row {
-    /// What a filter matches.
+    /// Name that a filter matches.
     pub(crate) name: &'static str,
     pub(crate) measure: fn(&Options) -> Vec<Finding>,
 }

@@ -1,4 +1,4 @@
-//! What a durable refresh costs.
+//! Cost of a durable refresh.
 
 use crate::Options;
 use crate::support::backend::Postgres;

@@ -1,4 +1,4 @@
-//! hyper alone, which everything else here stands on.
+//! hyper alone, the base of everything else here.
 
 use std::convert::Infallible;
 

@@ -1,4 +1,4 @@
-//! What many services do today: axum, and jsonwebtoken called in an extractor. Every request is
+//! A common set-up of services: axum, and jsonwebtoken called in an extractor. Every request is
 //! verified; nobody asks whether the token was revoked.
 
 use std::sync::Arc;

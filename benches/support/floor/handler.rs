@@ -139,7 +139,7 @@ pub(crate) fn hs256_key() -> SigningKey {
         .expect("the key is long enough")
 }
 
-/// What the tokens of the floors say.
+/// Claims of the tokens of the floors.
 pub(crate) fn claims(number: usize) -> Claims {
     Claims {
         iss: ISSUER.to_owned(),

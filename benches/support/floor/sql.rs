@@ -24,7 +24,7 @@ use crate::support::worker::obey;
 /// PostgreSQL commits the most single updates with about this many connections.
 const POSTGRES_CONNECTIONS: u32 = 16;
 
-/// What the column holds once a session was refreshed sixteen times.
+/// Content of the column after a session was refreshed sixteen times.
 const SUPERSEDED: &str = "1790000000015,1790000000014,1790000000013,1790000000012,\
     1790000000011,1790000000010,1790000000009,1790000000008,1790000000007,1790000000006,\
     1790000000005,1790000000004,1790000000003,1790000000002,1790000000001,1790000000000";

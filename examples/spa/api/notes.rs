@@ -15,7 +15,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 /// Anybody with an account may write: what they may fill is bounded.
 const MOST_NOTES: usize = 500;
 
-/// Operations on the notes of whoever asks.
+/// Operations on the notes of the signed-in user.
 pub(crate) struct NotesApi {
     clock: Clock,
     /// By `sub`, the id of the user: names change.

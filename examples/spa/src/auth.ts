@@ -7,7 +7,7 @@ export const auth = createAuth({ baseUrl: '/' });
 
 export const useAuth = (): State => useSyncExternalStore(auth.subscribe, auth.state, serverState);
 
-/** Returns what to tell a person about something that was not done. */
+/** Returns the text for a user about an action that failed. */
 export const explain = (error: unknown): string => {
   if (!(error instanceof AuthError)) throw error;
   if (error.code === 'invalid_credentials') return 'The user name or the password is wrong.';

@@ -1,4 +1,4 @@
-// The notes of whoever is signed in, as the service keeps them. Every call is rejected with an `AuthError`.
+// The notes of the signed-in user, as the service keeps them. Every call is rejected with an `AuthError`.
 
 import { AuthError } from 'latchet-client';
 import { auth } from './auth';
@@ -33,7 +33,7 @@ export const remove = (id: string): Promise<unknown> => send('DELETE', `/api/not
 /** Deletes all notes. Rejected with `fresh_token_required` where the sign-in was a while ago. */
 export const removeAll = (): Promise<unknown> => send('DELETE', '/api/notes');
 
-/** Deletes all notes of whoever knows the password. */
+/** Deletes all notes of the user, who proves the password. */
 export const removeAllWith = async (password: string): Promise<unknown> => {
   const { access_token } = await (await send('POST', '/v1/reauthenticate', json({ password }))).json();
   // For this one request: the client keeps the token that it has.

@@ -140,7 +140,7 @@ async fn links_that_are_no_good_look_the_same(backend: Backend) {
     reset(&server.http, &used, NEW).await.expect(204);
 
     let mut bodies = Vec::new();
-    // A weak password is not told to those who have no link.
+    // A client without a link does not learn whether a password is weak.
     for (link, password) in [
         ("unknown", NEW),
         (&used, NEW),

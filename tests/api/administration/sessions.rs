@@ -79,7 +79,7 @@ async fn all_sessions_are_listed_page_by_page(backend: Backend) {
         }
     }
 
-    // Logins of one millisecond stand in any order.
+    // Logins of one millisecond are in any order.
     found.sort();
     expected.sort();
     assert_eq!(found, expected);

@@ -112,18 +112,18 @@ impl Session {
         }
     }
 
-    /// Shows the refresh token.
+    /// Presents the refresh token.
     pub(crate) async fn refresh(&self) -> Answer {
         self.try_refresh().await.expect("the server answers")
     }
 
-    /// Shows the refresh token; an answer that is lost on the way is an error.
+    /// Presents the refresh token; a response that is lost on the way is an error.
     pub(crate) async fn try_refresh(&self) -> Result<Answer, reqwest::Error> {
         let body = json!({"refresh_token": self.refresh});
         self.http.post("/v1/refresh").json(&body).try_send().await
     }
 
-    /// Shows the refresh token and returns the connection without waiting for the answer.
+    /// Presents the refresh token and returns the connection without waiting for the response.
     pub(crate) async fn refresh_unread(&self) -> TcpStream {
         let body = json!({"refresh_token": self.refresh}).to_string();
         let head = format!(
@@ -140,12 +140,12 @@ impl Session {
         stream
     }
 
-    /// Shows the refresh token and returns the session with the tokens that came back.
+    /// Presents the refresh token and returns the session with the new tokens.
     pub(crate) async fn rotate(&self) -> Self {
         Self::of(self.http.clone(), &self.refresh().await.expect(200))
     }
 
-    /// Shows the access token to a protected route.
+    /// Presents the access token to a protected route.
     pub(crate) async fn check(&self) -> Answer {
         self.http.get("/v1/me").bearer(&self.access).send().await
     }

@@ -16,7 +16,7 @@ use super::child::{Child, Ending, program};
 use super::{poll, scratch};
 use crate::readme::snippets;
 
-/// Which program stands in front.
+/// Reverse proxy in front of the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gateway {
     /// nginx.

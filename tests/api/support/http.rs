@@ -76,7 +76,7 @@ impl Http {
 pub(crate) struct Request(reqwest::RequestBuilder);
 
 impl Request {
-    /// Shows `token` in the header that access tokens travel in.
+    /// Presents `token` in the header for access tokens.
     pub(crate) fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
