@@ -13,10 +13,10 @@ use crate::device::{Device, Person, password};
 use crate::request::Ask;
 use crate::world::ADMIN;
 
-/// Time that a change may take, faults included.
+/// Longest time for a change, faults included.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An administrator, and the session that everything is asked with.
+/// An administrator with a session.
 #[derive(Debug)]
 pub(crate) struct Admin {
     client: Client,
@@ -25,7 +25,7 @@ pub(crate) struct Admin {
     /// Lets the next login pass as that of a known device.
     device: Option<String>,
     ids: BTreeMap<String, String>,
-    /// True when some try of the last request was not answered.
+    /// True when some try of the last request got no response.
     pub(crate) was_lost: bool,
 }
 
@@ -88,7 +88,7 @@ impl Admin {
         }
     }
 
-    /// Retries until there is an answer, for as long as `end` is not there.
+    /// Retries until there is a response, but not after `end`.
     pub(crate) async fn ask<'a>(
         &mut self,
         ask: impl Fn() -> Ask<'a>,
@@ -118,8 +118,8 @@ impl Admin {
         None
     }
 
-    /// Looks at the signing keys all the time: the one answer that takes nothing from SQL but the word
-    /// that the session lives.
+    /// Reads the signing keys all the time: the one response that takes nothing from SQL but the fact
+    /// that the session is alive.
     pub(crate) async fn oversee(mut self, end: Instant) -> Option<Device> {
         while Instant::now() < end {
             let replica = self.replica();
@@ -199,7 +199,7 @@ impl Admin {
         let Some(answer) = self.ask(ask, end).await else {
             return;
         };
-        // A conflict means that the try before was done.
+        // A conflict means that the previous try succeeded.
         if answer.is_ok() || answer.refusal() == "conflict" {
             let replica = self.replica();
             let ask = Ask::login(name, 0, &password(name, 0));

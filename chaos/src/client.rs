@@ -13,7 +13,7 @@ use crate::record::Recorder;
 use crate::request::{Ask, PATIENCE};
 use crate::world::World;
 
-/// Asks any replica, and records what comes of it.
+/// Sends requests to any replica, and records their outcomes.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -31,11 +31,11 @@ pub(crate) struct Grant {
     pub(crate) session: String,
     pub(crate) access: String,
     pub(crate) refresh: String,
-    /// When the access token ends, by the clock of the run.
+    /// Expiry of the access token, by the clock of the run.
     pub(crate) expires: u64,
     /// The request that returned the access token.
     pub(crate) issued: Span,
-    /// Proof by which the next login comes from a known device.
+    /// Device token by which the next login comes from a known device.
     pub(crate) device: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl Grant {
     }
 }
 
-/// An answer, as far as clients use it.
+/// A response, as far as clients use it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
@@ -55,7 +55,7 @@ pub(crate) struct Answer {
     remote_roles: Option<String>,
     /// When the request was sent, by the clock of the run.
     pub(crate) start: u64,
-    /// When it was there.
+    /// When the response arrived.
     pub(crate) end: u64,
 }
 
@@ -68,7 +68,7 @@ impl Answer {
         matches!(self.outcome, Outcome::Unknown { .. })
     }
 
-    /// Returns why the request was refused; empty when it was not.
+    /// Returns the code of the refusal; empty when there is none.
     pub(crate) fn refusal(&self) -> &str {
         match &self.outcome {
             Outcome::No { code } => code,
@@ -81,13 +81,13 @@ impl Answer {
         ["token_expired", "token_outdated"].contains(&self.refusal())
     }
 
-    /// True when the request was refused because the session is over.
+    /// True when the request was refused because the session has ended.
     pub(crate) fn is_over(&self) -> bool {
         let codes = ["token_revoked", "session_revoked", "session_expired"];
         codes.contains(&self.refusal()) || self.refusal() == "refresh_reused"
     }
 
-    /// Returns the tokens of the answer.
+    /// Returns the tokens of the response.
     pub(crate) fn grant(&self) -> Option<Grant> {
         Some(Grant {
             session: self.text("session_id")?,
@@ -97,10 +97,10 @@ impl Answer {
         })
     }
 
-    /// Returns the tokens of the answer, with the refresh token of `old` where it has none itself.
+    /// Returns the tokens of the response, with the refresh token of `old` where it has none itself.
     pub(crate) fn renewed(&self, old: Option<&Grant>) -> Option<Grant> {
         let old_text = |part: fn(&Grant) -> &String| old.map(part).cloned().unwrap_or_default();
-        // What a process says of the time may be wrong, but a life is a setting.
+        // The clock of a process may be wrong, but the lifetime is a setting.
         let life = self.body.get("expires_in")?.as_u64()? * 1_000_000;
         Some(Grant {
             session: old_text(|grant| &grant.session),
@@ -119,7 +119,7 @@ impl Answer {
         Some(self.body.get(name)?.as_str()?.to_owned())
     }
 
-    /// Returns what the answer says of the user's roles.
+    /// Returns the user's roles according to the response.
     fn roles(&self) -> Option<Vec<String>> {
         let named: Vec<String> = if let Some(header) = &self.remote_roles {
             header.split(',').map(str::to_owned).collect()
@@ -161,7 +161,7 @@ impl Client {
         self.world.replicas.len()
     }
 
-    /// Refreshes with one key until there is an answer.
+    /// Refreshes with one key until there is a response.
     pub(crate) async fn refresh(
         &self,
         user: &str,
@@ -182,7 +182,7 @@ impl Client {
         None
     }
 
-    /// Asks a replica, waits for the answer and records both.
+    /// Sends a request to a replica, waits for the response and records both.
     pub(crate) async fn ask(&self, ask: Ask<'_>, replica: usize) -> Answer {
         let url = format!("{}{}", self.world.replicas[replica].url, ask.path);
         let mut request = self
@@ -295,7 +295,7 @@ fn token(text: &str) -> Token {
     }
 }
 
-/// Returns the claims of a JWT, whose signature is the servers' concern.
+/// Returns the claims of a JWT without a check of its signature.
 fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap_or_default();
     let payload = URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();

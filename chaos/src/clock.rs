@@ -1,4 +1,4 @@
-//! Clocks that jump, of one process each: `libfaketime` between it and the kernel.
+//! Clocks that jump, one per process: `libfaketime` between the process and the kernel.
 
 use std::path::PathBuf;
 use std::process::Command;

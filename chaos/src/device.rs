@@ -1,4 +1,4 @@
-//! A device of a person, with tabs that share what it keeps.
+//! A device of a user, with tabs that share its storage.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) const CANARY: &str = "canary-of-the-chaos";
 /// After so many microseconds a token has expired by every clock.
 const EXPIRED: u64 = 1_500_000;
 
-/// Of a thousand things that are done, those that end no session.
+/// Actions per thousand that end no session.
 const CALM: u32 = 910;
 
 /// Somebody with an account.
@@ -36,13 +36,13 @@ pub(crate) struct Person {
 
 #[derive(Debug)]
 struct Passwords {
-    /// Those that may be the one; the first is the likeliest.
+    /// Passwords that may be the current one; the most likely first.
     possible: Vec<u32>,
     next: u32,
 }
 
 impl Person {
-    /// A person with the password that [`password`] makes of 0.
+    /// Returns a user with the password that [`password`] derives from 0.
     pub(crate) fn new(name: String, is_calm: bool, devices: usize) -> Self {
         Self {
             name,
@@ -56,7 +56,7 @@ impl Person {
     }
 }
 
-/// Returns a password of somebody, by its number.
+/// Returns a password of a user, by its number.
 pub(crate) fn password(name: &str, number: u32) -> String {
     format!("{CANARY}-{name}-{number}")
 }
@@ -137,7 +137,7 @@ impl Device {
         });
     }
 
-    /// The session is over: what is left of it is looked at again and again.
+    /// Records that the session has ended: its tokens are probed again and again.
     fn bury(&mut self) {
         if let Some(jar) = self.jar.take() {
             let mut graves = self.graves.lock().expect("no holder panics");
@@ -146,7 +146,7 @@ impl Device {
         self.keep(None);
     }
 
-    /// Logs in with the password, or with one that may have become it.
+    /// Logs in with the password, or with one that may have replaced it.
     pub(crate) async fn log_in(&mut self) {
         let person = Arc::clone(&self.person);
         let mut passwords = person.passwords.lock().await;
@@ -157,18 +157,18 @@ impl Device {
                 let ask = ask.on_device(self.token.as_deref());
                 let answer = self.client.ask(ask, replica).await;
                 if let Some(grant) = answer.grant() {
-                    // Others may still become it: what was not acknowledged may be under way.
+                    // Others may still become it: unacknowledged changes may be under way.
                     passwords.possible.sort_by_key(|other| *other != number);
                     self.keep(Some(grant));
                     return;
                 }
             }
-            // Disabled, or nobody is there: a person takes a breath.
+            // Disabled, or no replica responds: a user waits a moment.
             sleep(Duration::from_millis(self.random.u64(300..900))).await;
         }
     }
 
-    /// Asks for something of one's own.
+    /// Sends a request with the access token.
     pub(crate) async fn check(&mut self) {
         let replica = self.replica();
         let Some(jar) = &self.jar else { return };
@@ -188,7 +188,7 @@ impl Device {
         }
     }
 
-    /// Several tabs show the one token at once, and again until an answer comes.
+    /// Several tabs present the one token at once, and again until a response arrives.
     pub(crate) async fn refresh(&mut self, tabs: usize) {
         let begun = Instant::now();
         while Instant::now() < self.end {
@@ -222,7 +222,7 @@ impl Device {
                 self.take_no(answer).await;
             }
             if self.random.u32(..3) == 0 {
-                // The lid is shut, and the answer that was lost is asked for after grace.
+                // The laptop sleeps, and the lost response is requested again after grace.
                 sleep(GRACE + Duration::from_millis(self.random.u64(200..900))).await;
             }
             self.pause().await;
@@ -239,13 +239,13 @@ impl Device {
         };
         let ask = Ask::refresh(&self.person.name, &old, None).hang_up(GRACE / 2);
         let answer = self.client.ask(ask, replica).await;
-        // An answer that took long was perhaps asked for after grace.
+        // A slow request may have arrived after grace.
         if since.elapsed() < GRACE {
             self.take_no(&answer).await;
         }
     }
 
-    /// Ends the session, or all of the person; asks until that is acknowledged.
+    /// Ends the session, or all of the user; retries until that is acknowledged.
     async fn log_out(&mut self, act: Act) {
         while let Some(jar) = &self.jar
             && Instant::now() < self.end
@@ -279,7 +279,7 @@ impl Device {
         self.take_no(&answer).await;
     }
 
-    /// Asks once: what was not acknowledged may have been done.
+    /// Sends one request: an unacknowledged change may have been done.
     async fn change_password(&mut self) {
         let replica = self.replica();
         let person = Arc::clone(&self.person);
@@ -314,7 +314,7 @@ impl Device {
             passwords.possible.push(new);
         }
         drop(passwords);
-        // The session goes on with other tokens; where the answer was lost, the old ones buy the same.
+        // The session continues with new tokens; after a lost response, the old ones return the same.
         if let (Some(grant), Some(jar)) = (renewed, &mut self.jar) {
             let past = std::mem::replace(&mut jar.grant, grant);
             jar.past.push((past, begun));
@@ -325,8 +325,8 @@ impl Device {
         self.take_no(&answer).await;
     }
 
-    /// Somebody copies a token, to show it within grace or after it. One thief at a time: who came later
-    /// would take the place of one who still waits for his moment, and few would ever come to it.
+    /// Copies a token, to present it within grace or after it. One thief at a time: a later thief
+    /// would replace one that still waits, and few would ever present a token.
     fn be_robbed(&mut self) {
         let late = if self.random.bool() {
             GRACE

@@ -18,12 +18,12 @@ pub(crate) enum Ill {
 /// The disk below one folder. It needs neither root nor a file system of its own.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// Holds the library, and while the disk is ill a file that says so.
+    /// Holds the library, and during a fault a file that names it.
     folder: TempDir,
 }
 
 impl Disk {
-    /// Makes a disk that is well.
+    /// Creates a disk without a fault.
     pub(crate) fn build() -> Option<Self> {
         if !cfg!(target_os = "linux") {
             return None;

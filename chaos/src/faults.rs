@@ -71,7 +71,7 @@ impl Fault {
         Self::FailOverLosingWrites,
     ];
 
-    /// Returns what can go wrong with these processes.
+    /// Returns the possible faults of these processes.
     fn of(world: &World) -> Vec<Self> {
         let mut faults = Self::ALONE.to_vec();
         if world.disk.is_some() {
@@ -92,7 +92,7 @@ impl Fault {
         faults
     }
 
-    /// Returns whose clocks can jump.
+    /// Returns the faults of clocks that can jump.
     fn of_clocks(world: &World) -> Vec<fn(Jump) -> Self> {
         let mut clocks: Vec<fn(Jump) -> Self> = Vec::new();
         if world.clocks.is_some() {
@@ -113,7 +113,7 @@ impl Fault {
         name.contains(&part.to_lowercase())
     }
 
-    /// Returns who is served as ever while it lasts.
+    /// Returns the clients that are served as usual while it lasts.
     pub(crate) const fn spares(self) -> Spares {
         match self {
             Self::JumpClockOfReplica(_)
@@ -140,7 +140,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// An order of what can go wrong with these processes, and whose name contains `only`.
+    /// Returns an order of the possible faults whose names contain `only`.
     pub(crate) fn of(world: &World, only: &str, random: fastrand::Rng) -> Self {
         let mut faults = Fault::of(world);
         let mut clocks = Fault::of_clocks(world);
@@ -156,7 +156,7 @@ impl Order {
         }
     }
 
-    /// Returns what goes wrong next; nothing where nothing can.
+    /// Returns the next fault; none where none is possible.
     pub(crate) fn next(&mut self) -> Option<Fault> {
         if self.turn.is_empty() {
             self.turn.clone_from(&self.faults);
@@ -165,7 +165,7 @@ impl Order {
                 self.turn.push(fault);
             }
             self.random.shuffle(&mut self.turn);
-            // What it does to revocations is seen a minute later at the earliest.
+            // Its effect on revocations is visible a minute later at the earliest.
             self.turn
                 .sort_by_key(|fault| *fault == Fault::ChangeAccessTtl);
         }

@@ -16,13 +16,13 @@ use crate::world::World;
 /// Connections at once; on each a request follows the answer to the one before.
 const CONNECTIONS: usize = 2000;
 const LASTS: Duration = Duration::from_secs(3);
-/// Time that each of them waits for an answer.
+/// Time that each of them waits for a response.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Floods all replicas for a while.
 pub(crate) async fn run(world: &Arc<World>, recorder: &Arc<Recorder>, random: fastrand::Rng) {
     let client = Client::new(world, recorder, Who::Flooder);
-    // Of a thread of its own, so that honest clients do not wait in this process for those of the flood.
+    // On a thread of its own, so that legitimate clients do not wait in this process for those of the flood.
     let thread = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -40,7 +40,7 @@ async fn flood(client: Client, mut random: fastrand::Rng) {
         let (client, mut random) = (&client, random.fork());
         async move {
             while Instant::now() < end {
-                // Nobody has such a name: those who do must not be throttled for it.
+                // No user has such a name: the flood must not throttle real accounts.
                 let name = format!("nobody-{}", random.u32(..));
                 let ask = Ask::login(&name, 0, "a wrong password of the flood");
                 let replica = random.usize(..client.replicas());

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 pub enum Line {
-    /// The first line: what the run promises.
+    /// The first line: the settings and promises of the run.
     Head(Head),
-    /// A request and what became of it.
+    /// A request and its outcome.
     Op(Box<Op>),
-    /// Something that the nemesis did.
+    /// A fault that the nemesis injected.
     Fault(Fault),
     /// A process that was started with a wrong clock.
     Start(Start),
-    /// A process that was asked whether it is ready, while its clock was wrong.
+    /// A readiness check of a process with a wrong clock.
     Readiness(Readiness),
     /// A secret that was found where none may be.
     Leak(Leak),
@@ -64,7 +64,7 @@ pub struct Op {
     pub shown: Option<Token>,
     /// The idempotency key sent with it, as a number.
     pub key: Option<u64>,
-    /// The refresh token that was answered.
+    /// The refresh token of the response.
     pub given: Option<Token>,
     /// Expiry of the presented access token; absent where none was presented.
     pub expires: Option<u64>,
@@ -84,18 +84,18 @@ pub struct Op {
     pub replica: usize,
     /// When the request was sent.
     pub start: u64,
-    /// When the answer was there, or was given up.
+    /// When the response arrived, or the client gave up.
     pub end: u64,
     /// Outcome of the request.
     pub outcome: Outcome,
 }
 
-/// The time from when a request was sent to when its answer was there.
+/// The time from a request to its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// When the request was sent.
     pub start: u64,
-    /// When the answer was there.
+    /// When the response arrived.
     pub end: u64,
 }
 
@@ -103,15 +103,15 @@ pub struct Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Who {
-    /// Someone with a right to: nothing of what an honest client does may be refused.
+    /// A legitimate client: none of its requests may be refused.
     Honest,
-    /// Someone with a copy of another's token.
+    /// A client with a copy of another client's token.
     Thief,
-    /// Someone who guesses passwords.
+    /// A client that guesses passwords.
     Guesser,
-    /// One of many who try passwords at once, of accounts that there are not.
+    /// One of many clients that try passwords of unknown accounts at once.
     Flooder,
-    /// Someone who looks whether what has ended stays ended, with tokens of honest clients.
+    /// A client that checks that ended sessions stay ended, with tokens of legitimate clients.
     Prober,
 }
 
@@ -119,7 +119,7 @@ pub enum Who {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Act {
-    /// An administrator makes the account.
+    /// An administrator creates the account.
     SignUp {
         /// Its first password.
         password: u32,
@@ -133,7 +133,7 @@ pub enum Act {
     Check,
     /// A request with an access token that only administrators may send.
     Govern,
-    /// A proxy's question whether a request may pass.
+    /// Forward authentication of a request for a proxy.
     Verify,
     /// A fresh access token for the password.
     Reauthenticate,
@@ -141,9 +141,9 @@ pub enum Act {
     ListSessions,
     /// A rotation.
     Refresh,
-    /// The session's own end.
+    /// A logout.
     LogOut,
-    /// The end of another session of the user.
+    /// The end of another session of the user, by its id.
     Revoke {
         /// The session to be ended.
         target: String,
@@ -155,11 +155,11 @@ pub enum Act {
         /// The new one.
         password: u32,
     },
-    /// An administrator shuts the account, which ends every session of the user.
+    /// An administrator disables the account, which ends every session of the user.
     Disable,
-    /// An administrator opens it again.
+    /// An administrator enables the account again.
     Enable,
-    /// An administrator, or whose account it is, replaces the roles of the account.
+    /// An administrator, or the owner, replaces the roles of the account.
     SetRoles {
         /// The new ones.
         roles: Vec<String>,
@@ -169,9 +169,9 @@ pub enum Act {
 /// Identity of a refresh token that does not reveal the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Token {
-    /// The session it is of.
+    /// The session of the token.
     pub session: String,
-    /// Which of the session's tokens.
+    /// Generation of the token in its session.
     pub generation: u64,
     /// Digest that distinguishes two tokens of one generation.
     pub digest: u64,
@@ -183,19 +183,19 @@ pub struct Token {
 pub enum Outcome {
     /// It was done.
     Ok,
-    /// It was refused, with this `code`.
+    /// It was refused with this `code`.
     No {
         /// The stable name of the reason.
         code: String,
     },
-    /// It may or may not have been done: no answer, or one that says that it may be tried again.
+    /// It may or may not have been done: no response, or a retryable one.
     Unknown {
-        /// The `code` of the answer, or what became of the connection.
+        /// The `code` of the response, or the error of the connection.
         code: String,
     },
 }
 
-/// Something that the nemesis did, and until when it lasted.
+/// A fault that the nemesis injected, and its duration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fault {
     /// Name of the fault.
@@ -204,7 +204,7 @@ pub struct Fault {
     pub start: u64,
     /// When all was as before, as far as the nemesis knows.
     pub end: u64,
-    /// Until when nothing that sessions are kept in could be asked; absent where something could.
+    /// End of the time in which no database was reachable; absent where one was.
     pub blackout: Option<u64>,
     /// Clients that are served while it lasts.
     #[serde(default)]
@@ -228,7 +228,7 @@ pub struct Start {
     pub exit_code: Option<i32>,
 }
 
-/// A process that was asked whether it is ready, while its clock was wrong.
+/// A readiness check of a process with a wrong clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Readiness {
     /// Seconds that its clock was ahead of the database's.
@@ -245,26 +245,26 @@ pub struct Readiness {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spares {
-    /// Nobody may count on it.
+    /// No client is certain of service.
     #[default]
     Nobody,
     /// Clients with a session.
     Sessions,
-    /// Everybody, as if nothing were.
+    /// All clients, as without a fault.
     Everybody,
 }
 
 /// A secret that was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Leak {
-    /// Where.
+    /// Place where it was found.
     pub place: String,
     /// Kind of secret.
     pub what: String,
 }
 
 impl Op {
-    /// Returns how long it took.
+    /// Returns the time from request to response.
     pub fn span(&self) -> Span {
         Span {
             start: self.start,
@@ -287,7 +287,7 @@ impl Op {
         matches!(self.outcome, Outcome::Unknown { .. })
     }
 
-    /// Why it was not done; empty when it was.
+    /// Returns the code of the refusal or failure; empty when the action was done.
     pub fn code(&self) -> &str {
         match &self.outcome {
             Outcome::Ok => "",

@@ -13,7 +13,7 @@ use crate::world::World;
 /// Seconds of [`Jump::MinutesAhead`].
 const AHEAD: u64 = 1200;
 
-/// Time that a replica runs that started all the same: long enough to delete what is old by its clock.
+/// Time that a replica runs if it started despite its clock: long enough to delete what is old by its clock.
 const RUNS: Duration = Duration::from_secs(3);
 
 /// Sets the clock of the replica that no client asks, and asks it until `end` whether it is ready.
@@ -35,7 +35,7 @@ pub(crate) async fn outsider(world: &World, recorder: &Recorder, end: Instant) {
     }
 }
 
-/// Starts a replica with such a clock, and if that is possible lets it run for a while.
+/// Starts a replica with such a clock, and lets it run for a while if it starts.
 pub(crate) async fn start(world: &World, recorder: &Recorder, number: usize) {
     let Some(clocks) = &world.clocks else {
         return;

@@ -26,7 +26,7 @@ const LONG_TTL_LASTS: Duration = Duration::from_secs(100);
 /// The same for the only process. A longer lifetime is used a quarter of a minute after it was announced.
 const LONG_TTL_LASTS_ALONE: Duration = Duration::from_secs(22);
 
-/// Lets things go wrong until `end`.
+/// Injects faults until `end`.
 pub(crate) async fn run(
     world: &Arc<World>,
     recorder: &Arc<Recorder>,
@@ -46,7 +46,7 @@ pub(crate) async fn run(
         crowd,
     };
     loop {
-        // Time enough between two for the service to be seen whole.
+        // Enough time between two faults to see that the service has recovered.
         sleep(Duration::from_millis(random.u64(2200..3200))).await;
         let is_due = nemesis.restore_at.is_some_and(|time| time < Instant::now());
         let fault = is_due.then_some(Fault::RestoreAccessTtl);
@@ -66,7 +66,7 @@ pub(crate) async fn run(
             blackout: (fault == Fault::Blackout).then_some(nemesis.mended),
             spares: fault.spares(),
         });
-        // By now people are served as ever; only the next failover has to wait for this.
+        // By now clients are served as usual; only the next failover has to wait for this.
         world.watched.iter().for_each(Watched::settle);
     }
     tokio::time::sleep_until(end).await;
@@ -79,7 +79,7 @@ struct Nemesis<'w> {
     /// When the network was last about to be repaired.
     mended: u64,
     blackouts: u32,
-    /// When the lifetime of access tokens that was changed is to be the usual one again.
+    /// When the changed lifetime of access tokens is set back.
     restore_at: Option<Instant>,
     crowd: Crowd,
 }
@@ -118,7 +118,7 @@ impl Nemesis<'_> {
             Fault::HangNetworkOfReplica => self.weather(&[replica], Weather::Hang).await,
             Fault::Blackout => {
                 let all: Vec<usize> = (0..self.world.replicas.len()).collect();
-                // In turn: what fails at once and what never answers are different faults.
+                // In turn: immediate errors and hanging connections are different faults.
                 self.blackouts += 1;
                 let weather = if self.blackouts % 2 == 1 {
                     Weather::Cut
@@ -165,7 +165,7 @@ impl Nemesis<'_> {
         disk.fall(ill);
         self.last(2000).await;
         disk.mend();
-        // PostgreSQL stops at a log that it cannot write, and gives up where it cannot recover either.
+        // PostgreSQL stops when it cannot write its log, and gives up when it cannot recover either.
         self.world.postgres.iter().for_each(Postgres::revive);
     }
 

@@ -1,13 +1,13 @@
-//! A small page about a run: what was promised, and a line of time.
+//! HTML report of a run: the promises, and a timeline.
 
 use chaos::check::{History, Report, Rule};
 
-/// Width of the line of time, in units of the drawing.
+/// Width of the timeline, in units of the drawing.
 const WIDTH: u64 = 1000;
-/// Requests are counted in so many steps.
+/// Number of intervals in which requests are counted.
 const STEPS: usize = 200;
 
-/// Draws the page; it needs nothing else to be looked at.
+/// Draws the page, which needs no other files.
 pub(crate) fn render(history: &History, report: &Report) -> String {
     let head = &history.head;
     let mut page = format!(

@@ -14,7 +14,7 @@ pub(crate) struct Recorder {
     began: Instant,
     path: PathBuf,
     file: Mutex<BufWriter<File>>,
-    /// When each request and fault began that is not in the file yet.
+    /// Start times of the requests and faults that are not in the file yet.
     under_way: Mutex<Vec<u64>>,
 }
 
@@ -38,7 +38,7 @@ impl Recorder {
         u64::try_from(self.began.elapsed().as_micros()).expect("runs are short")
     }
 
-    /// Begins a request or a fault, which is written when it is over; returns the time.
+    /// Begins a request or a fault, which is written when it ends; returns the time.
     pub(crate) fn begin(&self) -> u64 {
         let mut under_way = self.under_way();
         let start = self.now();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Grant;
 
-/// Time that a client waits for an answer.
+/// Time that a client waits for a response.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A request to be sent.
@@ -52,7 +52,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// A login with what an earlier one on this device gave, if there was one.
+    /// A login with the device token of an earlier one on this device, if there was one.
     pub(crate) fn on_device(mut self, token: Option<&str>) -> Self {
         if let Some(token) = token {
             self.body["device_token"] = token.into();
@@ -61,7 +61,7 @@ impl<'a> Ask<'a> {
         self
     }
 
-    /// A login on a device that has seen one succeed, whether that gave anything to show or not.
+    /// A login on a device with an earlier success, with or without a device token.
     pub(crate) fn on_known_device(self) -> Self {
         Self {
             is_known_device: true,
@@ -98,7 +98,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// A look at the signing keys, which every replica has in memory.
+    /// A request for the signing keys, which every replica has in memory.
     pub(crate) fn keys(user: &'a str, grant: &'a Grant) -> Self {
         Self {
             path: "/v1/keys".to_owned(),
@@ -130,7 +130,7 @@ impl<'a> Ask<'a> {
         }
     }
 
-    /// With the access token of this session, which may be another's than whom it is about.
+    /// Sends the access token of this session, which may belong to another user than the request is about.
     pub(crate) fn by(self, grant: &'a Grant) -> Self {
         Self {
             bearer: Some(grant),
@@ -142,7 +142,7 @@ impl<'a> Ask<'a> {
         Self { body, ..self }
     }
 
-    /// Hangs up after this time, whatever has come.
+    /// Disconnects after this time, whatever has arrived.
     pub(crate) fn hang_up(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }

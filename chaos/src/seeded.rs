@@ -1,4 +1,4 @@
-//! Bugs that are switched on one at a time: each has to be found, or the checker proves nothing.
+//! Deliberate bugs, switched on one at a time: each has to be found, or the checker proves nothing.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,9 @@ use futures_util::{StreamExt, stream};
 use crate::world::Topology;
 use crate::{Plan, run};
 
-/// Runs that go on at once: each waits for most of its time.
+/// Number of parallel runs: each waits for most of its time.
 const AT_ONCE: usize = 4;
-/// Some bugs show by chance, as they do in life: each attempt has another seed, and more time.
+/// Some bugs are found by chance only: each attempt has another seed, and more time.
 const ATTEMPTS: u64 = 5;
 
 /// A deliberate bug, and the rule that finds it.
@@ -18,7 +18,7 @@ struct Seeded {
     /// Its name in `chaos/bugs.patch`.
     name: &'static str,
     topology: Topology,
-    /// Faults that bring it to light.
+    /// Faults that reveal it.
     only: &'static str,
     /// One of these promises is broken by it.
     breaks: &'static [Rule],

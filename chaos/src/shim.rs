@@ -1,4 +1,4 @@
-//! Libraries between a process and the kernel, by `LD_PRELOAD`. There are none but on Linux, whose calls
+//! Libraries between a process and the kernel, by `LD_PRELOAD`. They exist on Linux alone, whose calls
 //! they know.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(crate) type Environment = BTreeMap<&'static str, String>;
 /// Names the libraries to load before all others.
 pub(crate) const PRELOAD: &str = "LD_PRELOAD";
 
-/// Returns a folder for a library and what controls it. PostgreSQL may run as another user, and reads both.
+/// Returns a folder for a library and its control file. PostgreSQL may run as another user, and reads both.
 pub(crate) fn folder() -> TempDir {
     let folder = scratch::folder();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o711))
@@ -34,7 +34,7 @@ pub(crate) fn build(source: &str, library: &Path) {
     assert!(status.success(), "{source} cannot be compiled");
 }
 
-/// Writes what a library reads at any time, whole at once.
+/// Writes a control file atomically, since the library may read it at any time.
 pub(crate) fn tell(file: &Path, text: &str) {
     let draft = file.with_extension("draft");
     std::fs::write(&draft, text).expect("the folder is ours");

@@ -26,7 +26,7 @@ use crate::{ACCESS_TTL, GRACE, MAX_SESSIONS, Plan};
 /// Name and password of the first administrator.
 pub(crate) const ADMIN: (&str, &str) = ("chaos-admin", "a long password of the administrator");
 
-/// Which processes there are.
+/// Processes of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Topology {
     /// 3 replicas, PostgreSQL, Redis.
@@ -41,7 +41,7 @@ pub(crate) enum Topology {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) replicas: Vec<Replica>,
-    /// Another replica, which no client asks, and whose clock may be wrong for long.
+    /// Another replica, which no client uses, and whose clock may be wrong for long.
     pub(crate) outsider: Option<Replica>,
     pub(crate) postgres: Option<Postgres>,
     pub(crate) redis: Option<Redis>,
@@ -111,7 +111,7 @@ impl World {
         replica
     }
 
-    /// Returns whose clock that of the outsider is.
+    /// Returns the owner of the outsider's clock.
     pub(crate) fn outsider_clock(&self) -> Owner {
         Owner::Replica(self.replicas.len())
     }
@@ -134,7 +134,7 @@ impl World {
                 password_file.display().to_string(),
             ),
             ("LATCHET_GRACE", format!("{}s", GRACE.as_secs())),
-            // Windows are longer than any run, which would otherwise have to count several.
+            // Windows are longer than any run, so that the checker counts one window only.
             ("LATCHET_THROTTLE_ACCOUNT", format!("{guesses}/7d")),
             ("LATCHET_THROTTLE_ACCOUNT_IP", format!("{guesses}/7d")),
             // All clients have one address here.
@@ -175,7 +175,7 @@ impl World {
         }
     }
 
-    /// Returns what stands between the next replica and the kernel.
+    /// Returns the environment of the libraries between the next replica and the kernel.
     fn shims(&self) -> Environment {
         let mut shims = Environment::new();
         if let (None, Some(disk)) = (&self.postgres, &self.disk) {
@@ -236,7 +236,7 @@ impl World {
         );
     }
 
-    /// Takes all connections that PostgreSQL still has to give, until they are dropped.
+    /// Takes all free connections of PostgreSQL, until they are dropped.
     pub(crate) fn exhaust(&self) -> Vec<TcpStream> {
         let url = self.database.as_deref().unwrap_or_default();
         let (address, database) = url

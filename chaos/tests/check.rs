@@ -1,4 +1,4 @@
-//! The checker as a program: it reads a file, says what was broken, and ends accordingly.
+//! The checker as a program: it reads a file, prints the broken promises, and sets its exit code.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails ends its test")]
 

@@ -1,4 +1,4 @@
-//! Holds the history of a run against what clients are promised.
+//! Checks the history of a run against the promises to clients.
 
 #![expect(clippy::print_stdout, reason = "its report is what it is for")]
 
@@ -11,8 +11,8 @@ use clap::Parser;
 /// Reads histories and says which promises were broken. Exits with 1 when any was.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Histories, as `chaos` wrote them: one JSON object a line. Each is judged alone; of several
-    /// the sum is shown.
+    /// Histories, as `chaos` wrote them: one JSON object a line. Each is checked alone; of several
+    /// the sum is printed.
     #[arg(required = true)]
     histories: Vec<PathBuf>,
 }

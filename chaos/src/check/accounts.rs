@@ -1,4 +1,4 @@
-//! Which passwords open an account: I6, I7.
+//! Rules of valid passwords of an account: I6, I7.
 
 use std::collections::BTreeMap;
 

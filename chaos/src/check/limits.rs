@@ -9,7 +9,7 @@ use crate::history::{Act, Op, Who};
 /// Largest lead of a clock over the database's, in seconds.
 const ALLOWED_SKEW: u64 = 60;
 
-/// Time that a clock that was set while its process ran may go unnoticed: it is followed once it has stayed
+/// Time for which a clock jump during a run may go unnoticed: the jump is followed once the clock has stayed
 /// where it was set for a minute.
 const UNNOTICED: u64 = 80_000_000;
 
@@ -24,7 +24,7 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     lists(history, violations);
 }
 
-/// A known device with the right password is let in, whatever strangers have guessed.
+/// A known device with the right password is accepted, whatever strangers have guessed.
 fn known_devices(history: &History, violations: &mut Vec<Violation>) {
     let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
     for op in history.ops.iter().filter(|op| op.who == Who::Honest) {

@@ -24,12 +24,12 @@ use authority::Authority;
 use ends::Ends;
 pub use rule::Rule;
 
-/// A promise that was broken, and by what.
+/// A broken promise, and the request that broke it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The promise.
     pub rule: Rule,
-    /// When, in microseconds since the run began; 0 where it is of the whole run.
+    /// Time in microseconds since the run began; 0 where it concerns the whole run.
     pub at: u64,
     /// Description of what happened.
     pub text: String,
@@ -84,7 +84,7 @@ impl History {
         Ok(history)
     }
 
-    /// Leaves out what was not over at `time`, as if it had not been asked yet.
+    /// Leaves out operations in flight at `time`, as if they had not been sent yet.
     pub fn until(&mut self, time: u64) {
         self.ops.retain(|op| op.end < time);
         self.faults.retain(|fault| fault.start < time);
@@ -171,7 +171,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Holds a history against all rules.
+/// Checks a history against all rules.
 pub fn check(history: &History) -> Report {
     let mut ends = Ends::of(history);
     session_limit::apply(history, &mut ends);
@@ -197,7 +197,7 @@ pub fn check(history: &History) -> Report {
     }
 }
 
-/// Describes a request for a person who looks for what went wrong.
+/// Describes a request for the reader of the report.
 fn describe(op: &Op) -> String {
     let session = op.session.as_deref().unwrap_or("no session");
     let token = |token: &Option<crate::history::Token>| match token {

@@ -36,7 +36,7 @@ pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violati
     logins_give_the_first(history, violations);
 }
 
-/// True when this makes a successor: a refresh, or a new password, whose session goes on with one.
+/// True when this creates a successor: a refresh, or a password change, whose session continues with one.
 fn rotates(op: &Op) -> bool {
     op.act == Act::Refresh || is_new_password(op)
 }
@@ -62,7 +62,7 @@ fn broken(rule: Rule, op: &Op, what: &str) -> Violation {
 /// Facts from all responses of one session.
 struct Known<'h> {
     ops: &'h [&'h Op],
-    /// By generation, when it was first seen in an answer.
+    /// By generation, when it was first seen in a response.
     seen: BTreeMap<u64, u64>,
     digests: HashMap<u64, u64>,
     /// When a key was first sent with a token.
@@ -108,7 +108,7 @@ impl<'h> Known<'h> {
             })
     }
 
-    /// Returns how an answer is not the one successor.
+    /// Returns the way in which a response is not the one successor.
     fn fork(&self, op: &Op, grace: u64) -> Option<&'static str> {
         let (shown, given) = (op.shown.as_ref()?, op.given.as_ref()?);
         if shown.session != given.session {
@@ -169,7 +169,7 @@ impl<'h> Known<'h> {
     }
 }
 
-/// A refresh whose answer was lost is made good by a retry.
+/// A refresh whose response was lost succeeds by a retry.
 fn lost(ops: &[&Op], ends: &Ends, violations: &mut Vec<Violation>) {
     let mut chains: BTreeMap<(u64, u64), Vec<&Op>> = BTreeMap::new();
     for op in ops.iter().filter(|op| op.who == Who::Honest) {

@@ -3,15 +3,15 @@
 /// A promise. The names are those of the documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// After an end was acknowledged, no later request of that session is answered, anywhere.
+    /// After an end was acknowledged, no later request of that session succeeds, anywhere.
     I1,
     /// A token has one successor, and a session never goes back or forks.
     I2,
     /// A token presented later than grace after its rotation is refused, and its session is ended.
     I3,
-    /// An honest client is never refused.
+    /// A legitimate client is never refused.
     I4,
-    /// A lost answer is always recovered.
+    /// A lost response is always recovered.
     I5,
     /// An acknowledged account or password is never lost, and the one before it never comes back.
     I6,
@@ -19,17 +19,17 @@ pub enum Rule {
     I7,
     /// A session or token that has ended stays ended, after every restart and every loss of the fast copy.
     I8,
-    /// With nothing to ask, nothing is answered, and nobody is refused for it.
+    /// With all databases down, requests neither succeed nor are refused: they are retryable.
     I9,
-    /// An access token that has expired is let in nowhere.
+    /// An expired access token is accepted nowhere.
     I10,
     /// Guesses at a password are bounded.
     I11,
-    /// The service is there, save shortly after a fault.
+    /// The service is available, except shortly after a fault.
     I12,
-    /// No secret is where it must not be.
+    /// No secret is in a log or a database.
     I13,
-    /// A run without enough of everything proves nothing.
+    /// A run without enough events of each kind proves nothing.
     I14,
     /// Authority that a change of roles or of the password takes away is refused from its acknowledgement on.
     I15,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::{History, Rule, Violation, describe};
 use crate::history::{Act, Op, Spares, Who};
 
-/// For so long an answer may rest on what was read before the databases went.
+/// Time for which a response may rest on data that was read before the databases went down.
 const LEASE: u64 = 1_500_000;
 const SECOND: u64 = 1_000_000;
 
@@ -30,7 +30,7 @@ fn blackout(history: &History, violations: &mut Vec<Violation>) {
             .ops
             .iter()
             .filter(|op| op.start > fault.start + LEASE && op.end < until);
-        // That a token has expired it says itself, and after a while its key is gone as well.
+        // Expiry needs no database, and after a while the key of the token is gone as well.
         let is_old = |op: &&Op| {
             let has_expired = op.expires.is_some_and(|end| end < op.start);
             op.code() == "token_expired" || (op.code() == "invalid_token" && has_expired)
@@ -87,7 +87,7 @@ fn available(history: &History, violations: &mut Vec<Violation>) {
         .iter()
         .filter(|op| op.who == Who::Honest && !is_excused(history, op))
         .collect();
-    // Who hangs up has not been failed.
+    // A client that disconnects was not refused service.
     let is_failed = |op: &Op| op.is_unknown() && op.code() != "hung_up";
     let failed = outside.iter().filter(|op| is_failed(op)).count();
     if failed * 100 > outside.len() {
@@ -109,7 +109,7 @@ fn available(history: &History, violations: &mut Vec<Violation>) {
 const UNTOLD: [&str; 3] = ["internal", "no_code", "no_retry_after"];
 
 fn told(history: &History, violations: &mut Vec<Violation>) {
-    // Nobody has the names that are tried in a flood.
+    // No user has the names that are tried in a flood.
     let is_odd = |op: &&Op| op.is_ok() || (op.is_no() && op.code() != "invalid_credentials");
     let flooders = history.ops.iter().filter(|op| op.who == Who::Flooder);
     for op in flooders.filter(is_odd) {
@@ -129,7 +129,7 @@ fn told(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-/// Counts what the rules are about.
+/// Counts the events that the rules are about.
 pub(super) fn counts(history: &History) -> BTreeMap<&'static str, usize> {
     let ops = &history.ops;
     let count = |filter: &dyn Fn(&Op) -> bool| ops.iter().filter(|op| filter(op)).count();
