@@ -41,7 +41,7 @@ impl Adapter {
         serde_json::from_str(json).expect("the adapter is sound")
     }
 
-    /// Takes from an answer to a login what it gave.
+    /// Takes from a response to a login what it gave.
     pub(crate) fn take(&self, answer: Answer<'_>, values: &mut Values) {
         for (name, place) in &self.answer {
             let value = match place.split_once(' ') {
@@ -53,7 +53,7 @@ impl Adapter {
         }
     }
 
-    /// Returns the newest refresh token that an answer to a refresh gave.
+    /// Returns the newest refresh token that a response to a refresh gave.
     pub(crate) fn refreshed(&self, body: &[u8]) -> String {
         let place = self.answer.get("refresh").map(String::as_str);
         let name = place.and_then(|place| place.strip_prefix("json "));

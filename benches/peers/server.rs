@@ -118,7 +118,7 @@ pub(crate) struct Server<'a> {
     address: SocketAddr,
     host: Host,
     databases: [&'a Process; 2],
-    /// Between the start of the process and its first answer.
+    /// Between the start of the process and its first response.
     pub(crate) started_in: Duration,
 }
 
@@ -200,7 +200,7 @@ impl<'a> Server<'a> {
 
 fn latchet(settings: &[(&str, &str)]) -> (Host, SocketAddr, Duration) {
     let home = Home::new();
-    // Within grace a session that rotates without end only repeats its answer, which writes nothing.
+    // Within grace a session that rotates without end only repeats its response, which writes nothing.
     let mut all = vec![("LATCHET_GRACE", "0s")];
     all.extend(settings);
     let service = Service::start(Cores::Server, &home, &all);

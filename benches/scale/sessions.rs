@@ -38,7 +38,7 @@ impl Populated {
         let empty = filled.bytes();
         filled.sessions(sessions);
         let bytes = filled.bytes() - empty;
-        // Within grace a session that is refreshed again and again only repeats its answer.
+        // Within grace a session that is refreshed again and again only repeats its response.
         let settings: Vec<_> = [("LATCHET_GRACE", "0s"), ("LATCHET_PUBLIC_URL", ISSUER)]
             .into_iter()
             .chain(settings.iter().copied())

@@ -13,7 +13,7 @@ pub(crate) struct Connection {
     is_closed: bool,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ impl Connection {
         }
     }
 
-    /// Sends a request and returns the body of the answer, which must be a success.
+    /// Sends a request and returns the body of the response, which must be a success.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> &[u8] {
         let answer = self.ask(request).await;
         assert!(
@@ -44,7 +44,7 @@ impl Connection {
         answer.body
     }
 
-    /// Sends a request and returns the answer, whatever it is.
+    /// Sends a request and returns the response, whatever it is.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> Answer<'_> {
         if self.is_closed {
             self.stream = connect(self.address).await;

@@ -20,7 +20,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_millis(250);
 pub(crate) trait Script: 'static {
     /// Returns the next request.
     fn request(&mut self) -> &[u8];
-    /// Takes the body of the answer, which was a success.
+    /// Takes the body of the response, which was a success.
     fn answered(&mut self, body: &[u8]);
     /// Returns whether there is nothing left to say.
     fn is_done(&self) -> bool {

@@ -39,7 +39,7 @@ const FILLING: Duration = Duration::from_mins(5);
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
-    /// Between the start of the process and its first answer.
+    /// Between the start of the process and its first response.
     pub(crate) started_in: Duration,
     started: Instant,
     log: PathBuf,

@@ -48,7 +48,7 @@ impl Rival {
         }
     }
 
-    /// Takes the power of the other; returns when there is an answer.
+    /// Takes the power of the other; returns when there is a response.
     async fn attack(&self, other: &Self, act: Act, replica: usize) {
         let Some(grant) = &self.grant else { return };
         let path = path(&other.id, &act);

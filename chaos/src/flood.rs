@@ -13,7 +13,7 @@ use crate::record::Recorder;
 use crate::request::Ask;
 use crate::world::World;
 
-/// Connections at once; on each a request follows the answer to the one before.
+/// Connections at once; on each a request follows the response to the one before.
 const CONNECTIONS: usize = 2000;
 const LASTS: Duration = Duration::from_secs(3);
 /// Time that each of them waits for a response.

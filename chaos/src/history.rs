@@ -71,7 +71,7 @@ pub struct Op {
     /// The request that returned the presented access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<Span>,
-    /// The roles of the user according to the answer: those of its access token, or `Remote-Roles`.
+    /// The roles of the user according to the response: those of its access token, or `Remote-Roles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
     /// Number of sessions that the response lists.

@@ -1,4 +1,4 @@
-//! A text that is let in as an access token is one that was signed, to the byte.
+//! A text that is accepted as an access token is one that was signed, to the byte.
 #![no_main]
 
 use std::sync::LazyLock;

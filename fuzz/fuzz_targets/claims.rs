@@ -1,4 +1,4 @@
-//! Whatever header and claims the right key signed: what is let in says all that is insisted on, as
+//! Whatever header and claims the right key signed: what is accepted says all that is insisted on, as
 //! another reader understands it. The input is the header, a line break, and the claims.
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Forms, `Basic` and scopes at the OAuth endpoints of a whole server: every answer has its form, only
-//! the right password or token is answered with tokens, and no answer repeats a password.
+//! Forms, `Basic` and scopes at the OAuth endpoints of a whole server: every response has its form, only
+//! the right password or token is answered with tokens, and no response repeats a password.
 #![no_main]
 
 use std::sync::{LazyLock, Mutex};

@@ -1,4 +1,4 @@
-//! Users: their own account, their devices and passwords, and how accounts are made.
+//! Users: own account, devices, passwords, and the creation of accounts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests that could mean two things, and those that only look so.
+//! Ambiguous requests, and requests that only look ambiguous.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tokens that an attacker would try. None is let in, none makes the server fail.
+//! Tokens that an attacker would try. None is accepted, none makes the server fail.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -72,7 +72,7 @@ fn other_algorithms(good: &str) -> Vec<Forgery> {
     names.into_iter().flat_map(forge).collect()
 }
 
-/// HMAC with what everybody knows: the public key.
+/// HMAC with the public key as its secret.
 fn hmac_with_the_public_key(good: &str, jwk: &Value) -> Vec<Forgery> {
     let text = |name: &str| {
         jwk[name]

@@ -1,4 +1,4 @@
-//! The administrator that the settings name: made once, and left alone ever after.
+//! The bootstrap administrator of the settings: created once, and never changed later.
 
 use crate::support::client::ADMIN;
 use crate::support::server::{Replica, command, run};
@@ -30,7 +30,7 @@ fn add_grace(backend: &Backend) {
     );
 }
 
-/// Returns what the command line lists of the user; empty where there is none.
+/// Returns the line of the user in `user list`; empty where there is none.
 fn listed(backend: &Backend, name: &str) -> String {
     let users = run(backend, &["user", "list"]);
     let line = users.lines().find(|line| line.contains(name));

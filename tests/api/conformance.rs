@@ -17,7 +17,7 @@ on_both! {
 /// Live sessions after each case and its fifty parallel refreshes: one, or none where the session has ended.
 const LEFT_ALIVE: [u64; 15] = [1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
 
-/// Returns the suite, to be run against the server that this person has an account on.
+/// Returns the suite, to be run against a server with an account of this user.
 fn suite(person: &Person, grace: &str) -> Command {
     let suite = root().join("refresh-conformance");
     let mut command = Command::new(suite.join("run"));
@@ -30,7 +30,7 @@ fn suite(person: &Person, grace: &str) -> Command {
     command
 }
 
-/// Returns the verdicts of the suite, and what was left alive, in the order of the cases.
+/// Returns the verdicts of the suite, and the live sessions left, in the order of the cases.
 fn read(said: &[u8]) -> Vec<(String, Option<u64>)> {
     let cases: Vec<Value> = serde_json::from_slice(said).unwrap();
     let verdict = |case: &Value| case["verdict"].as_str().unwrap().to_owned();

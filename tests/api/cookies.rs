@@ -1,4 +1,4 @@
-//! The cookie transport: nothing in a body, nothing without the CSRF header, nothing set again.
+//! The cookie transport: no token in a body, no request without the CSRF header, no cookie set twice.
 
 use std::time::Duration;
 
@@ -245,7 +245,7 @@ async fn another_password_ends_the_csrf_value_and_the_refresh_token(backend: Bac
     for cookie in [REFRESH_COOKIE, CSRF_COOKIE] {
         assert_ne!(after.jar[cookie], before.jar[cookie], "{cookie}");
     }
-    // The value of before is worth nothing with the token of now, nor the other way round.
+    // The old value is refused with the new token, and the new value with the old token.
     for (token, value) in [(&after, &before), (&before, &after)] {
         let mut mixed = token.clone();
         let value = value.jar[CSRF_COOKIE].clone();

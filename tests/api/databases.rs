@@ -22,7 +22,7 @@ fn output(backend: &Backend, arguments: &[&str]) -> Output {
     output.expect("latchet starts")
 }
 
-/// Runs a command that must fail, and returns what it said.
+/// Runs a command that must fail, and returns its output.
 #[track_caller]
 fn failure(backend: &Backend, arguments: &[&str]) -> String {
     let output = output(backend, arguments);

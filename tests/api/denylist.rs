@@ -137,7 +137,7 @@ impl Ended {
     }
 
     /// Asserts, many times over while the server notices and repairs what happened to Redis, that the
-    /// ended session stays ended and the other is let in.
+    /// ended session stays ended and the other is accepted.
     async fn assert_promises_hold(&self) {
         for _ in 0..40 {
             self.revoked

@@ -1,4 +1,4 @@
-//! `/docs` as a person uses it, in Chromium.
+//! `/docs` as a user sees it, in Chromium.
 
 use crate::support::tool::assert_passes_in_browser;
 use crate::support::{Backend, server::Replica};

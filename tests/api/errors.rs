@@ -1,4 +1,4 @@
-//! Every error answer: one envelope, the documented code, no cause of a failure on the wire.
+//! Every error response: one envelope, the documented code, no cause of a failure on the wire.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ on_both! {
     only_a_token_that_was_shown_is_called_invalid,
 }
 
-/// Asserts what is true of every error answer.
+/// Asserts what is true of every error response.
 #[track_caller]
 fn assert_envelope(answer: &Answer) {
     let body = answer.json();

@@ -297,7 +297,7 @@ async fn revoked_by_redis() {
     let url = backend.redis().url();
     let example = Example::start("revoked_by_redis", &[server.http.base(), &url]);
     let hello = ok(&format!("hello, {}", session.user_id()));
-    // The first connection and the first keys take a moment, and until then the answer is 503.
+    // The first connection and the first keys take a moment, and until then the response is 503.
     poll::some("the copy to be believed", async || {
         let seen = example.show("GET", "/", &session.access).await;
         assert!(seen == hello || seen.0 == 503, "{seen:?}");
@@ -337,7 +337,7 @@ async fn introspection() {
 
     session.logout().await.expect(204);
 
-    // The last answer counts for a second.
+    // The last response is cached for a second.
     poll::some("the logout to be felt", async || {
         let (status, _) = example.show("GET", "/", &session.access).await;
         (status == 401).then_some(())

@@ -1,4 +1,4 @@
-//! The harness keeps its own promises: what it claims to break is broken, and comes back.
+//! Tests of the harness: its faults take effect, and end.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ async fn the_proxy_loses_answers_and_hangs_and_cuts() {
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         drop(stream.write_all(b"PING\r\n").await);
         let mut answer = Vec::new();
-        // Redis keeps the connection open, so that a whole answer shows as silence after it.
+        // Redis keeps the connection open, so that a whole response shows as silence after it.
         let read =
             tokio::time::timeout(Duration::from_millis(300), stream.read_to_end(&mut answer));
         let ended = read.await.is_ok();

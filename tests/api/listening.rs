@@ -1,4 +1,4 @@
-//! Addresses: what a server listens on, and what it says that its address is.
+//! Addresses: the listening address of a server, and the address that it announces.
 
 use std::process::Stdio;
 

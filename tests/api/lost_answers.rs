@@ -1,4 +1,4 @@
-//! Answers that never arrive: Zitadel #9631, MAS #2795 and audiobookshelf #5281 log people out.
+//! Lost responses: Zitadel #9631, MAS #2795 and audiobookshelf #5281 log users out.
 
 use crate::support::http::Http;
 use crate::support::local::Local;

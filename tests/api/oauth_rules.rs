@@ -116,7 +116,7 @@ async fn a_refresh_token_belongs_to_the_client_it_was_issued_to(backend: Backend
                 ]);
             assert_refused(&basic.send().await, 400, "invalid_grant", other);
         }
-        // Nothing was lost by that.
+        // No data was lost.
         let name = own.unwrap_or("latchet");
         let next = Session::of(
             http.clone(),

@@ -1,4 +1,4 @@
-//! `/account`, `/admin`, `/setup` and `/reset` as people use them, in Chromium.
+//! `/account`, `/admin`, `/setup` and `/reset` as users see them, in Chromium.
 //!
 //! With `SCREENSHOTS` naming a folder, each state of each page is drawn there at 320, 768 and 1280
 //! pixels in both colour schemes.

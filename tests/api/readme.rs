@@ -1,4 +1,4 @@
-//! The README's commands do what it says.
+//! The README's commands work as described.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Refusals that say what was wrong: the limit, the type, the origin, the host; and of bounded size.
+//! Refusals name the limit, the type, the origin or the host, and have a bounded size.
 
 use std::fmt::Write;
 

@@ -152,7 +152,7 @@ async fn a_thief_without_the_key_is_caught(backend: Backend) {
 async fn a_key_is_worth_nothing_once_the_answer_was_used(backend: Backend) {
     let server = Local::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
-    // One key for everything, as a careless client has it.
+    // One key for all requests, as a careless client sends it.
     session.rotate_with(KEY).await.rotate_with(KEY).await;
     server.pass(NIGHT);
 

@@ -1,4 +1,4 @@
-//! Settings and files as people and platforms give them, by the whole program.
+//! Settings and files in the forms that users and platforms provide, through the whole program.
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -20,7 +20,7 @@ const WRONG: &str = "wrong, but long enough";
 /// Guesses that [`few_guesses`] allows from one address, on one device or within one session.
 const GUESSES: usize = 3;
 
-/// Addresses that use up what all strangers together may guess there.
+/// Number of addresses that use up the shared budget of strangers.
 const ADDRESSES: usize = 2;
 
 on_both! {
@@ -39,7 +39,7 @@ on_both! {
     a_password_reset_lifts_the_throttle,
 }
 
-/// The server trusts what these tests say of their address.
+/// The server trusts the forwarded address of these tests.
 fn behind_a_proxy(backend: &Backend) -> Backend {
     backend
         .clone()
@@ -64,7 +64,7 @@ async fn login_from(person: &Person, password: &str, address: &str) -> Answer {
     request.header("x-forwarded-for", address).send().await
 }
 
-/// Uses up what strangers may guess at an account on such a server.
+/// Uses up the shared budget of strangers for an account on such a server.
 async fn close_to_strangers(person: &Person) {
     for address in 1..=ADDRESSES {
         for _ in 0..GUESSES {
@@ -260,7 +260,7 @@ async fn what_finds_the_server_busy_is_not_counted(backend: Backend) {
         let refused = refused.expect_problem(503, "unavailable");
         assert!(wait_of(&refused) < Duration::from_mins(1));
     }
-    // As many guesses are left as if nothing had happened.
+    // The full budget is left.
     for _ in 0..10 {
         alice.try_login(WRONG).await.expect(401);
     }

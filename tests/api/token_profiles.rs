@@ -1,4 +1,4 @@
-//! Tokens for other parties: what they say, and that they open nothing here.
+//! Tokens for third parties: what they say, and that they open nothing here.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ async fn order(http: &Http, profile: &str, (name, secret): (&str, &str), body: &
     request.json(body).send().await
 }
 
-/// Checks a token as the other party would, and returns what it says.
+/// Checks a token as the third party would, and returns its claims.
 fn read(token: &str) -> Value {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_required_spec_claims(&["exp"]);

@@ -88,7 +88,7 @@ fn compare(options: &Options, home: &Home, databases: &Databases, names: &Names)
         worker(&["eddsa"]),
         worker(&["batches", &databases.batches]),
     ];
-    // Within grace a session rotates sixteen times and then only repeats its answer, which writes
+    // Within grace a session rotates sixteen times and then only repeats its response, which writes
     // nothing; nobody refreshes that often, but this load does.
     let settings = [
         ("DATABASE_URL", databases.ours.as_str()),

@@ -105,7 +105,7 @@ impl User<'_> {
         })
     }
 
-    /// Returns the change that was acknowledged between the answer with the access token and this request.
+    /// Returns the change that was acknowledged between the response with the access token and this request.
     fn outdated_by(&self, op: &Op) -> Option<&Op> {
         let issued = op.issued?;
         let is_between = |change: &&&Op| change.start > issued.end && change.end < op.start;
@@ -155,7 +155,7 @@ pub(super) fn check(history: &History, authority: &Authority<'_>, violations: &m
 }
 
 impl User<'_> {
-    /// Returns what is wrong with an answer.
+    /// Returns what is wrong with a response.
     fn fault(&self, op: &Op) -> Option<&'static str> {
         let has_own_token = op.session.is_some() && op.issued.is_some();
         let needs_admin = op.act == Act::Govern || (roles_of(op).is_some() && has_own_token);

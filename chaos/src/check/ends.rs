@@ -8,7 +8,7 @@ use crate::history::{Act, Op, Who};
 
 /// Ends of tokens are whole seconds, as the server's clock counts them.
 const ROUNDING: u64 = 1_000_000;
-/// A token may have been made so long before its answer was there.
+/// A token may have been made so long before its response was there.
 const LATENCY: u64 = 3_000_000;
 
 /// Known bounds of one session's end.

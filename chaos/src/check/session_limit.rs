@@ -9,7 +9,7 @@ use crate::history::{Act, Op};
 /// A session, or a login that may have made one.
 #[derive(Debug)]
 struct Candidate<'h> {
-    /// Absent where nobody saw the answer.
+    /// Absent where nobody saw the response.
     session: Option<&'h str>,
     login: &'h Op,
     /// Every request of the session that was not refused.

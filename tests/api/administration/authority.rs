@@ -77,7 +77,7 @@ async fn a_demoted_administrator_changes_nothing_by_an_older_token(backend: Back
     assert_eq!(users.expect(200).json()["items"], json!([]));
 }
 
-/// Lets two administrators, who are all there are, do the same to each other at once, time and again,
+/// Lets the only two administrators do the same to each other in parallel, several times,
 /// and asserts that one of them is left each time. `undo` gives the other what was taken.
 async fn duel(
     backend: &Backend,

@@ -8,7 +8,7 @@ use crate::support::{Backend, poll};
 
 use super::{failure, name_of, output};
 
-/// Starts a server that must refuse to, and returns what it said.
+/// Starts a server that must refuse to, and returns its output.
 #[track_caller]
 pub(super) fn refusal(backend: &Backend) -> String {
     let path = backend.folder.path().join("refused.log");

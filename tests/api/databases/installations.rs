@@ -1,4 +1,4 @@
-//! Which installation a command works on, and what a move of it ends.
+//! The installation that a command works on, and the effects of moving it.
 
 use std::path::Path;
 
@@ -175,7 +175,7 @@ async fn an_issuer_that_nobody_relies_on_may_change_silently() {
     );
 }
 
-/// Servers ask their Redis, of which the command line knows nothing.
+/// Servers use a Redis that the command line does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_without_redis_is_obeyed_once_it_has_said_so() {
     let redis = Redis::start();

@@ -81,7 +81,7 @@ async fn a_page_that_is_used_stays_signed_in_until_it_signs_out() {
     let csrf = jar.0["latchet_at_csrf"].clone();
     let first = jar.header();
 
-    // Within the second in which it was made it cannot be made to live longer.
+    // Within its first second the cookie is not renewed.
     poll::some("the cookie to be renewed", async || {
         let answer = http.get("/").header("cookie", &first).send().await;
         jar.take(&answer.expect(200));

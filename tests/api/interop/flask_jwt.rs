@@ -52,7 +52,7 @@ async fn me(http: &Http, authorization: Option<&str>) -> Answer {
     request.send().await
 }
 
-/// Returns what a client of Flask-JWT reads of a refusal.
+/// Returns the members of a refusal that a client of Flask-JWT reads.
 fn words(answer: &Answer) -> (u16, Value) {
     let body = answer.json();
     let [status, error, description] = ["status_code", "error", "description"].map(|n| &body[n]);

@@ -1,4 +1,4 @@
-//! An app with Flask-JWT-Extended checks tokens that Latchet made.
+//! An app with Flask-JWT-Extended accepts tokens of Latchet.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Latchet checks tokens that an app with Flask-JWT-Extended made: the server, and the guards alone.
+//! Latchet accepts tokens of an app with Flask-JWT-Extended: the server, and the guard library alone.
 
 use std::sync::Arc;
 

@@ -76,7 +76,7 @@ impl Browser {
             .await
     }
 
-    /// Keeps the cookies and the access token of an answer.
+    /// Keeps the cookies and the access token of a response.
     pub(crate) fn take(&mut self, answer: &Answer) {
         for cookie in answer.set_cookies() {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::http::{Answer, Http};
 
-/// Someone who can log in to a server.
+/// A user of a server, with the password.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) http: Http,
@@ -39,7 +39,7 @@ impl Http {
         }
     }
 
-    /// Makes an account and returns whose it is.
+    /// Creates an account and returns its user.
     pub(crate) async fn person(&self, name: &str) -> Person {
         self.account(name, &[]).await
     }
@@ -82,7 +82,7 @@ impl Person {
         self.http.post("/v1/login").json(&body).send().await
     }
 
-    /// Returns the same person before another server.
+    /// Returns the same user at another server.
     pub(crate) fn at(&self, server: &Http) -> Self {
         Self {
             http: server.clone(),
@@ -101,7 +101,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Reads the tokens out of the answer to a login or refresh.
+    /// Reads the tokens out of the response to a login or refresh.
     #[track_caller]
     pub(crate) fn of(http: Http, answer: &Answer) -> Self {
         Self {

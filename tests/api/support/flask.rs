@@ -1,4 +1,4 @@
-//! Flask apps, as those have whose users move over.
+//! Flask apps, as they are migrated to Latchet.
 
 use std::process::Command;
 

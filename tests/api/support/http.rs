@@ -1,4 +1,4 @@
-//! Requests and answers.
+//! HTTP requests and responses.
 
 use reqwest::header::HeaderMap;
 use serde::Serialize;
@@ -117,12 +117,12 @@ impl Request {
         Self(self.0.body(body.into()))
     }
 
-    /// Sends the request; panics when no answer comes.
+    /// Sends the request; panics when no response comes.
     pub(crate) async fn send(self) -> Answer {
         self.try_send().await.expect("the server answers")
     }
 
-    /// Sends the request; an answer that is lost on the way is an error.
+    /// Sends the request; a response that is lost on the way is an error.
     pub(crate) async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let response = self.0.timeout(super::poll::DEADLINE).send().await?;
         Ok(Answer {
@@ -133,7 +133,7 @@ impl Request {
     }
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -142,14 +142,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Asserts the status, and returns the answer.
+    /// Asserts the status, and returns the response.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "answer: {}", self.text);
         self
     }
 
-    /// Asserts that this is the documented error `code` with `status`, and returns the answer.
+    /// Asserts that this is the documented error `code` with `status`, and returns the response.
     #[track_caller]
     pub(crate) fn expect_problem(self, status: u16, code: &str) -> Self {
         assert_eq!(
@@ -176,7 +176,7 @@ impl Answer {
         }
     }
 
-    /// Returns the `code` of an error answer; empty when there is none.
+    /// Returns the `code` of an error response; empty when there is none.
     pub(crate) fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }

@@ -76,7 +76,7 @@ impl Local {
             .shift(i64::try_from(time.as_millis()).expect("tests are shorter than that"));
     }
 
-    /// Takes back what [`Self::pass`] let pass.
+    /// Sets the clock back after [`Self::pass`].
     pub(crate) fn set_back(&self, time: Duration) {
         self.app
             .clock

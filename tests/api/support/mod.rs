@@ -1,4 +1,4 @@
-//! Servers, people and bad weather. No assertion of a test hides in here, save that what a test
+//! Servers, users and network faults. No assertion of a test hides in here, except that what a test
 //! merely relies on works.
 
 pub(crate) mod backend;

@@ -1,4 +1,4 @@
-//! Waiting for something to become true, with a deadline and never by a fixed sleep.
+//! Waits for a state with a deadline, never by a fixed sleep.
 
 use std::time::{Duration, Instant};
 

@@ -46,7 +46,7 @@ impl Postgres {
         &SHARED
     }
 
-    /// Starts a server of one's own.
+    /// Starts a separate server.
     pub(crate) fn start() -> Self {
         Self::start_in(|_| BTreeMap::new())
     }

@@ -1,4 +1,4 @@
-//! A network that loses things: a small TCP proxy in front of any server.
+//! A faulty network: a small TCP proxy in front of any server.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -69,12 +69,12 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// Changes what happens from now on.
+    /// Sets the fault for all new bytes.
     pub(crate) fn set(&self, weather: Weather) {
         self.shared.weather.send_replace(weather);
     }
 
-    /// Waits until an answer was swallowed and returns its first part.
+    /// Waits until a response was swallowed and returns its first part.
     pub(crate) async fn lost(&self) -> String {
         let wait = async {
             loop {

@@ -85,7 +85,7 @@ impl Redis {
         *self.running() = Some(child);
     }
 
-    /// Stops the server's world: connections stay open and nothing is answered.
+    /// Freezes the server: connections stay open and get no response.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
@@ -100,7 +100,7 @@ impl Redis {
         self.ask::<()>(&["SAVE"]);
     }
 
-    /// Sends one command and returns its answer.
+    /// Sends one command and returns its response.
     pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let value = ask(&self.url(), command).expect("Redis answers");
         redis::from_redis_value(value).expect("the answer has the expected shape")

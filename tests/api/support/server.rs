@@ -32,7 +32,7 @@ impl Replica {
         replica
     }
 
-    /// Does as [`Self::start`], with other places for what the program prints.
+    /// Starts like [`Self::start`], with other outputs of the program.
     pub(crate) async fn start_into(backend: &Backend, stdout: Stdio, stderr: Stdio) -> Self {
         let port = port::free();
         let log = PathBuf::from("/dev/null");
@@ -51,7 +51,7 @@ impl Replica {
         replica
     }
 
-    /// Returns what the server has printed.
+    /// Returns the output of the server.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is ours")
     }

@@ -19,7 +19,7 @@ pub(crate) struct Certificate {
 }
 
 impl Authority {
-    /// Makes one that nobody knows.
+    /// Creates an authority that no client trusts.
     pub(crate) fn new() -> Self {
         let authority = Self(scratch::folder());
         openssl(

@@ -14,7 +14,7 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns what `scripts/test` has installed.
+/// Returns the path of a tool that `scripts/test` has installed.
 pub(crate) fn installed(path: &str) -> PathBuf {
     let tool = root().join("target/tools").join(path);
     assert!(
@@ -25,7 +25,7 @@ pub(crate) fn installed(path: &str) -> PathBuf {
     tool
 }
 
-/// Runs a script of `tests/browser` with a browser and a server; panics with what it said when it
+/// Runs a script of `tests/browser` with a browser and a server; panics with its output when it
 /// fails.
 #[track_caller]
 pub(crate) fn assert_passes_in_browser(script: &str, backend: &Backend, server: &Replica) {
@@ -49,7 +49,7 @@ pub(crate) fn browser_script(script: &str, site: &str) -> Command {
     command
 }
 
-/// Runs a script with a browser to its end, when no other one runs; panics with what it said when
+/// Runs a script with a browser to its end, when no other one runs; panics with its output when
 /// it fails.
 #[track_caller]
 pub(crate) fn assert_passes_alone(script: &mut Command) {
@@ -75,7 +75,7 @@ fn browser() -> PathBuf {
     }
 }
 
-/// Runs a program to its end; panics with what it said when it fails.
+/// Runs a program to its end; panics with its output when it fails.
 #[track_caller]
 pub(crate) fn assert_passes(command: &mut Command) -> String {
     let output = command

@@ -19,7 +19,7 @@ const DEVICE_COOKIE: &str = "latchet_device";
 /// Where the owner is, and no stranger.
 const HOME: &str = "203.0.113.7";
 
-/// A network from which nobody has logged in.
+/// A network without a login so far.
 const ELSEWHERE: &str = "203.0.113.77";
 
 on_both! {
@@ -169,7 +169,7 @@ async fn known_devices_have_one_more_budget_together(backend: Backend) {
     login_from(&alice, &alice.password, HOME).await.expect(200);
 }
 
-/// A server on which two failures at any accounts use up what one network may guess.
+/// A server on which two failures use up the budget of a network.
 async fn few_in_a_network(backend: &Backend) -> Local {
     let backend = behind_a_proxy(backend).with("LATCHET_THROTTLE_IP", "2/15m");
     Local::start(&backend).await

@@ -1,4 +1,4 @@
-//! Floods of wrong logins: what they cost, and who does not notice them.
+//! Floods of wrong logins: their cost, and the requests that they must not delay.
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tokio::task::JoinSet;

@@ -1,4 +1,4 @@
-//! Proofs by those who are signed in, and the accounts of services.
+//! Reauthentication of signed-in users, and the accounts of services.
 
 use serde_json::json;
 

@@ -40,7 +40,7 @@ pub(super) fn no(code: &str) -> Outcome {
     }
 }
 
-/// The client did not wait for the answer.
+/// The client did not wait for the response.
 pub(super) fn unknown() -> Outcome {
     Outcome::Unknown {
         code: "hung_up".to_owned(),
