@@ -1,8 +1,8 @@
-//! What every request and every answer goes through, around all routes: a request id, the limits of
-//! size and time, errors as problem+json, security headers, one line in the log.
+//! The layer around all routes: a request id, limits of size and time, errors as problem+json, security
+//! headers, and one log line for each request.
 //!
-//! Requests that change something run to their end, even when the client hangs up or is told that it
-//! took too long: half a logout must not depend on a mobile network.
+//! A request that changes something runs to completion, even when the client disconnects or receives a
+//! timeout response: a logout must not be half done because of a mobile network.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -53,14 +53,14 @@ pub struct Envelope {
     headers: HeaderMap,
     client_addresses: ClientAddresses,
     lifecycle: Lifecycle,
-    /// Whether clients of Flask-JWT are to understand refusals.
+    /// True if error responses also carry the members that clients of Flask-JWT read.
     speaks_flask_jwt: bool,
     metrics: Option<Metrics>,
 }
 
 impl Envelope {
-    /// Returns the envelope for a server with these settings. Work that outlives its request is
-    /// tracked by `lifecycle`.
+    /// Returns the middleware for a server with these settings. `lifecycle` tracks work that outlives its
+    /// request.
     pub fn new(config: &Config, lifecycle: Lifecycle) -> Self {
         Self {
             body_rules: BodyRules {
@@ -76,7 +76,7 @@ impl Envelope {
         }
     }
 
-    /// Shares the memory for unfinished bodies with other envelopes.
+    /// Shares the memory budget for unfinished bodies with other layers.
     #[must_use]
     pub fn with_body_budget(self, budget: BodyBudget) -> Self {
         let body_rules = BodyRules {
@@ -86,7 +86,7 @@ impl Envelope {
         Self { body_rules, ..self }
     }
 
-    /// Counts the answers, where there is something to count by.
+    /// Counts the responses in `metrics`, if metrics are enabled.
     #[must_use]
     pub fn with_metrics(self, metrics: Option<Metrics>) -> Self {
         Self { metrics, ..self }
@@ -104,7 +104,7 @@ impl<E: Endpoint + 'static> Middleware<E> for Envelope {
     }
 }
 
-/// Routes inside their [`Envelope`].
+/// The routes with an [`Envelope`] around them.
 #[derive(Debug)]
 pub struct Enveloped<E>(Arc<Inner<E>>);
 
@@ -152,8 +152,8 @@ impl<E: Endpoint + 'static> Enveloped<E> {
         })
     }
 
-    /// Waits for the response as long as it may take, from when the body was complete. `None` when the
-    /// time is over.
+    /// Waits for the response until its deadline, which counts from the moment the body was complete.
+    /// Returns `None` when the deadline has passed.
     async fn in_time(
         &self,
         mut work: impl Future<Output = Response> + Unpin,
@@ -171,8 +171,8 @@ impl<E: Endpoint + 'static> Enveloped<E> {
     }
 }
 
-/// Returns whether a body that nobody has read is waited for: HTTP/2 resets the stream alone, and a client
-/// that received no `100 Continue` sends none.
+/// Returns whether the rest of an unread body has to be read and discarded. HTTP/2 resets the one stream
+/// instead, and a client that received no `100 Continue` sends no body.
 fn is_discarded(request: &Request) -> bool {
     request.version() != Version::HTTP_2 && !request.headers().contains_key(header::EXPECT)
 }
@@ -206,12 +206,12 @@ impl<E: Endpoint> Inner<E> {
         }
     }
 
-    /// Replaces the body by one that is read within its limits, when the handler asks for it.
+    /// Replaces the body with one that is read on demand, within the limits.
     fn defer_body(&self, request: &mut Request) -> Option<IncomingBody> {
         let headers = request.headers();
         let length = headers.get(header::CONTENT_LENGTH);
         if length.is_none() && !headers.contains_key(header::TRANSFER_ENCODING) {
-            // Over HTTP/2 a body needs neither header; the empty body of most requests is known.
+            // Over HTTP/2 a body needs neither header.
             if request.version() != Version::HTTP_2 {
                 return None;
             }
@@ -257,8 +257,8 @@ impl<E: Endpoint> Inner<E> {
     }
 }
 
-/// Takes the id that a proxy gave, when it is safe to log, or makes one. Nobody gains by guessing it, so
-/// it takes none of the randomness that tokens are made of, which costs more.
+/// Returns the request id that a proxy set, if it is safe to log, or a new one. Guessing an id gains an
+/// attacker nothing, so a new one uses a cheap generator and not the cryptographic one.
 fn request_id(headers: &HeaderMap) -> String {
     let is_safe = |id: &&str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -275,8 +275,8 @@ fn made_up_id() -> String {
     URL_SAFE_NO_PAD.encode(fastrand::u128(..).to_ne_bytes())
 }
 
-/// Headers for every answer that does not set its own. The strictest content policy there is: an
-/// answer of an API is no page.
+/// Returns the headers of every response that does not set its own. The content policy forbids everything,
+/// because an API response is not a page.
 fn security_headers(is_https: bool) -> HeaderMap {
     let mut headers: HeaderMap = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

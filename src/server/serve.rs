@@ -1,8 +1,8 @@
-//! Accepts connections and speaks HTTP on them: an accept loop around hyper, because poem's own
-//! neither closes half-sent requests nor backs off when descriptors run out.
+//! Accepts connections and serves HTTP on them. The accept loop around hyper is custom, because poem's
+//! neither closes half-sent requests nor backs off when file descriptors run out.
 //!
-//! It knows bytes and connections. What a request means and how long it may take is the matter of
-//! the endpoint it is given (see [`super::envelope`]).
+//! It handles bytes and connections only. The meaning of a request, and the time it may take, are up to the
+//! endpoint (see [`super::envelope`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -37,34 +37,34 @@ mod tls;
 pub use lifecycle::Lifecycle;
 pub use tls::{TlsCertificate, TlsError};
 
-/// Largest head of a request; RFC 9110 asks for at least 8,000 bytes of target.
+/// Largest head of a request. RFC 9110 recommends support for URIs of at least 8,000 bytes.
 pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
 pub(super) const MAX_HEADERS: usize = 64;
-/// Requests at once on one connection of HTTP/2.
+/// Concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 32;
-/// Bytes that a client of HTTP/2 may send of one body before a handler reads it.
+/// Bytes of one body that an HTTP/2 client may send before a handler reads it.
 const STREAM_WINDOW: u32 = 16 << 10;
 /// The same for all bodies of a connection. No connection can have less (RFC 9113, 6.9.2).
 const CONNECTION_WINDOW: u32 = (64 << 10) - 1;
-/// How long the loop rests when no descriptor is left, so that it does not spin.
+/// Pause of the accept loop after a failure, such as no file descriptor left: without it the loop would spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
-/// How long a connection that is to be closed may still flush.
+/// Time for a closing connection to flush its last response.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How much of what a client may take.
+/// Limits on time and connections that clients may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time to send a request's head, and to shake hands.
+    /// Time for a client to send a request head, and for a TLS handshake.
     pub header_timeout: Duration,
-    /// Time that a client may leave an answer unread.
+    /// Time that a client may leave a response unread.
     pub write_timeout: Duration,
-    /// Time that a connection may rest between requests.
+    /// Time that a connection may be idle between requests.
     pub idle_timeout: Duration,
-    /// Connections served at once.
+    /// Most concurrent connections.
     pub max_connections: usize,
-    /// Time between the stop and the closing of the listener.
+    /// Time between the stop signal and the closing of the listener.
     pub drain_delay: Duration,
-    /// Time for what runs to finish after that.
+    /// Time for running requests to finish after that.
     pub drain_timeout: Duration,
 }
 
@@ -81,15 +81,15 @@ impl From<&Config> for Limits {
     }
 }
 
-/// Where to listen and how.
+/// An HTTP server that is ready to run: listener, TLS and limits.
 pub struct Server {
     /// The socket, already listening.
     pub listener: TcpListener,
-    /// Set where TLS ends here.
+    /// Present if this server terminates TLS.
     pub tls: Option<TlsAcceptor>,
-    /// What a client may take.
+    /// Limits on time and connections.
     pub limits: Limits,
-    /// Told when the server drains; knows the work that must not be cut short.
+    /// Phase of the server, and the work that must finish before it stops.
     pub lifecycle: Lifecycle,
 }
 
@@ -104,7 +104,7 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Serves until `stop` resolves, then drains: readiness fails at once, the listener closes after
-    /// the drain delay, and what runs may finish until the drain timeout.
+    /// the drain delay, and running requests may finish until the drain timeout.
     pub async fn run<E>(self, endpoint: E, stop: impl Future<Output = ()>)
     where
         E: Endpoint + 'static,
@@ -117,9 +117,9 @@ impl Server {
             tokio::select! {
                 () = &mut accepting => {}
                 () = stop => {
-                    tracing::info!("stopping: answering what runs, refusing readiness");
+                    tracing::info!("stopping: finishing running requests, reporting not ready");
                     lifecycle.drain();
-                    // A proxy that asks for readiness needs a moment to send requests elsewhere.
+                    // A proxy that polls readiness needs a moment to route requests elsewhere.
                     let _ = tokio::time::timeout(limits.drain_delay, accepting).await;
                 }
             }
@@ -129,7 +129,7 @@ impl Server {
             .await
             .is_err()
         {
-            tracing::warn!("stopped before every request was answered: the drain timeout is over");
+            tracing::warn!("stopped with unfinished requests: the drain timeout has passed");
         }
     }
 
@@ -144,7 +144,7 @@ impl Server {
                 Ok(accepted) => accepted,
                 Err(error) if concerns_one_client(&error) => continue,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; resting");
+                    tracing::warn!(%error, "accept failed; retrying");
                     tokio::time::sleep(BACK_OFF).await;
                     continue;
                 }
@@ -182,7 +182,7 @@ struct Connection<E> {
 
 impl<E: Endpoint + 'static> Connection<E> {
     async fn serve(self, socket: TcpStream) {
-        // Answers are small and written at once: waiting to fill a packet only delays them.
+        // Responses are small and written in one go: Nagle's algorithm would only delay them.
         let _ = socket.set_nodelay(true);
         let Ok(local) = socket.local_addr() else {
             return;
@@ -194,7 +194,7 @@ impl<E: Endpoint + 'static> Connection<E> {
                 match tokio::time::timeout(self.limits.header_timeout, handshake).await {
                     Ok(Ok(stream)) => self.speak(stream, local, Scheme::HTTPS).await,
                     Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
-                    Err(_) => tracing::debug!("the TLS handshake took too long"),
+                    Err(_) => tracing::debug!("the TLS handshake timed out"),
                 }
             }
         }
@@ -212,7 +212,7 @@ impl<E: Endpoint + 'static> Connection<E> {
             let endpoint = Arc::clone(&self.endpoint);
             let request = (request, local.clone(), remote.clone(), scheme.clone()).into();
             async move {
-                // Of the endpoint itself: that of an `Arc` is one more future around it.
+                // Called on the endpoint itself: the `Arc`'s method would add one more future.
                 let response: Response<_> = E::get_response(&endpoint, request).await.into();
                 drop(running);
                 Ok::<_, Infallible>(response)
@@ -240,16 +240,16 @@ impl<E: Endpoint + 'static> Connection<E> {
     }
 }
 
-/// HTTP/1.1 and HTTP/2, told apart by what the client says first.
+/// Returns the server for HTTP/1.1 and HTTP/2; the first bytes of a client select the version.
 fn protocol() -> auto::Builder<TokioExecutor> {
     let mut protocol = auto::Builder::new(TokioExecutor::new());
     protocol
         .http1()
         .timer(TokioTimer::new())
-        // Told by `Pace`, which also lets a connection rest longer than a head may take.
+        // `Pace` has this timeout, and a longer one for idle connections.
         .header_read_timeout(None)
-        // While a request runs, nobody looks whether its client is still there: what changes something runs to
-        // its end anyway, and looking costs a system call and a buffer for every request.
+        // While a request runs, there is no check whether the client is still connected: changes run to
+        // completion anyway, and the check costs a system call and a buffer for every request.
         .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);

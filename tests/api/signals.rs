@@ -134,7 +134,7 @@ async fn a_renewed_certificate_is_served_by_itself_or_on_sighup_and_a_broken_one
     std::fs::write(folder.join("cert.pem"), "half a certif").unwrap();
     server.signal(Signal::HUP);
     poll::until("the fault to be logged", || {
-        said("the one before is served on")
+        said("the previous one stays in use")
     });
     wait_for("renewed").await;
 

@@ -1,4 +1,4 @@
-//! The line that the log has of a request.
+//! The log line of a request.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::{Envelope, request_id};
 use crate::guard::RequestUser;
 use crate::server::client_address::ClientAddress;
 
-/// Longest part of a request that its line repeats: what a client sends may be of any length.
+/// Longest text of a request that its log line repeats: a client may send texts of any length.
 const LONGEST_SHOWN: usize = 256;
 
 /// Facts about a request that outlive it.
@@ -20,12 +20,12 @@ pub(super) struct RequestContext {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) client: ClientAddress,
-    /// Filled in by the guard.
+    /// Set by the guard.
     pub(super) user: RequestUser,
     since: Instant,
     user_agent: Option<HeaderValue>,
     origin: Option<HeaderValue>,
-    /// Kept where Flask-JWT's words for a refusal depend on it.
+    /// Kept in Flask-JWT mode only, where the error text depends on it.
     pub(super) authorization: Option<HeaderValue>,
 }
 
@@ -48,26 +48,30 @@ impl RequestContext {
     }
 }
 
-/// Logs a fault of ours once; what the client did wrong is in the line of the access.
+/// Logs a server error with its cause. The access line covers client errors.
 pub(super) fn log_failure(refusal: &Refusal, seen: &RequestContext) {
     let cause = refusal.cause.as_deref().unwrap_or("unknown");
     match refusal.problem.status {
         StatusCode::SERVICE_UNAVAILABLE => {
-            tracing::warn!(request.id = seen.id, error = cause, "cannot answer now");
+            tracing::warn!(
+                request.id = seen.id,
+                error = cause,
+                "request failed for now"
+            );
         }
         status if status.is_server_error() => {
-            tracing::error!(request.id = seen.id, error = cause, "failed to answer");
+            tracing::error!(request.id = seen.id, error = cause, "request failed");
         }
         _ => {}
     }
 }
 
-/// Logs one line for what was refused; what succeeds, which is most requests, only at debug: who logged
-/// in, who was created and the like has a line of its own.
+/// Logs one line for a request: at info level when it was refused, and at debug level when it succeeded, as
+/// most do. Logins, created users and other events have log lines of their own.
 pub(super) fn log_access(status: StatusCode, code: Option<&str>, seen: &RequestContext) {
     let micros = u32::try_from(seen.since.elapsed().as_micros()).unwrap_or(u32::MAX);
     let millis = f64::from(micros) / 1000.0;
-    // Only where it means something: which page was refused.
+    // The origin matters only when the CSRF check refused it.
     let tells_origin = code == Some("csrf_failed");
     let origin = seen.origin.as_ref().filter(|_| tells_origin).map(text);
     macro_rules! log {
@@ -84,7 +88,7 @@ pub(super) fn log_access(status: StatusCode, code: Option<&str>, seen: &RequestC
                 user.id = seen.user.id(),
                 user_agent = seen.user_agent.as_ref().map(text).as_deref(),
                 duration_ms = millis,
-                "answered"
+                "request completed"
             )
         };
     }
@@ -99,7 +103,7 @@ fn text(value: &HeaderValue) -> String {
     bounded(&String::from_utf8_lossy(value.as_bytes())).into_owned()
 }
 
-/// Returns a text of a client, cut to what the log may hold of it.
+/// Returns a text of a client, cut to the length that a log line may repeat.
 fn bounded(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(LONGEST_SHOWN) {
         None => Cow::Borrowed(text),

@@ -1,8 +1,8 @@
-//! Request bodies: read when a handler asks for one, as a whole, within a size, a time and a budget.
+//! Request bodies: read on demand and as a whole, within limits of size, time and memory.
 //!
-//! A request whose handler asks for no body is answered without one being read: a stranger, an unknown
-//! address or a wrong method costs no memory. What arrives in pieces is kept until it is complete, and
-//! all of that together takes no more than the [`BodyBudget`] of the process.
+//! If the handler needs no body, none is read: an unauthenticated client, an unknown path or a wrong method
+//! costs no memory. A body that arrives in chunks is buffered until it is complete, and all such buffers
+//! together take no more than the [`BodyBudget`] of the process.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,18 +14,18 @@ use poem::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// Smallest piece that is taken from the budget, and of a buffer.
+/// Smallest amount taken from the budget, and smallest buffer.
 const LEAST: usize = 1 << 10;
-/// Budget for all bodies of the default size and less.
+/// Budget for limits up to the default body limit.
 const BUDGET: usize = 16 << 20;
-/// Bodies of the largest size that fit into the budget at least.
+/// Bodies of the largest allowed size that the budget has room for at least.
 const LARGEST_BODIES: usize = 4;
-/// Time beyond the deadline of a body in which its refusal may leave.
+/// Extra time after the deadline of a body, so that its error response can still be sent.
 const MARGIN: Duration = Duration::from_secs(1);
-/// Time that the rest of a request that was answered already may take to arrive.
+/// Time for the rest of a body to arrive after the response is known.
 const DISCARD: Duration = Duration::from_millis(250);
 
-/// The memory for all request bodies that are not complete, and those in pieces that are being handled.
+/// Memory budget for all bodies that are incomplete, and for buffered bodies that a handler still uses.
 /// Clones share it.
 #[derive(Clone, Debug)]
 pub struct BodyBudget {
@@ -59,21 +59,21 @@ impl BodyBudget {
     }
 }
 
-/// Why a body was not read to its end.
+/// Failure to read a body to its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
     #[error("the body is larger than {limit} bytes (LATCHET_BODY_LIMIT)")]
     TooLarge { limit: usize },
     #[error("the body did not arrive within {} s (LATCHET_REQUEST_TIMEOUT)", limit.as_secs_f32())]
     TooSlow { limit: Duration },
-    #[error("the memory for unfinished bodies is used up")]
+    #[error("the memory for incomplete bodies is used up")]
     BudgetExhausted,
-    #[error("the body broke off")]
+    #[error("the body ended too early")]
     BrokenOff(#[source] io::Error),
 }
 
 impl BodyError {
-    /// Returns the error of this module that the framework has wrapped.
+    /// Returns the error of this module that the framework has wrapped in an I/O error.
     pub(super) fn of(error: &io::Error) -> Option<&Self> {
         let inner = error.get_ref()?;
         inner
@@ -124,7 +124,7 @@ impl IncomingBody {
         Self(Arc::new(Mutex::new(State::Unread(body))))
     }
 
-    /// Returns the body as the handler gets it.
+    /// Returns the body for the handler: it is read when the handler polls it.
     pub(super) fn deferred(&self, rules: BodyRules, declared: Option<usize>) -> Body {
         let incoming = self.clone();
         let reading = async move {
@@ -158,7 +158,7 @@ impl IncomingBody {
         }
     }
 
-    /// Returns until when the response is waited for: the time of a body does not count.
+    /// Returns the deadline of the response. The time for reading the body does not count.
     pub(super) fn deadline(&self, rules: &BodyRules) -> Option<Instant> {
         match *self.state() {
             State::Unread(_) => None,
@@ -167,8 +167,8 @@ impl IncomingBody {
         }
     }
 
-    /// Lets a body that nobody has read arrive, and keeps nothing of it. A connection of HTTP/1.1 that
-    /// is closed meanwhile may take the response with it.
+    /// Reads and discards a body that no handler has read. If an HTTP/1.1 connection were closed while the
+    /// client still sends, the client might never see the response.
     pub(super) async fn discard(&self) {
         let Some(body) = self.begin() else { return };
         let mut pieces = body.into_bytes_stream();
@@ -181,7 +181,7 @@ impl IncomingBody {
     }
 }
 
-/// Reads a body. Most come in one piece, which is in memory already and is taken as it is.
+/// Reads a body. Most bodies arrive in one chunk, which is in memory already and is used without a copy.
 async fn read(
     pieces: impl Stream<Item = io::Result<Bytes>>,
     rules: &BodyRules,
@@ -195,7 +195,7 @@ async fn read(
     };
     let mut buffer = Buffer::new(rules);
     buffer.push(&first)?;
-    // It may be a small part of a large buffer.
+    // It may be a small slice of a large buffer.
     drop(first);
     if next.is_none() {
         next = pieces.try_next().await?;
@@ -208,13 +208,13 @@ async fn read(
     Ok(Bytes::from_owner(buffer.whole))
 }
 
-/// A body in pieces.
+/// Buffer for a body that arrives in chunks.
 struct Buffer<'r> {
     rules: &'r BodyRules,
     whole: Counted,
 }
 
-/// Bytes whose memory is counted until they are dropped.
+/// Bytes that hold their share of the budget until they are dropped.
 struct Counted {
     bytes: Vec<u8>,
     share: Option<OwnedSemaphorePermit>,

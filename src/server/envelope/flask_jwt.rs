@@ -1,6 +1,6 @@
-//! Errors for clients of Flask-JWT, where this server was told of such clients: the three members that
-//! they read stand in each problem beside our own (RFC 9457, section 3.2), so that clients of ours notice
-//! nothing.
+//! Errors for clients of Flask-JWT, if `LATCHET_COMPAT_FLASK_JWT` is set. Each problem then also has the
+//! three members that those clients read (extension members, RFC 9457, section 3.2); other clients ignore
+//! them.
 
 use poem::http::HeaderValue;
 
@@ -9,10 +9,11 @@ use crate::error::Problem;
 use crate::guard::Words;
 use crate::server::error::ApiError;
 
-/// What Flask-JWT sends beside a request for a token.
+/// Challenge that Flask-JWT sends when a token is missing.
 const CHALLENGE: &str = r#"JWT realm="Login Required""#;
 
-/// Adds Flask-JWT's words for a refusal of a request with this `Authorization`.
+/// Adds the members and the challenge that Flask-JWT has for the refusal of a request with this
+/// `Authorization` header.
 pub(super) fn translate(refusal: &mut Refusal, authorization: Option<&HeaderValue>) {
     let Refusal { problem, auth, .. } = refusal;
     let words = match auth {

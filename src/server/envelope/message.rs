@@ -1,5 +1,5 @@
-//! Requests that may mean two things, which are refused before anybody reads one meaning into them: a
-//! proxy in front may have read the other.
+//! Ambiguous requests, which are refused before any handler interprets them: a proxy in front may have
+//! interpreted them differently.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use super::made_up_id;
 use super::problems::{Refusal, refused_head};
 use crate::error::{FieldError, Problem};
 
-/// Headers that have one value. Lists are not among them, nor is `Authorization`, in which clients send
-/// several credentials: its readers refuse two of one kind.
+/// Headers that have one value. List headers are not among them, and neither is `Authorization`, in which
+/// clients send several credentials: the code that reads it refuses two of one kind.
 const SINGLE: [(HeaderName, &str); 6] = [
     (header::HOST, "Host"),
     (header::CONTENT_TYPE, "Content-Type"),
@@ -22,8 +22,8 @@ const SINGLE: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("x-csrf-token"), "X-CSRF-Token"),
 ];
 
-/// Refuses a request without the one `Host` that it must have (RFC 9112, 3.2) or with another one than in its
-/// address, one with two values for a header that has one, and one whose body has another coding than `chunked`.
+/// Refuses a request without the `Host` header that HTTP/1.1 requires (RFC 9112, 3.2) or with another host than
+/// its address has, one that repeats a single-valued header, and one whose body has another coding than `chunked`.
 ///
 /// # Errors
 /// `validation_failed` with the name of the header.
@@ -41,13 +41,13 @@ pub(super) fn check(request: &Request) -> Result<(), Box<Refusal>> {
         return Err(refusal("Transfer-Encoding", "is not `chunked` alone"));
     }
     let Some(host) = headers.get(header::HOST) else {
-        // Over HTTP/2 it is in `:authority`, and HTTP/1.0 did not know it.
+        // HTTP/2 has `:authority` instead, and HTTP/1.0 does not require it.
         return match request.version() {
             Version::HTTP_11 => Err(refusal("Host", "is missing")),
             _ => Ok(()),
         };
     };
-    // It is empty where the address has no host.
+    // RFC 9112 requires an empty value where the target URI has no host.
     let authority = Authority::try_from(host.as_bytes())
         .ok()
         .filter(|authority| !authority.as_str().contains(['@', ',']));
@@ -74,8 +74,8 @@ fn is_elsewhere(address: &Uri, given: Option<&Authority>) -> bool {
     target.is_some_and(|target| given.map(place) != Some(target))
 }
 
-/// Logs the refusal of a head that could not be read, and returns the answer to it as it is sent over
-/// HTTP/1.1. It is the last one of its connection.
+/// Logs the refusal of an unreadable request head, and returns the response as HTTP/1.1 bytes. It is the
+/// last response of its connection.
 pub(in crate::server) fn answer_to_refused_head(status: StatusCode, peer: IpAddr) -> Vec<u8> {
     let problem = refused_head(status);
     let id = made_up_id();
@@ -84,7 +84,7 @@ pub(in crate::server) fn answer_to_refused_head(status: StatusCode, peer: IpAddr
         http.status = problem.status.as_u16(),
         code = problem.code,
         client.address = %peer.to_canonical(),
-        "answered"
+        "request completed"
     );
     let body = problem.to_json(Some(&id));
     let head = format!(

@@ -1,4 +1,4 @@
-//! Errors below `/oauth/` in the form of RFC 6749, section 5.2, which clients of OAuth expect.
+//! Errors below `/oauth/` in the format of RFC 6749, section 5.2, which OAuth clients expect.
 
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
@@ -10,17 +10,17 @@ use crate::error::Problem;
 struct Body<'a> {
     error: &'static str,
     error_description: &'a str,
-    /// The same codes as elsewhere, for clients that know this server.
+    /// The code that other endpoints use, for clients that know this server.
     code: &'static str,
     request_id: &'a str,
 }
 
-/// Whether errors at this path have this form.
+/// Returns whether errors at this path have the format of OAuth.
 pub(super) fn speaks_oauth(path: &str) -> bool {
     path.starts_with("/oauth/")
 }
 
-/// Says a problem in the form of OAuth.
+/// Returns the response for a problem in the format of OAuth.
 pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Response {
     let (status, error) = form(&problem, path);
     let body = serde_json::to_vec(&Body {
@@ -30,7 +30,7 @@ pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Respon
         request_id,
     })
     .unwrap_or_default();
-    // The problem's own answer has the headers right: challenge, waiting time, caching.
+    // The response of the problem already has the right headers: challenge, retry time, caching.
     let mut response = problem.into_response(Some(request_id));
     if status == StatusCode::BAD_REQUEST {
         response.headers_mut().remove(header::WWW_AUTHENTICATE);
@@ -44,8 +44,8 @@ pub(super) fn response(problem: Problem, path: &str, request_id: &str) -> Respon
     response
 }
 
-/// Returns a text in the characters that RFC 6749 allows for it (appendix A.8): a part of the request
-/// may be in there.
+/// Replaces the characters that RFC 6749 does not allow in a description (appendix A.8): the text may
+/// contain a part of the request.
 fn described(detail: &str) -> String {
     let allowed = |c| match c {
         '"' => '\'',
@@ -59,7 +59,7 @@ fn described(detail: &str) -> String {
 /// Returns the status and the `error` that a problem has at this path.
 pub(in crate::server) fn form(problem: &Problem, path: &str) -> (StatusCode, &'static str) {
     match error_name(problem, path) {
-        // A refused grant is no failed authentication of the client, so no 401.
+        // An invalid grant is not a failed authentication of the client, so the status is not 401.
         error @ "invalid_grant" => (StatusCode::BAD_REQUEST, error),
         error => (problem.status, error),
     }
@@ -74,7 +74,7 @@ fn error_name(problem: &Problem, path: &str) -> &'static str {
         "insufficient_scope" => "insufficient_scope",
         "invalid_client" => "invalid_client",
         "invalid_grant" => "invalid_grant",
-        // At the token endpoint the credentials are the grant, elsewhere they are the caller's.
+        // At the token endpoint the credentials are the grant; elsewhere they authenticate the caller.
         _ if problem.status == StatusCode::UNAUTHORIZED && path == "/oauth/token" => {
             "invalid_grant"
         }

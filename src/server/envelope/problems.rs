@@ -1,4 +1,4 @@
-//! Every way to fail, ours and the framework's, as one problem.
+//! Conversion of every error, of this server or of the framework, into one problem.
 
 use std::error::Error;
 
@@ -12,19 +12,19 @@ use crate::error::{AuthError, FieldError, Problem};
 use crate::server::error::{ApiError, causes};
 use crate::server::serve::{MAX_HEAD_BYTES, MAX_HEADERS};
 
-/// What is answered, and what only the log may know.
+/// An error response, and the cause that only the log may contain.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) problem: Problem,
     pub(super) cause: Option<String>,
     pub(super) allow: Option<Allow>,
-    /// Present when it is a token that was refused.
+    /// Present if a token was refused.
     pub(super) auth: Option<AuthError>,
-    /// The operation that refused.
+    /// The operation that returned the error.
     pub(super) operation: Option<OperationId>,
 }
 
-/// The methods that an address answers, as data of the error that refuses another.
+/// The methods that a path supports: data of the error that refuses another method.
 #[derive(Clone, Debug)]
 pub struct Allow(pub HeaderValue);
 
@@ -61,7 +61,7 @@ impl From<&ApiError> for Refusal {
     }
 }
 
-/// Turns an error that left the routes into what is answered.
+/// Converts an error of the routes into an error response.
 pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
     if let Some(error) = error.downcast_ref::<ApiError>() {
         return error.into();
@@ -70,7 +70,7 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
         return error.into();
     }
     if error.is::<NotFoundError>() {
-        let detail = "there is nothing at this address";
+        let detail = "there is nothing at this path";
         return Problem::new(StatusCode::NOT_FOUND, "not_found", detail).into();
     }
     if error.is::<MethodNotAllowedError>() {
@@ -81,7 +81,7 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
     }
     if let Some(error) = error.downcast_ref::<ContentTypeError>() {
         let detail = match error {
-            ContentTypeError::NotSupported { .. } => "this `Content-Type` is not understood here",
+            ContentTypeError::NotSupported { .. } => "this `Content-Type` is not supported here",
             ContentTypeError::ExpectContentType => "the header `Content-Type` is missing",
         };
         return unsupported_media_type(detail).into();
@@ -98,13 +98,14 @@ pub(super) fn refusal_of(error: &poem::Error) -> Refusal {
     by_status(error)
 }
 
-/// The rest. Texts of the framework may repeat what was sent, such as a password, so they are not.
+/// Converts other errors by their status. The framework's text is not sent, because it may repeat a part of
+/// the request, such as a password.
 fn by_status(error: &poem::Error) -> Refusal {
     match error.status() {
         StatusCode::METHOD_NOT_ALLOWED => method_not_allowed().into(),
         StatusCode::PAYLOAD_TOO_LARGE => too_large("the body is too large").into(),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
-            unsupported_media_type("this `Content-Type` is not understood here").into()
+            unsupported_media_type("this `Content-Type` is not supported here").into()
         }
         status if status.is_client_error() => {
             let detail = "the request is malformed";
@@ -118,7 +119,7 @@ fn by_status(error: &poem::Error) -> Refusal {
 }
 
 fn invalid_parameter(name: &str, reason: &str) -> Problem {
-    // What follows repeats the value.
+    // The text after it repeats the value.
     let reason = reason.split(", found ").next().unwrap_or_default();
     let mut problem = Problem::new(
         StatusCode::BAD_REQUEST,
@@ -158,19 +159,19 @@ fn too_large(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
 }
 
-/// The client did not send its body in time.
+/// Problem of a body that did not arrive in time.
 fn body_too_slow(detail: String) -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
-/// The head of a request could not be read, so that nobody knows what it asks for.
+/// Problem of a request head that could not be read.
 pub(super) fn refused_head(status: StatusCode) -> Problem {
     match status {
         StatusCode::URI_TOO_LONG => Problem::new(
             StatusCode::URI_TOO_LONG,
             "uri_too_long",
             format!(
-                "the address of the request is too long: the head of a request has at most {MAX_HEAD_BYTES} bytes"
+                "the URI of the request is too long: the head of a request has at most {MAX_HEAD_BYTES} bytes"
             ),
         ),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::new(
@@ -183,17 +184,17 @@ pub(super) fn refused_head(status: StatusCode) -> Problem {
         _ => Problem::new(
             StatusCode::BAD_REQUEST,
             "validation_failed",
-            "the request is not HTTP as RFC 9112 has it: its first line, a header or its length is malformed",
+            "the request is not valid HTTP (RFC 9112): its request line, a header or its length is malformed",
         ),
     }
 }
 
-/// The server did not answer in time.
+/// Problem of a request that the server did not complete in time.
 pub(super) fn too_slow() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "unavailable",
-        "the answer took too long: try again",
+        "the response took too long: try again",
     )
 }
 
@@ -205,7 +206,7 @@ fn method_not_allowed() -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        "this address does not answer this method",
+        "this path does not support this method",
     )
 }
 

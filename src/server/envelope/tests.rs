@@ -125,7 +125,7 @@ async fn an_answer_that_takes_too_long_is_given_up() {
     }
 }
 
-/// As when the time is over, or when a stream of HTTP/2 is reset.
+/// As at a timeout, or when an HTTP/2 stream is reset.
 #[tokio::test]
 async fn what_changes_something_is_finished_though_it_is_given_up() {
     for (method, is_finished) in [(Method::POST, true), (Method::GET, false)] {

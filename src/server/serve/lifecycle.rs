@@ -1,4 +1,4 @@
-//! From "ready" over "draining" to "closed", and the work that must not be cut short.
+//! Lifecycle of a server: ready, draining, closing; and the work that must finish before it stops.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ enum Phase {
     Closing,
 }
 
-/// Where in its life a server is. Clones share it.
+/// Phase of a server and its tracked work. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
@@ -32,16 +32,16 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Returns whether the server is about to stop, so that it should get no new requests.
+    /// Returns whether the server is about to stop, so that proxies should send it no new requests.
     pub fn is_draining(&self) -> bool {
         *self.phase.borrow() > Phase::Ready
     }
 
-    /// Returns `work` as something that comes to its end even when whoever waits for it stops
-    /// waiting; a stopping server waits for it then.
+    /// Wraps `work` in a future that runs to completion even when it is dropped: a drop moves the work to
+    /// a tracked task, and a stopping server waits for that.
     ///
-    /// It runs where it is waited for. A task of its own for every request, though few are given
-    /// up, would cost each of them a longer way there and back.
+    /// Until then the work runs in the task that polls it. Few requests are dropped, and a separate task
+    /// for every request would slow all of them down.
     pub fn see_through<F>(&self, work: Pin<Box<F>>) -> SeenThrough<F>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -52,7 +52,7 @@ impl Lifecycle {
         }
     }
 
-    /// Runs `work` in a task of its own; a stopping server waits for it.
+    /// Runs `work` in a separate task; a stopping server waits for it.
     pub fn track<F>(&self, work: F) -> tokio::task::JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -64,7 +64,7 @@ impl Lifecycle {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Asks connections to end after the requests they run.
+    /// Tells connections to close after their running requests.
     pub(super) fn close(&self) {
         self.phase.send_replace(Phase::Closing);
         self.work.close();
@@ -72,11 +72,11 @@ impl Lifecycle {
 
     pub(super) async fn closing(&self) {
         let mut phase = self.phase.subscribe();
-        // Fails when the sender is gone, and it lives in `self`.
+        // Fails only when the sender is dropped, and `self` owns it.
         let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
     }
 
-    /// Waits for the work without asking anything of it.
+    /// Waits for the tracked work to finish, without telling connections to close.
     #[cfg(test)]
     pub(in crate::server) async fn work_is_complete(&self) {
         self.work.close();
@@ -94,7 +94,7 @@ pub struct SeenThrough<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    /// Taken when it is done.
+    /// `None` once the work is complete.
     work: Option<Pin<Box<F>>>,
     lifecycle: Lifecycle,
 }
@@ -107,7 +107,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let Some(work) = &mut self.work else {
-            // Done already: nobody may ask again.
+            // Complete already: a future must not be polled after that.
             return Poll::Pending;
         };
         let poll = work.as_mut().poll(cx);
@@ -123,7 +123,7 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     fn drop(&mut self) {
-        // What panicked cannot go on, and a runtime that has ended runs nothing.
+        // Work that panicked cannot continue, and a runtime that has shut down runs nothing.
         if let Some(work) = self.work.take()
             && !thread::panicking()
             && Handle::try_current().is_ok()

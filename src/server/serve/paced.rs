@@ -1,8 +1,8 @@
-//! Watches that a connection gets on: a client that sends half a request, leaves its answers unread
-//! or says nothing for long has to go, or a few thousand of them hold every slot.
+//! Detects stalled connections: a client that sends half a request, leaves its responses unread or stays
+//! idle for too long is disconnected. Otherwise a few thousand such clients would hold every slot.
 //!
-//! [`Paced`] wraps the stream and notes when bytes move, the server notes when requests begin and
-//! end, and [`Pace::overdue`] looks at the notes now and then. There is no timer per request.
+//! [`Paced`] wraps the stream and records when bytes move, the server records when requests begin and end,
+//! and [`Pace::overdue`] checks these records periodically. There is no timer per request.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Limits;
 
-/// What is known of one connection. Clones share it.
+/// Activity of one connection, and its limits. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     limits: Limits,
@@ -24,15 +24,15 @@ pub(super) struct Pace {
 
 #[derive(Debug)]
 struct State {
-    /// Requests begun and not yet answered.
+    /// Requests without a complete response.
     running: usize,
-    /// HTTP/2 sends frames that begin no request, so there bytes do not tell of one.
+    /// HTTP/2 also sends frames that begin no request, so received bytes alone are no sign of one.
     is_http2: bool,
-    /// Since when nothing was asked.
+    /// End of the last request, or start of the connection.
     resting_since: Instant,
-    /// Since when a request's head is on its way. A new connection is expected to send one.
+    /// Start of an incomplete request head. A new connection is expected to send one.
     head_since: Option<Instant>,
-    /// Since when the client takes no bytes.
+    /// Time since which the client reads nothing.
     blocked_since: Option<Instant>,
 }
 
@@ -51,7 +51,7 @@ impl Pace {
         }
     }
 
-    /// Notes that a request's head is complete; the request runs until the answer is dropped.
+    /// Records that a request head is complete. The request runs until the returned value is dropped.
     pub(super) fn begin(&self, is_http2: bool) -> Running {
         let mut state = self.lock();
         state.running += 1;
@@ -65,7 +65,7 @@ impl Pace {
         self.lock().running > 0
     }
 
-    /// Resolves when the client is overdue, up to half a header timeout late.
+    /// Resolves when the client has exceeded a limit, up to half a header timeout late.
     pub(super) async fn overdue(&self) {
         loop {
             let now = Instant::now();
@@ -112,7 +112,7 @@ impl Pace {
     }
 }
 
-/// A request that runs, until this is dropped.
+/// A running request, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Running(Pace);
 
@@ -124,7 +124,7 @@ impl Drop for Running {
     }
 }
 
-/// A stream whose progress is noted.
+/// A stream whose progress is recorded.
 #[derive(Debug)]
 pub(super) struct Paced<S> {
     stream: S,

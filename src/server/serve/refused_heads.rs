@@ -1,9 +1,9 @@
-//! Answers to requests whose head cannot be read.
+//! Responses to requests whose head cannot be read.
 //!
-//! hyper answers them itself, by a status without a body, and asks nobody. [`AnsweredHeads`] is the stream
-//! below it: it recognises that answer and sends one in its place that says what was wrong, and a line goes
-//! to the log. After it, what the client is still sending is read and thrown away for a moment: a connection
-//! that is closed meanwhile may take the answer with it.
+//! hyper sends them itself, as a status without a body, and calls no handler. [`AnsweredHeads`] is the stream
+//! below hyper: it recognises such a response, replaces it with one that describes the fault, and writes a
+//! log line. Afterwards it reads and discards what the client still sends, for a moment: if the connection
+//! were closed while the client still sends, the client might never see the response.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -17,22 +17,22 @@ use tokio::time::Sleep;
 
 use crate::server::envelope::answer_to_refused_head;
 
-/// Time that the rest of a refused head may take to arrive.
+/// Time for the rest of a refused head to arrive.
 const DISCARD: Duration = Duration::from_millis(250);
-/// Bytes that are thrown away at a time.
+/// Bytes that are discarded at a time.
 const PIECE: usize = 8 << 10;
 
-/// A stream whose answers to unreadable heads have a body.
+/// A stream that adds a body to hyper's responses to unreadable heads.
 #[derive(Debug)]
 pub(super) struct AnsweredHeads<S> {
     stream: S,
     peer: IpAddr,
-    /// True once the first line of the request has arrived: without it the address is what is too long.
+    /// True once the request line has arrived: until then it is the URI that is too long.
     has_first_line: bool,
     refusal: Option<Refusal>,
 }
 
-/// The answer that replaces that of hyper.
+/// The response that replaces hyper's.
 #[derive(Debug)]
 struct Refusal {
     answer: Vec<u8>,
@@ -66,7 +66,7 @@ impl<S> AnsweredHeads<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AnsweredHeads<S> {
-    /// Sends what is left of the answer, and then says that `replaced` bytes of hyper's have been sent.
+    /// Sends the rest of the response, and then reports that `replaced` bytes of hyper's were sent.
     fn poll_answer(&mut self, cx: &mut Context<'_>, replaced: usize) -> Poll<io::Result<usize>> {
         let Some(refusal) = &mut self.refusal else {
             return Poll::Ready(Ok(replaced));
@@ -82,8 +82,8 @@ impl<S: AsyncWrite + Unpin> AnsweredHeads<S> {
     }
 }
 
-/// Returns the status of an answer that hyper has made by itself: it has no body, and not the request id
-/// that ours have.
+/// Returns the status of a response that hyper generated itself: it has no body, and no request id as ours
+/// have.
 fn status_without_body(answer: &[u8]) -> Option<StatusCode> {
     let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let status = StatusCode::from_bytes(status).ok()?;

@@ -11,7 +11,7 @@ mod stopping;
 mod tls;
 
 const SHORT: Duration = Duration::from_millis(100);
-/// Far longer than anything here takes; only a test that fails waits for it.
+/// Far longer than anything here takes; only a failing test waits that long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn limits() -> Limits {
@@ -78,7 +78,7 @@ async fn patiently<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE * 3, future).await.unwrap()
 }
 
-/// Everything the server says until it closes.
+/// Returns everything that the server sends until it closes the connection.
 async fn rest(socket: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = patiently(socket.read_to_end(&mut bytes)).await;
@@ -184,7 +184,7 @@ async fn a_body_that_is_never_finished_is_answered_408() {
     assert!(answer.contains(r#""code":"request_timeout""#), "{answer}");
 }
 
-/// Returns once the server has seen what reached it before, such as the end of another connection.
+/// Returns once the server has handled all earlier input, such as the end of another connection.
 async fn all_is_seen(server: &Running) {
     let mut socket = server.connect().await;
     socket
@@ -216,7 +216,8 @@ async fn a_client_that_has_said_all_is_answered() {
     assert!(answer.ends_with("late"), "{answer}");
 }
 
-/// The kernel would take many megabytes for a client that does not read.
+/// Connects with a small receive buffer: the kernel would buffer many megabytes for a client that does not
+/// read.
 async fn with_little_room(address: SocketAddr) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

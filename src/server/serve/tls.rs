@@ -1,4 +1,4 @@
-//! TLS from two files, which are read again when they change.
+//! TLS with certificate and key from two files, which are reloaded when they change.
 
 use std::fmt;
 use std::io;
@@ -19,10 +19,10 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use crate::server::error::causes;
 use crate::server::text_file;
 
-/// Time between two looks at the files.
+/// Time between two checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Why TLS cannot be spoken.
+/// Failure to set TLS up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -30,30 +30,30 @@ pub enum TlsError {
     Unread {
         /// `certificates` or `key`.
         what: &'static str,
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A file holds no PEM of the kind that is wanted.
+    /// A file holds no PEM of the expected kind.
     #[error("cannot read the TLS {what} in {}", path.display())]
     Pem {
         /// `certificates` or `key`.
         what: &'static str,
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: pem::Error,
     },
-    /// The key does not fit the certificate, or is of an unknown kind.
+    /// The key does not match the certificate, or is of an unknown kind.
     #[error("the TLS certificate and key cannot be used")]
     Unusable(#[from] rustls::Error),
 }
 
-/// A certificate chain with its private key, from files that are replaced now and then, as by certbot.
-/// Clones share it.
+/// A certificate chain with its private key, from files that are replaced from time to time, for example by
+/// certbot. Clones share it.
 #[derive(Clone, Debug)]
 pub struct TlsCertificate(Arc<Certificate>);
 
@@ -61,19 +61,19 @@ pub struct TlsCertificate(Arc<Certificate>);
 struct Certificate {
     chain: PathBuf,
     key: PathBuf,
-    /// Connections that begin now get this one.
+    /// The certificate for new connections.
     current: ArcSwap<CertifiedKey>,
     seen: Mutex<Seen>,
 }
 
-/// Results of looking at the files.
+/// State of the checks of the files.
 #[derive(Debug)]
 struct Seen {
-    /// Hash of what is served.
+    /// Hash of the files of the served certificate.
     served: [u8; 32],
-    /// Fault of the latest look.
+    /// Fault that the last check found.
     fault: Option<String>,
-    /// Fault that the log has.
+    /// Fault that was logged last.
     logged: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl TlsCertificate {
     /// Reads a certificate chain and its private key.
     ///
     /// # Errors
-    /// When a file is unreadable or the two do not fit.
+    /// When a file is unreadable, or the key does not match the certificate.
     pub fn load(chain: &Path, key: &Path) -> Result<Self, TlsError> {
         let read = Files::read(chain, key)?;
         Ok(Self(Arc::new(Certificate {
@@ -96,10 +96,10 @@ impl TlsCertificate {
         })))
     }
 
-    /// Returns what accepts connections, each with the certificate of its moment.
+    /// Returns the TLS acceptor. Each connection gets the current certificate.
     ///
     /// # Errors
-    /// When the library that speaks TLS lacks something.
+    /// When the TLS library does not support the protocol versions.
     pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -110,12 +110,11 @@ impl TlsCertificate {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Reads the files again, since the operator asks for it. A fault is logged, and the certificate in
-    /// use stays.
+    /// Reloads the files at the operator's request. A fault is logged, and the certificate in use stays.
     pub fn reload(&self) {
         match self.replace() {
             Ok(true) => {}
-            Ok(false) => tracing::info!("the TLS certificate was read again and is the same"),
+            Ok(false) => tracing::info!("the TLS certificate was reloaded and is unchanged"),
             Err(error) => {
                 let fault = causes(&error).join(": ");
                 log_fault(&fault);
@@ -124,18 +123,18 @@ impl TlsCertificate {
         }
     }
 
-    /// Looks at the files now and then and serves what they hold, until it is dropped.
+    /// Checks the files periodically and serves their current content, until the future is dropped.
     pub async fn watch(self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let this = self.clone();
-            // Files may be on a disk that hangs. A look that panics has logged that.
+            // The disk may hang, so not on this thread. A panic in the check is logged by the panic hook.
             let _ = tokio::task::spawn_blocking(move || this.look()).await;
         }
     }
 
-    /// One file is replaced before the other, and perhaps while it is read, so a fault is logged when the
-    /// next look finds it too.
+    /// Checks the files once. One file is replaced before the other, and perhaps during the check, so a
+    /// fault is logged only when the next check finds it too.
     pub(super) fn look(&self) {
         let fault = self.replace().err().map(|error| causes(&error).join(": "));
         let mut seen = self.seen();
@@ -152,7 +151,7 @@ impl TlsCertificate {
         seen.fault = fault;
     }
 
-    /// Serves what the files hold; returns whether that is new.
+    /// Serves the content of the files; returns whether it has changed.
     fn replace(&self) -> Result<bool, TlsError> {
         let read = Files::read(&self.0.chain, &self.0.key)?;
         let hash = read.hash();
@@ -185,11 +184,11 @@ impl ResolvesServerCert for TlsCertificate {
 fn log_fault(fault: &str) {
     tracing::warn!(
         error = fault,
-        "the new TLS certificate cannot be used; the one before is served on"
+        "the new TLS certificate cannot be used; the previous one stays in use"
     );
 }
 
-/// The two files as they were at one moment.
+/// The content of the two files at one moment.
 struct Files<'a> {
     chain: (&'a Path, Vec<u8>),
     key: (&'a Path, Vec<u8>),

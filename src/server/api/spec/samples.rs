@@ -1,4 +1,4 @@
-//! One refusal of each code, made by the server's own types.
+//! One error of each code, created from the server's own types.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::server::error::ApiError;
 use crate::server::password::Weakness;
 use crate::server::throttle::BudgetKind;
 
-/// Returns a refusal as the server makes it.
+/// Returns an error with this code, as the server sends it.
 pub(super) fn sample(code: &str) -> Problem {
     let auth = |error: AuthError| error.problem();
     match code {
@@ -33,7 +33,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "weak_password" => ApiError::WeakPassword(Weakness::Common).problem(),
         "conflict" => ApiError::Conflict("this user name is taken").problem(),
         "forbidden" => ApiError::Forbidden("this account is disabled").problem(),
-        "not_found" => ApiError::NotFound("no such user").problem(),
+        "not_found" => ApiError::NotFound("there is no such user").problem(),
         "validation_failed" => ApiError::InvalidInput {
             detail: "`username` is required".into(),
             errors: vec![FieldError {
@@ -64,7 +64,7 @@ pub(super) fn sample(code: &str) -> Problem {
         "unsupported_media_type" => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "this `Content-Type` is not understood here",
+            "this `Content-Type` is not supported here",
         ),
         _ => ApiError::internal("").problem(),
     }

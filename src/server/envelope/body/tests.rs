@@ -22,7 +22,7 @@ fn ready(pieces: &[&str]) -> impl Stream<Item = io::Result<Bytes>> + use<> {
 
 type Piece = io::Result<Bytes>;
 
-/// A body whose pieces arrive when the test sends them, and which is complete when the sender is dropped.
+/// A body whose chunks arrive when the test sends them, and which is complete when the sender is dropped.
 fn arriving() -> (
     UnboundedSender<Piece>,
     impl Stream<Item = Piece> + Send + 'static,
@@ -99,7 +99,7 @@ async fn unfinished_bodies_together_hold_no_more_than_the_budget() {
     assert!(matches!(fifth, Err(BodyError::BudgetExhausted)));
     assert_eq!(budget.held(), 4 * LIMIT);
     let whole = read(ready(&["complete"]), &rules).await.unwrap();
-    assert_eq!(whole, "complete", "it needs no memory of the budget");
+    assert_eq!(whole, "complete", "it takes nothing from the budget");
     unfinished.pop();
     assert_eq!(budget.held(), 3 * LIMIT);
     let (sender, pieces) = arriving();
@@ -179,7 +179,7 @@ async fn a_slow_body_is_refused_at_its_deadline_which_does_not_count_for_the_res
     sender.send(Ok(piece(1))).unwrap();
     let incoming = IncomingBody::new(Body::from_bytes_stream(pieces));
     let body = incoming.deferred(rules.clone(), None);
-    assert_eq!(incoming.deadline(&rules), None, "nobody has asked for it");
+    assert_eq!(incoming.deadline(&rules), None, "nothing has read it");
     let start = Instant::now();
 
     let read = body.into_bytes().await;
@@ -213,5 +213,5 @@ async fn a_body_that_nobody_asked_for_is_not_kept() {
     incoming.discard().await;
 
     assert_eq!(budget.held(), 0);
-    assert!(incoming.begin().is_none(), "it is gone");
+    assert!(incoming.begin().is_none(), "the body was already taken");
 }

@@ -9,7 +9,7 @@ use crate::server::envelope::BodyBudget;
 
 const BODY_LIMIT: usize = 64 << 10;
 
-/// A client of HTTP/2 that knows that the server speaks it.
+/// An HTTP/2 client that skips protocol negotiation.
 struct Client(SendRequest<Bytes>);
 
 type Unfinished = (SendStream<Bytes>, ResponseFuture);
@@ -43,7 +43,7 @@ impl Client {
     }
 }
 
-/// A server that echoes bodies at `/`, has an address without a body, and shows its budget.
+/// Starts a server with this budget that echoes bodies at `/` and has a path `/none` that reads no body.
 async fn start(budget: &BodyBudget) -> Running {
     let echo = make(|request: poem::Request| async move { request.into_body().into_bytes().await });
     let routes = Route::new()
@@ -64,7 +64,7 @@ async fn until(what: &str, is_true: impl Fn() -> bool) {
     assert!(waited.is_ok(), "waited for: {what}");
 }
 
-/// Returns the status, once there is one, of a request whose body may still be unfinished.
+/// Waits for the status and `Retry-After` of a request whose body may still be incomplete.
 async fn status(response: ResponseFuture) -> (u16, Option<String>) {
     let response = patiently(response).await.unwrap();
     let retry_after = response.headers().get("retry-after");
@@ -106,7 +106,7 @@ async fn half_sent_bodies_of_all_connections_hold_no_more_than_one_budget() {
     stream
         .send_data(Bytes::from_static(b"in two "), false)
         .unwrap();
-    until("the first piece to arrive", || budget.held() > 0).await;
+    until("the first chunk to arrive", || budget.held() > 0).await;
     stream
         .send_data(Bytes::from_static(b"pieces"), true)
         .unwrap();
@@ -116,7 +116,7 @@ async fn half_sent_bodies_of_all_connections_hold_no_more_than_one_budget() {
 
 #[tokio::test]
 async fn what_needs_no_body_is_answered_without_one_being_read() {
-    // Nothing can be kept at all.
+    // Nothing can be buffered at all.
     let budget = BodyBudget::new(0);
     let server = start(&budget).await;
     let mut client = Client::connect(&server).await;
@@ -127,12 +127,12 @@ async fn what_needs_no_body_is_answered_without_one_being_read() {
         ("DELETE", "/none", 405),
     ];
 
-    // More requests than one connection may have open: the refused ones must make room.
+    // More requests than one connection may have open at once: refused ones must free their streams.
     for _ in 0..20 {
         for (method, path, expected) in table {
             let (mut stream, response) = client.begin(method, path).await;
             let sent = stream.send_data(Bytes::from(vec![b'x'; 8 << 10]), false);
-            // It may have been answered and reset before.
+            // The server may have responded and reset the stream before.
             drop(sent);
             assert_eq!(status(response).await.0, expected, "{method} {path}");
         }

@@ -101,7 +101,7 @@ fn a_tls_file_that_is_missing_or_of_the_wrong_kind_is_named() {
     }
 }
 
-/// A folder with the two files of a server.
+/// A folder with the certificate and key file of a server.
 struct Installed(tempfile::TempDir);
 
 impl Installed {
@@ -180,7 +180,7 @@ fn a_new_certificate_that_cannot_be_used_is_logged_once_and_the_one_before_stays
 
         let text = log.text();
         assert_eq!(
-            text.matches("cannot be used; the one before").count(),
+            text.matches("cannot be used; the previous one").count(),
             1,
             "{text}"
         );
