@@ -104,7 +104,7 @@ assert.equal(JSON.parse(answer).user.username, NAME);
 await context.clearPermissions();
 await page.evaluate(() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); });
 await page.getByRole('button', { name: 'Copy the command' }).click();
-await says(page, 'Copy the text that is selected.');
+await says(page, 'Copy the selected text.');
 assert.equal(await page.locator('#curl-whole').inputValue(), command);
 
 // The server is away: the page says so, and goes on by itself.

@@ -62,7 +62,7 @@ await page.keyboard.press('Enter');
 await rows(page, 'users', 1);
 await search.getByRole('searchbox').fill('nobody');
 await search.getByRole('button').click();
-await page.getByText('No user has such a name.').waitFor();
+await page.getByText('No users found.').waitFor();
 await look(page, 'admin-users-none');
 await search.getByRole('searchbox').fill('');
 await page.keyboard.press('Enter');
@@ -86,7 +86,7 @@ await page.getByRole('row', { name: 'Phone' }).getByRole('button', { name: 'End'
 await confirm(page, 'End the session on Phone (program/1.0)?');
 await says(page, 'The session on Phone (program/1.0) is ended.');
 assert.equal((await ada.call('GET', '/v1/me'))[0], 401);
-await page.getByText('Signed in nowhere.').waitFor();
+await page.getByText('No sessions.').waitFor();
 const two = [await program('ada', ADA), await program('ada', ADA)];
 await page.reload();
 await rows(page, 'user-sessions', 2);
@@ -98,7 +98,7 @@ for (const device of two) assert.equal((await device.call('GET', '/v1/me'))[0], 
 // The link works for somebody else, in a browser of his own.
 // A page that was loaded again has no fresh token: the server wants the password, and then goes on.
 const proof = page.getByRole('dialog', { name: 'Confirm with your password' });
-await page.getByRole('button', { name: 'Make a reset link' }).focus();
+await page.getByRole('button', { name: 'Create a reset link' }).focus();
 await page.keyboard.press('Enter');
 await proof.waitFor();
 await focuses(page, 'prove-password');
@@ -191,12 +191,12 @@ await rows(page, 'sessions', 1);
 await page.getByRole('button', { name: 'End' }).click();
 await confirm(page, `End this session of ${HOSTILE}?`);
 await says(page, `The session of ${HOSTILE} is ended.`);
-await page.getByText('Nobody of such a name is signed in.').waitFor();
+await page.getByText('No sessions found.').waitFor();
 
 // Links that are open, one of them withdrawn.
 await tab('Links');
 await focuses(page, 'links-title');
-await page.getByText('No link is open.').waitFor();
+await page.getByText('No unused links.').waitFor();
 await look(page, 'admin-links-none');
 const [, found] = await call('GET', '/v1/users?search=ada');
 const [, withdrawn] = await call('POST', `/v1/users/${found.items[0].id}/reset-link`);
@@ -209,7 +209,7 @@ await page.getByRole('button', { name: 'Withdraw' }).focus();
 await page.keyboard.press('Enter');
 await confirm(page, 'Withdraw the link for ada?');
 await says(page, 'The link for ada is withdrawn.');
-await page.getByText('No link is open.').waitFor();
+await page.getByText('No unused links.').waitFor();
 await focuses(page, 'links-title');
 const secret = new URL(withdrawn.link).hash.slice(1);
 assert.equal((await call('POST', '/v1/password/reset', { link: secret, password: ADA }))[0], 404);
@@ -219,13 +219,13 @@ await tab('Keys');
 await rows(page, 'keys', 1);
 await page.getByRole('button', { name: 'Rotate', exact: true }).click();
 await confirm(page, 'Rotate the signing key?');
-await says(page, 'There is a new key.');
+await says(page, 'The new key is created.');
 const keys = await rows(page, 'keys', 2);
 assert.deepEqual(keys.map((row) => row.match(/active|next/)?.[0]).sort(), ['active', 'next']);
 await look(page, 'admin-keys');
 await page.getByRole('button', { name: 'Rotate at once' }).click();
 await confirm(page, 'Rotate the signing key?');
-await says(page, 'There is a new key.');
+await says(page, 'The new key is created.');
 await page.waitForFunction(() => /active/.test(document.querySelector('#keys tbody tr')?.textContent));
 
 // Busy at first: the page says so, and asks again.
@@ -237,12 +237,12 @@ await context.route('**/v1/events?*', (route) => {
 });
 await tab('Events');
 await focuses(page, 'events-title');
-await page.locator('#events .notice').filter({ hasText: 'The server cannot answer now. Trying again …' }).waitFor();
+await page.locator('#events .notice').filter({ hasText: 'The server is temporarily unavailable. Trying again …' }).waitFor();
 isBusy = false;
 await page.locator('#events tbody tr').first().waitFor();
 assert.equal(await page.locator('#events .notice').innerText(), '');
 const events = (await page.locator('#events tbody tr').allInnerTexts()).join('\n');
-for (const what of ['Signing key rotated', 'User disabled', 'Password set by a link', 'Reset link made', 'Reset link withdrawn', 'Roles changed', 'User added']) {
+for (const what of ['Signing key rotated', 'User disabled', 'Password reset', 'Reset link created', 'Reset link withdrawn', 'Roles changed', 'User added']) {
   assert.ok(events.includes(what), `${what}: ${events}`);
 }
 await look(page, 'admin-events');
@@ -251,16 +251,16 @@ let health;
 await context.route('**/readyz', (route) => (health ? route.fulfill({ status: 503, json: health }) : route.continue()));
 await tab('Health');
 await focuses(page, 'health-title');
-await page.locator('#health-database').filter({ hasText: 'Answers' }).waitFor();
+await page.locator('#health-database').filter({ hasText: 'Responding' }).waitFor();
 assert.equal(await page.locator('#health-clock').innerText(), 'Agrees with the database');
-assert.equal(await page.locator('#health-serving').innerText(), 'Takes requests');
+assert.equal(await page.locator('#health-serving').innerText(), 'Accepting requests');
 await look(page, 'admin-health');
 health = { status: 'failing', database: 'failing', denylist: 'degraded', clock: 'failing', serving: 'ok' };
 await tab('Users');
 await tab('Health');
-await page.locator('#health-database').filter({ hasText: 'Does not answer' }).waitFor();
-assert.match(await page.locator('#health-denylist').innerText(), /the database is asked instead/);
-assert.match(await page.locator('#health-clock').innerText(), /set both clocks/);
+await page.locator('#health-database').filter({ hasText: 'Not responding' }).waitFor();
+assert.match(await page.locator('#health-denylist').innerText(), /the database is queried instead/);
+assert.match(await page.locator('#health-clock').innerText(), /correct the clocks/);
 await look(page, 'admin-health-failing');
 
 // The server is away: a list says so, and comes by itself when it is back.

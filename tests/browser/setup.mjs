@@ -5,7 +5,7 @@ import { NAME, PASSWORD, SETUP_LINK, base, finish, focused, focuses, look, open 
 const context = await open({ locale: 'de-DE', timezoneId: 'Europe/Berlin' });
 const page = await context.newPage();
 
-for (const [path, words] of [['/setup', 'the server printed'], ['/reset', 'you were given'], ['/setup#main', 'the server printed']]) {
+for (const [path, words] of [['/setup', 'the server printed'], ['/reset', 'you received'], ['/setup#main', 'the server printed']]) {
   await page.goto(base + path);
   await page.getByText(words).waitFor();
   assert.equal(await page.locator('form').isVisible(), false);
@@ -15,12 +15,12 @@ await look(page, 'setup-without-link');
 
 const wrong = 'a-link-that-the-server-never-printed-to-anybody';
 await page.goto(`${base}/setup#${wrong}`);
-await page.getByRole('button', { name: 'Make the account' }).waitFor();
+await page.getByRole('button', { name: 'Create the account' }).waitFor();
 assert.equal(page.url(), `${base}/setup`, 'the secret leaves the address');
 await look(page, 'setup');
 const name = page.getByLabel('User name');
 const password = page.getByLabel('Password', { exact: true });
-const make = page.getByRole('button', { name: 'Make the account' });
+const make = page.getByRole('button', { name: 'Create the account' });
 await name.fill(NAME);
 await password.fill(PASSWORD);
 await make.click();
@@ -56,5 +56,5 @@ await name.fill('mallory');
 await password.fill(PASSWORD);
 await make.click();
 await page.locator('.problem').filter({ hasText: 'This link is wrong, was used' }).waitFor();
-await focuses(page, 'Make the account');
+await focuses(page, 'Create the account');
 await finish('the first administrator is in');

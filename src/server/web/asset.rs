@@ -1,4 +1,4 @@
-//! One file as HTTP sees it: validators, compression, how long it may be kept.
+//! A static file over HTTP: validators, compression and caching.
 
 use std::io::{Read, Write};
 use std::sync::OnceLock;
@@ -18,12 +18,12 @@ use poem::{Endpoint, Request, Response, Result};
 
 use crate::server::header_list::items;
 
-/// How long a client may keep a file without asking.
+/// Caching policy of a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cache {
-    /// Its path changes when it changes.
+    /// Cached without revalidation: the path changes with the content.
     Forever,
-    /// Ask each time; the answer is mostly 304.
+    /// Revalidated with each use; the response is usually 304.
     Revalidate,
 }
 
@@ -36,24 +36,24 @@ impl Cache {
     }
 }
 
-/// A file in memory, kept compressed.
+/// A compressed file in memory.
 pub(super) struct Asset {
     content_type: &'static str,
     cache: Cache,
     gzip: Bytes,
-    /// Inflated for the first client that cannot take gzip; most files never are.
+    /// Decompressed for the first client that does not accept gzip; most files never are.
     plain: OnceLock<Bytes>,
     hash: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Asset {
-    /// Returns a file that was compressed beforehand.
+    /// Returns a file that was compressed in advance.
     pub(super) fn gzipped(content_type: &'static str, gzip: &'static [u8], cache: Cache) -> Self {
         Self::new(content_type, Bytes::from_static(gzip), cache)
     }
 
-    /// Returns a small file, which is compressed now.
+    /// Returns a small file and compresses it.
     pub(super) fn text(content_type: &'static str, text: impl AsRef<str>) -> Self {
         Self::new(
             content_type,
@@ -62,13 +62,13 @@ impl Asset {
         )
     }
 
-    /// Returns the file as one whose path changes when it changes.
+    /// Makes the file cacheable forever.
     pub(super) fn forever(mut self) -> Self {
         self.cache = Cache::Forever;
         self
     }
 
-    /// Returns the file with one more header.
+    /// Adds a header to the responses.
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -122,7 +122,7 @@ impl Endpoint for Asset {
     }
 }
 
-/// Returns whether `Accept-Encoding` admits gzip (RFC 9110, 12.5.3).
+/// Returns whether `Accept-Encoding` allows gzip (RFC 9110, 12.5.3).
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for coding in items(headers, ACCEPT_ENCODING) {
@@ -140,7 +140,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// Returns whether the client already has the file with this tag.
+/// Returns whether `If-None-Match` contains this tag: then the client already has the file.
 pub(in crate::server) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
     items(headers, IF_NONE_MATCH).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
@@ -148,13 +148,13 @@ pub(in crate::server) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
 #[expect(clippy::expect_used, reason = "writing into a Vec does not fail")]
 fn deflate(plain: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(plain).expect("a Vec takes all");
-    encoder.finish().expect("a Vec takes all").into()
+    encoder.write_all(plain).expect("a Vec accepts all bytes");
+    encoder.finish().expect("a Vec accepts all bytes").into()
 }
 
 #[expect(
     clippy::expect_used,
-    reason = "what is inflated was compressed by us, and a test does it"
+    reason = "the embedded files are valid gzip, and a test decompresses them"
 )]
 fn inflate(gzip: &[u8]) -> Bytes {
     let mut plain = Vec::new();

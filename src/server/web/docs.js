@@ -1,19 +1,19 @@
-// The API's pages: Swagger UI, with a login that outlives a reload and the access token's expiry.
+// The API documentation: Swagger UI, with a login that survives a reload and the expiry of the access token.
 //
-// The session is the server's cookie, which no script can read. The access token is held by this
-// page alone, in memory; nothing is written to localStorage or sessionStorage.
+// The refresh token is in a cookie that no script can read. This page keeps the access token in memory only;
+// it writes nothing to localStorage or sessionStorage.
 'use strict';
 
 (() => {
-  // Renewed this long before it expires, so that it does not expire on its way.
+  // Time before the expiry at which the token is renewed, so that it does not expire in transit.
   const MARGIN_MS = 5000;
 
   let ui;
   let access = null; // { token, expiresAt }
-  let renewal = null; // the refresh under way, shared by all who wait for it
+  let renewal = null; // the running refresh, shared by all requests that wait for it
 
-  // The server writes its own prefix here. Cookies that only this host can set over https come first, and
-  // those of this server's port: another server on this host may have taken the usual names.
+  // The server replaces this prefix with its own. Cookies that only this host can set over https come first,
+  // then those with this server's port: another server on this host may use the usual names.
   const PREFIX = 'latchet';
   const isHttps = location.protocol === 'https:';
   const names = [`${PREFIX}_${location.port || (isHttps ? 443 : 80)}_csrf`, `${PREFIX}_csrf`];
@@ -35,7 +35,7 @@
   const scheme = () => ui.specSelectors.securityDefinitions()
     .findEntry((schema) => schema.get('type') === 'oauth2');
 
-  // Shows Swagger UI the token, so that it sends it and unlocks its padlocks.
+  // Passes the token to Swagger UI, which then sends it and unlocks its padlocks.
   const adopt = (answer) => {
     access = { token: answer.access_token, expiresAt: Date.now() + answer.expires_in * 1000 };
     const [name, schema] = scheme();
@@ -53,8 +53,8 @@
   const explain = async (response) => {
     const problem = await response.json().catch(() => ({}));
     const wait = response.headers.get('Retry-After');
-    const detail = problem.detail || `The server answered ${response.status}.`;
-    return wait ? `${detail} (again in ${wait} s)` : detail;
+    const detail = problem.detail || `The server responded with ${response.status}.`;
+    return wait ? `${detail} (retry in ${wait} s)` : detail;
   };
 
   const signIn = async (username, password) => {
@@ -63,7 +63,7 @@
     adopt(await response.json());
   };
 
-  // A session that has ended elsewhere signs this page out; a server that is busy does not.
+  // A session that ended elsewhere signs this page out; a busy server does not.
   const renew = () => {
     renewal ??= post('/v1/refresh', {})
       .then(async (response) => {
@@ -81,7 +81,7 @@
     forget();
   };
 
-  // Swagger UI passes each request through here before it is sent.
+  // Swagger UI calls this for each request before it sends it.
   const withLiveToken = async (request) => {
     const authorization = request.headers && request.headers.Authorization;
     if (access && authorization === `Bearer ${access.token}`) {
@@ -93,8 +93,8 @@
     return request;
   };
 
-  // The Authorize dialog: user name and password, instead of client ids and scopes. A native dialog
-  // keeps the keyboard inside and closes on Escape.
+  // The Authorize dialog: user name and password instead of client ids and scopes. A native dialog keeps
+  // the focus inside and closes on Escape.
   const authorizeDialog = (system) => {
     const h = system.React.createElement;
     const { useEffect, useRef, useState } = system.React;
@@ -131,7 +131,7 @@
       return h('dialog', { ref: dialog, className: 'login', 'aria-labelledby': 'login-title', onClose: close },
         h('form', { className: 'auth-container', onSubmit: submit },
           h('h2', { id: 'login-title' }, isSignedIn ? 'Signed in' : 'Sign in'),
-          isSignedIn ? h('p', null, 'You stay signed in, also after a reload, until you log out.') : credentials(),
+          isSignedIn ? h('p', null, 'You stay signed in until you log out, even after a reload.') : credentials(),
           h('p', { role: 'alert' }, problem),
           h('div', { className: 'auth-btn-wrapper' },
             h('button', { type: 'submit', className: 'btn modal-btn auth authorize', disabled: busy, 'aria-label': isSignedIn ? 'Logout: end this session' : 'Authorize: sign in' }, isSignedIn ? 'Logout' : 'Authorize'),

@@ -1,7 +1,8 @@
-//! Pages: static files, clients of the JSON API like any other. Knows nothing of users or tokens.
+//! The web pages: static files that use the JSON API like any other client. This module handles no users
+//! and no tokens.
 //!
-//! Everything is in the binary. What is large was compressed beforehand and is inflated only for a
-//! client that cannot take gzip.
+//! All files are embedded in the binary. Large ones are compressed in advance, and are decompressed only for
+//! clients that do not accept gzip.
 
 use poem::http::HeaderValue;
 use poem::http::StatusCode;
@@ -15,17 +16,19 @@ pub(super) use asset::names_tag;
 
 mod asset;
 
-/// Scripts and sheets come from this server alone, none of them inline; no text becomes markup or a
-/// script. Forms are sent by scripts: where those do not run, no password ends up in an address.
+/// Content policy of the pages: scripts and style sheets come from this server only and are never inline,
+/// and no text becomes markup or a script. Forms are sent by scripts only: without scripts, no password can
+/// end up in a URL.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Swagger UI makes markup of texts, and has icons as `data:` in its sheet.
+/// Content policy of `/docs`: Swagger UI creates markup from texts, and its style sheet has icons as `data:`
+/// URLs.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Address where browsers and password managers look for the page that changes a password
+/// Path at which browsers and password managers look for the page that changes a password
 /// (<https://www.w3.org/TR/change-password-url/>).
 pub(super) const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 
@@ -34,23 +37,23 @@ const ICON: &str = "image/svg+xml";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SHEET: &str = "text/css; charset=utf-8";
 
-/// The client for pages: `latchet-client` as `web/client/build.mjs` makes it.
+/// The JavaScript client, `latchet-client`, built by `web/client/build.mjs`.
 const CLIENT: &str = include_str!("../../../web/client/dist/latchet.js");
 
 /// The script of `/docs`.
 const DOCS_SCRIPT: &str = include_str!("docs.js");
 
-/// The client under a path that changes with it, which browsers may keep.
+/// Path of the client that contains its version, so that browsers may cache it forever.
 const CLIENT_OF_THIS_VERSION: &str = concat!("/client/", env!("CARGO_PKG_VERSION"), "/latchet.js");
 
-/// Lists files of this folder under the paths that they are served at.
+/// Lists files of this folder with the paths at which they are served.
 macro_rules! files {
     ($($path:literal: $content_type:expr),+ $(,)?) => {
         [$((concat!("/", $path), $content_type, include_str!($path))),+]
     };
 }
 
-/// What the pages are made of: path, type, text.
+/// Files of the pages: path, content type, text.
 const FILES: [(&str, &str, &str); 18] = files![
     "pages/icon.svg": ICON,
     "pages/pages.css": SHEET,
@@ -72,7 +75,7 @@ const FILES: [(&str, &str, &str); 18] = files![
     "reset/reset.js": SCRIPT,
 ];
 
-/// The pages: path, what they may do, text.
+/// The pages: path, content policy, text.
 const PAGES: [(&str, &str, &str); 5] = [
     (
         "/account",
@@ -85,8 +88,8 @@ const PAGES: [(&str, &str, &str); 5] = [
     ("/docs", DOCS_POLICY, include_str!("docs.html")),
 ];
 
-/// Adds the pages, the client for pages of others and the API document to `route`. The scripts that read a
-/// cookie get to know what its name begins with.
+/// Adds the pages, the JavaScript client and the API document to `route`. The cookie prefix is written into
+/// the scripts that read a cookie.
 pub(super) fn mount(
     route: Route,
     openapi_json: &str,
@@ -148,13 +151,15 @@ fn page(policy: &'static str, html: &str) -> Asset {
     Asset::text(HTML, html).with_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
 }
 
-/// Pages of every origin may import it: it is public, and a script module is fetched by CORS.
+/// Returns the JavaScript client. Pages of every origin may import it: it is public, and browsers fetch
+/// script modules with CORS.
 fn client(cookie_prefix: &CookiePrefix) -> Asset {
     Asset::text(SCRIPT, with_prefix(CLIENT, '"', cookie_prefix))
         .with_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
 }
 
-/// Returns the client as browsers may keep it: not where a setting may change it.
+/// Returns the JavaScript client for its versioned path. Browsers may cache it forever, unless the cookie
+/// prefix is custom: then a setting can change the file.
 fn client_to_keep(cookie_prefix: &CookiePrefix) -> Asset {
     let client = client(cookie_prefix);
     if cookie_prefix.as_str() == CookiePrefix::USUAL {
@@ -164,14 +169,14 @@ fn client_to_keep(cookie_prefix: &CookiePrefix) -> Asset {
     }
 }
 
-/// Returns a script in which the one text `latchet` is replaced by the prefix of the cookies, which has no
-/// character that means something in a text.
+/// Replaces the one string literal `latchet` in a script with the cookie prefix. The prefix has no character
+/// that needs escaping in a literal.
 fn with_prefix(script: &str, quote: char, prefix: &CookiePrefix) -> String {
     let text = |prefix: &str| format!("{quote}{prefix}{quote}");
     script.replacen(&text(CookiePrefix::USUAL), &text(prefix.as_str()), 1)
 }
 
-/// Sends people who typed a slash after the name of a page to the page. Browsers keep what follows `#`.
+/// Redirects a page path with a trailing slash to the page. Browsers keep the fragment.
 fn without_slash(path: &str, request: &Request) -> Response {
     let query = request.uri().query();
     let to = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
@@ -326,6 +331,6 @@ mod tests {
         }
 
         assert!(bytes <= 40_000, "{bytes} bytes");
-        assert!(bytes > 10_000, "{bytes} bytes: something is missing");
+        assert!(bytes > 10_000, "{bytes} bytes: a file is missing");
     }
 }

@@ -1,4 +1,4 @@
-// One's own account: who one is, devices, password, a command with a token.
+// The account page: profile, devices, password, and a command with a token.
 import { act, addRow, at, button, byId, cellsOf, clear, copy, element, forget, isSure, load, say, submits } from '/pages/pages.js';
 import { api, auth, start } from '/pages/session.js';
 
@@ -34,24 +34,24 @@ const showDevices = (items) => {
 
 const loadDevices = () => load(devices, auth.sessions, showDevices);
 
-/** Ends sessions one after the other, and shows what is left, whatever came of it. */
+/** Ends sessions one after the other; then shows the remaining ones, even after a failure. */
 const end = async (ended, done) => {
   await act(async () => {
     for (const { id } of ended) {
       await auth.revoke(id).catch((error) => {
-        // It has ended meanwhile, which is what is wanted.
+        // It has already ended.
         if (error.code !== 'not_found') throw error;
       });
     }
     return done;
   });
   await loadDevices();
-  // The button that had the focus may be gone.
+  // The button with the focus may be gone.
   byId('devices-title').focus();
 };
 
 const endOne = async (session, device) => {
-  if (!await isSure(`Sign out ${device}?`, 'Whoever sits there has to sign in again.', 'Sign out')) return;
+  if (!await isSure(`Sign out ${device}?`, 'The person on that device must sign in again.', 'Sign out')) return;
   await end([session], `${device} is signed out.`);
 };
 
@@ -82,10 +82,10 @@ submits(changePassword, async ({ current_password: currentPassword, new_password
 
 byId('copy-curl').addEventListener('click', () => act(async () => {
   const token = await auth.token();
-  // Ended in another tab: this one says so itself.
+  // The session ended in another tab: the page shows that itself.
   if (!token) return '';
   const claims = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
-  byId('curl-until').replaceChildren('Works until ', at(new Date(claims.exp * 1000).toISOString()), '.');
+  byId('curl-until').replaceChildren('Valid until ', at(new Date(claims.exp * 1000).toISOString()), '.');
   return copy(command(token), curl, 'The command is copied.');
 }));
 

@@ -1,4 +1,4 @@
-// Administration: one section at a time, which the address names.
+// Administration: one section at a time, selected by the URL fragment.
 import { byId, say } from '/pages/pages.js';
 import { start } from '/pages/session.js';
 import { events } from './events.js';
@@ -12,7 +12,7 @@ import { users } from './users.js';
 const SECTIONS = { users, user, sessions, links, keys, events, health };
 const tabs = [...document.querySelectorAll('.tabs a')];
 
-/** Which section is open; none while nobody may see any. */
+/** Name of the open section; empty while no administrator is signed in. */
 let current = '';
 let mayAdminister = false;
 
@@ -24,7 +24,7 @@ const leave = () => {
 const show = () => {
   const [tab, id] = location.hash.slice(1).split('/');
   const wanted = tab === 'users' && id ? 'user' : tab || 'users';
-  // The anchor of the skip link leads to no other section.
+  // Other fragments, such as that of the skip link, select no section.
   if (!mayAdminister || !Object.hasOwn(SECTIONS, wanted)) return false;
   leave();
   current = wanted;

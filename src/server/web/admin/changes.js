@@ -1,4 +1,4 @@
-// Changes, for which the server may ask for the password again.
+// Changes, for which the server may require the password again.
 import { AuthError } from '/client/latchet.js';
 import { byId, clear, submits } from '/pages/pages.js';
 import { api, auth } from '/pages/session.js';
@@ -6,9 +6,9 @@ import { api, auth } from '/pages/session.js';
 const dialog = byId('prove');
 const form = dialog.querySelector('form');
 
-/** Tells those who wait for the password whether it was proved. */
+/** Resolves the open question: true if the password was confirmed. */
 let decided = () => {};
-/** The question that is open, shared by all changes that wait for it. */
+/** The open question, shared by all changes that wait for it. */
 let question = null;
 
 const isProved = () => (question ??= new Promise((resolve) => {
@@ -27,13 +27,13 @@ submits(form, async ({ password }) => {
   decided(true);
 }, { invalid_credentials: 'password' });
 byId('prove-cancel').addEventListener('click', () => decided(false));
-// By the key that closes dialogs, or because the session has ended.
+// The dialog was closed with a key, or because the session has ended.
 dialog.addEventListener('close', () => {
-  // Browsers report late that a dialog was closed: it may be open again, for the next question.
+  // Browsers report late that a dialog was closed: it may already be open for the next question.
   if (!dialog.open) decided(false);
 });
 
-/** Sends a change in the name of who is signed in; asks for the password where a fresh token is required. */
+/** Sends a change as the signed-in user; asks for the password if the server requires a fresh token. */
 export const sendChange = async (method, path, body) => {
   for (;;) {
     try {

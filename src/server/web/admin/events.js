@@ -1,4 +1,4 @@
-// What happened that an administrator should know.
+// Security events.
 import { at, byId } from '/pages/pages.js';
 import { list } from './table.js';
 import { linkTo } from './users.js';
@@ -7,8 +7,8 @@ const WORDS = {
   refresh_reused: 'A stolen refresh token was used; its session has ended',
   login_throttled: 'Too many attempts to sign in',
   password_changed: 'Password changed',
-  password_reset: 'Password set by a link',
-  reset_link_made: 'Reset link made',
+  password_reset: 'Password reset',
+  reset_link_made: 'Reset link created',
   reset_link_withdrawn: 'Reset link withdrawn',
   user_created: 'User added',
   user_disabled: 'User disabled',
@@ -16,7 +16,7 @@ const WORDS = {
   roles_changed: 'Roles changed',
   sessions_ended: 'Sessions ended',
   key_rotated: 'Signing key rotated',
-  first_administrator: 'First administrator made',
+  first_administrator: 'First administrator created',
 };
 
 /** The list of events. */

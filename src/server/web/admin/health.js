@@ -1,23 +1,23 @@
-// Whether the server can do what it is for.
+// Health of the server and its dependencies.
 import { byId, element, forget, load } from '/pages/pages.js';
 
 const EVERY_MS = 10_000;
 const section = byId('health');
 
 const WORDS = {
-  database: { ok: 'Answers', failing: 'Does not answer' },
+  database: { ok: 'Responding', failing: 'Not responding' },
   denylist: {
-    ok: 'Answers',
-    degraded: 'Not to be relied on now: the database is asked instead',
-    failing: 'Cannot be asked: no token is accepted',
+    ok: 'Responding',
+    degraded: 'Unreliable: the database is queried instead',
+    failing: 'Not responding: no token is accepted',
   },
-  clock: { ok: 'Agrees with the database', failing: 'Too far from the database: set both clocks' },
-  serving: { ok: 'Takes requests', failing: 'Is about to stop' },
+  clock: { ok: 'Agrees with the database', failing: 'Differs too much from the database: correct the clocks' },
+  serving: { ok: 'Accepting requests', failing: 'Stopping' },
 };
 
 let timer;
 
-// The answer of a server that is not ready is an answer too.
+// A server that is not ready responds with 503 and the same body.
 const get = () => fetch('/readyz', { signal: AbortSignal.timeout(EVERY_MS) })
   .then((response) => response.json())
   .catch(() => null);
@@ -27,8 +27,8 @@ const show = (health) => {
   for (const [part, words] of Object.entries(WORDS)) {
     const state = health?.[part] ?? '';
     const place = byId(`health-${part}`);
-    const text = words[state] ?? 'Not known';
-    // Told anew only when it has changed.
+    const text = words[state] ?? 'Unknown';
+    // Unchanged texts stay, so that screen readers do not repeat them.
     if (place.textContent !== text) place.replaceChildren(element('span', { className: state }, text));
   }
   const now = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' }).format(new Date());
@@ -46,5 +46,5 @@ const open = () => {
   return load(section, get, show);
 };
 
-/** The health of what the server depends on. */
+/** The health section. */
 export const health = { open, close };

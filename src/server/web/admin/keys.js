@@ -27,20 +27,20 @@ const close = () => {
   table.tBodies[0].replaceChildren();
 };
 
-/** The keys. */
+/** The section of the signing keys. */
 export const keys = { open, close };
 
 const rotate = async (atOnce, consequence) => {
   if (!await isSure('Rotate the signing key?', consequence, 'Rotate')) return;
   await act(async () => {
     await sendChange('POST', '/v1/keys/rotate', { at_once: atOnce });
-    return 'There is a new key.';
+    return 'The new key is created.';
   });
   await open();
   byId('keys-title').focus();
 };
 
 byId('rotate').addEventListener('click', () =>
-  rotate(false, 'The new key signs as soon as every service may know it. What the old one signed stays good.'));
+  rotate(false, 'The new key signs once every service can know it. Tokens of the old key stay valid.'));
 byId('rotate-now').addEventListener('click', () =>
-  rotate(true, 'For a key that leaked. Services that keep the old list of keys refuse new tokens until they ask again.'));
+  rotate(true, 'Use this for a leaked key. Services with a cached key list refuse new tokens until they load it again.'));

@@ -1,4 +1,4 @@
-// Links that set a password and could still be used.
+// Unused reset links.
 import { act, at, button, byId, isSure } from '/pages/pages.js';
 import { sendChange } from './changes.js';
 import { list } from './table.js';
@@ -14,7 +14,7 @@ export const links = list(byId('links'), '/v1/reset-links', (link) => [
 ]);
 
 const withdraw = async ({ user_id: id, username }) => {
-  if (!await isSure(`Withdraw the link for ${username}?`, 'It stops working at once. The password stays as it is.', 'Withdraw')) return;
+  if (!await isSure(`Withdraw the link for ${username}?`, 'The link becomes invalid at once. The password does not change.', 'Withdraw')) return;
   await act(async () => {
     await sendChange('DELETE', `/v1/users/${encodeURIComponent(id)}/reset-link`);
     return `The link for ${username} is withdrawn.`;

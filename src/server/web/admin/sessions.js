@@ -1,4 +1,4 @@
-// Sessions of all users that live, newest first.
+// Active sessions of all users, newest first.
 import { act, button, byId, cellsOf, isSure } from '/pages/pages.js';
 import { sendChange } from './changes.js';
 import { list } from './table.js';
@@ -12,7 +12,7 @@ export const sessions = list(byId('sessions'), '/v1/sessions', (session) => [
 ]);
 
 const end = async ({ id, username }) => {
-  if (!await isSure(`End this session of ${username}?`, 'Whoever sits there has to sign in again.', 'End the session')) return;
+  if (!await isSure(`End this session of ${username}?`, 'The person on that device must sign in again.', 'End the session')) return;
   await act(async () => {
     await sendChange('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
     return `The session of ${username} is ended.`;

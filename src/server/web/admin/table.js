@@ -1,10 +1,10 @@
-// Lists of the server that come a page at a time.
+// Lists that the server returns one page at a time.
 import { addRow, forget, load } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 
 /**
- * Fills the table of a section with what `path` answers, one page and on demand the next; `cellsOf` makes
- * the cells of an item. A search form in the section narrows it.
+ * Fills the table of a section with the items of `path`: the first page, and further pages on demand.
+ * `cellsOf` returns the cells of an item. A search form in the section filters the list.
  */
 export const list = (section, path, cellsOf) => {
   const table = section.querySelector('table');
@@ -44,7 +44,7 @@ export const list = (section, path, cellsOf) => {
     query.set('after', next);
     load(section, get, (page) => {
       const [first] = append(page);
-      // The button may be gone, and what was asked for begins here.
+      // The button may be gone, and the new rows start here.
       first?.querySelector('a, button')?.focus();
     });
   });

@@ -1,4 +1,4 @@
-// One user: state, roles, sessions, a link for who forgot the password.
+// One user: state, roles, sessions, and a reset link.
 import { act, addRow, at, button, byId, cellsOf, clear, copy, forget, isSure, load, say, submits } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 import { sendChange } from './changes.js';
@@ -7,7 +7,7 @@ import { stateOf, words } from './users.js';
 const [section, sessions, form, link] = ['user', 'user-sessions', 'roles', 'link'].map(byId);
 const table = sessions.querySelector('table');
 
-/** Whom the section shows: an answer about somebody else comes too late. */
+/** The user in the section: late responses about another user are dropped. */
 let user = {};
 
 const pathOf = ({ id }) => `/v1/users/${encodeURIComponent(id)}`;
@@ -57,7 +57,7 @@ export const open = (id) => {
   });
 };
 
-/** Takes away what was shown. */
+/** Clears the section. */
 export const close = () => {
   forget(section);
   forget(sessions);
@@ -69,7 +69,7 @@ export const close = () => {
   clear(form);
 };
 
-/** Does `work` to the user whom the section shows, and shows what came of it. */
+/** Changes the shown user with `work`, and reloads the sessions. */
 const change = async (work) => {
   const of = user;
   await act(() => work(of));
@@ -80,7 +80,7 @@ const change = async (work) => {
 };
 
 const endOne = async ({ id }, device) => {
-  if (!await isSure(`End the session on ${device}?`, `${user.username} has to sign in there again.`, 'End the session')) return;
+  if (!await isSure(`End the session on ${device}?`, `${user.username} must sign in there again.`, 'End the session')) return;
   await change(async () => {
     await sendChange('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
     return `The session on ${device} is ended.`;
@@ -89,7 +89,7 @@ const endOne = async ({ id }, device) => {
 
 byId('end-user-sessions').addEventListener('click', async () => {
   const { username } = user;
-  if (!await isSure(`End all sessions of ${username}?`, 'Every device has to sign in again.', 'End all sessions')) return;
+  if (!await isSure(`End all sessions of ${username}?`, 'The user must sign in again on every device.', 'End all sessions')) return;
   await change(async (of) => {
     await sendChange('DELETE', `${pathOf(of)}/sessions`);
     return `All sessions of ${username} are ended.`;

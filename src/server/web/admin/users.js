@@ -1,16 +1,16 @@
-// Users: search, add; each leads to a page of its own.
+// Users: search and add. Each row links to the user's own section.
 import { act, at, byId, clear, element, say, submits } from '/pages/pages.js';
 import { sendChange } from './changes.js';
 import { list } from './table.js';
 
-/** Returns the words of a text, as roles are written into a field. */
+/** Splits the text of a roles field into roles. */
 export const words = (text) => text.split(/[\s,]+/).filter(Boolean);
 
-/** Shows whether a user may sign in. */
+/** Returns a badge with the state of a user. */
 export const stateOf = ({ disabled }) =>
   element('span', { className: disabled ? 'badge off' : 'badge' }, disabled ? 'Disabled' : 'Active');
 
-/** Leads to one user. */
+/** Returns a link to a user. */
 export const linkTo = (id, name) => element('a', { href: `#users/${id}` }, name);
 
 const roles = (names) =>

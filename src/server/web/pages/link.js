@@ -1,10 +1,10 @@
-// Links that work once. Their secret stands after `#`, which browsers send to nobody, and leaves the
+// One-time links. Their secret is in the fragment, which browsers do not send, and is removed from the
 // address bar at once.
 import { byId } from '/pages/pages.js';
 
 /**
- * Shows a form to who came by a link, and `missing` to who did not. Calls `opened` with the secret. Returns
- * what says so; another link that is opened in the same tab counts from then on.
+ * Shows a form if the page was opened with a link, and the text `missing` otherwise. Calls `opened` with the
+ * secret. Returns a function for the current secret: another link may be opened in the same tab.
  */
 export const onLink = (id, missing, opened = () => {}) => {
   let secret = '';
@@ -12,7 +12,7 @@ export const onLink = (id, missing, opened = () => {}) => {
   const text = lead.textContent;
 
   const take = () => {
-    // Not the anchors of the page itself.
+    // Anchors of the page itself are shorter.
     const [, found] = location.hash.match(/^#([\w-]{20,128})$/) ?? [];
     if (found) {
       secret = found;

@@ -1,17 +1,17 @@
-// What all pages share: requests, forms with their errors, tables, questions, times, names of browsers.
+// Shared code of all pages: requests, forms and their errors, tables, dialogs, times, names of browsers.
 //
-// Names, labels and user agents are written by strangers: they become text nodes, never markup.
+// Names, labels and user agents are untrusted: they become text nodes, never markup.
 import { AuthError } from '/client/latchet.js';
 
 const PATIENCE_MS = 30_000;
-/** How often a page asks again that the server did not answer. */
+/** Pauses between retries while the server cannot be reached. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 const STATUS_MS = 10_000;
 
 export const byId = (id) => document.getElementById(id);
 
-/** Makes an element; texts among `children` become text nodes. */
+/** Creates an element; texts among `children` become text nodes. */
 export const element = (name, properties, ...children) => {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -23,7 +23,7 @@ export const button = (text, className, onclick) =>
 
 // Requests
 
-/** Sends a request by `send`, and returns what the answer holds; rejected with an `AuthError`. */
+/** Sends a request with `send`, and returns the body of the response; rejected with an `AuthError`. */
 export const ask = async (send, method, path, body) => {
   const json = body && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
   const response = await send(path, { method, ...json, signal: AbortSignal.timeout(PATIENCE_MS) })
@@ -45,14 +45,14 @@ const inAWhile = (seconds) => {
   return new Intl.RelativeTimeFormat('en').format(count, unit);
 };
 
-/** Says to a person what an `AuthError` means, and what to do; other errors are faults of the page. */
+/** Returns the text for an `AuthError` that people read; other errors are bugs of the page. */
 export const explain = (error) => {
   if (!(error instanceof AuthError)) throw error;
   const { code, message, retryAfter } = error;
   if (code === 'network') return 'The server cannot be reached.';
-  if (code === 'unexpected_answer') return 'Something other than the server has answered.';
-  if (code === 'unavailable') return 'The server cannot answer now.';
-  // Then the session has ended, and the form to sign in says so.
+  if (code === 'unexpected_answer') return 'The response is not from this server.';
+  if (code === 'unavailable') return 'The server is temporarily unavailable.';
+  // The session has ended, and the sign-in form shows that.
   if (/_token$|^token_/.test(code)) return '';
   if (retryAfter) return `${sentence(message).split(':')[0]}. Try again ${inAWhile(retryAfter)}.`;
   return sentence(message);
@@ -60,7 +60,7 @@ export const explain = (error) => {
 
 const mayPass = ({ code, status }) => code === 'network' || status >= 500;
 
-/** Waits, but not longer than until the network is back. */
+/** Waits, at most until the network is back. */
 const pause = (ms) => new Promise((resolve) => {
   const end = () => {
     clearTimeout(timer);
@@ -71,10 +71,10 @@ const pause = (ms) => new Promise((resolve) => {
   addEventListener('online', end);
 });
 
-/** Counts for each region what it was asked to show: an answer that comes late is not shown. */
+/** Number of loads of each region: the result of an outdated load is dropped. */
 const turns = new WeakMap();
 
-/** Shows in a region what `get` brings. While the server cannot be asked, says so and asks again. */
+/** Shows the result of `get` in a region. While the server is unavailable, shows that and retries. */
 export const load = async (region, get, show) => {
   const turn = (turns.get(region) ?? 0) + 1;
   turns.set(region, turn);
@@ -94,7 +94,7 @@ export const load = async (region, get, show) => {
   }
 };
 
-/** Lets a region forget what it still waits for. */
+/** Drops the pending loads of a region. */
 export const forget = (region) => {
   turns.set(region, (turns.get(region) ?? 0) + 1);
   region.ariaBusy = 'false';
@@ -103,7 +103,7 @@ export const forget = (region) => {
 
 // Forms
 
-/** Says at a field what is wrong with it; nothing, when the text is empty. */
+/** Shows the error of a field; an empty text removes it. */
 const tell = (field, text) => {
   const place = byId(`${field.id}-error`);
   if (!place) return;
@@ -124,7 +124,7 @@ const blame = (form, error, fieldOfCode) => {
 
 const isValid = (form) => {
   const wrong = [...form.elements].filter((field) => field.willValidate && !field.checkValidity());
-  // In the reader's own language, which the browser knows.
+  // The browser's message is in the user's language.
   for (const field of wrong) tell(field, field.validationMessage);
   wrong[0]?.focus();
   return !wrong.length;
@@ -137,8 +137,8 @@ const reveal = (form) => {
 };
 
 /**
- * Does `work` with the values of a form when it is sent, and says at its fields what was wrong.
- * `fieldOfCode` names the field that a code is about.
+ * Calls `work` with the values of a form when it is submitted, and shows errors at the fields.
+ * `fieldOfCode` maps an error code to its field.
  */
 export const submits = (form, work, fieldOfCode = {}) => {
   const submit = form.querySelector('[type=submit]');
@@ -149,7 +149,7 @@ export const submits = (form, work, fieldOfCode = {}) => {
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (submit.ariaDisabled === 'true' || !isValid(form)) return;
-    // Not `disabled`, which would take the focus away.
+    // Not `disabled`, which would remove the focus.
     submit.ariaDisabled = 'true';
     form.querySelector('.problem').textContent = '';
     try {
@@ -162,30 +162,30 @@ export const submits = (form, work, fieldOfCode = {}) => {
   });
 };
 
-/** Empties a form, and takes away what was said at its fields. */
+/** Empties a form, and removes its errors. */
 export const clear = (form) => {
   form.reset();
   for (const field of form.elements) tell(field, '');
   form.querySelector('.problem').textContent = '';
 };
 
-// Words to the reader
+// Messages
 
 let leaving;
 
-/** Says what was done, or what went wrong. */
+/** Shows a message of success, or of failure. */
 export const say = (text, isBad = false) => {
   const toast = byId('status');
   clearTimeout(leaving);
   toast.classList.toggle('bad', isBad);
   toast.textContent = text;
   if (!text) return;
-  // What went wrong stays until the reader goes on.
+  // A failure stays until the next input.
   if (isBad) addEventListener('input', () => say(''), { once: true });
   else leaving = setTimeout(() => say(''), STATUS_MS);
 };
 
-/** Does something, and says the words that it ends with, or why it was not done. */
+/** Runs `work`, and shows the message that it returns, or the reason of its failure. */
 export const act = async (work) => {
   try {
     say(await work());
@@ -196,10 +196,10 @@ export const act = async (work) => {
 
 let answer = () => {};
 
-/** Asks in a dialog whether that is really wanted. */
+/** Asks for confirmation in a dialog. */
 export const isSure = (question, consequence, action) => new Promise((resolve) => {
   const dialog = byId('confirm');
-  // Browsers tell late that a dialog was closed: it may be open again, for the next question.
+  // Browsers report late that a dialog was closed: it may already be open for the next question.
   answer(false);
   answer = resolve;
   dialog.onclose = () => {
@@ -213,8 +213,8 @@ export const isSure = (question, consequence, action) => new Promise((resolve) =
 });
 
 /**
- * Copies a text and returns `done`; where the browser does not let it, shows the text in `place`, to be
- * copied by hand.
+ * Copies a text and returns `done`; if the browser forbids that, shows the text in `place` for copying by
+ * hand.
  */
 export const copy = async (text, place, done) => {
   try {
@@ -224,13 +224,13 @@ export const copy = async (text, place, done) => {
     place.hidden = false;
     place.value = text;
     place.select();
-    return 'Your browser does not let pages copy. Copy the text that is selected.';
+    return 'Your browser does not allow pages to copy. Copy the selected text.';
   }
 };
 
-// What is shown
+// Tables and times
 
-/** Adds a row to a table. On narrow screens each cell shows its heading, so it is given to it. */
+/** Adds a row to a table. Each cell gets its heading, which narrow screens show beside it. */
 export const addRow = (table, cells) => {
   const headings = [...table.tHead.rows[0].cells];
   const row = element('tr', { role: 'row' }, ...cells.map((content, index) => {
@@ -252,14 +252,14 @@ const UNITS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
 const timeAs = (text, time) => element('time', { dateTime: time, title: whole.format(new Date(time)) }, text);
 
-/** Shows a time as the reader writes it, without the year of now. */
+/** Returns a time in the user's format, without the year if it is the current one. */
 export const at = (time) => {
   const date = new Date(time);
   const format = date.getFullYear() === new Date().getFullYear() ? thisYear : anyYear;
   return timeAs(format.format(date), time);
 };
 
-/** Shows how long ago a time is. */
+/** Returns the time that has passed since `time`. */
 export const since = (time) => {
   // The server's clock may be ahead.
   const seconds = Math.min((new Date(time) - Date.now()) / 1000, 0);
@@ -276,7 +276,7 @@ const SYSTEMS = [
   ['macOS', /Mac OS X/], ['ChromeOS', /CrOS/], ['Linux', /Linux/],
 ];
 
-/** Returns a name for what sent a user agent: `Firefox on Linux`, or how the program calls itself. */
+/** Returns a name for a user agent: `Firefox on Linux`, or the program's own name. */
 export const browserOf = (agent) => {
   const first = (names) => names.find(([, pattern]) => pattern.test(agent))?.[0];
   const [browser, system] = [first(BROWSERS), first(SYSTEMS)];
@@ -284,12 +284,12 @@ export const browserOf = (agent) => {
   return system ? `${browser} on ${system}` : browser;
 };
 
-/** Shows the device of a session: its label, if it has one, and its browser. */
+/** Returns the device of a session: its label, if it has one, and its browser. */
 const deviceOf = ({ label, user_agent: agent }) => {
   const browser = browserOf(agent);
   return element('span', { title: agent }, label ? `${label} (${browser})` : browser);
 };
 
-/** Shows a session in four cells: its device, address, login and last use. */
+/** Returns the four cells of a session: device, IP address, login and last use. */
 export const cellsOf = (session) =>
   [deviceOf(session), session.ip, at(session.created_at), since(session.refreshed_at)];

@@ -1,18 +1,18 @@
-// The session of a page: who is signed in, the form for who is not, the bar above.
+// The session of a page: the signed-in user, the sign-in form, and the bar at the top.
 import { createAuth } from '/client/latchet.js';
 import { ask, byId, clear, explain, forget, load, say, submits } from '/pages/pages.js';
 
 export const auth = createAuth({ baseUrl: '/' });
 
-/** Sends a request in the name of who is signed in. */
+/** Sends a request as the signed-in user. */
 export const api = (method, path, body) => ask(auth.fetch, method, path, body);
 
 const ENDS = {
   logout: 'You are signed out.',
   session_expired: 'Your session has expired.',
-  session_revoked: 'Your session was ended, on another device or by an administrator.',
-  csrf_failed: 'Please sign in again: a cookie of this server was changed by something else.',
-  refresh_reused: 'Your session was ended because an old copy of it was used. If you cannot say why, change your password.',
+  session_revoked: 'Your session was ended on another device or by an administrator.',
+  csrf_failed: 'Please sign in again: another program has changed a cookie of this server.',
+  refresh_reused: 'Your session was ended because an old copy of it was used. If you do not know why, change your password.',
 };
 
 const [title, waiting, signIn, signedIn, bar] =
@@ -30,8 +30,8 @@ const only = (shown) => {
 };
 
 /**
- * Shows the page to who is signed in: `enter` is told who that is, and `leave` takes away all that
- * was shown. Who is not signed in sees the form.
+ * Shows the page to signed-in users, and the sign-in form to all others. `enter` receives the account;
+ * `leave` clears everything that was shown.
  */
 export const start = (enter, leave) => {
   let shown;
@@ -43,7 +43,7 @@ export const start = (enter, leave) => {
     head(name);
     only(signedIn);
     enter(me);
-    // The form that had the focus is gone.
+    // The form with the focus is gone.
     if (isArriving) title.focus();
     isArriving = false;
   };
@@ -78,7 +78,7 @@ export const start = (enter, leave) => {
   byId('sign-out').addEventListener('click', () => auth.logout().catch((error) => say(explain(error), true)));
   auth.subscribe(render);
   render();
-  // The client asks again by itself; this only says why there is nothing to see yet.
+  // The client retries by itself; this only shows the reason for the delay.
   auth.token().catch((error) => {
     if (auth.state().status === 'unknown') waiting.querySelector('.notice').textContent = `${explain(error)} Trying again …`;
   });

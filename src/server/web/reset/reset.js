@@ -1,17 +1,17 @@
-// Sets a new password by a link that an administrator made.
+// Sets a new password with a reset link.
 import { ask, byId, submits } from '/pages/pages.js';
 import { onLink } from '/pages/link.js';
 
 const form = byId('reset').querySelector('form');
 
-/** Tells password managers whose password it is. People know; so a failure is nobody's concern. */
+/** Fills in the user name for password managers. People know it, so failures are ignored. */
 const fillName = async (secret) => {
   const answer = await ask(fetch, 'POST', '/v1/password/reset/user', { link: secret }).catch(() => null);
   if (link() === secret) form.elements.username.value = answer?.username ?? '';
 };
 
-const link = onLink('reset', 'Open the whole link that you were given: it has a secret after #.', (secret) => {
-  // Not before `link` is known.
+const link = onLink('reset', 'Open the complete link that you received: it contains a secret after #.', (secret) => {
+  // Later, because `link` is not assigned yet.
   queueMicrotask(() => fillName(secret));
 });
 

@@ -1,11 +1,11 @@
-// Makes the first administrator, and signs in as such.
+// Creates the first administrator, and signs in.
 import { AuthError, createAuth } from '/client/latchet.js';
 import { ask, byId, submits } from '/pages/pages.js';
 import { onLink } from '/pages/link.js';
 
 const form = byId('set-up').querySelector('form');
 
-const link = onLink('set-up', 'Open the whole link that the server printed at its start: it has a secret after #.');
+const link = onLink('set-up', 'Open the complete link that the server printed at its start: it contains a secret after #.');
 
 submits(form, async ({ username, password }) => {
   await ask(fetch, 'POST', '/v1/setup', { link: link(), username, password });
@@ -14,7 +14,7 @@ submits(form, async ({ username, password }) => {
     location.replace('/admin');
   } catch (error) {
     if (!(error instanceof AuthError)) throw error;
-    // The account is made all the same, and the form would only be refused a second time.
+    // The account exists now, and the server would refuse the form a second time.
     for (const id of ['set-up', 'lead']) byId(id).hidden = true;
     byId('done').hidden = false;
     byId('done').focus();
