@@ -1,5 +1,5 @@
-// Builds the client into the folder that is named: `node build.mjs dist`. The tools are found in
-// $TOOLS, or where `npm ci` puts them.
+// Builds the client into the given folder: `node build.mjs dist`. The tools are in $TOOLS, or in the folder
+// where `npm ci` installs them.
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';

@@ -1,30 +1,30 @@
-/** Where the server is, and who gets the token. */
+/** Address of the server, and the targets of the token. */
 export interface Options {
-    /** Address of the Latchet server; `/` where the page's own origin is. */
+    /** URL of the Latchet server; `/` for the page's own origin. */
     baseUrl: string | URL;
     /**
-     * Origins or prefixes of URLs that `fetch` sends the access token to: `https://api.example.org`, or
-     * `https://example.org/api`, which is `/api` and all below. Without it: `baseUrl`.
+     * Origins or URL prefixes that `fetch` sends the access token to: `https://api.example.org`, or
+     * `https://example.org/api` for `/api` and all paths below. The default is `baseUrl`.
      */
     attachTo?: readonly (string | URL)[];
     /**
-     * `LATCHET_COOKIE_PREFIX` of the server. Without it: `latchet`, or what the server was started with where
-     * the client comes from `/client/latchet.js`.
+     * `LATCHET_COOKIE_PREFIX` of the server. The default is `latchet`, or the setting of the server if the
+     * client was loaded from its `/client/latchet.js`.
      */
     cookiePrefix?: string;
 }
-/** User name, password, and what kind of session is wanted. */
+/** User name, password, and options of the session. */
 export interface Credentials {
     username: string;
     password: string;
-    /** Scopes wanted, separated by spaces; without it all that the server grants. */
+    /** Requested scopes, separated by spaces. The default is all that the server grants. */
     scope?: string;
     /** Name for this device, shown in the list of sessions. */
     label?: string;
 }
-/** Whether somebody is signed in. The same object until that changes. */
+/** Sign-in state of the page. The same object until the state changes. */
 export type State = 
-/** Not known yet: the server is being asked, or cannot be. */
+/** Not known yet: the client waits for the server, or cannot reach it. */
 {
     readonly status: 'unknown';
     readonly sessionId?: undefined;
@@ -32,16 +32,16 @@ export type State =
     readonly status: 'signed-in';
     readonly sessionId: string;
 }
-/** `reason` is `logout`, or the code that ended the session; absent where there was none. */
+/** `reason` is `logout`, or the code that ended the session; absent if there was no session. */
  | {
     readonly status: 'signed-out';
     readonly sessionId?: undefined;
     readonly reason?: string;
 };
-/** One login on one device. Times are RFC 3339. */
+/** A session: one login on one device. Times have the format of RFC 3339. */
 export interface Session {
     id: string;
-    /** Whether it is the one of this page. */
+    /** True for the session of this page. */
     current: boolean;
     label: string;
     user_agent: string;
@@ -50,33 +50,33 @@ export interface Session {
     refreshed_at: string;
     expires_at: string;
 }
-/** One sign-in, shared by all tabs of an origin. No method needs its `this`. */
+/** The client: one sign-in, shared by all tabs of an origin. No method depends on `this`. */
 export interface Auth {
-    /** Starts a session. Rejected with `invalid_credentials`, `too_many_requests` and the like. */
+    /** Starts a session. Rejected with `invalid_credentials`, `too_many_requests` and other codes. */
     login(credentials: Credentials): Promise<void>;
-    /** Ends the session, or all of the user. Rejected where the server was not reached: then nothing has ended. */
+    /** Ends the session, or all sessions of the user. Rejected if the server was not reached: then none has ended. */
     logout(options?: {
         everywhere?: boolean;
     }): Promise<void>;
-    /** Returns an access token that lives, renewed if need be; `null` when signed out. */
+    /** Returns a valid access token, renewed if necessary; `null` if signed out. */
     token(): Promise<string | null>;
     /** The global `fetch`, with the access token for `attachTo`. */
     fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
-    /** Returns whether somebody is signed in. */
+    /** Returns the sign-in state. */
     state(): State;
-    /** Calls `listener` after each change of `state()`; returns what ends that. */
+    /** Calls `listener` after each change of `state()`; returns a function that unsubscribes. */
     subscribe(listener: () => void): () => void;
-    /** Lists the user's devices. */
+    /** Lists the user's sessions. */
     sessions(): Promise<Session[]>;
-    /** Logs one device out. */
+    /** Ends a session of the user. */
     revoke(id: string): Promise<void>;
-    /** Proves the password again: `token()` is then fresh, as `fresh_token_required` asks for. */
+    /** Confirms the password: `token()` is then fresh, as operations with `fresh_token_required` need it. */
     reauthenticate(password: string): Promise<void>;
     /** Changes the password, and ends all other sessions of the user. */
     changePassword(passwords: {
         currentPassword: string;
         newPassword: string;
     }): Promise<void>;
-    /** Lets go of timers, listeners and the token. The session lives on. */
+    /** Removes timers, listeners and the token. Does not end the session. */
     dispose(): void;
 }

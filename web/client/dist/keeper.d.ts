@@ -7,14 +7,14 @@ export declare const keep: (scope: Scope, server: Server, name: string) => {
     state: () => State;
     subscribe: (listener: () => void) => () => boolean;
     token: () => Promise<string | null>;
-    /** Returns another token than the one that was refused; `null` when the session has ended. */
+    /** Returns a new token in place of a refused one; `null` if the session has ended. */
     renew: (token: string) => Promise<string | null>;
-    /** Takes the access token of this session that `way` is answered with. */
+    /** Adopts the access token of this session in the response of `way`. */
     take: (way: () => Promise<unknown>) => Promise<void>;
-    /** Takes the new tokens of this session, cookies included, that `way` is answered with. */
+    /** Adopts the new tokens of this session, cookies included, in the response of `way`. */
     rotate: (way: (turn: <T>(work: () => Promise<T>) => Promise<T>) => Promise<unknown>) => Promise<void>;
     login: (body: object) => Promise<void>;
-    /** Ends the session by `way`, or else this one alone. */
+    /** Ends sessions by `way`; without it, ends this session. */
     logout: (way?: () => Promise<unknown>) => Promise<void>;
     dispose: () => void;
 };

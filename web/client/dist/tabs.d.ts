@@ -1,37 +1,37 @@
 import type { Scope } from './scope.js';
-/** What one answer of the server gives. */
+/** The tokens in a response of the server. */
 export interface Grant {
     token: string;
     sid: string;
     csrf: string;
-    /** How long the token lives, in milliseconds from when it was issued. */
+    /** Lifetime of the token in milliseconds. */
     life: number;
-    /** How long it has lived. The clocks of two tabs agree on nothing but that. */
+    /** Age of the token in milliseconds: two tabs have different clocks, but agree on durations. */
     age: number;
 }
-/** What one tab says to the others. */
+/** A message from one tab to the others. */
 export type Message = 
-/** A new tab asks for a token. */
+/** A new tab requests a token. */
 {
     kind: 'ask';
 }
-/** One is handed on: from a login, a refresh, or because it was asked for. */
+/** A token is shared: after a login, after a refresh, or on request. */
  | {
     kind: 'login' | 'refresh' | 'asked';
     grant: Grant;
 }
-/** A refresh is asked for by this key, or was and has not been answered. */
+/** A refresh with this key has no response yet. */
  | {
     kind: 'key';
     key: string;
 }
-/** The session has ended; an empty `sid` is the one that the cookie was of. */
+/** The session has ended; an empty `sid` means the session of the cookie. */
  | {
     kind: 'end';
     sid: string;
     reason: string;
 };
-/** Connects to the other tabs; where `BroadcastChannel` is absent or blocked, to none. */
+/** Connects to the other tabs; to none if `BroadcastChannel` is absent or blocked. */
 export declare const openTabs: (scope: Scope, name: string, hear: (message: Message) => void) => {
     say: (message: Message) => void | undefined;
     close: () => void;

@@ -1,7 +1,7 @@
 // Keeps a page signed in at a Latchet server.
 //
-// The access token is in memory, and handed to other tabs of the origin; the refresh token is in a cookie
-// that no script can read. Nothing is stored, and the global `fetch` is left as it is.
+// The access token is in memory and shared with other tabs of the origin; the refresh token is in a cookie
+// that no script can read. Nothing is written to storage, and the global `fetch` is not changed.
 
 import type { Auth, Options, Session, State } from './api.js';
 import { answerOf, AuthError } from './errors.js';
@@ -13,10 +13,10 @@ import { connect } from './server.js';
 export type { Auth, Credentials, Options, Session, State } from './api.js';
 export { AuthError, type ErrorCode } from './errors.js';
 
-/** What `state()` is while a page is rendered on a server, and until the browser knows better. */
+/** Returns the state during server-side rendering, and in the browser until the server has responded. */
 export const serverState = (): State => unknown;
 
-/** Makes a client. Where there is no browser it does nothing: it knows nobody and sends no token. */
+/** Creates a client. Without a browser it is inert: it knows no session and sends no token. */
 export const createAuth = (options: Options, scope: Scope = globalThis as unknown as Scope): Auth => {
   if (!scope.document) return inert(scope);
   const absolute = (url: string | URL) => new URL(url, scope.document.baseURI);
@@ -52,7 +52,7 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
       }
     },
     revoke: (id) => {
-      // One's own has cookies, which have to go as well.
+      // A logout also clears the cookies of the page's own session.
       const isOwn = state().sessionId === id;
       return isOwn ? logout() : call('DELETE', `v1/me/sessions/${encodeURIComponent(id)}`);
     },
@@ -60,7 +60,7 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
     changePassword: ({ currentPassword, newPassword }) =>
       keeper.rotate((turn) => {
         const body = { current_password: currentPassword, new_password: newPassword };
-        // Not while another tab refreshes: its answer, coming late, would set the older cookie again.
+        // Not while another tab refreshes: its late response would set the older cookie again.
         const inTurn = { fetch: (request: RequestInfo | URL) => turn(() => scope.fetch(request)) };
         return answerOf(scope, sendWithToken(inTurn, keeper, server.request('POST', 'v1/me/password', body)));
       }),

@@ -1,4 +1,4 @@
-// Keeps one session's access token alive: who may have it, when it is renewed, what ends it.
+// Manages the access token of one session: access to it, its renewal, and the end of the session.
 
 import type { State } from './api.js';
 import type { AuthError } from './errors.js';
@@ -6,16 +6,16 @@ import type { Scope } from './scope.js';
 import { patience, type Server } from './server.js';
 import { openTabs, type Grant } from './tabs.js';
 
-/** How long a new tab waits for others to hand it a token. */
+/** Time that a new tab waits for a token from other tabs. */
 const ASKING_MS = 50;
-/** How long a tab waits for its turn. Without one the server gives two tabs the same token. */
+/** Time that a tab waits for the lock. Without the lock, the server gives two tabs the same token. */
 const TURN_MS = 3000;
 const LONGEST_PAUSE_MS = 60_000;
-/** Longer waits overflow the browser's timer, which then fires at once. */
+/** A longer wait overflows the browser's timer, which then fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 interface Held extends Grant {
-  /** When it was issued, by the monotonic clock and by the wall's. */
+  /** Issue time by the monotonic clock, and by the wall clock. */
   at: number;
   wall: number;
 }
@@ -28,23 +28,23 @@ export const keep = (scope: Scope, server: Server, name: string) => {
   const { document } = scope;
   const now = () => scope.performance.now();
   const listeners = new Set<() => void>();
-  /** Sessions that ended: nothing that was said of them before begins them again. */
+  /** Ended sessions: late messages and responses must not revive them. */
   const ended = new Set<string>();
   let state: State = unknown;
   let held: Held | null = null;
-  /** The refresh under way, shared by all who wait for it. */
+  /** The running refresh, shared by all callers that wait for it. */
   let flight: Promise<void> | null = null;
-  /** Counts logins and ends: what was asked before is no answer to now. */
+  /** Counts logins and logouts: responses to earlier requests are outdated. */
   let era = 0;
-  /** CSRF value of a session that was refused. That leaves the cookies, and we must not ask again. */
+  /** CSRF value of a refused session. The refusal does not clear the cookies, and must not be repeated. */
   let refused = '';
   let failure: { error: AuthError; until: number; pause: number } | null = null;
-  /** Names the refresh of which no answer has come, in all tabs: whoever asks again repeats it. */
+  /** Key of the refresh without a response, shared by all tabs: every retry repeats it. */
   let key = '';
   let due = 0;
   let timer: ReturnType<typeof setTimeout>;
   let isDisposed = false;
-  /** Gives up the refresh under way: its answer, coming late, would set the cookies of an older session. */
+  /** Aborts the running refresh: its late response would set the cookies of an older session. */
   let overtake = () => {};
   let answered = () => {};
   const asking = new Promise<void>((resolve) => { answered = resolve; });
@@ -53,7 +53,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
 
   const become = (next: State) => {
     state = next;
-    // Apart from each other and from us: a listener's fault is nobody else's.
+    // Each in its own microtask: an error in a listener affects nothing else.
     listeners.forEach((listener) => queueMicrotask(listener));
   };
 
@@ -62,7 +62,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     timer = scope.setTimeout(wake, Math.min(ms, LONGEST_TIMER_MS));
   };
 
-  /** Renews at 90 to 95 % of the token's life: not all tabs at once. */
+  /** Schedules the renewal at 90 to 95 % of the token's lifetime, so that not all tabs renew at once. */
   const plan = () => {
     due = Math.max(
       held ? held.at + held.life * (0.9 + scope.Math.random() / 20) : 0,
@@ -112,13 +112,13 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     } else if (kind === 'login') {
       begin(message.grant);
     } else if (!held || (kind === 'refresh' && held.sid === message.grant.sid)) {
-      // What was asked of a tab is no answer of the server.
+      // A token that another tab shared is no response of the server to this refresh.
       if (kind === 'refresh') key = '';
       adopt(message.grant);
     }
   });
 
-  /** Waits for its turn among the tabs, but not long: a frozen tab may have it. */
+  /** Runs `work` with the lock of all tabs. Waits for the lock only briefly: a frozen tab may hold it. */
   const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
     let release = () => {};
     await new Promise<void>((resolve) => {
@@ -133,14 +133,14 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     return work().finally(() => release());
   };
 
-  /** Takes what has rotated the session, asked for in the era `begun`, and tells the other tabs. */
+  /** Adopts the tokens of a rotation that began in the era `begun`, and sends them to the other tabs. */
   const settle = (grant: Grant, begun: number) => {
     if (era === begun) {
       key = '';
       adopt(grant);
       tabs.say({ kind: 'refresh', grant });
     } else if (!held) {
-      // A logout has overtaken the answer, which has set the cookies again: have them cleared.
+      // There was a logout before the response, which has set the cookies again: clear them.
       server.logout(grant.token).catch(() => {});
     }
   };
@@ -163,7 +163,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     let mine = key;
     try {
       const grant = await inTurn(async () => {
-        // Another tab may have had its turn for both.
+        // Another tab may have refreshed while this one waited for the lock.
         if (held !== asked || era !== begun) return null;
         csrf = server.csrf();
         if (!csrf) throw server.csrfFault();
@@ -176,20 +176,20 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     } catch (cause) {
       if (isOvertaken || era !== begun) return;
       const error = cause as AuthError;
-      // Only the server itself ends a session, not a proxy's 401; and only the one that was shown.
+      // Only the server ends a session, not a proxy's 401; and only the session of the sent cookie.
       if (error.status === 401 && error.code !== 'unexpected_answer' && server.csrf() === csrf) {
         refused = csrf;
         if (asked) tabs.say({ kind: 'end', sid: asked.sid, reason: error.code });
         return end(asked?.sid ?? '', error.code);
       }
-      // Another tab may have been answered meanwhile, but not this one.
+      // Another tab may have received a response meanwhile, but this one has not.
       key = mine;
-      // A proxy may be wrong for a moment, so who is signed in is asked about twice.
+      // A proxy may have caused it, so a signed-in page is only signed out after a second failure.
       const isKnown = !asked || failure?.error.code === 'csrf_failed';
       if (error.code === 'csrf_failed' && isKnown && server.csrf() === csrf) {
-        // A cookie that is not the session's, of a sibling host for instance: the right one may be beside it.
+        // The cookie does not belong to the session, but to a sibling host, for example. There may be another one.
         if (server.reject(csrf)) return ask();
-        // Nothing renews this session, so people must be able to sign in.
+        // This session cannot be renewed, so users must be able to sign in again.
         if (left() <= 0) return end(asked?.sid ?? '', error.code);
       }
       const pause = Math.min(failure ? failure.pause * 2 : 1000, LONGEST_PAUSE_MS);
@@ -202,13 +202,13 @@ export const keep = (scope: Scope, server: Server, name: string) => {
 
   const refresh = () => (flight ??= ask().finally(() => { flight = null; }));
 
-  /** Looks whether something is due: after a wait, and when the page is seen again. */
+  /** Checks whether a renewal is due: after a wait, and when the page becomes visible. */
   const wake = () => {
     answered();
-    // Logged out in a tab whose word did not reach this one, which was frozen.
+    // Another tab logged out while this one was frozen and received no message.
     if (held && server.hasNoCookies()) return end(held.sid, 'logout');
     if (document.visibilityState !== 'visible') return;
-    // The machine has slept, and the monotonic clock may have stood still.
+    // The machine has slept, and the monotonic clock may have stopped meanwhile.
     if (held && scope.Date.now() - held.wall >= held.life) held.life = due = 0;
     const csrf = server.csrf();
     if (held ? now() >= due : state === unknown || (csrf && csrf !== refused)) refresh().catch(() => {});
@@ -233,7 +233,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
     if (!token && !server.csrf()) return;
     return server.logout(token).catch((error) => {
       if (error.status !== 401) throw error;
-      // A refused token ends nothing, but the cookie may. If that is refused, there is no session.
+      // The token was refused, so try the cookie. If that is refused, too, there is no session.
       return token && signOut(null);
     });
   };
@@ -262,18 +262,18 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       });
       return held && held.token;
     },
-    /** Returns another token than the one that was refused; `null` when the session has ended. */
+    /** Returns a new token in place of a refused one; `null` if the session has ended. */
     renew: async (token: string): Promise<string | null> => {
       if (held?.token === token) await refresh();
       return held && held.token;
     },
-    /** Takes the access token of this session that `way` is answered with. */
+    /** Adopts the access token of this session in the response of `way`. */
     take: async (way: () => Promise<unknown>) => {
       const begun = era;
       const grant = server.grantOf(await way());
       if (era === begun) adopt(grant);
     },
-    /** Takes the new tokens of this session, cookies included, that `way` is answered with. */
+    /** Adopts the new tokens of this session, cookies included, in the response of `way`. */
     rotate: async (way: (turn: typeof inTurn) => Promise<unknown>) => {
       const begun = era;
       settle(server.grantOf(await way(inTurn)), begun);
@@ -286,7 +286,7 @@ export const keep = (scope: Scope, server: Server, name: string) => {
       begin(grant);
       tabs.say({ kind: 'login', grant });
     },
-    /** Ends the session by `way`, or else this one alone. */
+    /** Ends sessions by `way`; without it, ends this session. */
     logout: async (way?: () => Promise<unknown>) => {
       const sid = held?.sid ?? '';
       await (way ? way() : inTurn(() => signOut(left() > 0 ? held!.token : null)));

@@ -1,4 +1,4 @@
-// What the client uses of a browser. Tests pass one whose clock they move.
+// The browser APIs that the client uses. Tests pass their own, with a clock that they control.
 
 export type Scope = Pick<
   typeof globalThis,

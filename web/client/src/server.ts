@@ -1,24 +1,24 @@
-// Speaks to the server about the session: cookies travel by themselves, the CSRF value by header.
+// Requests to the server about the session: the browser sends the cookies, the client adds the CSRF header.
 
 import { answerOf, AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
 
-/** A request without an answer must not hold up all others for ever. */
+/** Timeout of a request: one without a response must not block all others forever. */
 const PATIENCE_MS = 30_000;
 
 export type Server = ReturnType<typeof connect>;
 
-/** Returns a signal that gives up after a while, or when `controller` aborts. */
+/** Returns a signal that aborts after a timeout, or when `controller` aborts. */
 export const patience = (scope: Scope, ms: number, controller = new AbortController()): AbortSignal => {
   scope.setTimeout(() => controller.abort(), ms);
   return controller.signal;
 };
 
-/** Beginning of the names of the server's cookies; the server writes its own into the client that it serves. */
+/** Start of the names of the server's cookies; the server writes its own into the client that it serves. */
 export const PREFIX = 'latchet';
 
-/** Sorts names of cookies: those that only this host can set over https, and those of this server's port, first. */
+/** Returns the names of the CSRF cookie: first those that only this host can set over https, then by port. */
 const namesOf = (base: URL, prefix: string): string[] => {
   const isHttps = base.protocol === 'https:';
   const ofPort = `${prefix}_${base.port || (isHttps ? 443 : 80)}_csrf`;
@@ -27,7 +27,7 @@ const namesOf = (base: URL, prefix: string): string[] => {
   return isHttps ? [...ofHost, ...names] : [...names, ...ofHost];
 };
 
-/** True if cookies can be read at all: browsers that block storage throw, as in a sandboxed frame. */
+/** Returns whether cookies can be read at all: browsers that block storage throw, as in a sandboxed frame. */
 const hasCookies = ({ document }: Scope): boolean => {
   try {
     return typeof document.cookie === 'string';
@@ -37,21 +37,21 @@ const hasCookies = ({ document }: Scope): boolean => {
 };
 
 export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
-  /** Whether the page can read the server's cookies. They know no ports. */
+  /** True if the page can read the server's cookies. They are not bound to a port. */
   const isReadable = base.hostname === scope.location.hostname && hasCookies(scope);
   const names = namesOf(base, prefix);
-  /** The CSRF value as the server told it, for pages of another host. */
+  /** The CSRF value of the last response, for pages of another host. */
   let told = '';
-  /** Values that the server has refused, such as a cookie that another host has planted. */
+  /** Values that the server has refused, for example from a cookie that another host has set. */
   const wrong = new Set<string>();
 
-  /** Returns the CSRF values that the page can read, the best first. */
+  /** Returns the CSRF values that the page can read, the preferred one first. */
   const readable = (): string[] => {
     const pairs = scope.document.cookie.split('; ').map((pair) => pair.split('='));
     return names.flatMap((name) => pairs.filter(([known, value]) => known === name && value).map(([, value]) => value!));
   };
 
-  /** Returns what proves that a request comes from a page that may read it; empty without a session. */
+  /** Returns the CSRF value to send; empty without a session. */
   const csrf = (): string => {
     if (!isReadable) return told;
     const values = readable().filter((value) => !wrong.has(value));
@@ -76,7 +76,7 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
   const post = (path: string, body: object, headers?: Record<string, string>, controller?: AbortController) =>
     answerOf(scope, scope.fetch(request('POST', path, body, headers, controller)));
 
-  /** Reads the tokens of an answer. */
+  /** Reads the tokens of a response. */
   const grantOf = (answer: any): Grant => {
     if (!answer?.access_token) throw new AuthError('unexpected_answer');
     return {
@@ -93,22 +93,22 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
     request,
     grantOf,
     remember: (value: string) => { told = value; },
-    /** Sends a refused value no more; returns whether there is another one to try. */
+    /** Excludes a refused value; returns whether there is another one to try. */
     reject: (value: string): boolean => {
       wrong.add(value);
       const next = csrf();
       return next !== '' && next !== value;
     },
-    /** Why there is no CSRF value to send. */
+    /** Returns the error for a refresh without a CSRF value. */
     csrfFault: (): AuthError => (isReadable && readable()[0]
       ? new AuthError('csrf_failed', undefined, 403) : new AuthError('missing_token', undefined, 401)),
-    /** Whether the cookies of the session are known to be gone. */
+    /** Returns whether the session certainly has no cookies. */
     hasNoCookies: () => isReadable && !readable()[0],
     login: async (body: object) => grantOf(await post('v1/login', body)),
-    /** Asks for the next tokens; the same `key` again where the answer was lost. */
+    /** Requests the next tokens; a retry repeats the `key`. */
     refresh: async (key: string, controller: AbortController) =>
       grantOf(await post('v1/refresh', {}, { 'Idempotency-Key': key }, controller)),
-    /** Ends the session of `token`, or without one that of the cookie. */
+    /** Ends the session of `token`; without a token, the session of the cookie. */
     logout: (token: string | null) => post('v1/logout', {}, token ? { Authorization: `Bearer ${token}` } : {}),
   };
 };

@@ -1,4 +1,4 @@
-// Browsers that block storage, and refreshes that hang while somebody signs in.
+// Browsers that block storage, and refreshes that hang during a login.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createAuth } from '../dist/latchet.js';
@@ -6,16 +6,16 @@ import { Locks, World, call, deferred, settle, signedIn } from './world.mjs';
 
 const insecure = () => { throw new DOMException('The operation is insecure.', 'SecurityError'); };
 
-/** Takes from a tab what a browser that blocks storage takes. */
+/** Removes from a tab what a browser that blocks storage removes. */
 const BLOCKS = {
-  'tabs may not talk': ({ scope }) => { scope.BroadcastChannel = class { constructor() { insecure(); } }; },
-  'cookies may not be read': ({ scope }) => Object.defineProperty(scope.document, 'cookie', { get: insecure }),
+  'tabs cannot exchange messages': ({ scope }) => { scope.BroadcastChannel = class { constructor() { insecure(); } }; },
+  'cookies cannot be read': ({ scope }) => Object.defineProperty(scope.document, 'cookie', { get: insecure }),
   'locks are refused': ({ scope }) => { scope.navigator.locks = { request: async () => insecure() }; },
-  'all of it': (tab) => Object.entries(BLOCKS).forEach(([name, block]) => name !== 'all of it' && block(tab)),
+  'all of these are blocked': (tab) => Object.entries(BLOCKS).forEach(([name, block]) => name !== 'all of these are blocked' && block(tab)),
 };
 
 for (const [name, block] of Object.entries(BLOCKS)) {
-  test(`where ${name}, the page comes up signed out, and people sign in`, async () => {
+  test(`if ${name}, the page starts signed out, and a user can sign in`, async () => {
     const world = new World();
     const tab = world.tab();
     block(tab);
@@ -37,10 +37,10 @@ for (const [name, block] of Object.entries(BLOCKS)) {
   });
 }
 
-test('where cookies are not kept, the session lasts as long as its access token', async () => {
+test('without stored cookies the session lasts as long as its access token', async () => {
   const world = new World();
   const tab = world.tab();
-  BLOCKS['all of it'](tab);
+  BLOCKS['all of these are blocked'](tab);
   const auth = tab.auth();
   await auth.login({ username: 'alice', password: 'right' });
   world.cookies = { rt: '', csrf: '' };
@@ -52,7 +52,7 @@ test('where cookies are not kept, the session lasts as long as its access token'
 });
 
 for (const [name, locks] of [['without locks', undefined], ['with locks', new Locks()]]) {
-  test(`a refresh that hangs is given up when somebody signs in, ${name}`, async () => {
+  test(`a refresh that hangs is aborted by a login, ${name}`, async () => {
     const { world, tab } = await signedIn();
     tab.close();
     const late = deferred();
@@ -63,7 +63,7 @@ for (const [name, locks] of [['without locks', undefined], ['with locks', new Lo
 
     const login = auth.login({ username: 'bob', password: 'right' });
     await world.pass(3000);
-    // A turn that is held by the refresh is not waited for any longer than that.
+    // The refresh holds the lock, and the login waits for it no longer than that.
     await world.pass(30_000);
     await login;
     const cookies = { ...world.cookies };
@@ -78,7 +78,7 @@ for (const [name, locks] of [['without locks', undefined], ['with locks', new Lo
   });
 }
 
-test('a refresh that hangs in another tab is given up when that hears of the login', async () => {
+test('a refresh that hangs in another tab is aborted when that tab receives the login', async () => {
   const { world, tab, auth } = await signedIn();
   const late = deferred();
   world.once('/v1/refresh', (_, usual) => late.promise.then(usual));
@@ -98,7 +98,7 @@ test('a refresh that hangs in another tab is given up when that hears of the log
   tab.close();
 });
 
-test('a login that is refused leaves the session, which is renewed afterwards', async () => {
+test('a refused login does not end the session, which is renewed afterwards', async () => {
   const { world, auth } = await signedIn();
   const late = deferred();
   world.once('/v1/refresh', (_, usual) => late.promise.then(usual));
@@ -115,10 +115,10 @@ test('a login that is refused leaves the session, which is renewed afterwards', 
   assert.equal(new Set(keys).size, 1);
 });
 
-test('a client whose every browser feature throws does not throw at the top of a script', () => {
+test('creating a client does not throw even if every browser feature does', () => {
   const world = new World();
   const tab = world.tab();
-  BLOCKS['all of it'](tab);
+  BLOCKS['all of these are blocked'](tab);
 
   assert.doesNotThrow(() => createAuth({ baseUrl: '/' }, tab.scope).dispose());
 });

@@ -1,4 +1,4 @@
-// Which of the cookies that a page can read is the session's, and what happens when none is.
+// The choice between several CSRF cookies, and the behavior when none of them belongs to the session.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { World, settle, signedIn } from './world.mjs';
@@ -17,7 +17,7 @@ for (const [base, prefix, cookies, sent] of [
   ['/', 'shop', '__Host-latchet_csrf=other; __Host-shop_csrf=own; shop_csrf=old', 'own'],
   ['/', undefined, '__Host-latchet_csrf=; latchet_csrf=a; my_latchet_csrf=no', 'a'],
 ]) {
-  test(`of \`${cookies}\` the client at ${base} repeats ${sent}`, async () => {
+  test(`of \`${cookies}\` the client at ${base} sends ${sent}`, async () => {
     const world = new World();
     const auth = world.tab({ cookies: () => cookies }).auth({ baseUrl: base, cookiePrefix: prefix });
 
@@ -28,7 +28,7 @@ for (const [base, prefix, cookies, sent] of [
   });
 }
 
-test('the right value is found behind a wrong one', async () => {
+test('after a wrong value the right one is tried', async () => {
   const { world, auth } = await signedIn();
   auth.dispose();
   const cookies = () => `__Host-latchet_csrf=planted; ${world.readable()}`;
@@ -42,7 +42,7 @@ test('the right value is found behind a wrong one', async () => {
   assert.equal(world.asked('/v1/refresh').length, 3, 'the wrong one is not tried again');
 });
 
-test('with a wrong value alone people can sign in, and stay so', async () => {
+test('with only a wrong value a user can sign in, and stays signed in', async () => {
   const { world, auth } = await signedIn();
   auth.dispose();
   let planted = true;
@@ -55,7 +55,7 @@ test('with a wrong value alone people can sign in, and stay so', async () => {
   assert.deepEqual(later.state(), { status: 'signed-out', reason: 'csrf_failed' });
   await world.pass(300_000);
   await tab.focus();
-  assert.equal(world.asked('/v1/refresh').length, 1, 'it is not tried for ever');
+  assert.equal(world.asked('/v1/refresh').length, 1, 'it is not retried forever');
 
   planted = false;
   await later.login(CREDENTIALS);
@@ -65,7 +65,7 @@ test('with a wrong value alone people can sign in, and stay so', async () => {
   assert.equal(world.asked('/v1/refresh').at(-1).csrf, world.cookies.csrf);
 });
 
-test('who is signed in stays so until the token has expired, and can sign in then', async () => {
+test('after a cookie is overwritten, the page stays signed in until the token expires, and the user can sign in again', async () => {
   const world = new World();
   let spoiled = false;
   const cookies = () => (spoiled ? '__Host-latchet_csrf=spoiled' : world.readable());

@@ -1,4 +1,4 @@
-// A Latchet in memory: sessions whose refresh tokens rotate, and something to call with an access token.
+// An in-memory model of a Latchet server: sessions with rotating refresh tokens, and an API to call.
 const GRACE_MS = 10_000;
 const KEY_MS = 24 * 3_600_000;
 
@@ -16,7 +16,7 @@ export class Latchet {
   #sessions = new Map();
   #live = new Map();
 
-  /** `now` is its own clock. */
+  /** `now` returns the time of the server's clock. */
   constructor(life, now) {
     this.life = life;
     this.now = now;
@@ -26,7 +26,7 @@ export class Latchet {
     for (const session of this.#sessions.values()) session.ended = true;
   }
 
-  /** Answers a request, and says what the browser holds after it. */
+  /** Returns the response to a request, and the cookies of the browser after it. */
   answer(entry, cookies) {
     this.cookies = cookies;
     const answer = this.#answer(entry);

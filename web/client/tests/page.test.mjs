@@ -1,10 +1,10 @@
-// What a page sees: state, errors, the account, a server that renders.
+// The public interface: state, errors, the account, server-side rendering.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AuthError, createAuth, serverState } from '../dist/latchet.js';
 import { Locks, World, call, deferred, problem, settle, signedIn } from './world.mjs';
 
-test('the state is the same object until somebody signs in or out', async () => {
+test('the state is the same object until a login or logout', async () => {
   const world = new World();
   const auth = world.tab().auth();
   let told = 0;
@@ -32,7 +32,7 @@ test('the state is the same object until somebody signs in or out', async () => 
   assert.equal(told, 2);
 });
 
-test('methods need no `this`', async () => {
+test('methods do not depend on `this`', async () => {
   const { auth } = await signedIn();
   const { state, subscribe, token, fetch, logout } = auth;
 
@@ -44,7 +44,7 @@ test('methods need no `this`', async () => {
   assert.equal(state().status, 'signed-out');
 });
 
-test('errors say what to switch on', async () => {
+test('errors have a code, a status and a retry time', async () => {
   const world = new World();
   const auth = world.tab().auth();
 
@@ -62,7 +62,7 @@ test('errors say what to switch on', async () => {
   assert.equal(auth.state().status, 'signed-out');
 });
 
-test('a password that is proved again gives another token of the same session', async () => {
+test('re-authentication returns another token of the same session', async () => {
   const { world, auth } = await signedIn();
   const [before, state, cookies] = [await auth.token(), auth.state(), world.cookies];
 
@@ -80,7 +80,7 @@ test('a password that is proved again gives another token of the same session', 
   assert.equal(auth.state(), state, 'it is renewed like any other');
 });
 
-test('a proof of the password that a logout has overtaken begins nothing', async () => {
+test('a re-authentication that completes after a logout starts no session', async () => {
   const { world, auth } = await signedIn();
   const late = deferred();
   world.once('/v1/reauthenticate', (_, usual) => late.promise.then(usual));
@@ -95,7 +95,7 @@ test('a proof of the password that a logout has overtaken begins nothing', async
   assert.deepEqual(auth.state(), { status: 'signed-out', reason: 'logout' });
 });
 
-test('another password brings other tokens, which every tab goes on with', async () => {
+test('after a password change every tab continues with the new tokens', async () => {
   const { world, auth } = await signedIn();
   const other = world.tab().auth();
   await settle();
@@ -114,7 +114,7 @@ test('another password brings other tokens, which every tab goes on with', async
   assert.equal(other.state().status, 'signed-in');
 });
 
-test('another password waits for a refresh under way', async () => {
+test('a password change waits for a running refresh', async () => {
   const world = new World();
   const auth = world.tab({ locks: new Locks() }).auth();
   await auth.login({ username: 'alice', password: 'right' });
@@ -134,7 +134,7 @@ test('another password waits for a refresh under way', async () => {
   assert.equal(auth.state().status, 'signed-in');
 });
 
-test('the account: devices, one of them logged out, another password', async () => {
+test('sessions are listed and ended, and the password is changed', async () => {
   const { world, auth } = await signedIn();
   const [session] = await auth.sessions();
   assert.equal(session.current, true);
@@ -152,7 +152,7 @@ test('the account: devices, one of them logged out, another password', async () 
   assert.deepEqual(world.cookies, { rt: '', csrf: '' });
 });
 
-test('a client that was disposed of leaves nothing behind, and the session alone', async () => {
+test('a disposed client leaves no timers and listeners, and does not end the session', async () => {
   const { world, tab, auth } = await signedIn();
   await tab.show(false);
   await world.pass(900_000);
@@ -178,7 +178,7 @@ test('a client that was disposed of leaves nothing behind, and the session alone
   assert.ok(world.cookies.rt);
 });
 
-test('where there is no browser the client is inert', async () => {
+test('without a browser the client is inert', async () => {
   const sent = [];
   const scope = { fetch: async (...all) => { sent.push(all); return new Response('ok'); } };
   const auth = createAuth({ baseUrl: '/' }, scope);

@@ -1,4 +1,4 @@
-// The snippets of the README, with the packages they name: they compile, and do what they promise.
+// The README's examples compile and work with the published packages.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -43,13 +43,13 @@ const load = async (name, auth) => {
     bundle: true,
     platform: 'node',
     format: 'esm',
-    // Some packages for Node ask for its own parts as CommonJS does.
+    // Some packages load the built-in modules of Node.js with `require`.
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     plugins: [{
       name: 'auth',
       setup: (build) => {
         build.onLoad({ filter: /[\\/]auth\.ts$/ }, () => ({ contents: 'export const auth = globalThis.authOfTest;' }));
-        // One React, that of the renderer, and one client, that of this test.
+        // One copy of React, shared with the renderer, and one client, shared with this test.
         const files = { react: require.resolve('react'), 'latchet-client': join(client, 'dist/latchet.js') };
         build.onResolve({ filter: /^(react|latchet-client)$/ }, ({ path }) => (
           { path: pathToFileURL(files[path]).href, external: true }));
@@ -60,7 +60,7 @@ const load = async (name, auth) => {
   return import(pathToFileURL(out));
 };
 
-test('every snippet compiles, against an API client made from openapi.yaml', () => {
+test('every example compiles, with an API client generated from openapi.yaml', () => {
   assert.equal(snippets.length, 9);
   const generator = join(require.resolve('openapi-typescript/package.json'), '../bin/cli.js');
   run(generator, join(client, '../../openapi.yaml'), '-o', join(folder, 'latchet.ts'));
@@ -76,7 +76,7 @@ test('every snippet compiles, against an API client made from openapi.yaml', () 
   run(join(require.resolve('typescript/package.json'), '../bin/tsc'), '--project', folder);
 });
 
-/** How each library posts a body. */
+/** Function of each library that posts a body. */
 const posts = {
   'openapi-fetch': ({ latchet }) => (body) => latchet.POST('/v1/reauthenticate', { body }),
   ky: ({ api }) => (json) => api.post('things', { json }),
@@ -96,7 +96,7 @@ const posts = {
 const refused = () => problem(401, 'token_expired', { 'WWW-Authenticate': 'Bearer error="invalid_token"' });
 
 for (const [name, library] of Object.entries(posts)) {
-  test(`${name}: five posts after expiry or refused, one refresh, five whole bodies`, async () => {
+  test(`${name}: five posts after expiry or refusal cause one refresh, and all bodies arrive complete`, async () => {
     const { world, tab } = await signedIn();
     const auth = tab.auth({ attachTo: [APP] });
     const post = library(await load(name, auth));
@@ -121,7 +121,7 @@ for (const [name, library] of Object.entries(posts)) {
   });
 }
 
-test('tanstack-query forgets what it was told when somebody signs out', async () => {
+test('tanstack-query clears its data after a logout', async () => {
   const { auth } = await signedIn();
   const { queries } = await load('tanstack-query', auth);
   queries.setQueryData(['me'], 'alice');
@@ -132,14 +132,14 @@ test('tanstack-query forgets what it was told when somebody signs out', async ()
   assert.equal(queries.getQueryData(['me']), undefined);
 });
 
-test('react renders on a server without asking for anything', async () => {
+test('react renders on a server without sending a request', async () => {
   const { createElement } = require('react');
   const { renderToString } = require('react-dom/server');
-  const inert = createAuth({ baseUrl: APP }, { fetch: () => assert.fail('something was sent') });
+  const inert = createAuth({ baseUrl: APP }, { fetch: () => assert.fail('a request was sent') });
   const { world, auth } = await signedIn();
   const sent = world.log.length;
 
-  // Nor where a page that is signed in hydrates: the first rendering is the server's.
+  // Nor when a signed-in page hydrates: the first rendering must equal the server's.
   for (const each of [inert, auth]) {
     const { useAuth } = await load('react', each);
     assert.equal(renderToString(createElement(() => createElement('p', null, useAuth().status))), '<p>unknown</p>');
@@ -147,7 +147,7 @@ test('react renders on a server without asking for anything', async () => {
   assert.equal(world.log.length, sent);
 });
 
-test('sign-in says what a person can act on', async () => {
+test('the sign-in example returns a message for the user', async () => {
   const { auth } = await signedIn();
   const { signIn } = await load('sign-in', auth);
 

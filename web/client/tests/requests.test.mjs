@@ -1,4 +1,4 @@
-// Requests of the page: who gets the token, what is sent twice.
+// Requests of the page: the targets of the token, and the requests that are repeated.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { APP, call, deferred, problem, signedIn } from './world.mjs';
@@ -20,7 +20,7 @@ const bodies = {
 };
 
 for (const [name, init] of Object.entries(bodies)) {
-  test(`${name} arrives whole when the request is repeated`, async () => {
+  test(`${name} arrives complete when the request is repeated`, async () => {
     const { world, auth } = await signedIn();
     world.once('/api/things', refused);
 
@@ -36,7 +36,7 @@ for (const [name, init] of Object.entries(bodies)) {
   });
 }
 
-test('a `Request` arrives whole when it is repeated', async () => {
+test('a `Request` arrives complete when it is repeated', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', refused);
 
@@ -45,7 +45,7 @@ test('a `Request` arrives whole when it is repeated', async () => {
   assert.deepEqual(world.asked('/api/things').map(({ method, body }) => [method, body]), [['PUT', 'whole'], ['PUT', 'whole']]);
 });
 
-test('five requests that are refused at once are repeated after one refresh', async () => {
+test('five concurrent refused requests are repeated after one refresh', async () => {
   const { world, auth } = await signedIn();
   for (let time = 0; time < 5; time += 1) world.once('/api/things', refused);
 
@@ -56,7 +56,7 @@ test('five requests that are refused at once are repeated after one refresh', as
   assert.equal(world.asked('/api/things').length, 10);
 });
 
-test('a refusal that comes after the refresh is repeated without another', async () => {
+test('a request that is refused after the refresh is repeated without another refresh', async () => {
   const { world, auth } = await signedIn();
   const late = deferred();
   world.once('/api/things', () => late.promise);
@@ -70,7 +70,7 @@ test('a refusal that comes after the refresh is repeated without another', async
   assert.equal(world.asked('/v1/refresh').length, 1);
 });
 
-test('a request of one person is not repeated for another', async () => {
+test('a request of one user is not repeated for another', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', async () => {
     await world.tab().auth().login({ username: 'bob', password: 'right' });
@@ -81,14 +81,14 @@ test('a request of one person is not repeated for another', async () => {
   assert.equal(world.asked('/api/things').length, 1);
 });
 
-test('a challenge counts, whatever the body is', async () => {
+test('the challenge decides, regardless of the body', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', () => new Response('no', { status: 401, headers: bearer('invalid_token') }));
 
   assert.equal((await call(auth)).status, 200);
 });
 
-test('a request is repeated once', async () => {
+test('a request is repeated only once', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', refused);
   world.once('/api/things', refused);
@@ -97,7 +97,7 @@ test('a request is repeated once', async () => {
   assert.equal(world.asked('/api/things').length, 2);
 });
 
-test('a page that cannot see the challenge goes by the code', async () => {
+test('without a readable challenge the code of the body decides', async () => {
   for (const code of ['token_expired', 'token_revoked', 'invalid_token']) {
     const { world, auth } = await signedIn();
     world.once('/api/things', () => problem(401, code));
@@ -107,18 +107,18 @@ test('a page that cannot see the challenge goes by the code', async () => {
 });
 
 const kept = {
-  'no token was seen': () => problem(401, 'missing_token', { 'WWW-Authenticate': 'Bearer realm="latchet"' }),
-  'a password is wanted': () => problem(401, 'fresh_token_required', bearer('insufficient_user_authentication')),
+  'the token is missing': () => problem(401, 'missing_token', { 'WWW-Authenticate': 'Bearer realm="latchet"' }),
+  'a fresh token is required': () => problem(401, 'fresh_token_required', bearer('insufficient_user_authentication')),
   'a password was wrong': () => problem(401, 'invalid_credentials', { 'WWW-Authenticate': 'Bearer realm="latchet"' }),
-  'nobody says why': () => new Response('no', { status: 401 }),
-  'a challenge wants something else': () => problem(401, 'invalid_token', { 'WWW-Authenticate': 'Basic realm="x"' }),
-  'the status is another': () => problem(403, 'invalid_token', bearer('invalid_token')),
+  'the response gives no reason': () => new Response('no', { status: 401 }),
+  'the challenge has another scheme': () => problem(401, 'invalid_token', { 'WWW-Authenticate': 'Basic realm="x"' }),
+  'the status is not 401': () => problem(403, 'invalid_token', bearer('invalid_token')),
   'a scope is missing': () => problem(403, 'insufficient_scope', bearer('insufficient_scope')),
   'the server failed': () => problem(503, 'unavailable'),
 };
 
 for (const [name, answer] of Object.entries(kept)) {
-  test(`a request is not repeated where ${name}`, async () => {
+  test(`a request is not repeated if ${name}`, async () => {
     const { world, auth } = await signedIn();
     world.once('/api/things', answer);
     const expected = answer();
@@ -132,7 +132,7 @@ for (const [name, answer] of Object.entries(kept)) {
   });
 }
 
-test('a refusal that cannot be mended now is an error, not a 401 that looks like signed out', async () => {
+test('a refused request is rejected, and does not return the 401, if the server cannot issue a new token', async () => {
   const { world, auth } = await signedIn();
   world.once('/api/things', refused);
   world.once('/v1/refresh', () => problem(503, 'unavailable', { 'Retry-After': '7' }));
@@ -140,7 +140,7 @@ test('a refusal that cannot be mended now is an error, not a 401 that looks like
   await assert.rejects(call(auth), { name: 'AuthError', code: 'unavailable', status: 503, retryAfter: 7 });
 });
 
-test('the token goes to `attachTo` and below, and nowhere else', async () => {
+test('the token is sent to `attachTo` and the paths below only', async () => {
   const { world, tab } = await signedIn();
   const auth = tab.auth({ attachTo: ['https://api.example.org', `${APP}/api/`, '/own', 'app://shell/'] });
   await world.pass(50);
@@ -171,7 +171,7 @@ test('the token goes to `attachTo` and below, and nowhere else', async () => {
   }
 });
 
-test('without `attachTo` the token goes to the server', async () => {
+test('without `attachTo` the token is sent to the server', async () => {
   const { world, tab } = await signedIn();
   const auth = tab.auth({ baseUrl: `${APP}/auth`, attachTo: undefined });
   await world.pass(50);
@@ -182,7 +182,7 @@ test('without `attachTo` the token goes to the server', async () => {
   assert.equal(world.log.at(-1).token, null);
 });
 
-test('an `Authorization` of the page’s own is left alone', async () => {
+test('an `Authorization` header of the page is not replaced', async () => {
   const { world, auth } = await signedIn();
 
   await call(auth, { headers: { Authorization: 'Basic eDp5' } });
@@ -190,7 +190,7 @@ test('an `Authorization` of the page’s own is left alone', async () => {
   assert.equal(world.log.at(-1).token, 'Basic eDp5');
 });
 
-test('the global `fetch` is left as it is', async () => {
+test('the global `fetch` is not changed', async () => {
   const before = globalThis.fetch;
   const { world, tab, auth } = await signedIn();
   const own = tab.scope.fetch;
@@ -203,7 +203,7 @@ test('the global `fetch` is left as it is', async () => {
   assert.equal(world.log.at(-1).token, null);
 });
 
-test('who is signed out sends no token', async () => {
+test('no token is sent after a logout', async () => {
   const { world, auth } = await signedIn();
   await auth.logout();
 

@@ -1,4 +1,4 @@
-// A refresh whose answer was lost, and the key by which it is asked for again.
+// A refresh whose response was lost, and the key of its retries.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { World, call, lose, settle, signedIn } from './world.mjs';
@@ -7,7 +7,7 @@ const NIGHT = 8 * 3_600_000;
 
 const keys = (world) => world.asked('/v1/refresh').map(({ key }) => key);
 
-/** Somebody signed in in two tabs; the first has just lost the answer to its refresh. */
+/** A user is signed in in two tabs; the first one has lost the response to its refresh. */
 const lost = async () => {
   const { world, tab, auth } = await signedIn();
   const otherTab = world.tab({ visible: false });
@@ -19,7 +19,7 @@ const lost = async () => {
   return { world, tab, auth, otherTab, other };
 };
 
-test('each refresh has a key of its own', async () => {
+test('each refresh has a new key', async () => {
   const { world } = await signedIn();
 
   await world.pass(3 * 900_000);
@@ -29,7 +29,7 @@ test('each refresh has a key of its own', async () => {
   for (const key of keys(world)) assert.match(key, /^[!-~]{16,255}$/);
 });
 
-test('a retry repeats the key, also after a night in which the monotonic clock stood still', async () => {
+test('a retry repeats the key, even after a sleep during which the monotonic clock stopped', async () => {
   for (const wake of ['show', 'focus', 'online']) {
     const { world, tab, auth } = await lost();
     const state = auth.state();
@@ -49,7 +49,7 @@ test('a retry repeats the key, also after a night in which the monotonic clock s
   }
 });
 
-test('a night of answers that get lost signs nobody out', async () => {
+test('several lost responses over eight hours sign no user out', async () => {
   const { world, tab, auth } = await lost();
   for (let time = 0; time < 3; time += 1) world.once('/v1/refresh', lose(world));
 
@@ -66,7 +66,7 @@ test('a night of answers that get lost signs nobody out', async () => {
   assert.equal((await call(auth)).status, 200);
 });
 
-test('another tab asks again by the same key', async () => {
+test('another tab retries with the same key', async () => {
   const { world, tab, otherTab, other } = await lost();
   tab.close();
   world.sleep(NIGHT);
@@ -78,7 +78,7 @@ test('another tab asks again by the same key', async () => {
   assert.equal(keys(world)[1], keys(world)[0]);
 });
 
-/** The only tab lost the answer to its first refresh, so that it has a key and no token. */
+/** The only tab has lost the response to its first refresh, so it has a key and no token. */
 const lostAtStart = async () => {
   const { world, tab: before } = await signedIn();
   before.close();
@@ -89,7 +89,7 @@ const lostAtStart = async () => {
   return { world, tab, otherTab: before };
 };
 
-test('a tab that is opened is told the key, by whoever has it', async () => {
+test('a new tab receives the key from any tab that has it', async () => {
   for (const begin of [lost, lostAtStart]) {
     const { world, tab, otherTab } = await begin();
     const opened = world.tab({ visible: false });
@@ -107,7 +107,7 @@ test('a tab that is opened is told the key, by whoever has it', async () => {
   }
 });
 
-test('a token that is handed on late is no answer to a refresh', async () => {
+test('a token that another tab shares late does not end the key of a refresh', async () => {
   const { world, tab } = await signedIn();
   await tab.show(false);
   const opened = world.tab();
@@ -128,7 +128,7 @@ test('a token that is handed on late is no answer to a refresh', async () => {
   assert.equal(keys(world)[1], keys(world)[0]);
 });
 
-test('the answer to another tab, heard while one’s own refresh is under way, does not end its key', async () => {
+test('a token from another tab, received during a refresh, does not end the key of that refresh', async () => {
   const { world, tab, auth } = await signedIn();
   const other = world.tab({ visible: false }).auth();
   await tab.show(false);
@@ -150,7 +150,7 @@ test('the answer to another tab, heard while one’s own refresh is under way, d
   assert.equal(keys(world)[2], keys(world)[1]);
 });
 
-test('a tab that was answered ends the key for all', async () => {
+test('a response to one tab ends the key in all tabs', async () => {
   const { world, tab, auth, otherTab, other } = await lost();
   await world.pass(1000);
   assert.equal(keys(world).length, 2);
@@ -164,7 +164,7 @@ test('a tab that was answered ends the key for all', async () => {
   assert.equal(await other.token(), await auth.token());
 });
 
-test('the key of one login is not for the next', async () => {
+test('the next login does not use the key of the last one', async () => {
   const { world, tab, auth } = await lost();
   await tab.show(false);
   await auth.login({ username: 'bob', password: 'right' });
@@ -176,7 +176,7 @@ test('the key of one login is not for the next', async () => {
   assert.notEqual(keys(world)[1], keys(world)[0]);
 });
 
-test('a reload of the only tab forgets the key, and grace is what remains', async () => {
+test('after a reload of the only tab the key is lost, and only the grace period protects the session', async () => {
   for (const [pause, status] of [[5000, 'signed-in'], [20_000, 'signed-out']]) {
     const { world, tab } = await signedIn();
     world.once('/v1/refresh', lose(world));
@@ -192,7 +192,7 @@ test('a reload of the only tab forgets the key, and grace is what remains', asyn
   }
 });
 
-test('a thief who has the cookie alone ends the session', async () => {
+test('a thief with only the cookie causes the end of the session', async () => {
   const { world, tab, auth } = await lost();
   const stolen = world.cookies;
   world.sleep(NIGHT);

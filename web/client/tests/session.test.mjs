@@ -1,9 +1,9 @@
-// What ends a session for a page, and what does not.
+// Events that end the session of a page, and failures that do not.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { APP, World, call, deferred, json, problem, settle, signedIn } from './world.mjs';
 
-/** Somebody signed in whose access token has expired in a hidden tab. */
+/** A user is signed in, and the access token has expired in a hidden tab. */
 const expired = async () => {
   const found = await signedIn();
   await found.tab.show(false);
@@ -14,10 +14,10 @@ const expired = async () => {
 const failures = {
   'a throttle': [() => problem(429, 'too_many_requests'), 'too_many_requests'],
   'a server that is down': [() => problem(503, 'unavailable'), 'unavailable'],
-  'a server at fault': [() => problem(500, 'internal'), 'internal'],
-  'a proxy without server': [() => new Response('<h1>Bad Gateway</h1>', { status: 502 }), 'unexpected_answer'],
-  'a proxy that wants a password': [() => new Response('Unauthorized', { status: 401 }), 'unexpected_answer'],
-  'a gateway with codes of its own': [() => json(401, { code: 'UNAUTHORIZED', message: 'no' }), 'unexpected_answer'],
+  'a server error': [() => problem(500, 'internal'), 'internal'],
+  'a proxy without a server': [() => new Response('<h1>Bad Gateway</h1>', { status: 502 }), 'unexpected_answer'],
+  'a proxy that requires a password': [() => new Response('Unauthorized', { status: 401 }), 'unexpected_answer'],
+  'a gateway with its own codes': [() => json(401, { code: 'UNAUTHORIZED', message: 'no' }), 'unexpected_answer'],
   'a captive portal': [() => new Response('<h1>Welcome</h1>'), 'unexpected_answer'],
   'a captive portal in JSON': [() => json(200, {}), 'unexpected_answer'],
   'a wrong path': [() => problem(404, 'not_found'), 'not_found'],
@@ -26,7 +26,7 @@ const failures = {
 };
 
 for (const [name, [answer, code]] of Object.entries(failures)) {
-  test(`${name} signs nobody out`, async () => {
+  test(`${name} does not sign the user out`, async () => {
     const { world, auth } = await expired();
     const state = auth.state();
     world.once('/v1/refresh', answer);
@@ -38,13 +38,13 @@ for (const [name, [answer, code]] of Object.entries(failures)) {
     assert.equal(world.asked('/v1/refresh').length, 1);
     await world.pass(1000);
     assert.equal((await call(auth)).status, 200);
-    // Whatever came was no answer, so the same refresh was asked for again.
+    // The failure was no response of the server, so the same refresh was repeated.
     const [first, second] = world.asked('/v1/refresh');
     assert.equal(second.key, first.key);
   });
 }
 
-test('a token that lives is used while it cannot be renewed', async () => {
+test('a valid token is used while it cannot be renewed', async () => {
   const { world, auth } = await signedIn();
   const token = await auth.token();
   world.once('/v1/refresh', () => problem(503, 'unavailable', { 'Retry-After': '120' }));
@@ -59,7 +59,7 @@ test('a token that lives is used while it cannot be renewed', async () => {
   assert.equal(auth.state().status, 'signed-in');
 });
 
-test('`Retry-After` is obeyed, in seconds and as a date', async () => {
+test('`Retry-After` is respected, in seconds and as a date', async () => {
   for (const format of [() => '120', (world) => new Date(Math.ceil(world / 1000) * 1000 + 120_000).toUTCString()]) {
     const { world, tab, auth } = await expired();
     world.once('/v1/refresh', () => problem(429, 'too_many_requests', { 'Retry-After': format(world.wall) }));
@@ -77,7 +77,7 @@ test('`Retry-After` is obeyed, in seconds and as a date', async () => {
   }
 });
 
-test('pauses grow to a minute', async () => {
+test('the pauses between retries grow to one minute', async () => {
   const { world, tab } = await expired();
   for (let time = 0; time < 12; time += 1) world.once('/v1/refresh', () => problem(503, 'unavailable'));
   const times = [];
@@ -93,7 +93,7 @@ test('pauses grow to a minute', async () => {
   assert.deepEqual(gaps.slice(0, 8), [2, 4, 8, 16, 32, 60, 60, 60]);
 });
 
-test('a page that is back online tries at once', async () => {
+test('a page that is online again retries at once', async () => {
   const { world, tab, auth } = await expired();
   await tab.show(true);
   await world.pass(2000);
@@ -108,7 +108,7 @@ test('a page that is back online tries at once', async () => {
   assert.ok(await auth.token());
 });
 
-test('a server that is down at the start leaves open who is signed in, and is asked again', async () => {
+test('while the server is down at the start, the state is unknown, and the client retries', async () => {
   const { world, tab } = await signedIn();
   tab.close();
   world.once('/v1/refresh', () => problem(503, 'unavailable'));
@@ -136,7 +136,7 @@ test('a timer that fires a little early is set again', async () => {
   for (const [when, wake] of Object.entries(wakes)) {
     const found = await signedIn();
     const { world } = found;
-    // The pause is no whole number of milliseconds.
+    // The pause is not a whole number of milliseconds.
     world.random = 0.12345;
     world.once('/v1/refresh', () => problem(503, 'unavailable'));
     await wake(found);
@@ -148,7 +148,7 @@ test('a timer that fires a little early is set again', async () => {
   }
 });
 
-test('a session that the server ended signs all tabs out, and is not asked for again', async () => {
+test('a session that the server ended signs all tabs out, and causes no further requests', async () => {
   const { world, tab, auth } = await signedIn();
   const other = world.tab().auth();
   await world.pass(50);
@@ -167,7 +167,7 @@ test('a session that the server ended signs all tabs out, and is not asked for a
   assert.equal(world.log.length, asked);
 });
 
-test('a refusal that was meant for another login signs nobody out', async () => {
+test('a refusal of an older session does not end a newer one', async () => {
   const { world, auth } = await expired();
   world.once('/v1/refresh', () => {
     world.cookies = { rt: 's-new', csrf: 'csrf-s-new' };
@@ -224,7 +224,7 @@ test('a refresh that returns after the logout is discarded, and its cookies are 
   }
 });
 
-test('a token of a session that ended is taken from nobody', async () => {
+test('a shared token of an ended session is ignored', async () => {
   const { world, auth } = await signedIn();
   const stale = { kind: 'asked', grant: { token: 't', sid: auth.state().sessionId, csrf: 'c', life: 900_000, age: 0 } };
   await auth.logout();
@@ -236,7 +236,7 @@ test('a token of a session that ended is taken from nobody', async () => {
   assert.equal(auth.state().status, 'signed-out');
 });
 
-test('a logout that did not reach the server has ended nothing', async () => {
+test('a logout that did not reach the server ends no session', async () => {
   const { world, auth } = await signedIn();
   const state = auth.state();
   for (const [answer, code] of [
@@ -251,20 +251,20 @@ test('a logout that did not reach the server has ended nothing', async () => {
   }
 });
 
-test('a page whose token has expired logs out by its cookie', async () => {
+test('a page with an expired token logs out with its cookie', async () => {
   const { world, auth } = await expired();
   await auth.logout();
   assert.deepEqual(world.cookies, { rt: '', csrf: '' });
   assert.equal(world.asked('/v1/logout').at(-1).token, null);
 
-  // By the server's clock it may have expired earlier.
+  // By the server's clock it may have expired earlier than by the client's.
   const ahead = await signedIn();
   ahead.world.once('/v1/logout', () => problem(401, 'token_expired'));
   await ahead.auth.logout();
   assert.deepEqual(ahead.world.cookies, { rt: '', csrf: '' });
 });
 
-test('a logout everywhere needs a token that lives, and gets one', async () => {
+test('a logout everywhere gets a valid token first', async () => {
   const { world, auth } = await expired();
 
   await auth.logout({ everywhere: true });
@@ -275,7 +275,7 @@ test('a logout everywhere needs a token that lives, and gets one', async () => {
   assert.deepEqual(world.cookies, { rt: '', csrf: '' });
 });
 
-test('a tab that was frozen during the logout sees it when it wakes', async () => {
+test('a tab that was frozen during a logout notices it when it wakes', async () => {
   const { world, auth } = await signedIn();
   const tab = world.tab({ visible: false });
   const frozen = tab.auth();
@@ -289,7 +289,7 @@ test('a tab that was frozen during the logout sees it when it wakes', async () =
   assert.equal(frozen.state().status, 'signed-out');
 });
 
-test('a tab that was frozen during a login sees it when it wakes', async () => {
+test('a tab that was frozen during a login notices it when it wakes', async () => {
   const world = new World();
   const tab = world.tab({ visible: false });
   const frozen = tab.auth();

@@ -1,4 +1,4 @@
-// What a page has to fetch.
+// Size of the client.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';

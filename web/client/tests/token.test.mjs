@@ -1,4 +1,4 @@
-// The access token: where it is, how it is renewed, who is handed it.
+// The access token: its storage, its renewal, and its sharing between tabs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Locks, World, call, deferred, settle, signedIn } from './world.mjs';
@@ -16,7 +16,7 @@ test('the refresh token never leaves its cookie and nothing is stored', async ()
   assert.ok(!seen.includes(await auth.token()));
 });
 
-test('without a cookie nobody is asked, and nobody is signed in', async () => {
+test('without a cookie no request is sent, and the page is signed out', async () => {
   const world = new World();
   const auth = world.tab().auth();
 
@@ -26,7 +26,7 @@ test('without a cookie nobody is asked, and nobody is signed in', async () => {
   assert.deepEqual(world.log, []);
 });
 
-test('a reload signs in again by the cookie', async () => {
+test('a reload signs in again with the cookie', async () => {
   const { world, tab } = await signedIn();
   tab.close();
   const auth = world.tab().auth();
@@ -50,7 +50,7 @@ test('ten requests after expiry wait for one refresh', async () => {
   assert.equal(new Set(world.asked('/api/things').map(({ token }) => token)).size, 1);
 });
 
-test('a new token is handed to the other tabs', async () => {
+test('a new token is shared with the other tabs', async () => {
   const { world, tab, auth } = await signedIn();
   const other = world.tab({ visible: false }).auth();
   await world.pass(50);
@@ -75,14 +75,14 @@ test('a new tab asks the others before the server', async () => {
   assert.equal(await other.token(), await auth.token());
   assert.equal(world.asked('/v1/refresh').length, 0);
 
-  // It was told how old the token was, not when it expires by a clock of its own.
+  // It received the age of the token, not an expiry time by the clock of another tab.
   await tab.show(false);
   await world.pass(299_000);
   await other.token();
   assert.equal(world.asked('/v1/refresh').length, 1);
 });
 
-test('a login in another tab is followed', async () => {
+test('a login in another tab changes the session of this one', async () => {
   const { world, auth } = await signedIn();
   const before = auth.state();
 
@@ -92,7 +92,7 @@ test('a login in another tab is followed', async () => {
   assert.notEqual(auth.state().sessionId, before.sessionId);
 });
 
-test('a tab renews at 90 to 95 % of the token’s life, not all at once', async () => {
+test('a tab renews at 90 to 95 % of the token’s lifetime', async () => {
   for (const [random, share] of [[0, 0.9], [1, 0.95]]) {
     const { world, auth } = await signedIn();
     world.random = random;
@@ -105,7 +105,7 @@ test('a tab renews at 90 to 95 % of the token’s life, not all at once', async 
   }
 });
 
-test('a hidden tab renews nothing until it is seen', async () => {
+test('a hidden tab does not renew until it becomes visible', async () => {
   const { world, tab } = await signedIn();
   await tab.show(false);
 
@@ -116,7 +116,7 @@ test('a hidden tab renews nothing until it is seen', async () => {
   assert.equal(world.asked('/v1/refresh').length, 1);
 });
 
-test('a tab opened in the background asks the server when it is seen or used', async () => {
+test('a tab opened in the background sends no request until it is used', async () => {
   const { world, tab } = await signedIn();
   tab.close();
   const background = world.tab({ visible: false });
@@ -129,7 +129,7 @@ test('a tab opened in the background asks the server when it is seen or used', a
   assert.equal(auth.state().status, 'signed-in');
 });
 
-test('a clock that is set ends no token', async () => {
+test('a change of the wall clock ends no token', async () => {
   for (const step of [86_400_000, -86_400_000]) {
     const { world, auth } = await signedIn();
     const token = await auth.token();
@@ -142,7 +142,7 @@ test('a clock that is set ends no token', async () => {
   }
 });
 
-test('after a sleep, in which the monotonic clock stood still, a tab that wakes renews', async () => {
+test('a tab renews after a sleep during which the monotonic clock stopped', async () => {
   for (const wake of ['show', 'focus', 'online']) {
     const { world, tab, auth } = await signedIn();
     const token = await auth.token();
@@ -155,7 +155,7 @@ test('after a sleep, in which the monotonic clock stood still, a tab that wakes 
   }
 });
 
-test('a token of a month does not overflow the timer', async () => {
+test('a token lifetime of a month does not overflow the timer', async () => {
   const { world } = await signedIn({ life: 40 * 86_400 });
 
   await world.pass(30 * 86_400_000);
@@ -165,10 +165,10 @@ test('a token of a month does not overflow the timer', async () => {
   assert.equal(world.asked('/v1/refresh').length, 1);
 });
 
-test('a tab that has no turn goes on without one', async () => {
+test('a tab that does not get the lock continues without it', async () => {
   const { world, tab } = await signedIn();
   tab.close();
-  // A frozen tab has the lock for ever.
+  // A frozen tab holds the lock forever.
   const locks = {
     request: (_, { signal }) => new Promise((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason));
@@ -183,7 +183,7 @@ test('a tab that has no turn goes on without one', async () => {
   assert.equal(auth.state().status, 'signed-in');
 });
 
-test('a tab whose turn comes after another’s takes what that one got', async () => {
+test('a tab that gets the lock after another uses the token of that one', async () => {
   const { world, tab } = await signedIn();
   tab.close();
   const locks = new Locks();
@@ -199,7 +199,7 @@ test('a tab whose turn comes after another’s takes what that one got', async (
   assert.deepEqual(world.cookies, { rt: '', csrf: '' });
 });
 
-test('no code of the page runs during a turn', async () => {
+test('no code of the page runs while the lock is held', async () => {
   const { world, tab } = await signedIn();
   tab.close();
   let isTaken = false;
@@ -220,7 +220,7 @@ test('no code of the page runs during a turn', async () => {
   assert.deepEqual(seen, [true, false]);
 });
 
-test('a refresh that is never answered is given up', async () => {
+test('a refresh without a response times out', async () => {
   const { world, tab, auth } = await signedIn();
   await tab.show(false);
   await world.pass(900_000);
@@ -233,7 +233,7 @@ test('a refresh that is never answered is given up', async () => {
   assert.equal(auth.state().status, 'signed-in');
 });
 
-test('a page of another host takes the CSRF value from the answer', async () => {
+test('a page of another host takes the CSRF value from the response', async () => {
   const world = new World();
   const page = world.tab({ hostname: 'www.example.org' });
   const auth = page.auth({ baseUrl: 'https://app.example.org' });

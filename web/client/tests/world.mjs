@@ -1,4 +1,4 @@
-// A browser and a Latchet in memory: clock, cookies, tabs and network are moved by the test.
+// A simulated browser and server: the test controls clock, cookies, tabs and network.
 import { createAuth } from '../dist/latchet.js';
 import { Latchet } from './latchet.mjs';
 
@@ -6,12 +6,12 @@ export { json, problem } from './latchet.mjs';
 
 export const APP = 'https://app.example.org';
 
-/** Lets everything happen that waits for nothing but its turn. */
+/** Runs all pending tasks that do not wait for a timer or for the test. */
 export const settle = async () => {
   for (let turn = 0; turn < 25; turn += 1) await new Promise((resolve) => { setImmediate(resolve); });
 };
 
-/** The answer to `entry` is lost on its way: the server has done what it was asked. */
+/** Loses the response to a request that the server has processed. */
 export const lose = (world) => (_, usual) => {
   const before = world.cookies;
   usual();
@@ -29,28 +29,28 @@ export class World {
   now = 1000;
   wall = 1_790_000_000_000;
   random = 0;
-  /** What the browser holds; only `csrf` can be read by pages. */
+  /** Cookies of the browser; pages can read `csrf` only. */
   cookies = { rt: '', csrf: '' };
-  /** Every request that left a tab. */
+  /** All requests of all tabs. */
   log = [];
   #timers = new Map();
   #channels = new Set();
   #scripts = new Map();
   #count = 0;
-  /** How long machines have slept, while their monotonic clocks stood still. */
+  /** Time that the machine has slept; its monotonic clock stopped meanwhile. */
   #slept = 0;
 
   constructor({ life = 900 } = {}) {
     this.server = new Latchet(life, () => this.now + this.#slept);
   }
 
-  /** Answers the next request to `path` by `answer(entry, usual)`. */
+  /** Answers the next request to `path` with `answer(entry, usual)`. */
   once(path, answer) {
     const waiting = this.#scripts.get(path) ?? [];
     this.#scripts.set(path, [...waiting, answer]);
   }
 
-  /** Moves both clocks, and fires what is due on the way. */
+  /** Advances both clocks, and fires the timers that become due. */
   async pass(ms) {
     const end = this.now + ms;
     await settle();
@@ -66,7 +66,7 @@ export class World {
     await settle();
   }
 
-  /** The lid is closed and opened again. */
+  /** Lets the machine sleep. */
   sleep(ms) {
     this.#slept += ms;
     this.wall += ms;
@@ -77,7 +77,7 @@ export class World {
     this.wall += ms;
   }
 
-  /** Paths that were asked for, in order. */
+  /** Returns the requests to a path, in order. */
   asked(path) {
     return this.log.filter((entry) => entry.path === path);
   }
@@ -91,7 +91,7 @@ export class World {
     return new Tab(this, { visible, hostname, locks, cookies });
   }
 
-  /** Cookies that a page of the server's host reads. */
+  /** Returns the cookies that a page of the server's host can read. */
   readable() {
     return this.cookies.csrf ? `theme=dark; __Host-latchet_csrf=${this.cookies.csrf}` : 'theme=dark';
   }
@@ -133,7 +133,7 @@ export class World {
     const script = this.#scripts.get(entry.path)?.shift();
     const usual = () => {
       const { answer, cookies } = this.server.answer(entry, this.cookies);
-      // A browser that has given up takes nothing from an answer.
+      // A browser ignores the response of an aborted request.
       if (!request.signal.aborted) this.cookies = cookies;
       return answer;
     };
@@ -145,7 +145,7 @@ export class World {
   }
 }
 
-/** Web Locks, that pass from one tab to the next. */
+/** Web Locks for the tabs of one browser. */
 export class Locks {
   #last = Promise.resolve();
 
@@ -156,7 +156,7 @@ export class Locks {
   }
 }
 
-/** Storage that tells whoever touches it. */
+/** A storage object that throws on every access. */
 const untouchable = (name) => new Proxy({}, {
   get: (_, key) => { throw new Error(`${name}.${String(key)} was read`); },
   set: (_, key) => { throw new Error(`${name}.${String(key)} was written`); },
@@ -246,7 +246,7 @@ export class Tab {
     return settle();
   }
 
-  /** Hears nothing of other tabs until what is returned is called. */
+  /** Holds back messages from other tabs until the returned function is called. */
   deafen() {
     const [channel] = this.#channels;
     const { onmessage } = channel;
@@ -258,14 +258,14 @@ export class Tab {
     };
   }
 
-  /** The person closes the tab, or the browser freezes it: it neither hears nor does anything. */
+  /** Closes the tab, or freezes it: it receives no messages and runs no timers. */
   close() {
     for (const id of this.#timers) this.world.clear(id);
     for (const channel of this.#channels) channel.close();
   }
 }
 
-/** A world with somebody signed in in one tab. */
+/** Creates a world with a user who is signed in in one tab. */
 export const signedIn = async (options) => {
   const world = new World(options);
   const tab = world.tab();
