@@ -1,4 +1,4 @@
-//! The answer that carries tokens: the same fields everywhere, and cookies where they were asked for.
+//! Responses that carry tokens, in the body or as cookies; and the other shared response types.
 
 use poem::http::HeaderValue;
 use poem::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, SET_COOKIE};
@@ -18,28 +18,28 @@ use crate::server::sessions::{AccessGrant, Grant};
 #[derive(Debug, Object, Serialize)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct TokenAnswer {
-    /// Goes into `Authorization: Bearer …` of each request.
+    /// Access token, sent as `Authorization: Bearer …` with each request.
     access_token: String,
     /// Always `Bearer`.
     token_type: String,
-    /// Seconds the access token lives.
+    /// Lifetime of the access token in seconds.
     expires_in: u64,
-    /// Exchanged for the next tokens; absent when it travels as a cookie.
+    /// Refresh token, exchanged for the next tokens; absent when it is set as a cookie.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
     /// Seconds until the session ends if it is not refreshed.
     refresh_expires_in: u64,
-    /// Names the session: the `sid` of its tokens.
+    /// Id of the session: the `sid` of its tokens.
     session_id: String,
     /// Scopes of the access token, separated by spaces; absent when it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
-    /// Only with cookies: goes into `X-CSRF-Token` of `POST /v1/refresh` and `POST /v1/logout`.
+    /// Only with cookies: CSRF value, sent as `X-CSRF-Token` with `POST /v1/refresh` and `POST /v1/logout`.
     #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
-    /// Only after a login without cookies: proves at the next login that the account knows this device,
-    /// so that the wrong guesses of others do not get in the way. Keep it with the refresh token, and
-    /// beyond the session.
+    /// Only after a login without cookies: proves at the next login that the account knows this device, so
+    /// that failed attempts from elsewhere do not block that login. Keep it with the refresh token, and
+    /// after the session has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_token: Option<String>,
 }
@@ -48,13 +48,13 @@ pub(super) struct TokenAnswer {
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct AccessTokenAnswer {
-    /// Goes into `Authorization: Bearer …` of each request.
+    /// Access token, sent as `Authorization: Bearer …` with each request.
     access_token: String,
     /// Always `Bearer`.
     token_type: String,
-    /// Seconds the access token lives.
+    /// Lifetime of the access token in seconds.
     expires_in: u64,
-    /// Names the session: the `sid` of its tokens.
+    /// Id of the session: the `sid` of its tokens.
     session_id: String,
     /// Scopes of the access token, separated by spaces; absent when it has none.
     scope: Option<String>,
@@ -72,26 +72,26 @@ impl From<AccessGrant> for AccessTokenAnswer {
     }
 }
 
-/// An answer that no cache may keep, with cookies.
+/// A response that no cache may store, with optional cookies.
 #[derive(Debug)]
 pub(super) struct Private<T> {
     body: T,
     cookies: Vec<HeaderValue>,
 }
 
-/// The tokens of a session, in the body or half of them as cookies.
+/// The tokens of a session: all in the body, or the refresh token as a cookie.
 pub(super) type Tokens = Private<Written>;
 
-/// JSON as [`Json`] has it, but written at once, without a tree of values made first and with room for
-/// all of it: what all refreshes are answered with.
+/// The same JSON as [`Json`], serialized directly into a buffer of the right size, without a value tree.
+/// Every refresh is answered with it, so its speed matters.
 #[derive(Debug)]
 pub(super) struct Written(TokenAnswer);
 
 impl Written {
-    /// Bytes that need no further room.
+    /// Capacity that a usual body fits into.
     const USUAL: usize = 2048;
 
-    /// Headers that need no further room, those that every answer gets included.
+    /// Capacity for headers, including those that every response gets.
     const HEADERS: usize = 12;
 }
 
@@ -123,7 +123,7 @@ impl ApiResponse for Written {
 }
 
 impl<T> Private<T> {
-    /// Returns an answer without cookies.
+    /// Returns a response without cookies.
     pub(super) fn new(body: T) -> Self {
         Self {
             body,
@@ -131,13 +131,13 @@ impl<T> Private<T> {
         }
     }
 
-    /// Returns the answer with these `Set-Cookie` values.
+    /// Replaces the `Set-Cookie` values of the response.
     pub(super) fn with_cookies(mut self, cookies: Vec<HeaderValue>) -> Self {
         self.cookies = cookies;
         self
     }
 
-    /// Returns the answer with one more `Set-Cookie` value.
+    /// Adds a `Set-Cookie` value to the response.
     pub(super) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
         self.cookies.push(cookie);
         self
@@ -153,8 +153,8 @@ impl Tokens {
         Self::new(Written(answer))
     }
 
-    /// Puts all tokens into the body, and sets the cookies too: the client has sent the same refresh
-    /// token in both, and the cookie of before would be an old one.
+    /// Puts all tokens into the body, and sets the cookies too: the client has sent the same refresh token
+    /// in both, and its cookie would otherwise keep the superseded token.
     pub(super) fn in_both(grant: Grant, cookies: &Cookies, app: &App) -> Self {
         let csrf = Cookies::new_csrf(app, &grant);
         let lines = cookies.keep(&grant.refresh_token, &csrf, grant.refresh_expires_in);
@@ -169,7 +169,7 @@ impl Tokens {
         Self::new(Written(answer)).with_cookies(lines)
     }
 
-    /// Puts the proof of the known device into the body.
+    /// Adds the device token to the body.
     pub(super) fn with_device(mut self, token: &SecretString) -> Self {
         self.body.0.device_token = Some(token.expose_secret().to_owned());
         self
@@ -195,7 +195,7 @@ impl<T: IntoResponse> IntoResponse for Private<T> {
         let mut response = self.body.into_response();
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // RFC 6749, 5.1 asks for it beside the former.
+        // Required by RFC 6749, section 5.1.
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
         for line in self.cookies {
             headers.append(SET_COOKIE, line);
@@ -214,7 +214,7 @@ impl<T: ApiResponse> ApiResponse for Private<T> {
     }
 }
 
-/// Done; there is nothing to say.
+/// Success without a body.
 #[derive(Debug, ApiResponse)]
 pub(super) enum Done {
     /// Done.
@@ -222,10 +222,10 @@ pub(super) enum Done {
     Done,
 }
 
-/// Something was made.
+/// A resource was created.
 #[derive(Debug, ApiResponse)]
 pub(super) enum Created<T: ToJSON> {
-    /// Made.
+    /// Created.
     #[oai(status = 201)]
     Created(Json<T>, #[oai(header = "Location")] String),
 }

@@ -8,20 +8,20 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::guard::credentials;
 
-/// What the header holds.
+/// Content of the header.
 #[derive(Debug)]
 pub(super) enum Basic {
-    /// Nothing, or another scheme.
+    /// No `Basic` credentials.
     Absent,
-    /// The scheme, and not what belongs behind it.
+    /// The scheme `Basic` without a valid name and secret.
     Unreadable,
     /// A name, and a secret that may be empty.
     Pair(String, SecretString),
 }
 
 impl Basic {
-    /// Reads the header, at whatever place the scheme is. Two of them are unreadable: which one counts
-    /// would be a guess.
+    /// Reads the header, which may also hold credentials of other schemes. Two `Basic` credentials are
+    /// unreadable: to choose one would be a guess.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(AUTHORIZATION).into_iter();
         let found = lines.flat_map(|line| credentials(line.as_bytes(), "basic"));
@@ -47,10 +47,10 @@ impl Basic {
     }
 }
 
-/// Undoes the encoding of forms, in which OAuth wants name and secret (RFC 6749, 2.3.1). Clients that
-/// leave it out are understood too, unless their secret has a `+` or `%`.
+/// Decodes the form encoding that OAuth requires for name and secret (RFC 6749, 2.3.1). Clients that do not
+/// encode are accepted too, unless their secret has a `+` or `%`.
 pub(super) fn form_decoded(text: &str) -> String {
-    // These two would part names and values, of which there are none here.
+    // The parser would split at these two.
     let text = text.replace('&', "%26").replace('=', "%3D");
     form_urlencoded::parse(text.as_bytes())
         .next()

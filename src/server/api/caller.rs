@@ -1,4 +1,4 @@
-//! Who is asking, as far as headers and addresses tell.
+//! The sender of a request: its address, its user agent, and the user that its token names.
 
 use std::net::IpAddr;
 
@@ -12,10 +12,10 @@ use crate::server::sessions::Caller;
 use crate::server::store::{SessionId, UserId};
 use crate::token::Claims;
 
-/// What the list of sessions shows.
+/// Longest part of a user agent that a session stores.
 const LONGEST_USER_AGENT: usize = 256;
 
-/// Returns who sent a request.
+/// Returns the address and user agent of a request.
 pub(super) fn caller(request: &Request, config: &Config) -> Caller {
     let user_agent = request.headers().get(USER_AGENT);
     let user_agent = user_agent.map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -26,15 +26,15 @@ pub(super) fn caller(request: &Request, config: &Config) -> Caller {
     }
 }
 
-/// Returns the address that a request came from.
+/// Returns the IP address of the client.
 pub(super) fn ip(request: &Request, config: &Config) -> IpAddr {
     let known = request.data::<ClientAddress>().copied();
-    // The envelope has found it, save where a test asks the routes without one.
+    // The envelope has set it, except where a test calls the routes without an envelope.
     let found = known.unwrap_or_else(|| ClientAddresses::new(&config.trusted_proxies).of(request));
     found.0
 }
 
-/// Returns who asks for something that is recorded, by the claims of the access token.
+/// Returns the actor of a recorded event: the user of the access token.
 pub(super) fn actor(claims: &Claims, request: &Request, config: &Config) -> Actor {
     Actor::User {
         id: UserId::from(claims.sub.as_str()),
@@ -45,7 +45,7 @@ pub(super) fn actor(claims: &Claims, request: &Request, config: &Config) -> Acto
     }
 }
 
-/// Returns who asks for something that is recorded, without having proved an account.
+/// Returns the actor of a recorded event for a request without an access token.
 pub(super) fn stranger(request: &Request, config: &Config) -> Actor {
     Actor::Stranger {
         ip: ip(request, config),

@@ -1,8 +1,8 @@
-//! The cookies of a browser session: their names, and how they are set.
+//! The cookies of a browser session: their names, and their attributes.
 //!
-//! Cookies know no ports, and other programs of the same host set some too. So a request may carry
-//! several cookies of one name, and some of another Latchet: only those that this server has signed
-//! count ([`values`]). What else a request with cookies must prove is in [`proof`].
+//! Cookies are not bound to a port, and other programs on the same host set some too. So a request may carry
+//! several cookies of one name, and cookies of another Latchet server. Only tokens that this server has
+//! signed count ([`values`]). The proof that a cookie-authenticated request must give is in [`proof`].
 
 use poem::Request;
 use poem::http::header::{COOKIE, HeaderValue};
@@ -20,47 +20,46 @@ mod values;
 pub(super) use proof::ProvenSession;
 use values::values;
 
-/// Time that a browser keeps the proof of a known device: 400 days, which is as long as browsers keep any
-/// cookie. Each login begins that time again.
+/// Lifetime of the device cookie: 400 days, the longest that browsers allow. Each login starts it again.
 const DEVICE_SECONDS: u64 = 400 * 24 * 60 * 60;
-/// Accounts that one browser is known to at most.
+/// Most accounts that one browser can be known to.
 const DEVICE_ACCOUNTS: usize = 4;
-/// Not part of a token.
+/// Separates device tokens in the cookie. No token contains it.
 const DEVICE_SEPARATOR: &str = "~";
 
 /// Names and attributes of the cookies of one browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cookies {
     transport: Transport,
-    /// Beginning of every name, after `__Host-`.
+    /// Start of every name, after `__Host-`.
     prefix: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
-    /// `__Host-`: browsers accept them over https only and for this very host.
+    /// Names with `__Host-`: browsers accept such cookies over https only, and for this exact host.
     Https,
-    /// For plain http: on this machine, where Safari refuses `Secure`, and where the settings allow it.
+    /// For plain http: on localhost, where Safari rejects `Secure`, and where the settings allow it.
     Plain,
 }
 
-/// Server that has set the cookies of a request under one set of names.
+/// The server that has set the cookies of a request under one set of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
-    /// There are none.
+    /// There are no such cookies.
     Nobody,
-    /// This one has set one of them at least.
+    /// This server has set at least one of them.
     ThisServer,
-    /// Another server on the same host, or this one with another root secret.
+    /// Another server on the same host has set them, or this one with another root secret.
     Foreign,
 }
 
 impl Cookies {
-    /// Returns which cookies a request may use; none on plain http beyond this machine,
-    /// unless the settings allow that.
+    /// Returns the cookies that a request may use: none on plain http from another machine, unless the
+    /// settings allow that.
     ///
-    /// Where another server on this host has taken the usual names, ours have the port in their names:
-    /// neither signs the other's users out.
+    /// If another server on this host uses the usual names, the names of this server contain its port, so
+    /// that neither server logs out the users of the other.
     pub(super) fn of(request: &Request, app: &App) -> Option<Self> {
         let config = &app.config;
         let transport = if config.is_https() {
@@ -123,7 +122,7 @@ impl Cookies {
         format!("{host}{}_{name}", self.prefix)
     }
 
-    /// Returns the proofs of the accounts that know this device.
+    /// Returns the device tokens of the accounts that know this device.
     pub(super) fn device_tokens(&self, request: &Request) -> Vec<SecretString> {
         let name = self.device();
         let tokens = values(request, &name)
@@ -131,7 +130,7 @@ impl Cookies {
         tokens.map(SecretString::from).collect()
     }
 
-    /// Returns the `Set-Cookie` value that keeps these proofs, the latest first.
+    /// Returns the `Set-Cookie` value that stores these device tokens, the latest first.
     pub(super) fn keep_device(&self, tokens: &[SecretString]) -> HeaderValue {
         let tokens: Vec<&str> = tokens
             .iter()
@@ -159,7 +158,7 @@ impl Cookies {
         })
     }
 
-    /// Returns the `Set-Cookie` values that keep a session for `seconds`.
+    /// Returns the `Set-Cookie` values that store a session for `seconds`.
     pub(super) fn keep(&self, token: &SecretString, csrf: &str, seconds: u64) -> Vec<HeaderValue> {
         vec![
             self.line(
@@ -172,19 +171,19 @@ impl Cookies {
         ]
     }
 
-    /// Returns whether a refresh cookie of a request is one of this session.
+    /// Returns whether a refresh cookie of the request belongs to this session.
     pub(super) fn hold(&self, request: &Request, app: &App, sid: &SessionId) -> bool {
         self.sessions(request, app)
             .any(|(_, presented)| presented.session == *sid)
     }
 
-    /// Returns a new CSRF value of the session whose tokens these are.
+    /// Returns a new CSRF value for the session of this grant.
     pub(super) fn new_csrf(app: &App, grant: &Grant) -> String {
         let sid = grant.access.session_id.as_str();
         app.derived.csrf_value(sid, grant.csrf_epoch)
     }
 
-    /// Returns the `Set-Cookie` values that forget a session.
+    /// Returns the `Set-Cookie` values that delete the cookies of a session.
     pub(super) fn forget(&self) -> Vec<HeaderValue> {
         vec![
             self.line(&self.refresh(), "", 0, "; HttpOnly"),

@@ -1,8 +1,8 @@
-//! Pages of other origins (the CORS protocol of the Fetch standard): those that were allowed by name may
-//! call everything with cookies; all may read what is public.
+//! CORS (Fetch standard): pages of allowed origins may call every endpoint with cookies; pages of all
+//! origins may read public documents.
 //!
-//! A middleware of our own, because poem's refuses every request whose `Origin` is not listed: those of our
-//! own pages, which send it too, and those of programs, which may.
+//! The middleware is custom, because poem's refuses every request whose `Origin` is not listed, and this
+//! server's own pages send that header too, as programs may.
 
 use futures_util::FutureExt;
 use futures_util::future::{Either, ready};
@@ -16,7 +16,7 @@ use poem::{Endpoint, Middleware, Request, Response, Result};
 
 use crate::server::config::AllowedOrigin;
 
-/// Documents that say the same to everybody: keys, metadata, and the description of the API.
+/// Documents that are the same for every client: keys, metadata, and the API description.
 const PUBLIC: [&str; 5] = [
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
@@ -25,18 +25,18 @@ const PUBLIC: [&str; 5] = [
     "/openapi.yaml",
 ];
 
-/// Headers that a page may send, where its preflight asks for none by name.
+/// Headers that a page may send if its preflight requests none by name.
 const USUAL_HEADERS: &str =
     "Authorization, Content-Type, Idempotency-Key, X-CSRF-Token, X-Request-Id";
 
-/// Lets the pages of the listed origins call, with cookies, and read the responses.
+/// Middleware that lets pages of the listed origins call with cookies and read the responses.
 #[derive(Clone, Debug)]
 pub struct Cors {
     origins: Vec<HeaderValue>,
 }
 
 impl Cors {
-    /// Returns the middleware for exactly these origins; without any it opens public documents alone.
+    /// Returns the middleware for exactly these origins. With none, only public documents are readable.
     pub fn new(origins: &[AllowedOrigin]) -> Self {
         let origins = origins
             .iter()
@@ -65,20 +65,20 @@ pub struct CorsEndpoint<E> {
     cors: Cors,
 }
 
-/// The party that asks, as far as the response depends on it.
+/// Origin of a request, as far as the response depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asker {
-    /// A page of this origin, which is on the list.
+    /// A page of this allowed origin.
     Page(HeaderValue),
-    /// Anybody else.
+    /// Any other page or program.
     Anyone,
 }
 
-/// Facts from which the headers of a response follow, known when its request has arrived.
+/// Facts about a request that decide the CORS headers of its response.
 struct Terms {
     asker: Asker,
     is_public: bool,
-    /// True where there is a list: then a response depends on the origin that asks.
+    /// True if any origin is allowed: then responses depend on the origin of the request.
     has_list: bool,
 }
 
@@ -93,8 +93,8 @@ impl Terms {
         }
     }
 
-    /// Returns the response to a page that asks what it may do, instead of doing it; `None` for other
-    /// requests, and for pages that may do nothing.
+    /// Returns the response to a preflight request; `None` for other requests, and for preflights of pages
+    /// that may do nothing.
     fn preflight(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
         let methods = match (&self.asker, self.is_public) {
@@ -116,9 +116,9 @@ impl Terms {
         })
     }
 
-    /// Says in a response which pages may read it.
+    /// Adds the headers that name the pages that may read a response.
     fn admit(self, headers: &mut HeaderMap) {
-        // A cache must not give the response for one origin to another.
+        // A cache must not serve the response for one origin to another.
         if self.has_list {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
@@ -145,8 +145,8 @@ impl Terms {
     }
 }
 
-/// Returns the headers that a page may send: whatever it asks for. Tracing and error reporting in pages
-/// add headers of their own, and a header makes nobody else of a page.
+/// Returns the headers that a page may send: all that it requests. Tracing and error reporting add custom
+/// headers, and a header gives a page no further rights.
 fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
     let lines = asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let names: Vec<&str> = lines

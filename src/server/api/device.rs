@@ -1,4 +1,4 @@
-//! The proof that a device is known to an account: a cookie of browsers, a member of bodies otherwise.
+//! Device tokens, which prove that an account knows a device: a cookie in browsers, a body member elsewhere.
 
 use poem::Request;
 use poem::http::HeaderValue;
@@ -10,16 +10,16 @@ use crate::server::App;
 use crate::server::store::UserId;
 use crate::server::throttle::{KnownDevice, LONGEST_TOKEN};
 
-/// A proof in a body.
+/// A device token in a body.
 pub(super) type DeviceToken = Secret<LONGEST_TOKEN>;
 
-/// The accounts that the device of a request is known to. Proofs that are not ours are ignored: they are
-/// no reason to refuse a login.
+/// The accounts that know the device of a request. Invalid device tokens are ignored: they are no reason to
+/// refuse a login.
 #[derive(Clone, Debug)]
 pub(super) struct Devices(Vec<KnownDevice>);
 
 impl Devices {
-    /// Reads the proofs of a request, in its cookie and in its body.
+    /// Reads the device tokens of a request from its cookie and its body.
     pub(super) fn of(request: &Request, body: Option<&DeviceToken>, app: &App) -> Self {
         let cookies = Cookies::of(request, app);
         let cookies = cookies.map(|cookies| cookies.device_tokens(request));
@@ -37,13 +37,12 @@ impl Devices {
         self.0.clone()
     }
 
-    /// Returns the proof for the user who has just logged in.
+    /// Returns the device token for the user of a new login.
     pub(super) fn token_of(&self, user: &UserId, app: &App) -> SecretString {
         self.device_of(user).token(&app.derived)
     }
 
-    /// Returns the cookie with the proof for the user who has just logged in, and those of the other
-    /// accounts.
+    /// Returns the cookie with the device token for the user of a new login, and those of other accounts.
     pub(super) fn cookie_of(&self, user: &UserId, cookies: &Cookies, app: &App) -> HeaderValue {
         let others = self.0.iter().filter(|device| !device.is_of(user)).cloned();
         let devices = std::iter::once(self.device_of(user)).chain(others);
@@ -51,7 +50,8 @@ impl Devices {
         cookies.keep_device(&tokens)
     }
 
-    /// A device that is known stays the same one: it has one budget, however often its user logs in.
+    /// Returns the known device of a user, or a new one. A known device keeps its identity, so that it has
+    /// one throttle budget, however often its user logs in.
     fn device_of(&self, user: &UserId) -> KnownDevice {
         let known = self.0.iter().find(|device| device.is_of(user));
         known

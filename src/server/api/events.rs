@@ -1,4 +1,4 @@
-//! Security events, for administrators.
+//! The list of security events, for administrators.
 
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
@@ -20,22 +20,22 @@ pub(super) struct EventsApi(pub(super) App);
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct EventAnswer {
-    /// Names the event; a later one has a higher number.
+    /// Id of the event; a later event has a higher number.
     id: i64,
-    /// When it happened.
+    /// Time of the event.
     at: String,
-    /// What happened.
+    /// Kind of the event.
     kind: EventKind,
-    /// Names the user whom it concerns.
+    /// Id of the affected user.
     user_id: Option<String>,
-    /// Name of that user.
+    /// Name of the affected user.
     username: Option<String>,
-    /// Names the session that it concerns; it may be long gone.
+    /// Id of the affected session, which may no longer exist.
     session_id: Option<String>,
-    /// Name of the user who caused it, or what the token of another issuer calls them. Absent for the
-    /// command line and the settings, and for those who had proved no account.
+    /// Name of the user that caused the event, or the `sub` of a token of another issuer. Absent if the
+    /// command line or the settings caused it, or a request without a login.
     by: Option<String>,
-    /// Address of whoever caused it; absent for the command line and the settings.
+    /// IP address of the request that caused the event; absent for the command line and the settings.
     ip: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl From<Event> for EventAnswer {
 struct EventsAnswer {
     /// The events.
     items: Vec<EventAnswer>,
-    /// What to pass as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last page.
     next: Option<String>,
 }
 
@@ -74,8 +74,8 @@ struct EventsAnswer {
 impl EventsApi {
     /// List security events
     ///
-    /// Answers what happened to accounts, sessions and keys in the last 90 days, newest first, a page
-    /// at a time. Logins, refreshes and logouts are not among it.
+    /// Returns the events on accounts, sessions and keys of the last 90 days, newest first, one page at a
+    /// time. Logins, refreshes and logouts are not recorded.
     #[oai(
         path = "/v1/events",
         method = "get",
@@ -85,10 +85,10 @@ impl EventsApi {
     async fn list(
         &self,
         _guard: Administrator,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         #[oai(validator(max_length = 20))]
         after: Query<Option<String>>,
-        /// At most this many.
+        /// Most items to return.
         #[oai(
             default = "page_size",
             validator(minimum(value = "1"), maximum(value = "200"))

@@ -1,8 +1,8 @@
-//! Policies for the routes of accounts and of administration.
+//! Guard policies for the routes of accounts and administration.
 //!
-//! A role says what a user may do; a scope says what a program may do in the user's name. So a token
-//! that was limited to some scopes opens nothing that looks at roles alone, and the account itself is
-//! left to the first party.
+//! A role is a right of a user; a scope is a right that a user grants to a program. So a token that is
+//! limited to some scopes opens no route that checks roles alone, and only first-party tokens may manage the
+//! account itself.
 
 use crate::error::AuthError;
 use crate::guard::{Jwt, Policy};
@@ -10,14 +10,14 @@ use crate::server::sessions::NARROWED;
 use crate::server::store::FIRST_PARTY;
 use crate::token::Claims;
 
-/// Admits tokens that are not limited to some scopes: their login asked for none, or for all that the
-/// server grants. Any program may have asked.
+/// Admits tokens that are not limited to some scopes: their login requested none, or all that the server
+/// grants. The token may belong to any program.
 #[derive(Debug)]
 pub(super) struct WholeScope;
 
 impl Policy for WholeScope {
     fn check(claims: &Claims) -> Result<(), AuthError> {
-        // The issuer of a token without a client, such as a Flask app, does not say what was asked for.
+        // A token without a client, as of a Flask app, does not say which scopes were requested.
         let is_unclear = claims.client_id.is_none() && claims.scope.is_some();
         if claims.extra.contains_key(NARROWED) || is_unclear {
             return Err(AuthError::InsufficientScope);
@@ -26,8 +26,8 @@ impl Policy for WholeScope {
     }
 }
 
-/// Admits tokens of the first party that are [`WholeScope`]. A token that names no client was made by
-/// an app that holds the key of this server, and is taken for the first party.
+/// Admits tokens of the first party that are [`WholeScope`]. A token without a client was issued by an app
+/// that has the key of this server, and counts as first-party.
 #[derive(Debug)]
 pub(super) struct FirstParty;
 
@@ -41,7 +41,7 @@ impl Policy for FirstParty {
     }
 }
 
-/// The guard of one's own account.
+/// Guard of the routes for the caller's own account.
 pub(super) type AccountHolder = Jwt<FirstParty>;
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
             (Some("mail-app"), Some("mail:read"), true, false, false),
             (Some("Latchet"), None, false, true, false),
             (Some(""), None, false, true, false),
-            // As Flask apps make them.
+            // As Flask apps issue them.
             (None, None, false, true, true),
             (None, Some("mail:read"), false, false, false),
         ] {

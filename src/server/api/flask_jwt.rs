@@ -1,7 +1,7 @@
-//! The login of Flask-JWT, for clients that were written against it.
+//! The login endpoint of Flask-JWT, for clients that were written for it.
 //!
-//! A plain route, there only with `LATCHET_COMPAT_FLASK_JWT`, and not in the API document: that is one
-//! for all servers, and what generators make clients from, which should log in at `/v1/login`.
+//! A plain route that exists only with `LATCHET_COMPAT_FLASK_JWT`. It is not in the API document: that is the
+//! same for all servers, and generated clients should log in at `/v1/login`.
 
 use poem::error::MethodNotAllowedError;
 use poem::http::{HeaderValue, Method};
@@ -19,13 +19,13 @@ use crate::server::envelope::Allow;
 use crate::server::error::ApiError;
 use crate::server::sessions::Login;
 
-/// Where Flask-JWT's clients log in.
+/// Path of Flask-JWT's login.
 pub(super) const PATH: &str = "/auth";
 
 const LONGEST_USERNAME: usize = 254;
 const LONGEST_PASSWORD: usize = 1024;
 
-/// `POST /auth`: user name and password for an access token, and nothing else.
+/// `POST /auth`: exchanges user name and password for an access token, without a refresh token.
 #[derive(Debug)]
 pub(super) struct FlaskJwtLogin(pub(super) App);
 
@@ -57,8 +57,7 @@ impl Endpoint for FlaskJwtLogin {
     }
 }
 
-/// Reads the two members that there must be. Flask-JWT says "Invalid credentials" to every other
-/// object, too.
+/// Reads exactly these two members. Flask-JWT, too, answers every other object with "Invalid credentials".
 fn credentials(body: Value) -> Option<(String, SecretString)> {
     let Value::Object(mut members) = body else {
         return None;

@@ -1,4 +1,4 @@
-//! Whether this process lives, and whether it can serve.
+//! Liveness and readiness probes.
 
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
@@ -9,7 +9,7 @@ use crate::server::clock_check::ClockState;
 use crate::server::denylist;
 use crate::server::serve::Lifecycle;
 
-/// Probes.
+/// The probes.
 pub(super) struct HealthApi {
     pub(super) app: App,
     pub(super) lifecycle: Lifecycle,
@@ -18,34 +18,34 @@ pub(super) struct HealthApi {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 enum Health {
-    /// As it should be.
+    /// Works as configured.
     Ok,
-    /// It works, with less than was configured.
+    /// Works with a fallback.
     Degraded,
-    /// It does not work.
+    /// Does not work.
     Failing,
 }
 
-/// The process lives.
+/// Liveness of the process.
 #[derive(Debug, Object)]
 struct LiveAnswer {
     /// Always `ok`.
     status: Health,
 }
 
-/// Whether requests can be served, and what stands in the way.
+/// Readiness of the server, and of each dependency.
 #[derive(Debug, Object)]
 struct ReadyAnswer {
-    /// `failing` if anything below is.
+    /// `failing` if any dependency is failing.
     status: Health,
-    /// The database answers and takes writes.
+    /// The database: `ok` if it responds and accepts writes.
     database: Health,
-    /// Revocations are looked up; `degraded` while the database is asked instead of Redis.
+    /// The denylist: `degraded` while the database is queried instead of Redis.
     denylist: Health,
-    /// The clock of this process agrees with that of the database; `failing` while they are further
-    /// apart than allowed, since tokens would bear wrong times.
+    /// The clock of this process: `failing` while it differs from the clock of the database by more than
+    /// is allowed, since tokens would carry wrong times.
     clock: Health,
-    /// This process is not about to stop.
+    /// This process: `failing` once it is about to stop.
     serving: Health,
 }
 
@@ -54,7 +54,7 @@ enum ReadyResponse {
     /// Requests can be served.
     #[oai(status = 200)]
     Ready(Json<ReadyAnswer>),
-    /// Requests should go to another replica.
+    /// Requests should be sent to another replica.
     #[oai(status = 503)]
     NotReady(Json<ReadyAnswer>),
 }
@@ -70,7 +70,8 @@ impl From<denylist::Health> for Health {
 }
 
 impl Health {
-    /// Nothing is known against the clock while the database does not answer.
+    /// Returns the health of a clock. While the database does not respond, there is nothing to compare the
+    /// clock with, and it counts as healthy.
     fn of(clock: Option<ClockState>) -> Self {
         match clock {
             Some(ClockState::Deviates(_)) => Self::Failing,
@@ -87,9 +88,9 @@ impl From<bool> for Health {
 
 #[OpenApi]
 impl HealthApi {
-    /// Does the process live?
+    /// Liveness probe
     ///
-    /// Touches nothing: a database that is away is no reason to restart this process.
+    /// Checks no dependency: an unreachable database is no reason to restart this process.
     #[oai(
         path = "/livez",
         method = "get",
@@ -101,9 +102,9 @@ impl HealthApi {
         Json(LiveAnswer { status: Health::Ok })
     }
 
-    /// Can it serve?
+    /// Readiness probe
     ///
-    /// Asks everything that requests depend on, and names what fails.
+    /// Checks everything that requests depend on, and reports what fails.
     #[oai(
         path = "/readyz",
         method = "get",

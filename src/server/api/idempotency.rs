@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: by it a client names one refresh and all its retries.
+//! `Idempotency-Key`: the key that a client sends with a refresh and with all its retries.
 
 use poem::{Request, RequestBody};
 use poem_openapi::registry::{MetaParamIn, MetaSchema, MetaSchemaRef};
@@ -11,11 +11,11 @@ const NAME: &str = "Idempotency-Key";
 const SHORTEST: usize = 16;
 const LONGEST: usize = 255;
 
-/// The key of a request that has one: 16 to 255 visible ASCII characters. Who has it, and an old
-/// refresh token, gets the current one, so it is handled like a secret.
+/// The key of a request, if it has one: 16 to 255 visible ASCII characters. With the key and an old refresh
+/// token one gets the current token, so the key is handled like a secret.
 ///
-/// Of our own making, because poem-openapi takes a header that is not ASCII for none, and the first
-/// of several.
+/// The extractor is custom, because poem-openapi treats a header that is not ASCII as absent, and uses the
+/// first of several.
 #[derive(Debug)]
 pub(super) struct IdempotencyKey(pub(super) Option<SecretString>);
 

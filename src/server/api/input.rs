@@ -1,8 +1,8 @@
-//! Reading what a request carries in its body.
+//! Extractors for request bodies.
 //!
-//! A body is checked against the very schema that the API document shows, so the document cannot
-//! promise what the server does not do. All faults are answered at once, each with the name of its
-//! field and without the value, which may be a password.
+//! A body is validated against the schema in the API document, so the document and the server cannot differ.
+//! The response lists all faults at once, each with the name of its field and without the value, which may
+//! be a password.
 
 use hyper::body::Bytes;
 use poem::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -28,19 +28,19 @@ use schema::{Faults, check, fault};
 pub(super) const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const TWICE: &str = "is given twice";
-/// Longest name of a coding that an error repeats.
+/// Longest name of a content coding that an error repeats.
 const LONGEST_CODING: usize = 32;
 
 /// A JSON body.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
-/// A JSON body that may be left out, which means the same as `{}`.
+/// An optional JSON body; without one, it is `{}`.
 #[derive(Debug)]
 pub(super) struct OptionalBody<T>(pub(super) T);
 
-/// A form, read as OAuth wants it: an empty parameter counts as absent, an unknown one is ignored,
-/// and one that is given twice is refused (RFC 6749, 3.2).
+/// An OAuth form: an empty parameter counts as absent, an unknown one is ignored, and a repeated one is
+/// refused (RFC 6749, 3.2).
 #[derive(Debug)]
 pub(super) struct OauthForm<T>(pub(super) T);
 
@@ -133,8 +133,8 @@ fn request_meta<T: Type>(content_type: &'static str, required: bool) -> MetaRequ
     }
 }
 
-/// Refuses other types than the one documented. A page of another site can send a form, but no JSON
-/// without asking first, so this is part of the protection of cookies too.
+/// Refuses media types other than the documented one. A page of another site can send a form, but not JSON
+/// without a CORS preflight, so this check is also a part of the CSRF protection.
 pub(super) fn require_type(request: &Request, wanted: &str) -> Result<(), ApiError> {
     let refuse = |what: String| Err(ApiError::UnsupportedMediaType(what));
     let headers = request.headers();
@@ -165,8 +165,8 @@ fn is_identity(coding: &str) -> bool {
     coding.eq_ignore_ascii_case("identity")
 }
 
-/// Reads a JSON body in which no object names a member twice: which of the two counts would be a guess,
-/// and a filter in front may guess otherwise (RFC 8259, section 4).
+/// Parses a JSON body and refuses repeated member names: to choose one of the two would be a guess, and a
+/// filter in front of the server may choose the other (RFC 8259, section 4).
 ///
 /// # Errors
 /// `validation_failed`.

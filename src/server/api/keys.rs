@@ -18,15 +18,15 @@ use crate::server::store::StoredKey;
 /// Operations on signing keys.
 pub(super) struct KeysApi(pub(super) App);
 
-/// Where a key stands in its life.
+/// State of a signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 enum KeyStateName {
-    /// Published, does not sign yet.
+    /// Published, but does not sign yet.
     Next,
-    /// Signs.
+    /// Signs new tokens.
     Active,
-    /// Signs no more; what it signed is still accepted.
+    /// No longer signs; tokens that it signed are still accepted.
     Retiring,
 }
 
@@ -34,22 +34,22 @@ enum KeyStateName {
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct KeyAnswer {
-    /// Names the key, as in the JWK Set and in tokens.
+    /// Id of the key, as in the JWK Set and in tokens.
     kid: String,
     /// `EdDSA`, `ES256`, `RS256` or `HS256`.
     algorithm: String,
-    /// Where it stands in its life.
+    /// State of the key.
     state: KeyStateName,
-    /// From when it signs.
+    /// Time from which the key signs.
     signs_from: String,
-    /// From when it no longer signs; absent while no successor is set.
+    /// Time from which the key no longer signs; absent while there is no successor.
     signs_until: Option<String>,
-    /// When the key was made.
+    /// Creation time of the key.
     created_at: String,
 }
 
 impl KeyAnswer {
-    /// Returns `None` for a key that is not accepted any more.
+    /// Returns `None` for a key that is no longer accepted.
     fn new(key: StoredKey, now: Time) -> Option<Self> {
         let state = match KeyState::of(&key, now) {
             KeyState::Next => KeyStateName::Next,
@@ -75,11 +75,11 @@ struct KeysAnswer {
     items: Vec<KeyAnswer>,
 }
 
-/// When the new key takes over.
+/// Options of a key rotation.
 #[derive(Debug, Object)]
 struct RotateKeysRequest {
-    /// At once, because the old key leaked: its tokens are refused from now on, that of this
-    /// request too. Not so where this is absent.
+    /// True to replace the old key at once, because it leaked: all its tokens are refused from now on,
+    /// including the token of this request. The default is false.
     #[oai(default)]
     at_once: bool,
 }
@@ -88,7 +88,7 @@ struct RotateKeysRequest {
 impl KeysApi {
     /// List signing keys
     ///
-    /// Answers every key whose tokens are accepted.
+    /// Returns every key whose tokens are accepted.
     #[oai(
         path = "/v1/keys",
         method = "get",
@@ -105,10 +105,10 @@ impl KeysApi {
 
     /// Rotate the signing keys
     ///
-    /// Makes a key that takes over from the active one, and answers it. It signs once every copy of
-    /// the JWK Set that others hold has lapsed, a few minutes from now, and nobody is logged out.
-    /// With `at_once` it signs from now on and the old ones are refused; sessions go on with their
-    /// refresh tokens. Asks for a fresh token.
+    /// Creates a key that replaces the active one, and returns it. The new key signs after every cached copy
+    /// of the JWK Set has expired, a few minutes from now, and no user is logged out. With `at_once` it
+    /// signs from now on, and tokens of the old keys are refused; sessions continue with their refresh
+    /// tokens. Requires a fresh token.
     #[oai(
         path = "/v1/keys/rotate",
         method = "post",
@@ -129,7 +129,7 @@ impl KeysApi {
         let by = actor(&guard.claims, request, &self.0.config);
         let made = self.0.rotate_keys(rollover, &by).await?;
         let key = KeyAnswer::new(made, self.0.clock.now())
-            .ok_or_else(|| ApiError::internal("a key that was just made is gone"))?;
+            .ok_or_else(|| ApiError::internal("the new signing key is not in use"))?;
         Ok(Private::new(Json(key)))
     }
 }

@@ -1,4 +1,4 @@
-//! Becoming known: log in, prove the password again, make an account.
+//! Login, re-authentication, registration and setup.
 
 use poem::Request;
 use poem_openapi::payload::Json;
@@ -26,37 +26,37 @@ const LONGEST_HOST: usize = 128;
 /// Operations that take a password.
 pub(super) struct LoginApi(pub(super) App);
 
-/// How the refresh token travels.
+/// Transport of the refresh token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
 enum Transport {
-    /// In JSON bodies, for programs and apps.
+    /// In JSON bodies, for programs and native apps.
     #[default]
     Body,
-    /// As a cookie that no script can read, for pages in a browser.
+    /// As a cookie that no script can read, for pages in browsers.
     Cookie,
 }
 
-/// User name and password, and what kind of session is wanted.
+/// User name, password, and options of the session.
 #[derive(Debug, Object)]
 struct LoginRequest {
-    /// User name, in any case.
+    /// User name; upper and lower case are the same.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Password.
     password: Password,
-    /// Way of the refresh token to the client; `body` where this is absent.
+    /// Transport of the refresh token. The default is `body`.
     #[oai(default)]
     transport: Transport,
-    /// Scopes wanted, separated by spaces; without it all that this server grants. With fewer than all
-    /// the session opens neither the account nor administration.
+    /// Requested scopes, separated by spaces. The default is all that this server grants. A session with
+    /// fewer scopes has no access to the account and to administration.
     #[oai(validator(max_length = 1024))]
     scope: Option<String>,
     /// Name for this device, shown in the list of sessions.
     #[oai(validator(max_length = 100))]
     label: Option<String>,
-    /// With `body`: the `device_token` of an earlier login on this device. It is not needed to log in:
-    /// with it, the wrong guesses of others do not get in the way.
+    /// With `body`: the `device_token` of an earlier login on this device. Optional: with it, failed attempts
+    /// from elsewhere do not block this login.
     device_token: Option<DeviceToken>,
 }
 
@@ -67,25 +67,25 @@ struct ReauthenticateRequest {
     password: Password,
 }
 
-/// An account to be made.
+/// A new account.
 #[derive(Debug, Object)]
 struct RegisterRequest {
-    /// User name: letters, digits and the signs of ASCII (RFC 8265); unique in any case.
+    /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
-    /// Password: long, and none of the common ones.
+    /// Password: long, and not a common one.
     password: Password,
 }
 
 /// The first administrator, and the secret of the link that the server printed.
 #[derive(Debug, Object)]
 struct SetupRequest {
-    /// What follows `#` in the link.
+    /// The part of the link after `#`.
     link: Secret<128>,
-    /// User name: letters, digits and the signs of ASCII (RFC 8265); unique in any case.
+    /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
-    /// Password: long, and none of the common ones.
+    /// Password: long, and not a common one.
     password: Password,
 }
 
@@ -93,10 +93,10 @@ struct SetupRequest {
 impl LoginApi {
     /// Log in
     ///
-    /// Starts a session. With `"transport": "cookie"` the refresh token is set as a cookie and
-    /// never stands in a body; the answer then carries the `csrf_token` that refresh and logout
-    /// ask for. A session whose cookies the browser shows, with the proof that logout by cookie needs,
-    /// is replaced by this one and ends.
+    /// Starts a session. With `"transport": "cookie"` the refresh token is set as a cookie and is never in a
+    /// body; the response then contains the `csrf_token` that refresh and logout require. If the browser
+    /// also sends the cookies of an earlier session, with the proof that a logout by cookie requires, that
+    /// session ends and this one replaces it.
     #[oai(
         path = "/v1/login",
         method = "post",
@@ -135,10 +135,10 @@ impl LoginApi {
         Ok(Tokens::in_cookies(grant, &cookies, csrf).with_cookie(device))
     }
 
-    /// Prove the password again
+    /// Confirm the password
     ///
-    /// Answers a fresh access token of the same session, for operations that ask for one. The
-    /// refresh token stays as it is.
+    /// Returns a fresh access token of the same session, for operations that require one. The refresh token
+    /// does not change.
     #[oai(
         path = "/v1/reauthenticate",
         method = "post",
@@ -159,11 +159,11 @@ impl LoginApi {
         Ok(Private::new(Json(grant.into())))
     }
 
-    /// Make an account
+    /// Create an account
     ///
-    /// Only where the server was started with `LATCHET_REGISTRATION=open`; elsewhere there is no
-    /// such route and administrators make accounts. A name that is taken is answered with 409, so
-    /// open registration reveals which names exist; few can be tried from one address.
+    /// Only if the server runs with `LATCHET_REGISTRATION=open`; otherwise the response is 404, and
+    /// administrators create accounts. A name that is taken gets 409, so open registration reveals which
+    /// names exist; the number of attempts from one address is limited.
     #[oai(
         path = "/v1/register",
         method = "post",
@@ -191,9 +191,9 @@ impl LoginApi {
         Ok(Created::Created(Json(user.into()), "/v1/me".to_owned()))
     }
 
-    /// Make the first administrator
+    /// Create the first administrator
     ///
-    /// Takes the one-time link that the server prints at its start while it has no administrator.
+    /// Requires the one-time link that the server prints at start while it has no administrator.
     #[oai(
         path = "/v1/setup",
         method = "post",
@@ -222,8 +222,8 @@ impl LoginApi {
 }
 
 impl LoginApi {
-    /// Returns the cookies for a login, where they would be of use: a page that could not refresh by
-    /// them is refused before it believes to be signed in.
+    /// Returns the cookies for a login. A page that could not refresh with them is refused here, before it
+    /// appears to be signed in.
     fn cookies(&self, request: &Request) -> Result<Cookies, ApiError> {
         let cookies = Cookies::of(request, &self.0).ok_or_else(|| no_cookies(request))?;
         origin::check(request, &self.0.config)?;
@@ -237,7 +237,7 @@ fn no_cookies(request: &Request) -> ApiError {
     ApiError::invalid_field(
         "transport",
         format!(
-            "cannot be `cookie` on plain http beyond this machine, and this request asked `{host}`: serve https and set LATCHET_PUBLIC_URL"
+            "cannot be `cookie` on plain http except for localhost, and this request was sent to `{host}`: serve https and set LATCHET_PUBLIC_URL"
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! One's own account and devices.
+//! The caller's own account and sessions.
 
 use poem::Request;
 use poem_openapi::param::{Path, Query};
@@ -21,56 +21,56 @@ use crate::server::store::{ListedSession, SessionId, SessionPage, SessionPlace, 
 /// Operations on the caller's own account.
 pub(super) struct MeApi(pub(super) App);
 
-/// The caller.
+/// The caller's account, and the content of the access token.
 #[derive(Debug, Object)]
 struct MeAnswer {
     /// The account.
     user: UserAnswer,
     /// The session that the access token belongs to.
     session_id: Option<String>,
-    /// Roles that the access token carries: those of the account when it was issued.
+    /// Roles in the access token: those of the account when the token was issued.
     roles: Vec<String>,
-    /// Scopes that the access token carries, separated by spaces.
+    /// Scopes in the access token, separated by spaces.
     scope: String,
 }
 
-/// The old and the new password.
+/// The current and the new password.
 #[derive(Debug, Object)]
 struct PasswordRequest {
-    /// Password so far.
+    /// Current password.
     current_password: Password,
-    /// Password from now on: long, and none of the common ones.
+    /// New password: long, and not a common one.
     new_password: Password,
 }
 
-/// One login on one device.
+/// A session: one login on one device.
 #[derive(Debug, Object)]
 struct SessionAnswer {
-    /// Names the session.
+    /// Id of the session.
     id: String,
-    /// Whether the access token of this request belongs to it.
+    /// True for the session of this request's access token.
     current: bool,
-    /// Name that was given to the device at login; may be empty.
+    /// Name of the device, given at login; may be empty.
     label: String,
-    /// Browser or program at login; may be empty.
+    /// User agent at login; may be empty.
     user_agent: String,
-    /// Address at login.
+    /// IP address at login.
     ip: String,
-    /// When the login happened.
+    /// Time of the login.
     created_at: String,
-    /// When it was last refreshed.
+    /// Time of the last refresh.
     refreshed_at: String,
-    /// When it ends, however often it is refreshed.
+    /// Time when the session ends, regardless of refreshes.
     expires_at: String,
 }
 
-/// A page of the caller's sessions that live, newest login first.
+/// A page of the caller's active sessions, newest login first.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct SessionsAnswer {
     /// The sessions.
     items: Vec<SessionAnswer>,
-    /// Value of `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last page.
     next: Option<String>,
 }
 
@@ -96,9 +96,9 @@ impl SessionAnswer {
 
 #[OpenApi]
 impl MeApi {
-    /// Who am I?
+    /// Read my account
     ///
-    /// Answers the caller's account, and what the access token says.
+    /// Returns the caller's account, and the session, roles and scopes in the access token.
     #[oai(
         path = "/v1/me",
         method = "get",
@@ -118,10 +118,10 @@ impl MeApi {
 
     /// Change the password
     ///
-    /// Ends all other sessions of the user. This one goes on with the tokens of the answer, which come
-    /// as from a refresh: by cookie where the cookie of this session was sent along, else in the body.
-    /// The refresh token of before is answered with the same successor while grace lasts; CSRF values of
-    /// before are good for nothing else.
+    /// Ends all other sessions of the user. This session continues with the tokens of the response, which
+    /// are sent as by a refresh: as a cookie if the request had the cookie of this session, otherwise in the
+    /// body. During the grace period the old refresh token is exchanged for the same successor; old CSRF
+    /// values are valid for nothing else.
     #[oai(
         path = "/v1/me/password",
         method = "post",
@@ -154,7 +154,7 @@ impl MeApi {
 
     /// List my sessions
     ///
-    /// Answers every device that is logged in.
+    /// Returns the active sessions of the caller.
     #[oai(
         path = "/v1/me/sessions",
         method = "get",
@@ -164,10 +164,10 @@ impl MeApi {
     async fn sessions(
         &self,
         guard: AccountHolder,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         #[oai(validator(max_length = 64))]
         after: Query<Option<String>>,
-        /// At most this many.
+        /// Most items to return.
         #[oai(
             default = "user_page_size",
             validator(minimum(value = "1"), maximum(value = "200"))
@@ -194,7 +194,7 @@ impl MeApi {
 
     /// End one of my sessions
     ///
-    /// Logs that device out at once.
+    /// Logs the device out at once.
     #[oai(
         path = "/v1/me/sessions/:id",
         method = "delete",
@@ -204,7 +204,7 @@ impl MeApi {
     async fn revoke_session(
         &self,
         guard: AccountHolder,
-        /// Names the session, as the list does.
+        /// Id of the session.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {
         if !is_id(&id) {

@@ -1,5 +1,4 @@
-//! Which methods an address answers: what a 405 must say in `Allow` (RFC 9110, 15.5.6), and poem's
-//! router does not.
+//! The `Allow` header of 405 responses, which RFC 9110 (15.5.6) requires and poem's router does not send.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +11,7 @@ use poem_openapi::OpenApi;
 use super::Api;
 use crate::server::envelope::Allow;
 
-/// Adds [`Allow`] to the refusal of a method.
+/// Middleware that adds [`Allow`] to the error for an unsupported method.
 #[derive(Clone, Copy, Debug)]
 pub struct Methods;
 
@@ -31,7 +30,7 @@ impl<E: Endpoint> Middleware<E> for Methods {
 #[derive(Debug)]
 pub struct MethodsEndpoint<E> {
     inner: E,
-    /// Paths as templates, with the methods they answer.
+    /// Path templates, with the methods that they support.
     documented: Vec<(String, HeaderValue)>,
 }
 
@@ -52,7 +51,7 @@ impl<E> MethodsEndpoint<E> {
                 .documented
                 .iter()
                 .find(|(template, _)| matches(template, path));
-            // What is not an operation, and does not say, is a page.
+            // A path that is no operation, and names no methods itself, is a page.
             let allowed = found.map_or(HeaderValue::from_static("GET, HEAD"), |(_, allowed)| {
                 allowed.clone()
             });

@@ -1,5 +1,5 @@
-//! HTTP: one file per noun. Handlers read what was sent, call [`App`] and write down its answer;
-//! they decide nothing.
+//! The HTTP API: one file per resource. Handlers parse the request, call [`App`] and write the response;
+//! they make no decisions.
 
 use std::collections::HashSet;
 
@@ -52,16 +52,16 @@ pub use methods::Methods;
 enum Tag {
     /// Log in, refresh, log out.
     Sessions,
-    /// One's own account and devices.
+    /// The caller's own account and sessions.
     Account,
     /// Administration of accounts.
     Users,
     /// Sessions of all users, signing keys, security events.
     Administration,
-    /// The standard endpoints.
+    /// Endpoints of the OAuth standards.
     #[oai(rename = "OAuth")]
     Oauth,
-    /// Tokens for other parties.
+    /// Tokens for third parties.
     Tokens,
     /// Keys, metadata and probes.
     Server,
@@ -83,13 +83,13 @@ type Api = (
     health::HealthApi,
 );
 
-/// Where operations live; the rest of the address space is for pages.
+/// Path prefixes of the operations; all other paths are for pages.
 const PLACES: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/livez", "/readyz"];
 
-/// Every address of a server: operations, and pages beside them.
+/// Router for all paths of a server: operations and pages.
 ///
-/// Not one router, in which the operations were nested: that would match every request twice, and take its
-/// address apart and put it together again in between.
+/// The operations are not nested in the router of the pages: that would match every request twice, and
+/// rewrite its URI in between.
 pub(super) struct Addresses {
     operations: BoxEndpoint<'static>,
     guards: Guards,
@@ -97,7 +97,7 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// Adds every operation to `pages`, and what is in no API document where the settings ask for it.
+    /// Adds every operation to `pages`, and the login of Flask-JWT if the settings enable it.
     pub(super) fn new(pages: Route, app: &App, lifecycle: Lifecycle) -> Self {
         let api: Api = (
             login::LoginApi(app.clone()),
@@ -149,7 +149,7 @@ impl Endpoint for Addresses {
     }
 }
 
-/// Returns a parameter that a query gives twice: which of the two counts would be a guess.
+/// Returns a repeated parameter of a query: to choose one of the two values would be a guess.
 fn repeated_parameter(query: &str) -> Option<String> {
     const LONGEST_SHOWN: usize = 64;
     let mut known = HashSet::new();

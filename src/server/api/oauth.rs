@@ -1,4 +1,4 @@
-//! The same decisions in the shapes of OAuth: RFC 6749, 7009 and 7662.
+//! The OAuth endpoints for tokens, revocation and introspection (RFC 6749, 7009 and 7662).
 
 use poem::Request;
 use poem_openapi::payload::Json;
@@ -27,10 +27,10 @@ mod introspection;
 use client::client;
 use introspection::IntrospectAnswer;
 
-/// The endpoints of OAuth.
+/// The OAuth endpoints.
 pub(super) struct OauthApi(pub(super) App);
 
-/// What a token is wanted for.
+/// Parameters of a token request.
 #[derive(Debug, Object)]
 pub(super) struct TokenForm {
     /// `password` or `refresh_token`.
@@ -43,11 +43,12 @@ pub(super) struct TokenForm {
     password: Option<Password>,
     /// With `refresh_token`: the refresh token.
     refresh_token: Option<Token>,
-    /// Scopes wanted, separated by spaces. With `password`: without it all that this server grants. With
-    /// `refresh_token`: of the access token, out of those of the session; without it all of them.
+    /// Requested scopes, separated by spaces. With `password`, the default is all that this server grants.
+    /// With `refresh_token`, they limit the access token to some scopes of the session; the default is all
+    /// of them.
     #[oai(validator(max_length = 1024))]
     scope: Option<String>,
-    /// Name of the program, in visible ASCII: it appears in the tokens and is not checked. With
+    /// Name of the program, in visible ASCII. It appears in the tokens and is not verified. With
     /// `refresh_token` it must be the name that the token was issued to.
     #[oai(validator(max_length = 100))]
     client_id: Option<String>,
@@ -55,37 +56,37 @@ pub(super) struct TokenForm {
     device_token: Option<DeviceToken>,
 }
 
-/// A token that is to work no longer.
+/// The token to revoke.
 #[derive(Debug, Object)]
 struct RevokeForm {
-    /// A refresh token, which ends its session, or an access token, which ends alone.
+    /// A refresh token, whose session then ends, or an access token, which is revoked alone.
     token: Token,
-    /// Accepted and not needed: tokens say what they are.
+    /// Accepted and ignored: tokens contain their type.
     #[oai(validator(max_length = 64))]
     token_type_hint: Option<String>,
-    /// Name of the program; where it is given, it must be the one that the token was issued to.
+    /// Name of the program; if present, it must be the one that the token was issued to.
     #[oai(validator(max_length = 100))]
     client_id: Option<String>,
 }
 
-/// A token to look into.
+/// The token to inspect.
 #[derive(Debug, Object)]
 struct IntrospectForm {
     /// An access token or a refresh token.
     token: Token,
-    /// Accepted and not needed: tokens say what they are.
+    /// Accepted and ignored: tokens contain their type.
     #[oai(validator(max_length = 64))]
     token_type_hint: Option<String>,
 }
 
 #[derive(Debug, ApiResponse)]
 enum Revoked {
-    /// The token does not work, whether it ever did or not.
+    /// The token is not valid now, whether or not it ever was.
     #[oai(status = 200)]
     Revoked,
 }
 
-/// Who may look into the tokens of others: administrators, and services with a role for just that.
+/// Policy for introspection: admits administrators and services with the role `introspect`.
 struct Introspector;
 
 impl Policy for Introspector {
@@ -105,8 +106,8 @@ impl Policy for Introspector {
 impl OauthApi {
     /// Issue tokens
     ///
-    /// The grants `password`, for one's own programs and the Authorize dialog of Swagger UI, and
-    /// `refresh_token`. Clients are public: they have a name and no secret. An empty one is fine, any
+    /// Supports the grants `password`, for first-party programs and the Authorize dialog of Swagger UI, and
+    /// `refresh_token`. Clients are public: they have a name and no secret. An empty secret is accepted, any
     /// other is refused.
     #[oai(
         path = "/oauth/token",
@@ -117,7 +118,7 @@ impl OauthApi {
     async fn token(
         &self,
         request: &Request,
-        /// With `refresh_token`: random, new for each refresh and the same for its retries; see
+        /// With `refresh_token`: a random key, new for each refresh and the same for its retries; see
         /// `POST /v1/refresh`.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
@@ -158,7 +159,7 @@ impl OauthApi {
 
     /// Revoke a token
     ///
-    /// Whoever has a token may end it. One that is unknown, or has ended already, is no error.
+    /// Every client that has a token may revoke it. An unknown or already revoked token is no error.
     #[oai(
         path = "/oauth/revoke",
         method = "post",
@@ -177,9 +178,9 @@ impl OauthApi {
         Ok(Private::new(Revoked::Revoked))
     }
 
-    /// Look into a token
+    /// Introspect a token
     ///
-    /// Tells a service whether a token works now. The caller needs an access token with the role
+    /// Returns whether a token is valid now, and its content. The caller needs an access token with the role
     /// `admin` or `introspect`.
     #[oai(
         path = "/oauth/introspect",

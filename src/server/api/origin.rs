@@ -1,4 +1,4 @@
-//! The origin of the page that has sent a request, and whether its requests may use cookies.
+//! Origin check: whether a page may send requests with cookies.
 
 use poem::Request;
 use poem::http::HeaderValue;
@@ -9,13 +9,13 @@ use crate::server::config::{AllowedOrigin, Config, Origin};
 use crate::server::error::ApiError;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Longest text of a header that an error repeats.
+/// Longest part of a header that an error repeats.
 const LONGEST_SHOWN: usize = 128;
 
-/// Refuses a request that a page of another origin has made. Programs send neither header.
+/// Refuses a request from a page of a foreign origin. Programs send neither header.
 ///
 /// # Errors
-/// `csrf_failed`, with the origin of the request, the one expected and the setting to change.
+/// `csrf_failed`, with the origin of the request, the expected one and the setting to change.
 pub(super) fn check(request: &Request, config: &Config) -> Result<(), ApiError> {
     let headers = request.headers();
     if let Some(origin) = headers.get(ORIGIN) {
@@ -38,8 +38,8 @@ pub(super) fn check(request: &Request, config: &Config) -> Result<(), ApiError> 
     }
 }
 
-/// The public URL is ours, and so is the address that the browser itself says it talks to: `Host`
-/// cannot be chosen by a page. That admits `localhost` beside `127.0.0.1`.
+/// Returns whether an origin has the host and port that the request was sent to. The browser sets `Host`, a
+/// page cannot. This admits `localhost` beside `127.0.0.1`.
 fn is_own(origin: &HeaderValue, request: &Request, config: &Config) -> bool {
     let authority = origin.as_bytes().strip_prefix(scheme(config).as_bytes());
     authority.is_some_and(|authority| host(request).map(str::as_bytes) == Some(authority))
@@ -58,13 +58,15 @@ fn foreign(seen: &str, request: &Request, config: &Config) -> ApiError {
     let scheme = scheme(config);
     let asked = host(request).map(|host| format!("{scheme}{}", bounded(host)));
     let asked = asked.filter(|asked| asked != own.as_str());
-    let asked = asked.map_or_else(String::new, |asked| format!(" and was asked as `{asked}`"));
+    let asked = asked.map_or_else(String::new, |asked| {
+        format!(" and the request was sent to `{asked}`")
+    });
     ApiError::ForeignOrigin(format!(
-        "the CSRF check failed: the request comes {seen}, but this server is `{own}`{asked}: set LATCHET_PUBLIC_URL to the address that browsers show, or list the origin in LATCHET_ALLOWED_ORIGINS; a proxy in between must pass the header `Host` on unchanged"
+        "the CSRF check failed: the request comes {seen}, but this server is `{own}`{asked}: set LATCHET_PUBLIC_URL to the URL that browsers show, or add the origin to LATCHET_ALLOWED_ORIGINS; a proxy in between must pass the header `Host` on unchanged"
     ))
 }
 
-/// Returns a header as an error may repeat it.
+/// Returns a header value in a form that an error may repeat.
 pub(super) fn shown(value: &HeaderValue) -> String {
     bounded(&String::from_utf8_lossy(value.as_bytes()))
 }
@@ -77,14 +79,14 @@ fn bounded(text: &str) -> String {
     text.filter(|char| *char != '`').collect()
 }
 
-/// Returns the host that the client has asked, with its port.
+/// Returns the host and port that the request was sent to.
 pub(super) fn host(request: &Request) -> Option<&str> {
     // HTTP/2 sends it as a part of the URI.
     let uri = request.original_uri().authority().map(Authority::as_str);
     uri.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
-/// Returns whether a host is this machine.
+/// Returns whether a host is a loopback address or name.
 pub(super) fn is_loopback(host: &str) -> bool {
     format!("http://{host}")
         .parse::<Origin>()

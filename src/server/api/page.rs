@@ -1,32 +1,32 @@
-//! Lists that are answered a page at a time.
+//! Pagination of lists.
 
 use crate::server::error::ApiError;
 use crate::server::store::SessionPlace;
 
-/// Items of a page, unless another number is asked for.
+/// Default number of items on a page.
 pub(super) fn page_size() -> u32 {
     50
 }
 
-/// Sessions of one user on a page, unless another number is asked for: all of them by the default limit
-/// of sessions.
+/// Default number of sessions of one user on a page: by the default limit of sessions, all of them.
 pub(super) fn user_page_size() -> u32 {
     200
 }
 
-/// Returns the place in a list of sessions that a page ended at.
+/// Parses the `after` parameter of a list of sessions.
 pub(super) fn session_place(text: &str) -> Result<SessionPlace, ApiError> {
     text.parse()
         .map_err(|_| ApiError::invalid_field("after", "is not the `next` of a page"))
 }
 
-/// Returns how many rows a page is made from: one more than asked for tells whether another follows.
+/// Returns the number of rows to query for a page: one more than its limit, to see whether another page
+/// follows.
 pub(super) fn rows(limit: u32) -> u64 {
     u64::from(limit) + 1
 }
 
-/// Returns the rows of a page, and where the next one begins: at the `place` of the last of them, if
-/// there are more.
+/// Splits the queried rows into the rows of the page and, if there are more, the `place` of the last row,
+/// after which the next page begins.
 pub(super) fn cut<T>(
     mut rows: Vec<T>,
     limit: u32,
@@ -38,7 +38,7 @@ pub(super) fn cut<T>(
     (rows, next)
 }
 
-/// PostgreSQL takes no NUL in a text to compare with.
+/// Refuses a text with NUL, which PostgreSQL does not accept.
 pub(super) fn text(field: &'static str, text: Option<String>) -> Result<Option<String>, ApiError> {
     match text {
         Some(text) if text.contains('\0') => Err(ApiError::invalid_field(

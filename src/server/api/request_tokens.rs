@@ -1,9 +1,9 @@
-//! The tokens of a request, for the operations that take a refresh token: where they are, what kind each
-//! is, and which one counts.
+//! The tokens of a request, for operations that accept a refresh token: their locations, their types, and
+//! the one to use.
 //!
-//! The kind of each token is read before anything is decided. Many clients add the access token to every
-//! request, and browsers send cookies by themselves: neither leaves a doubt about which refresh token is
-//! meant. Two different refresh tokens do, and which of them counts would be a guess.
+//! The type of each token is read before any decision. Many clients add the access token to every request,
+//! and browsers send cookies automatically: in both cases it is clear which refresh token is meant. Two
+//! different refresh tokens are ambiguous, and such a request is refused.
 
 use poem::Request;
 use poem::http::HeaderMap;
@@ -21,16 +21,16 @@ use crate::token::Expected;
 
 const COOKIE: &str = "a cookie";
 
-/// Every token of one request.
+/// All tokens of one request.
 pub(super) struct RequestTokens<'r> {
     request: &'r Request,
     app: &'r App,
-    /// Those that the client has put into the request itself, in the order in which they are searched.
+    /// Tokens outside cookies, in the order in which they are searched.
     explicit: Vec<ExplicitToken>,
     cookies: Option<Cookies>,
 }
 
-/// Where a client may put a token itself.
+/// Location of a token outside cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// The member of the body that holds a refresh token.
@@ -40,7 +40,7 @@ enum Place {
 }
 
 impl Place {
-    /// Returns how errors name it.
+    /// Returns the name of the location in errors.
     const fn shown(self) -> &'static str {
         match self {
             Self::Body => "the body",
@@ -53,30 +53,30 @@ impl Place {
 struct ExplicitToken {
     place: Place,
     token: SecretString,
-    /// Its content, if it is a refresh token of this server.
+    /// Content of the token, if it is a refresh token of this server.
     refresh: Result<Presented, AuthError>,
 }
 
 /// The one refresh token of a request.
 pub(super) struct RefreshToken {
     pub(super) token: SecretString,
-    /// The generation since which CSRF values of its session count.
+    /// Generation since which the session's CSRF values are valid.
     pub(super) csrf_epoch: u64,
     pub(super) place: RefreshPlace,
 }
 
-/// Where the refresh token was, and so where the next one goes.
+/// Location of the refresh token, which is also the location for its successor.
 pub(super) enum RefreshPlace {
     /// In the body or in `Authorization`.
     Explicit,
-    /// There, and the same one in a cookie.
+    /// In the body or in `Authorization`, and the same token in a cookie.
     ExplicitAndCookie(Cookies),
-    /// In a cookie, with the proof that a page of ours has sent it.
+    /// In a cookie, and the CSRF check has passed.
     Cookie { cookies: Cookies, csrf: String },
 }
 
 impl<'r> RequestTokens<'r> {
-    /// Reads the tokens of a request and what kind they are. Touches no database.
+    /// Reads the tokens of a request and their types, without a database query.
     pub(super) fn of(request: &'r Request, body: Option<Token>, app: &'r App) -> Self {
         let in_body = body.map(|token| (Place::Body, token.0));
         let in_header = in_header(request.headers(), app.config.schemes());
@@ -99,8 +99,8 @@ impl<'r> RequestTokens<'r> {
     /// Returns the one refresh token of the request.
     ///
     /// # Errors
-    /// `validation_failed` when there are two that differ; what is wrong with the token where there is
-    /// none; `csrf_failed` for a cookie without its proof.
+    /// `validation_failed` for two different refresh tokens; the fault of the token if there is no valid
+    /// one; `csrf_failed` for a cookie without its proof.
     pub(super) fn refresh_token(&self) -> Result<RefreshToken, ApiError> {
         let mut refresh = self.explicit.iter().filter_map(|explicit| {
             let presented = explicit.refresh.as_ref().ok()?;
@@ -157,11 +157,11 @@ impl<'r> RequestTokens<'r> {
         })
     }
 
-    /// Returns the session that is to end. A page sends its cookie along whether it wants to or not, so
-    /// here it counts only when nothing else names a session.
+    /// Returns the session to end. A browser adds cookies to every request, so they count only if no other
+    /// token names a session.
     ///
     /// # Errors
-    /// `validation_failed` when two tokens name two sessions; what is wrong with the token otherwise.
+    /// `validation_failed` if two tokens name different sessions; otherwise the fault of the token.
     pub(super) async fn session(&self) -> Result<SessionId, ApiError> {
         let mut named: Option<(&ExplicitToken, SessionId)> = None;
         let mut by_refresh = false;
@@ -179,14 +179,14 @@ impl<'r> RequestTokens<'r> {
             }
         }
         match named {
-            // No access token is asked about where the refresh token says it.
+            // The refresh token is enough: no need to check the access token's revocation.
             Some((_, sid)) if by_refresh => Ok(sid),
             Some((explicit, _)) => self.session_of(explicit).await,
             None => self.session_of_cookie().await,
         }
     }
 
-    /// Returns the session of a token that is genuine and has not expired.
+    /// Returns the session of a token that is authentic and has not expired.
     fn session_named_by(&self, explicit: &ExplicitToken) -> Option<SessionId> {
         match &explicit.refresh {
             Ok(presented) => return Some(presented.session.clone()),
@@ -209,7 +209,7 @@ impl<'r> RequestTokens<'r> {
         }
     }
 
-    /// Returns the session of the cookie, where nothing else in the request is worth anything.
+    /// Returns the session of the cookie, if no other token of the request is valid.
     async fn session_of_cookie(&self) -> Result<SessionId, ApiError> {
         let Some(first) = self.explicit.first() else {
             let cookies = self.cookies.as_ref().ok_or(AuthError::MissingToken)?;
@@ -224,14 +224,14 @@ impl<'r> RequestTokens<'r> {
             .as_ref()
             .and_then(|cookies| cookies.proven_session(self.request, self.app));
         match proven {
-            // The page was signed in to another session when it got its access token.
+            // The page got its expired access token from another session.
             Some(session) if self.expired_session().is_some_and(|sid| sid != session) => Err(fault),
             Some(session) => Ok(session),
             None => Err(fault),
         }
     }
 
-    /// Returns the session of an access token that has expired.
+    /// Returns the session of an expired access token.
     fn expired_session(&self) -> Option<SessionId> {
         let now = self.app.clock.now();
         self.explicit.iter().find_map(|explicit| {
@@ -257,7 +257,7 @@ fn read(app: &App, token: &SecretString) -> Result<Presented, AuthError> {
     }
 }
 
-/// Returns why none of these tokens is a refresh token.
+/// Returns the reason why none of these tokens is a valid refresh token.
 fn fault_of(explicit: &[ExplicitToken]) -> AuthError {
     let fault = explicit
         .iter()
@@ -265,8 +265,8 @@ fn fault_of(explicit: &[ExplicitToken]) -> AuthError {
     fault.cloned().unwrap_or(AuthError::MissingToken)
 }
 
-/// Returns what follows one of the schemes in `Authorization`. Bytes that no token has are replaced by
-/// some that no token has either.
+/// Returns the credentials of these schemes in `Authorization`. Bytes that are not UTF-8 are replaced: no
+/// token contains them, and none contains the replacement.
 fn in_header(headers: &HeaderMap, schemes: &[&str]) -> Vec<SecretString> {
     let lines = headers.get_all(AUTHORIZATION).into_iter();
     let tokens = lines.flat_map(|line| {

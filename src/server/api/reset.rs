@@ -1,4 +1,4 @@
-//! New passwords for those who forgot theirs.
+//! Password reset with links that administrators create.
 
 use poem::Request;
 use poem_openapi::param::{Path, Query};
@@ -23,25 +23,25 @@ pub(super) struct ResetApi(pub(super) App);
 /// A link that sets a new password once.
 #[derive(Debug, Object)]
 struct ResetLinkAnswer {
-    /// Address to be handed to the user; whoever has it sets the password.
+    /// The link for the user. Everyone who has it can set the password.
     link: String,
-    /// When it stops working.
+    /// Time when the link expires.
     expires_at: String,
 }
 
-/// A link that could still be used. Its secret was shown once, to the administrator who made it.
+/// An unused link. Its secret was returned once, to the administrator that created it.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct OpenLinkAnswer {
-    /// Names the user whose password it sets.
+    /// Id of the user whose password the link sets.
     user_id: String,
     /// Name of that user.
     username: String,
-    /// Name of the administrator who made it; absent for the command line.
+    /// Name of the administrator that created the link; absent for the command line.
     by: Option<String>,
-    /// When it was made.
+    /// Creation time of the link.
     made_at: String,
-    /// When it stops working.
+    /// Time when the link expires.
     expires_at: String,
 }
 
@@ -58,33 +58,33 @@ impl From<OpenResetLink> for OpenLinkAnswer {
     }
 }
 
-/// A page of the links that are open, by the name of their user.
+/// A page of unused links, ordered by user name.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct OpenLinksAnswer {
     /// The links.
     items: Vec<OpenLinkAnswer>,
-    /// Value of `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last page.
     next: Option<String>,
 }
 
 #[derive(Debug, ApiResponse)]
 enum LinkMade {
-    /// Made. It is shown this once.
+    /// Created. The link is returned only this once.
     #[oai(status = 201)]
     Made(Json<ResetLinkAnswer>),
 }
 
-/// A new password, and the secret of the link that an administrator made.
+/// A new password, and the secret of a reset link.
 #[derive(Debug, Object)]
 struct ResetRequest {
     /// The part of the link after `#`.
     link: Secret<128>,
-    /// Password from now on: long, and none of the common ones.
+    /// New password: long, and not a common one.
     password: Password,
 }
 
-/// The secret of a link that an administrator made.
+/// The secret of a reset link.
 #[derive(Debug, Object)]
 struct ResetLinkUserRequest {
     /// The part of the link after `#`.
@@ -100,12 +100,12 @@ struct ResetLinkUserAnswer {
 
 #[OpenApi]
 impl ResetApi {
-    /// Make a link that sets a new password
+    /// Create a reset link
     ///
-    /// For a user who forgot the password. It works once, within 24 hours; an older link of that user
-    /// stops working. The password stays until the link is used. The link works on the authority of
-    /// the administrator who made it, and no longer when that administrator is disabled or demoted, has another
-    /// password, or logs out everywhere. Asks for a fresh token.
+    /// For users who forgot their password. The link sets a new password once, within 24 hours; an older
+    /// link of the user becomes invalid. The old password is valid until the link is used. The link depends
+    /// on the administrator that created it: it becomes invalid when that administrator is disabled or
+    /// demoted, changes the password, or logs out everywhere. Requires a fresh token.
     #[oai(
         path = "/v1/users/:id/reset-link",
         method = "post",
@@ -116,7 +116,7 @@ impl ResetApi {
         &self,
         guard: FreshAdministrator,
         request: &Request,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
     ) -> Result<Private<LinkMade>, ApiError> {
         let by = actor(&guard.claims, request, &self.0.config);
@@ -127,9 +127,9 @@ impl ResetApi {
         }))))
     }
 
-    /// Withdraw the link of a user
+    /// Withdraw the reset link of a user
     ///
-    /// It stops working at once.
+    /// The link becomes invalid at once.
     #[oai(
         path = "/v1/users/:id/reset-link",
         method = "delete",
@@ -140,7 +140,7 @@ impl ResetApi {
         &self,
         guard: Administrator,
         request: &Request,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {
         let by = actor(&guard.claims, request, &self.0.config);
@@ -148,10 +148,9 @@ impl ResetApi {
         Ok(Private::new(Done::Done))
     }
 
-    /// List open links
+    /// List unused reset links
     ///
-    /// Answers every link that sets a password and could still be used, by the name of its user, a page
-    /// at a time.
+    /// Returns every valid reset link, ordered by user name, one page at a time.
     #[oai(
         path = "/v1/reset-links",
         method = "get",
@@ -161,10 +160,10 @@ impl ResetApi {
     async fn list(
         &self,
         _guard: Administrator,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         #[oai(validator(max_length = 254))]
         after: Query<Option<String>>,
-        /// At most this many.
+        /// Most items to return.
         #[oai(
             default = "page_size",
             validator(minimum(value = "1"), maximum(value = "200"))
@@ -181,9 +180,9 @@ impl ResetApi {
         Ok(Private::new(Json(OpenLinksAnswer { items, next })))
     }
 
-    /// Set a new password by a link
+    /// Set a new password with a reset link
     ///
-    /// Uses the link up and ends every session of the user.
+    /// Consumes the link and ends every session of the user.
     #[oai(
         path = "/v1/password/reset",
         method = "post",
@@ -202,10 +201,10 @@ impl ResetApi {
         Ok(Private::new(Done::Done))
     }
 
-    /// Read whose password a link sets
+    /// Read the user of a reset link
     ///
-    /// For pages that set a password: a password manager keeps it under the name of the user. The link is
-    /// not used up.
+    /// For pages that set a password: password managers store it under the user name. The link is not
+    /// consumed.
     #[oai(
         path = "/v1/password/reset/user",
         method = "post",

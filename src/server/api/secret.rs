@@ -1,4 +1,4 @@
-//! A field that carries a secret: it can be read from a body, and printed nowhere.
+//! A body field with a secret, which cannot be printed.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use poem_openapi::types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type};
 use secrecy::SecretString;
 use serde_json::Value;
 
-/// A password as typed. The policy counts bytes; this is only where reading stops.
+/// A password as typed. This limit only bounds the input; the password policy has its own limits in bytes.
 pub(super) type Password = Secret<1024>;
 /// A token of any kind, as issued.
 pub(super) type Token = Secret<8192>;
@@ -53,7 +53,7 @@ impl<const LONGEST: usize> ParseFromJSON for Secret<LONGEST> {
     }
 }
 
-/// Bodies are only read with it: nothing is ever written.
+/// Required by poem-openapi. Secrets occur in requests only, so it writes nothing.
 impl<const LONGEST: usize> ToJSON for Secret<LONGEST> {
     fn to_json(&self) -> Option<Value> {
         None

@@ -1,4 +1,4 @@
-//! A session that goes on or ends: refresh, log out.
+//! Refresh and logout.
 
 use poem::Request;
 use poem::http::HeaderValue;
@@ -22,7 +22,7 @@ use crate::server::store::{Presented, UserId};
 /// Operations on the session that a token belongs to.
 pub(super) struct SessionApi(pub(super) App);
 
-/// The refresh token, where neither `Authorization` nor a cookie carries it.
+/// The refresh token, if it is neither in `Authorization` nor in a cookie.
 #[derive(Debug, Object)]
 struct RefreshTokenRequest {
     /// Refresh token of the last login or refresh.
@@ -33,14 +33,14 @@ struct RefreshTokenRequest {
 impl SessionApi {
     /// Refresh
     ///
-    /// Exchanges the refresh token for new tokens, and rotates it. Show it in one of three places:
-    /// the body, `Authorization: Bearer`, or the cookie together with `X-CSRF-Token`. An access token
-    /// beside it does not matter; two different refresh tokens are refused.
+    /// Exchanges the refresh token for new tokens, and rotates it. Send it in one of three places: the body,
+    /// `Authorization: Bearer`, or the cookie together with `X-CSRF-Token`. An additional access token is
+    /// ignored; two different refresh tokens are refused.
     ///
-    /// A token that was rotated a moment ago still answers, with the same successor to the byte: a
-    /// lost answer is repeated without harm, and two tabs do not log each other out. With an
-    /// `Idempotency-Key` a lost answer is repeated for a day. A token that was rotated longer ago
-    /// counts as stolen: `refresh_reused` ends the session.
+    /// During the grace period (a few seconds) a rotated token still returns the same successor, byte for
+    /// byte: a client can repeat a request whose response was lost, and two tabs do not log each other out.
+    /// With an `Idempotency-Key` a lost response can be repeated for 24 hours. A token that was rotated
+    /// longer ago counts as stolen: the session ends with `refresh_reused`.
     #[oai(
         path = "/v1/refresh",
         method = "post",
@@ -50,8 +50,9 @@ impl SessionApi {
     async fn refresh(
         &self,
         request: &Request,
-        /// Random, new for each refresh and the same for its retries. An answer that got lost is then
-        /// repeated for 24 h, as long as nobody has used it. Keep it as secret as the token.
+        /// A random key, new for each refresh and the same for its retries. A lost response can then be
+        /// repeated for 24 hours, as long as its refresh token has not been used. Keep the key as secret as
+        /// the token.
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         body: OptionalBody<RefreshTokenRequest>,
@@ -59,7 +60,7 @@ impl SessionApi {
         let key = key.0.as_ref();
         let ip = ip(request, &self.0.config);
         let tokens = RequestTokens::of(request, body.0.refresh_token, &self.0);
-        // A failure sets no cookies: by now the browser may hold those of another login.
+        // A failure deletes no cookies: the browser may have those of a newer login by now.
         let refresh = tokens.refresh_token()?;
         let grant = self
             .0
@@ -81,10 +82,9 @@ impl SessionApi {
 
     /// Log out
     ///
-    /// Ends this session: its refresh token and all its access tokens are refused from the answer
-    /// on, everywhere. Show the access token, or, when that has expired, the refresh token in any
-    /// of the places that refresh takes it from; or both, if they belong to one session. Logging out
-    /// twice is no error.
+    /// Ends this session: after the response, its refresh token and all its access tokens are refused on
+    /// every replica. Send the access token or, if it has expired, the refresh token in any place that
+    /// refresh accepts; or both, if they belong to one session. A second logout is no error.
     #[oai(
         path = "/v1/logout",
         method = "post",
@@ -105,7 +105,7 @@ impl SessionApi {
 
     /// Log out everywhere
     ///
-    /// Ends every session of the user, this one too.
+    /// Ends every session of the user, including this one.
     #[oai(
         path = "/v1/logout/all",
         method = "post",
@@ -128,8 +128,8 @@ impl SessionApi {
 }
 
 impl SessionApi {
-    /// Returns what makes the browser forget cookies of a session that has ended, and leaves those
-    /// of other sessions alone.
+    /// Returns the `Set-Cookie` values that delete the cookies of an ended session; none if the request also
+    /// has cookies of another session.
     fn stale_cookies(
         &self,
         request: &Request,

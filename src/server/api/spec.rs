@@ -1,7 +1,7 @@
-//! The API document: what poem-openapi derives from the handlers, made true and complete.
+//! The OpenAPI document: the output of poem-openapi, corrected and completed.
 //!
-//! Added here, each from one table: which refusals an operation answers, its examples, the security
-//! of operations that take a token in several places. `openapi.yaml` in the repository is this
+//! This module adds, each from one table: the error responses of an operation, its examples, and the
+//! security of operations that accept a token in several places. `openapi.yaml` in the repository is this
 //! document, printed by `latchet openapi`; a test fails when it is stale.
 
 use poem_openapi::OpenApi;
@@ -16,7 +16,7 @@ mod parts;
 mod refusals;
 mod samples;
 
-/// The whole document; the order of the fields is that of the file.
+/// The whole document. The fields have the order of the file.
 #[derive(Debug, Serialize)]
 pub struct Document {
     openapi: &'static str,
@@ -31,7 +31,7 @@ pub struct Document {
 impl Document {
     /// Returns the document as JSON.
     pub fn json(&self) -> String {
-        // Maps with text for keys are always JSON, and YAML with it.
+        // Maps with text keys can always be written as JSON and YAML.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
@@ -54,7 +54,7 @@ pub fn document() -> Document {
         paths.insert(path.path, operations);
     }
     Document {
-        // 3.1 is refused by common generators of clients.
+        // Common client generators refuse 3.1.
         openapi: "3.0.3",
         info: info(),
         servers: json!([{ "url": "/", "description": "The server that this document comes from" }]),
@@ -65,7 +65,7 @@ pub fn document() -> Document {
     }
 }
 
-/// Orders the groups as a newcomer meets them; pages show them so.
+/// Returns the groups in the order in which pages list them.
 fn tags(registry: &Registry) -> Value {
     const ORDER: [&str; 7] = [
         "Sessions",
@@ -85,16 +85,17 @@ fn info() -> Value {
     json!({
         "title": "Latchet",
         "version": env!("CARGO_PKG_VERSION"),
-        "description": "Log in, refresh, log out. A refresh token has one successor, so honest people \
-            are never logged out; a logout is felt by the next request, everywhere.\n\n\
-            Errors are `application/problem+json` (RFC 9457) with a stable `code`, those of `/oauth/*` \
-            have the form of RFC 6749. An answer of 429 or 503 says in `Retry-After` when to ask again.",
+        "description": "Log in, refresh, log out. A refresh token has exactly one successor, so legitimate \
+            users are never logged out by a retry; a logout takes effect with the next request, on every \
+            replica.\n\n\
+            Errors are `application/problem+json` (RFC 9457) with a stable `code`; those of `/oauth/*` have \
+            the format of RFC 6749. Responses with 429 or 503 have the time to retry in `Retry-After`.",
         "contact": { "name": "Latchet", "url": env!("CARGO_PKG_REPOSITORY") },
         "license": { "name": "MIT OR Apache-2.0", "url": concat!(env!("CARGO_PKG_REPOSITORY"), "#licence") },
     })
 }
 
-/// Makes one operation true: security, media types, successes, refusals, examples.
+/// Completes one operation: security, media types, success and error responses, examples.
 fn complete(operation: &mut Value) {
     let id = operation["operationId"]
         .as_str()
@@ -128,7 +129,7 @@ fn complete(operation: &mut Value) {
 fn success(status: &str, response: &mut Value, example: &Map<String, Value>) {
     if response["description"] == "" {
         let text = if status == "200" {
-            "Done as asked"
+            "Success"
         } else {
             "See the body"
         };
@@ -144,13 +145,13 @@ fn success(status: &str, response: &mut Value, example: &Map<String, Value>) {
     media_types(response, example);
 }
 
-/// Removes what says nothing.
+/// Removes members that have their default value.
 fn tidy(described: &mut Value) {
     let described = members(described);
     described.retain(|name, value| name != "explode" && !(name == "deprecated" && *value == false));
 }
 
-/// poem-openapi writes header names in capitals.
+/// Returns a header name in its usual case: poem-openapi writes it in capitals.
 fn canonical(name: &str) -> String {
     match name {
         "ETAG" => "ETag".to_owned(),
@@ -162,7 +163,7 @@ fn canonical(name: &str) -> String {
     }
 }
 
-/// Names media types without parameters, and adds the examples.
+/// Removes the parameters of media types, and adds the examples.
 fn media_types(holder: &mut Value, examples: &Map<String, Value>) {
     let Some(content) = holder.get_mut("content") else {
         return;
@@ -198,7 +199,7 @@ fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
     schemas_by_name.extend(parts::schemas());
     let mut security = value(&registry.security_schemes);
     for scheme in members(&mut security).values_mut() {
-        // Without it the flow is invalid, and poem-openapi leaves it out when it is empty.
+        // The flow is invalid without it, and poem-openapi omits it when it is empty.
         scheme["flows"]["password"]["scopes"] = json!({});
     }
     members(&mut security).extend(parts::security_schemes());
@@ -211,7 +212,7 @@ fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
     })
 }
 
-/// Returns the schemas of JSON bodies, which admit no unknown fields. Forms do: RFC 6749 says so.
+/// Returns the schemas of JSON request bodies, which admit no unknown fields. Forms do (RFC 6749).
 fn requested(paths: &Map<String, Value>) -> Vec<String> {
     let operations = paths
         .values()
@@ -226,8 +227,8 @@ fn requested(paths: &Map<String, Value>) -> Vec<String> {
         .collect()
 }
 
-/// Takes the defaults out of a body: its descriptions name them, and generators of clients make a field
-/// with a default one that has to be sent.
+/// Removes the defaults from the schema of a body. The descriptions name them, and client generators make a
+/// field with a default a required one.
 fn without_defaults(schema: &mut Value) {
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for property in properties.into_iter().flat_map(Map::values_mut) {
@@ -235,8 +236,8 @@ fn without_defaults(schema: &mut Value) {
     }
 }
 
-/// Leaves of `allOf` the reference alone. What poem-openapi puts beside it, a description and a default,
-/// is a schema of its own to generators of clients: some leave the whole operation out.
+/// Removes everything but the reference from `allOf`. poem-openapi adds a description and a default, which
+/// client generators treat as a second schema: some then omit the whole operation.
 fn refer_plainly(property: &mut Value) {
     if let Some(parts) = property.get_mut("allOf").and_then(Value::as_array_mut)
         && parts.iter().any(|part| part.get("$ref").is_some())
@@ -245,7 +246,7 @@ fn refer_plainly(property: &mut Value) {
     }
 }
 
-/// Says of a field what its Rust type does not.
+/// Adds the format of a field that its Rust type does not express.
 fn exact(name: &str, property: &mut Value) {
     if name.ends_with("_at") || matches!(name, "at" | "signs_from" | "signs_until") {
         property["format"] = "date-time".into();
@@ -269,7 +270,7 @@ fn value(part: &impl Serialize) -> Value {
 
 #[expect(
     clippy::expect_used,
-    reason = "the places asked for are objects by the standard"
+    reason = "these parts are objects by the standard"
 )]
 fn members(value: &mut Value) -> &mut Map<String, Value> {
     value

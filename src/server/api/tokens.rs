@@ -1,4 +1,4 @@
-//! Tokens for other parties.
+//! Tokens for third parties.
 
 use poem::{Request, RequestBody};
 use poem_openapi::param::Path;
@@ -19,23 +19,23 @@ use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::profiles::{Asker, Credentials, PartyToken};
 
-/// Operations that make tokens for other parties.
+/// Operations that issue tokens for third parties.
 pub(super) struct TokensApi(pub(super) App);
 
-/// Whom the token is to name.
+/// Subject of the token.
 #[derive(Debug, Object)]
 struct PartyTokenRequest {
-    /// Id of the user. A service must say it; a user's token is always for that user.
+    /// Id of the user. Required for services; with a user's access token, it must be that user.
     #[oai(validator(max_length = 64))]
     user_id: Option<String>,
 }
 
-/// A token that another party reads.
+/// A token for a third party.
 #[derive(Debug, Object)]
 struct PartyTokenAnswer {
-    /// The token, to be handed to that party.
+    /// The token to pass to the third party.
     token: String,
-    /// Seconds it lives.
+    /// Lifetime of the token in seconds.
     expires_in: u64,
 }
 
@@ -48,8 +48,8 @@ impl From<PartyToken> for PartyTokenAnswer {
     }
 }
 
-/// The guard of this operation: a user's access token, or what a service shows, which is checked
-/// before the body is looked at.
+/// Guard of this operation: a user's access token, or the credentials of a service. Both are verified before
+/// the body is validated.
 enum Shown {
     User(Jwt<WholeScope>),
     Service(Credentials),
@@ -85,11 +85,11 @@ impl<'a> ApiExtractor<'a> for Shown {
 
 #[OpenApi]
 impl TokensApi {
-    /// Make a token for another party
+    /// Issue a token for a third party
     ///
-    /// Signs what the profile says of a user with that party's key: Latchet's own guards do not
-    /// take it. Users ask with their access token, for themselves; services with their name and
-    /// secret (`Authorization: Basic`), on behalf of the user in the body.
+    /// Signs the claims of the profile with the key of the third party; Latchet's guards do not accept this
+    /// token. Users authenticate with their access token and get a token for themselves; services
+    /// authenticate with their name and secret (`Authorization: Basic`) and name the user in the body.
     #[oai(
         path = "/v1/tokens/:profile",
         method = "post",
@@ -100,7 +100,7 @@ impl TokensApi {
         &self,
         shown: Shown,
         request: &Request,
-        /// Name of the profile, as the server's settings have it.
+        /// Name of the profile in the server's settings.
         profile: Path<String>,
         body: LateBody<PartyTokenRequest>,
     ) -> poem::Result<Private<Json<PartyTokenAnswer>>> {
@@ -110,7 +110,7 @@ impl TokensApi {
                 if user_id.is_some_and(|id| id != jwt.claims.sub) {
                     return Err(ApiError::invalid_field(
                         "user_id",
-                        "names somebody else: only services ask on behalf of others",
+                        "is another user: only services may name other users",
                     )
                     .into());
                 }
@@ -122,7 +122,7 @@ impl TokensApi {
                 let ip = ip(request, &self.0.config);
                 let service = self.0.service(&credentials, ip).await?;
                 let id = body.read()?.user_id.ok_or_else(|| {
-                    ApiError::invalid_field("user_id", "is required when a service asks")
+                    ApiError::invalid_field("user_id", "is required for services")
                 })?;
                 let asker = Asker::Service(&service, &known(&id)?);
                 self.0.party_token(&profile, &asker).await?

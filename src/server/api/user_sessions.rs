@@ -18,26 +18,26 @@ use crate::server::store::{ListedSession, NamedSession, SessionId, SessionPage, 
 /// Operations of administrators on sessions.
 pub(super) struct UserSessionsApi(pub(super) App);
 
-/// One login of a user on one device.
+/// A session of a user: one login on one device.
 #[derive(Debug, Object)]
 struct UserSessionAnswer {
-    /// Names the session.
+    /// Id of the session.
     id: String,
-    /// Names its user.
+    /// Id of the user.
     user_id: String,
-    /// User name as it was given.
+    /// User name as it was entered.
     username: String,
-    /// Name that was given to the device at login; may be empty.
+    /// Name of the device, given at login; may be empty.
     label: String,
-    /// Browser or program at login; may be empty.
+    /// User agent at login; may be empty.
     user_agent: String,
-    /// Address at login.
+    /// IP address at login.
     ip: String,
-    /// When the login happened.
+    /// Time of the login.
     created_at: String,
-    /// When it was last refreshed.
+    /// Time of the last refresh.
     refreshed_at: String,
-    /// When it ends, however often it is refreshed.
+    /// Time when the session ends, regardless of refreshes.
     expires_at: String,
 }
 
@@ -62,13 +62,13 @@ impl From<NamedSession> for UserSessionAnswer {
     }
 }
 
-/// A page of the sessions that live, newest login first.
+/// A page of active sessions, newest login first.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct UserSessionsAnswer {
     /// The sessions.
     items: Vec<UserSessionAnswer>,
-    /// What to pass as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last page.
     next: Option<String>,
 }
 
@@ -76,7 +76,7 @@ struct UserSessionsAnswer {
 impl UserSessionsApi {
     /// List the sessions of a user
     ///
-    /// Answers every device that the user is logged in on.
+    /// Returns the active sessions of the user.
     #[oai(
         path = "/v1/users/:id/sessions",
         method = "get",
@@ -86,12 +86,12 @@ impl UserSessionsApi {
     async fn list_of_user(
         &self,
         _guard: Administrator,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         #[oai(validator(max_length = 64))]
         after: Query<Option<String>>,
-        /// At most this many.
+        /// Most items to return.
         #[oai(
             default = "user_page_size",
             validator(minimum(value = "1"), maximum(value = "200"))
@@ -120,7 +120,7 @@ impl UserSessionsApi {
         &self,
         guard: Administrator,
         request: &Request,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {
         let id = self.0.user(&known(&id)?).await?.id;
@@ -131,7 +131,7 @@ impl UserSessionsApi {
 
     /// List the sessions of all users
     ///
-    /// Answers who is logged in, newest login first, a page at a time.
+    /// Returns the active sessions of all users, newest login first, one page at a time.
     #[oai(
         path = "/v1/sessions",
         method = "get",
@@ -141,13 +141,13 @@ impl UserSessionsApi {
     async fn list(
         &self,
         _guard: Administrator,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         #[oai(validator(max_length = 64))]
         after: Query<Option<String>>,
-        /// Only sessions of users whose name contains this, in any case.
+        /// Only sessions of users whose name contains this text, regardless of case.
         #[oai(validator(max_length = 254))]
         search: Query<Option<String>>,
-        /// At most this many.
+        /// Most items to return.
         #[oai(
             default = "page_size",
             validator(minimum(value = "1"), maximum(value = "200"))
@@ -165,7 +165,7 @@ impl UserSessionsApi {
 
     /// End a session
     ///
-    /// Logs that device out at once, whosever it is.
+    /// Logs the device of this session out at once.
     #[oai(
         path = "/v1/sessions/:id",
         method = "delete",
@@ -176,7 +176,7 @@ impl UserSessionsApi {
         &self,
         guard: Administrator,
         request: &Request,
-        /// Names the session, as the list does.
+        /// Id of the session.
         id: Path<String>,
     ) -> Result<Private<Done>, ApiError> {
         if !is_id(&id) {

@@ -22,35 +22,35 @@ use crate::server::store::{User, UserId, UserPage};
 /// Operations for administrators.
 pub(super) struct UsersApi(pub(super) App);
 
-/// The role that administers this server, as a type.
+/// The role of administrators, as a type.
 pub(super) struct Admin;
 
 impl RoleName for Admin {
     const NAME: &'static str = ADMIN;
 }
 
-/// The guard of what administrators may see, and of what takes a session or a link away: nobody gains
-/// by that, and in an emergency it is urgent.
+/// Guard of operations that read, or that end a session or withdraw a link: an attacker gains nothing by
+/// ending them, and in an emergency it is urgent.
 pub(super) type Administrator = Jwt<(FirstParty, Role<Admin>)>;
 
-/// The guard of changes by which somebody gains or loses the means to act. A token that was stolen, or
-/// a page that was left open, is not enough: the password was proved with this very token.
+/// Guard of operations that grant or remove rights. A stolen token or an unattended page is not enough: the
+/// token must be fresh, from a recent check of the password.
 pub(super) type FreshAdministrator = Jwt<(Fresh, FirstParty, Role<Admin>)>;
 
 /// An account.
 #[derive(Debug, Object)]
 pub(super) struct UserAnswer {
-    /// Names the user for good: the `sub` of the tokens.
+    /// Id of the user, which never changes: the `sub` of the tokens.
     id: String,
-    /// User name as it was given.
+    /// User name as it was entered.
     username: String,
-    /// What the user may do.
+    /// Roles of the user.
     roles: Vec<String>,
-    /// Whether the account may not log in.
+    /// True if the account cannot log in.
     disabled: bool,
-    /// When the account was made.
+    /// Creation time of the account.
     created_at: String,
-    /// When the password was last set.
+    /// Time when the password was last set.
     password_changed_at: String,
 }
 
@@ -73,19 +73,19 @@ impl From<User> for UserAnswer {
 struct UsersAnswer {
     /// The accounts.
     items: Vec<UserAnswer>,
-    /// What to pass as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last page.
     next: Option<String>,
 }
 
-/// An account to be made.
+/// A new account.
 #[derive(Debug, Object)]
 struct CreateUserRequest {
-    /// User name: letters, digits and the signs of ASCII (RFC 8265); unique in any case.
+    /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
-    /// First password: long, and none of the common ones.
+    /// Initial password: long, and not a common one.
     password: Password,
-    /// Roles from the start: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
+    /// Initial roles: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
     #[oai(
         default,
         validator(max_items = 32, unique_items, min_length = 1, max_length = 64)
@@ -93,7 +93,7 @@ struct CreateUserRequest {
     roles: Vec<String>,
 }
 
-/// What a user may do from now on.
+/// New roles of a user.
 #[derive(Debug, Object)]
 struct RolesRequest {
     /// All roles of the user: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
@@ -105,7 +105,7 @@ struct RolesRequest {
 impl UsersApi {
     /// List users
     ///
-    /// Answers accounts by user name, a page at a time.
+    /// Returns accounts ordered by user name, one page at a time.
     #[oai(
         path = "/v1/users",
         method = "get",
@@ -115,13 +115,13 @@ impl UsersApi {
     async fn list(
         &self,
         _guard: Administrator,
-        /// The `next` of the page before.
+        /// The `next` of the previous page.
         #[oai(validator(max_length = 254))]
         after: Query<Option<String>>,
-        /// Only users whose name contains this, in any case.
+        /// Only users whose name contains this text, regardless of case.
         #[oai(validator(max_length = 254))]
         search: Query<Option<String>>,
-        /// At most this many.
+        /// Most items to return.
         #[oai(
             default = "page_size",
             validator(minimum(value = "1"), maximum(value = "200"))
@@ -141,7 +141,7 @@ impl UsersApi {
 
     /// Create a user
     ///
-    /// Makes an account that can log in at once. Asks for a fresh token.
+    /// Creates an account that can log in at once. Requires a fresh token.
     #[oai(
         path = "/v1/users",
         method = "post",
@@ -168,7 +168,7 @@ impl UsersApi {
 
     /// Read a user
     ///
-    /// Answers one account.
+    /// Returns one account.
     #[oai(
         path = "/v1/users/:id",
         method = "get",
@@ -178,7 +178,7 @@ impl UsersApi {
     async fn read(
         &self,
         _guard: Administrator,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
         Ok(Private::new(Json(self.0.user(&known(&id)?).await?.into())))
@@ -186,8 +186,8 @@ impl UsersApi {
 
     /// Disable a user
     ///
-    /// No login from now on, and every session of the user ends at once. Nobody disables their own
-    /// account. Asks for a fresh token.
+    /// Blocks logins of the user, and ends every session of the user at once. Administrators cannot disable
+    /// their own account. Requires a fresh token.
     #[oai(
         path = "/v1/users/:id/disable",
         method = "post",
@@ -198,7 +198,7 @@ impl UsersApi {
         &self,
         guard: FreshAdministrator,
         request: &Request,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
         let by = actor(&guard.claims, request, &self.0.config);
@@ -208,8 +208,7 @@ impl UsersApi {
 
     /// Enable a user
     ///
-    /// Lets a disabled account log in again. Sessions that have ended stay ended. Asks for a fresh
-    /// token.
+    /// Lets a disabled account log in again. Its ended sessions do not come back. Requires a fresh token.
     #[oai(
         path = "/v1/users/:id/enable",
         method = "post",
@@ -220,7 +219,7 @@ impl UsersApi {
         &self,
         guard: FreshAdministrator,
         request: &Request,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
         let by = actor(&guard.claims, request, &self.0.config);
@@ -230,8 +229,8 @@ impl UsersApi {
 
     /// Set the roles of a user
     ///
-    /// Replaces all of them. Access tokens carry the new ones from the next refresh on. Nobody takes
-    /// their own role `admin`. Asks for a fresh token.
+    /// Replaces all roles of the user. Access tokens contain the new roles from the next refresh on.
+    /// Administrators cannot remove their own role `admin`. Requires a fresh token.
     #[oai(
         path = "/v1/users/:id/roles",
         method = "put",
@@ -242,7 +241,7 @@ impl UsersApi {
         &self,
         guard: FreshAdministrator,
         request: &Request,
-        /// Names the user, as the list does.
+        /// Id of the user.
         id: Path<String>,
         body: Body<RolesRequest>,
     ) -> Result<Private<Json<UserAnswer>>, ApiError> {
@@ -253,7 +252,7 @@ impl UsersApi {
     }
 }
 
-/// Parses a user name that is to be stored.
+/// Parses the user name of a new account.
 pub(super) fn username(text: &str) -> Result<Username, ApiError> {
     Username::parse(text).map_err(|fault| ApiError::invalid_field("username", fault))
 }
@@ -265,7 +264,7 @@ fn roles(texts: &[String]) -> Result<Vec<names::Role>, ApiError> {
         .map_err(|fault| ApiError::invalid_field("roles", fault))
 }
 
-/// What is no id names nobody.
+/// Returns the id in a path. A text that is not an id is answered like the id of an unknown user.
 pub(super) fn known(id: &str) -> Result<UserId, ApiError> {
     if is_id(id) {
         Ok(UserId::from(id))
@@ -274,7 +273,7 @@ pub(super) fn known(id: &str) -> Result<UserId, ApiError> {
     }
 }
 
-/// Returns whether this has the form of the ids that the server makes.
+/// Returns whether a text has the form of the server's ids.
 pub(super) fn is_id(text: &str) -> bool {
     text.len() == 22
         && text

@@ -1,4 +1,5 @@
-//! What a proxy asks before it passes a request on: nginx by `auth_request`, Caddy by `forward_auth`.
+//! Forward authentication: a proxy has each request checked before it passes it on (`auth_request` in
+//! nginx, `forward_auth` in Caddy).
 
 use poem::Request;
 use poem::http::StatusCode;
@@ -21,25 +22,25 @@ pub(super) struct VerifyApi(pub(super) App);
 
 #[derive(Debug, ApiResponse)]
 enum Verified {
-    // For a header that is missing, Caddy 2.6 passes on the name of its own variable.
-    /// The request may pass, in the name of this user. Every header is there, if only empty.
+    // For a missing header, Caddy 2.6 passes on the name of its own variable.
+    /// The request may pass as this user. All headers are present, even if empty.
     #[oai(status = 204)]
     Passes(
-        /// User name. Here as below, `%`, the comma and whatever is not visible ASCII is written as
-        /// `%XX`, byte by byte of its UTF-8.
+        /// User name. In all three headers, `%`, the comma and every character that is not visible ASCII are
+        /// percent-encoded as UTF-8 (`%XX`).
         #[oai(header = "Remote-User")]
         String,
-        /// Roles that the access token carries, between commas; empty when it has none.
+        /// Roles in the access token, separated by commas; empty if there are none.
         #[oai(header = "Remote-Roles")]
         String,
-        /// Names the session; empty when the token belongs to none, as those of other issuers may.
+        /// Id of the session; empty if the token belongs to none, as tokens of other issuers may.
         #[oai(header = "Remote-Session")]
         String,
     ),
-    /// The request may not pass, and whoever sent it wants a page: that of `sign_in`.
+    /// The request may not pass, and its client accepts HTML: redirect to `sign_in`.
     #[oai(status = 303)]
     SignIn(
-        /// What `sign_in` said.
+        /// The value of `sign_in`.
         #[oai(header = "Location")]
         String,
     ),
@@ -47,10 +48,10 @@ enum Verified {
 
 #[OpenApi]
 impl VerifyApi {
-    /// May this request pass?
+    /// Check a request for a proxy
     ///
-    /// For proxies that ask before they pass a request on. The access token stands in
-    /// `Authorization`, as everywhere; no cookie counts, least of all the one with the refresh token.
+    /// For proxies with forward authentication. The access token is in `Authorization`, as for other
+    /// operations; cookies, including the refresh cookie, are ignored.
     #[oai(
         path = "/v1/verify",
         method = "get",
@@ -60,12 +61,12 @@ impl VerifyApi {
     async fn verify(
         &self,
         request: &Request,
-        /// Where people sign in: a path of the site that they asked for, or a URL of this server or of
-        /// an origin in `LATCHET_ALLOWED_ORIGINS`. With it 401 becomes 303 for those who accept HTML.
+        /// Address of the sign-in page: a path of the requested site, or a URL of this server or of an
+        /// origin in `LATCHET_ALLOWED_ORIGINS`. With it, clients that accept HTML get 303 instead of 401.
         #[oai(validator(max_length = 512))]
         sign_in: Query<Option<String>>,
     ) -> poem::Result<Private<Verified>> {
-        // Before the token is looked at: a proxy that is set up wrongly shows with every request.
+        // Before the token is checked, so that a misconfigured proxy fails with every request.
         let sign_in = sign_in.0.map(|text| SignIn::parse(text, &self.0.config));
         let sign_in = sign_in.transpose()?;
         match (self.passes(request).await, sign_in) {
@@ -93,21 +94,21 @@ impl VerifyApi {
     }
 }
 
-/// Where people sign in. It leads to no site that the operator did not name: what follows `sign_in=`
-/// may have been written by anybody who got somebody to follow a link.
+/// Address of a sign-in page. Only sites that the operator has configured are allowed: an attacker can set
+/// `sign_in=` in a link.
 struct SignIn(String);
 
 impl SignIn {
     fn parse(text: String, config: &Config) -> Result<Self, ApiError> {
-        // Browsers take `\` for `/`, and drop tabs and line breaks wherever they stand.
+        // Browsers treat `\` as `/`, and remove tabs and line breaks.
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('\\');
-        // After two slashes comes a host.
+        // Two slashes start a host.
         let is_path = text.starts_with('/') && !text.starts_with("//");
         let sites = config.allowed_origins.iter().filter_map(AllowedOrigin::web);
         let mut known = std::iter::once(&config.public_url).chain(sites);
         let is_known = known.any(|origin| {
             let rest = text.strip_prefix(origin.as_str());
-            // Anything else would still belong to the host: `https://known.example.evil.example`.
+            // Any other character would continue the host: `https://known.example.evil.example`.
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
         });
         if is_plain && (is_path || is_known) {
@@ -126,8 +127,8 @@ fn accepts_html(request: &Request) -> bool {
         .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
 }
 
-/// Writes a text so that it ends no header and no item of a list, and means the same to every program
-/// behind the proxy, whatever it takes for the encoding of headers.
+/// Percent-encodes a text, so that it ends neither a header nor a list item, and has the same meaning in
+/// every character encoding that a program behind the proxy may assume.
 fn header_text(text: &str) -> String {
     let bytes = text.bytes().map(|byte| {
         if byte.is_ascii_graphic() && !b"%,".contains(&byte) {

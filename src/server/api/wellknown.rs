@@ -1,4 +1,4 @@
-//! What other programs look for at fixed places: public keys, and where everything is.
+//! Documents at well-known paths: public keys and server metadata.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -17,17 +17,17 @@ use crate::server::web::names_tag;
 /// Documents about this server.
 pub(super) struct WellKnownApi(pub(super) App);
 
-/// A public key (RFC 7517); which of the last members are present depends on `kty`.
+/// A public key (RFC 7517). `crv`, `x`, `y`, `n` and `e` are present depending on `kty`.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct Jwk {
-    /// Kind of key: `OKP`, `EC` or `RSA`.
+    /// Key type: `OKP`, `EC` or `RSA`.
     kty: String,
-    /// Names the key: its thumbprint (RFC 7638).
+    /// Id of the key: its thumbprint (RFC 7638).
     kid: String,
-    /// The one algorithm it is good for.
+    /// The algorithm that the key is for.
     alg: String,
-    /// What it is good for: `sig`.
+    /// Purpose of the key: `sig`.
     #[oai(rename = "use")]
     usage: String,
     /// Curve.
@@ -45,7 +45,7 @@ struct Jwk {
 /// The public keys (RFC 7517).
 #[derive(Debug, Object)]
 struct Jwks {
-    /// The keys: those that sign, will sign, or signed tokens that are still alive.
+    /// The keys that sign, will sign, or have signed tokens that are still valid.
     keys: Vec<Jwk>,
 }
 
@@ -55,52 +55,52 @@ enum JwksAnswer {
     #[oai(status = 200)]
     Keys(
         Json<Jwks>,
-        /// How long they may be kept; a new key is published longer than that before it signs.
+        /// Time that the keys may be cached; a new key is published longer than that before it signs.
         #[oai(header = "Cache-Control")]
         String,
         /// Changes when the keys do.
         #[oai(header = "ETag")]
         String,
     ),
-    /// The keys are those that the client has.
+    /// The client already has the current keys.
     #[oai(status = 304)]
     Unchanged(
-        /// How long they may be kept.
+        /// Time that the keys may be cached.
         #[oai(header = "Cache-Control")]
         String,
-        /// The tag that was shown.
+        /// The tag that the client sent.
         #[oai(header = "ETag")]
         String,
     ),
 }
 
-/// Where everything is (RFC 8414).
+/// Authorization server metadata (RFC 8414).
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct Metadata {
     /// The `iss` of the tokens.
     issuer: String,
-    /// Where tokens are issued.
+    /// URL of the token endpoint.
     token_endpoint: String,
-    /// Where tokens are revoked.
+    /// URL of the revocation endpoint.
     revocation_endpoint: String,
-    /// Where tokens are looked into.
+    /// URL of the introspection endpoint.
     introspection_endpoint: String,
-    /// Where the public keys are.
+    /// URL of the public keys.
     jwks_uri: String,
-    /// What a token can be got for.
+    /// Supported grant types.
     grant_types_supported: Vec<String>,
     /// Empty: there is no authorization endpoint.
     response_types_supported: Vec<String>,
-    /// Scopes that can be asked for; absent where there are none.
+    /// Scopes that can be requested; absent if there are none.
     scopes_supported: Option<Vec<String>>,
-    /// How clients prove themselves at the token endpoint: not at all.
+    /// Client authentication at the token endpoint: none.
     token_endpoint_auth_methods_supported: Vec<String>,
-    /// How clients prove themselves at the revocation endpoint: by having the token.
+    /// Client authentication at the revocation endpoint: none, having the token is enough.
     revocation_endpoint_auth_methods_supported: Vec<String>,
-    /// How clients prove themselves at the introspection endpoint.
+    /// Authentication at the introspection endpoint.
     introspection_endpoint_auth_methods_supported: Vec<String>,
-    /// Where people read about all this.
+    /// URL of the documentation for people.
     service_documentation: String,
 }
 
@@ -131,7 +131,7 @@ impl WellKnownApi {
 
     /// Authorization server metadata
     ///
-    /// Where clients of OAuth find each endpoint.
+    /// The URLs of the endpoints, for OAuth clients.
     #[oai(
         path = "/.well-known/oauth-authorization-server",
         method = "get",
@@ -143,9 +143,9 @@ impl WellKnownApi {
         self.describe()
     }
 
-    /// Authorization server metadata, where `OpenID` Connect has it
+    /// Authorization server metadata at the path of `OpenID` Connect
     ///
-    /// The same document: many libraries and proxies look for the keys here alone. There is no
+    /// The same document, because many libraries and proxies look for the keys only here. There is no
     /// authorization endpoint, and there are no ID tokens.
     #[oai(
         path = "/.well-known/openid-configuration",

@@ -1,8 +1,7 @@
-//! The proof that a request must give when it relies on the refresh cookie.
+//! CSRF protection: the proof that a request with the refresh cookie must give.
 //!
-//! A browser sends cookies along with requests that other sites provoke. So such a request must also
-//! repeat the CSRF value that only our own pages can read, bound to the session, and must not come from
-//! an origin that was not allowed.
+//! A browser also sends cookies with requests that other sites trigger. So the request must repeat the CSRF
+//! value of the session, which only pages of this server can read, and must come from an allowed origin.
 
 use poem::Request;
 use poem::http::HeaderName;
@@ -15,10 +14,10 @@ use crate::server::api::origin;
 use crate::server::error::ApiError;
 use crate::server::store::{Presented, SessionId};
 
-/// The header in which a page repeats the CSRF cookie.
+/// Header in which a page repeats the CSRF cookie.
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 
-/// A session of the cookies of a request that comes from a page of ours.
+/// The session of a refresh cookie whose request passed the CSRF check.
 #[derive(Debug)]
 pub(in crate::server::api) struct ProvenSession {
     pub(in crate::server::api) token: SecretString,
@@ -28,8 +27,8 @@ pub(in crate::server::api) struct ProvenSession {
 }
 
 impl Cookies {
-    /// Returns the session of the cookies of a request, if the request proves what a logout by cookie
-    /// must prove: a page of another site must not end a session by signing its visitor in.
+    /// Returns the session of the cookies, if the request passes the CSRF check: a page of another site must
+    /// not be able to end a session by logging its visitor in.
     pub(in crate::server::api) fn proven_session(
         &self,
         request: &Request,
@@ -39,14 +38,14 @@ impl Cookies {
         Some(proven.presented.session)
     }
 
-    /// Returns the session of a request that is proved to come from a page of ours. Of several refresh
-    /// cookies, the one that the CSRF value belongs to counts, and the newest of its session.
+    /// Checks that the request comes from an allowed page, and returns its session. Of several refresh
+    /// cookies, the newest one of the session that the CSRF value belongs to counts.
     ///
-    /// The value belongs to the token: that from before a change of the password is good with the token
-    /// of then, while that one still answers, and with no later one.
+    /// The value is bound to the token: a value from before a password change is valid with a token from
+    /// before it, as long as that token is accepted, and with no later token.
     ///
     /// # Errors
-    /// The fault of the refresh cookie; `csrf_failed` with the part of the proof that is missing.
+    /// The fault of the refresh cookie; `csrf_failed` with the missing part of the proof.
     pub(in crate::server::api) fn proof(
         &self,
         request: &Request,
@@ -65,7 +64,7 @@ impl Cookies {
         let (token, presented) = matching
             .max_by_key(|(_, presented)| presented.generation)
             .ok_or(AuthError::CsrfFailed(
-                "the CSRF cookie belongs to another session, or to the time before another password",
+                "the CSRF cookie belongs to another session, or is from before a password change",
             ))?;
         Ok(ProvenSession {
             token,
@@ -74,7 +73,7 @@ impl Cookies {
         })
     }
 
-    /// Returns why none of the refresh cookies counts.
+    /// Returns the reason why no refresh cookie is valid.
     fn fault(&self, request: &Request, app: &App) -> AuthError {
         values(request, &self.refresh())
             .find_map(|token| app.refresh_tokens.read(token).err())

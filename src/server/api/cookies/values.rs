@@ -1,10 +1,10 @@
-//! Values of the cookies of a request. Reads bytes: cookies of other programs may hold anything.
+//! Cookie values of a request. Reads bytes, because cookies of other programs may hold anything.
 
 use poem::Request;
 use poem::http::header::COOKIE;
 
-/// Returns the values of a cookie in the order of the request: browsers send several of one name when
-/// they differ in path or domain. An empty one was cleared.
+/// Returns the non-empty values of a cookie in the order of the request: browsers send several cookies of
+/// one name if they differ in path or domain.
 pub(super) fn values<'r>(
     request: &'r Request,
     name: &str,
@@ -25,7 +25,7 @@ pub(super) fn values<'r>(
         })
 }
 
-/// A value may be in quotes, which are no part of it for us (RFC 6265, 4.1.1): none of ours has any.
+/// Removes the quotes that may surround a value (RFC 6265, 4.1.1). The values of this server have none.
 fn unquoted(value: &str) -> &str {
     value
         .strip_prefix('"')

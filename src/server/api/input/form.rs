@@ -1,4 +1,4 @@
-//! The forms of OAuth (RFC 6749, 3.2 and appendix B).
+//! OAuth forms (RFC 6749, 3.2 and appendix B).
 
 use poem_openapi::types::Type;
 use serde_json::{Map, Value};
@@ -10,8 +10,8 @@ use crate::server::error::ApiError;
 /// Parameters by which an OAuth client authenticates (RFC 6749, 2.3.1; RFC 7521, 4.2).
 const CLIENT_AUTHENTICATION: [&str; 2] = ["client_secret", "client_assertion"];
 
-/// Refuses a secret or an assertion of a client: to accept one would suggest that it was checked. An
-/// empty one counts as absent.
+/// Refuses a client secret or assertion: to accept one would suggest that it was verified. An empty one
+/// counts as absent.
 pub(super) fn refuse_client_authentication(form: &[u8]) -> Result<(), ApiError> {
     let is_authentication = |name: &str| CLIENT_AUTHENTICATION.contains(&name);
     let mut parameters = form_urlencoded::parse(form);
@@ -39,7 +39,7 @@ pub(super) fn members<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
         if !known || value.is_empty() {
             continue;
         }
-        // Two passwords that differ in such bytes would be one and the same.
+        // The parser replaces such bytes: two different passwords could become equal.
         if !is_utf8(pair) {
             return Err(faults(vec![fault(&name, "is not UTF-8")]));
         }

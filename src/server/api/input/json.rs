@@ -1,4 +1,4 @@
-//! JSON as this server reads it: it notes members that an object names twice.
+//! A JSON parser that also reports repeated members.
 
 use std::fmt::{self, Display};
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::schema::{MOST_FAULTS, shortened};
 
-/// Reads a text, and returns the members that are given more than once, by their place; some of them
-/// where there are many.
+/// Parses a text, and returns the value and the paths of repeated members. If there are many of these, only
+/// some are returned.
 ///
 /// # Errors
 /// When it is not JSON.
@@ -24,7 +24,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Value, Vec<String>), serde_json::Err
     Ok((value, repeated))
 }
 
-/// Place of a value in a text.
+/// Path of a value in a document.
 enum Place<'p> {
     Root,
     Member(&'p Place<'p>, &'p str),

@@ -1,4 +1,4 @@
-//! A body that is looked at once it is known who sent it.
+//! A body that is validated only after its sender is authenticated.
 
 use std::marker::PhantomData;
 
@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use super::{JSON, checked, json, request_meta, require_type};
 use crate::server::error::ApiError;
 
-/// A JSON body that may be left out, which means the same as `{}`. For handlers that find out
-/// themselves who asks: a stranger must learn nothing of the body's form.
+/// An optional JSON body; without one, it is `{}`. For handlers that authenticate the caller themselves: an
+/// unauthenticated client must not learn whether its body is valid.
 #[derive(Debug)]
 pub(in crate::server::api) struct LateBody<T> {
     bytes: Bytes,
@@ -22,7 +22,7 @@ pub(in crate::server::api) struct LateBody<T> {
 }
 
 impl<T: ParseFromJSON> LateBody<T> {
-    /// Reads it.
+    /// Validates the body.
     pub(in crate::server::api) fn read(self) -> poem::Result<T> {
         if self.bytes.is_empty() {
             return Ok(checked(Value::Object(Map::new()))?);

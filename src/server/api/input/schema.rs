@@ -1,4 +1,4 @@
-//! A value of a body against its schema in the API document.
+//! Validation of a body against its schema in the API document.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,7 @@ static SCHEMAS: LazyLock<Registry> = LazyLock::new(|| {
     registry
 });
 
-/// Returns the schema, wherever it stands in the document.
+/// Resolves a reference to a schema.
 pub(super) fn named(schema: &MetaSchemaRef) -> Option<&MetaSchema> {
     match schema {
         MetaSchemaRef::Inline(schema) => Some(schema),
@@ -24,7 +24,7 @@ pub(super) fn named(schema: &MetaSchemaRef) -> Option<&MetaSchema> {
     }
 }
 
-/// Returns what is wrong with a field.
+/// Returns a fault of a field.
 pub(super) fn fault(field: &str, detail: impl Into<String>) -> FieldError {
     FieldError {
         field: field.to_owned(),
@@ -32,7 +32,7 @@ pub(super) fn fault(field: &str, detail: impl Into<String>) -> FieldError {
     }
 }
 
-/// Faults of one body that are named at most. A body is as long as its sender likes.
+/// Most faults of one body that the response lists: a body may have any number.
 pub(super) const MOST_FAULTS: usize = 20;
 
 /// Faults of a body. Beyond [`MOST_FAULTS`], faults are only counted.
@@ -55,7 +55,7 @@ impl Faults {
         self.errors.is_empty()
     }
 
-    /// Returns the faults; the last says how many there are besides.
+    /// Returns the faults; the last one gives the number of those that are not listed.
     pub(super) fn into_errors(mut self) -> Vec<FieldError> {
         if self.further > 0 {
             let further = format!("has {} more faults", self.further);
@@ -65,7 +65,7 @@ impl Faults {
     }
 }
 
-/// Collects what is wrong with `value`, whose place in the body is `field`.
+/// Collects the faults of `value`, whose path in the body is `field`.
 pub(super) fn check(field: &str, value: &Value, schema: &MetaSchemaRef, errors: &mut Faults) {
     // A default or a description beside a reference is written as `allOf`.
     let Some(schema) = named(schema) else { return };
@@ -160,7 +160,7 @@ fn string_fault(text: &str, schema: &MetaSchema) -> Option<String> {
     None
 }
 
-/// A name that the client made up may be of any length.
+/// Shortens a name that the client chose, which may have any length.
 pub(super) fn shortened(name: &str) -> String {
     name.chars().take(64).collect()
 }

@@ -9,12 +9,12 @@ use crate::server::names::ClientId;
 
 const FIELD: &str = "client_id";
 
-/// Returns the client that a request names, in `Authorization: Basic` or in its body; `None` where it
-/// names none. Swagger UI always sends the header, with an empty name.
+/// Returns the client that a request names in `Authorization: Basic` or in its body, or `None` if it names
+/// none. Swagger UI always sends the header, with an empty name.
 ///
 /// # Errors
-/// `invalid_client` for a secret: to accept one would suggest that it was checked. `validation_failed`
-/// for a name that is none, or two of them.
+/// `invalid_client` for a secret: to accept one would suggest that it was verified. `validation_failed` for
+/// an invalid name, or two different names.
 pub(super) fn client(
     request: &Request,
     in_body: Option<String>,

@@ -6,37 +6,37 @@ use crate::server::store::Session;
 use crate::server::tokens::Introspection;
 use crate::token::Claims;
 
-/// Content of a token, if it works.
+/// Validity of a token, and its content if it is valid.
 #[derive(Debug, Default, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub(super) struct IntrospectAnswer {
-    /// True if the token would be accepted now. If not, there are no other members.
+    /// True if the token would be accepted now. If false, there are no other members.
     active: bool,
-    /// `Bearer`, as `POST /oauth/token` has it; absent for a refresh token.
+    /// `Bearer`, as in the response of `POST /oauth/token`; absent for a refresh token.
     token_type: Option<String>,
     /// Scopes, separated by spaces.
     scope: Option<String>,
-    /// The program it was issued to.
+    /// Program that the token was issued to.
     client_id: Option<String>,
     /// Name of the user, which may change; absent for users of other issuers.
     username: Option<String>,
     /// Id of the user.
     sub: Option<String>,
-    /// Whom it is meant for.
+    /// Audience of the token.
     aud: Option<Vec<String>>,
     /// Issuer of the token.
     iss: Option<String>,
-    /// When it was issued, in unix seconds.
+    /// Issue time in Unix seconds.
     iat: Option<i64>,
-    /// From when it works, in unix seconds; only in tokens for Flask apps.
+    /// Start of validity in Unix seconds; only in tokens for Flask apps.
     nbf: Option<i64>,
-    /// Until when it works, in unix seconds.
+    /// End of validity in Unix seconds.
     exp: Option<i64>,
-    /// Names the token.
+    /// Id of the token.
     jti: Option<String>,
-    /// Names its session.
+    /// Id of the session.
     sid: Option<String>,
-    /// Roles it carries.
+    /// Roles in the token.
     roles: Option<Vec<String>>,
 }
 

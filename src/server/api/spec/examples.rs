@@ -1,4 +1,4 @@
-//! What is sent and answered, by operation. A test sends the requests.
+//! Examples of requests and responses, by operation. A test sends the requests.
 
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
         "refreshSession" | "logout" => named(&[
             (
                 "cookie",
-                "The token is a cookie or in `Authorization`",
+                "The refresh token is a cookie or in `Authorization`",
                 json!({}),
             ),
             (
@@ -88,7 +88,7 @@ fn event() -> Value {
     })
 }
 
-/// Returns the example of an operation's success.
+/// Returns the example of a successful response.
 pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
     match (operation, status) {
         ("login" | "refreshSession" | "changePassword", "200") => named(&[
@@ -124,8 +124,8 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
         ("listEvents", "200") => one(&json!({ "items": [event()], "next": "42" })),
         ("rotateKeys", "200") => one(&key()),
         ("introspectToken", "200") => named(&[
-            ("active", "It works", introspection()),
-            ("inactive", "It does not", json!({ "active": false })),
+            ("active", "A valid token", introspection()),
+            ("inactive", "An invalid token", json!({ "active": false })),
         ]),
         ("makePartyToken", "200") => one(&json!({ "token": PARTY, "expires_in": 3600 })),
         ("jwks", "200") => one(&json!({ "keys": [{

@@ -1,4 +1,4 @@
-//! Which refusals each operation answers: the one table, and what the document makes of it.
+//! Error responses of each operation: the table, and their form in the document.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::server::envelope::oauth;
 
 const REQUEST_ID: &str = "5Jx0yVqvZ6h1mE4nUe2k9A";
 
-/// What every guard may say.
+/// Codes of every guard.
 const GUARD: &[&str] = &[
     "missing_token",
     "malformed_token",
@@ -18,11 +18,11 @@ const GUARD: &[&str] = &[
     "wrong_token_type",
     "token_revoked",
 ];
-/// Further codes of the guards of a role and of the account.
+/// Further codes of guards that require a role or a first-party token.
 const ROLE: &[&str] = &["insufficient_scope"];
-/// Further codes of the guard of changes of authority.
+/// Further codes of guards that require a fresh token.
 const FRESH: &[&str] = &["fresh_token_required"];
-/// What readers of a refresh token say.
+/// Codes of operations that read a refresh token.
 const REFRESH: &[&str] = &[
     "missing_token",
     "malformed_token",
@@ -30,19 +30,19 @@ const REFRESH: &[&str] = &[
     "wrong_token_type",
     "csrf_failed",
 ];
-/// What every reader of a body may say.
+/// Codes of every operation with a body.
 const BODY: &[&str] = &[
     "validation_failed",
     "unsupported_media_type",
     "payload_too_large",
     "request_timeout",
 ];
-/// Codes that any request may receive.
+/// Codes of every operation.
 const ANY: &[&str] = &["internal", "unavailable"];
-/// What every check of a password may say.
+/// Codes of every operation that verifies a password.
 const PASSWORD: &[&str] = &["invalid_credentials", "too_many_requests"];
 
-/// The table: operations, and the codes of their refusals.
+/// The table of operations and their error codes.
 const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ("login", &[BODY, PASSWORD, &["csrf_failed"], ANY]),
     (
@@ -232,14 +232,14 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ("readyz", &[ANY]),
 ];
 
-/// Operations whose refusals have the form of RFC 6749, and their paths.
+/// Operations whose errors have the format of RFC 6749, and their paths.
 const OAUTH: &[(&str, &str)] = &[
     ("issueToken", "/oauth/token"),
     ("revokeToken", "/oauth/revoke"),
     ("introspectToken", "/oauth/introspect"),
 ];
 
-/// Returns the refusals of an operation as responses by status.
+/// Returns the error responses of an operation by status.
 pub(super) fn responses(operation: &str) -> Vec<(String, Value)> {
     let oauth = oauth_path(operation).is_some();
     let responses = by_status(operation).into_iter().map(|(status, names)| {
@@ -253,7 +253,7 @@ pub(super) fn responses(operation: &str) -> Vec<(String, Value)> {
     responses.collect()
 }
 
-/// Returns the responses that operations refer to: those with one reason.
+/// Returns the responses that operations refer to: those with one code.
 pub(super) fn shared_responses() -> BTreeMap<&'static str, Value> {
     let mut shared = BTreeMap::new();
     for (operation, _) in OPERATIONS.iter().filter(|(id, _)| oauth_path(id).is_none()) {
@@ -266,7 +266,7 @@ pub(super) fn shared_responses() -> BTreeMap<&'static str, Value> {
     shared
 }
 
-/// A reason: its name on the wire, and its code elsewhere.
+/// An error: its name in the response, and its code in the table.
 type Name = (&'static str, &'static str);
 
 fn by_status(operation: &str) -> BTreeMap<u16, Vec<Name>> {
@@ -358,7 +358,7 @@ fn with_headers(mut response: Value, status: u16) -> Value {
     response
 }
 
-/// Returns one example of each refusal, as the server writes it.
+/// Returns one example of each error, as the server sends it.
 pub(super) fn examples() -> Map<String, Value> {
     let mut examples = BTreeMap::new();
     let problems = OPERATIONS.iter().filter(|(id, _)| oauth_path(id).is_none());
