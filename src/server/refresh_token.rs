@@ -1,12 +1,12 @@
-//! Refresh tokens: JWTs that this server alone reads.
+//! Refresh tokens: JWTs that only this server reads.
 //!
-//! A token is a pure function of (session row, generation), so a replay is answered with the
-//! byte-identical successor and nothing about tokens is stored. Always HMAC-SHA256 under a key that
-//! is never published: a resource server cannot mistake one for an access token.
+//! A token is a pure function of (session row, generation), so a retry receives the byte-identical
+//! successor and no token is stored. Always HMAC-SHA256 under a key that is never published: a resource
+//! server cannot mistake one for an access token.
 //!
-//! Because nobody else makes or reads them, their header is always the same text, and a token with
-//! any other is not ours: no header is parsed and no algorithm chosen. That is why no library for
-//! JWTs stands between here and the HMAC; every refresh comes through twice.
+//! Only this server issues and reads them, so their header is a constant text, and a token with another
+//! header is refused: no header is parsed and no algorithm is chosen. Therefore this module computes the
+//! HMAC without a JWT library; every refresh does that twice.
 
 use std::borrow::Cow;
 
@@ -22,11 +22,11 @@ use super::store::{Presented, Session, SessionId, UserId};
 use crate::error::AuthError;
 use crate::token::Kind;
 
-/// Longer tokens are refused unread: ours are about 400 bytes.
+/// Longest token that is read: those of this server have about 400 bytes.
 const LONGEST: usize = 2048;
-/// Bytes of claims as JSON that need no further room.
+/// Initial capacity for the claims as JSON, which is usually enough.
 const USUAL_CLAIMS: usize = 512;
-/// Bytes of an HMAC-SHA-256.
+/// Bytes of an HMAC-SHA256.
 const TAG: usize = 32;
 const TYP: &str = "rt+jwt";
 const HEADER: &str = r#"{"typ":"rt+jwt","alg":"HS256"}"#;
@@ -45,7 +45,7 @@ struct RefreshClaims<'a> {
     generation: u64,
     #[serde(borrow)]
     jti: Cow<'a, str>,
-    /// The generation since which CSRF values of the session count, when this was made.
+    /// First generation whose CSRF values are valid, at the time of issue.
     #[serde(rename = "csrf", default, skip_serializing_if = "is_first")]
     csrf_epoch: u64,
     iat: i64,
@@ -54,7 +54,7 @@ struct RefreshClaims<'a> {
     kind: Kind,
 }
 
-/// Most sessions never see another password, and their tokens need not say so.
+/// Leaves the claim out of most tokens: few sessions outlive a change of the password.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
@@ -66,7 +66,7 @@ const fn is_first(epoch: &u64) -> bool {
 /// Signs and reads refresh tokens.
 pub struct RefreshTokens {
     key: hmac::Key,
-    /// The header as it stands in a token, with the dot behind it.
+    /// The encoded header, with the dot after it.
     head: String,
     issuer: String,
 }
@@ -80,7 +80,7 @@ impl std::fmt::Debug for RefreshTokens {
 }
 
 impl RefreshTokens {
-    /// Returns the refresh tokens of the server that calls itself `issuer`.
+    /// Returns the refresh tokens of the server with this `issuer`.
     pub fn new(keys: &DerivedKeys, issuer: &str) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &keys.refresh),
@@ -113,7 +113,7 @@ impl RefreshTokens {
 
     fn sign(&self, claims: &[u8]) -> SecretString {
         let encoded = |bytes| encoded_len(bytes, false).unwrap_or_default();
-        // As long as it gets: nothing of a secret is left behind by growing or shrinking.
+        // The final length: growing or shrinking would leave a copy of the secret in freed memory.
         let mut token =
             String::with_capacity(self.head.len() + encoded(claims.len()) + 1 + encoded(TAG));
         token.push_str(&self.head);
@@ -124,14 +124,14 @@ impl RefreshTokens {
         token.into()
     }
 
-    /// Reads a token that claims to be one of ours. Touches no database.
+    /// Verifies a token and returns its content. Reads no database.
     ///
-    /// Whether the session has ended is the row's to say: a token whose own `exp` has passed may
-    /// still be the proof of a theft.
+    /// The session row decides whether the session has ended: a token whose own `exp` has passed may still
+    /// prove a theft.
     ///
     /// # Errors
-    /// `MalformedToken` for what is no JWT, `WrongTokenType` for an access token,
-    /// `InvalidToken` for everything that we did not sign.
+    /// `MalformedToken` for text that is not a JWT, `WrongTokenType` for an access token,
+    /// `InvalidToken` for everything that this server did not sign.
     pub fn read(&self, token: &str) -> Result<Presented, AuthError> {
         const NOT_OURS: AuthError = AuthError::InvalidToken("it was not issued by this server");
         if token.len() > LONGEST {
@@ -157,7 +157,7 @@ impl RefreshTokens {
         })
     }
 
-    /// Returns the claims of a token that this key signed under this header.
+    /// Returns the claims of a token that has this header and was signed by this key.
     fn open(&self, token: &str) -> Option<Vec<u8>> {
         let (signed, tag) = token.rsplit_once('.')?;
         let claims = signed.strip_prefix(&self.head)?;
@@ -167,7 +167,7 @@ impl RefreshTokens {
     }
 }
 
-/// Tells somebody who mixed two tokens up what they did.
+/// Returns the reason of a refusal. It names the mistake of a client that sends an access token here.
 fn refusal(token: &str) -> AuthError {
     match decode_header(token) {
         Err(_) => AuthError::MalformedToken("it is not a JWT"),

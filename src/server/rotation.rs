@@ -1,7 +1,8 @@
-//! The state machine of rotation: what a refresh token that was shown is worth.
+//! State machine of refresh token rotation.
 //!
-//! Pure: no I/O, no clock, no randomness. The store reads a row into a [`SessionState`], asks
-//! [`decide`], and writes [`SessionState::rotated`] back under a condition on the generation it read.
+//! Pure: no I/O, no clock, no randomness. The store reads a row into a [`SessionState`], calls
+//! [`decide`], and writes [`SessionState::rotated`] back on condition that the generation is still the one
+//! that it read.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,27 +19,27 @@ mod superseded;
 pub use key::KeyHash;
 pub use superseded::Superseded;
 
-/// What deciding about a session needs to know of its row.
+/// Columns of a session row that [`decide`] uses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionState {
-    /// How many times the refresh token was rotated; the current token carries this number.
+    /// Number of rotations of the refresh token; the current token carries this number.
     pub generation: u64,
-    /// When the current generation was made.
+    /// Time of the latest rotation, or of the login.
     pub rotated_at: Time,
-    /// When each earlier generation got its successor.
+    /// Times at which earlier generations were superseded.
     pub superseded: Superseded,
-    /// With what key the current generation was asked for; `None` without one.
+    /// Hash of the retry key of the request that created the current generation; `None` without one.
     pub key: Option<KeyHash>,
     /// Absolute end, never extended.
     pub expires_at: Time,
-    /// How long the session may rest between two rotations.
+    /// Longest time between two rotations.
     pub idle_limit: Duration,
-    /// Why the session was revoked; `None` while it was not.
+    /// Reason of the revocation; `None` while the session is not revoked.
     pub revoked: Option<RevokeReason>,
 }
 
 impl SessionState {
-    /// Returns this session one generation later, which was asked for with `key`.
+    /// Returns this session one generation later, created by a request with `key`.
     #[must_use]
     pub fn rotated(&self, key: Option<KeyHash>, now: Time) -> Self {
         Self {
@@ -52,12 +53,12 @@ impl SessionState {
         }
     }
 
-    /// Returns when the session ends if it is not rotated again.
+    /// Returns the time at which the session ends if it is not rotated again.
     pub fn ends_at(&self) -> Time {
         self.expires_at.min(self.rotated_at + self.idle_limit)
     }
 
-    /// Returns how the session has ended by `now`; `None` while it lives.
+    /// Returns the way in which the session has ended by `now`; `None` while it is live.
     pub fn end(&self, now: Time) -> Option<End> {
         if let Some(reason) = self.revoked {
             return Some(End::Revoked(reason));
@@ -65,11 +66,12 @@ impl SessionState {
         (now >= self.ends_at()).then_some(End::Expired)
     }
 
-    /// Returns whether this may have been a replay when it was sent, of which the row has forgotten why.
+    /// Returns whether the token may have been a valid retry when it was sent, and the row no longer shows it.
     ///
-    /// What waits here, while others rotate the session, came `now`: times that counted are forgotten. What
-    /// comes by a key was a replay until the successor was used, which overwrote the key; it may be as long
-    /// on its way as grace allows anything to be.
+    /// Two cases. A request that arrived at `now` waited here while others rotated the session, and the time
+    /// that would decide about it was removed from the row. Or the request carries a retry key: it was a
+    /// retry until the successor was used, which overwrote the stored key. Such a request may be in transit
+    /// for at most the grace period.
     fn may_have_been_a_replay(&self, shown: Shown, back: u64, now: Time, grace: Grace) -> bool {
         let is_forgotten = self.superseded.at(back).is_none() && self.rotated_at > now;
         let used_at = back
@@ -79,8 +81,8 @@ impl SessionState {
         is_forgotten || (was_used_lately && shown.key.is_some())
     }
 
-    /// Returns whether this asks again for what was answered with the current generation. Once that
-    /// was used its answer was not lost, and the generation is another.
+    /// Returns whether this request repeats, by its key, the one that created the current generation. Once
+    /// the successor is used, its response was not lost, and the current generation is a later one.
     fn is_asked_again(&self, shown: Shown, now: Time) -> bool {
         let keys = self.key.zip(shown.key);
         keys.is_some_and(|(made, shown)| made.matches(&shown))
@@ -89,51 +91,51 @@ impl SessionState {
     }
 }
 
-/// What was shown.
+/// Parts of a presented refresh token that [`decide`] uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The generation of the refresh token.
     pub generation: u64,
-    /// The key that came with it.
+    /// Hash of the retry key in the request.
     pub key: Option<KeyHash>,
 }
 
-/// What a refresh token that was shown is worth.
+/// Decision about a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is the current one: make its successor.
+    /// The token is the current one: create its successor.
     Rotate,
-    /// It has a successor, or must wait for one: answer the current generation and change nothing.
+    /// The token has a successor, or must wait for one: return the current generation and change nothing.
     Replay,
-    /// It was superseded longer than grace ago, and not by the key that came with it: somebody kept a
-    /// copy. Revoke the session.
+    /// The grace period of the token is over, and its retry key does not match: two parties have the token.
+    /// Revoke the session.
     Reuse,
-    /// The session was rotated while it waited or was on its way, and the row no longer tells what it was
-    /// worth then: refuse for now, and change nothing.
+    /// The session was rotated while the request waited or was in transit, and the row no longer shows whether
+    /// the token was valid when it was sent: refuse this request and change nothing.
     Undecided,
-    /// It is newer than the row, as after a restored backup: refuse and change nothing.
+    /// The token is newer than the row, as after a restored backup: refuse and change nothing.
     Unknown,
     /// The session is over.
     Ended(End),
 }
 
-/// How a session ended.
+/// The way in which a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// Its absolute or its idle lifetime is over.
     Expired,
-    /// Somebody or something ended it.
+    /// It was revoked.
     Revoked(RevokeReason),
 }
 
-/// Why a session was revoked.
+/// Reason for which a session was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevokeReason {
     /// Its owner logged out, or ended it from another device.
     Logout,
     /// Its owner ended every session.
     LogoutAll,
-    /// A superseded token was shown after grace.
+    /// A superseded token was presented after its grace period.
     Reuse,
     /// The password was changed in another session.
     PasswordChanged,
@@ -141,7 +143,7 @@ pub enum RevokeReason {
     Disabled,
     /// An administrator ended it.
     Admin,
-    /// The user logged in once more than sessions are allowed, and this one was the least recently used.
+    /// A login exceeded the session limit of the user, and this session was the least recently used.
     SessionLimit,
     /// Its owner logged in again in the same browser.
     Replaced,
@@ -159,7 +161,7 @@ impl RevokeReason {
         Self::Replaced,
     ];
 
-    /// Returns the reason as it stands in the database and in the log.
+    /// Returns the name of the reason in the database and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Logout => "logout",
@@ -174,7 +176,7 @@ impl RevokeReason {
     }
 }
 
-/// A text that should be a [`RevokeReason`], a [`Superseded`] or a [`Grace`] is not one.
+/// Error for text that is not a valid [`RevokeReason`], [`Superseded`] or [`KeyHash`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
 pub struct Malformed {
@@ -191,41 +193,41 @@ impl FromStr for RevokeReason {
             .find(|reason| reason.as_str() == text)
             .ok_or_else(|| Malformed {
                 text: text.to_owned(),
-                expected: "a reason to revoke",
+                expected: "a revocation reason",
             })
     }
 }
 
-/// How long a superseded token still answers, from nothing to a minute.
+/// Grace period: the time for which a superseded token is still accepted, at most one minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Grace(Duration);
 
 impl Grace {
-    /// No grace: every superseded token is reuse.
+    /// No grace period: every superseded token is reuse.
     pub const STRICT: Self = Self(Duration::ZERO);
-    /// The default: longer than a retry takes, shorter than a thief needs to be noticed.
+    /// The default: longer than a retry takes, and short enough to detect a stolen token soon.
     pub const TEN_SECONDS: Self = Self(Duration::from_secs(10));
-    /// The longest grace there may be. A thief goes unseen for this long.
+    /// The longest grace period. A stolen token is not detected for this long.
     pub const MAX: Self = Self(Duration::from_mins(1));
 
-    /// Returns this grace, or `None` when it is longer than [`Grace::MAX`].
+    /// Returns this grace period, or `None` when it is longer than [`Grace::MAX`].
     pub fn new(duration: Duration) -> Option<Self> {
         (duration <= Self::MAX.0).then_some(Self(duration))
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there is no grace period.
     pub const fn is_strict(self) -> bool {
         self.0.is_zero()
     }
 
-    /// Returns how long it is.
+    /// Returns its length.
     pub const fn duration(self) -> Duration {
         self.0
     }
 
-    /// Returns whether a generation superseded at `superseded_at` still answers.
+    /// Returns whether a token superseded at `superseded_at` is still accepted.
     ///
-    /// A time ahead of `now` counts as this moment: replicas' clocks differ, and an honest retry
+    /// A time ahead of `now` counts as `now`: the clocks of replicas differ, and a legitimate retry
     /// that reaches the slower one must not look like theft.
     fn covers(self, superseded_at: Time, now: Time) -> bool {
         now.since(superseded_at) < self.0
@@ -238,12 +240,13 @@ impl Default for Grace {
     }
 }
 
-/// Decides what a refresh token is worth.
+/// Decides about a presented refresh token.
 ///
-/// Ordered by generation and never by clock, because clocks of replicas differ and two rotations
-/// may share a millisecond. Any ancestor inside grace is a replay, not only the parent: two tabs
-/// that rotate in turn leave a slow third request several generations behind, and it is honest. The
-/// key counts for the parent only: it stands for an answer that nobody has used yet.
+/// Tokens are ordered by generation and never by clock, because the clocks of replicas differ and two
+/// rotations may share a millisecond. Any earlier generation inside its grace period is a retry, not only
+/// the direct predecessor: two tabs that rotate in turn leave a slow third request several generations
+/// behind, and it is legitimate. The retry key counts for the direct predecessor only: it identifies a
+/// response that was not used yet.
 pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     if let Some(end) = session.end(now) {
         return Decision::Ended(end);
@@ -253,7 +256,7 @@ pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> 
     };
     let inside_grace = |time: Option<Time>| time.is_some_and(|time| grace.covers(time, now));
     if back == 0 {
-        // Rotating would forget a time that still decides between replay and reuse.
+        // Rotating would remove a time that still decides between retry and reuse.
         if inside_grace(session.superseded.next_forgotten()) {
             return Decision::Replay;
         }

@@ -1,4 +1,4 @@
-//! The key by which a client names one refresh and its retries (`Idempotency-Key`), as it is kept.
+//! Stored form of the retry key (`Idempotency-Key`), by which a client identifies one refresh and its retries.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Malformed;
 
-/// The keyed hash of a session, a generation and the key with which that was shown. The key itself is
-/// kept nowhere. Written in the database as base64url.
+/// Keyed hash of a session, a generation and the retry key of the request. The key itself is not stored.
+/// Written in the database as base64url.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
-    /// How long a lost answer is repeated: over a night and a working day.
+    /// Period in which a lost response is repeated: a night and a working day.
     pub const KEPT: Duration = Duration::from_hours(24);
 
     /// Returns the hash of these bytes.
@@ -24,15 +24,15 @@ impl KeyHash {
         Self(bytes)
     }
 
-    /// Returns a hash that no key has. It distinguishes rotations of the same moment.
+    /// Returns a random hash that no key has. It distinguishes rotations in the same millisecond.
     pub(in crate::server) fn of_no_key() -> Self {
         let mut bytes = [0; 32];
-        // It only has to be different: somebody who guessed it would still have to find a key for it.
+        // It needs no secrecy: an attacker who guesses the hash still has to find a key for it.
         fastrand::fill(&mut bytes);
         Self(bytes)
     }
 
-    /// Returns whether both are of the same key. Compares in constant time.
+    /// Returns whether both are hashes of the same key. Compares in constant time.
     pub(super) fn matches(&self, other: &Self) -> bool {
         verify_slices_are_equal(&self.0, &other.0).is_ok()
     }
@@ -52,7 +52,7 @@ impl FromStr for KeyHash {
         let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
         bytes.map(Self).ok_or_else(|| Malformed {
             text: text.to_owned(),
-            expected: "the hash of a key",
+            expected: "the hash of a retry key",
         })
     }
 }

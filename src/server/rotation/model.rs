@@ -1,8 +1,8 @@
-//! Every interleaving of two clients that hold one token, a logout, lost answers and the passing of
-//! grace and of days, on a store whose reading and writing are separate steps. One of them sends a
-//! key with each refresh and its retries.
+//! Model check of every interleaving of two clients with the same token, a logout, lost responses, and time
+//! that passes the grace period or a day, on a store that reads and writes in separate steps. One of the
+//! clients sends a retry key with each refresh and its retries.
 //!
-//! The two may be tabs of one honest browser or a victim and a thief: the server cannot know.
+//! The two may be tabs of one legitimate browser or a victim and a thief: the server cannot know.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use world::{Client, Past, Request, World, Writes, Wrong};
 
 const START: Time = Time::from_millis(0);
 
-/// Where the search stops: far enough for a client to fall behind the parent, and for grace to pass
-/// before and after that. That is 260,000 states; one generation more has several times as many, and
-/// no new kind.
+/// Bounds of the search: a client can fall behind by two generations, and the grace period can pass before
+/// and after that. That is 260,000 states; one generation more has several times as many, and no new kind
+/// of state.
 const MAX_GENERATION: u64 = 2;
 const MAX_PASSED: usize = 2;
 
-/// How far time moves when there is no grace to pass.
+/// Step of the clock when there is no grace period to pass.
 const MOMENT: Duration = Duration::from_millis(1);
 
 type Decide = fn(&SessionState, Shown, Time, Grace) -> Decision;
 
-/// The model: clients, an order of steps, and the rules they meet.
+/// The model: two clients, the grace period, and the implementations of deciding and writing under test.
 struct Rotations {
     grace: Grace,
     writes: Writes,
@@ -135,7 +135,7 @@ impl Model for Rotations {
             }
             Action::PassDay => {
                 next.now = world.now + KeyHash::KEPT;
-                // Whatever came before is over.
+                // No earlier request is in transit for so long.
                 next.passed = MAX_PASSED;
             }
         }
@@ -154,19 +154,19 @@ impl Model for Rotations {
             Property::always("one successor", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::SecondSuccessor)
             }),
-            Property::always("a live token is answered", |_, world: &World| {
+            Property::always("a live token is accepted", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::LiveTokenWasRefused)
             }),
-            Property::always("an old token is never answered", |_, world: &World| {
+            Property::always("an old token is never accepted", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::OldTokenWasAnswered)
             }),
             Property::always("reuse ends the session", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::ReuseLeftTheSession)
             }),
-            Property::always("a retry is no theft", |_, world: &World| {
+            Property::always("a retry is not treated as theft", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::RetryWasTheft)
             }),
-            Property::always("nothing is answered after logout", |_, world: &World| {
+            Property::always("nothing is accepted after logout", |_, world: &World| {
                 !world.past.wrongs.contains(&Wrong::AnsweredAfterLogout)
             }),
             Property::always("revoked never revives", |_, world: &World| {
@@ -176,14 +176,14 @@ impl Model for Rotations {
                 world.row.revoked == Some(RevokeReason::Reuse)
             }),
             Property::sometimes(
-                "a lost answer is recovered by its key",
+                "a lost response is recovered by its key",
                 |_, world: &World| world.past.is_recovered_late,
             ),
             Property::sometimes(
-                "a retry waits until others have got on",
+                "a retry waits while others rotate the session",
                 |_, world: &World| world.past.is_undecided,
             ),
-            Property::sometimes("a rotation is outrun", |_, world: &World| {
+            Property::sometimes("a rotation meets a conflict", |_, world: &World| {
                 world
                     .reads()
                     .any(|read| read.generation < world.row.generation)
@@ -194,14 +194,14 @@ impl Model for Rotations {
         ];
         if self.grace > Grace::STRICT {
             properties.extend([
-                Property::sometimes("a lost answer is recovered", |_, world: &World| {
+                Property::sometimes("a lost response is recovered", |_, world: &World| {
                     let current = Request::Answered(Some(world.row.generation));
                     world
                         .clients
                         .iter()
                         .any(|client| client.lost && client.request == current)
                 }),
-                Property::sometimes("an answer is repeated", |_, world: &World| {
+                Property::sometimes("a response is repeated", |_, world: &World| {
                     let [one, other] = &world.clients;
                     one == other && one.request == Request::Answered(Some(one.token + 1))
                 }),
@@ -220,7 +220,7 @@ fn explore(grace: Grace, writes: Writes, decide: Decide) -> CheckerBuilder<Rotat
     model.checker()
 }
 
-/// What others do: grace for the parent alone.
+/// A common alternative: a grace period for the direct predecessor alone.
 fn decide_for_parents(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     match decide(row, shown, now, grace) {
         Decision::Replay if row.generation > shown.generation + 1 => Decision::Reuse,
@@ -228,7 +228,7 @@ fn decide_for_parents(row: &SessionState, shown: Shown, now: Time, grace: Grace)
     }
 }
 
-/// What others do: the parent is answered however late it comes.
+/// A common alternative: the direct predecessor is accepted however late it comes.
 fn decide_without_limit(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     match decide(row, shown, now, grace) {
         Decision::Reuse if row.generation == shown.generation + 1 => Decision::Replay,
@@ -236,18 +236,18 @@ fn decide_without_limit(row: &SessionState, shown: Shown, now: Time, grace: Grac
     }
 }
 
-/// As it must not be: nobody's lost answer is repeated once grace is over.
+/// Wrong on purpose: no lost response is repeated after the grace period.
 fn decide_without_keys(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     decide(row, Shown { key: None, ..shown }, now, grace)
 }
 
-/// As it must not be: whoever comes is believed to have the key.
+/// Wrong on purpose: every client is assumed to have the key.
 fn decide_for_any_key(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     let key = row.key;
     decide(row, Shown { key, ..shown }, now, grace)
 }
 
-/// As it must not be: a retry that waited is judged by a row that has moved on.
+/// Wrong on purpose: a retry that waited is decided by a row that has changed since.
 fn decide_always(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     match decide(row, shown, now, grace) {
         Decision::Undecided => Decision::Reuse,
@@ -255,7 +255,7 @@ fn decide_always(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> D
     }
 }
 
-/// As it must not be: a key counts for ever.
+/// Wrong on purpose: a retry key never expires.
 fn decide_without_days(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
     match decide(row, shown, now, grace) {
         Decision::Reuse => decide(row, shown, row.rotated_at, grace),
@@ -284,28 +284,32 @@ fn the_model_finds_what_is_wrong_with_other_ways() {
         (
             Writes::Conditionally,
             decide_for_parents,
-            "a live token is answered",
+            "a live token is accepted",
         ),
         (
             Writes::Conditionally,
             decide_without_limit,
-            "an old token is never answered",
+            "an old token is never accepted",
         ),
         (
             Writes::Conditionally,
             decide_without_keys,
-            "a live token is answered",
+            "a live token is accepted",
         ),
         (
             Writes::Conditionally,
             decide_for_any_key,
-            "an old token is never answered",
+            "an old token is never accepted",
         ),
-        (Writes::Conditionally, decide_always, "a retry is no theft"),
+        (
+            Writes::Conditionally,
+            decide_always,
+            "a retry is not treated as theft",
+        ),
         (
             Writes::Conditionally,
             decide_without_days,
-            "an old token is never answered",
+            "an old token is never accepted",
         ),
     ] {
         let found = HasDiscoveries::AnyOf([broken].into());

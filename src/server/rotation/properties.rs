@@ -10,7 +10,7 @@ use crate::clock::Time;
 const HOUR: u64 = 3_600_000;
 const START: Time = Time::from_millis(1_800_000_000_000);
 
-/// A session together with everything that ever happened to it, which the row does not remember.
+/// A session together with its whole history, of which the row keeps only a part.
 #[derive(Clone, Debug)]
 struct History {
     session: SessionState,
@@ -35,12 +35,12 @@ impl History {
         }
     }
 
-    /// Waits, then shows the current token.
+    /// Waits, then presents the current token.
     fn show_current(&mut self, wait: u64, grace: Grace) -> Decision {
         self.show_current_with(None, wait, grace)
     }
 
-    /// Waits, then shows the current token with a key.
+    /// Waits, then presents the current token with a retry key.
     fn show_current_with(&mut self, key: Option<KeyHash>, wait: u64, grace: Grace) -> Decision {
         self.now = self.now + Duration::from_millis(wait);
         let shown = Shown {
@@ -56,7 +56,7 @@ impl History {
     }
 }
 
-/// A token of this generation, without a key.
+/// A token of this generation, without a retry key.
 fn bare(generation: u64) -> Shown {
     Shown {
         generation,
@@ -64,7 +64,7 @@ fn bare(generation: u64) -> Shown {
     }
 }
 
-/// Two keys and none, so that they meet often.
+/// Two keys and none, so that equal keys are frequent.
 fn key() -> impl Strategy<Value = Option<KeyHash>> {
     prop::option::of((0..2_u8).prop_map(|byte| KeyHash::new([byte; 32])))
 }
@@ -74,7 +74,7 @@ fn grace() -> impl Strategy<Value = Grace> {
         .prop_map(|millis| Grace::new(Duration::from_millis(millis)).unwrap())
 }
 
-/// Waits from a burst to a pause, so that histories cross the edge of grace in both directions.
+/// Waits from a burst to a pause, so that histories cross the end of the grace period in both directions.
 fn waits() -> impl Strategy<Value = Vec<u64>> {
     let wait = prop_oneof![Just(0), 0..50_u64, 0..3_000_u64, 0..120_000_u64];
     prop::collection::vec(wait, 0..60)
@@ -311,7 +311,7 @@ fn a_retry_that_waited_while_others_got_on_is_no_theft() {
 
     let by_anybody = Some(KeyHash::new([8; 32]));
     assert_eq!(decide(key, before), Decision::Undecided);
-    // The key that could tell is overwritten.
+    // The key that would decide is overwritten.
     assert_eq!(decide(by_anybody, before), Decision::Undecided);
     assert_eq!(decide(None, before), Decision::Reuse);
     assert_eq!(decide(key, used_at), Decision::Reuse);
@@ -359,7 +359,7 @@ fn a_session_at_rest_is_written_short() {
 
     let times = history.session.superseded.text();
 
-    // The third rotation still remembered both before it, the fourth none.
+    // The third rotation kept the times of both before it, the fourth kept none.
     let fourth = START.millis() + 120_099;
     assert_eq!(times, format!("{},{fourth}", fourth + 100));
 }

@@ -1,27 +1,27 @@
-//! When each earlier generation of a session got its successor.
+//! Times at which earlier generations of a session were superseded.
 
 use std::str::FromStr;
 
 use super::{Grace, Malformed};
 use crate::clock::Time;
 
-/// When each earlier generation got its successor, newest first: those of the last [`Grace::MAX`],
-/// and [`Superseded::REMEMBERED`] at most. Written in the database as milliseconds between commas.
+/// Times at which earlier generations were superseded, newest first: those within the last [`Grace::MAX`],
+/// and at most [`Superseded::REMEMBERED`]. Written in the database as milliseconds, separated by commas.
 ///
-/// What was superseded before that is reuse under any grace, remembered or not, and the row is a third
-/// shorter without it.
+/// A generation that was superseded earlier is reuse under any grace period, and the row is a third shorter
+/// without its time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Superseded(Vec<Time>);
 
 impl Superseded {
-    /// How many generations back a replay can be told from reuse.
+    /// Number of generations for which a retry can be distinguished from reuse.
     pub const REMEMBERED: usize = 16;
 
-    /// What a time takes as text, until the year 2286.
+    /// Length of a time as text, until the year 2286.
     const DIGITS: usize = 13;
 
-    /// Returns when the generation `back` before the current one was superseded, 1 being its
-    /// parent; `None` when that is forgotten.
+    /// Returns the time at which the generation `back` before the current one was superseded (1 is the
+    /// direct predecessor); `None` when the time was removed.
     pub(super) fn at(&self, back: u64) -> Option<Time> {
         let index = usize::try_from(back.checked_sub(1)?).ok()?;
         self.0.get(index).copied()
@@ -36,12 +36,12 @@ impl Superseded {
         Self(times)
     }
 
-    /// Returns what the next rotation forgets: the oldest time when there is no room for one more.
+    /// Returns the time that the next rotation removes: the oldest one when the list is full.
     pub(super) fn next_forgotten(&self) -> Option<Time> {
         self.0.get(Self::REMEMBERED - 1).copied()
     }
 
-    /// Returns the times as they are written in the database.
+    /// Returns the times in the format of the database.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.0.len() * (Self::DIGITS + 1));
         let mut digits = itoa::Buffer::new();
@@ -71,7 +71,7 @@ impl FromStr for Superseded {
                 _ => {
                     return Err(Malformed {
                         text: text.to_owned(),
-                        expected: "at most 16 times between commas",
+                        expected: "a list of at most 16 times, separated by commas",
                     });
                 }
             }
@@ -80,8 +80,8 @@ impl FromStr for Superseded {
     }
 }
 
-/// Reads a number that is not negative. Sixteen of them are read at each refresh of a busy session, and the
-/// library's way, which knows signs and any base, takes nearly twice as many instructions.
+/// Parses a non-negative number. Each refresh of a busy session parses sixteen of them, and the standard
+/// library's parser, which handles signs and any base, takes nearly twice as many instructions.
 fn millis(digits: &[u8]) -> Option<i64> {
     let (first, others) = digits.split_first()?;
     let value = |digit: &u8| digit.is_ascii_digit().then(|| i64::from(digit - b'0'));

@@ -1,17 +1,17 @@
-//! A session, its clients, and what really happened to them.
+//! State of the model: a session, its clients, and their true history.
 
 use super::super::{Decision, Grace, KeyHash, RevokeReason, SessionState, Shown};
 use super::Rotations;
 use crate::clock::Time;
 
-/// How the store writes a rotation.
+/// Strategy of the store for writing a rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writes {
-    /// As it does: only over the generation that was read, and only while nobody revoked.
+    /// The real one: only over the generation that was read, and only while the session is not revoked.
     Conditionally,
-    /// As it must not: over any generation.
+    /// Wrong on purpose: over any generation.
     OverAnyGeneration,
-    /// As it must not: the row as it was read, rotated.
+    /// Wrong on purpose: writes back the whole row that was read, rotated.
     WholeRow,
 }
 
@@ -26,14 +26,14 @@ pub(super) struct World {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client {
-    /// The generation of the token it holds.
+    /// Generation of its token.
     pub(super) token: u64,
-    /// Whether the answer that carried its next token was lost.
+    /// True when the response with its next token was lost.
     pub(super) lost: bool,
     pub(super) request: Request,
 }
 
-/// A refresh on its way.
+/// A refresh in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     None,
@@ -49,20 +49,20 @@ pub(super) enum Request {
     Answered(Option<u64>),
 }
 
-/// What the row does not remember, kept to judge it.
+/// True history of the session, against which decisions about the row are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Past {
-    /// When each generation was first superseded, and by what key.
+    /// Time at which each generation was first superseded, and the retry key of that request.
     superseded: Vec<(Time, Option<KeyHash>)>,
-    /// Whether an answer was repeated after grace.
+    /// True when a response was repeated after the grace period.
     pub(super) is_recovered_late: bool,
-    /// Whether a token was refused, and the session left as it is, because it had waited.
+    /// True when a token was refused because its request had waited, and the session was left unchanged.
     pub(super) is_undecided: bool,
     pub(super) is_logged_out: bool,
     pub(super) wrongs: Vec<Wrong>,
 }
 
-/// What must never happen.
+/// A violation of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Wrong {
     SecondSuccessor,
@@ -75,8 +75,8 @@ pub(super) enum Wrong {
 }
 
 impl Past {
-    /// Returns whether the generation was superseded and its grace is over, and with it the day in
-    /// which its successor, if nobody has used that, is repeated to whoever has the key.
+    /// Returns whether the generation was superseded and its grace period is over, and also the day in which
+    /// an unused successor is repeated to a client with the key.
     fn is_old(&self, shown: Shown, now: Time, grace: Grace, is_used: bool) -> bool {
         let superseded = self
             .superseded
@@ -92,7 +92,7 @@ impl Past {
         })
     }
 
-    /// Returns whether the generation was superseded and its grace is over.
+    /// Returns whether the generation was superseded and its grace period is over.
     fn is_past_grace(&self, generation: u64, now: Time, grace: Grace) -> bool {
         let shown = Shown {
             generation,
@@ -101,8 +101,8 @@ impl Past {
         self.is_old(shown, now, grace, true)
     }
 
-    /// Returns whether the token came with the key of its successor, before anybody had used that, or no
-    /// later than grace after it: so long it may have been on its way.
+    /// Returns whether the token came with the key of its successor, before that successor was used or within
+    /// the grace period after it: a request may be in transit for so long.
     fn was_lost(&self, shown: Shown, now: Time, grace: Grace) -> bool {
         let from = usize::try_from(shown.generation).unwrap();
         let Some((at, key)) = self.superseded.get(from) else {
@@ -114,7 +114,7 @@ impl Past {
         is_in_time && is_its_key && (is_unused || self.was_used_lately(shown, now, grace))
     }
 
-    /// Returns whether the successor was used after this time, or less than grace before it.
+    /// Returns whether the successor was used after this time, or less than the grace period before it.
     fn was_used_lately(&self, shown: Shown, now: Time, grace: Grace) -> bool {
         let next = usize::try_from(shown.generation + 1).unwrap();
         let used = self.superseded.get(next).map(|(at, _)| *at);
@@ -129,7 +129,7 @@ impl Past {
 }
 
 impl World {
-    /// Decides about what was read and writes, as a batch of one.
+    /// Decides about the row that was read and writes, as a batch of one.
     pub(super) fn write(&mut self, model: &Rotations, client: usize) {
         let request = std::mem::replace(&mut self.clients[client].request, Request::None);
         let Request::Read {
@@ -176,7 +176,8 @@ impl World {
         self.clients[client].request = Request::Answered(answer);
     }
 
-    /// What a client shows. The first one has a key for each token, which its retries repeat.
+    /// Returns the token that a client presents. The first client has a key for each token, which its retries
+    /// repeat.
     fn shown(&self, client: usize) -> Shown {
         let generation = self.clients[client].token;
         let key = u8::try_from(generation).unwrap();
@@ -217,7 +218,7 @@ impl World {
         true
     }
 
-    /// Returns the rows that were read and not yet decided about.
+    /// Returns the rows that were read and await a decision.
     pub(super) fn reads(&self) -> impl Iterator<Item = &SessionState> {
         self.clients
             .iter()
@@ -236,7 +237,7 @@ impl World {
         }
     }
 
-    /// Compares a decision about `row` with what really happened to the token.
+    /// Compares a decision about `row` with the true history of the token.
     fn judge(&mut self, row: &SessionState, is_old: bool, decision: Decision) {
         let is_answered = matches!(decision, Decision::Rotate | Decision::Replay);
         if is_answered && is_old {
