@@ -1,4 +1,4 @@
-//! One connection for several statements.
+//! One connection for the statements of a batch.
 
 use sea_orm::sqlx::pool::PoolConnection;
 use sea_orm::sqlx::postgres::PgRow;
@@ -10,16 +10,16 @@ use sea_query_sqlx::SqlxValues;
 use super::connection::{Connections, Leased};
 use super::database::{Database, connecting, querying};
 
-/// A connection that is held until it is dropped. The pool of SQLite tries every one that comes back, which
-/// costs as much as a statement: a batch of rotations, which is two, would pay that for each. On PostgreSQL it
-/// is kept for the next batch while refreshes wait.
+/// A connection that is reserved until it is dropped. The SQLite pool tests each connection that is returned,
+/// which costs as much as a statement: a batch of rotations, which is two statements, would pay that twice. On
+/// PostgreSQL it is kept for the next batch while refreshes wait.
 pub(super) enum Held {
     Postgres(Leased),
     Sqlite(PoolConnection<Sqlite>),
 }
 
 impl Connections {
-    /// Runs a statement that only reads, and returns its rows.
+    /// Runs a read-only statement and returns its rows.
     pub(super) async fn read_rows<T>(
         &self,
         sql: &'static str,
@@ -31,8 +31,8 @@ impl Connections {
         hold(&self.reader).await?.rows(sql, values).await
     }
 
-    /// Takes a reserved connection that may write out of the pool. SQLite has one: until it is dropped, every other
-    /// writer waits.
+    /// Takes a reserved, writable connection out of the pool. SQLite has one: every other writer waits until it is
+    /// dropped.
     pub(super) async fn hold(&self) -> Result<Held, DbErr> {
         hold(self.reserved_writer()).await
     }
@@ -57,8 +57,8 @@ impl Held {
         }
     }
 
-    /// Returns the connection where it may be kept: SQLite has one for all that write, also for what else a
-    /// batch has to do.
+    /// Returns the connection if the next batch may use it. On SQLite it may not: the only connection that writes
+    /// is needed by other writers and by the rest of the batch.
     pub(super) fn kept(self) -> Option<Self> {
         match self {
             Self::Postgres(_) => Some(self),
@@ -66,7 +66,7 @@ impl Held {
         }
     }
 
-    /// Runs a statement, and returns its rows.
+    /// Runs a statement and returns its rows.
     pub(super) async fn rows<T>(
         &mut self,
         sql: &'static str,
@@ -93,7 +93,7 @@ impl Held {
         .map_err(querying)
     }
 
-    /// Runs a statement, and returns how many rows it changed.
+    /// Runs a statement and returns the number of rows that it changed.
     pub(super) async fn execute(
         &mut self,
         sql: &'static str,

@@ -1,8 +1,8 @@
-//! Every SQL statement of the server; the only place that knows sea-orm. Decides nothing: rotation
-//! is decided by [`rotation`](super::rotation), all else by the callers.
+//! Every SQL statement of the server; the only module that uses sea-orm. Decides nothing: rotation
+//! is decided by [`rotation`](super::rotation), everything else by the callers.
 //!
-//! Each function is one statement or one transaction, may be repeated, and answers within
-//! [`LIMIT`] whatever the database does.
+//! Each function is one statement or one transaction, may be repeated, and returns within [`LIMIT`]
+//! whatever the database does.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub use users::{NewUser, User, UserPage, UserWithHash};
 use connection::Connections;
 use database::{Database, Transaction};
 
-/// How long any function waits for the database.
+/// Longest time for which a function waits for the database.
 pub const LIMIT: Duration = Duration::from_secs(5);
 
 /// The database. Clones share its connections.
@@ -82,20 +82,21 @@ struct Inner {
 }
 
 impl Store {
-    /// Connects, and brings the schema up to date while no other process does.
+    /// Connects and applies missing migrations, one process at a time.
     ///
     /// # Errors
-    /// [`StoreError::NewerSchema`] when a newer program has been here; [`StoreError::Url`] and
-    /// [`StoreError::File`] when the URL cannot be used; [`StoreError::Unavailable`] when the
-    /// database does not answer.
+    /// [`StoreError::NewerSchema`] when a newer version of the program has migrated the database;
+    /// [`StoreError::Url`] and [`StoreError::File`] when the URL cannot be used;
+    /// [`StoreError::Unavailable`] when the database does not answer.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         Self::open_with(url, DEFAULT_CONNECTIONS, Opening::New).await
     }
 
-    /// Does as [`Store::open`], with at most `connections` to a PostgreSQL.
+    /// Like [`Store::open`], with at most `connections` to PostgreSQL.
     ///
     /// # Errors
-    /// As [`Store::open`]; [`StoreError::NoInstallation`] where there is none and none may be made.
+    /// As [`Store::open`]; [`StoreError::NoInstallation`] when there is none and `opening` does not allow to
+    /// create one.
     pub async fn open_with(
         url: &DatabaseUrl,
         connections: NonZeroU32,
@@ -110,10 +111,10 @@ impl Store {
         })))
     }
 
-    /// Returns once the database has answered, and nothing is known that keeps it from taking writes.
+    /// Returns once the database has answered and no reason is known why writes would fail.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] with what will fail; [`StoreError::Unavailable`].
+    /// [`StoreError::Unfit`] with that reason; [`StoreError::Unavailable`].
     pub async fn check(&self) -> Result<(), StoreError> {
         limited(condition::require(&self.0.url, self.reader(), Some(0))).await
     }
@@ -136,10 +137,10 @@ impl Store {
     }
 }
 
-/// Gives up after [`LIMIT`]: a database that froze answers nothing, not even an error.
+/// Gives up after [`LIMIT`]: a frozen database returns nothing, not even an error.
 ///
-/// The work is on the heap from the start. What drives a statement is some ten thousand bytes, which the
-/// futures of all callers would hold and copy otherwise, also where a request needs no statement.
+/// The future is boxed at once. The future of a statement has some ten thousand bytes, which the futures of
+/// all callers would otherwise contain and copy, even when a request needs no statement.
 fn limited<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> impl Future<Output = Result<T, StoreError>> {

@@ -1,13 +1,13 @@
-//! Rotation, many sessions in one statement and one commit.
+//! Rotation in batches: many sessions in one statement and one commit.
 //!
-//! A refresh waits for a commit, which costs the same for one row as for hundreds. One writer takes
-//! whatever is queued — it never waits for more — reads those sessions, lets
-//! [`decide`](crate::server::rotation::decide) judge each token in the order of arrival, and writes
-//! what changed under the condition that nobody else wrote. Answers leave after the commit.
+//! A refresh waits for a commit, which costs the same for one row as for hundreds. One writer takes all
+//! queued requests (it never waits for more), reads their sessions, calls
+//! [`decide`](crate::server::rotation::decide) for each token in the order of arrival, and writes the
+//! changes on condition that no other replica wrote. Responses are sent after the commit.
 //!
-//! Nothing is written later than [`LIMIT`] after it was asked, not even by a database that froze
-//! with the statement in its hands: grace counts from the time of asking, and a caller who was told
-//! to come again must not find it used up.
+//! Nothing is written later than [`LIMIT`] after its request, not even by a database that froze while it
+//! executed the statement: the grace period counts from the time of the request, and a client that was
+//! asked to retry must not find it over.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ mod statements;
 #[cfg(test)]
 mod tests;
 
-/// Refreshes that may wait; the next one is told to come again.
+/// Capacity of the queue; further refreshes are refused and may be retried.
 const QUEUED: usize = 4096;
 
-/// Refreshes in one statement. A row binds six values, of which SQLite takes 32,766.
+/// Most refreshes in one statement. A row binds six values, and SQLite accepts 32,766.
 const BATCH: usize = 512;
 
-/// A refresh token that was shown, as far as the store is concerned.
+/// A presented refresh token, as the store needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presented {
     /// Its `sid`.
@@ -43,16 +43,16 @@ pub struct Presented {
     pub user: UserId,
     /// Its `gen`.
     pub generation: u64,
-    /// The generation since which CSRF values count, by its `csrf`.
+    /// First generation whose CSRF values are valid: its `csrf`.
     pub csrf_epoch: u64,
-    /// The key that came with it.
+    /// Hash of the retry key in the request.
     pub key: Option<KeyHash>,
-    /// Who showed it, for the record of a reuse.
+    /// Address of the client, for the event of a reuse.
     pub ip: Option<IpAddr>,
 }
 
 impl Presented {
-    /// Returns what deciding looks at.
+    /// Returns the parts that the decision uses.
     pub fn shown(&self) -> Shown {
         Shown {
             generation: self.generation,
@@ -61,58 +61,56 @@ impl Presented {
     }
 }
 
-/// By what rules a token is judged.
+/// Settings that decide about a presented token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RotationRules {
-    /// How long a superseded token still answers.
+    /// Grace period of superseded tokens.
     pub grace: Grace,
-    /// How long an access token lives, leeway included: so long must a reuse be remembered.
+    /// Lifetime of access tokens, leeway included: a session that ends by reuse is denied for so long.
     pub deny_for: Duration,
 }
 
-/// What became of a refresh token that was shown.
+/// Result of presenting a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rotation {
-    /// It was the current one; here is its successor.
+    /// The token was the current one; contains its successor.
     Rotated(Arc<Current>),
-    /// It had a successor already; here is the current one, unchanged.
+    /// The token had a successor; contains the current generation, unchanged.
     Replayed(Arc<Current>),
-    /// It was superseded longer than grace ago. The session is revoked, and this is to be denied.
+    /// The token was presented after its grace period. The session is revoked and must be denied.
     Reused {
-        /// Whose session it was.
+        /// Owner of the session.
         user: UserId,
-        /// What to deny.
+        /// Denials to publish.
         denials: Vec<Denial>,
     },
-    /// It waited too long to be judged. Nothing was changed.
+    /// The request waited too long for a decision. Nothing was changed.
     Undecided,
-    /// Its generation was never made, as after a restored backup. Nothing was changed.
+    /// Its generation does not exist, as after a restored backup. Nothing was changed.
     Unknown,
-    /// The session is over.
+    /// The session has ended.
     Ended(End),
-    /// There is no such session of that user.
+    /// The user has no such session.
     NoSuchSession,
 }
 
-/// The session and its owner: all that is needed to make both tokens.
+/// A session and its owner: all that is needed to issue both tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
-    /// The session, whose [`generation`](crate::server::rotation::SessionState::generation) is the
-    /// one to answer.
+    /// The session, with the [`generation`](crate::server::rotation::SessionState::generation) to return.
     pub session: Session,
     /// The user, whose id is in `session`.
     pub owner: Owner,
 }
 
-/// Claims of tokens about the user, from one read of the row: old roles always come with an old
-/// version.
+/// Token claims about the user, from one read of the row: old roles always come with an old version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Authority version.
     pub authority_version: u64,
-    /// What the user may do, by name.
+    /// Names of the user's roles.
     pub roles: Vec<String>,
-    /// When an administrator disabled the account.
+    /// Time at which an administrator disabled the account.
     pub disabled_at: Option<Time>,
 }
 
@@ -129,7 +127,7 @@ impl TryFrom<&entity::user::Model> for Owner {
     }
 }
 
-/// Returns a session and its user, read as a rotation reads them.
+/// Returns a session and its user, by the same query as a rotation.
 pub(super) async fn read_session(
     connections: &Connections,
     id: &SessionId,
@@ -138,7 +136,7 @@ pub(super) async fn read_session(
     Ok(entries.into_values().next().map(batch::Entry::into_current))
 }
 
-/// A token on its way through the writer.
+/// A request in the queue of the writer.
 #[derive(Debug)]
 struct Job {
     presented: Presented,
@@ -149,18 +147,18 @@ struct Job {
 }
 
 impl Job {
-    /// Returns how much longer this may be written.
+    /// Returns the time left for writing.
     fn time_left(&self) -> Duration {
         LIMIT.saturating_sub(self.asked.elapsed())
     }
 
     fn answer(self, answer: Result<Rotation, StoreError>) {
-        // Whoever asked may have hung up; the rotation stands, and asking again is a replay.
+        // The caller may have disconnected; the rotation remains valid, and presenting the token again is a retry.
         let _ = self.answer.send(answer);
     }
 }
 
-/// Where tokens wait for the writer.
+/// Queue of the writer.
 #[derive(Debug)]
 pub(super) struct Queue(mpsc::Sender<Job>);
 
@@ -170,7 +168,7 @@ impl Queue {
         let (sender, receiver) = mpsc::channel(QUEUED);
         #[expect(
             clippy::disallowed_methods,
-            reason = "each job carries the channel on which its caller waits; the task ends with the queue"
+            reason = "each request carries the channel on which its caller waits; the task ends with the queue"
         )]
         tokio::spawn(write(connections, receiver));
         Self(sender)
@@ -182,29 +180,29 @@ async fn write(connections: Connections, mut queue: mpsc::Receiver<Job>) {
     let mut kept = None;
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let batch = batch::settle(connections.clone(), kept, std::mem::take(&mut jobs));
-        // In a task of its own, a batch that panics fails its callers, whose channels it drops, and
+        // In a separate task, a batch that panics fails its own callers, whose channels it drops, and
         // no others.
         #[expect(
             clippy::disallowed_methods,
-            reason = "it is waited for in the next line"
+            reason = "it is awaited in the same statement"
         )]
         let settled = tokio::spawn(batch).await;
         kept = settled.unwrap_or_else(|error| {
-            tracing::error!(%error, "a batch of rotations was lost");
+            tracing::error!(%error, "rotation batch failed");
             None
         });
-        // Given back when nobody waits: what has rested may be broken, and the pool finds out.
+        // Returned to the pool when no request waits: an idle connection may break, and the pool tests it.
         kept = kept.filter(|_| !queue.is_empty());
     }
 }
 
 impl Store {
-    /// Judges a refresh token and, if it is the current one, makes its successor. Once asked, this
-    /// happens even when the caller stops waiting.
+    /// Decides about a refresh token and, if it is the current one, creates its successor. Once queued, this
+    /// is completed even when the caller stops waiting.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database or the queue cannot take it; whether the token
-    /// was rotated is unknown then, and showing it again finds out.
+    /// [`StoreError::Unavailable`] when the queue is full or the database fails. The token may have been
+    /// rotated then; presenting it again is safe.
     pub async fn rotate(
         &self,
         presented: Presented,

@@ -1,4 +1,4 @@
-//! One batch: read, decide, write, answer; and again for those whom somebody else outran.
+//! Processing of one batch: read, decide, write, respond; then again for requests that met a conflict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,13 +18,13 @@ use crate::server::rotation::{Decision, KeyHash, RevokeReason, SessionState, dec
 #[cfg(test)]
 mod tests;
 
-/// How often a token is judged anew because another replica changed its session in between. Each
-/// time means that somebody else got on, so that a few suffice.
+/// Most attempts at a request whose session another replica changed between reading and writing. Each
+/// conflict means that another request succeeded, so a few attempts are enough.
 const ROUNDS: usize = 16;
 
-/// A session of the batch: as it was read, and then as the batch leaves it.
+/// A session of the batch: the state that was read, with the changes of the batch.
 pub(super) struct Entry {
-    /// What answers share. Whoever was told something keeps it when the session moves on.
+    /// Shared by the results of the batch. A result keeps its state when a later request changes the session.
     current: Arc<Current>,
     read_generation: u64,
     reused: Option<Reuse>,
@@ -58,8 +58,8 @@ impl Entry {
     }
 
     fn rotate(&mut self, job: &Job) -> Rotation {
-        // Two replicas that rotate in one millisecond write the same. Within grace both may answer, since
-        // the token is the same too; without any, one of them alone.
+        // Two replicas that rotate in the same millisecond write the same values. With a grace period both may
+        // succeed, since the token is the same, too; without one, only one of them may.
         let is_strict = job.rules.grace.is_strict();
         let key = job
             .presented
@@ -70,7 +70,7 @@ impl Entry {
         Rotation::Rotated(Arc::clone(&self.current))
     }
 
-    /// Judges one token and moves the session on.
+    /// Decides about one token and applies the decision to the session.
     fn judge(&mut self, job: &Job) -> Rotation {
         let session = self.session();
         if session.user_id != job.presented.user {
@@ -124,22 +124,22 @@ impl Entry {
     }
 }
 
-/// The sessions of a batch by id: in order, because replicas that lock the same rows in one order
-/// cannot wait for each other in a circle.
+/// The sessions of a batch by id: in order, because replicas that lock the same rows in the same order
+/// cannot deadlock.
 pub(super) type Entries = BTreeMap<SessionId, Entry>;
 
-/// What became of what the batch wanted to write of a session.
+/// Reason for which the batch did not write a session.
 enum Fate {
-    /// Somebody else changed the session first, or the deadline had passed.
+    /// Another replica changed the session first, or the deadline had passed.
     Outrun,
-    /// Unknown: the database failed.
+    /// The database failed; the session may have been written.
     Failed(StoreError),
 }
 
 type Fates = BTreeMap<SessionId, Fate>;
 
-/// Answers every job. Those that are dropped unanswered are answered as unavailable. Uses `kept` where
-/// there is one, and returns the connection that the next batch may use.
+/// Processes every request and sends its result. A request that is dropped without a result fails as
+/// unavailable. Uses the connection `kept`, if there is one, and returns the one for the next batch.
 pub(super) async fn settle(
     connections: Connections,
     mut kept: Option<Held>,
@@ -151,11 +151,14 @@ pub(super) async fn settle(
             return kept;
         }
     }
-    tracing::warn!(jobs = jobs.len(), "rotations were outrun too often");
+    tracing::warn!(
+        jobs = jobs.len(),
+        "rotation gave up after {ROUNDS} conflicts"
+    );
     kept
 }
 
-/// Answers what can be answered and returns the jobs to be judged again.
+/// Makes one attempt at each request and returns those that met a conflict.
 async fn round(connections: &Connections, kept: &mut Option<Held>, mut jobs: Vec<Job>) -> Vec<Job> {
     jobs.retain(|job| !job.time_left().is_zero());
     let ids = jobs.iter().map(|job| &job.presented.session).collect();
@@ -189,15 +192,15 @@ async fn round(connections: &Connections, kept: &mut Option<Held>, mut jobs: Vec
     let mut fates = Fates::new();
     *kept = rotate(connection, &entries, read_at + time_left, &mut fates).await;
     if entries.values().any(|entry| entry.reused.is_some()) {
-        // There may be no other connection to record it on.
+        // Recording the reuse needs a connection, and there may be no other one.
         *kept = None;
     }
     revoke(connections, &entries, &mut fates).await;
     answer(judged, &fates)
 }
 
-/// Writes the rotations of the batch, unless it is `deadline` by then. Returns the connection where it
-/// may be kept and nothing went wrong.
+/// Writes the rotations of the batch, unless `deadline` has passed. Returns the connection if nothing failed
+/// and the next batch may use it.
 async fn rotate(
     mut connection: Held,
     entries: &Entries,
@@ -232,7 +235,7 @@ fn ids<'a>(steps: &[Step<'a>]) -> BTreeSet<&'a SessionId> {
     steps.iter().map(|step| step.id).collect()
 }
 
-/// Revokes the sessions of which a token was reused, and records that, in one transaction.
+/// Revokes the sessions with a reused token and records the events, in one transaction.
 async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates) {
     let reused: Vec<(&Entry, &Reuse)> = entries
         .iter()
@@ -258,7 +261,8 @@ async fn revoke(connections: &Connections, entries: &Entries, fates: &mut Fates)
     }
 }
 
-/// Of two replicas that see a reuse at once, the one that ends the session records it.
+/// Revokes one session and records the reuse. Of two replicas that detect it at once, only the one that ends
+/// the session records it.
 async fn record<C: ConnectionTrait>(
     db: &C,
     session: &Session,
@@ -279,7 +283,7 @@ async fn record<C: ConnectionTrait>(
     events::insert(db, event).await
 }
 
-/// Answers the jobs whose session is as they were told, and returns those to be judged again.
+/// Sends the results of the requests whose session was written, and returns the requests to be repeated.
 fn answer(judged: Vec<(Job, Rotation)>, fates: &Fates) -> Vec<Job> {
     let mut again = Vec::new();
     for (job, rotation) in judged {

@@ -20,18 +20,18 @@ use super::{BATCH, Owner};
 use crate::clock::Time;
 use crate::server::rotation::SessionState;
 
-/// A session to be moved from one generation to another.
+/// An update of a session from one generation to another.
 pub(super) struct Step<'a> {
     pub(super) id: &'a SessionId,
     pub(super) from: u64,
     pub(super) to: &'a SessionState,
-    /// Stays as it was read; tokens say it.
+    /// Unchanged by the update, but part of the tokens.
     pub(super) csrf_epoch: u64,
 }
 
 impl Step<'_> {
-    /// Returns whether a session stands where this step moves it to. Whoever moved it there, its
-    /// tokens are those of this step: they are a function of the row.
+    /// Returns whether a session is in the state after this update. If another replica wrote that state, the
+    /// tokens are the same: they are a function of the row.
     pub(super) fn has_led_to(&self, state: &SessionState, csrf_epoch: u64) -> bool {
         csrf_epoch == self.csrf_epoch
             && state.generation == self.to.generation
@@ -41,7 +41,7 @@ impl Step<'_> {
     }
 }
 
-/// A time by the database's own clock, which may differ from every other.
+/// A time by the clock of the database, which may differ from all others.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DatabaseTime(i64);
 
@@ -53,20 +53,20 @@ impl std::ops::Add<Duration> for DatabaseTime {
     }
 }
 
-/// Reads sessions and their owners, and when that was.
+/// Reads sessions and their owners, and the time of the read.
 pub(super) async fn read(
     connection: &mut Held,
     ids: BTreeSet<&SessionId>,
 ) -> Result<(Entries, DatabaseTime), StoreError> {
     static TEXTS: Texts = Texts::of(read_text);
     let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
-    // An id that no session has.
+    // No session has an empty id.
     values.resize(padded(values.len()), "".into());
     let sql = TEXTS.get(connection.backend(), values.len());
     entries(connection.rows(sql, values).await?)
 }
 
-/// Reads one session and its owner, by a connection that only reads.
+/// Reads one session and its owner on a read-only connection.
 pub(super) async fn read_by(
     connections: &Connections,
     id: &SessionId,
@@ -88,7 +88,7 @@ fn entries(rows: Vec<Found>) -> Result<(Entries, DatabaseTime), StoreError> {
     Ok((entries, read_at))
 }
 
-/// What a read selects, in the order in which [`Found`] takes it.
+/// Selected columns, in the order in which [`Found`] reads them.
 const SELECTED: &str = "
     sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
     sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
@@ -96,7 +96,7 @@ const SELECTED: &str = "
 const SELECTED_OF_USER: &str = "users.authority_version, users.roles, users.disabled_at";
 
 fn read_text(backend: DbBackend, rows: usize) -> String {
-    // The clock in a query of its own is asked once, and not for each row.
+    // The clock in a subquery is read once, and not for each row.
     format!(
         "SELECT (SELECT {}) AS read_at, {SELECTED}, {END_REASON}, {SELECTED_OF_USER}
         FROM sessions JOIN users ON users.id = sessions.user_id
@@ -140,7 +140,7 @@ where
                 client_id: columns.take()?,
                 csrf_epoch: columns.take()?,
                 revoke_reason: columns.take()?,
-                // A session has no place for these.
+                // Not part of a `Session`.
                 user_version: 0,
                 created_at: 0,
                 revoked_at: None,
@@ -158,8 +158,8 @@ where
     }
 }
 
-/// The columns of a row from the left. By name, each would be looked up first, which is most of the work
-/// of reading it.
+/// Reader of the columns of a row from left to right. Looking them up by name would be most of the work of
+/// reading a row.
 struct Columns<'r, R> {
     row: &'r R,
     taken: usize,
@@ -179,12 +179,13 @@ where
     }
 }
 
-/// Columns of a row that `advance` binds.
+/// Number of columns that `advance` binds for each row.
 const COLUMNS: usize = 6;
 
-/// Moves each session that nobody else moved or revoked, unless it is `deadline`, and returns how
-/// many were moved: to ask which costs an answer for each, and it is all of them almost always. The
-/// steps concern different sessions: an `UPDATE` that meets a row twice is undefined.
+/// Updates each session that was not changed or revoked since it was read, unless `deadline` has passed, and
+/// returns the number of updated sessions. Returning their ids would cost a row for each, and almost always
+/// it is all of them. The steps must be of different sessions: an `UPDATE` with the same row twice is
+/// undefined.
 pub(super) async fn advance(
     connection: &mut Held,
     steps: &[Step<'_>],
@@ -205,7 +206,7 @@ pub(super) async fn advance(
         ]);
     }
     for _ in steps.len()..rows {
-        // Of the same types as above, because a statement is prepared once for all its uses.
+        // The same types as above, because a prepared statement has fixed types.
         values.extend([
             "".into(),
             0_i64.into(),
@@ -219,7 +220,7 @@ pub(super) async fn advance(
     let sql = TEXTS.get(connection.backend(), rows);
     match connection.execute(sql, values).await {
         Ok(moved) => Ok(moved),
-        // Nothing was written, and judging anew is always right.
+        // Nothing was written, and the requests can always be repeated.
         Err(error) if is_deadlock(&error) => Ok(0),
         Err(error) => Err(error.into()),
     }
@@ -227,7 +228,7 @@ pub(super) async fn advance(
 
 fn advance_text(backend: DbBackend, rows: usize) -> String {
     let row = |row: usize| parameters(backend, row * COLUMNS + 1, COLUMNS);
-    // The first row tells PostgreSQL the types of the columns.
+    // PostgreSQL takes the types of the columns from the first row.
     let types = ["text", "bigint", "bigint", "bigint", "text", "text"];
     let names = row(0);
     let first = names.split(", ").zip(types);
@@ -260,8 +261,8 @@ fn padded(rows: usize) -> usize {
     rows.next_power_of_two()
 }
 
-/// Returns the names of `count` parameters, as they follow each other in the text. SQLite looks a
-/// parameter that has a name up among all others.
+/// Returns `count` placeholders, separated by commas. On SQLite they have no numbers, because SQLite searches
+/// all parameters for one with a name.
 fn parameters(backend: DbBackend, first: usize, count: usize) -> String {
     let name = |number: usize| match backend {
         DbBackend::Postgres => format!("${number}"),
@@ -271,8 +272,8 @@ fn parameters(backend: DbBackend, first: usize, count: usize) -> String {
     names.join(", ")
 }
 
-/// The texts of a statement for batches of each padded size. They are long, and writing one costs
-/// as much as running it.
+/// Cache of a statement's SQL for each padded batch size. The texts are long, and building one costs as much as
+/// running it.
 struct Texts {
     write: fn(DbBackend, usize) -> String,
     sqlite: [OnceLock<String>; Self::SIZES],

@@ -1,4 +1,4 @@
-//! What callers see when the writer cannot serve them, and what is written too late.
+//! Results of callers when the writer cannot serve them, and late writes.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::super::tests::{Latchet, NOW, RULES, presented};
 use super::statements::{DatabaseTime, Step};
 use super::*;
 
-/// A store whose rotations nobody settles, and where they end up.
+/// A store without a writer, and the receiver of its queue.
 fn without_writer(latchet: &Latchet) -> (Store, mpsc::Receiver<Job>) {
     let (sender, receiver) = mpsc::channel(QUEUED);
     let store = Store(Arc::new(Inner {
@@ -60,7 +60,7 @@ async fn the_writer_ends_with_its_queue() {
     let writer = write(latchet.store.0.connections.clone(), receiver);
 
     let ended = tokio::time::timeout(LIMIT, writer).await;
-    assert!(ended.is_ok(), "it waits for what can no longer come");
+    assert!(ended.is_ok(), "it waits although its queue is closed");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_statement_that_reaches_the_database_late_writes_nothing() {
     assert_eq!(latchet.stored(&session).await, session);
 }
 
-/// Returns what becomes of a rotation of `session` after `sql` was run.
+/// Returns the result of rotating `session` after `sql` was run.
 async fn advanced_after(
     latchet: &Latchet,
     session: &Session,
@@ -184,7 +184,7 @@ async fn a_database_that_fails_has_not_been_outrun() {
 async fn what_postgresql_ended_to_free_another_is_judged_anew() {
     let latchet = Latchet::start().await;
     if latchet.hold().await.backend() != DbBackend::Postgres {
-        return; // SQLite has one writer, which waits for nobody.
+        return; // SQLite has one writer, so there are no deadlocks.
     }
     let session = latchet.alice_logged_in().await;
     let ends_every_update = "
@@ -201,7 +201,7 @@ async fn what_postgresql_ended_to_free_another_is_judged_anew() {
 async fn a_writer_that_rests_holds_no_connection() {
     let latchet = Latchet::start().await;
     if latchet.hold().await.backend() != DbBackend::Postgres {
-        return; // SQLite's is given back after each batch.
+        return; // On SQLite the connection is returned after each batch.
     }
     let session = latchet.alice_logged_in().await;
 
@@ -212,7 +212,7 @@ async fn a_writer_that_rests_holds_no_connection() {
     };
     let deadline = Instant::now() + LIMIT;
     while !pool.is_at_rest() {
-        assert!(Instant::now() < deadline, "one is held");
+        assert!(Instant::now() < deadline, "a connection is still in use");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,5 +1,4 @@
-//! What becomes of a batch when another replica writes the same sessions between its reading and its
-//! writing.
+//! Batches whose sessions another replica writes between reading and writing.
 
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ fn job(session: &Session, generation: u64, now: Time) -> Job {
     }
 }
 
-/// What a replica is about to write that has read these sessions and was shown the first token of
+/// Returns the pending writes of a replica that has read these sessions and decided about the first token of
 /// each.
 async fn about_to_write(
     latchet: &Latchet,
@@ -89,7 +88,7 @@ async fn without_grace_one_of_two_replicas_that_rotate_in_one_millisecond_is_out
     let latchet = Latchet::start().await;
     let alice = latchet.user("alice").await;
     for (grace, is_outrun) in [(Grace::STRICT, true), (Grace::TEN_SECONDS, false)] {
-        // With another session, so that each batch has moved something.
+        // With another session, so that each batch writes at least one row.
         let shared = latchet.login(&alice).await;
         let own = [latchet.login(&alice).await, latchet.login(&alice).await];
         let mut batches = Vec::new();
@@ -183,7 +182,7 @@ fn a_step_has_led_to_its_own_state_alone() {
     ];
 
     assert!(step.has_led_to(&to, 0));
-    assert!(!step.has_led_to(&to, 1), "another password was set");
+    assert!(!step.has_led_to(&to, 1), "the password was changed");
     for other in others {
         assert!(!step.has_led_to(&other, 0), "{other:?}");
     }
@@ -202,7 +201,7 @@ async fn a_connection_is_kept_on_postgresql_unless_something_went_wrong() {
     };
 
     assert_eq!(write().await, is_postgres, "written");
-    assert_eq!(write().await, is_postgres, "outrun");
+    assert_eq!(write().await, is_postgres, "conflict");
     let break_it = "ALTER TABLE sessions RENAME TO gone";
     let db = latchet.store.writer();
     db.execute_unprepared(break_it).await.unwrap();
