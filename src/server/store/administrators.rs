@@ -1,8 +1,8 @@
-//! The authority of administrators at the moment of a change.
+//! Authorization of administrators in the transaction of a change.
 //!
 //! An access token may be older than the demotion of its owner, so the actor is read again in the
 //! transaction of the change. On PostgreSQL the rows stay locked until its end: of two administrators
-//! who disable each other at once, the second finds that they are none any more.
+//! that disable each other at once, the second is no longer an administrator.
 //!
 //! Rows of `users` are locked in the order of their ids, and before rows of any other table.
 
@@ -37,23 +37,23 @@ impl Authority {
         self.disabled_at.is_some()
     }
 
-    /// Returns whether this is an administrator who may log in.
+    /// Returns whether this is an enabled administrator.
     pub(super) fn is_administrator(&self) -> bool {
         !self.is_disabled() && words(&self.roles).iter().any(|role| role == ADMIN)
     }
 
-    /// Returns when the password was last set.
+    /// Returns the time at which the password was last set.
     pub(super) fn password_changed_at(&self) -> Time {
         Time::from_millis(self.password_changed_at)
     }
 }
 
-/// Users as they are now, locked until the end of the transaction where it needs them to stay so.
+/// Current state of users. [`authorize`] locks their rows until the end of the transaction.
 #[derive(Debug)]
 pub(super) struct Users(Vec<Authority>);
 
 impl Users {
-    /// Returns one of them, if there is such a user.
+    /// Returns the user with this id, if there is one.
     pub(super) fn get(&self, id: &UserId) -> Option<&Authority> {
         self.0.iter().find(|user| user.id == id.as_str())
     }
@@ -78,10 +78,10 @@ impl Users {
     }
 }
 
-/// Locks the users `changed` and a user who acts. Belongs at the start of a transaction.
+/// Locks the users `changed` and the actor, if that is a user. Must be the first step of a transaction.
 ///
 /// # Errors
-/// [`StoreError::NotAdministrator`] for an actor who is a user, and no enabled administrator now.
+/// [`StoreError::NotAdministrator`] for an actor that is a user, but not an enabled administrator now.
 pub(super) async fn authorize<C: ConnectionTrait>(
     db: &C,
     by: &Actor,
@@ -94,8 +94,8 @@ pub(super) async fn authorize<C: ConnectionTrait>(
     Ok(users)
 }
 
-/// Does as [`authorize`], for a change after which `removed` is no enabled administrator. The operator
-/// may take the last one away: the command line makes another.
+/// Like [`authorize`], for a change after which `removed` is not an enabled administrator. The operator may
+/// remove the last one: the command line can create another.
 ///
 /// # Errors
 /// As [`authorize`]; [`StoreError::LastAdministrator`] when no enabled administrator would be left.
@@ -116,8 +116,8 @@ pub(super) async fn authorize_removal<C: ConnectionTrait>(
     users.keep_one_without(removed)
 }
 
-/// Checks the access token of an actor again, whose row is locked: a request may wait for its body or
-/// for a password to be hashed, long after its token was checked.
+/// Checks the access token of the actor again, whose row is locked: since the first check, the request may have
+/// waited for its body or for a password hash.
 ///
 /// # Errors
 /// [`StoreError::ActorRevoked`], [`StoreError::ActorOutdated`].
@@ -150,7 +150,7 @@ fn of<'a>(ids: impl Iterator<Item = &'a UserId>) -> Condition {
     Condition::all().add(Column::Id.is_in(ids))
 }
 
-/// Reads users as they are now, without locking them.
+/// Reads the current state of users without locking them.
 pub(super) async fn read<'a, C: ConnectionTrait>(
     db: &C,
     ids: impl Iterator<Item = &'a UserId>,
@@ -173,7 +173,7 @@ fn select(wanted: Condition) -> Select<Entity> {
 
 async fn lock<C: ConnectionTrait>(db: &C, wanted: Condition) -> Result<Users, StoreError> {
     let mut users = select(wanted);
-    // On SQLite a transaction is alone from its start.
+    // On SQLite there is only one writing transaction at a time.
     if db.get_database_backend() == DbBackend::Postgres {
         users = users.lock(LockType::NoKeyUpdate);
     }

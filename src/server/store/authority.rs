@@ -1,13 +1,12 @@
-//! Authority versions of users: one number that says which tokens and sessions of a user are too old.
+//! Authority versions of users: one number by which old tokens and sessions of a user are recognized.
 //!
-//! Whatever changes what a user may do raises the version in its own transaction and records one
-//! denial, "tokens of this user below the version", however many sessions the user has. A change that
-//! ends sessions raises the user's session floor with it: a session whose login saw a lower version has
-//! ended. That state is part of every read of a session ([`END_REASON`], [`IS_LIVE`]); the rows are
-//! marked as revoked afterwards, in chunks.
+//! A change of a user's rights raises the version in its own transaction and records one denial, "tokens of
+//! this user below the version", for any number of sessions. A change that ends sessions also raises the
+//! user's session floor: a session with a lower version at its login has ended. Every read of a session takes
+//! this into account ([`END_REASON`], [`IS_LIVE`]); the rows are marked as revoked afterwards, in chunks.
 //!
-//! The version is a time of the database in milliseconds where that is greater, so that a database
-//! restored from a backup does not use a version twice.
+//! The version is at least the time of the database in milliseconds, so that a database restored from a
+//! backup does not use a version twice.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
@@ -18,25 +17,25 @@ use super::{
 use crate::clock::Time;
 use crate::denylist::{Denial, Denied};
 
-/// Reason for which a session has ended, by its own row or by its user's floor; NULL while neither has
-/// ended it. For statements that join `sessions` and `users`.
+/// SQL for the reason of a revocation, by the session's own row or by its user's floor; NULL while the session
+/// is not revoked. For statements that join `sessions` and `users`.
 pub(super) const END_REASON: &str = "
     CASE WHEN sessions.revoke_reason IS NULL
             AND sessions.user_version < users.sessions_floor
             AND sessions.id <> COALESCE(users.kept_session, '')
         THEN users.floor_reason ELSE sessions.revoke_reason END";
 
-/// Condition of a session that nothing has revoked. For statements on `sessions`.
+/// SQL condition of a session that is not revoked. For statements on `sessions`.
 pub(super) const IS_LIVE: &str = "
     sessions.revoked_at IS NULL AND EXISTS (
         SELECT 1 FROM users WHERE users.id = sessions.user_id
             AND (sessions.user_version >= users.sessions_floor OR sessions.id = users.kept_session))";
 
-/// Rows marked by one call: a transaction short enough for other writers not to notice.
+/// Most rows that one call marks: the transaction stays short enough for other writers.
 const CHUNK: i64 = 500;
 
-/// Raises the user's authority version and leaves the sessions alone. Returns what must be denied.
-/// Belongs in a transaction.
+/// Raises the user's authority version without ending sessions. Returns the denial. Must run in a
+/// transaction.
 pub(super) async fn raise<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
@@ -51,9 +50,9 @@ pub(super) async fn raise<C: ConnectionTrait>(
     deny_older(db, user, raise, period).await
 }
 
-/// Raises the user's authority version and session floor: every session ends, except `kept` while that
-/// lives. Returns what must be denied, and whether a session ended. Belongs in a transaction that holds
-/// the lock of the user where a session is kept: what ended that session meanwhile is seen then.
+/// Raises the user's authority version and session floor: every session ends, except `kept` if it is live.
+/// Returns the denial, and whether a session ended. Must run in a transaction; with `kept`, the transaction
+/// must hold the lock of the user, so that it sees whether that session has ended meanwhile.
 pub(super) async fn end_sessions<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
@@ -105,8 +104,8 @@ fn next_version(backend: DbBackend) -> String {
     )
 }
 
-/// Runs the statement that raises the version, and replaces the user's denial by one for the new
-/// version: a new row, so that those who follow the revocations see it.
+/// Runs the statement that raises the version, and replaces the user's denial by one for the new version: a
+/// new row, so that followers of the revocations read it.
 async fn deny_older<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
@@ -126,7 +125,7 @@ async fn deny_older<C: ConnectionTrait>(
 
 impl Store {
     /// Marks rows of sessions that ended by their user's floor as revoked, one chunk of one user.
-    /// Returns how many; call again until it is none. What is marked has ended before, and is denied.
+    /// Returns their number; call again until it is zero. These sessions had ended and were denied before.
     pub async fn mark_ended_sessions(&self, now: Time) -> Result<u64, StoreError> {
         let db = self.writer();
         let backend = db.get_database_backend();

@@ -1,4 +1,4 @@
-//! Reasons why a database that answers cannot serve.
+//! Reasons for which a reachable database is unsuitable.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,31 +12,31 @@ use super::StoreError;
 use super::connection::{require_writable, sqlite_file};
 use crate::server::config::DatabaseUrl;
 
-/// Reason why work on a database would fail, found without writing to it.
+/// Reason for which work on a database would fail, found without writing to it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum UnfitDatabase {
     /// A standby follows another server.
     #[error("the database takes no writes: it is a standby, in recovery")]
     Standby,
-    /// Role, database or server are set so.
+    /// A setting of the role, the database or the server.
     #[error("the database takes no writes: default_transaction_read_only is on")]
     ReadOnly,
     /// Some names cannot be stored.
-    #[error("the encoding of the database is {0}, which cannot hold every name")]
+    #[error("the encoding of the database is {0}, which cannot represent every name")]
     Encoding(String),
     /// Privileges that the role lacks, such as `INSERT on users`.
     #[error("the role of the database lacks privileges: {0}")]
     Privileges(String),
-    /// Tables that are not there although the schema is complete, as after half a restore or under another
+    /// Tables that are missing although the schema is complete, as after an incomplete restore or under another
     /// `search_path`.
     #[error("the database lacks tables: {0}")]
     Tables(String),
-    /// The file cannot be written to.
+    /// The file is not writable.
     #[error("the database file {} cannot be written to", path.display())]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         #[source]
         source: Arc<std::io::Error>,
     },
@@ -53,27 +53,27 @@ pub enum UnfitDatabase {
 }
 
 impl UnfitDatabase {
-    /// Returns what to do about it.
+    /// Returns the way to fix it.
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Standby => {
-                "let DATABASE_URL name the primary, or all servers: postgres://host1,host2/latchet"
+                "set DATABASE_URL to the primary, or to all servers: postgres://host1,host2/latchet"
             }
             Self::ReadOnly => {
-                "ALTER ROLE … RESET default_transaction_read_only, and the same for the database; where a full disk is the reason, make room"
+                "run ALTER ROLE … RESET default_transaction_read_only, and the same for the database; if the disk is full, free space"
             }
             Self::Encoding(_) => {
-                "make a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move the data there with pg_dump"
+                "create a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move the data there with pg_dump"
             }
             Self::Privileges(_) => {
-                "let the role own the database and its tables, or GRANT it what is missing"
+                "make the role the owner of the database and its tables, or GRANT it the missing privileges"
             }
             Self::Tables(_) => {
-                "restore the whole database from a backup; where the tables are in another schema, let the search_path of the role lead there"
+                "restore the whole database from a backup; if the tables are in another schema, set the search_path of the role"
             }
             Self::File { .. } => "give the file and its folder to the user that runs the server",
             Self::NoRoom { .. } => {
-                "make room on that file system, and give the folder to the user that runs the server"
+                "free space on that file system, and give the folder to the user that runs the server"
             }
         }
     }
@@ -95,8 +95,8 @@ const TABLES: [&str; 12] = [
     "seaql_migrations",
 ];
 
-/// Each answer is one column: encoding, recovery, read-only, our tables that are not there, what the role may
-/// not do with the others, and whether it may make tables.
+/// One column for each check: encoding, recovery, read-only, missing tables, missing privileges on the others,
+/// and the privilege to create tables.
 static LOOK: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH ours AS (SELECT unnest(ARRAY['{}']) AS name)
@@ -114,8 +114,8 @@ static LOOK: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Refuses a database that would fail later. `missing_steps` of the schema have yet to be applied; `None` while
-/// nobody has looked.
+/// Refuses a database on which work would fail. `missing_steps` is the number of migrations still to be applied;
+/// `None` while it is not known.
 pub(super) async fn require<C: ConnectionTrait>(
     url: &DatabaseUrl,
     db: &C,
@@ -138,7 +138,7 @@ pub(super) async fn require<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Returns whether a commit may be undone when the machine of a database server fails. On SQLite each is synced.
+/// Returns true when a power failure of the database server may undo a commit. SQLite syncs each commit.
 pub(super) async fn may_lose_commits<C: ConnectionTrait>(db: &C) -> Result<bool, StoreError> {
     if db.get_database_backend() == DbBackend::Sqlite {
         return Ok(false);
@@ -161,8 +161,8 @@ pub(super) fn require_file(path: &Path) -> Result<(), UnfitDatabase> {
     })
 }
 
-/// Writes as much as a small transaction takes, and removes it. It is not synced: only whether there is room
-/// matters. Of two processes that do this at once, each is content with what the other has left.
+/// Writes as much as a small transaction needs, and removes it. It is not synced: only the free space matters.
+/// When two processes do this at once, one may remove the file of the other, which is no error.
 fn write_beside(path: &Path) -> std::io::Result<()> {
     static SMALL: [u8; 8 << 10] = [0; 8 << 10];
     let mut name = path.as_os_str().to_owned();

@@ -1,4 +1,4 @@
-//! Connections of a store, and bringing the schema up to date.
+//! Connections of a store, and migration of the schema.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -26,17 +26,17 @@ pub use sqlite::{require_writable, sqlite_file};
 
 use postgres::{Connector, Route, is_exhausted};
 
-/// How long to wait for a free connection, a new one included.
+/// Longest wait for a free connection, or for opening a new one.
 const ACQUIRE: Duration = Duration::from_secs(3);
 
-/// Between two attempts to connect to a server that has no connection left, or is coming up.
+/// Pause between two attempts to connect to a server that has no connection left, or is starting.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
-/// Few, because PostgreSQL serves a core with two or three connections best, and each replica
-/// brings its own.
+/// Default for the most connections to PostgreSQL. Few, because PostgreSQL is fastest with two or three
+/// connections for each core, and each replica opens its own.
 pub const DEFAULT_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(15);
 
-/// Any number: what matters is that every version of the program takes the same lock.
+/// An arbitrary number that is the same in every version of the program.
 const MIGRATION_LOCK: i64 = 0x6c61_7463_6865_7400;
 
 /// The connections of one store.
@@ -49,12 +49,12 @@ pub(super) struct Connections {
     pub(super) reader: Database,
     /// For refreshes and the epoch. On SQLite it only reads: there is one writer.
     reserved: Database,
-    /// Way to PostgreSQL.
+    /// Opens connections to PostgreSQL; `None` on SQLite.
     connector: Option<Connector>,
 }
 
 impl Connections {
-    /// Connects and brings the schema up to date.
+    /// Connects and applies missing migrations.
     pub(super) async fn open(
         url: &DatabaseUrl,
         most: NonZeroU32,
@@ -104,17 +104,17 @@ impl Connections {
         self.writer.begin().await
     }
 
-    /// Begins a transaction of a refresh.
+    /// Begins a transaction of a refresh, on a reserved connection.
     pub(super) async fn begin_reserved(&self) -> Result<Transaction, DbErr> {
         self.reserved_writer().begin().await
     }
 
-    /// Returns connections that are reserved for reading the epoch.
+    /// Returns the connections that are reserved for reading the epoch.
     pub(super) fn reserved_reader(&self) -> &Database {
         &self.reserved
     }
 
-    /// Returns connections that are reserved for refreshes and the epoch; on SQLite the one writer.
+    /// Returns the connections that are reserved for refreshes and the epoch; on SQLite the only writer.
     pub(super) fn reserved_writer(&self) -> &Database {
         match self.reserved {
             Database::Postgres(..) => &self.reserved,
@@ -122,7 +122,7 @@ impl Connections {
         }
     }
 
-    /// Applies the steps that are missing, one process at a time.
+    /// Applies missing migrations, one process at a time.
     async fn migrate(&self) -> Result<(), StoreError> {
         match (&self.writer, &self.connector) {
             (Database::Sqlite(db), _) => {
@@ -141,12 +141,12 @@ impl Connections {
     }
 }
 
-/// Permission to make a database where there is none.
+/// Permission to create a missing database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// It is made.
+    /// A missing database is created.
     New,
-    /// It is refused: a command that changes an installation was started in the wrong place.
+    /// A missing database is an error: a command that changes an installation runs in the wrong place.
     Existing,
 }
 
@@ -157,10 +157,10 @@ fn require_file(url: &DatabaseUrl) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns how many steps of the schema are missing.
+/// Returns the number of missing migrations.
 ///
 /// # Errors
-/// [`StoreError::NewerSchema`] when there are steps that this program does not know.
+/// [`StoreError::NewerSchema`] when the database has migrations that this program does not know.
 pub(super) async fn missing_steps<C: ConnectionTrait>(db: &C) -> Result<usize, StoreError> {
     let known = migration::known();
     let applied = migration::applied(db).await?;
@@ -170,7 +170,7 @@ pub(super) async fn missing_steps<C: ConnectionTrait>(db: &C) -> Result<usize, S
     }
 }
 
-/// The steps are written for a connection of the library that runs them.
+/// Applies missing migrations to PostgreSQL, on a connection of sea-orm, which its migrations need.
 async fn migrate_postgres(connector: &Connector) -> Result<(), StoreError> {
     let began = Instant::now();
     let options = loop {
@@ -189,7 +189,7 @@ async fn migrate_postgres(connector: &Connector) -> Result<(), StoreError> {
     let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
     let applied = async {
         let transaction = db.begin().await?;
-        // Others wait here while one migrates, which may take longer than a request may.
+        // Other processes wait here while one migrates, possibly longer than a request may take.
         let prepare = format!(
             "{}SET LOCAL lock_timeout = '5min'; SET LOCAL statement_timeout = 0;
             SELECT pg_advisory_xact_lock({MIGRATION_LOCK})",
@@ -203,7 +203,8 @@ async fn migrate_postgres(connector: &Connector) -> Result<(), StoreError> {
     applied
 }
 
-/// A pooler may give a server connection on which others have left statements of the same names.
+/// Returns the SQL that removes prepared statements: a pooler may provide a server connection on which another
+/// client has left statements with the same names.
 fn forget_statements(route: Route) -> &'static str {
     match route {
         Route::Direct => "",

@@ -1,4 +1,4 @@
-//! The target of statements: a database or a transaction, of SQLite or of PostgreSQL.
+//! Targets of statements: a database or a transaction, on SQLite or PostgreSQL.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::connection::{Lane, Leased, Pool, is_conflict};
 
-/// Most attempts at a single statement that PostgreSQL undid in favour of another.
+/// Most attempts at a single statement that PostgreSQL rolled back because of a conflict.
 const ATTEMPTS: usize = 3;
 
 /// A database with its connections. Clones share them.
@@ -23,7 +23,7 @@ pub(super) enum Database {
     Postgres(Pool, Lane),
 }
 
-/// A transaction, which is undone when it is dropped before its commit.
+/// A transaction, which is rolled back when it is dropped before its commit.
 pub(super) enum Transaction {
     Sqlite(DatabaseTransaction),
     Postgres(Mutex<Leased>),
@@ -55,7 +55,7 @@ impl Database {
 }
 
 impl Transaction {
-    /// Makes everything that the transaction changed permanent.
+    /// Commits the transaction.
     pub(super) async fn commit(self) -> Result<(), DbErr> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await,
@@ -64,12 +64,12 @@ impl Transaction {
     }
 }
 
-/// A transaction of SQLite that begins by reading fails when another process wrote in between:
-/// take the lock at once.
+/// Begins a transaction that takes the write lock at once: on SQLite, a transaction that begins by reading
+/// fails when another process writes in between.
 ///
-/// It is begun in a task of its own, since the caller may give up meanwhile. Dropped between `BEGIN` and
-/// its answer, the driver would hold the connection for one without a transaction and give it to others,
-/// whose statements would never be committed.
+/// It begins in a separate task, since the caller may give up meanwhile. If the future were dropped between
+/// `BEGIN` and its result, the driver would treat the connection as one without a transaction and reuse it,
+/// and the statements of others would never be committed.
 async fn begin_sqlite(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -78,7 +78,7 @@ async fn begin_sqlite(db: &DatabaseConnection) -> Result<DatabaseTransaction, Db
     let db = db.clone();
     #[expect(
         clippy::disallowed_methods,
-        reason = "the caller waits for it; it ends with the answer of the database, or the connection"
+        reason = "the caller awaits it; it ends with the response of the database, or with the connection"
     )]
     let begun = tokio::spawn(async move { db.begin_with_options(options).await });
     begun
@@ -86,7 +86,7 @@ async fn begin_sqlite(db: &DatabaseConnection) -> Result<DatabaseTransaction, Db
         .unwrap_or_else(|error| Err(DbErr::Conn(RuntimeErr::Internal(error.to_string()))))
 }
 
-/// Runs a statement by itself. One that PostgreSQL undid has changed nothing, so it may be run again.
+/// Runs a statement outside a transaction. If PostgreSQL rolled it back, it has changed nothing and is repeated.
 macro_rules! alone {
     ($pool:expr, $lane:expr, $method:ident, $statement:expr) => {{
         let mut leased = $pool.acquire(*$lane).await.map_err(connecting)?;
@@ -211,7 +211,7 @@ fn parts(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
     (AssertSqlSafe(statement.sql), SqlxValues(values))
 }
 
-/// Returns the error for a connection that cannot be had.
+/// Returns the error for a connection that is not available.
 pub(super) fn connecting(error: Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }

@@ -1,4 +1,4 @@
-//! The clock of the database server: the one clock that all replicas share.
+//! Clock of the database server, the only clock that all replicas share.
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use super::{Store, StoreError, limited};
 use crate::clock::Time;
 
-/// SQL for the time when the statement reached the database, in unix milliseconds.
+/// SQL for the time at which the database received the statement, in unix milliseconds.
 pub(super) fn now(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::Postgres => "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS bigint)",
@@ -14,9 +14,9 @@ pub(super) fn now(backend: DbBackend) -> &'static str {
     }
 }
 
-/// SQL for `own`, or the time of the database server where that is earlier: what has ended by the clock
-/// of one replica may still matter to the others. SQLite goes by the clock of this machine, which is the
-/// caller's own.
+/// SQL for `own` or the time of the database server, whichever is earlier: a revocation that has expired by the
+/// clock of one replica may be needed by the others. SQLite uses the clock of this machine, which is also the
+/// caller's.
 pub(super) fn no_later_than_database(backend: DbBackend, own: Time) -> Expr {
     match backend {
         DbBackend::Postgres => {
@@ -26,7 +26,7 @@ pub(super) fn no_later_than_database(backend: DbBackend, own: Time) -> Expr {
     }
 }
 
-/// Returns the time of a database server; `None` for SQLite, which has no clock of its own.
+/// Returns the time of a database server; `None` for SQLite, which has no own clock.
 pub(super) async fn read<C: ConnectionTrait>(db: &C) -> Result<Option<Time>, StoreError> {
     let backend = db.get_database_backend();
     if backend != DbBackend::Postgres {
@@ -41,8 +41,8 @@ pub(super) async fn read<C: ConnectionTrait>(db: &C) -> Result<Option<Time>, Sto
 }
 
 impl Store {
-    /// Returns the time by the clock of the database server, once it has answered; `None` for SQLite,
-    /// which goes by the clock of this machine.
+    /// Returns the time by the clock of the database server, once it has answered; `None` for SQLite, which
+    /// uses the clock of this machine.
     pub async fn time(&self) -> Result<Option<Time>, StoreError> {
         if self.reader().get_database_backend() != DbBackend::Postgres {
             self.ping().await?;

@@ -1,4 +1,4 @@
-//! The row of `denylist_epoch`: which filling of Redis may be believed.
+//! The row of `denylist_epoch`: the backfill of Redis that may be trusted.
 
 use entity::denylist_epoch::{Column, Entity};
 use sea_orm::sea_query::Expr;
@@ -10,14 +10,14 @@ use crate::clock::Time;
 /// The only row.
 const ID: i32 = 1;
 
-/// One filling of Redis. Before the first, both texts are empty.
+/// Epoch of the denylist: one backfill of Redis. Before the first, both texts are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Epoch {
-    /// Random; Redis carries the same while it may be believed.
+    /// Random id; Redis stores the same one while its copy may be trusted.
     pub epoch: String,
-    /// `run_id` of the Redis server that was filled.
+    /// `run_id` of the Redis server that was backfilled.
     pub run_id: String,
-    /// When the epoch began.
+    /// Begin of the epoch.
     pub changed_at: Time,
 }
 
@@ -35,7 +35,7 @@ impl Store {
         })
     }
 
-    /// Begins an epoch, whatever the current one is: from now on no copy made before is believed.
+    /// Begins an epoch, whatever the current one is: from now on no earlier copy is trusted.
     pub async fn begin_epoch(&self, epoch: &Epoch) -> Result<(), StoreError> {
         let update = Entity::update_many()
             .col_expr(Column::Epoch, Expr::val(epoch.epoch.as_str()))

@@ -1,5 +1,5 @@
-//! Rows of `events`. Each is written in the transaction of what it tells of, so that none is lost and
-//! none is made up.
+//! Rows of `events`. Each is written in the transaction of the change that it records, so that none is lost
+//! and none is recorded without the change.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,39 +13,39 @@ use super::{SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 
-/// Something that happened.
+/// A security event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Grows with every event.
     pub id: i64,
-    /// When it happened.
+    /// Time of the event.
     pub at: Time,
-    /// What happened.
+    /// Kind of the event.
     pub kind: EventKind,
-    /// Whom it concerns.
+    /// User that it concerns.
     pub user: Option<NamedUser>,
-    /// Which session it concerns.
+    /// Session that it concerns.
     pub session: Option<SessionId>,
-    /// Which user caused it; `None` for the command line and for strangers.
+    /// User that caused it; `None` for the command line and for anonymous clients.
     pub by: Option<NamedUser>,
-    /// Address of whoever caused it.
+    /// Address of the client that caused it.
     pub ip: Option<String>,
 }
 
-/// A user as events name one.
+/// Reference to a user in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedUser {
-    /// Who.
+    /// Id of the user.
     pub id: UserId,
-    /// User name as typed when created; `None` when this database has no such user, as that of a token
+    /// User name as typed at creation; `None` when this database has no such user, such as the user of a token
     /// of another issuer.
     pub username: Option<String>,
 }
 
-/// Which events to list: a page of them, newest first.
+/// Request for a page of events, newest first.
 #[derive(Clone, Debug)]
 pub struct EventPage {
-    /// Only events before this one, the last of the page before.
+    /// Only events before this one, the last of the previous page.
     pub after: Option<i64>,
     /// At most this many.
     pub limit: u64,
@@ -62,7 +62,7 @@ pub(super) struct NewEvent<'a> {
 }
 
 impl<'a> NewEvent<'a> {
-    /// Returns an event that concerns nobody yet.
+    /// Returns an event without a user and a session.
     pub(super) fn new(kind: EventKind, by: &'a Actor, at: Time) -> Self {
         Self {
             at,
@@ -99,7 +99,7 @@ impl Store {
     }
 }
 
-/// Records an event. Belongs in the transaction of what it tells of.
+/// Records an event. Must run in the transaction of the change that it records.
 pub(super) async fn insert<C: ConnectionTrait>(
     db: &C,
     event: NewEvent<'_>,

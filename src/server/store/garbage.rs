@@ -1,4 +1,4 @@
-//! Deletes rows that no longer matter, a little at a time.
+//! Deletion of rows whose retention period is over, in small steps.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use super::{Store, StoreError, limited};
 use crate::clock::Time;
 use crate::server::clock_skew::CLOCK_SKEW;
 
-/// Rows of each table deleted by one call: a transaction short enough for nobody to wait.
+/// Most rows of each table that one call deletes: the transaction stays short enough for other writers.
 const CHUNK: i64 = 500;
 
-/// How long an ended session can still be looked at.
+/// Retention period of ended sessions.
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// How long a security event can be read about.
+/// Retention period of security events.
 const EVENTS_KEPT: Duration = Duration::from_hours(90 * 24);
 
-/// Each takes the time before which a row is old, and how many rows at most. A session that ended
-/// by resting too long goes with its absolute end: an index on the time of rotation would cost
-/// every rotation more than the rows do.
+/// Statements and retention periods. Each statement has two parameters: the time before which a row is deleted,
+/// and the maximum number of rows. A session that ended by its idle limit is deleted after its absolute end: an
+/// index on the time of rotation would cost every rotation more than these rows do.
 const DELETE: [(&str, Duration); 7] = [
     (
         "DELETE FROM sessions WHERE id IN
@@ -34,13 +34,13 @@ const DELETE: [(&str, Duration); 7] = [
     (
         "DELETE FROM revocations WHERE seq IN
             (SELECT seq FROM revocations WHERE not_after < $1 LIMIT $2)",
-        // A replica whose clock is behind still checks by it.
+        // A replica whose clock is behind still uses it.
         CLOCK_SKEW,
     ),
     (
         "DELETE FROM throttles WHERE key IN
             (SELECT key FROM throttles WHERE forgets_at < $1 AND resets_at < $1 LIMIT $2)",
-        // A server of the version before, which counts without `forgets_at`, leaves it in the past.
+        // A server of the previous version does not set `forgets_at`, so it is in the past.
         Duration::ZERO,
     ),
     (
@@ -61,11 +61,11 @@ const DELETE: [(&str, Duration); 7] = [
 ];
 
 impl Store {
-    /// Marks some sessions that have ended, deletes some rows that no longer matter, and returns how
-    /// many; call again until it is none.
+    /// Marks some ended sessions, deletes some rows whose retention period is over, and returns the number of
+    /// both; call again until it is zero.
     ///
-    /// Rows are old by `now` and by the clock of the database server: a replica whose clock is ahead
-    /// must not delete what the others still check by.
+    /// The period must be over by `now` and by the clock of the database server: a replica whose clock is
+    /// ahead must not delete revocations that the others still need.
     pub async fn collect_garbage(&self, now: Time) -> Result<u64, StoreError> {
         let db = self.writer();
         let now = self.time().await?.map_or(now, |database| database.min(now));

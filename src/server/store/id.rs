@@ -1,4 +1,4 @@
-//! Ids of rows, each its own type so that one cannot stand where another belongs.
+//! Ids of rows, each with its own type so that they cannot be mixed up.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! id {
                 Self(crate::keys::random_id())
             }
 
-            /// Returns the id as it stands in tokens and in the database.
+            /// Returns the id in the format of tokens and of the database.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -42,11 +42,11 @@ macro_rules! id {
 }
 
 id! {
-    /// Names a user: the `sub` of tokens.
+    /// Id of a user: the `sub` of tokens.
     UserId
 }
 
 id! {
-    /// Names a session: the `sid` of tokens.
+    /// Id of a session: the `sid` of tokens.
     SessionId
 }

@@ -1,4 +1,4 @@
-//! Looks at a database without changing it, for `latchet doctor`.
+//! Inspection of a database without changing it, for `latchet doctor`.
 
 use super::connection::{Connections, DEFAULT_CONNECTIONS, missing_steps};
 use super::{
@@ -7,26 +7,26 @@ use super::{
 use crate::clock::Time;
 use crate::server::config::DatabaseUrl;
 
-/// What a database says of itself.
+/// State of a database.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// Steps of the schema that the next start will apply.
+    /// Number of migrations that the next start will apply.
     pub missing_steps: usize,
-    /// The clock of a database server; `None` for SQLite, which has none of its own.
+    /// Clock of the database server; `None` for SQLite, which has no own clock.
     pub time: Option<Time>,
-    /// True if the server of the database answers before a commit is on its disk.
+    /// True if the database server confirms a commit before it is on disk.
     pub may_lose_commits: bool,
-    /// Reason why work would fail.
+    /// Reason for which work would fail.
     pub unfit: Option<UnfitDatabase>,
     /// The signing keys; none where the schema is older.
     pub keys: Vec<StoredKey>,
-    /// `iss` of the tokens that servers of this database have issued last.
+    /// `iss` of the tokens that servers of this database issued most recently.
     pub issuer: Option<String>,
     /// Sessions that have not ended.
     pub live_sessions: u64,
 }
 
-/// Connects, looks and disconnects.
+/// Connects, reads the state and disconnects.
 ///
 /// # Errors
 /// As [`super::Store::open`].

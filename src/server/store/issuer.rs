@@ -1,4 +1,4 @@
-//! The row of `installation`: the issuer whose tokens people hold.
+//! The row of `installation`: the issuer of the tokens in use.
 
 use entity::installation::{Column, Entity};
 use entity::session;
@@ -11,17 +11,17 @@ use crate::clock::Time;
 /// The only row.
 const ID: i32 = 1;
 
-/// A change of the issuer, which ends sessions: their tokens name the old one.
+/// A change of the issuer, which ends all live sessions because their tokens name the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuerChange {
-    /// The issuer until now.
+    /// The previous issuer.
     pub old: String,
-    /// Sessions that end so.
+    /// Number of sessions that it ends.
     pub sessions: u64,
 }
 
 impl Store {
-    /// Remembers the issuer, and returns what its change ends, if it does.
+    /// Stores the issuer, and returns the change if it ends any session.
     pub async fn note_issuer(
         &self,
         issuer: &str,
@@ -54,7 +54,7 @@ pub(super) async fn read<C: ConnectionTrait>(db: &C) -> Result<Option<String>, S
         .filter(|issuer| !issuer.is_empty()))
 }
 
-/// Returns how many sessions have neither been ended nor expired.
+/// Returns the number of sessions that are neither revoked nor expired.
 pub(super) async fn live_sessions<C: ConnectionTrait>(
     db: &C,
     now: Time,

@@ -1,4 +1,4 @@
-//! Rows of `keys`.
+//! Rows of `keys`: the signing keys.
 
 use entity::key::{ActiveModel, Column, Entity, Model};
 use sea_orm::sea_query::OnConflict;
@@ -11,10 +11,10 @@ use super::{Store, StoreError, administrators, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 
-/// Any number: what matters is that every version of the program takes the same lock.
+/// An arbitrary number that is the same in every version of the program.
 const LOCK: i64 = 0x6c61_7463_6865_7401;
 
-/// A signing key as it is kept. Its life is told by three times: it signs from `active_from` until
+/// A stored signing key. Three times define its life cycle: it signs from `active_from` until
 /// `retiring_from` and verifies until `gone_from`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {
@@ -24,15 +24,15 @@ pub struct StoredKey {
     pub algorithm: String,
     /// Public JWK as JSON; empty for HMAC keys.
     pub public_jwk: String,
-    /// Private part, sealed by the root secret; empty when the key is gone.
+    /// Private part, encrypted with a key from the root secret; empty when the key is gone.
     pub sealed_private: String,
-    /// When the key was made.
+    /// Time of creation.
     pub created_at: Time,
-    /// From when it signs.
+    /// Time from which it signs.
     pub active_from: Time,
-    /// From when it no longer signs; `None` while no successor is set.
+    /// Time from which it no longer signs; `None` while no successor is set.
     pub retiring_from: Option<Time>,
-    /// From when it no longer verifies.
+    /// Time from which it no longer verifies.
     pub gone_from: Option<Time>,
 }
 
@@ -42,10 +42,10 @@ impl Store {
         limited(all(self.reader())).await
     }
 
-    /// Lets `revise` see every key and answer those to add or replace, while nobody else revises:
-    /// two replicas that start on an empty database make one set. Returns the keys afterwards.
+    /// Calls `revise` with every key and stores the keys that it returns, new or replaced, under a lock: two
+    /// replicas that start on an empty database create one set. Returns the keys afterwards.
     ///
-    /// `revise` runs while the lock is held: generate keys before.
+    /// `revise` runs while the lock is held: generate keys before the call.
     pub async fn revise_keys<F>(&self, revise: F) -> Result<Vec<StoredKey>, StoreError>
     where
         F: FnOnce(&[StoredKey]) -> Vec<StoredKey> + Send,
@@ -53,7 +53,7 @@ impl Store {
         self.revise(revise, None).await
     }
 
-    /// Does as [`Store::revise_keys`], and records a rotation where `revise` answers any keys.
+    /// Like [`Store::revise_keys`], and records a key rotation if `revise` returns any keys.
     pub async fn rotate_keys<F>(
         &self,
         revise: F,

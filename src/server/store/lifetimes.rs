@@ -1,4 +1,5 @@
-//! Rows of `access_lifetimes`: every lifetime of access tokens that a server may issue, and until when.
+//! Rows of `access_lifetimes`: every lifetime of access tokens that a server may use, and the time until which
+//! it may use it.
 
 use std::time::Duration;
 
@@ -7,13 +8,13 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use super::database_time;
 use super::{Store, StoreError, limited};
 
-/// Longest lifetime of an access token that may be alive: a server issues it, or did so less than one
-/// such lifetime ago.
+/// Longest lifetime of an access token that may still be valid: a server uses it, or used it less than one such
+/// lifetime ago.
 const LONGEST: &str =
     "SELECT MAX(lifetime) FROM access_lifetimes WHERE used_until + lifetime > {clock}";
 
-/// Shortest lifetime of an access token that may be alive: what every server has counted on, however long
-/// ago it read the announcements of the others.
+/// Shortest lifetime of an access token that may still be valid: every server takes it into account, however
+/// old its last read of the announcements is.
 const SHORTEST: &str =
     "SELECT MIN(lifetime) FROM access_lifetimes WHERE used_until + lifetime > {clock}";
 
@@ -24,14 +25,14 @@ const ANNOUNCE: &str = "
             THEN access_lifetimes.used_until ELSE excluded.used_until END";
 
 impl Store {
-    /// Returns the longest lifetime of an access token that may be alive by what servers announced;
-    /// `None` when no server has announced one.
+    /// Returns the longest announced lifetime of an access token that may still be valid; `None` when no server
+    /// has announced one.
     pub async fn longest_lifetime(&self) -> Result<Option<Duration>, StoreError> {
         limited(read(self.reader(), LONGEST)).await
     }
 
-    /// Announces that tokens of this lifetime are issued for the next `period`. Returns the shortest
-    /// lifetime that was announced before and may be alive.
+    /// Announces that tokens with this lifetime are issued for the next `period`. Returns the shortest
+    /// lifetime that was announced before and may still be in use.
     pub async fn announce_lifetime(
         &self,
         lifetime: Duration,

@@ -1,4 +1,4 @@
-//! Costs at which the passwords of all users are hashed.
+//! Cost parameters of the stored password hashes.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 

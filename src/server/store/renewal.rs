@@ -1,7 +1,8 @@
-//! The session in which a password is changed: it goes on with a new generation and new CSRF values.
+//! Renewal of the session in which a password is changed: it continues with a new generation and new CSRF
+//! values.
 //!
-//! The old refresh token is a replay from then on, so that a client whose answer was lost is answered
-//! with the successor while grace lasts.
+//! From then on the old refresh token counts as a retry, so that a client that lost the response receives the
+//! successor during the grace period.
 
 use entity::session::{Column, Entity};
 use sea_orm::sea_query::{Expr, LockType};
@@ -12,12 +13,12 @@ use super::{Session, SessionId, StoreError, UserId, sessions};
 use crate::clock::Time;
 use crate::server::rotation::{Decision, Grace, Shown, decide};
 
-/// Rotates a session of the user, in which the password was just proved. Belongs in the transaction of
-/// the new password.
+/// Rotates a session of the user in which the password was just verified. Must run in the transaction that
+/// sets the new password.
 ///
 /// # Errors
-/// [`StoreError::NotFound`] when the session has ended; [`StoreError::Unavailable`] when it was
-/// refreshed so often a moment ago that one more rotation would forget a token that still answers.
+/// [`StoreError::NotFound`] when the session has ended; [`StoreError::Unavailable`] when it was just
+/// refreshed so often that another rotation would refuse a token whose grace period is not over.
 pub(super) async fn renew<C: ConnectionTrait>(
     db: &C,
     id: &SessionId,
@@ -54,7 +55,7 @@ pub(super) async fn renew<C: ConnectionTrait>(
     Err(StoreError::unavailable())
 }
 
-/// Moves a session on from the generation `read`, and returns whether it still was there.
+/// Writes the next state of a session if it is still of the generation `read`, and returns whether it was.
 async fn write<C: ConnectionTrait>(db: &C, read: u64, next: &Session) -> Result<bool, StoreError> {
     let signed = |number: u64| i64::try_from(number).map_err(StoreError::malformed);
     let state = &next.state;

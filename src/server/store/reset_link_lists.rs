@@ -1,4 +1,4 @@
-//! Rows of `reset_links` as a list of those that are open.
+//! Lists of open reset links.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,32 +11,32 @@ use super::{NamedUser, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::server::names::fold_username;
 
-/// A link that could still be used. Its secret is known to nobody here.
+/// A link that can still be used. The store knows only the hash of its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenResetLink {
     /// User whose password it sets.
     pub user: UserId,
-    /// User name as typed when created.
+    /// User name as typed at creation.
     pub username: String,
-    /// The administrator who made it; `None` for the operator.
+    /// Administrator that created it; `None` for the operator.
     pub made_by: Option<NamedUser>,
-    /// When it was made.
+    /// Time of creation.
     pub made_at: Time,
-    /// When it stops working.
+    /// Time of expiry.
     pub expires_at: Time,
 }
 
-/// Which links to list: a page of them, ordered by the folded name of their user.
+/// Request for a page of open links, ordered by the folded name of their user.
 #[derive(Clone, Debug)]
 pub struct ResetLinkPage {
-    /// Only links of users whose name comes after this one, the last of the page before.
+    /// Only links of users whose name comes after this one, the last of the previous page.
     pub after: Option<String>,
     /// At most this many.
     pub limit: u64,
 }
 
 impl Store {
-    /// Returns one page of the links that are open.
+    /// Returns one page of the open links.
     pub async fn reset_links(
         &self,
         page: &ResetLinkPage,
@@ -77,7 +77,7 @@ impl Store {
             .into_iter()
             .map(|link| (link.user_id.clone(), link))
             .collect();
-        // One that was used in between is missing.
+        // A link that was used between the two queries is missing.
         let open = users.into_iter().filter_map(|(id, username)| {
             let link = links.remove(&id)?;
             Some(OpenResetLink {

@@ -1,7 +1,7 @@
-//! Rows of `reset_links`: one-time links that set a new password. A user has one at most, and none
-//! any more once the password was set in another way or the account was disabled.
+//! Rows of `reset_links`: one-time links that set a new password. A user has at most one. It is deleted when
+//! the password is set in another way or the account is disabled.
 //!
-//! A link works on the authority of the administrator who made it, and ends with that: see
+//! A link depends on the authority of the administrator that created it, and ends with that authority: see
 //! [`is_backed`]. Rows of users are locked before those of links.
 
 use entity::reset_link::{ActiveModel, Column, Entity, Model};
@@ -23,12 +23,12 @@ use crate::server::events::{Actor, EventKind};
 pub struct NewResetLink {
     /// Hash of its secret.
     pub token_hash: String,
-    /// When it stops working.
+    /// Time of expiry.
     pub expires_at: Time,
 }
 
 impl Store {
-    /// Records a link in place of the user's older one.
+    /// Records a link, which replaces an older one of the user.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user, [`StoreError::Conflict`] when the account
@@ -50,13 +50,13 @@ impl Store {
             .to_owned();
         limited(async {
             let transaction = self.begin().await?;
-            // A `disable_user` that has not committed yet comes after this, and uses the link up.
+            // A `disable_user` that has not committed yet runs after this, and deletes the link.
             let users = administrators::authorize(&transaction, by, &[user]).await?;
             let owner = users.get(user).ok_or(StoreError::NotFound)?;
             if owner.is_disabled() {
                 return Err(StoreError::Conflict);
             }
-            // The password may have been changed at a replica whose clock is a little ahead.
+            // The password may have been changed on a replica whose clock is slightly ahead.
             let maker = by.id().and_then(|id| users.get(id));
             let made_at = maker.map_or(now, |maker| maker.password_changed_at().max(now));
             let row = ActiveModel {
@@ -80,7 +80,7 @@ impl Store {
         .await
     }
 
-    /// Returns the user whose password the link sets, if it could be used now.
+    /// Returns the user whose password the link sets, if the link is valid now.
     pub async fn user_of_reset_link(
         &self,
         token_hash: &str,
@@ -104,9 +104,9 @@ impl Store {
         .await
     }
 
-    /// Uses the link to set the password of its user, and revokes all sessions. Returns `None` when
-    /// the link is unknown, was used or has expired, the account is disabled, or the authority of who
-    /// made the link has ended.
+    /// Uses the link to set the password of its user, and revokes all sessions. Returns `None` when the link is
+    /// unknown, used or expired, when the account is disabled, or when the authority of the link's creator has
+    /// ended.
     pub async fn use_reset_link(
         &self,
         token_hash: &str,
@@ -130,7 +130,7 @@ impl Store {
                 return Ok(None);
             }
             let update = update.filter(user::Column::Id.eq(user.as_str()));
-            // Of two at once, the second waits here for the user, and then finds no link.
+            // Of two concurrent requests, the second waits here for the row of the user, and then finds no link.
             if update.exec(&transaction).await?.rows_affected == 0
                 || use_up.exec(&transaction).await?.rows_affected == 0
             {
@@ -152,7 +152,7 @@ impl Store {
 }
 
 impl Store {
-    /// Makes the user's link worthless.
+    /// Deletes the user's link.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is none; [`StoreError::NotAdministrator`].
@@ -182,7 +182,7 @@ impl Store {
     }
 }
 
-/// Makes the link for a user worthless, and those that the user made. Belongs in a transaction.
+/// Deletes the link for a user and the links that the user created. Must run in a transaction.
 pub(super) async fn use_up<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<(), StoreError> {
     Entity::delete_many()
         .filter(Column::UserId.eq(user.as_str()))
@@ -191,7 +191,7 @@ pub(super) async fn use_up<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<
     withdraw_made_by(db, user).await
 }
 
-/// Makes the links worthless that a user made, whose authority ends. Belongs in a transaction.
+/// Deletes the links that a user created, because the user's authority ends. Must run in a transaction.
 pub(super) async fn withdraw_made_by<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
@@ -203,11 +203,11 @@ pub(super) async fn withdraw_made_by<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Returns whether the authority by which a link was made has not ended since: its maker is an enabled
-/// administrator with the password of then. What the operator makes needs nobody behind it.
+/// Returns whether the authority for a link is still valid: its creator is an enabled administrator and has not
+/// changed the password since. A link of the operator needs no administrator.
 ///
-/// Whatever ends that authority deletes the links as well; this decides for those that were made or are
-/// used at the same moment.
+/// A change that ends this authority also deletes the links; this check is for links that are created or used
+/// at the same time.
 fn is_backed(link: &Model, users: &Users) -> bool {
     let Some(maker) = &link.made_by else {
         return true;
@@ -218,7 +218,7 @@ fn is_backed(link: &Model, users: &Users) -> bool {
     })
 }
 
-/// Returns the user of a link, and the one who made it.
+/// Returns the user of a link and its creator.
 fn parties(link: &Model) -> (UserId, Option<UserId>) {
     let maker = link.made_by.as_deref().map(UserId::from);
     (UserId::from(link.user_id.as_str()), maker)

@@ -1,4 +1,4 @@
-//! Rows of `revocations`: the truth that every denylist is a copy of.
+//! Rows of `revocations`: the source of which every denylist is a copy.
 
 use entity::revocation::{ActiveModel, Column, Entity, Model};
 use sea_orm::sea_query::{Expr, ExprTrait, Query};
@@ -24,17 +24,17 @@ pub struct DenialPeriod {
     pub not_after: Time,
 }
 
-/// A denial and its place in the order of writing.
+/// A denial and its number in the order of writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Grows with every row, never used twice.
+    /// Grows with every row; no number is used twice.
     pub seq: i64,
-    /// What was denied.
+    /// The denial.
     pub denial: Denial,
 }
 
 impl Store {
-    /// Revokes one token, so that it is denied until `not_after`, its own end; may be repeated.
+    /// Revokes one token, so that it is denied until `not_after`, its own expiry; may be repeated.
     pub async fn revoke_token(
         &self,
         jti: &str,
@@ -56,12 +56,12 @@ impl Store {
         limited(token_status(self.reader(), ids)).await
     }
 
-    /// Returns the first `limit` revocations that come after `seq` and still matter at `now`, in
-    /// order: for filling a copy page by page, and for following what others write. What has ended by
-    /// `now` alone, and not by the clock of the database server, still matters: others read the copy.
+    /// Returns the first `limit` revocations after `seq` that have not expired at `now`, in order: for the
+    /// backfill of a copy and for following new revocations. One that has expired by `now`, but not by the clock
+    /// of the database server, is included: other replicas read the copy.
     ///
-    /// On PostgreSQL a lower `seq` may be committed after a higher one was read: who follows there
-    /// must read some way back.
+    /// On PostgreSQL a lower `seq` may be committed after a higher one was read: a follower must read again some
+    /// numbers before its position.
     pub async fn revocations_after(
         &self,
         seq: i64,
@@ -91,7 +91,7 @@ pub(super) async fn token_status<C: ConnectionTrait>(
     db: &C,
     ids: TokenIds<'_>,
 ) -> Result<TokenStatus, StoreError> {
-    // A version that no database holds is above every denial.
+    // A version that is too large for the database is above every denial.
     let version = i64::try_from(ids.authority_version).unwrap_or(i64::MAX);
     let mut any = Condition::any()
         .add(named(TOKEN, ids.jti))
@@ -115,8 +115,8 @@ pub(super) async fn token_status<C: ConnectionTrait>(
     Ok(status)
 }
 
-/// Records what is denied from now on. A second row for the same thing is not needed: no token can
-/// have been issued after the first.
+/// Records denials. A second row for the same session or token is not needed: no token was issued after the
+/// first.
 pub(super) async fn insert<C: ConnectionTrait>(
     db: &C,
     denied: impl IntoIterator<Item = Denied>,
@@ -133,8 +133,8 @@ pub(super) async fn insert<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Records what is denied from now on in place of an older row about the same. The new row has a new
-/// number: who follows the revocations sees it.
+/// Records a denial in place of an older row for the same user. The new row has a new number, so that
+/// followers of the revocations read it.
 pub(super) async fn replace<C: ConnectionTrait>(
     db: &C,
     denied: Denied,
@@ -166,7 +166,7 @@ fn row(denied: Denied, period: DenialPeriod) -> Result<ActiveModel, StoreError> 
     })
 }
 
-/// Returns the denial of the user's older tokens that is recorded, if there is one.
+/// Returns the recorded denial of the user's older tokens, if there is one.
 pub(super) async fn of_user<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
@@ -176,9 +176,9 @@ pub(super) async fn of_user<C: ConnectionTrait>(
     row.map(|row| Ok(Entry::try_from(row)?.denial)).transpose()
 }
 
-/// A row whose kind this program does not know.
+/// Error for a row with a kind that this program does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("revocation {0} is of an unknown kind")]
+#[error("revocation {0} has an unknown kind")]
 struct UnknownKind(i64);
 
 impl TryFrom<Model> for Entry {

@@ -1,8 +1,8 @@
-//! The lock of a SQLite file: one server at a time.
+//! Lock of a SQLite file: one server at a time.
 //!
-//! The server on a SQLite file answers checks from a denylist in its own memory, which a second server
-//! would not know of. The command line works beside it without the lock: it waits until the server has
-//! followed what it wrote.
+//! The server on a SQLite file checks tokens against a denylist in its own memory, which a second server
+//! would not update. The command line works beside the server without the lock: it waits until the server has
+//! read its revocations.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -13,47 +13,47 @@ use super::StoreError;
 use super::connection::{require_private_file, sqlite_file};
 use crate::server::config::{DatabaseKind, DatabaseUrl};
 
-/// A lock that one process holds until it drops this or ends, however it ends. PostgreSQL needs none.
+/// A lock that one process holds until it drops this value or ends, even by a crash. PostgreSQL needs none.
 #[derive(Debug)]
 pub struct ServerLock {
     /// The kernel frees the lock with the last descriptor of this file.
     _file: Option<File>,
 }
 
-/// Why a server may not use a SQLite file.
+/// Reason for which a server may not use a SQLite file.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerLockError {
-    /// Another server does.
+    /// Another server uses it.
     #[error(
-        "another server{} uses {} already: stop it first, or give this one a database of its own; several servers can share a PostgreSQL, not a SQLite file",
+        "another server{} uses {} already: stop it first, or use a separate database; several servers can share a PostgreSQL database, but not a SQLite file",
         holder.map(|id| format!(" (process {id})")).unwrap_or_default(),
         database.display()
     )]
     Held {
-        /// The file of the database, without links.
+        /// Path of the database file, with links resolved.
         database: PathBuf,
-        /// The id of the process, where it can be read.
+        /// Process id of the other server, where it can be read.
         holder: Option<u32>,
     },
-    /// True when another server does cannot be known.
+    /// Locking failed, so another server may be using the file.
     #[error(
-        "cannot lock {}: the database must be on a local file system that supports locks, in a folder that this server may write to",
+        "cannot lock {}: the database must be on a local file system that supports locks, in a folder that this server can write to",
         path.display()
     )]
     Failed {
-        /// The file that is locked.
+        /// Path of the lock file.
         path: PathBuf,
-        /// Why not.
+        /// Cause.
         #[source]
         source: std::io::Error,
     },
-    /// The file of the database cannot be found or made.
+    /// The database file cannot be found or created.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl ServerLock {
-    /// Takes the lock of the file that `url` names, by whatever path. Makes the file where it is missing.
+    /// Takes the lock of the file that `url` names, by whatever path. Creates the file if it is missing.
     ///
     /// # Errors
     /// [`ServerLockError::Held`] while another process, or another server of this one, holds it.
@@ -63,7 +63,7 @@ impl ServerLock {
         }
         let database = sqlite_file(url.expose())?;
         require_private_file(&database)?;
-        // One file has one lock, also where it is reached by a link or from another folder.
+        // One file has one lock, also when it is reached through a link or from another folder.
         let database = database.canonicalize().map_err(failed(&database))?;
         let file = lock(&database)?;
         Ok(Self { _file: Some(file) })
@@ -74,7 +74,7 @@ fn lock(database: &Path) -> Result<File, ServerLockError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
     let path = PathBuf::from(path);
-    // It is never removed: a process that removes a file could remove the one that the next has locked.
+    // The lock file is never removed: removing it could remove the file that the next process has locked.
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -100,7 +100,7 @@ fn lock(database: &Path) -> Result<File, ServerLockError> {
     Ok(file)
 }
 
-/// Reads who holds the lock. The holder may be about to write it.
+/// Reads the process id of the lock's holder. The holder may not have written it yet.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;

@@ -1,4 +1,4 @@
-//! The limit of sessions that a user may have at once.
+//! Limit of the sessions that a user may have at once.
 
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -9,15 +9,15 @@ use crate::denylist::Denial;
 use crate::server::events::EventKind;
 use crate::server::rotation::RevokeReason;
 
-/// Sessions beyond the newest ones by last use. The number that end with one login is bounded, for
-/// users who had many sessions before there was a limit.
+/// Sessions except the most recently used ones. One login ends a bounded number of sessions, for users that
+/// had many sessions before there was a limit.
 const LEAST_RECENTLY_USED: &str = "
     SELECT id FROM sessions
     WHERE user_id = $1 AND {live} AND expires_at > $2 AND rotated_at + idle_limit > $2
     ORDER BY rotated_at DESC, created_at DESC, id LIMIT 50 OFFSET $3";
 
-/// Ends the sessions that leave no room for `new` below its limit, the least recently used first, and
-/// records that. Returns what must be denied. Belongs in a transaction that holds the lock of the user.
+/// Ends the least recently used sessions so that the limit allows `new`, and records the events. Returns the
+/// denials. Must run in a transaction that holds the lock of the user.
 pub(super) async fn make_room<C: ConnectionTrait>(
     db: &C,
     user: &entity::user::Model,

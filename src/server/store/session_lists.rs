@@ -1,4 +1,4 @@
-//! Rows of `sessions` as lists of those that live.
+//! Lists of live sessions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,14 +13,14 @@ use super::users::matching;
 use super::{Device, Session, SessionId, Store, StoreError, UserId, limited};
 use crate::clock::Time;
 
-/// A session as its user sees it.
+/// A session in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSession {
     /// The session.
     pub session: Session,
-    /// When the login happened.
+    /// Time of the login.
     pub created_at: Time,
-    /// Where it came from.
+    /// Device of the login.
     pub device: Device,
 }
 
@@ -41,29 +41,29 @@ impl TryFrom<Model> for ListedSession {
     }
 }
 
-/// A session, and the name of its user.
+/// A listed session and the name of its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedSession {
     /// The session.
     pub listed: ListedSession,
-    /// User name as typed when created.
+    /// User name as typed at creation.
     pub username: String,
 }
 
-/// A page of the list of sessions, newest login first.
+/// Request for a page of sessions, newest login first.
 #[derive(Clone, Debug)]
 pub struct SessionPage {
     /// Only sessions of this user.
     pub user: Option<UserId>,
-    /// Only sessions that come after this place, the last of the page before.
+    /// Only sessions after this position, that of the last session of the previous page.
     pub after: Option<SessionPlace>,
-    /// Only sessions of users whose name contains this, in any case.
+    /// Only sessions of users whose name contains this, ignoring case.
     pub search: Option<String>,
     /// At most this many.
     pub limit: u64,
 }
 
-/// The place of a session in the order of logins.
+/// Position of a session in the order of logins: the cursor of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPlace {
     created_at: Time,
@@ -71,7 +71,7 @@ pub struct SessionPlace {
 }
 
 impl SessionPlace {
-    /// Returns the place of a session.
+    /// Returns the position of a session.
     pub fn of(listed: &ListedSession) -> Self {
         Self {
             created_at: listed.created_at,
@@ -80,9 +80,9 @@ impl SessionPlace {
     }
 }
 
-/// A text that should be a [`SessionPlace`] is not one.
+/// Error for text that is not a valid [`SessionPlace`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a place in a list of sessions")]
+#[error("not a valid position in a list of sessions")]
 pub struct NoSuchPlace;
 
 impl fmt::Display for SessionPlace {
@@ -97,7 +97,7 @@ impl FromStr for SessionPlace {
     fn from_str(text: &str) -> Result<Self, NoSuchPlace> {
         let (millis, id) = text.split_once('.').ok_or(NoSuchPlace)?;
         let millis = millis.parse().map_err(|_| NoSuchPlace)?;
-        // PostgreSQL takes no NUL in a text to compare with.
+        // PostgreSQL accepts no NUL in a text.
         if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(NoSuchPlace);
         }
@@ -108,12 +108,12 @@ impl FromStr for SessionPlace {
     }
 }
 
-/// Addresses of logins that are looked at. A user has fewer sessions that live; the rest have ended.
+/// Most login addresses that are read. A user has fewer live sessions; the others have ended.
 const MOST_ADDRESSES: u64 = 1_000;
 
 impl Store {
-    /// Returns the addresses from which a user has logged in since then, as far as rows of these sessions
-    /// are kept.
+    /// Returns the addresses from which a user has logged in since `since`, as far as the rows of these sessions
+    /// have not been deleted.
     pub async fn addresses_of_logins(
         &self,
         user: &UserId,
@@ -130,7 +130,7 @@ impl Store {
         limited(async { Ok(addresses.all(self.reader()).await?) }).await
     }
 
-    /// Returns one page of the sessions that live.
+    /// Returns one page of the live sessions.
     pub async fn sessions(
         &self,
         page: &SessionPage,
@@ -178,12 +178,12 @@ impl Store {
     }
 }
 
-/// What [`SessionPlace`] is compared with, and an index is in the order of.
+/// Columns of a [`SessionPlace`], in the order of an index.
 fn place() -> [Expr; 2] {
     [Expr::col(Column::CreatedAt), Expr::col(Column::Id)]
 }
 
-/// What a session is that has not ended by `now`.
+/// Condition of a session that has not ended by `now`.
 fn live(now: Time) -> Condition {
     let now = now.millis();
     let rested_until = Expr::col(Column::RotatedAt).add(Expr::col(Column::IdleLimit));

@@ -1,4 +1,4 @@
-//! Rows of `sessions`, except their rotation. Every update is narrow and conditional on
+//! Rows of `sessions`, except their rotation. Every update changes few columns on condition that
 //! `revoked_at IS NULL`, so that no write revives a session.
 
 use std::num::NonZeroU32;
@@ -22,20 +22,20 @@ use crate::denylist::{Denial, Denied};
 use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
 
-/// The `client_id` of tokens that no client asked for.
+/// The `client_id` of tokens without an OAuth client.
 pub const FIRST_PARTY: &str = "latchet";
 
-/// One login on one device: what decides about its tokens, and what they say. Where and when it was made is
-/// shown in lists alone, and kept out of the way of those who refresh: see [`Device`].
+/// One login on one device: the state that decides about its tokens, and their claims. Device and time of the
+/// login are needed in lists alone, so a refresh does not read them: see [`Device`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The `sid` of the session's tokens.
     pub id: SessionId,
-    /// Whose session it is.
+    /// Owner of the session.
     pub user_id: UserId,
-    /// What rotation decides by.
+    /// State that decides about rotation.
     pub state: SessionState,
-    /// When the password was last proved in this session.
+    /// Time at which the password was last verified in this session.
     pub auth_time: Time,
     /// Authentication methods (RFC 8176).
     pub amr: Vec<String>,
@@ -43,32 +43,32 @@ pub struct Session {
     pub scope: Vec<String>,
     /// True when the login asked for less than all scopes that were granted then.
     pub is_narrowed: bool,
-    /// OAuth client that asked; empty for the first party.
+    /// OAuth client of the login; empty for the first party.
     pub client_id: String,
-    /// The generation since which CSRF values count: that which the last change of the password in this
-    /// session made.
+    /// First generation whose CSRF values are valid: the one that the last change of the password in this
+    /// session created.
     pub csrf_epoch: u64,
 }
 
-/// Where a login came from.
+/// Device of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Browser or program; cut to 256 bytes.
     pub user_agent: String,
     /// Address.
     pub ip: String,
-    /// Name the person gave the device; empty for none.
+    /// Name that the user gave the device; empty for none.
     pub label: String,
 }
 
 impl Session {
-    /// Returns how the session has ended by `now`; `None` while it lives.
+    /// Returns the way in which the session has ended by `now`; `None` while it is live.
     pub fn end(&self, now: Time) -> Option<End> {
         self.state.end(now)
     }
 
-    /// Returns the OAuth client as tokens name it. RFC 9068 wants one in every access token, so the
-    /// first party has a name too.
+    /// Returns the `client_id` of its tokens. RFC 9068 requires one in every access token, so the first party
+    /// has a name, too.
     pub fn client(&self) -> &str {
         match self.client_id.as_str() {
             "" => FIRST_PARTY,
@@ -77,30 +77,30 @@ impl Session {
     }
 }
 
-/// A login that is about to become a session.
+/// A session to be created by a login.
 #[derive(Clone, Debug)]
 pub struct NewSession {
     /// Absolute end.
     pub expires_at: Time,
-    /// How long the session may rest between two rotations.
+    /// Longest time between two rotations.
     pub idle_limit: Duration,
     /// Authentication methods (RFC 8176).
     pub amr: Vec<String>,
     /// Scopes granted.
     pub scope: Vec<String>,
-    /// True when these are less than all, because the login asked so.
+    /// True when the login asked for less than all scopes.
     pub is_narrowed: bool,
-    /// OAuth client that asked; empty for the first party.
+    /// OAuth client of the login; empty for the first party.
     pub client_id: String,
-    /// Where it came from.
+    /// Device of the login.
     pub device: Device,
-    /// Sessions that the user may have, this one included.
+    /// Most sessions that the user may have, this one included.
     pub limit: NonZeroU32,
-    /// Time of the login, and for how long the end of a session that makes room must be remembered.
+    /// Time of the login, and period for which a session that ends because of the limit is denied.
     pub period: DenialPeriod,
 }
 
-/// A session that was created, and what must be denied because it made room.
+/// A session that was created, and the denials of sessions that ended because of the limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartedSession {
     /// The session and its user.
@@ -114,14 +114,14 @@ pub struct StartedSession {
 pub struct Revocation {
     /// Reason.
     pub reason: RevokeReason,
-    /// Time, and for how long it must be remembered.
+    /// Time, and period for which it must be denied.
     pub period: DenialPeriod,
 }
 
 impl Store {
-    /// Creates a session for the user whose password was verified, and gives the attempt back. Above
-    /// the limit of sessions, the least recently used one ends. Returns `None` when the account was
-    /// disabled or its password changed since `verified` was read.
+    /// Creates a session for the user whose password was verified, and refunds the login attempt. Above the
+    /// session limit, the least recently used session ends. Returns `None` when the account was disabled or its
+    /// password changed since `verified` was read.
     pub async fn create_session(
         &self,
         verified: &User,
@@ -131,9 +131,9 @@ impl Store {
     ) -> Result<Option<StartedSession>, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            // PostgreSQL: the lock makes whatever raises the user's authority version come before
-            // this, which then reads its result, or after it, which then ends the new session. Logins
-            // of one user wait for each other, so that none passes the limit.
+            // PostgreSQL: because of this lock, a change that raises the user's authority version commits either
+            // before this, and is read here, or after it, and ends the new session. Logins of one user
+            // wait for each other, so that none exceeds the limit.
             let mut unchanged = entity::user::Entity::find_by_id(verified.id.as_str())
                 .filter(entity::user::Column::DisabledAt.is_null())
                 .filter(
@@ -153,7 +153,7 @@ impl Store {
             Entity::insert(active.reset_all())
                 .exec_without_returning(&transaction)
                 .await?;
-            // Last: on PostgreSQL everybody behind one address waits for that row.
+            // Last: on PostgreSQL all logins from one address wait for that row.
             throttle::give_back(&transaction, counted).await?;
             transaction.commit().await?;
             let owner = Owner::try_from(&user)?;
@@ -170,7 +170,7 @@ impl Store {
         limited(rotate::read_session(&self.0.connections, id)).await
     }
 
-    /// Records that the password was proved again in this session; does nothing when it was revoked.
+    /// Records that the password was verified again in this session; does nothing when it was revoked.
     pub async fn set_auth_time(&self, id: &SessionId, now: Time) -> Result<(), StoreError> {
         let update = Entity::update_many()
             .col_expr(Column::AuthTime, Expr::val(now.millis()))
@@ -183,10 +183,10 @@ impl Store {
         .await
     }
 
-    /// Revokes the session, if it is of that user where one is given. With `by` that is an event too:
-    /// people's own logouts are none, there are too many. Returns what must be denied: also when it was
-    /// revoked before, so that a caller whose denylist failed can repeat all; nothing when there is no
-    /// such session.
+    /// Revokes the session, if it belongs to `user` where one is given. With `by` this records an event; a
+    /// user's own logout is none, because there are too many of them. Returns the denials: also when it was
+    /// revoked before, so that a caller whose denylist failed can repeat the whole call; none when there is
+    /// no such session.
     pub async fn revoke_session(
         &self,
         id: &SessionId,
@@ -221,8 +221,8 @@ impl Store {
         .await
     }
 
-    /// Ends the user's sessions, except one where it is given, and records that where there were any.
-    /// Takes the same time however many there are. Returns what must be denied.
+    /// Ends the user's sessions, except one if given, and records an event if any session ended. Takes the same
+    /// time for any number of sessions. Returns the denial.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user.
@@ -235,11 +235,11 @@ impl Store {
     ) -> Result<Denial, StoreError> {
         limited(async {
             let transaction = self.begin().await?;
-            // Everybody may end their own.
+            // Every user may end their own sessions.
             if !by.is(user) {
                 administrators::authorize(&transaction, by, &[user]).await?;
             }
-            // This locks the user, before rows of any other table are.
+            // This locks the row of the user, before rows of any other table are locked.
             let (denial, has_ended) =
                 authority::end_sessions(&transaction, user, except, revocation).await?;
             reset_links::withdraw_made_by(&transaction, user).await?;
@@ -257,7 +257,7 @@ impl Store {
     }
 }
 
-/// Returns what denies every token of a session.
+/// Returns the denial of every token of a session.
 pub(super) fn denial(id: &SessionId, not_after: Time) -> Denial {
     Denial {
         denied: Denied::Session(id.to_string()),
@@ -265,8 +265,8 @@ pub(super) fn denial(id: &SessionId, not_after: Time) -> Denial {
     }
 }
 
-/// Revokes those of the sessions that are not revoked yet, records it for the denylist, and returns
-/// how many they were. Belongs in a transaction.
+/// Revokes those of the sessions that are not revoked yet, records their denials, and returns their number.
+/// Must run in a transaction.
 pub(super) async fn revoke<C: ConnectionTrait>(
     db: &C,
     ids: &[SessionId],
@@ -315,7 +315,7 @@ fn new_row(user: &entity::user::Model, new: NewSession, now: Time) -> Model {
     }
 }
 
-/// Returns the hash of a key as it is stored, which is empty for none.
+/// Returns the stored form of a retry key's hash, which is empty for none.
 pub(super) fn key_text(key: Option<KeyHash>) -> String {
     key.map(|key| key.to_string()).unwrap_or_default()
 }
@@ -326,7 +326,7 @@ fn key(text: &str) -> Result<Option<KeyHash>, StoreError> {
     key.map_err(StoreError::malformed)
 }
 
-/// Shortens a text to at most that many bytes, between two characters.
+/// Truncates a text to at most `bytes` bytes, at the boundary of a character.
 fn cut(mut text: String, bytes: usize) -> String {
     text.truncate(text.floor_char_boundary(bytes));
     text

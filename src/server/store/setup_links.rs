@@ -1,4 +1,4 @@
-//! Rows of `setup_links`: one-time links that make the first administrator.
+//! Rows of `setup_links`: one-time links that create the first administrator.
 
 use entity::setup_link::{ActiveModel, Column, Entity};
 use sea_orm::sea_query::{Expr, Query};
@@ -31,7 +31,7 @@ impl Store {
         .await
     }
 
-    /// Returns whether the link could be used now.
+    /// Returns whether the link is valid now.
     pub async fn is_setup_link_usable(
         &self,
         token_hash: &str,
@@ -42,8 +42,8 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Uses the link to make a user, and every other open link up with it: of two replicas' links
-    /// one makes the first administrator. Returns `None` when the link is unknown, used or expired.
+    /// Uses the link to create a user, and marks every other open link as used: of the links of two replicas
+    /// only one creates the first administrator. Returns `None` when the link is unknown, used or expired.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken; the links stay open then.
@@ -81,7 +81,8 @@ impl Store {
     }
 }
 
-/// Once there is an administrator, a link that lies in a log makes no other one.
+/// Condition of a link that is valid now. Once there is an administrator, no link is: a link in a log file
+/// creates no other one.
 fn usable(token_hash: &str, now: Time) -> Condition {
     let administrator = Query::select()
         .expr(Expr::val(1))

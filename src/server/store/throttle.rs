@@ -1,9 +1,9 @@
 //! Rows of `throttles`: budgets of failures in windows of time, shared by all replicas.
 //!
-//! An attempt takes a place on each of its budgets before it is decided, so that parallel guesses cannot
-//! exceed a budget. A failure keeps the place; success, and whatever is no failure of the client, gives it
-//! back. A place whose attempt was never decided, because the process ended, is given back after
-//! [`LONGEST_ATTEMPT`]: nobody learned anything from an attempt that was never answered.
+//! An attempt reserves one unit of each of its budgets before its outcome is known, so that parallel guesses
+//! cannot exceed a budget. A failure uses the unit; a success, or an error that is not the client's, refunds it.
+//! A unit whose attempt was never completed, because the process ended, is refunded after [`LONGEST_ATTEMPT`]:
+//! an attacker learns nothing from an attempt without a response.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -16,68 +16,68 @@ use super::{Store, StoreError, UserId, limited};
 use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 
-/// Longer than an attempt takes, the difference between the clocks of two replicas included.
+/// Upper bound of the duration of an attempt, including the difference between the clocks of two replicas.
 const LONGEST_ATTEMPT: Duration = Duration::from_mins(2);
 
-/// Number of times that a window doubles at most: 15 minutes, 30, 60.
+/// Most times that a window doubles: 15 minutes, 30, 60.
 const MAX_LEVEL: i32 = 2;
 
-/// Thousands of years in milliseconds, and small enough to be doubled without overflow.
+/// Longest window, in milliseconds: thousands of years, and small enough to be doubled without overflow.
 const LONGEST_WINDOW: i64 = 1 << 50;
 
-/// A number of failures that is allowed in a window of time.
+/// Budget: a number of failures that is allowed in a window of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Key of the row. It does not reveal whom it counts to a reader of the database.
+    /// Key of the row. A reader of the database cannot derive the user or address from it.
     pub key: String,
     /// Failures in one window.
     pub limit: u32,
-    /// Length of a window, from its first attempt. It doubles after a window that was used up.
+    /// Length of a window, from its first attempt. It doubles after a window in which the budget was used up.
     pub window: Duration,
     /// The object of the attempts.
     pub protects: Protected,
 }
 
-/// The object of attempts that are counted.
+/// Object of the attempts that a budget counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protected {
-    /// One account. That its budget is used up is an event of its user.
+    /// One account. An event of its user is recorded when the budget is used up.
     Account(UserId),
-    /// Accounts that do not exist, or all of them. That the budget is used up is an event.
+    /// Accounts that do not exist, or all accounts. An event is recorded when the budget is used up.
     Logins,
-    /// The list of accounts. That people register is no event.
+    /// Registration of new accounts. No event is recorded.
     Registration,
 }
 
-/// A place that an attempt has taken on a budget.
+/// One unit of a budget that an attempt has reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
     budget: Budget,
-    /// End of the window in which it was taken.
+    /// End of the window in which it was reserved.
     resets_at: Time,
 }
 
-/// Outcome of charging an attempt.
+/// Result of charging an attempt to its budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Charge {
-    /// The attempt has a place on every budget.
+    /// The attempt has reserved one unit of every budget.
     Placed(Vec<Counter>),
-    /// A budget is used up by failures. Nothing was counted.
+    /// A budget is used up by failures. Nothing was reserved.
     UsedUp {
         /// Index of that budget.
         budget: usize,
         /// End of its window.
         resets_at: Time,
     },
-    /// A budget would be used up if every attempt in flight failed. Nothing was counted.
+    /// A budget would be used up if every attempt in flight failed. Nothing was reserved.
     Occupied,
 }
 
-/// Places of attempts that will never be decided.
+/// SQL for the number of reserved units whose attempts will never be completed.
 const LOST: &str = "CASE WHEN throttles.charged_at <= $5 THEN throttles.in_flight ELSE 0 END";
 
-/// Takes one place, in one statement, so that parallel attempts cannot all see the same count. No row
-/// comes back when there is none.
+/// Reserves one unit in one statement, so that parallel attempts cannot all read the same count. Returns no row
+/// when the budget has none left.
 static CHARGE: LazyLock<String> = LazyLock::new(|| {
     let level = format!(
         "CASE WHEN throttles.forgets_at <= $2 OR throttles.attempts - {LOST} < $3 THEN 0
@@ -105,8 +105,7 @@ static CHARGE: LazyLock<String> = LazyLock::new(|| {
 
 const LOOK: &str = "SELECT attempts, in_flight, resets_at FROM throttles WHERE key = $1";
 
-/// Decides an attempt as failed. No row comes back for one whose place was given back or whose window
-/// is over.
+/// Records an attempt as failed. Returns no row when its unit was refunded or its window is over.
 const FAIL: &str = "
     UPDATE throttles SET in_flight = in_flight - 1
     WHERE key = $1 AND resets_at = $2 AND in_flight > 0
@@ -117,13 +116,13 @@ const GIVE_BACK: &str = "
     WHERE key = $1 AND resets_at = $2 AND in_flight > 0";
 
 impl Store {
-    /// Takes a place on each budget, or on none.
+    /// Reserves one unit of each budget, or none at all.
     ///
-    /// All callers name their budgets in the same order of kinds: on PostgreSQL another order would let
-    /// two attempts wait for each other.
+    /// All callers pass their budgets in the same order of kinds: on PostgreSQL another order would let two
+    /// attempts deadlock.
     pub async fn charge(&self, budgets: &[Budget], now: Time) -> Result<Charge, StoreError> {
         limited(async {
-            // One commit for all of them: it is what an attempt costs. A refusal commits nothing.
+            // One commit for all budgets, since the commit is most of the cost. A refusal commits nothing.
             let transaction = self.begin().await?;
             let mut placed = Vec::with_capacity(budgets.len());
             for (index, budget) in budgets.iter().enumerate() {
@@ -144,8 +143,8 @@ impl Store {
     /// Records that the attempt failed, and an event for each budget that it used up.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the attempt took so long that its place was given back: it must not
-    /// be answered, since it is not counted.
+    /// [`StoreError::Conflict`] when the attempt took so long that its unit was refunded: the client must not
+    /// learn its result, since it is not counted.
     pub async fn record_failure(
         &self,
         placed: &[Counter],
@@ -162,7 +161,7 @@ impl Store {
         .await
     }
 
-    /// Gives back the places of an attempt that did not fail.
+    /// Refunds the units of an attempt that did not fail.
     pub async fn give_back_attempt(&self, placed: &[Counter]) -> Result<(), StoreError> {
         limited(async {
             let transaction = self.begin().await?;
@@ -230,7 +229,7 @@ async fn fail(
     };
     let attempts: i64 = row.try_get("", "attempts")?;
     let in_flight: i64 = row.try_get("", "in_flight")?;
-    // Once in a window: refusals write nothing, however many there are.
+    // Once in a window: refusals write nothing.
     if attempts - in_flight != i64::from(counter.budget.limit) {
         return Ok(());
     }
@@ -247,8 +246,8 @@ async fn fail(
     events::insert(connection, used_up).await
 }
 
-/// Gives the places back one after the other, in the order in which [`Store::charge`] takes them: another
-/// order would let two logins wait for each other.
+/// Refunds the units one by one, in the order in which [`Store::charge`] reserves them: in another order, two
+/// logins could deadlock.
 pub(super) async fn give_back(
     connection: &impl ConnectionTrait,
     placed: &[Counter],

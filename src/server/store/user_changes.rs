@@ -1,4 +1,4 @@
-//! Rows of `users` as they change: roles, password, whether the account may log in.
+//! Changes of users: roles, password, disabling and enabling.
 
 use entity::user::{Column, Entity};
 use sea_orm::sea_query::Expr;
@@ -16,9 +16,8 @@ use crate::server::events::{Actor, EventKind};
 use crate::server::names::ADMIN;
 
 impl Store {
-    /// Replaces the user's roles. Returns what must be denied, because tokens that were issued carry the
-    /// old ones: also when the user has these roles already, so that a caller whose denylist failed can
-    /// repeat all.
+    /// Replaces the user's roles. Returns the denial of issued tokens, which carry the old roles: also when the
+    /// user has these roles already, so that a caller whose denylist failed can repeat the whole change.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user; [`StoreError::NotAdministrator`];
@@ -54,13 +53,12 @@ impl Store {
         .await
     }
 
-    /// Sets the password of `verified` and revokes the user's sessions, except the one that this is
-    /// done in: that goes on with new tokens, and is returned.
+    /// Sets the password of `verified` and revokes the user's sessions, except the session of the actor, which
+    /// continues with new tokens and is returned.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] when the password was changed since `verified` was read: proof of
-    /// the old password counts no more. [`StoreError::NotFound`] when the session that this is done in has
-    /// ended.
+    /// [`StoreError::Conflict`] when the password was changed since `verified` was read: the old password no
+    /// longer proves anything. [`StoreError::NotFound`] when the session of the actor has ended.
     pub async fn set_password(
         &self,
         verified: &User,
@@ -79,7 +77,7 @@ impl Store {
             reset_links::use_up(&transaction, &verified.id).await?;
             let keep = by.session();
             let now = revocation.period.now;
-            // Before the other sessions end: one that has ended goes on for no new password.
+            // Before the other sessions end: a session that has ended is not renewed.
             let kept = match keep {
                 Some(id) => Some(renewal::renew(&transaction, id, &verified.id, now).await?),
                 None => None,
@@ -107,8 +105,8 @@ impl Store {
         .await
     }
 
-    /// Replaces a hash by one of the same password with today's parameters; does nothing when the
-    /// password was changed meanwhile.
+    /// Replaces a hash by one of the same password with the current parameters; does nothing when the password
+    /// was changed meanwhile.
     pub async fn upgrade_hash(
         &self,
         verified: &UserWithHash,
@@ -156,7 +154,7 @@ impl Store {
         .await
     }
 
-    /// Lets the account log in again; may be repeated. Its old sessions stay revoked.
+    /// Enables the account again; may be repeated. Its old sessions stay revoked.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user; [`StoreError::NotAdministrator`].
@@ -175,8 +173,8 @@ impl Store {
     }
 }
 
-/// Changes a user, and records that where something changed: an order that is repeated is no event.
-/// Belongs in a transaction.
+/// Changes a user and records the event if anything changed: a repeated request is no event. Must run in a
+/// transaction.
 async fn change<C: ConnectionTrait>(
     db: &C,
     id: &UserId,
@@ -193,15 +191,15 @@ async fn change<C: ConnectionTrait>(
     found.map(|_| Change::NotNeeded).ok_or(StoreError::NotFound)
 }
 
-/// Result of an order to change a user.
+/// Result of a request to change a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Made,
-    /// The user is as ordered.
+    /// The user has the requested state already.
     NotNeeded,
 }
 
-/// Begins an update that sets a password; the caller says whose.
+/// Returns an update that sets a password; the caller adds the condition that selects the user.
 pub(super) fn with_password(password_hash: &SecretString, now: Time) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(

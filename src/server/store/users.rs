@@ -1,4 +1,4 @@
-//! Rows of `users`: made, found and listed.
+//! Rows of `users`: creating, finding and listing them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +16,20 @@ use crate::clock::Time;
 use crate::server::events::{Actor, EventKind};
 use crate::server::names::fold_username;
 
-/// Somebody who can log in. The hash of the password stays out of it: see [`UserWithHash`].
+/// A user account. It does not contain the password hash: see [`UserWithHash`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The `sub` of the user's tokens.
     pub id: UserId,
-    /// As typed when created.
+    /// As typed at creation.
     pub username: String,
-    /// What the user may do, by name.
+    /// Names of the user's roles.
     pub roles: Vec<String>,
-    /// When an administrator disabled the account; `None` while it may log in.
+    /// Time at which an administrator disabled the account; `None` while it is enabled.
     pub disabled_at: Option<Time>,
-    /// When the account was made.
+    /// Time of creation.
     pub created_at: Time,
-    /// When the password was last set.
+    /// Time at which the password was last set.
     pub password_changed_at: Time,
 }
 
@@ -40,7 +40,7 @@ impl User {
     }
 }
 
-/// A user together with what the password is checked against.
+/// A user together with the password hash.
 #[derive(Clone, Debug)]
 pub struct UserWithHash {
     /// The user.
@@ -49,10 +49,10 @@ pub struct UserWithHash {
     pub password_hash: SecretString,
 }
 
-/// A user to be made.
+/// A user to be created.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// As typed; another user's name in another case is a conflict.
+    /// As typed; a name that differs from another user's only in case is a conflict.
     pub username: String,
     /// PHC string of argon2id.
     pub password_hash: SecretString,
@@ -60,19 +60,19 @@ pub struct NewUser {
     pub roles: Vec<String>,
 }
 
-/// Which users to list: a page of them, ordered by folded name.
+/// Request for a page of users, ordered by folded name.
 #[derive(Clone, Debug)]
 pub struct UserPage {
-    /// Only users whose name comes after this one, the last of the page before.
+    /// Only users whose name comes after this one, the last of the previous page.
     pub after: Option<String>,
-    /// Only users whose name contains this, in any case.
+    /// Only users whose name contains this, ignoring case.
     pub search: Option<String>,
     /// At most this many.
     pub limit: u64,
 }
 
 impl Store {
-    /// Makes a user.
+    /// Creates a user.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken; [`StoreError::NotAdministrator`].
@@ -85,7 +85,7 @@ impl Store {
         self.create(new, EventKind::UserCreated, by, now).await
     }
 
-    /// Makes the first administrator, as the settings say.
+    /// Creates the first administrator, as configured by the settings.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the name is taken.
@@ -127,7 +127,7 @@ impl Store {
         Ok(row.await?.map(User::from))
     }
 
-    /// Returns the user with that name, in any case.
+    /// Returns the user with that name, ignoring case.
     pub async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
         Ok(self
             .user_with_hash_by_name(username)
@@ -135,13 +135,13 @@ impl Store {
             .map(|found| found.user))
     }
 
-    /// Returns the user with that id, to check a password.
+    /// Returns the user with that id and the password hash.
     pub async fn user_with_hash(&self, id: &UserId) -> Result<Option<UserWithHash>, StoreError> {
         let row = limited(async { Ok(Entity::find_by_id(id.as_str()).one(self.reader()).await?) });
         Ok(row.await?.map(UserWithHash::from))
     }
 
-    /// Returns the user with that name, in any case, to check a password.
+    /// Returns the user with that name, ignoring case, and the password hash.
     pub async fn user_with_hash_by_name(
         &self,
         username: &str,
@@ -176,13 +176,13 @@ impl Store {
         Ok(rows.into_iter().collect())
     }
 
-    /// Returns how many users have a name that contains `search`.
+    /// Returns the number of users with a name that contains `search`.
     pub async fn count_users(&self, search: Option<&str>) -> Result<u64, StoreError> {
         let found = Entity::find().filter(matching(search));
         limited(async { Ok(found.count(self.reader()).await?) }).await
     }
 
-    /// Returns whether any user who is not disabled has that role.
+    /// Returns whether any enabled user has that role.
     pub async fn has_user_with_role(&self, role: &str) -> Result<bool, StoreError> {
         let found = Entity::find().filter(enabled_with_role(role));
         let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
@@ -190,7 +190,7 @@ impl Store {
     }
 }
 
-/// Makes a user, in a transaction or outside.
+/// Creates a user, inside or outside a transaction.
 pub(super) async fn insert<C: ConnectionTrait>(
     db: &C,
     new: NewUser,
@@ -214,7 +214,7 @@ pub(super) async fn insert<C: ConnectionTrait>(
     Ok(row.insert(db).await?.into())
 }
 
-/// Admits users who have the role and are not disabled.
+/// Condition of enabled users with the role.
 pub(super) fn enabled_with_role(role: &str) -> Condition {
     let pattern = LikeExpr::new(format!("% {} %", escape_like(role))).escape('\\');
     Condition::all()
@@ -235,7 +235,7 @@ fn escape_like(text: &str) -> String {
         .replace('_', "\\_")
 }
 
-/// Splits what the database keeps between spaces.
+/// Splits a space-separated list, as the database stores it.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }

@@ -78,7 +78,7 @@ fn an_empty_postgres_is_not_taken_for_an_installation() {
 
     let said = failure(&backend, &["user", "list"]);
 
-    assert!(said.contains("there is no Latchet here"), "{said}");
+    assert!(said.contains("no Latchet installation found"), "{said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! One server of a connection URL, and the ways to reach it.
+//! One server of a connection URL, and the options to connect to it.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use secrecy::ExposeSecret;
 use super::super::StoreError;
 use crate::server::config::postgres_url::{Host, PostgresUrl, TlsMode};
 
-/// One server, and the ways to reach it in the order in which they are tried.
+/// One server: the options to connect to it, in the order in which they are tried.
 #[derive(Clone)]
 pub(super) struct Endpoint(Vec<PgConnectOptions>);
 
 impl Endpoint {
-    /// Returns the options of each way.
+    /// Returns the options for each TLS mode.
     pub(super) fn ways(&self) -> &[PgConnectOptions] {
         &self.0
     }
@@ -32,7 +32,7 @@ impl Endpoint {
         let options = options(url, host)?;
         let is_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
         let mode = match url.tls {
-            // As libpq does: nobody can listen on a socket of this machine.
+            // Like libpq: a local socket needs no encryption.
             _ if is_socket => PgSslMode::Disable,
             Some(mode) => ssl_mode(mode, url.root_certificate.is_some()),
             None => options.get_ssl_mode(),
@@ -59,7 +59,7 @@ impl Endpoint {
     }
 }
 
-/// `require` with an authority checks as `verify-ca` does, like libpq.
+/// Returns the TLS mode of the driver. As in libpq, `require` with a root certificate works like `verify-ca`.
 fn ssl_mode(mode: TlsMode, has_root: bool) -> PgSslMode {
     match mode {
         TlsMode::Disable => PgSslMode::Disable,
@@ -72,7 +72,7 @@ fn ssl_mode(mode: TlsMode, has_root: bool) -> PgSslMode {
     }
 }
 
-/// Written as a URL, from which the driver also finds the password file.
+/// Returns the options of the driver. They are passed as a URL, so that the driver also reads the password file.
 fn options(url: &PostgresUrl, host: &Host) -> Result<PgConnectOptions, StoreError> {
     let start = "postgres:///?".to_owned();
     let length = start.len();
@@ -115,7 +115,8 @@ fn options(url: &PostgresUrl, host: &Host) -> Result<PgConnectOptions, StoreErro
     Ok(options.extra_float_digits(None).disable_statement_logging())
 }
 
-/// A file that is missing is a mistake in the URL, not a database that is away.
+/// Checks that the files in the URL can be read: a missing file is a mistake in the URL, not an unavailable
+/// database.
 pub(super) fn check_files(url: &PostgresUrl) -> Result<(), StoreError> {
     let client = url.client_certificate.as_ref();
     let files = [
@@ -136,8 +137,8 @@ pub(super) fn check_files(url: &PostgresUrl) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns whether the next mode may succeed where this one failed: the handshake failed, or the server
-/// takes only encrypted, or only plain, connections of this role.
+/// Returns whether the next TLS mode may succeed after this error: the handshake failed, or the server accepts
+/// only encrypted, or only unencrypted, connections of this role.
 fn depends_on_tls(error: &Error) -> bool {
     match error {
         Error::Tls(_) | Error::Protocol(_) => true,

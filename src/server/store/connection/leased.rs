@@ -1,4 +1,4 @@
-//! One connection to PostgreSQL while it is used.
+//! One connection to PostgreSQL while it is in use.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::pool::{Resting, Slot};
 use super::postgres::Route;
 
-/// Longest wait for a connection whose statement or transaction was given up. The server ends these
-/// by itself within this time.
+/// Longest wait for a connection whose statement or transaction was abandoned. The server ends these by
+/// itself within this time.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// SQLSTATE of a standby that is asked to write.
@@ -23,18 +23,18 @@ const READ_ONLY: &str = "25006";
 /// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
-    /// Nothing is under way.
+    /// No statement is running.
     Ready,
-    /// A statement was sent, and its answer has not been read.
+    /// A statement was sent, and its result has not been read.
     Busy,
     /// It failed.
     Broken,
 }
 
-/// A connection of the pool, which gets it back when this is dropped.
+/// A connection of the pool, to which it is returned when this is dropped.
 #[derive(Debug)]
 pub(in crate::server::store) struct Leased {
-    /// Both are there until this is dropped.
+    /// `Some` until this is dropped.
     parts: Option<(Slot, PgConnection)>,
     opened: Instant,
     route: Route,
@@ -53,7 +53,7 @@ impl Leased {
         }
     }
 
-    /// Runs a statement and returns its rows. Behind a pooler it is in a transaction.
+    /// Runs a statement and returns its rows. Behind a pooler it runs in a transaction.
     pub(in crate::server::store) async fn rows(
         &mut self,
         sql: impl SqlSafeStr + Send,
@@ -68,7 +68,7 @@ impl Leased {
         Ok(rows)
     }
 
-    /// Runs a statement and returns what it changed. Behind a pooler it is in a transaction.
+    /// Runs a statement and returns the number of changed rows. Behind a pooler it runs in a transaction.
     pub(in crate::server::store) async fn execute(
         &mut self,
         sql: impl SqlSafeStr + Send,
@@ -100,7 +100,7 @@ impl Leased {
         self.finish(outcome)
     }
 
-    /// Begins a transaction, which ends with [`Leased::commit`] or is undone when this is dropped.
+    /// Begins a transaction, which ends with [`Leased::commit`] or is rolled back when this is dropped.
     pub(in crate::server::store) async fn begin(&mut self) -> Result<(), Error> {
         self.is_in_transaction = true;
         self.run(self.route.begin()).await?;
@@ -117,7 +117,8 @@ impl Leased {
         self.route.keeps_statements()
     }
 
-    /// A pooler may let another run a statement between two messages of ours, except within a transaction.
+    /// Begins a transaction behind a pooler, which outside a transaction may run statements of other clients
+    /// between two messages of this connection. Returns whether it began one.
     async fn begin_where_needed(&mut self) -> Result<bool, Error> {
         let is_needed = self.route == Route::Pooled && !self.is_in_transaction;
         if is_needed {
@@ -152,8 +153,8 @@ impl Leased {
     }
 }
 
-/// Returns whether the server has ended the session, or takes no writes any more: then the name of the
-/// server may lead to another one.
+/// Returns whether the server has ended the session, or is read-only now: then the name of the server may
+/// resolve to another one.
 fn ends_session(error: &dyn DatabaseError) -> bool {
     let severity = error
         .try_downcast_ref::<PgDatabaseError>()
@@ -181,13 +182,13 @@ impl Drop for Leased {
     }
 }
 
-/// Waits until nothing is under way, undoes a transaction and gives the connection back. A connection that
-/// does not get there in time is closed.
+/// Waits for the running statement, rolls back a transaction and returns the connection to the pool. A
+/// connection that is not ready in time is closed.
 fn settle(slot: Slot, mut resting: Resting, is_in_transaction: bool) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;
     };
-    // It ends by its deadline, and owns the connection that nobody else has.
+    // It ends by its deadline, and is the only owner of the connection.
     runtime.spawn(async move {
         let connection = &mut resting.connection;
         let settled = async {

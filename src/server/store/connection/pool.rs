@@ -1,8 +1,8 @@
-//! Connections to PostgreSQL that are kept open.
+//! Pool of connections to PostgreSQL.
 //!
-//! A pool of its own, because one that cannot grow must serve with what it has: servers have few connections
-//! left for a role, or none for a while. One connection that is given back goes to the one who waits longest;
-//! refreshes and the epoch of the denylist come first.
+//! A custom pool, because it must keep working when the server refuses further connections: a server may have
+//! few connections left for a role, or none for a while. A connection that is returned goes to the request that
+//! has waited longest; refreshes and the epoch of the denylist come first.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -18,28 +18,28 @@ use super::leased::Leased;
 use super::postgres::{Connector, Route, is_exhausted, is_starting};
 use super::{ACQUIRE, RETRY_EVERY};
 
-/// Of four connections one is for refreshes and the epoch alone, up to this many.
+/// Most reserved connections: one of every four is for refreshes and the epoch alone, up to this many.
 const MOST_RESERVED: usize = 4;
 
-/// Time for which a pool that was refused a connection uses only those it has.
+/// Time for which a pool opens no further connections after the server refused one.
 const GROWS_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection that rested for longer is tried before it is used; a busy one costs no round trip.
+/// A connection that was idle for longer is tested before use; a busy one costs no extra round trip.
 const TRIED_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection that nobody needed for so long is closed, for others to have it.
+/// A connection that was idle for longer is closed, so that other clients can use it.
 const CLOSED_AFTER: Duration = Duration::from_mins(1);
 
-/// A connection that is older is closed: the name of the server may lead elsewhere by now.
+/// A connection that is older is closed: the name of the server may resolve to another one by now.
 const OLDEST: Duration = Duration::from_mins(30);
 
 /// Class of work that waits for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::store) enum Lane {
-    /// Anything but the following.
+    /// All other work.
     General,
-    /// Refreshes and the epoch of the denylist: late refreshes sign people out, and without the epoch every
-    /// check asks SQL.
+    /// Refreshes and the epoch of the denylist: late refreshes log users out, and without the epoch every check
+    /// queries SQL.
     Reserved,
 }
 
@@ -57,18 +57,18 @@ struct Shared {
 struct State {
     /// Most recently used last.
     resting: Vec<Resting>,
-    /// Connections that rest, are used or are being opened.
+    /// Number of connections that are idle, in use or being opened.
     open: usize,
-    /// Those of them that [`Lane::General`] uses.
+    /// Number of those that [`Lane::General`] uses.
     general: usize,
     /// Most connections that may be open.
     most: usize,
-    /// Until when no more are opened, because the server refused one.
+    /// Time until which no more connections are opened, because the server refused one.
     full_until: Option<Instant>,
     waiting: [VecDeque<oneshot::Sender<Slot>>; 2],
 }
 
-/// An open connection on which nothing is under way.
+/// An open connection on which no statement is running.
 #[derive(Debug)]
 pub(super) struct Resting {
     pub(super) connection: PgConnection,
@@ -87,7 +87,7 @@ impl Resting {
     }
 }
 
-/// A place in the pool, with its connection where there is one already. Dropped, it goes to the next.
+/// A slot of the pool, with its connection if one is open. When dropped, it goes to the next waiting request.
 #[derive(Debug)]
 pub(super) struct Slot {
     pool: Pool,
@@ -97,10 +97,10 @@ pub(super) struct Slot {
 
 #[derive(Debug)]
 enum Content {
-    /// A connection is to be opened.
+    /// A connection must be opened.
     Vacant,
     Connection(Resting),
-    /// Was moved out.
+    /// The connection was moved out.
     Gone,
 }
 
@@ -123,7 +123,7 @@ impl Pool {
         self.0.connector.route()
     }
 
-    /// Returns a connection, or why there is none in time.
+    /// Returns a connection, or the error for which none was available in time.
     pub(in crate::server::store) async fn acquire(&self, lane: Lane) -> Result<Leased, Error> {
         let deadline = Instant::now() + ACQUIRE;
         let mut refusal = None;
@@ -141,7 +141,7 @@ impl Pool {
                 return Err(failure);
             }
             refusal = Some(failure);
-            // Where others have connections this waits for one of theirs; else it would spin.
+            // The next attempt may get a connection that is returned; without a pause this would spin.
             tokio::time::sleep(RETRY_EVERY).await;
         }
     }
@@ -156,7 +156,7 @@ impl Pool {
             state.waiting[queue(lane)].push_back(sender);
             wait
         };
-        // The pool outlives those who wait, since they hold it.
+        // The pool lives longer than this request, which holds a reference to it.
         wait.await.map_err(|_| Error::PoolClosed)
     }
 
@@ -186,7 +186,7 @@ impl Pool {
         }
     }
 
-    /// Closes the connections that nobody uses, so that others can have them.
+    /// Closes the idle connections, so that other clients can use them.
     pub(super) async fn close_resting(&self) {
         use sea_orm::sqlx::Connection;
         let resting = {
@@ -195,12 +195,12 @@ impl Pool {
             std::mem::take(&mut state.resting)
         };
         for resting in resting {
-            // What it says at the end is of no interest.
+            // An error on closing is of no interest.
             let _ = resting.connection.close().await;
         }
     }
 
-    /// Returns whether nobody uses a connection.
+    /// Returns whether no connection is in use.
     #[cfg(test)]
     pub(in crate::server::store) fn is_at_rest(&self) -> bool {
         let state = self.state();
@@ -220,7 +220,7 @@ impl Pool {
             tracing::warn!(
                 %error,
                 open,
-                "the database gives no more connections; requests share those that are open"
+                "database refused a new connection; requests share the open ones"
             );
         }
     }
@@ -229,7 +229,7 @@ impl Pool {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands out what is free to those who wait.
+    /// Gives free slots to waiting requests.
     fn serve_waiting(&self, mut state: MutexGuard<'_, State>) {
         let mut granted = Vec::new();
         for lane in [Lane::Reserved, Lane::General] {
@@ -244,7 +244,7 @@ impl Pool {
         }
         drop(state);
         for (sender, slot) in granted {
-            // One who gave up meanwhile drops it, and it comes back here.
+            // If the request gave up meanwhile, the slot is dropped and returned to the pool.
             let _ = sender.send(slot);
         }
     }
@@ -274,7 +274,7 @@ impl Pool {
 }
 
 impl State {
-    /// Takes a connection or the right to open one.
+    /// Takes an idle connection or the right to open one.
     fn take(&mut self, lane: Lane) -> Option<Content> {
         if lane == Lane::General && self.general >= self.general_limit() {
             return None;
@@ -293,11 +293,11 @@ impl State {
 
     fn may_grow(&self) -> bool {
         let is_full = self.full_until.is_some_and(|until| Instant::now() < until);
-        // With none open, nobody would give one back.
+        // With no open connection, none would ever be returned.
         self.open < self.most && (!is_full || self.open == 0)
     }
 
-    /// Returns how many connections [`Lane::General`] may use of those that there are.
+    /// Returns the number of connections that [`Lane::General`] may use.
     fn general_limit(&self) -> usize {
         let is_full = self.full_until.is_some_and(|until| Instant::now() < until);
         let available = if is_full { self.open.max(1) } else { self.most };
@@ -329,7 +329,7 @@ impl Slot {
         self.pool.route()
     }
 
-    /// Gives a connection back that nothing is under way on.
+    /// Returns an idle connection to the pool.
     pub(super) fn fill(mut self, connection: Resting) {
         self.content = Content::Connection(connection);
     }

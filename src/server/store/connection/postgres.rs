@@ -1,4 +1,4 @@
-//! Connecting to PostgreSQL: which server, with which TLS, and through a pooler or not.
+//! Connecting to PostgreSQL: choice of the server, TLS, and detection of a pooler.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use super::{ACQUIRE, RETRY_EVERY, connecting};
 use crate::keys::random_id;
 use crate::server::config::postgres_url::{PostgresUrl, TargetSession};
 
-/// Settings of every session that are relied on: what PostgreSQL itself ends (a statement, a wait for a row,
-/// a transaction whose replica froze), and the isolation level for which the statements are written. Role and
+/// Required settings of every session: timeouts after which PostgreSQL itself ends a statement, a wait for a row
+/// or a transaction whose replica froze, and the isolation level for which the statements are written. Role and
 /// database may have other defaults.
 const SESSION: [(&str, &str); 4] = [
     ("statement_timeout", "4s"),
@@ -23,33 +23,33 @@ const SESSION: [(&str, &str); 4] = [
     ("default_transaction_isolation", "read committed"),
 ];
 
-/// Begins a transaction behind a pooler, where no setting of a session lasts.
+/// Begins a transaction behind a pooler, where settings of a session are not kept.
 const BEGIN_POOLED: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '4s';
     SET LOCAL lock_timeout = '3s';
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// Setting that no server knows. It comes back only where the start-up options reach the server itself.
+/// Setting that no server knows. It can be read back only if the start-up options reach the server itself.
 const PROBE: &str = "latchet.session";
 
-/// Programs between this one and the server.
+/// Kind of the connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server::store) enum Route {
-    /// Nothing: settings and prepared statements last as long as the connection.
+    /// Direct: settings and prepared statements last as long as the connection.
     Direct,
-    /// A pooler that may give each transaction another server connection: whatever is to be relied on is part
-    /// of the transaction, and no statement keeps a name.
+    /// Through a pooler that may use another server connection for each transaction: the required settings are
+    /// part of each transaction, and no statement is prepared by name.
     Pooled,
 }
 
 impl Route {
-    /// Returns whether statements are prepared once and kept.
+    /// Returns whether prepared statements are kept.
     pub(super) fn keeps_statements(self) -> bool {
         self == Self::Direct
     }
 
-    /// Returns the text that begins a transaction.
+    /// Returns the SQL that begins a transaction.
     pub(super) fn begin(self) -> &'static str {
         match self {
             Self::Direct => "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -68,7 +68,7 @@ pub(super) struct Connector {
     route: Route,
 }
 
-/// The options hold the password.
+/// Leaves out the options, which contain the password.
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connector")
@@ -78,7 +78,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// Finds out how the database is reached.
+    /// Connects once and detects whether there is a pooler.
     ///
     /// # Errors
     /// When the URL cannot be used, or no server answers.
@@ -107,7 +107,7 @@ impl Connector {
         self.route
     }
 
-    /// Opens a connection to the first server that fits.
+    /// Opens a connection to the first suitable server.
     pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
         let mut endpoints: Vec<&Endpoint> = self.endpoints.iter().collect();
         if self.is_shuffled {
@@ -134,7 +134,7 @@ impl Connector {
         Err(failure)
     }
 
-    /// Returns the options of a connection that can be had now, for code that opens its own.
+    /// Returns the options of a connection that works now, for code that opens its own connection.
     pub(super) async fn reachable(&self) -> Result<PgConnectOptions, Error> {
         let mut failure = Error::PoolTimedOut;
         for options in self.endpoints.iter().flat_map(Endpoint::ways) {
@@ -152,8 +152,8 @@ impl Connector {
         Err(failure)
     }
 
-    /// Tries connections whose start-up options set [`SESSION`]. Returns `None` where something in between
-    /// refuses or drops these options.
+    /// Tries a connection whose start-up options set [`SESSION`]. Returns `None` if a pooler refuses or drops
+    /// these options.
     async fn directly(&self) -> Result<Option<Self>, StoreError> {
         let mark = random_id();
         let settings = SESSION.into_iter().chain([(PROBE, mark.as_str())]);
@@ -175,16 +175,16 @@ impl Connector {
         }
     }
 
-    /// Connects once, so that the reason is known when that fails.
+    /// Connects once, so that an error is reported at the start.
     async fn probe(&self) -> Result<(), StoreError> {
         let connection = self.connect_patiently().await.map_err(connecting)?;
-        // What it says at the end is of no interest.
+        // An error on closing is of no interest.
         let _ = connection.close().await;
         Ok(())
     }
 
-    /// Waits where the server has no connection left for a moment: it may not have noticed yet that the last
-    /// one was closed.
+    /// Connects, and retries while the server has no connection left: it may not have noticed yet that the
+    /// previous one was closed.
     async fn connect_patiently(&self) -> Result<PgConnection, Error> {
         let began = Instant::now();
         loop {
@@ -215,25 +215,24 @@ impl Connector {
         let row = connection.fetch_one("SHOW transaction_read_only").await?;
         let is_read_only: String = row.try_get(0)?;
         if is_read_only == "on" {
-            let error =
-                std::io::Error::other("the server takes no writes: it is a standby or read-only");
+            let error = std::io::Error::other("the server is read-only or a standby");
             return Err(Error::Io(error));
         }
         Ok(())
     }
 }
 
-/// The check of `verify-ca` takes the provider of the process, of which there is none where several are
+/// Installs the crypto provider of the process: `verify-ca` needs one, and there is no default when several are
 /// compiled in.
 fn install_crypto_provider() {
     use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
     if CryptoProvider::get_default().is_none() {
-        // Another thread may be faster; its provider serves as well.
+        // Another thread may have installed one already, which is fine.
         let _ = aws_lc_rs::default_provider().install_default();
     }
 }
 
-/// `PgBouncer` refuses start-up parameters that it does not know, whereas PostgreSQL knows these.
+/// Returns whether a pooler refused the start-up options: `PgBouncer` does so, whereas PostgreSQL accepts them.
 fn refuses_options(error: &Error) -> bool {
     let Error::Database(error) = error else {
         return false;
@@ -255,7 +254,7 @@ pub(super) fn is_exhausted(error: &Error) -> bool {
         || message.contains("too many connections")
 }
 
-/// Returns whether the server may be about to come up.
+/// Returns whether the server may be starting.
 pub(super) fn is_starting(error: &Error) -> bool {
     match error {
         Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -264,7 +263,7 @@ pub(super) fn is_starting(error: &Error) -> bool {
     }
 }
 
-/// Returns whether PostgreSQL undid this statement in favour of another, so that it may be run again.
+/// Returns whether PostgreSQL rolled this statement back because of a conflict, so that it may be repeated.
 pub(in crate::server::store) fn is_conflict(error: &Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     matches!(code.as_deref(), Some("40001" | "40P01"))

@@ -17,24 +17,24 @@ use super::super::database::Database;
 use super::super::{StoreError, condition};
 use super::{ACQUIRE, Connections, connecting};
 
-/// Time that SQLite waits for another process, such as the command line, to finish writing. Less
-/// than the store waits for any statement, so that the reason is known when it does not finish.
+/// Time for which SQLite waits until another process, such as the command line, has finished writing. Shorter
+/// than the time limit of a statement, so that the error names the cause.
 const SQLITE_BUSY: Duration = Duration::from_secs(4);
 
-/// Readers of SQLite beside its one writer; each is a thread.
+/// Number of read connections besides the only writer; each is a thread.
 const SQLITE_READERS: u32 = 4;
 
 fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     if url.contains(":memory:") {
         return Err(StoreError::Url(
-            "a database in memory is a different one for each connection; name a file".to_owned(),
+            "a database in memory is separate for each connection; name a file".to_owned(),
         ));
     }
     url.parse()
         .map_err(|_| StoreError::Url("write it like sqlite://data/latchet.db".to_owned()))
 }
 
-/// Returns the file that a URL of SQLite names.
+/// Returns the path of the file in a SQLite URL.
 ///
 /// # Errors
 /// [`StoreError::Url`] when it names none.
@@ -50,9 +50,9 @@ pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
         .foreign_keys(true)
         .busy_timeout(SQLITE_BUSY)
         .journal_mode(SqliteJournalMode::Wal)
-        // With NORMAL a committed logout may vanish when the power does.
+        // With NORMAL, a power failure may lose a committed logout.
         .synchronous(SqliteSynchronous::Full)
-        // Gives back what a burst of writes took on disk.
+        // Frees the disk space that a burst of writes used.
         .pragma("journal_size_limit", "67108864")
         .disable_statement_logging();
     let writer = sqlite_writer(&options).await?;
@@ -74,9 +74,9 @@ pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
     })
 }
 
-/// Opens the one connection that writes. The first one turns a new file over to WAL, for which it
-/// must have the file alone; processes that start at the same moment receive "busy" at once there,
-/// whatever the busy timeout, and try again.
+/// Opens the only connection that writes. The first one switches a new file to WAL, which needs exclusive
+/// access; other processes that start at the same time receive "busy" at once, whatever the busy timeout, and
+/// retry.
 async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, StoreError> {
     let began = Instant::now();
     loop {
@@ -88,9 +88,9 @@ async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, Sto
             .test_before_acquire(false)
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    // A rollback may still be under way. Where SQLite had rolled back of itself, as when
-                    // a disk is full at the commit, that fails, and the connection would take each
-                    // transaction from now on for a part of one that never ends.
+                    // A rollback may still be running. It fails if SQLite has rolled back by itself, for
+                    // example because the disk was full at the commit, and the connection would then treat
+                    // each later transaction as part of one that never ends.
                     connection.ping().await?;
                     Ok(!connection.is_in_transaction())
                 })
@@ -104,7 +104,7 @@ async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, Sto
     }
 }
 
-/// Returns whether another process has the file: the result code `SQLITE_BUSY`, in its low byte.
+/// Returns whether another process has locked the file: the result code `SQLITE_BUSY`, in its low byte.
 fn is_busy(error: &Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.and_then(|code| code.parse::<u32>().ok())
@@ -120,7 +120,7 @@ pub(in crate::server::store) fn require_private_file(path: &Path) -> Result<(), 
     Ok(condition::require_file(path)?)
 }
 
-/// Makes the file and its folder, readable by their owner only. SQLite gives its companion files (`-wal`,
+/// Creates the file and its folder, readable by their owner only. SQLite gives its companion files (`-wal`,
 /// `-shm`) the permissions of the file.
 fn make_private_file(path: &Path) -> Result<(), StoreError> {
     let failed = |path: &Path| {

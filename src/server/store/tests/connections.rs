@@ -90,7 +90,7 @@ async fn a_table_that_is_gone_is_named() {
 async fn a_folder_that_cannot_be_made_is_named() {
     let error = refusal("sqlite:///proc/no/latchet.db").await;
 
-    assert_eq!(error.to_string(), "cannot make /proc/no");
+    assert_eq!(error.to_string(), "cannot create /proc/no");
 }
 
 #[tokio::test]
