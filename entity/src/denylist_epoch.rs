@@ -1,4 +1,4 @@
-//! The one row that says which filling of Redis may be believed.
+//! The only row about the backfill of Redis that may be trusted.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,11 +9,11 @@ pub struct Model {
     /// Always 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i32,
-    /// Changes whenever the copy in Redis may have lost something.
+    /// Changes whenever the copy in Redis may have lost data.
     pub epoch: String,
-    /// `run_id` of the Redis server that was filled for this epoch; empty before the first filling.
+    /// `run_id` of the Redis server that was backfilled for this epoch; empty before the first backfill.
     pub run_id: String,
-    /// When this epoch began.
+    /// Begin of this epoch.
     pub changed_at: i64,
 }
 

@@ -9,17 +9,17 @@ pub struct Model {
     /// Order of insertion.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// When it happened.
+    /// Time of the event.
     pub at: i64,
-    /// What happened: see `EventKind` of the server.
+    /// Kind of the event: see `EventKind` of the server.
     pub kind: String,
-    /// Whom it concerns.
+    /// User that it concerns.
     pub user_id: Option<String>,
-    /// Which session it concerns.
+    /// Session that it concerns.
     pub session_id: Option<String>,
-    /// Which user caused it.
+    /// User that caused it.
     pub actor_id: Option<String>,
-    /// Address of whoever caused it.
+    /// Address of the client that caused it.
     pub ip: Option<String>,
 }
 

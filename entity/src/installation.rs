@@ -1,4 +1,4 @@
-//! The one row about the installation as a whole.
+//! The only row about the installation as a whole.
 
 use sea_orm::entity::prelude::*;
 

@@ -13,15 +13,15 @@ pub struct Model {
     pub algorithm: String,
     /// Public JWK as JSON; empty for HMAC keys, which have no public part.
     pub public_jwk: String,
-    /// Private part sealed by the root secret, base64url; emptied when the key is gone.
+    /// Private part, encrypted with a key from the root secret, base64url; emptied when the key is gone.
     pub sealed_private: String,
-    /// When the key was made.
+    /// Time of creation.
     pub created_at: i64,
-    /// From when it signs.
+    /// Time from which it signs.
     pub active_from: i64,
-    /// From when it no longer signs but still verifies; `None` while no successor is set.
+    /// Time from which it no longer signs but still verifies; `None` while no successor is set.
     pub retiring_from: Option<i64>,
-    /// From when it no longer verifies.
+    /// Time from which it no longer verifies.
     pub gone_from: Option<i64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a row looks like. One module per table; no logic.
+//! Rows of the tables. One module per table; no logic.
 //!
 //! Times are unix milliseconds (`i64`), so that both databases compare them as numbers.
 

@@ -6,16 +6,16 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "reset_links")]
 pub struct Model {
-    /// Whose password it sets; a user has one link at most.
+    /// User whose password it sets; a user has at most one link.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: String,
     /// SHA-256 of the secret in the link, base64url.
     pub token_hash: String,
-    /// The administrator who made it, on whose authority it works; `None` for the operator.
+    /// Administrator that created it and on whose authority it depends; `None` for the operator.
     pub made_by: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     pub made_at: i64,
-    /// When the link stops working.
+    /// Time of expiry.
     pub expires_at: i64,
 }
 

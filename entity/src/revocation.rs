@@ -1,5 +1,5 @@
-//! Source of every denylist: one row per session or token that was revoked, and one per user whose
-//! older tokens are denied.
+//! Source of every denylist: one row per revoked session or token, and one per user whose older tokens are
+//! denied.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,18 +7,18 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "revocations")]
 pub struct Model {
-    /// Order of insertion; a tailing reader remembers the last one it saw.
+    /// Order of insertion; a follower remembers the last number that it has read.
     #[sea_orm(primary_key)]
     pub seq: i64,
     /// `sid`, `jti` or `user`.
     pub kind: String,
     /// The session id, token id or user id.
     pub id: String,
-    /// Past this time no token it concerns can be alive, and the row may go.
+    /// Time after which no denied token can still be valid, and the row may be deleted.
     pub not_after: i64,
-    /// When it was written.
+    /// Time of creation.
     pub created_at: i64,
-    /// Of kind `user`: tokens with a lower authority version are denied. 0 in other rows.
+    /// For kind `user`: tokens with a lower authority version are denied. 0 in other rows.
     pub version: i64,
 }
 

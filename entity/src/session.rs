@@ -9,45 +9,45 @@ pub struct Model {
     /// Random; the `sid` of every token of this session.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
-    /// Whose session it is.
+    /// Owner of the session.
     pub user_id: String,
     /// The user's `authority_version` at login.
     pub user_version: i64,
-    /// How many times the refresh token was rotated; the only valid one carries this number.
+    /// Number of rotations of the refresh token; the current token carries this number.
     pub generation: i64,
-    /// When `generation` was made: the `iat` of the current refresh token.
+    /// Time of the latest rotation, or of the login: the `iat` of the current refresh token.
     pub rotated_at: i64,
-    /// When each earlier generation got its successor, newest first, at most 16, comma-separated.
+    /// Times at which earlier generations were superseded, newest first, at most 16, comma-separated.
     pub superseded: String,
-    /// Hash of the `Idempotency-Key` with which `generation` was asked for; empty for none.
+    /// Hash of the `Idempotency-Key` of the request that created `generation`; empty for none.
     pub retry_key_hash: String,
-    /// When the login happened.
+    /// Time of the login.
     pub created_at: i64,
     /// Absolute end, set at login and never extended.
     pub expires_at: i64,
-    /// Milliseconds a session may rest between rotations.
+    /// Longest time between two rotations, in milliseconds.
     pub idle_limit: i64,
-    /// When the password was last proved in this session.
+    /// Time at which the password was last verified in this session.
     pub auth_time: i64,
     /// Authentication methods (RFC 8176), space-separated.
     pub amr: String,
-    /// Scopes granted at login, space-separated; empty for none asked.
+    /// Scopes granted at login, space-separated; empty if none were requested.
     pub scope: String,
     /// True when the login asked for less than all scopes that were granted then.
     pub is_narrowed: bool,
-    /// OAuth client that asked; empty for the first party.
+    /// OAuth client of the login; empty for the first party.
     pub client_id: String,
-    /// The generation since which its CSRF values count; raised when the password is changed in it.
+    /// First generation whose CSRF values are valid; raised when the password is changed in the session.
     pub csrf_epoch: i64,
-    /// When the session was revoked; once set it is never cleared.
+    /// Time of the revocation; once set it is never cleared.
     pub revoked_at: Option<i64>,
-    /// Why: see `RevokeReason` of the server.
+    /// Reason of the revocation: see `RevokeReason` of the server.
     pub revoke_reason: Option<String>,
     /// Browser or program at login, cut to 256 bytes.
     pub user_agent: String,
     /// Address at login.
     pub ip: String,
-    /// Name the person gave the device; empty for none.
+    /// Name that the user gave the device; empty for none.
     pub label: String,
 }
 

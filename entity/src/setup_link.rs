@@ -1,4 +1,4 @@
-//! One-time links that make the first administrator.
+//! One-time links that create the first administrator.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,9 +9,9 @@ pub struct Model {
     /// SHA-256 of the secret in the link, base64url.
     #[sea_orm(primary_key, auto_increment = false)]
     pub token_hash: String,
-    /// When the link stops working.
+    /// Time of expiry.
     pub expires_at: i64,
-    /// When it was used.
+    /// Time of use.
     pub used_at: Option<i64>,
 }
 

@@ -11,15 +11,15 @@ pub struct Model {
     pub key: String,
     /// Attempts of the current window that have failed or are in flight.
     pub attempts: i64,
-    /// When the current window ends.
+    /// End of the current window.
     pub resets_at: i64,
-    /// Attempts that are not decided yet.
+    /// Attempts whose outcome is not known yet.
     pub in_flight: i64,
     /// Time of the latest charge.
     pub charged_at: i64,
-    /// Number of windows in a row that were used up before this one.
+    /// Number of consecutive windows before this one in which the budget was used up.
     pub level: i32,
-    /// When the row is of no more use.
+    /// Time after which the row is not needed.
     pub forgets_at: i64,
 }
 

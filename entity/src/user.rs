@@ -1,4 +1,4 @@
-//! People who can log in.
+//! User accounts.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,29 +9,29 @@ pub struct Model {
     /// Random, never reused; the `sub` of every token.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: String,
-    /// As typed when created; shown to people.
+    /// As typed at creation; for display.
     pub username: String,
-    /// `username` folded to compare by; unique.
+    /// `username` in its folded form, for comparison; unique.
     pub username_key: String,
     /// PHC string of argon2id.
     pub password_hash: String,
     /// Space-separated role names; empty for none.
     pub roles: String,
-    /// When an administrator disabled the account; `None` while it may log in.
+    /// Time at which an administrator disabled the account; `None` while it is enabled.
     pub disabled_at: Option<i64>,
-    /// When the account was made.
+    /// Time of creation.
     pub created_at: i64,
-    /// When the password was last set.
+    /// Time at which the password was last set.
     pub password_changed_at: i64,
-    /// Raised by whatever changes what the user may do; every access token carries it.
+    /// Raised by each change of the user's rights; every access token carries it.
     pub authority_version: i64,
-    /// Sessions whose `user_version` is lower have ended, except `kept_session`.
+    /// Sessions with a lower `user_version` have ended, except `kept_session`.
     pub sessions_floor: i64,
-    /// Why: see `RevokeReason` of the server. `None` while the floor was never raised.
+    /// Reason of the latest raise: see `RevokeReason` of the server. `None` while the floor was never raised.
     pub floor_reason: Option<String>,
-    /// The session in which the floor was raised, if it goes on.
+    /// Session in which the floor was raised, if it continues.
     pub kept_session: Option<String>,
-    /// Up to this floor, rows of ended sessions are marked as revoked.
+    /// Floor up to which rows of ended sessions are marked as revoked.
     pub floor_marked: i64,
 }
 

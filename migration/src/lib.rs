@@ -1,4 +1,4 @@
-//! History of the schema. Never imports `entity`: a migration must keep meaning what it meant.
+//! History of the schema. Never imports `entity`: a migration must not change when `entity` changes.
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -11,7 +11,7 @@ mod m0005_throttle_places;
 mod m0006_delegated_authority;
 mod m0007_issuer;
 
-/// Every step of the schema, oldest first.
+/// Every migration, oldest first.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -29,7 +29,7 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Returns the names of the steps this program knows.
+/// Returns the names of the migrations that this program knows.
 pub fn known() -> Vec<String> {
     Migrator::migrations()
         .iter()
@@ -37,13 +37,13 @@ pub fn known() -> Vec<String> {
         .collect()
 }
 
-/// Returns the names of the steps that were applied to the database, without changing it.
+/// Returns the names of the migrations that were applied to the database, without changing it.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn applied<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
-    // A step that this program does not know is an error for sea-orm-migration's own listing; here
-    // it is an answer.
+    // The listing of sea-orm-migration fails on a migration that this program does not know; this one
+    // returns it.
     let table = Migrator::migration_table_name().to_string();
     let exists = match db.get_database_backend() {
         sea_orm::DbBackend::Postgres => format!("SELECT to_regclass('{table}')::text AS name"),

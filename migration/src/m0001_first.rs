@@ -1,11 +1,11 @@
 //! The first schema: users, sessions, revocations, keys, throttles, setup links.
 //!
-//! Written as SQL, because that is what will be compared with the database of somebody in trouble.
+//! Written as SQL, so that it can be compared with an existing database when there is a problem.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-/// Makes every table.
+/// Creates every table.
 #[derive(Debug)]
 pub(crate) struct Migration;
 
@@ -24,7 +24,7 @@ impl MigrationTrait for Migration {
             db.execute_unprepared(&dialect(sql, postgres)).await?;
         }
         if postgres {
-            // Room in each page lets a rotation be a heap-only update, which touches no index.
+            // With free space in each page, a rotation is a heap-only update, which changes no index.
             db.execute_unprepared("ALTER TABLE sessions SET (fillfactor = 70)")
                 .await?;
         }
@@ -32,9 +32,9 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// Writes `key` and `serial` as the types of the database at hand.
+/// Replaces `{key}` and `{serial}` by types of the database.
 ///
-/// Keys compare byte by byte on both, so that a page of users ends at the same name.
+/// Keys are compared byte by byte on both, so that a page of users ends at the same name.
 pub(crate) fn dialect(sql: &str, postgres: bool) -> String {
     let (key, serial) = if postgres {
         (

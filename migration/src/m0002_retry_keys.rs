@@ -1,4 +1,4 @@
-//! With what key the current generation of a session was asked for: a hash, or empty for none.
+//! Retry key of the request that created the current generation of a session: a hash, or empty for none.
 
 use sea_orm_migration::prelude::*;
 
@@ -15,8 +15,8 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // A constant default is no rewrite of the table on either database, and lets servers of the
-        // version before go on.
+        // With a constant default neither database rewrites the table, and servers of the previous version
+        // keep working.
         let sql = "ALTER TABLE sessions ADD COLUMN retry_key_hash text NOT NULL DEFAULT ''";
         manager.get_connection().execute_unprepared(sql).await?;
         Ok(())

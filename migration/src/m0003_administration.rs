@@ -1,12 +1,12 @@
-//! What administrators need: sessions of all users in the order of logins, links that set a password,
-//! security events.
+//! Tables and indexes for administrators: sessions of all users in the order of logins, links that set a
+//! password, security events.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::m0001_first::dialect;
 
-/// Makes the tables and indexes.
+/// Creates the tables and indexes.
 #[derive(Debug)]
 pub(crate) struct Migration;
 
@@ -35,7 +35,7 @@ const STATEMENTS: &[&str] = &[
         token_hash {key} NOT NULL UNIQUE,
         expires_at bigint NOT NULL
     )",
-    // No references: an event outlives its session, and may name a user of another issuer.
+    // No foreign keys: an event outlives its session, and may name a user of another issuer.
     "CREATE TABLE events (
         id {serial},
         at bigint NOT NULL,

@@ -37,7 +37,7 @@ const COLUMNS: &[&str] = &[
     "ALTER TABLE users ADD COLUMN floor_marked bigint NOT NULL DEFAULT 0",
     "CREATE INDEX users_unmarked ON users (id) WHERE floor_marked < sessions_floor",
     "ALTER TABLE sessions ADD COLUMN user_version bigint NOT NULL DEFAULT 0",
-    // The columns of this index never change while a session lives, so that a rotation stays a
+    // The columns of this index never change while a session is live, so that a rotation remains a
     // heap-only update.
     "CREATE INDEX sessions_of_user ON sessions (user_id, user_version) WHERE revoked_at IS NULL",
     "DROP INDEX sessions_user_id",
@@ -54,7 +54,7 @@ const POSTGRES: &[&str] = &[
         CHECK (kind IN ('sid', 'jti', 'user'))",
 ];
 
-/// SQLite cannot change a constraint. The numbers go on where they were: none is used twice.
+/// SQLite cannot change a constraint. The numbers continue where they were: none is used twice.
 const SQLITE: &[&str] = &[
     "CREATE TABLE revocations_next (
         seq {serial},

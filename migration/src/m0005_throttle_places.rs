@@ -1,12 +1,12 @@
-//! Attempts that are still being decided, apart from those that have failed.
+//! Separate counts of attempts in flight and attempts that have failed.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::m0001_first::dialect;
 
-/// Adds the columns. Each has a default, so that a server of the version before, which knows none of
-/// them, goes on counting while replicas are upgraded.
+/// Adds the columns. Each has a default, so that a server of the previous version, which does not know them,
+/// continues counting while replicas are upgraded.
 #[derive(Debug)]
 pub(crate) struct Migration;
 

@@ -1,5 +1,5 @@
-//! Where authority comes from: who made a reset link and when, whether a session was limited to some
-//! scopes at its login, and since which generation its CSRF values count.
+//! Origin of authority: creator and creation time of a reset link, a mark of sessions that were limited to
+//! some scopes at login, and the first generation whose CSRF values are valid.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -29,12 +29,12 @@ impl MigrationTrait for Migration {
 }
 
 const STATEMENTS: &[&str] = &[
-    // Nobody knows who made them, and they live for a day.
+    // Their creators are unknown, and they are valid for a day only.
     "DELETE FROM reset_links",
     "ALTER TABLE reset_links ADD COLUMN made_by {key}",
     "ALTER TABLE reset_links ADD COLUMN made_at bigint NOT NULL DEFAULT 0",
     "ALTER TABLE sessions ADD COLUMN is_narrowed boolean NOT NULL DEFAULT false",
-    // Which scopes were granted is known, and not whether those were all.
+    // The granted scopes are known, but not whether those were all.
     "UPDATE sessions SET is_narrowed = true WHERE scope <> ''",
     "ALTER TABLE sessions ADD COLUMN csrf_epoch bigint NOT NULL DEFAULT 0",
 ];

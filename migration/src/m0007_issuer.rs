@@ -1,11 +1,11 @@
-//! The issuer of the tokens that people hold, so that a start under another one can warn.
+//! The issuer of the tokens in use, so that a start with another one can warn.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::m0001_first::dialect;
 
-/// Makes the table of one row.
+/// Creates the table with its only row.
 #[derive(Debug)]
 pub(crate) struct Migration;
 
@@ -32,6 +32,6 @@ const STATEMENTS: &[&str] = &[
         id integer NOT NULL PRIMARY KEY CHECK (id = 1),
         issuer text NOT NULL
     )",
-    // Empty until a server starts.
+    // Empty until the first start of a server.
     "INSERT INTO installation (id, issuer) VALUES (1, '')",
 ];

@@ -1,4 +1,4 @@
-//! The authority of an actor who changes something as an administrator, in the transaction of the change.
+//! Authorization of an administrator in the transaction of a change.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn demoted() -> Vec<String> {
     vec!["editor".to_owned()]
 }
 
-/// Results of every administrative change of the store, made by `by` to `user`.
+/// Returns the results of every administrative change of the store, by the actor `by`, of `user`.
 async fn changes(store: &Store, user: &User, by: &Actor) -> Vec<Result<(), StoreError>> {
     let ending = because(RevokeReason::Admin, NOW);
     let sid = SessionId::random();
@@ -166,7 +166,7 @@ async fn the_last_enabled_administrator_goes_by_the_operator_alone() {
         .set_roles(&last.id, &admin, myself, period(NOW))
         .await
         .unwrap();
-    // Who is disabled is none of those who count.
+    // A disabled administrator does not count.
     store
         .set_roles(&other.id, &demoted(), myself, period(NOW))
         .await

@@ -79,7 +79,7 @@ async fn roles_set_again_repeat_the_denial_and_raise_nothing() {
     let again = set_roles(&latchet, &alice, &["writer"]).await;
     let back = set_roles(&latchet, &alice, &["reader"]).await;
 
-    assert_eq!(unchanged, None, "these were the first roles");
+    assert_eq!(unchanged, None, "the user had these roles from the start");
     assert!(first.is_some());
     assert_eq!(again, first);
     assert!(version(&back.unwrap(), &alice) > version(&first.unwrap(), &alice));
@@ -157,7 +157,7 @@ async fn a_session_below_the_floor_has_ended_in_every_read() {
     let mut expected = vec![kept.id.clone(), later.id.clone()];
     expected.sort();
     assert_eq!(ids, expected);
-    // The session that was kept is not kept by the next change.
+    // The kept session is not kept by the next change.
     store
         .revoke_all(&alice.id, Some(&later.id), &logout, by)
         .await
@@ -219,7 +219,7 @@ async fn any_number_of_sessions_ends_by_one_row_and_is_marked_in_chunks() {
     assert_eq!(
         chunks,
         [500, 500, 201, 1],
-        "the last one notes that all is marked"
+        "the last call records that all are marked"
     );
     assert_eq!(latchet.revoked_at(&first).await, Some(NOW));
     assert_eq!(latchet.revoked_at(&later).await, None);

@@ -21,7 +21,7 @@ async fn only_the_clock_of_a_database_server_can_deviate() {
 async fn what_lives_by_the_database_is_neither_deleted_nor_passed_over_by_a_clock_that_is_ahead() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
-    // SQLite goes by the clock of the caller, so there is nobody else to delete it for.
+    // SQLite uses the clock of the caller, so the clocks cannot differ.
     let Some(now) = store.time().await.unwrap() else {
         return assert_eq!(latchet.url.kind(), DatabaseKind::Sqlite);
     };

@@ -1,4 +1,4 @@
-//! Opening a database: what is made, what is refused, what is survived.
+//! Opening a database: creating it, refusing it, and recovering from failures.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
@@ -107,7 +107,7 @@ async fn what_was_written_is_there_after_opening_again() {
     reopened.ping().await.unwrap();
 }
 
-/// What a full disk does at a commit: SQLite has rolled back before anybody asks it to.
+/// As after a full disk at a commit: SQLite has rolled back before the driver asks for it.
 #[tokio::test]
 async fn what_sqlite_rolled_back_of_itself_swallows_nothing_that_comes_after() {
     let folder = TempDir::new().unwrap();
@@ -125,8 +125,8 @@ async fn what_sqlite_rolled_back_of_itself_swallows_nothing_that_comes_after() {
     assert!(another.user(&made.id).await.unwrap().is_some());
 }
 
-/// As where a replica is cut off from PostgreSQL for a moment: nobody commits what others would write then
-/// into a transaction that nobody knows of.
+/// As after a short loss of the connection: later writes must not go into a transaction that the driver has
+/// forgotten, because it would never be committed.
 #[tokio::test]
 async fn a_transaction_that_is_given_up_as_it_begins_swallows_nothing_that_comes_after() {
     async fn turns(count: u64) {
@@ -140,7 +140,7 @@ async fn a_transaction_that_is_given_up_as_it_begins_swallows_nothing_that_comes
     let another = latchet.replica().await;
     let mut now = NOW;
     for generation in 0..24 {
-        // Somewhere between the wait for a connection and the answer to `BEGIN`.
+        // At some point between the wait for a connection and the response to `BEGIN`.
         tokio::select! {
             biased;
             _ = latchet.store.begin() => {}
@@ -191,7 +191,7 @@ async fn a_newer_schema_is_refused_with_the_way_out() {
 
 #[tokio::test]
 async fn a_postgres_that_does_not_answer_is_unavailable_soon() {
-    // Nothing listens on the first; the second accepts and then says nothing.
+    // Nothing listens on the first port; the second accepts connections and never responds.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
 

@@ -1,4 +1,4 @@
-//! Throttles.
+//! Budgets of failed attempts.
 
 use super::super::{Budget, Charge, Counter, Protected};
 use super::*;
@@ -25,7 +25,7 @@ fn placed(charge: Charge) -> Vec<Counter> {
     }
 }
 
-/// Guesses wrong, and returns whether that was possible.
+/// Makes a failed attempt, and returns whether the budgets allowed it.
 async fn guess(store: &Store, keys: &[&str], now: Time) -> bool {
     match charge(store, keys, now).await {
         Charge::Placed(counters) => {
@@ -103,7 +103,7 @@ async fn windows_that_are_used_up_in_a_row_double_and_then_no_more() {
     for _ in 0..5 {
         while guess(store, &["a"], now).await {}
         let Charge::UsedUp { resets_at, .. } = charge(store, &["a"], now).await else {
-            panic!("it is used up");
+            panic!("the budget is used up");
         };
         lengths.push(resets_at.since(now) / 60);
         now = resets_at;
@@ -111,7 +111,7 @@ async fn windows_that_are_used_up_in_a_row_double_and_then_no_more() {
 
     let seconds = [1, 2, 4, 4, 4].map(Duration::from_secs);
     assert_eq!(lengths, seconds);
-    // Left alone for as long again, it is forgotten.
+    // After an unused window of the same length, the next window has the initial length.
     now = now + 4 * MINUTE;
     while guess(store, &["a"], now).await {}
     let refused = charge(store, &["a"], now).await;
@@ -182,7 +182,7 @@ async fn attempts_that_are_never_decided_are_given_back_after_a_while() {
     let counters = placed(charge_an_hour(store, later).await);
     store.record_failure(&counters, IP, later).await.unwrap();
 
-    // What comes so late must not be answered, and changes nothing.
+    // A result that comes so late is refused, and changes nothing.
     let late = store.record_failure(&lost, IP, later).await;
     assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
     for _ in 0..2 {
@@ -219,7 +219,7 @@ async fn an_attempt_that_is_decided_in_the_next_window_changes_nothing_there() {
 async fn a_count_of_the_version_before_is_kept_until_its_window_ends() {
     let latchet = Latchet::start().await;
     let store = &latchet.store;
-    // It knew neither places nor levels.
+    // The previous version had neither counts in flight nor levels.
     let counted = format!(
         "INSERT INTO throttles (key, attempts, resets_at) VALUES ('a', 3, {})",
         (NOW + MINUTE).millis()

@@ -1,9 +1,9 @@
-//! Security events: written with what they tell of, once.
+//! Security events: each is recorded once, together with its change.
 
 use super::super::{Budget, Charge, NamedUser, NewResetLink, Protected};
 use super::*;
 
-/// The kinds of all events, oldest first.
+/// Returns the kinds of all events, oldest first.
 async fn kinds(latchet: &Latchet) -> Vec<EventKind> {
     let events = latchet.events().await.into_iter().rev();
     events.map(|event| event.kind).collect()

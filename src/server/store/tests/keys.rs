@@ -1,4 +1,4 @@
-//! Key rows and setup links: what only one of several may do.
+//! Signing keys and setup links: changes that only one of several replicas may make.
 
 use super::super::StoredKey;
 use super::*;

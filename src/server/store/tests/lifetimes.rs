@@ -1,4 +1,4 @@
-//! Lifetimes of access tokens that several servers of one database announce.
+//! Lifetimes of access tokens, announced by several servers of one database.
 
 use super::*;
 use crate::server::token_lifetimes::TokenLifetimes;
@@ -25,7 +25,10 @@ async fn where_no_server_has_announced_anything_its_own_setting_counts() {
 
     assert_eq!(command_line.longest().await.unwrap(), SHORT);
     let announced = latchet.store.longest_lifetime().await.unwrap();
-    assert_eq!(announced, None, "what issues nothing announces nothing");
+    assert_eq!(
+        announced, None,
+        "a process that issues no tokens announces nothing"
+    );
 }
 
 #[tokio::test]
@@ -39,7 +42,7 @@ async fn a_longer_lifetime_is_announced_before_it_is_issued() {
 
     assert_eq!(
         first, SHORT,
-        "a revocation under way may not know the longer one"
+        "a revocation in progress may not know the longer one"
     );
     assert_eq!(after.longest().await.unwrap(), LONG);
     assert_eq!(before.to_issue().await.unwrap(), SHORT);

@@ -34,7 +34,7 @@ mod session_lists;
 mod sessions;
 mod users;
 
-/// Past, by the clock of every database: what tests let end has ended there too.
+/// In the past by the clock of every database: sessions and tokens that end in a test have ended there, too.
 pub(super) const NOW: Time = Time::from_millis(1_700_000_000_000);
 const IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const MINUTE: Duration = Duration::from_mins(1);
@@ -45,7 +45,7 @@ pub(super) const RULES: RotationRules = RotationRules {
     deny_for: ACCESS_TTL,
 };
 
-/// An empty database of its own, and a store on it.
+/// A store on a separate, empty database.
 pub(super) struct Latchet {
     pub(super) store: Store,
     url: DatabaseUrl,
@@ -112,7 +112,7 @@ impl Latchet {
         stored.unwrap().session
     }
 
-    /// Returns the user's sessions that live, newest login first.
+    /// Returns the user's live sessions, newest login first.
     async fn sessions_of(&self, user: &User, now: Time) -> Vec<ListedSession> {
         let page = SessionPage {
             user: Some(user.id.clone()),
@@ -124,7 +124,7 @@ impl Latchet {
         named.into_iter().map(|named| named.listed).collect()
     }
 
-    /// When the session was revoked, as it stands in the database.
+    /// Returns the time of the session's revocation in the database.
     async fn revoked_at(&self, session: &Session) -> Option<Time> {
         let row = entity::session::Entity::find_by_id(session.id.as_str());
         let row = row.one(self.store.reader()).await.unwrap().unwrap();
@@ -139,7 +139,7 @@ impl Latchet {
         revoked.await.unwrap()
     }
 
-    /// All events, newest first.
+    /// Returns all events, newest first.
     async fn events(&self) -> Vec<Event> {
         let page = EventPage {
             after: None,
@@ -148,7 +148,7 @@ impl Latchet {
         self.store.events(&page).await.unwrap()
     }
 
-    /// The sessions that events of this kind tell of.
+    /// Returns the sessions of the events of this kind.
     pub(super) async fn told_of(&self, kind: EventKind) -> Vec<SessionId> {
         let events = self.events().await.into_iter();
         let of_kind = events.filter(|event| event.kind == kind);
@@ -172,7 +172,7 @@ impl Latchet {
 }
 
 async fn empty_database(folder: &TempDir) -> DatabaseUrl {
-    #[expect(clippy::disallowed_methods, reason = "no setting of the server")]
+    #[expect(clippy::disallowed_methods, reason = "not a setting of the server")]
     let Ok(url) = std::env::var("TEST_DATABASE_URL") else {
         return sqlite_url(folder);
     };
@@ -224,7 +224,7 @@ fn new_session() -> NewSession {
     }
 }
 
-/// What lists show of a session that was made `now`.
+/// Returns the list entry of a session that was created at `now`.
 fn listed(session: &Session, now: Time) -> ListedSession {
     ListedSession {
         session: session.clone(),
@@ -274,7 +274,7 @@ fn version(denial: &Denial, user: &User) -> u64 {
     }
 }
 
-/// The user at work, in that session where one is given.
+/// Returns the user as the actor, in that session if one is given.
 fn by(user: &User, session: Option<&Session>) -> Actor {
     Actor::User {
         id: user.id.clone(),
@@ -297,7 +297,7 @@ async fn at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    #[expect(clippy::disallowed_methods, reason = "each is waited for below")]
+    #[expect(clippy::disallowed_methods, reason = "each is awaited below")]
     let tasks: Vec<_> = futures.into_iter().map(tokio::spawn).collect();
     let mut outputs = Vec::new();
     for task in tasks {

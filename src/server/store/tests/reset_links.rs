@@ -125,7 +125,7 @@ async fn a_link_needs_an_enabled_administrator_with_the_password_of_then_behind_
         let myself = by(&maker, None);
         let made = store.create_reset_link(&user.id, link("a"), &myself, NOW);
         made.await.unwrap();
-        // Behind the back of the store, which deletes the link itself.
+        // By SQL, because the store would also delete the link.
         let sql = format!("UPDATE users SET {change} WHERE id = '{}'", maker.id);
         store.writer().execute_unprepared(&sql).await.unwrap();
         let found = store.user_of_reset_link("a", NOW).await.unwrap();

@@ -1,4 +1,4 @@
-//! The truth that denylists copy, and what is deleted in the end.
+//! Revocations, the denylist epoch, and the deletion of old rows.
 
 use super::super::Epoch;
 use super::*;
@@ -17,7 +17,7 @@ async fn what_is_revoked_is_denied_and_nothing_else() {
         (Some("other"), "t1", true),
         (None, "t1", true),
         (Some("other"), "t2", false),
-        // A session's id is no token's id, nor the other way round.
+        // The ids of sessions and tokens are separate.
         (None, sid, false),
         (Some("t1"), "t2", false),
     ];

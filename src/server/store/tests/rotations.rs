@@ -1,4 +1,4 @@
-//! Rotation through the batching writer.
+//! Rotation by the writer of batches.
 
 use std::sync::Arc;
 
@@ -175,7 +175,7 @@ async fn one_token_shown_a_hundred_times_at_once_to_three_replicas_has_one_succe
     .await;
 
     let successor = latchet.stored(&session).await;
-    // Rotated once: of all who did so at this very moment, one wrote it.
+    // Rotated once: of all replicas that rotated in this millisecond, one wrote the row.
     assert_eq!(successor.state, session.state.rotated(None, NOW + MINUTE));
     for rotation in rotations {
         assert_eq!(current(rotation).session, successor);
@@ -269,7 +269,7 @@ async fn a_rotation_finishes_when_its_caller_hangs_up() {
     let latchet = Latchet::start().await;
     let session = latchet.alice_logged_in().await;
 
-    // It is asked, and dropped before anybody else had a turn.
+    // It is queued, and dropped before any other task runs.
     let hung_up = latchet.show(&session, 0, NOW).now_or_never();
     let again = latchet.show(&session, 0, NOW).await;
 

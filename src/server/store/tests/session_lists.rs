@@ -1,4 +1,4 @@
-//! Lists of the sessions that live.
+//! Lists of live sessions.
 
 use super::super::{SessionPage, SessionPlace};
 use super::*;

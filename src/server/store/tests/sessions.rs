@@ -1,4 +1,4 @@
-//! Making, listing and revoking sessions.
+//! Creating, listing and revoking sessions.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Accounts.
+//! User accounts.
 
 use secrecy::ExposeSecret;
 
@@ -150,7 +150,7 @@ async fn a_session_that_has_ended_is_not_revived_by_its_own_change_of_password()
     let password = SecretString::from("second");
     let store = &latchet.store;
 
-    // The change was asked for before; hashing the password took longer.
+    // The change was requested before the logout, but hashing the password took longer.
     let logout = because(RevokeReason::LogoutAll, NOW);
     let ended = store.revoke_all(&alice.id, None, &logout, &Actor::Operator);
     ended.await.unwrap();
