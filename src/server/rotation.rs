@@ -58,7 +58,7 @@ impl SessionState {
         self.expires_at.min(self.rotated_at + self.idle_limit)
     }
 
-    /// Returns the way in which the session has ended by `now`; `None` while it is live.
+    /// Returns how the session has ended by `now`; `None` while it is live.
     pub fn end(&self, now: Time) -> Option<End> {
         if let Some(reason) = self.revoked {
             return Some(End::Revoked(reason));
@@ -119,7 +119,7 @@ pub enum Decision {
     Ended(End),
 }
 
-/// The way in which a session ended.
+/// End of a session: expiry or revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// Its absolute or its idle lifetime is over.

@@ -115,8 +115,8 @@ fn is_transient(error: &DbErr) -> bool {
 /// SQLSTATE of a missing privilege, which may be granted later.
 const MISSING_PRIVILEGE: &str = "42501";
 
-/// Returns whether an SQLSTATE of PostgreSQL (five characters) or a result code of SQLite (a number) stands
-/// for a transient error: connection, deadlock, resources, shutdown; busy, locked, out of memory, read-only
+/// Returns whether an SQLSTATE of PostgreSQL (five characters) or a result code of SQLite (a number) means a
+/// transient error: connection, deadlock, resources, shutdown; busy, locked, out of memory, read-only
 /// file system, I/O, disk full, file missing.
 fn is_transient_code(code: &str) -> bool {
     if code.len() == 5 {

@@ -10,7 +10,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// Returns an id that nobody can guess.
+            /// Returns a random id that cannot be guessed.
             pub fn random() -> Self {
                 Self(crate::keys::random_id())
             }

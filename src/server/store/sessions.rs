@@ -62,7 +62,7 @@ pub struct Device {
 }
 
 impl Session {
-    /// Returns the way in which the session has ended by `now`; `None` while it is live.
+    /// Returns how the session has ended by `now`; `None` while it is live.
     pub fn end(&self, now: Time) -> Option<End> {
         self.state.end(now)
     }
