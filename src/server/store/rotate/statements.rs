@@ -184,7 +184,7 @@ const COLUMNS: usize = 6;
 
 /// Updates each session that was not changed or revoked since it was read, unless `deadline` has passed, and
 /// returns the number of updated sessions. Returning their ids would cost a row for each, and almost always
-/// it is all of them. The steps must be of different sessions: an `UPDATE` with the same row twice is
+/// it is all of them. The `steps` must be of different sessions: an `UPDATE` with the same row twice is
 /// undefined.
 pub(super) async fn advance(
     connection: &mut Held,
