@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn report(error: &(dyn Error + 'static)) -> ExitCode {
     let mut screen = std::io::stderr();
     for (place, text) in causes(error).iter().enumerate() {
-        let lead = if place == 0 { "latchet" } else { "  because" };
+        let lead = if place == 0 { "latchet" } else { "  caused by" };
         let _ = writeln!(screen, "{lead}: {text}");
     }
     ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! What administrators do beside accounts and sessions.
+//! Rotation of the signing keys by an administrator.
 
 use super::App;
 use super::error::ApiError;
@@ -7,7 +7,7 @@ use super::keyring::Rollover;
 use super::store::StoredKey;
 
 impl App {
-    /// Makes a signing key that takes over from the active one. This process knows it from now on;
+    /// Creates a signing key that takes over from the active one. This process knows it from now on;
     /// others read it within [`RELOAD`](super::keyring::RELOAD).
     ///
     /// # Errors
@@ -19,7 +19,7 @@ impl App {
             .rotate(self.config.algorithm, rollover, by, now)
             .await?;
         self.verifier.replace_keys(self.keyring.verifying(now));
-        tracing::info!(key.id = %key.kid, ?rollover, "signing key made");
+        tracing::info!(key.id = %key.kid, ?rollover, "signing key created");
         Ok(key)
     }
 }

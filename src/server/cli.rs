@@ -1,4 +1,4 @@
-//! The command line. Each command is an order to [`App`] or to the store; nothing is decided here.
+//! The command line. Each command calls [`App`] or the store; nothing is decided here.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -29,18 +29,18 @@ mod user;
 const EXAMPLES: &str = "\
 Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
 the name of a file that holds the value) and a key of the TOML file (access_ttl). The file alone has
-the tables [token_profiles.NAME] and [token_services.NAME]: tokens for other parties.
+the tables [token_profiles.NAME] and [token_services.NAME], for third-party tokens.
 
 Examples:
   latchet                                  serve on 127.0.0.1:8080 with everything in ./data
-  latchet user add alice --admin           make an administrator
-  latchet doctor                           look for what is wrong and say how to mend it
+  latchet user add alice --admin           create an administrator
+  latchet doctor                           diagnose problems and suggest fixes
   LATCHET_PUBLIC_URL=https://auth.example.org \\
   LATCHET_ROOT_SECRET_FILE=/run/secrets/latchet \\
   DATABASE_URL=postgres://latchet@db/latchet REDIS_URL=redis://cache latchet
                                            one of several replicas behind a proxy";
 
-/// An auth server with rotating refresh tokens and a logout that the next request feels.
+/// An auth server with rotating refresh tokens and a logout that takes effect at the next request.
 #[derive(Debug, Parser)]
 #[command(name = "latchet", version, after_help = EXAMPLES)]
 struct Cli {
@@ -52,9 +52,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve; what happens when no command is given
+    /// Serve; the default when no command is given
     Serve,
-    /// Bring the database up to date and end
+    /// Apply migrations and exit
     Migrate,
     /// Print the API document
     Openapi {
@@ -62,7 +62,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print a link that makes the first administrator once, within 30 minutes
+    /// Print a one-time link, valid for 30 minutes, that creates the first administrator
     SetupLink,
     /// Manage accounts
     #[command(subcommand)]
@@ -72,13 +72,13 @@ enum Command {
     Key(KeyCommand),
     /// Print a strong random secret for `LATCHET_ROOT_SECRET`
     Secret,
-    /// Look for what is wrong and say how to mend it
+    /// Diagnose problems and suggest fixes
     Doctor,
 }
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
-    /// Make an account; asks for the password, or reads it from standard input
+    /// Create an account; prompts for the password, or reads it from standard input
     Add {
         /// User name
         name: String,
@@ -117,21 +117,21 @@ enum UserCommand {
     Roles {
         /// User name
         name: String,
-        /// The roles from now on; without any, those of now are printed
+        /// The new roles; without any, the current ones are printed
         #[arg(value_name = "ROLE", value_parser = role)]
         roles: Vec<Role>,
-        /// Take all roles away
+        /// Remove all roles
         #[arg(long, conflicts_with = "roles")]
         none: bool,
     },
-    /// Set a new password and end all sessions; asks for it, or reads it from standard input
+    /// Set a new password and end all sessions; prompts for it, or reads it from standard input
     Password {
         /// User name
         name: String,
         #[command(flatten)]
         password: PasswordFrom,
     },
-    /// Print a link that sets a new password once, within 24 hours
+    /// Print a one-time link, valid for 24 hours, that sets a new password
     ResetLink {
         /// User name
         name: String,
@@ -154,9 +154,9 @@ struct PasswordFrom {
 enum KeyCommand {
     /// List the signing keys with their states
     List,
-    /// Make a new signing key (of --algorithm) that takes over from the active one
+    /// Create a signing key (of --algorithm) that takes over from the active one
     Rotate {
-        /// At once, because the old key leaked: its tokens are refused from now on
+        /// Take over at once, because the old key leaked: its tokens are refused from now on
         #[arg(long)]
         now: bool,
     },
@@ -170,13 +170,13 @@ fn role(text: &str) -> Result<Role, String> {
     Role::parse(text).map_err(|why| format!("a role {why}"))
 }
 
-/// Why a command failed.
+/// Failure of a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The settings were refused, or help was asked for.
+    /// The settings were refused, or help was requested.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// What the settings name could not be opened.
+    /// A database, a key or another resource that the settings name could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The command was refused or failed.
@@ -188,34 +188,34 @@ pub enum Failure {
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// A key cannot be made.
-    #[error("cannot make a key")]
+    /// A key cannot be created.
+    #[error("cannot create a key")]
     Key(#[from] KeyError),
     /// There is no root secret, or it is weak.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// TLS cannot be spoken.
+    /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The system refused something.
+    /// A call to the operating system failed.
     #[error("cannot {attempt}")]
     System {
-        /// What was attempted, to be read after "cannot".
+        /// The attempted action, to be read after "cannot".
         attempt: String,
-        /// Why not.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
-    /// Something that the log says already; the program ends with this code.
+    /// A failure that is in the log already; the program exits with this code.
     #[error("see the log")]
     Logged(u8),
-    /// Something else, said in a sentence.
+    /// Another failure, described in one sentence.
     #[error("{0}")]
     Other(String),
 }
 
 impl Failure {
-    /// Returns the code that the program ends with.
+    /// Returns the exit code of the program.
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
@@ -230,10 +230,10 @@ impl Failure {
     }
 }
 
-/// Carries out the command that `args` (the program's name first) and `env` give.
+/// Runs the command that `args` (the program's name first) and `env` give.
 ///
 /// # Errors
-/// Why it failed.
+/// When the settings are refused or the command fails.
 pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<(), Failure> {
     let (Cli { command, config }, tables) = load(&args, &env)?;
     let config = config.complete(tables, &env)?;
@@ -266,7 +266,7 @@ async fn administrate(command: Command, config: Config) -> Result<String, Failur
         }
         Command::SetupLink => setup_link(&open(config, Opening::Existing).await?).await,
         Command::User(command) => {
-            // The first account may be made before the first start.
+            // The first account may be created before the first start.
             let opening = match command {
                 UserCommand::Add { .. } => Opening::New,
                 _ => Opening::Existing,
@@ -282,7 +282,7 @@ async fn setup_link(app: &App) -> Result<String, Failure> {
     match app.setup_link().await? {
         Some(secret) => Ok(banner::invitation(app, &secret)),
         None => Err(Failure::Other(
-            "there is an administrator, so no link makes one: `latchet user add NAME --admin` does"
+            "an administrator exists already: create another one with `latchet user add NAME --admin`"
                 .to_owned(),
         )),
     }
@@ -292,7 +292,7 @@ async fn open(config: Config, opening: Opening) -> Result<App, Failure> {
     Ok(App::open_beside_server(config, Clock::system(), opening).await?)
 }
 
-/// Says where a command works: it may have been started in another folder than the server.
+/// Prints the database that a command uses: it may have been started in another folder than the server.
 fn name_database(config: &Config) {
     let url = &config.database_url;
     let text = match url.kind() {
@@ -303,7 +303,7 @@ fn name_database(config: &Config) {
                 let file = std::path::absolute(&file).unwrap_or(file);
                 format!("database {}{is_new}", file.display())
             }
-            // Opening it says what is wrong.
+            // The error is reported when it is opened.
             Err(_) => return,
         },
     };
@@ -314,7 +314,7 @@ fn name_database(config: &Config) {
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // `latchet user list | head` is no fault.
+        // `latchet user list | head` is not an error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(Failure::system("write the output")),
     }

@@ -1,9 +1,9 @@
-//! The address of a client, behind proxies that are trusted to tell it.
+//! The address of a client, also behind trusted proxies.
 //!
 //! Proxies write `X-Forwarded-For`, some `Forwarded` (RFC 7239) instead, with a port or without, and IPv6
-//! in brackets or not. Each proxy appends the address that it was asked from, so the last one is read
-//! first, and what is left of the first address that is no trusted proxy's was written by the client.
-//! All clients whose address cannot be read count as one, so that is reported, once.
+//! in brackets or not. Each proxy appends the address of its peer, so the last entry is read first.
+//! Entries to the left of the first address that is no trusted proxy were written by the client.
+//! All clients whose address cannot be read count as one; that is reported once.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use poem::Request;
 use poem::http::{HeaderMap, HeaderName, header};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// Headers in which some proxies write the address, and which are not read.
+/// Headers in which some proxies write the address. They are not read.
 const UNREAD: [&str; 3] = ["x-real-ip", "cf-connecting-ip", "true-client-ip"];
 /// Connections that have no address, such as those of tests, count as one client.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-/// Longest part of a header that the log repeats.
+/// Longest part of a header that is logged.
 const LONGEST_SHOWN: usize = 64;
 
-/// The address of the client of a request, which the routes find in its data.
+/// The address of the client of a request. Routes read it from the data of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
-/// Finds the addresses of clients. Clones share what has been reported.
+/// Resolver of client addresses. Clones share the record of logged warnings.
 #[derive(Clone, Debug)]
 pub(super) struct ClientAddresses {
     trusted: Arc<[IpNet]>,
     reported: Arc<Reported>,
 }
 
-/// Warnings that were logged: each once, for every request would repeat it.
+/// Warnings that were logged: each once, because every request would repeat it.
 #[derive(Debug, Default)]
 struct Reported {
     untrusted_proxy: AtomicBool,
@@ -41,7 +41,7 @@ struct Reported {
 }
 
 impl ClientAddresses {
-    /// Returns the addresses as these proxies tell them.
+    /// Returns a resolver that trusts these proxies.
     pub(super) fn new(trusted: &[IpNet]) -> Self {
         Self {
             trusted: trusted.into(),
@@ -49,13 +49,13 @@ impl ClientAddresses {
         }
     }
 
-    /// Returns the address that a request came from.
+    /// Returns the address of the client of a request.
     pub(super) fn of(&self, request: &Request) -> ClientAddress {
         let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
         ClientAddress(self.find(peer.unwrap_or(UNKNOWN).to_canonical(), request.headers()))
     }
 
-    /// Returns the address that the farthest trusted proxy was asked from.
+    /// Returns the address of the peer of the farthest trusted proxy.
     fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
             self.report_untrusted(peer, headers);
@@ -99,7 +99,7 @@ impl ClientAddresses {
             tracing::warn!(
                 client.address = %peer,
                 header = name.as_str(),
-                "a proxy that is not trusted names the address of its client: if it is yours, name it in LATCHET_TRUSTED_PROXIES, for until then all its clients share one login throttle (logged once)"
+                "an untrusted proxy sends the address of its client: if it is yours, add it to LATCHET_TRUSTED_PROXIES; until then all its clients share one login throttle (logged once)"
             );
         }
     }
@@ -112,7 +112,7 @@ impl ClientAddresses {
                 client.address = %proxy,
                 header = hop.header(),
                 value = text,
-                "a trusted proxy names its client by something that is no address: all such clients share its login throttle (logged once)"
+                "a trusted proxy sends a client address that cannot be read: all such clients share its login throttle (logged once)"
             );
         }
     }
@@ -126,7 +126,7 @@ impl ClientAddresses {
             tracing::warn!(
                 client.address = %proxy,
                 header = name,
-                "a trusted proxy names its client in a header that is not read: let it write X-Forwarded-For, for until then all its clients share one login throttle (logged once)"
+                "a trusted proxy sends the client address in a header that is not read: configure it to write X-Forwarded-For; until then all its clients share one login throttle (logged once)"
             );
         }
     }
@@ -140,8 +140,8 @@ enum Hop<'h> {
     Pairs(&'h [u8]),
 }
 
-/// Returns the entries, the last first. `Forwarded` counts where there is no `X-Forwarded-For`: the proxies
-/// that write the latter, which are most, pass on what a client has put into the former.
+/// Returns the entries, the last first. `Forwarded` is read only if there is no `X-Forwarded-For`: most
+/// proxies write the latter, and pass on a `Forwarded` header of the client unchanged.
 fn hops(headers: &HeaderMap) -> impl Iterator<Item = Hop<'_>> {
     let is_usual = headers.contains_key(FORWARDED_FOR);
     let name = if is_usual {
@@ -150,7 +150,7 @@ fn hops(headers: &HeaderMap) -> impl Iterator<Item = Hop<'_>> {
         header::FORWARDED
     };
     let lines = headers.get_all(name).into_iter().rev();
-    // At every comma, even in quotes: a quote that a client left open must not hide what was appended.
+    // Split at every comma, even in quotes: a quote that a client left open must not hide entries of proxies.
     lines
         .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
@@ -186,7 +186,7 @@ impl Hop<'_> {
     }
 }
 
-/// Returns the value of `for`, which there must be once.
+/// Returns the value of `for`, which must occur exactly once.
 fn node_of(pairs: &[u8]) -> Option<&[u8]> {
     let mut nodes = pairs.split(|&byte| byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|&byte| byte == b'=')?;
@@ -218,7 +218,7 @@ fn address_of(node: &[u8]) -> Option<IpAddr> {
     is_port(port).then(|| address.parse().ok().map(IpAddr::V4))?
 }
 
-/// The network interface is of interest to the proxy's own machine alone: `fe80::1%eth0`.
+/// Removes the network interface, which has a meaning on the proxy's machine alone: `fe80::1%eth0`.
 fn without_zone(address: &str) -> &str {
     match address.split_once('%') {
         Some((address, zone)) if address.contains(':') && !zone.is_empty() => address,
@@ -226,7 +226,7 @@ fn without_zone(address: &str) -> &str {
     }
 }
 
-/// RFC 7239, section 6: a number, or a name that a proxy has made up.
+/// Port of RFC 7239, section 6: a number, or an obfuscated name.
 fn is_port(text: &str) -> bool {
     let is_made_up = |name: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

@@ -45,9 +45,9 @@ async fn signals_for_files_and_logs_end_no_server() {
     let mut server = Replica::start(&Backend::sqlite()).await;
 
     for (signal, said) in [
-        (Signal::HUP, "nothing to read again"),
-        (Signal::USR1, "was ignored"),
-        (Signal::USR2, "was ignored"),
+        (Signal::HUP, "no certificate to reload"),
+        (Signal::USR1, "ignored a signal"),
+        (Signal::USR2, "ignored a signal"),
     ] {
         let before = server.log().matches(said).count();
         server.signal(signal);

@@ -1,4 +1,4 @@
-//! The first words of a server: where it listens, and how to get an administrator.
+//! The start-up message of a server: its addresses, and the way to create the first administrator.
 
 use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
@@ -8,12 +8,12 @@ use super::{App, Failure, print};
 use crate::server::config::LogFormat;
 use crate::server::logging;
 
-const NO_ADMINISTRATOR: &str = "there is no administrator yet: `latchet setup-link` prints a link that makes one, `latchet user add NAME --admin` makes one at once";
+const NO_ADMINISTRATOR: &str = "there is no administrator yet: `latchet setup-link` prints a link that creates one, `latchet user add NAME --admin` creates one at once";
 
-/// Says on a terminal, or in the log where that is JSON, that the server listens.
+/// Reports on a terminal, or in the log if that is JSON, that the server listens.
 ///
-/// The link that makes the first administrator is shown on a terminal alone: others read what is
-/// written into files, pipes and journals.
+/// The link that creates the first administrator is printed on a terminal alone: files, pipes and
+/// journals have other readers.
 pub(super) async fn announce(app: &App, metrics: Option<SocketAddr>) -> Result<(), Failure> {
     let format = app.config.log_format;
     let is_terminal = stdout().is_terminal() && format != LogFormat::Json;
@@ -69,15 +69,15 @@ fn banner(app: &App, metrics: Option<SocketAddr>) -> String {
     text
 }
 
-/// Returns how to use the link that makes the first administrator.
+/// Returns the instructions for the link that creates the first administrator.
 pub(super) fn invitation(app: &App, secret: &str) -> String {
     let url = &app.config.public_url;
     format!(
-        "  There is no administrator yet. Make one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n"
+        "  There is no administrator yet. Create one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n"
     )
 }
 
-/// Prints without waiting: a reader that hangs, or a full disk, keeps no server from serving.
+/// Prints without waiting: a reader that hangs, or a full disk, does not delay the server.
 fn print_aside(text: String) {
     let name = "banner".to_owned();
     let printing = move || {

@@ -1,5 +1,5 @@
-//! `latchet doctor`: looks at everything a server needs, changes nothing, and says how to mend what
-//! is wrong.
+//! `latchet doctor`: checks everything a server needs, changes nothing, and suggests a fix for each
+//! problem.
 
 use std::error::Error;
 use std::fmt;
@@ -13,27 +13,27 @@ use crate::server::config::{ConfigError, RootSecret};
 use crate::server::error::causes;
 use crate::server::serve::TlsCertificate;
 
-/// How long an answer is waited for.
+/// Longest wait for a response.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// No machine that runs this program lives before the program was written.
+/// A time before this program was written: a clock that reads an earlier one is wrong.
 const WRITTEN: Time = Time::from_secs(1_764_000_000);
 
 mod backends;
 #[cfg(test)]
 mod tests;
 
-/// Result of one look.
+/// Result of one check.
 #[derive(Debug, PartialEq, Eq)]
 enum Finding {
     Good(String),
-    /// It works, but perhaps not as meant.
+    /// It works, but perhaps not as intended.
     Doubtful {
         doubt: String,
-        mend: String,
+        fix: String,
     },
     Bad {
         fault: String,
-        mend: String,
+        fix: String,
     },
 }
 
@@ -42,15 +42,15 @@ impl Finding {
         Self::Good(text.into())
     }
 
-    fn bad(fault: impl Into<String>, mend: impl Into<String>) -> Self {
+    fn bad(fault: impl Into<String>, fix: impl Into<String>) -> Self {
         Self::Bad {
             fault: fault.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 
-    fn of(error: &(dyn Error + 'static), mend: impl Into<String>) -> Self {
-        Self::bad(causes(error).join(": "), mend)
+    fn of(error: &(dyn Error + 'static), fix: impl Into<String>) -> Self {
+        Self::bad(causes(error).join(": "), fix)
     }
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Good(text) => writeln!(f, "ok    {text}"),
-            Self::Doubtful { doubt, mend } => writeln!(f, "warn  {doubt}\n      mend: {mend}"),
-            Self::Bad { fault, mend } => writeln!(f, "FAIL  {fault}\n      mend: {mend}"),
+            Self::Doubtful { doubt, fix } => writeln!(f, "warn  {doubt}\n      fix: {fix}"),
+            Self::Bad { fault, fix } => writeln!(f, "FAIL  {fault}\n      fix: {fix}"),
         }
     }
 }
@@ -90,10 +90,10 @@ fn settings(config: &Config) -> Vec<Finding> {
     let mut findings = match config.check() {
         Ok(()) if config.is_open_plain_http() => vec![Finding::bad(
             format!(
-                "allow_plain_http is set: anybody on the path reads passwords and tokens for {}",
+                "allow_plain_http is set: anybody on the network path can read passwords and tokens for {}",
                 config.public_url
             ),
-            "serve https before this is more than a test",
+            "serve https before you use this for more than a test",
         )],
         Ok(()) => vec![Finding::good(format!(
             "the settings are safe for {}",
@@ -102,7 +102,7 @@ fn settings(config: &Config) -> Vec<Finding> {
         Err(ConfigError::Refused(faults)) => faults
             .into_iter()
             .map(|fault| match fault.split_once(": ") {
-                Some((fault, mend)) => Finding::bad(fault, mend),
+                Some((fault, fix)) => Finding::bad(fault, fix),
                 None => Finding::bad(fault, "change that setting"),
             })
             .collect(),
@@ -110,27 +110,27 @@ fn settings(config: &Config) -> Vec<Finding> {
     };
     if let (Some(chain), Some(key)) = (&config.tls_cert, &config.tls_key) {
         findings.push(match TlsCertificate::load(chain, key) {
-            Ok(_) => Finding::good("the TLS certificate and key fit"),
+            Ok(_) => Finding::good("the TLS certificate and key match"),
             Err(error) => Finding::of(&error, "name a PEM file with the chain, and its key"),
         });
     }
     findings
 }
 
-/// Looks at what is in front of the server, as far as the settings show it.
+/// Checks the proxy in front of the server, as far as the settings describe it.
 fn proxies(config: &Config) -> Option<Finding> {
     let speaks_tls_elsewhere = config.is_https() && config.tls_cert.is_none();
     let is_doubtful = speaks_tls_elsewhere && config.trusted_proxies.is_empty();
     is_doubtful.then(|| Finding::Doubtful {
         doubt: format!(
-            "a proxy must speak TLS for {}, and trusted_proxies names none: all clients have its address and share one login throttle",
+            "a proxy has to terminate TLS for {}, but trusted_proxies is empty: all clients have its address and share one login throttle",
             config.public_url
         ),
-        mend: "name the address that the proxy connects from in LATCHET_TRUSTED_PROXIES".to_owned(),
+        fix: "name the address that the proxy connects from in LATCHET_TRUSTED_PROXIES".to_owned(),
     })
 }
 
-/// Looks at who may read what must stay secret.
+/// Checks the permissions of files that must stay secret.
 fn files(config: &Config) -> Vec<Finding> {
     let secret = config.data_dir.join("root-secret");
     let mut findings = Vec::new();
@@ -150,7 +150,7 @@ fn files(config: &Config) -> Vec<Finding> {
                 "{} holds a strong secret",
                 secret.display()
             ))),
-            // A new installation; where it was lost, the keys in the database tell.
+            // A new installation; the keys in the database reveal whether it was lost.
             Ok(None) => {}
             Err(error) => findings.push(Finding::of(&error, "restore the file from a backup")),
         }
@@ -169,7 +169,7 @@ fn privacy(path: &Path) -> Option<Finding> {
     } else {
         Finding::bad(
             format!(
-                "{shown} is open to other users of this machine (mode {:o})",
+                "{shown} is accessible to other users of this machine (mode {:o})",
                 mode & 0o777
             ),
             format!("chmod go= {shown}"),
@@ -186,28 +186,28 @@ fn system_clock(clock: &Clock) -> Finding {
     let now = clock.now();
     if now < WRITTEN {
         Finding::bad(
-            format!("the clock says {now}, which is in the past"),
-            "set the clock, best by NTP",
+            format!("the clock reads {now}, which is in the past"),
+            "set the clock, preferably by NTP",
         )
     } else {
-        Finding::good(format!("the clock says {now}"))
+        Finding::good(format!("the clock reads {now}"))
     }
 }
 
-/// Each connection takes a descriptor; without one left no one can connect.
+/// Each connection takes a file descriptor; when none is left, no client can connect.
 #[cfg(unix)]
 fn descriptors(config: &Config) -> Option<Finding> {
-    // The server raises its limit to the maximum where it has to.
+    // The server raises its limit to the maximum if it has to.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum?;
     let needed = u64::try_from(config.max_connections)
         .ok()?
         .saturating_add(OWN_DESCRIPTORS);
     Some(if limit >= needed {
-        Finding::good(format!("{limit} files may be open"))
+        Finding::good(format!("{limit} files may be open at once"))
     } else {
         Finding::bad(
             format!(
-                "{limit} files may be open, fewer than max_connections ({}) needs",
+                "{limit} files may be open at once, fewer than max_connections ({}) needs",
                 config.max_connections
             ),
             format!(
@@ -226,9 +226,9 @@ async fn listener(config: &Config) -> Finding {
     let address = config.listen_address();
     let connecting = tokio::net::TcpStream::connect(address);
     match tokio::time::timeout(PATIENCE, connecting).await {
-        Ok(Ok(_)) => Finding::good(format!("something listens on {address}")),
+        Ok(Ok(_)) => Finding::good(format!("a process listens on {address}")),
         _ => Finding::good(format!(
-            "nothing listens on {address} yet; `latchet` does once started"
+            "no process listens on {address} yet; `latchet` does once it is started"
         )),
     }
 }

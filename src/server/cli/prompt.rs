@@ -1,4 +1,4 @@
-//! Asks for a password without showing it.
+//! Prompt for a password, which the terminal does not echo.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -6,13 +6,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::server::text_file;
 
-/// Asks twice on a terminal; otherwise takes the first line of standard input.
+/// Prompts twice on a terminal; otherwise reads the first line of standard input.
 pub(super) fn password() -> io::Result<SecretString> {
     if !io::stdin().is_terminal() {
         return line();
     }
     let first = ask("Password: ")?;
-    let again = ask("The same again: ")?;
+    let again = ask("Repeat password: ")?;
     if first.expose_secret() == again.expose_secret() {
         Ok(first)
     } else {
@@ -38,7 +38,7 @@ fn line() -> io::Result<SecretString> {
     Ok(text_file::without_line_end(text).into())
 }
 
-/// While this lives, the terminal shows nothing of what is typed.
+/// While this value exists, the terminal does not echo input.
 #[cfg(unix)]
 struct Hidden(Option<rustix::termios::Termios>);
 

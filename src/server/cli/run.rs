@@ -14,7 +14,7 @@ use crate::server::error::causes;
 use crate::server::serve::{Lifecycle, Limits, Server, TlsCertificate};
 use crate::server::{logging, metrics, routes};
 
-/// Descriptors for everything but connections of clients: database, Redis, files.
+/// File descriptors for everything but client connections: database, Redis, files.
 pub(super) const OWN_DESCRIPTORS: u64 = 100;
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
@@ -32,10 +32,10 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
 
 async fn run(config: Config) -> Result<(), Failure> {
     config.check()?;
-    // From the start: the signal for a new certificate must not end one that is starting.
+    // First: the signal for a new certificate must not end a server that is starting.
     let reload = ReloadSignals::listen()?;
     allow_descriptors(config.max_connections);
-    // First, so that a port in use is told before anything is made.
+    // Before anything is created, so that a port in use is reported at once.
     let (listener, address) = listen(config.listen_address(), "").await?;
     let metrics_listener = match config.metrics_address() {
         Some(address) => Some(listen(address, " for metrics").await?),
@@ -52,7 +52,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     let tls = tls.transpose()?;
     let app = App::open(config, Clock::system()).await?;
     app.bootstrap().await?;
-    // Until now a signal ends the program by itself, however long the database lets it wait.
+    // Until here a signal ends the program at once, also while it waits for the database.
     let stop = StopSignals::listen()?;
     announce(&app, metrics_address).await?;
 
@@ -80,7 +80,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns a listener and its address, which is another than the one asked for where that has port 0.
+/// Returns a listener and its address, which differs from the requested one if that has port 0.
 async fn listen(address: SocketAddr, what: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let failed = || Failure::system(format!("listen on {address}{what}"));
     let listener = TcpListener::bind(address).await.map_err(failed())?;
@@ -88,13 +88,13 @@ async fn listen(address: SocketAddr, what: &str) -> Result<(TcpListener, SocketA
     Ok((listener, bound))
 }
 
-/// Logs what an operator has to know at each start.
+/// Logs warnings about the settings at each start.
 fn warn_of(config: &Config) {
     if config.is_open_plain_http() {
         tracing::warn!(
             public_url = %config.public_url,
             address = %config.listen,
-            "allow_plain_http is set: anybody on the path reads passwords and tokens; serve https before this is more than a test"
+            "allow_plain_http is set: anybody on the network path can read passwords and tokens; serve https before you use this for more than a test"
         );
     }
     for setting in config.settings_without_effect() {
@@ -116,13 +116,13 @@ fn follow_certificate(
             if let Some(certificate) = &certificate {
                 certificate.reload();
             } else {
-                tracing::info!("nothing to read again: TLS does not end here");
+                tracing::info!("no certificate to reload: TLS does not end here");
             }
         }
     });
 }
 
-/// Many systems start programs with 1,024 descriptors and let them ask for more.
+/// Many systems start programs with 1,024 file descriptors and let them raise that limit.
 #[cfg(unix)]
 fn allow_descriptors(connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -131,7 +131,7 @@ fn allow_descriptors(connections: usize) {
     let wanted = wanted.saturating_add(OWN_DESCRIPTORS);
     let possible = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
     if limit.current.is_some_and(|current| current < possible) {
-        // Without it fewer connections are open at once, and `latchet doctor` says so.
+        // If this fails, fewer connections are open at once, and `latchet doctor` reports it.
         let raised = Rlimit {
             current: Some(possible),
             maximum: limit.maximum,

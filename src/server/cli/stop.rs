@@ -1,11 +1,11 @@
-//! The signals that a server obeys.
+//! Signals that stop a server or make it reload files.
 
 use super::Failure;
 
 /// The signals that ask the program to stop.
 ///
-/// They are caught from [`StopSignals::listen`] on, not from when they are first waited for: a server
-/// that answers already must not be killed by a signal that comes in between.
+/// They are caught from [`StopSignals::listen`] on, not from the first wait: a signal in between must
+/// not kill a server that responds already.
 pub(super) struct StopSignals {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 3],
@@ -60,9 +60,8 @@ impl StopSignals {
     }
 }
 
-/// The signals that would end a program that does not catch them, and that others send to servers for
-/// another reason: SIGHUP to make them read files again, SIGUSR1 and SIGUSR2 to make them open their logs
-/// again.
+/// Signals that end a program by default, but that are sent to servers for other reasons: SIGHUP to
+/// reload files, SIGUSR1 and SIGUSR2 to reopen logs.
 pub(super) struct ReloadSignals {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 3],
@@ -86,7 +85,7 @@ impl ReloadSignals {
         Ok(Self {})
     }
 
-    /// Resolves when files are to be read again.
+    /// Resolves when files are to be reloaded.
     #[cfg(unix)]
     pub(super) async fn next(&mut self) {
         let [hang_up, user1, user2] = &mut self.signals;
@@ -96,7 +95,7 @@ impl ReloadSignals {
                 _ = user1.recv() => {}
                 _ = user2.recv() => {}
             }
-            tracing::info!("a signal that means nothing here was ignored");
+            tracing::info!("ignored a signal that has no meaning for this server");
         }
     }
 

@@ -38,12 +38,12 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
         UserCommand::Disable { name } => {
             let user = find(app, &name).await?;
             app.disable_user(&user.id, &Actor::Operator).await?;
-            Ok(format!("{name} is disabled and every session ended.\n"))
+            Ok(format!("Disabled user {name} and ended all sessions.\n"))
         }
         UserCommand::Enable { name } => {
             let user = find(app, &name).await?;
             app.enable_user(&user.id, &Actor::Operator).await?;
-            Ok(format!("{name} may log in.\n"))
+            Ok(format!("Enabled user {name}.\n"))
         }
         UserCommand::Roles { name, roles, none } => {
             let user = find(app, &name).await?;
@@ -57,7 +57,7 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
             let user = find(app, &name).await?;
             app.set_password(&user.id, read(&password)?).await?;
             Ok(format!(
-                "{name} has a new password and every session ended.\n"
+                "Set a new password for {name} and ended all sessions.\n"
             ))
         }
         UserCommand::ResetLink { name } => reset_link(app, &name).await,
@@ -65,7 +65,7 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, Failu
             let user = find(app, &name).await?;
             app.end_sessions(&user.id, RevokeReason::Admin, &Actor::Operator)
                 .await?;
-            Ok(format!("Every session of {name} ended.\n"))
+            Ok(format!("Ended all sessions of {name}.\n"))
         }
     }
 }
@@ -83,7 +83,7 @@ async fn add(
         roles,
     };
     let user = app.create_user(account, &Actor::Operator).await?;
-    Ok(format!("{} was made.\n", user.username))
+    Ok(format!("Created user {}.\n", user.username))
 }
 
 async fn reset_link(app: &App, name: &str) -> Result<String, Failure> {
@@ -91,7 +91,7 @@ async fn reset_link(app: &App, name: &str) -> Result<String, Failure> {
     let link = app.make_reset_link(&user.id, &Actor::Operator).await?;
     let (address, until) = (link.address.expose_secret(), link.expires_at);
     Ok(format!(
-        "Until {until} {name} sets a new password at\n  {address}\n"
+        "Link for {name} to set a new password, valid until {until}:\n  {address}\n"
     ))
 }
 
@@ -107,16 +107,16 @@ async fn find(app: &App, name: &str) -> Result<User, Failure> {
     found.ok_or_else(|| Failure::Other(format!("there is no user named {name}")))
 }
 
-/// Accounts that are read at once.
+/// Number of accounts that are read at once.
 const PAGE: u64 = 500;
 
-/// Returns the accounts by name. Says on standard error that a limit leaves some out.
+/// Returns the accounts by name. Prints a note on standard error if a limit leaves some out.
 async fn list(app: &App, search: Option<String>, limit: Option<u64>) -> Result<Vec<User>, Failure> {
     let wanted = limit.unwrap_or(u64::MAX);
     let mut users: Vec<User> = Vec::new();
     let mut found = 0;
     loop {
-        // One more than is printed shows whether there are more.
+        // One account more than is printed reveals whether there are more.
         let limit = wanted.saturating_sub(found).saturating_add(1).min(PAGE);
         let page = UserPage {
             after: users.last().map(|user| user.username.clone()),
@@ -155,7 +155,7 @@ fn table(users: &[User]) -> String {
     lines.collect()
 }
 
-/// Returns the accounts as `GET /v1/users` shows them.
+/// Returns the accounts in the format of `GET /v1/users`.
 fn as_json(users: &[User]) -> String {
     let users = users.iter().map(|user| {
         json!({

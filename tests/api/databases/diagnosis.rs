@@ -42,7 +42,7 @@ pub(super) fn bad_findings(said: &str) -> Vec<String> {
         "{said}"
     );
     findings.retain(|finding| {
-        finding.starts_with("FAIL") && !finding.contains("is open to other users")
+        finding.starts_with("FAIL") && !finding.contains("is accessible to other users")
     });
     findings
 }
@@ -61,7 +61,7 @@ pub(super) fn assert_doctor_says(backend: &Backend, wanted: &str) {
 pub(super) fn assert_doctor_is_content(backend: &Backend) {
     let output = output(backend, &["doctor"]);
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("ok    the database answers"), "{said}");
+    assert!(said.contains("ok    the database responds"), "{said}");
     assert_eq!(output.status.success(), !said.contains("FAIL  "), "{said}");
     assert_eq!(bad_findings(&said), [""; 0], "{said}");
 }
@@ -208,9 +208,9 @@ fn a_root_secret_that_is_gone_is_not_replaced() {
     let secret = std::fs::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
 
-    assert!(refusal(&backend).contains("the root secret is gone"));
-    assert!(failure(&backend, &["user", "list"]).contains("the root secret is gone"));
-    assert_doctor_says(&backend, "the root secret is gone");
+    assert!(refusal(&backend).contains("the root secret is lost"));
+    assert!(failure(&backend, &["user", "list"]).contains("the root secret is lost"));
+    assert_doctor_says(&backend, "the root secret is lost");
 
     assert!(!file.exists(), "a secret was made");
     std::fs::write(&file, secret).unwrap();

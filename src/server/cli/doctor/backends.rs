@@ -1,4 +1,4 @@
-//! The database and Redis, as they answer from here.
+//! Checks of the database and of Redis, as they respond to this machine.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
     {
         if !file.exists() {
             let text = format!(
-                "there is no database yet; the first start makes {}",
+                "there is no database yet; the first start creates {}",
                 file.display()
             );
             return vec![Finding::good(text)];
@@ -31,16 +31,16 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
         // SQLite would report less about it.
         if let Err(error) = store::require_writable(&file) {
             let fault = format!("{} cannot be written to: {error}", file.display());
-            let mend = "give the file and its folder to the user that runs the server";
-            return vec![Finding::bad(fault, mend)];
+            let fix = "give the file and its folder to the user that runs the server";
+            return vec![Finding::bad(fault, fix)];
         }
     }
     let found = match store::inspect(url, clock.now()).await {
         Ok(found) => found,
         Err(error @ StoreError::Unavailable(_)) => {
-            let mend =
-                "start the database, and compare host, user, password and name in DATABASE_URL";
-            return vec![Finding::of(&error, mend)];
+            let fix =
+                "start the database, and check host, user, password and name in DATABASE_URL";
+            return vec![Finding::of(&error, fix)];
         }
         Err(StoreError::Unfit(unfit)) => return vec![Finding::of(&unfit, unfit.fix())],
         Err(error) => return vec![Finding::of(&error, "see the text above")],
@@ -59,15 +59,13 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
 fn examined(found: &Inspection) -> Vec<Finding> {
     if let Some(unfit) = &found.unfit {
         return vec![
-            Finding::good("the database answers"),
+            Finding::good("the database responds"),
             Finding::of(unfit, unfit.fix()),
         ];
     }
     vec![Finding::good(match found.missing_steps {
-        0 => "the database answers and its schema is up to date".to_owned(),
-        steps => format!(
-            "the database answers; the next start brings its schema {steps} steps up to date"
-        ),
+        0 => "the database responds and its schema is up to date".to_owned(),
+        steps => format!("the database responds; the next start applies {steps} migrations"),
     })]
 }
 
@@ -93,7 +91,7 @@ fn root_secret(config: &Config, found: &Inspection, clock: &Clock) -> Option<Fin
             let lost = SecretError::Lost { path };
             return Some(Finding::of(&lost, "restore the file from a backup"));
         }
-        // Said where the settings are looked at.
+        // Reported by the check of the settings.
         Err(_) => return None,
     };
     let derived = DerivedKeys::derive(root.expose());
@@ -113,14 +111,14 @@ fn issuer(config: &Config, found: &Inspection) -> Option<Finding> {
     }
     Some(Finding::bad(
         format!(
-            "the issuer would change from {old} to {}, which signs everybody out ({} sessions)",
+            "the issuer would change from {old} to {}, which signs all users out ({} sessions)",
             config.issuer, found.live_sessions
         ),
-        format!("set LATCHET_ISSUER={old}, or the LATCHET_PUBLIC_URL of before"),
+        format!("set LATCHET_ISSUER={old}, or restore the earlier LATCHET_PUBLIC_URL"),
     ))
 }
 
-/// A full disk refuses every login: each writes.
+/// With a full disk every login is refused, because each one writes.
 fn free_space(config: &Config) -> Option<Finding> {
     const LEAST: u64 = 64 << 20;
     let url = &config.database_url;
@@ -133,28 +131,28 @@ fn free_space(config: &Config) -> Option<Finding> {
     let shown = file.display();
     Some(if free < LEAST {
         Finding::bad(
-            format!("only {} MiB are free beside {shown}", free >> 20),
-            "make room on that file system",
+            format!("only {} MiB are free on the file system of {shown}", free >> 20),
+            "free space on that file system",
         )
     } else {
-        Finding::good(format!("there is room beside {shown}"))
+        Finding::good(format!("the file system of {shown} has free space"))
     })
 }
 
-/// Beyond the bound a server refuses to start, so that is said beside what is wrong.
+/// Beyond the limit a server refuses to start; the finding says so.
 pub(super) fn database_clock(theirs: Time, clock: &Clock) -> Finding {
     let own = clock.now();
     match (
         ClockDeviation::between(own, theirs, own),
         same_time("the database", theirs, clock),
     ) {
-        (Some(deviation), Finding::Bad { mend, .. }) => Finding::bad(
+        (Some(deviation), Finding::Bad { fix, .. }) => Finding::bad(
             format!(
-                "the clock of the database says {theirs}, {} s from ours: beyond {} s no server starts, and one that runs is not ready and deletes no old rows",
+                "the clock of the database reads {theirs}, {} s from ours: beyond {} s no server starts, and a running one is not ready and deletes no old rows",
                 deviation.apart().as_secs(),
                 MAX_DEVIATION.as_secs()
             ),
-            mend,
+            fix,
         ),
         (_, finding) => finding,
     }
@@ -168,7 +166,7 @@ pub(super) fn same_time(whose: &str, theirs: Time, clock: &Clock) -> Finding {
     } else {
         Finding::bad(
             format!(
-                "the clock of {whose} says {theirs}, {} s from ours",
+                "the clock of {whose} reads {theirs}, {} s from ours",
                 apart.as_secs()
             ),
             "let NTP set both clocks",
@@ -177,8 +175,8 @@ pub(super) fn same_time(whose: &str, theirs: Time, clock: &Clock) -> Finding {
 }
 
 pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
-    const MEND: &str =
-        "start Redis, and compare host, port and password in REDIS_URL; until then SQL is asked";
+    const FIX: &str =
+        "start Redis, and check host, port and password in REDIS_URL; until then checks query SQL";
     let Some(url) = &config.redis_url else {
         return Vec::new();
     };
@@ -194,24 +192,24 @@ pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
     let looked = tokio::time::timeout(PATIENCE, async {
         let connection = match target.connect().await {
             Ok(connection) => connection,
-            Err(error) => return Err(Finding::of(&error, MEND)),
+            Err(error) => return Err(Finding::of(&error, FIX)),
         };
-        let refused = |error| Finding::of(&error, advice(&error).unwrap_or(MEND));
+        let refused = |error| Finding::of(&error, advice(&error).unwrap_or(FIX));
         let inspected = connection.inspect().await.map_err(refused)?;
-        // A replica takes no writes, which is said as what it is.
+        // A replica takes no writes; that is reported as its own fault.
         if inspected.unfit.is_none() {
             connection.try_writing().await.map_err(refused)?;
         }
         Ok(inspected)
     });
     match looked.await {
-        Err(_) => vec![Finding::bad("Redis does not answer", MEND)],
+        Err(_) => vec![Finding::bad("Redis does not respond", FIX)],
         Ok(Err(finding)) => vec![finding],
         Ok(Ok(found)) => {
             let fit = match &found.unfit {
-                None => Finding::good("Redis answers and keeps what it is told"),
+                None => Finding::good("Redis responds and keeps what is written to it"),
                 Some(unfit) => Finding::bad(
-                    "Redis may forget revocations, so SQL is asked instead",
+                    "Redis may forget revocations, so checks query SQL instead",
                     unfit.to_string(),
                 ),
             };

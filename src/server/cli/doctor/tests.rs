@@ -38,7 +38,7 @@ fn a_clock_that_keeps_a_server_from_starting_is_reported_as_such() {
 
 #[cfg(unix)]
 #[test]
-fn a_secret_that_others_can_read_is_reported_with_the_command_that_mends_it() {
+fn a_secret_that_others_can_read_is_reported_with_the_command_that_fixes_it() {
     use std::os::unix::fs::PermissionsExt;
     let file = tempfile::NamedTempFile::new().unwrap();
     let set = |mode| {
@@ -50,10 +50,10 @@ fn a_secret_that_others_can_read_is_reported_with_the_command_that_mends_it() {
     let open = set(0o644);
     let closed = set(0o600);
 
-    let Finding::Bad { mend, .. } = open else {
+    let Finding::Bad { fix, .. } = open else {
         panic!("accepted a file that everybody can read");
     };
-    assert_eq!(mend, format!("chmod go= {}", file.path().display()));
+    assert_eq!(fix, format!("chmod go= {}", file.path().display()));
     assert!(matches!(closed, Finding::Good(_)));
 }
 
@@ -67,10 +67,10 @@ fn a_proxy_that_nobody_named_is_doubtful_and_no_fault() {
     };
     let url = ("LATCHET_PUBLIC_URL", "https://auth.example.org");
 
-    let Some(Finding::Doubtful { mend, .. }) = found(&[url]) else {
+    let Some(Finding::Doubtful { fix, .. }) = found(&[url]) else {
         panic!("not noticed");
     };
-    assert!(mend.contains("LATCHET_TRUSTED_PROXIES"), "{mend}");
+    assert!(fix.contains("LATCHET_TRUSTED_PROXIES"), "{fix}");
     assert_eq!(found(&[]), None);
     assert_eq!(found(&[url, ("LATCHET_TRUSTED_PROXIES", "10.0.0.1")]), None);
 }
