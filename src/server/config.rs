@@ -1,9 +1,9 @@
-//! Every setting of the server, with its flag, variable, default and help in one place.
+//! The settings of the server, each with its flag, variable, default and help in one place.
 //!
 //! A field `access_ttl` is the flag `--access-ttl`, the variable `LATCHET_ACCESS_TTL` (or
 //! `LATCHET_ACCESS_TTL_FILE`, naming a file that holds the value) and the key `access_ttl` of the
 //! TOML file. Earlier wins: flag, variable, file, default. [`load`] merges them, [`Config::check`]
-//! refuses what would be unsafe. What a flag cannot hold stands in tables of the file: [`profiles`].
+//! refuses unsafe ones. Settings that do not fit into a flag are in tables of the file: [`profiles`].
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ const COMPAT: &str = "Moving over from Flask";
 const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
 
-/// Who may create an account.
+/// Permission to create accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Registration {
     /// Anybody, by `POST /v1/register`.
@@ -59,7 +59,7 @@ pub enum Registration {
     Closed,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// `pretty` on a terminal, `json` otherwise.
@@ -79,57 +79,57 @@ pub struct Config {
     pub config: Option<PathBuf>,
 
     /// Address and port to listen on, such as 127.0.0.1:8080, localhost:8080 or 8080; `:8080` is that port
-    /// of all addresses if --public-url leads here from other machines. The variable `PORT` is read
+    /// of all addresses if --public-url can be reached from other machines. The variable `PORT` is read
     /// too, as the port alone
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080", help_heading = NETWORK)]
     pub listen: Listen,
-    /// Where clients reach this server, such as `https://auth.example.org` [default: http and --listen]
+    /// URL at which clients reach this server, such as `https://auth.example.org` [default: http and --listen]
     #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
     pub public_url: Origin,
-    /// Address and port that show `/metrics` to Prometheus, in plain http and to anybody who reaches
+    /// Address and port that serve `/metrics` to Prometheus, in plain http and to anybody that can reach
     /// them [default: none]
     #[arg(long, value_name = "ADDR:PORT", help_heading = NETWORK)]
     pub metrics_listen: Option<Listen>,
-    /// Accept http beyond this machine, where anybody on the way reads passwords and tokens: for a test
-    /// in a network of one's own
+    /// Accept http from other machines, although anybody on the network path can read passwords and
+    /// tokens: for a test in a private network
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = boolean, help_heading = NETWORK)]
     pub allow_plain_http: bool,
-    /// Certificate chain (PEM) to speak TLS with; without it a proxy does. Read again when it changes, and
-    /// on SIGHUP
+    /// Certificate chain (PEM) for TLS; without it a proxy has to terminate TLS. Reloaded when it changes,
+    /// and on SIGHUP
     #[arg(long, value_name = "FILE", help_heading = NETWORK)]
     pub tls_cert: Option<PathBuf>,
     /// Private key (PEM) of --tls-cert
     #[arg(long, value_name = "FILE", help_heading = NETWORK)]
     pub tls_key: Option<PathBuf>,
-    /// Proxies whose X-Forwarded-For or Forwarded is believed, such as 10.0.0.0/8
+    /// Proxies whose X-Forwarded-For or Forwarded is trusted, such as 10.0.0.0/8
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',', value_parser = network, help_heading = NETWORK)]
     pub trusted_proxies: Vec<IpNet>,
-    /// Beginning of the names of this server's cookies; for several servers on one host, whose
-    /// cookies browsers do not tell apart by their ports
+    /// Prefix of the names of this server's cookies; for several servers on one host, because browsers
+    /// do not separate cookies by port
     #[arg(long, value_name = "NAME", default_value = "latchet", help_heading = NETWORK)]
     pub cookie_prefix: CookiePrefix,
-    /// Other origins whose pages may call this server with cookies, and people may be sent to to sign in;
-    /// apps with a scheme of their own too, such as `capacitor://localhost`
+    /// Other origins whose pages may call this server with cookies, and to which users may be redirected
+    /// to sign in; also apps with a custom scheme, such as `capacitor://localhost`
     #[arg(long, value_name = "URL,…", value_delimiter = ',', help_heading = NETWORK)]
     pub allowed_origins: Vec<AllowedOrigin>,
 
-    /// Folder for the database and the root secret, where no others are given
+    /// Folder for the database and the root secret, unless these are set
     #[arg(long, value_name = "DIR", default_value = "./data", help_heading = STORAGE)]
     pub data_dir: PathBuf,
     /// sqlite: or postgres: URL; the variable `DATABASE_URL` is read too [default: latchet.db in --data-dir]
     #[arg(long, value_name = "URL", required = false, help_heading = STORAGE)]
     pub database_url: DatabaseUrl,
-    /// Connections to a PostgreSQL database at most, on each replica; 1 to 1000 [default: 16]
+    /// Maximum number of connections to a PostgreSQL database, on each replica; 1 to 1000 [default: 16]
     #[arg(long, value_name = "NUMBER", help_heading = STORAGE)]
     pub database_connections: Option<NonZeroU32>,
     /// redis:, rediss:, sentinel or cluster URL; the variable `REDIS_URL` is read too
     #[arg(long, value_name = "URL", value_parser = secret, help_heading = STORAGE)]
     pub redis_url: Option<SecretString>,
     /// Secret that seals the keys and signs refresh tokens, the same on every replica; as a
-    /// variable or in a file only. Make one with `latchet secret` [default: in the file root-secret in --data-dir]
+    /// variable or in a file only. Create one with `latchet secret` [default: in the file root-secret in --data-dir]
     #[arg(long, value_name = "SECRET", value_parser = secret, help_heading = STORAGE)]
     pub root_secret: Option<SecretString>,
-    /// How often rows that no longer matter are looked for and deleted; 1s to 1d
+    /// Interval at which obsolete rows are deleted; 1s to 1d
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration, help_heading = STORAGE)]
     pub collect_every: Duration,
 
@@ -142,13 +142,13 @@ pub struct Config {
     /// Algorithm of new signing keys: `EdDSA`, ES256, RS256 or HS256
     #[arg(long, value_name = "ALG", default_value = "EdDSA", help_heading = TOKENS)]
     pub algorithm: Algorithm,
-    /// Scopes that a login may ask for
+    /// Scopes that a login may request
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = scope, help_heading = TOKENS)]
     pub scopes: Vec<String>,
-    /// Life of an access token
+    /// Lifetime of an access token
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration, help_heading = TOKENS)]
     pub access_ttl: Duration,
-    /// Life of a session, never extended
+    /// Lifetime of a session, never extended
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration, help_heading = TOKENS)]
     pub session_ttl: Duration,
     /// A session that is not refreshed for this long ends
@@ -157,20 +157,20 @@ pub struct Config {
     /// Sessions that a user may have at once; one more login ends the least recently used one; 1 to 1000
     #[arg(long, value_name = "NUMBER", default_value = "200", help_heading = TOKENS)]
     pub max_sessions: NonZeroU32,
-    /// How long a rotated refresh token still answers with its successor; 0s to 60s
+    /// Grace period: time in which a rotated refresh token still yields its successor; 0s to 60s
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = TOKENS)]
     pub grace: Duration,
-    /// Clock difference to other issuers that is forgiven; 0s to 60s
+    /// Tolerated clock difference to other issuers; 0s to 60s
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = TOKENS)]
     pub leeway: Duration,
-    /// Keys of others whose tokens are accepted too: public ones as PEM or JWK, a secret as JWK
+    /// Keys of other issuers whose tokens are accepted too: public keys as PEM or JWK, a secret as JWK
     #[arg(long, value_name = "FILE,…", value_delimiter = ',', help_heading = TOKENS)]
     pub verification_keys: Vec<PathBuf>,
 
-    /// Who may create an account
+    /// Permission to create accounts
     #[arg(long, value_name = "WHO", default_value = "closed", ignore_case = true, help_heading = ACCOUNTS)]
     pub registration: Registration,
-    /// Shortest password accepted, in bytes; 8 to 64
+    /// Minimum length of a password, in bytes; 8 to 64
     #[arg(long, value_name = "BYTES", default_value_t = 15, help_heading = ACCOUNTS)]
     pub min_password: usize,
     /// Memory of one password hash
@@ -192,61 +192,60 @@ pub struct Config {
     #[arg(long, value_name = "FILE", help_heading = ACCOUNTS)]
     pub bootstrap_admin_password_file: Option<PathBuf>,
 
-    /// Accept tokens of Flask-JWT-Extended, made with a key in --verification-keys, and put `csrf`
-    /// into our own, so that such apps take them from cookies
+    /// Accept tokens of Flask-JWT-Extended, signed with a key in --verification-keys, and put `csrf`
+    /// into our own, so that such apps accept them in cookies
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = boolean, help_heading = COMPAT)]
     pub compat_flask_jwt_extended: bool,
     /// Answer `POST /auth`, and accept `Authorization: JWT …`, as Flask-JWT does
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = boolean, help_heading = COMPAT)]
     pub compat_flask_jwt: bool,
-    /// With --compat-flask-jwt, the claim that holds the user beside `sub`
+    /// With --compat-flask-jwt, the claim that holds the user in addition to `sub`
     #[arg(long, value_name = "NAME", default_value = "identity", help_heading = COMPAT)]
     pub compat_flask_jwt_identity: String,
 
-    /// Largest request body
+    /// Maximum size of a request body
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size, help_heading = LIMITS)]
     pub body_limit: usize,
-    /// Time to send a request's head
+    /// Time for a client to send the head of a request
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = LIMITS)]
     pub header_timeout: Duration,
-    /// Time for a client to send a body, and again for the server to answer
+    /// Time for a client to send a body, and the same time again for the server to respond
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
     pub request_timeout: Duration,
     /// Time that an idle connection is kept open
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = duration, help_heading = LIMITS)]
     pub idle_timeout: Duration,
-    /// Connections served at once; more wait
+    /// Maximum number of connections served at once; more wait
     #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = LIMITS)]
     pub max_connections: usize,
-    /// Time between a stop signal and closing the listener, for a proxy to look elsewhere
+    /// Time between a stop signal and closing the listener, for a proxy to switch to another replica
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration, help_heading = LIMITS)]
     pub drain_delay: Duration,
     /// Time for running requests to finish after that
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration, help_heading = LIMITS)]
     pub drain_timeout: Duration,
-    /// Failed logins to one account from all devices that it does not know, and apart from these
-    /// from all that it knows; each window after one that was used up is twice as long, up to
-    /// four times
+    /// Failed logins to one account from all unknown devices, and counted separately from all known
+    /// devices; each window after an exhausted one is twice as long, up to four times
     #[arg(long, value_name = "N/TIME", default_value = "30/15m", help_heading = LIMITS)]
     pub throttle_account: Rate,
-    /// The same from one client address, from one known device, and within one session
+    /// Failed logins to one account from one client address, from one known device, and within one session
     #[arg(long, value_name = "N/TIME", default_value = "10/15m", help_heading = LIMITS)]
     pub throttle_account_ip: Rate,
-    /// Failed logins from one client address, to any account that does not know the device
+    /// Failed logins from one client address, to all accounts for which the device is unknown
     #[arg(long, value_name = "N/TIME", default_value = "100/15m", help_heading = LIMITS)]
     pub throttle_ip: Rate,
-    /// Registrations from one client address, also of names that are taken
+    /// Registrations from one client address, including those of names that are taken
     #[arg(long, value_name = "N/TIME", default_value = "20/1h", help_heading = LIMITS)]
     pub throttle_registration: Rate,
 
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "auto", ignore_case = true, help_heading = LOGS)]
     pub log_format: LogFormat,
-    /// What is logged: off, error, warn, info, debug, trace, or per part such as info,latchet=debug
+    /// Log level: off, error, warn, info, debug, trace, or per module such as info,latchet=debug
     #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = LOGS)]
     pub log_level: LogFilter,
 
-    /// Tokens for other parties, from tables of the file.
+    /// Third-party tokens, from tables of the file.
     #[arg(skip)]
     pub tables: Tables,
 }
@@ -297,7 +296,7 @@ impl Config {
         self.listen.address(&self.public_url)
     }
 
-    /// Returns the address of the metrics, where they are wanted.
+    /// Returns the address of the metrics, if they are enabled.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         let listen = self.metrics_listen?;
         Some(listen.address(&self.public_url))
@@ -309,7 +308,7 @@ impl Config {
         !self.is_https() && !is_local
     }
 
-    /// Returns what is set and does nothing, each with the reason.
+    /// Returns a text for each setting that is set but has no effect, with the reason.
     pub fn settings_without_effect(&self) -> Vec<&'static str> {
         let mut texts = Vec::new();
         if !self.compat_flask_jwt && self.compat_flask_jwt_identity != "identity" {
@@ -321,8 +320,8 @@ impl Config {
         texts
     }
 
-    /// Returns the settings of a server that listens on `address`, after it had perhaps asked for any
-    /// port: what clients are to use names the port that it got.
+    /// Returns the settings of a server that listens on `address`. If port 0 was requested, the URLs for
+    /// clients name the port that the system has chosen.
     #[must_use]
     pub fn listening_on(self, address: SocketAddr) -> Self {
         let public_url = self.public_url.with_port_in_place_of_0(address.port());
@@ -342,7 +341,7 @@ impl Config {
         self.public_url.is_https()
     }
 
-    /// Returns the words that may precede a token in `Authorization`.
+    /// Returns the schemes that may precede a token in `Authorization`.
     pub fn schemes(&self) -> &'static [&'static str] {
         if self.compat_flask_jwt {
             &["Bearer", "JWT"]

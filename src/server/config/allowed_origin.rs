@@ -1,12 +1,11 @@
-//! The origins whose pages may call this server: of web sites, and of pages inside of apps.
+//! Origins whose pages may call this server: web sites, and pages inside apps.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Origin;
 
-/// Schemes whose pages have no origin of their own (browsers send `null`), or whose origin is of something
-/// else than a page.
+/// Schemes that no page has for its origin: browsers send `null` for them, or they are not of pages.
 const WITHOUT_PAGES: [&str; 10] = [
     "about",
     "blob",
@@ -25,8 +24,8 @@ const WITHOUT_PAGES: [&str; 10] = [
 pub enum AllowedOrigin {
     /// A web site.
     Web(Origin),
-    /// Pages inside of an app, under a scheme of its own, such as `capacitor://localhost`. They are read
-    /// from the device, so there is no network that could change them.
+    /// Pages inside an app, with a custom scheme, such as `capacitor://localhost`. They are read from the
+    /// device, so nobody on the network can change them.
     App(AppOrigin),
 }
 
@@ -35,7 +34,7 @@ pub enum AllowedOrigin {
 pub struct AppOrigin(String);
 
 impl AllowedOrigin {
-    /// Returns it as browsers send it in the header `Origin`: no slash at the end.
+    /// Returns the origin in the form of the header `Origin`: without a slash at the end.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Web(origin) => origin.as_str(),
@@ -43,7 +42,7 @@ impl AllowedOrigin {
         }
     }
 
-    /// Returns the web site, where it is one.
+    /// Returns the web site, if it is one.
     pub fn web(&self) -> Option<&Origin> {
         match self {
             Self::Web(origin) => Some(origin),

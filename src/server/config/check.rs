@@ -1,11 +1,11 @@
-//! Refuses settings that are unsafe or contradict each other, all at once, each with its mending.
+//! Refuses settings that are unsafe or contradict each other: all at once, each with a fix.
 
 use std::time::Duration;
 
 use super::{AllowedOrigin, Config, ConfigError, DatabaseKind, RootSecret, SecretError};
 use crate::token::Claims;
 
-/// OWASP's table for argon2id with one lane: at least so much memory (KiB) for so many passes.
+/// OWASP's table for argon2id with one lane: number of passes and minimum memory in KiB.
 const OWASP: [(u32, u32); 5] = [
     (1, 47_104),
     (2, 19_456),
@@ -16,10 +16,10 @@ const OWASP: [(u32, u32); 5] = [
 const MINUTE: Duration = Duration::from_mins(1);
 
 impl Config {
-    /// Returns whether these settings are safe to serve with.
+    /// Checks that a server with these settings would be safe.
     ///
     /// # Errors
-    /// Every reason why not.
+    /// Every reason against it.
     pub fn check(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         self.check_network(&mut faults);
@@ -46,7 +46,7 @@ impl Config {
         }
         if self.tls_cert.is_some() && !self.public_url.is_https() {
             refuse(format!(
-                "TLS ends here, but public_url is {}: set LATCHET_PUBLIC_URL to the https:// address that clients use",
+                "this server terminates TLS, but public_url is {}: set LATCHET_PUBLIC_URL to the https:// address that clients use",
                 self.public_url
             ));
         }
@@ -54,44 +54,45 @@ impl Config {
         let is_plain = !self.public_url.is_https() && !self.allow_plain_http;
         if is_plain && !self.public_url.is_loopback() {
             refuse(format!(
-                "passwords and tokens would travel in clear to {}: put a proxy with TLS in front, or set LATCHET_TLS_CERT and LATCHET_TLS_KEY, and set LATCHET_PUBLIC_URL to the https:// address that clients use (for a test in a network of your own, LATCHET_ALLOW_PLAIN_HTTP=true)",
+                "passwords and tokens would be sent unencrypted to {}: put a proxy with TLS in front, or set LATCHET_TLS_CERT and LATCHET_TLS_KEY, and set LATCHET_PUBLIC_URL to the https:// address that clients use (for a test in a private network, LATCHET_ALLOW_PLAIN_HTTP=true)",
                 self.public_url
             ));
         } else if is_plain && !listen.ip().is_loopback() {
             refuse(format!(
-                "listening on {listen} takes plain http from other machines: listen on 127.0.0.1, or set LATCHET_PUBLIC_URL to the https:// address of the proxy in front (for a test in a network of your own, LATCHET_ALLOW_PLAIN_HTTP=true, and LATCHET_PUBLIC_URL to the http:// address that clients use)"
+                "listening on {listen} accepts plain http from other machines: listen on 127.0.0.1, or set LATCHET_PUBLIC_URL to the https:// address of the proxy in front (for a test in a private network, LATCHET_ALLOW_PLAIN_HTTP=true, and LATCHET_PUBLIC_URL to the http:// address that clients use)"
             ));
         }
-        // A proxy for development may well be on this machine: Caddy, or one with a certificate of mkcert.
+        // A proxy for development may be on this machine: Caddy, or one with a certificate of mkcert.
         let has_proxy = !self.trusted_proxies.is_empty();
         let is_https_here = self.public_url.is_loopback() && self.public_url.is_https();
         if is_https_here && self.tls_cert.is_none() && !has_proxy {
             refuse(format!(
-                "public_url is {} but nothing speaks TLS there: set LATCHET_TLS_CERT and LATCHET_TLS_KEY, or name the proxy that does in LATCHET_TRUSTED_PROXIES, or use http:// for development",
+                "public_url is {}, but nothing terminates TLS there: set LATCHET_TLS_CERT and LATCHET_TLS_KEY, or name the proxy that does in LATCHET_TRUSTED_PROXIES, or use http:// for development",
                 self.public_url
             ));
         }
         for proxies in &self.trusted_proxies {
             if proxies.prefix_len() == 0 {
                 refuse(format!(
-                    "trusted_proxies {proxies} lets every client choose its own address: name the networks of your proxies only"
+                    "trusted_proxies {proxies} lets every client choose its own address: name only the networks of your proxies"
                 ));
             }
         }
         for origin in self.allowed_origins.iter().filter_map(AllowedOrigin::web) {
             if !origin.is_https() && !origin.is_loopback() && !self.allow_plain_http {
                 refuse(format!(
-                    "allowed_origins {origin} is not https: anybody on the path could act as its pages"
+                    "allowed_origins {origin} is not https: anybody on the network path could act as its pages"
                 ));
             }
         }
     }
 
-    /// Refuses origins that nobody has: one is compared as a whole, and 0.0.0.0 is no client's address.
+    /// Refuses origins that match no request: an origin is compared as a whole, and clients never use
+    /// 0.0.0.0.
     fn check_origins(&self, faults: &mut Vec<String>) {
         if self.allow_plain_http && self.public_url.is_unspecified() {
             faults.push(format!(
-                "public_url {} is no address that clients can use: set LATCHET_PUBLIC_URL to the http:// address of this machine that they use",
+                "public_url {} is no address that clients can use: set LATCHET_PUBLIC_URL to the http:// address of this machine",
                 self.public_url
             ));
         }
@@ -104,7 +105,7 @@ impl Config {
         }
     }
 
-    /// The file in the data folder is read when the server starts; here only what is configured.
+    /// Checks a configured secret. The file in the data folder is read when the server starts.
     fn check_secret(&self, faults: &mut Vec<String>) {
         if self.root_secret.is_none() && self.database_url.kind() == DatabaseKind::Sqlite {
             return;
@@ -118,12 +119,12 @@ impl Config {
         let name = &self.compat_flask_jwt_identity;
         if name.is_empty() || Claims::has_field(name) {
             faults.push(format!(
-                "compat_flask_jwt_identity is `{name}`, which is empty or means something else in a token: take the name that your apps read, such as `identity`"
+                "compat_flask_jwt_identity is `{name}`, which is empty or has another meaning in a token: use the name that your apps read, such as `identity`"
             ));
         }
     }
 
-    /// The URL of the database in it is text.
+    /// Refuses a folder that does not fit into the URL of the database, which is text.
     fn check_data_dir(&self, faults: &mut Vec<String>) {
         if self.data_dir.to_str().is_none() {
             faults.push(format!(

@@ -1,4 +1,4 @@
-//! Addresses to listen on, as people write them.
+//! Addresses to listen on, in the usual notations.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,10 +11,10 @@ const DEFAULT_PORT: u16 = 8080;
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// This one: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `0.0.0.0`, `8080`.
+    /// A fixed address: `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `0.0.0.0`, `8080`.
     On(SocketAddr),
-    /// This port (`:8080`, or the variable `PORT`): of all addresses where the public URL leads to this
-    /// machine from others, of 127.0.0.1 otherwise.
+    /// A port (`:8080`, or the variable `PORT`): of all addresses if other machines can reach the public
+    /// URL, of 127.0.0.1 otherwise.
     Port(u16),
 }
 
@@ -28,7 +28,7 @@ impl Listen {
         }
     }
 
-    /// Returns the address that clients of this machine alone would use.
+    /// Returns the address for clients on this machine.
     pub(super) fn local_address(self) -> SocketAddr {
         match self {
             Self::On(address) => address,
@@ -83,7 +83,7 @@ impl FromStr for Listen {
     }
 }
 
-/// Digits alone: Rust's parser takes `+80` too.
+/// Accepts digits alone: Rust's parser accepts `+80` too.
 fn port(text: &str) -> Option<u16> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     is_digits.then(|| text.parse().ok()).flatten()

@@ -1,5 +1,5 @@
 //! Merges flags, variables and the file. Variables and the file become defaults of the flags, so
-//! that one parser (clap) reads every value and writes every message.
+//! that one parser (clap) reads all values and writes all messages.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -16,10 +16,10 @@ use super::profiles::Tables;
 use super::sources::{Given, Givens, Setting, read_env, read_file, variable};
 use super::values::{redis_url_has_password, sqlite_url};
 
-/// Why the settings were refused.
+/// Refusal of the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A flag is wrong, or help was asked for: clap knows what to print and how to exit.
+    /// A flag is wrong, or help was requested: clap prints the text and chooses the exit code.
     #[error("{0}")]
     Usage(#[from] clap::Error),
     /// A setting is unknown, malformed or unsafe; one sentence each.
@@ -37,7 +37,7 @@ impl ConfigError {
 /// the file that either names; and the tables of that file.
 ///
 /// # Errors
-/// When a setting is unknown or malformed, or when help was asked for.
+/// When a setting is unknown or malformed, or when help was requested.
 pub fn load<T: CommandFactory + FromArgMatches>(
     args: &[OsString],
     env: &[(OsString, OsString)],
@@ -49,7 +49,7 @@ pub fn load<T: CommandFactory + FromArgMatches>(
         None => (Givens::new(), Tables::default()),
     };
     for (name, given) in from_env {
-        // `PORT` is for whatever runs here; the file is for Latchet.
+        // `PORT` is for any program that the platform runs; the file is for Latchet.
         if given.origin != "PORT" || !givens.contains_key(&name) {
             givens.insert(name, given);
         }
@@ -75,7 +75,7 @@ fn settings(command: &Command) -> Vec<Setting> {
     settings.collect()
 }
 
-/// Makes the settings options of every command.
+/// Turns the settings into options of every command.
 fn with_global_settings(command: Command) -> Command {
     let settings = settings(&command);
     command.mut_args(|arg| {
@@ -112,7 +112,7 @@ fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMat
         .map_err(|error| name_the_place::<T>(error, givens))
 }
 
-/// Commands take every option, but their help lists those only that find the data.
+/// Commands accept every option, but their help lists only the options that locate the data.
 fn hide_in_subcommands(command: Command, hidden: &[Arg]) -> Command {
     command.mut_subcommands(|sub| match sub.get_name() {
         "serve" => sub,
@@ -120,7 +120,7 @@ fn hide_in_subcommands(command: Command, hidden: &[Arg]) -> Command {
     })
 }
 
-/// Says which variable or file holds a malformed value, which clap takes for a flag's default. The
+/// Names the variable or file that holds a malformed value, which clap reports as a flag's default. The
 /// value itself is left out: it may be a secret.
 fn name_the_place<T: CommandFactory>(error: clap::Error, givens: &Givens) -> ConfigError {
     if !matches!(
@@ -199,7 +199,7 @@ fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), ConfigError> {
     }
 }
 
-/// Fills in the defaults that follow from other settings.
+/// Sets the defaults that follow from other settings.
 fn derive_defaults(matches: &ArgMatches, givens: &mut Givens) {
     let mut fill = |name: &str, value: &dyn Fn(&ArgMatches) -> Option<String>| -> Option<String> {
         if matches.try_contains_id(name).ok()? {
@@ -237,7 +237,7 @@ fn default_public_url(matches: &ArgMatches) -> Option<String> {
     Some(format!("{scheme}://{listen}"))
 }
 
-/// The file must be known before the flags can be read with its values as defaults.
+/// Finds the settings file, which must be known before the flags are parsed with its values as defaults.
 fn file_name<T: CommandFactory>(args: &[OsString], from_env: &Givens) -> Option<PathBuf> {
     let from_flag = with_global_settings(T::command())
         .ignore_errors(true)

@@ -1,5 +1,5 @@
-//! The setting `log_level`. The library that filters takes a word that is no level for the name of a
-//! part of the program, and logs that part alone: here it is refused.
+//! The setting `log_level`. The filter library takes a word that is no level for the name of a module,
+//! and logs that module alone; here such a word is refused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Names of other programs for our levels.
+/// Names that other programs use for our levels.
 const SYNONYMS: [(&str, &str); 9] = [
     ("warning", "warn"),
     ("err", "error"),
@@ -26,12 +26,12 @@ const SYNONYMS: [(&str, &str); 9] = [
 pub struct LogFilter(String);
 
 impl LogFilter {
-    /// Returns the filter that lets through what went wrong.
+    /// Returns the filter that passes warnings and errors.
     pub fn warnings() -> Self {
         Self("warn".to_owned())
     }
 
-    /// Returns it as the library that filters reads it.
+    /// Returns the filter in the syntax of the filter library.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,7 +54,7 @@ impl FromStr for LogFilter {
     }
 }
 
-/// Reads `LEVEL` or `PART=LEVEL`.
+/// Reads `LEVEL` or `MODULE=LEVEL`.
 fn directive(text: &str) -> Result<String, String> {
     let Some((part, level)) = text.rsplit_once('=') else {
         return level_of(text);
@@ -64,11 +64,11 @@ fn directive(text: &str) -> Result<String, String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
     let path = part.split('[').next().unwrap_or_default();
     if part.is_empty() || !path.chars().all(is_path) {
-        return Err(format!("`{text}` names no part of the program"));
+        return Err(format!("`{text}` names no module of the program"));
     }
     if first != "latchet" && strsim::jaro_winkler(&first.to_lowercase(), "latchet") > 0.85 {
         return Err(format!(
-            "there is no part `{first}`; did you mean `latchet`?"
+            "there is no module `{first}`; did you mean `latchet`?"
         ));
     }
     Ok(format!("{part}={level}"))
@@ -91,7 +91,7 @@ fn level_of(text: &str) -> Result<String, String> {
     let suggestion = synonym.map(|(_, level)| *level).or_else(nearest);
     let suggestion = suggestion.map(|level| format!("; did you mean `{level}`?"));
     Err(format!(
-        "`{text}` is no level of the log, which are {}{}",
+        "`{text}` is no log level; the levels are {}{}",
         LEVELS.join(", "),
         suggestion.unwrap_or_default()
     ))
@@ -133,14 +133,14 @@ mod tests {
             ("fatal", "did you mean `error`?"),
             ("inof", "did you mean `info`?"),
             ("dbug", "did you mean `debug`?"),
-            ("latchet", "is no level"),
-            ("7", "is no level"),
-            ("", "is no level"),
-            ("info,", "is no level"),
-            ("info;latchet=debug", "part"),
-            ("info latchet=debug", "names no part"),
-            ("latchet=loud", "is no level"),
-            ("=debug", "names no part"),
+            ("latchet", "is no log level"),
+            ("7", "is no log level"),
+            ("", "is no log level"),
+            ("info,", "is no log level"),
+            ("info;latchet=debug", "module"),
+            ("info latchet=debug", "names no module"),
+            ("latchet=loud", "is no log level"),
+            ("=debug", "names no module"),
             ("latchett=debug", "did you mean `latchet`?"),
             ("Latchet=debug", "did you mean `latchet`?"),
             ("latchte::server=debug", "did you mean `latchet`?"),

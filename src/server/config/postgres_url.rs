@@ -1,7 +1,7 @@
-//! Connection URLs of PostgreSQL, as libpq reads them.
+//! Connection URLs of PostgreSQL, with the syntax and the meaning of libpq.
 //!
-//! Each parameter that libpq documents works, asks for what is done anyway, or is refused with the reason:
-//! one that is ignored would connect in another way than its author believes.
+//! Each parameter that libpq documents is supported, or requests the behaviour that is in effect anyway,
+//! or is refused with the reason. An ignored parameter would connect in another way than intended.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ mod parameters;
 mod tests;
 mod variables;
 
-/// A server that may be connected to.
+/// A server of the URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Name, address or folder of the socket; `None` for what libpq takes by default.
+    /// Name, address or folder of the socket; `None` for the default of libpq.
     pub name: Option<String>,
-    /// Its port; `None` for 5432.
+    /// Port; `None` for 5432.
     pub port: Option<u16>,
 }
 
@@ -29,28 +29,28 @@ pub struct Host {
 pub enum TlsMode {
     /// Never.
     Disable,
-    /// Where the server demands it.
+    /// If the server demands it.
     Allow,
-    /// Where the server offers it.
+    /// If the server offers it.
     Prefer,
-    /// Always. The certificate is checked where `sslrootcert` is given.
+    /// Always. The certificate is checked if `sslrootcert` is given.
     Require,
-    /// Always, with a certificate of that authority.
+    /// Always, with a certificate of the given authority.
     VerifyCa,
-    /// Always, with a certificate for that host.
+    /// Always, with a certificate for the host.
     VerifyFull,
 }
 
-/// Abilities that the server must have (`target_session_attrs`).
+/// Required ability of the server (`target_session_attrs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetSession {
-    /// Answer.
+    /// Accept connections.
     Any,
-    /// Take writes.
+    /// Accept writes.
     Writable,
 }
 
-/// Certificate and key that this program shows to the server.
+/// Certificate and key by which this program authenticates to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// `sslcert`.
@@ -62,25 +62,25 @@ pub struct ClientCertificate {
 /// A parsed connection URL.
 #[derive(Clone, Debug)]
 pub struct PostgresUrl {
-    /// At least one, in the order in which they are tried.
+    /// Servers, at least one, in the order in which they are tried.
     pub hosts: Vec<Host>,
-    /// True if that order is random for each connection.
+    /// True if the order is random for each connection.
     pub is_shuffled: bool,
     /// Role.
     pub user: Option<String>,
-    /// Its password.
+    /// Password of the role.
     pub password: Option<SecretString>,
-    /// Database; the server takes the name of the role by default.
+    /// Database; the name of the role by default.
     pub database: Option<String>,
-    /// `None` for the default.
+    /// Encryption; `None` for the default.
     pub tls: Option<TlsMode>,
-    /// The authority that signs the server's certificate.
+    /// Certificate of the authority that signs the server's certificate.
     pub root_certificate: Option<PathBuf>,
-    /// True if none but the public authorities may have signed it.
+    /// True if only the public authorities may have signed it.
     pub trusts_system_only: bool,
-    /// Certificate for a server that asks for one.
+    /// Certificate for a server that requests one.
     pub client_certificate: Option<ClientCertificate>,
-    /// Abilities that the server must have.
+    /// Required ability of the server.
     pub target: TargetSession,
     /// Longest wait for one host.
     pub connect_timeout: Option<Duration>,
@@ -88,7 +88,7 @@ pub struct PostgresUrl {
     pub application_name: Option<String>,
     /// Command-line options for the server.
     pub options: Option<String>,
-    /// True if a pooler in transaction mode is known to be in between.
+    /// True if the connection passes through a pooler in transaction mode.
     pub is_pooled: bool,
 }
 
@@ -103,15 +103,15 @@ impl PostgresUrl {
         parameters::build(address, given)
     }
 
-    /// Returns the text of a URL with what it leaves out and variables of libpq say.
+    /// Returns the URL completed with the libpq variables for the parts that it leaves out.
     ///
     /// # Errors
-    /// The fault, with the variable that is to blame.
+    /// The fault, with the name of the variable.
     pub fn complete(text: &str, env: &[(OsString, OsString)]) -> Result<String, String> {
         variables::complete(text, env)
     }
 
-    /// Returns what the URL leads to, without its password.
+    /// Returns the URL without its password and parameters.
     pub fn described(&self) -> String {
         let user = self.user.as_deref().map(|user| format!("{user}@"));
         let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
@@ -166,7 +166,7 @@ fn decode(text: &str, what: &str) -> Result<String, String> {
         }
         let byte = u8::from_str_radix(digits, 16).map_err(|_| fault())?;
         if byte == 0 {
-            return Err(format!("{what} has a %00, which PostgreSQL takes nowhere"));
+            return Err(format!("{what} has a %00, which PostgreSQL accepts nowhere"));
         }
         bytes.push(byte);
         rest = &after[2..];

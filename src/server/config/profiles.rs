@@ -1,7 +1,7 @@
-//! What the file says of tokens for other parties: `[token_profiles.NAME]` and `[token_services.NAME]`.
+//! Settings of third-party tokens: the tables `[token_profiles.NAME]` and `[token_services.NAME]` of the file.
 //!
-//! Tables stand in the file only: a profile has no flag and no variable. The keys that they name are
-//! read from files of their own, so that no secret stands in what is printed, logged or checked in.
+//! Tables are in the file only: a profile has no flag and no variable. The keys that they name are
+//! read from separate files, so that no secret is printed, logged or checked in.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,75 +22,75 @@ mod check;
 /// The names of the tables in the file.
 pub(super) const TABLES: [&str; 2] = ["token_profiles", "token_services"];
 
-/// Tokens for other parties, and the services that may ask for them.
+/// Profiles of third-party tokens, and the services that may request such tokens.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Tables {
-    /// By the name that stands in `POST /v1/tokens/{profile}`.
+    /// Profiles by their name in `POST /v1/tokens/{profile}`.
     #[serde(rename = "token_profiles")]
     pub profiles: BTreeMap<String, ProfileSettings>,
-    /// By the name that a service shows.
+    /// Services by the name with which they authenticate.
     #[serde(rename = "token_services")]
     pub services: BTreeMap<String, ServiceSettings>,
 }
 
-/// One sort of token that another party reads.
+/// Profile of the tokens for one third party.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSettings {
-    /// How it is signed.
+    /// Signature algorithm.
     #[serde(deserialize_with = "parsed")]
     pub algorithm: Algorithm,
     /// File with the secret (HS256) or the private key in PEM.
     pub key_file: PathBuf,
-    /// How long a token lives.
+    /// Lifetime of a token.
     #[serde(deserialize_with = "lifetime")]
     pub lifetime: Duration,
-    /// What it says beside the times, by claim.
+    /// Claims beside the times, with the sources of their values.
     pub claims: BTreeMap<String, ClaimSource>,
-    /// `iss`, where the other party wants one.
+    /// `iss`, if the third party requires one.
     pub issuer: Option<String>,
-    /// `aud`, where the other party wants one.
+    /// `aud`, if the third party requires one.
     pub audience: Option<String>,
-    /// Which users may ask for one of their own.
+    /// Users that may request a token of this profile for themselves.
     #[serde(default)]
     pub users: Users,
-    /// Services that may ask on behalf of any user.
+    /// Services that may request one on behalf of any user.
     #[serde(default)]
     pub services: Vec<String>,
 }
 
-/// A service that asks on behalf of users.
+/// A service that requests tokens on behalf of users.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
-    /// File with its secret.
+    /// File with the secret of the service.
     pub secret_file: PathBuf,
 }
 
-/// What a claim is taken from.
+/// Source of the value of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClaimSource {
-    /// Something of the user.
+    /// An attribute of the user.
     User(Attribute),
     /// The same in every token.
     Constant(Constant),
 }
 
-/// What an account has to say.
+/// Attribute of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attribute {
     /// The id, which is `sub` in Latchet's own tokens and never changes.
     Id,
-    /// The user name as it was given: the e-mail address where people log in by that.
+    /// The user name: the e-mail address, if people log in with that.
     Username,
     /// The names of the roles, as a list.
     Roles,
 }
 
-/// A value that is the same for everybody.
+/// A value that is the same for all users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Constant {
@@ -102,67 +102,67 @@ pub enum Constant {
     Text(String),
 }
 
-/// Which users may ask.
+/// Users that may request tokens of a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Users {
-    /// None: tokens are for services to ask for.
+    /// No users: only services request these tokens.
     #[default]
     None,
-    /// Whoever is signed in.
+    /// All users that are signed in.
     Any,
-    /// Who has this role now.
+    /// Users that have this role now.
     Role(String),
 }
 
-/// Why a key or a secret cannot be used.
+/// Refusal of a file with a key or a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unread {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// It holds no key that may be used.
+    /// It holds no usable key.
     #[error("{}: {source}", path.display())]
     Key {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The fault of the key.
         source: KeyError,
     },
-    /// It holds what seals every key of this server.
+    /// It holds the root secret of this server.
     #[error(
-        "{}: this is the root secret, which others must not know; make another with `latchet secret`",
+        "{}: this is the root secret, which others must not know; create another with `latchet secret`",
         path.display()
     )]
     RootSecret {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
-    /// It holds a key for something else.
+    /// It holds a key for another algorithm.
     #[error("{}: this key is for {found}, not for {wanted}", path.display())]
     OtherAlgorithm {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What it is for.
+        /// The algorithm of the key.
         found: Algorithm,
-        /// What the profile says.
+        /// The algorithm of the profile.
         wanted: Algorithm,
     },
 }
 
 impl Tables {
-    /// Reads the tables that the settings file was relieved of; `shown` names it.
+    /// Reads the tables of the settings file; `shown` is the name of that file.
     pub(super) fn read(
         tables: toml::Table,
         shown: &impl fmt::Display,
     ) -> Result<Self, ConfigError> {
         toml::Value::Table(tables).try_into().map_err(|error| {
-            // It names the key on a line of its own.
+            // The error names the key on a separate line.
             let error = error.to_string();
             let text = error.trim().replace('\n', " ");
             ConfigError::refused(format!("{shown}: {text}"))
@@ -209,7 +209,7 @@ impl ServiceSettings {
     /// Reads the secret.
     ///
     /// # Errors
-    /// When the file cannot be read, or the secret could be guessed.
+    /// When the file cannot be read, or the secret is weak.
     pub fn secret(&self) -> Result<SecretString, FileError> {
         let secret = text(&self.secret_file)?;
         check_secret(secret.expose_secret().as_bytes()).map_err(|source| FileError::Key {
@@ -220,7 +220,7 @@ impl ServiceSettings {
     }
 }
 
-/// Editors and `echo` end files with a line break, which is no part of a secret.
+/// Reads a file without the line break at its end, which editors and `echo` add to a secret.
 fn text(path: &Path) -> Result<SecretString, FileError> {
     let text = text_file::read(path).map_err(|source| FileError::Unread {
         path: path.to_owned(),

@@ -1,5 +1,5 @@
-//! The root secret: the one secret of a server, kept outside its database. The keys in the database
-//! are sealed with what is derived from it, and refresh tokens are signed so.
+//! The root secret: the one secret of a server, kept outside its database. Keys derived from it seal the
+//! signing keys in the database and sign refresh tokens.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,48 +15,48 @@ use crate::server::text_file;
 
 const MIN_LENGTH: usize = 32;
 
-/// The secret that others are derived from.
+/// The secret from which all other keys are derived.
 #[derive(Clone, Debug)]
 pub struct RootSecret(SecretString);
 
-/// Why there is no root secret.
+/// Reason for a missing root secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// It could be guessed.
-    #[error("the root secret {0}; make one with `latchet secret`")]
+    /// The secret is weak.
+    #[error("the root secret {0}; create one with `latchet secret`")]
     Weak(&'static str),
-    /// Replicas cannot share a file that each makes for itself.
+    /// None is configured, and replicas cannot share a file that each of them creates.
     #[error(
-        "PostgreSQL is shared by replicas, so the root secret must be too: set LATCHET_ROOT_SECRET (or LATCHET_ROOT_SECRET_FILE) to the same value on each; make one with `latchet secret`"
+        "PostgreSQL is shared by replicas, so the root secret must be too: set LATCHET_ROOT_SECRET (or LATCHET_ROOT_SECRET_FILE) to the same value on each; create one with `latchet secret`"
     )]
     Missing,
-    /// Another secret could not open the keys in the database.
+    /// The file is missing, and a new secret could not open the keys in the database.
     #[error(
-        "the root secret is gone: {} is missing, and the database has keys that were sealed under it; restore the file from a backup, or set LATCHET_ROOT_SECRET",
+        "the root secret is lost: {} is missing, and the database has keys that were sealed under it; restore the file from a backup, or set LATCHET_ROOT_SECRET",
         path.display()
     )]
     Lost {
-        /// Where it was.
+        /// The file.
         path: PathBuf,
     },
-    /// The file could not be read or made.
+    /// The file could not be read or created.
     #[error("cannot {attempt} the root secret in {}", path.display())]
     File {
         /// `read` or `write`.
         attempt: &'static str,
-        /// Where.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
-    /// The system gives no random bytes.
-    #[error("the system gives no random bytes")]
+    /// The system provides no random bytes.
+    #[error("the system provides no random bytes")]
     NoRandomness,
 }
 
 impl RootSecret {
-    /// Returns the configured secret, or the one in the data folder, which is made when it is
+    /// Returns the configured secret, or the one in the data folder, which is created if it is
     /// missing and the database is a SQLite file.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl RootSecret {
         }
     }
 
-    /// Returns the configured secret, or the one in the data folder. Makes nothing: `None` where a SQLite
+    /// Returns the configured secret, or the one in the data folder. Creates nothing: `None` if a SQLite
     /// file has no secret yet, or lost it.
     ///
     /// # Errors
@@ -97,30 +97,30 @@ impl RootSecret {
         config.data_dir.join("root-secret")
     }
 
-    /// Makes a new secret of 256 random bits.
+    /// Creates a secret of 256 random bits.
     ///
     /// # Errors
-    /// When the system gives no random bytes.
+    /// When the system provides no random bytes.
     pub fn generate() -> Result<Self, SecretError> {
         let mut bytes = [0; 32];
         rand::fill(&mut bytes).map_err(|_| SecretError::NoRandomness)?;
         Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    /// Returns the secret's text, as it stands in the configuration.
+    /// Returns the text of the secret, as in the configuration.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Takes a secret from a variable or a file, which are the same with spaces around them or without.
+    /// Checks a secret from a variable or a file. Spaces around it are removed.
     fn checked(secret: &SecretString) -> Result<Self, SecretError> {
         let secret = SecretString::from(secret.expose_secret().trim());
         check_strength(secret.expose_secret()).map_err(SecretError::Weak)?;
         Ok(Self(secret))
     }
 
-    /// Makes the file, unless another process that starts at the same moment is faster: then its
-    /// secret is the one.
+    /// Creates the file, unless another process that starts at the same time is faster: then its
+    /// secret is used.
     fn create(path: &Path) -> Result<Self, SecretError> {
         let failed = |attempt: &'static str| {
             move |source| SecretError::File {
@@ -138,7 +138,7 @@ impl RootSecret {
 /// Refuses secrets that are short, repetitive or copied from an example.
 ///
 /// # Errors
-/// What is wrong with it, to be put after "the secret".
+/// The fault, to be read after "the secret".
 pub fn check_strength(secret: &str) -> Result<(), &'static str> {
     if secret.len() < MIN_LENGTH {
         return Err("is shorter than 32 characters");
@@ -165,8 +165,8 @@ pub fn check_strength(secret: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Makes the folder (0700) and the file (0600) where they are missing. The file is written beside
-/// its place and then linked to it, so that nobody reads half of it or replaces another's.
+/// Creates the folder (0700) and the file (0600) if they are missing. The file is written under another
+/// name and then linked, so that no process reads half of it or replaces the file of another one.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     #[cfg(unix)]
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

@@ -1,14 +1,14 @@
 //! Variables that Kubernetes puts into every pod for every Service of its namespace: `LATCHET_…` where the
 //! name of the Service is `latchet` or begins with `latchet-`. They are no settings.
 //!
-//! They are recognised by the shape of name and value, so that a setting with a typing error is not
-//! taken for one.
+//! They are recognised by the form of name and value, so that a setting with a typing error is not
+//! taken for such a variable.
 
 use std::net::IpAddr;
 
 /// Returns whether this is a variable for a Service, by what follows `LATCHET_` in its name.
 pub(super) fn is_service_link(suffix: &str, value: &str) -> bool {
-    // The name of the Service goes before each of these, where it is longer than `latchet`.
+    // The rest of the Service's name precedes each of these, if the name is longer than `latchet`.
     let ends_with = |end: &str| {
         let service = suffix.strip_suffix(end);
         service.is_some_and(|service| service.is_empty() || service.ends_with('_'))
@@ -20,7 +20,7 @@ pub(super) fn is_service_link(suffix: &str, value: &str) -> bool {
         || is_port_link(suffix, value)
 }
 
-/// `PORT_8080_TCP`, `PORT_8080_TCP_PROTO`, `…_PORT` and `…_ADDR`.
+/// Recognises `PORT_8080_TCP`, `PORT_8080_TCP_PROTO`, `…_PORT` and `…_ADDR`.
 fn is_port_link(suffix: &str, value: &str) -> bool {
     let parts: Vec<&str> = suffix.split('_').collect();
     let rest = |at: usize| &parts[at + 1..];
@@ -43,8 +43,8 @@ fn is_port_link(suffix: &str, value: &str) -> bool {
     })
 }
 
-/// Returns whether `suffix` is `part` with a name of the Service before it or none, and one of a port
-/// behind it.
+/// Returns whether `suffix` is `part` after the name of a Service, which may be empty, and before the name
+/// of a port.
 fn has_part(suffix: &str, part: &str) -> bool {
     suffix.match_indices(part).any(|(at, _)| {
         let (before, behind) = (&suffix[..at], &suffix[at + part.len()..]);
@@ -52,7 +52,7 @@ fn has_part(suffix: &str, part: &str) -> bool {
     })
 }
 
-/// `tcp://10.43.0.9:8080`, `udp://[fd00::9]:53`.
+/// Recognises `tcp://10.43.0.9:8080` and `udp://[fd00::9]:53`.
 fn is_url(value: &str) -> bool {
     value.split_once("://").is_some_and(|(protocol, address)| {
         let (host, port) = address.rsplit_once(':').unwrap_or_default();

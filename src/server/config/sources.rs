@@ -1,4 +1,4 @@
-//! Values from the environment and from the TOML file, before anybody knows what they mean.
+//! Texts of settings from the environment and from the TOML file, before they are parsed.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,15 +11,15 @@ use crate::server::text_file;
 
 const PREFIX: &str = "LATCHET_";
 
-/// Variables without our prefix that platforms set, and the settings that they replace where those
-/// have no variable of their own.
+/// Variables without our prefix that platforms set, and the settings whose own variable they replace if
+/// that is not set.
 const SHARED: [(&str, &str); 3] = [
     ("DATABASE_URL", "database_url"),
     ("REDIS_URL", "redis_url"),
     ("PORT", "listen"),
 ];
 
-/// A setting, as far as its sources have to know it.
+/// The properties of a setting that its sources need.
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
     pub(super) name: String,
@@ -29,7 +29,7 @@ pub(super) struct Setting {
     pub(super) is_list: bool,
 }
 
-/// A value that stands outside the command line, and where it stands.
+/// A value from outside the command line, and its origin.
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) values: Vec<String>,
@@ -102,7 +102,7 @@ fn scalar_texts(value: toml::Value) -> Option<Vec<String>> {
 /// Reads the variables that are settings.
 ///
 /// # Errors
-/// When one has our prefix, or nearly so, and is no setting; when one that is cannot be read.
+/// When a variable has our prefix, or nearly our prefix, and is no setting; when a setting cannot be read.
 pub(super) fn read_env(
     env: &[(OsString, OsString)],
     settings: &[Setting],
@@ -157,7 +157,7 @@ impl EnvReader<'_> {
         }
     }
 
-    /// Reads a variable that other programs read too. Its own setting counts more.
+    /// Reads a variable that other programs read too. The variable of the setting itself has precedence.
     fn read_shared(&mut self, key: &str, name: &str, env: &[(OsString, OsString)]) {
         if self.givens.contains_key(name) {
             return;
@@ -240,8 +240,8 @@ impl EnvReader<'_> {
         Some((found.0.clone(), found.1))
     }
 
-    /// Refuses the name of a setting with small letters or a mistake in the prefix. Other variables are
-    /// those of other programs.
+    /// Refuses the name of a setting with small letters or a mistake in the prefix. Other variables belong
+    /// to other programs.
     fn refuse_misspelled(&mut self, key: &str) {
         let upper = key.to_ascii_uppercase().replace('-', "_");
         let shared = SHARED.iter().any(|(name, _)| {
@@ -280,7 +280,7 @@ impl EnvReader<'_> {
     }
 }
 
-/// Whether a variable holds the value or the name of a file with it.
+/// Content of a variable: the value itself, or the name of a file that holds it.
 enum Indirect {
     No,
     File,

@@ -174,7 +174,7 @@ fn unsafe_settings_are_refused_with_the_way_out() {
                 ("LATCHET_TLS_KEY", "key.pem"),
                 ("LATCHET_PUBLIC_URL", "http://localhost:8080"),
             ],
-            "TLS ends here",
+            "terminates TLS",
         ),
         (&[("LATCHET_GRACE", "61s")], "between 0ns and 60s"),
         (&[("LATCHET_MIN_PASSWORD", "7")], "between 8 and 64"),
@@ -190,7 +190,7 @@ fn unsafe_settings_are_refused_with_the_way_out() {
         ),
         (
             &[("LATCHET_COMPAT_FLASK_JWT_IDENTITY", "exp")],
-            "means something else in a token",
+            "has another meaning in a token",
         ),
     ];
 

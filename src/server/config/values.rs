@@ -1,4 +1,4 @@
-//! The values that settings take: durations, sizes, rates, addresses.
+//! Types of the values of settings: durations, sizes, rates, addresses.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -84,7 +84,8 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .map_err(|_| format!("`{text}` is not a network; write it like 10.0.0.0/8 or 192.168.1.7"))
 }
 
-/// Peers are compared as IPv4 where they are: `::ffff:10.0.0.0/104` would be the address of nobody.
+/// Turns an IPv4-mapped network into IPv4, because addresses of peers are compared in that form:
+/// `::ffff:10.0.0.0/104` would match none.
 fn canonical(network: IpNet) -> IpNet {
     const MAPPED: u8 = 96;
     let length = network.prefix_len().checked_sub(MAPPED);
@@ -96,7 +97,7 @@ fn canonical(network: IpNet) -> IpNet {
     }
 }
 
-/// Reads yes or no, as it is usually written.
+/// Reads yes or no, in the usual notations.
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -105,7 +106,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads a name that others compare byte by byte.
+/// Reads a name that other programs compare byte by byte.
 pub(super) fn name(text: &str) -> Result<String, String> {
     let name = text.trim();
     if name.is_empty() {
@@ -124,26 +125,26 @@ pub(super) fn scope(text: &str) -> Result<String, String> {
         Ok(scope)
     } else {
         Err(format!(
-            "`{scope}` is no scope, which has no spaces and none but visible ASCII characters; separate several by commas"
+            "`{scope}` is no scope: a scope consists of visible ASCII characters without spaces; separate several scopes by commas"
         ))
     }
 }
 
-/// Takes a secret as it is: a refusal here would print it.
+/// Accepts a secret unchecked: an error message here would print it.
 #[expect(
     clippy::unnecessary_wraps,
-    reason = "the shape that clap wants of a parser"
+    reason = "clap requires a parser to return a result"
 )]
 pub(super) fn secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(SecretString::from(text))
 }
 
-/// At most so many in so much time.
+/// Maximum number of events in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// Maximum number of events.
     pub limit: u32,
-    /// In how much time.
+    /// Length of the period.
     pub window: Duration,
 }
 
@@ -164,7 +165,7 @@ impl FromStr for Rate {
     }
 }
 
-/// Returns whether a URL of Redis, of one server or of several, holds a password.
+/// Returns whether a URL of Redis, with one server or several, holds a password.
 pub(super) fn redis_url_has_password(text: &str) -> bool {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -180,7 +181,7 @@ pub(super) fn redis_url_has_password(text: &str) -> bool {
     in_login || in_query
 }
 
-/// Returns the URL of a SQLite file. What would mean something else in a URL is escaped: a path is a path.
+/// Returns the URL of a SQLite file. Characters of the path that have a meaning in URLs are escaped.
 pub(super) fn sqlite_url(path: &Path) -> String {
     use std::fmt::Write;
     use std::os::unix::ffi::OsStrExt;
@@ -205,7 +206,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Returns it as browsers send it in the header `Origin`: no slash at the end.
+    /// Returns the origin in the form of the header `Origin`: without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -220,14 +221,14 @@ impl Origin {
         self.is_https
     }
 
-    /// Returns the port, that of the scheme where none is written.
+    /// Returns the port; without one in the URL, the default port of the scheme.
     pub fn port(&self) -> u16 {
         let written = self.text.rsplit_once(':');
         let written = written.and_then(|(_, port)| port.parse().ok());
         written.unwrap_or(if self.is_https { 443 } else { 80 })
     }
 
-    /// Returns it with the port that a server got which had asked for any: port 0 leads nowhere.
+    /// Returns the origin with `port` in place of port 0, with which a server lets the system choose.
     pub(super) fn with_port_in_place_of_0(&self, port: u16) -> Self {
         let text = match self.text.strip_suffix(":0") {
             Some(site) => format!("{site}:{port}"),
@@ -246,7 +247,7 @@ impl Origin {
             || self.address().is_some_and(|address| address.is_loopback())
     }
 
-    /// Returns whether the host is the address that means every address of a machine.
+    /// Returns whether the host is the unspecified address, which stands for all addresses of a machine.
     pub(super) fn is_unspecified(&self) -> bool {
         self.address()
             .is_some_and(|address| address.is_unspecified())
@@ -299,16 +300,16 @@ impl FromStr for Origin {
     }
 }
 
-/// Text that the names of cookies begin with.
+/// Prefix of the names of cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookiePrefix(String);
 
 impl CookiePrefix {
-    /// The prefix where no other is set.
+    /// The default prefix.
     pub const USUAL: &'static str = "latchet";
     const LONGEST: usize = 32;
 
-    /// Returns it, in letters, digits, `-` and `_`.
+    /// Returns the prefix, which consists of letters, digits, `-` and `_`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -319,7 +320,7 @@ impl FromStr for CookiePrefix {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        // Browsers give names such as `__Host-a` and `__Secure-a` a meaning.
+        // Names such as `__Host-a` and `__Secure-a` have a meaning for browsers.
         let is_good = (1..=Self::LONGEST).contains(&text.len())
             && text.bytes().all(is_allowed)
             && !text.starts_with("__");
@@ -327,14 +328,14 @@ impl FromStr for CookiePrefix {
             return Ok(Self(text.to_owned()));
         }
         Err(format!(
-            "`{}` cannot begin the name of a cookie; take 1 to {} letters, digits, `-` or `_`, such as latchet or shop-staging, without `__` in front",
+            "`{}` cannot begin the name of a cookie; use 1 to {} letters, digits, `-` or `_`, such as latchet or shop-staging, without `__` at the beginning",
             text.escape_debug(),
             Self::LONGEST
         ))
     }
 }
 
-/// Which engine holds the data.
+/// Database engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DatabaseKind {
     /// One file, one server process.
@@ -343,7 +344,7 @@ pub enum DatabaseKind {
     Postgres,
 }
 
-/// Where the data is. Its text may hold a password, so it is never printed.
+/// URL of the database. Its text may hold a password, so it is never printed.
 #[derive(Clone)]
 pub struct DatabaseUrl {
     kind: DatabaseKind,
@@ -361,7 +362,7 @@ impl DatabaseUrl {
         self.text.expose_secret()
     }
 
-    /// Returns where the URL leads to, without its password.
+    /// Returns the URL without its password and parameters.
     pub fn described(&self) -> String {
         match self.kind {
             DatabaseKind::Sqlite => self.expose().to_owned(),

@@ -1,10 +1,10 @@
-//! The part before `?`: role, password, hosts and database.
+//! The part of the URL before `?`: role, password, hosts and database.
 
 use secrecy::SecretString;
 
 use super::{Host, decode};
 
-/// That part, and the rest of the text.
+/// The part before `?`, parsed, and the query after it.
 #[derive(Debug)]
 pub(super) struct Address<'a> {
     pub(super) user: Option<String>,
@@ -14,7 +14,7 @@ pub(super) struct Address<'a> {
     pub(super) query: &'a str,
 }
 
-/// Parses what follows `postgres://`.
+/// Parses the text after `postgres://`.
 pub(super) fn parse(text: &str) -> Result<Address<'_>, String> {
     let end = text.find(['/', '?']).unwrap_or(text.len());
     let (authority, rest) = text.split_at(end);
@@ -72,7 +72,7 @@ fn host(text: &str) -> Result<Host, String> {
     })
 }
 
-/// Reads a port; an empty text is the default.
+/// Reads a port; an empty text means the default.
 pub(super) fn port(text: &str) -> Result<Option<u16>, String> {
     if text.is_empty() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The part after `?`.
+//! The parameters of the URL, after `?`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::{ClientCertificate, Host, PostgresUrl, TargetSession, TlsMode, decode
 
 mod unused;
 
-/// Parameters that are used.
+/// Parameters that have an effect.
 const USED: [&str; 17] = [
     "host",
     "hostaddr",
@@ -35,7 +35,7 @@ const USED: [&str; 17] = [
 /// Value of `sslrootcert` for the public authorities.
 const SYSTEM: &str = "system";
 
-/// Used parameters with their values. Values may be secret.
+/// Parameters that have an effect, with their values. Values may be secret.
 pub(super) type Given = BTreeMap<&'static str, String>;
 
 /// Reads the parameters, and refuses those that would have no effect.
@@ -65,7 +65,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name, decode(value, "a parameter")?))
 }
 
-/// Completes what the address says.
+/// Combines the address with the parameters.
 pub(super) fn build(address: Address<'_>, mut given: Given) -> Result<PostgresUrl, String> {
     let root = take(&mut given, "sslrootcert");
     // As libpq does: no weaker mode makes sense with the public authorities.
@@ -93,7 +93,7 @@ pub(super) fn build(address: Address<'_>, mut given: Given) -> Result<PostgresUr
     })
 }
 
-/// An empty value is the default.
+/// Removes a parameter. An empty value means the default.
 fn take(given: &mut Given, name: &str) -> Option<String> {
     given.remove(name).filter(|value| !value.is_empty())
 }
@@ -122,7 +122,7 @@ fn tls_mode(given: &mut Given) -> Result<Option<TlsMode>, String> {
     Ok(Some(mode))
 }
 
-/// With any public authority, `verify-ca` would accept the certificate of anybody.
+/// Refuses `verify-ca` without an authority: with any public one it would accept all certificates.
 fn check_root(tls: Option<TlsMode>, root: Option<&str>) -> Result<(), String> {
     match (tls, root) {
         (Some(TlsMode::VerifyCa), None) => Err(
@@ -142,7 +142,7 @@ fn hosts(from_address: Vec<Host>, given: &mut Given) -> Result<Vec<Host>, String
     let names = take(given, "host");
     let addresses = take(given, "hostaddr");
     let ports = take(given, "port");
-    // An address is what is connected to; a certificate is then compared with it.
+    // `hostaddr` replaces `host` for the connection, and for the comparison with the certificate.
     let mut hosts = match addresses.or(names) {
         Some(names) => {
             let name = |name: &str| Host {
@@ -190,14 +190,14 @@ fn unbracketed(name: &str) -> &str {
     inner.unwrap_or(name)
 }
 
-/// Of several servers the one that takes writes is wanted, also where nothing is said.
+/// Returns the required ability. Of several servers the one that accepts writes is used by default.
 fn target(given: &mut Given, hosts: usize) -> Result<TargetSession, String> {
     match take(given, "target_session_attrs").as_deref() {
         None if hosts > 1 => Ok(TargetSession::Writable),
         None | Some("any") => Ok(TargetSession::Any),
         Some("read-write" | "primary") => Ok(TargetSession::Writable),
         Some("read-only" | "standby" | "prefer-standby") => Err(
-            "target_session_attrs asks for a server that takes no writes: every login writes; use read-write"
+            "target_session_attrs requests a server that accepts no writes, but every login writes; use read-write"
                 .to_owned(),
         ),
         Some(_) => Err("target_session_attrs is any, read-write or primary".to_owned()),
@@ -231,7 +231,8 @@ fn client_certificate(given: &mut Given) -> Result<Option<ClientCertificate>, St
     }
 }
 
-/// libpq waits without end where it is zero or negative; nothing here does.
+/// Returns the timeout. Zero and negative values are no timeout of their own: libpq would wait without
+/// end, but this program has a limit anyway.
 fn connect_timeout(given: &mut Given) -> Result<Option<Duration>, String> {
     let Some(text) = take(given, "connect_timeout") else {
         return Ok(None);

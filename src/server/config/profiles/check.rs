@@ -1,4 +1,4 @@
-//! Refuses profiles that are unsafe or that nobody could use.
+//! Refuses profiles that are unsafe or unusable.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::server::config::Registration;
 const LONGEST_LIFETIME: Duration = Duration::from_hours(365 * 24);
 const LONGEST_NAME: usize = 64;
 
-/// Claims that have a setting of their own, or that would make the token look like one of ours.
+/// Claims that have a separate setting, or that would make the token look like one of ours.
 const RESERVED: [&str; 7] = ["iss", "aud", "iat", "nbf", "exp", "jti", "type"];
 
 impl Tables {
-    /// Adds every reason not to serve these to `faults`, each with its mending.
+    /// Adds every reason to refuse these tables to `faults`, each with a fix.
     pub(in crate::server::config) fn check(
         &self,
         registration: Registration,
@@ -40,7 +40,7 @@ impl ProfileSettings {
         }
         if self.users == Users::None && self.services.is_empty() {
             faults.push(
-                "nobody may ask: set users to \"any\" or { role = \"…\" }, or list services"
+                "nobody may request its tokens: set users to \"any\" or { role = \"…\" }, or list services"
                     .to_owned(),
             );
         }
@@ -61,7 +61,7 @@ impl ProfileSettings {
         for name in self.claims.keys() {
             if RESERVED.contains(&name.as_str()) {
                 faults.push(format!(
-                    "the claim `{name}` is not set so: issuer, audience and lifetime make `iss`, `aud`, `iat` and `exp`, the others are not written"
+                    "the claim `{name}` cannot be set here: issuer, audience and lifetime set `iss`, `aud`, `iat` and `exp`; the other reserved claims are not written"
                 ));
             }
         }
@@ -73,24 +73,24 @@ impl ProfileSettings {
         };
         if !self.claims.values().any(names_the_user) {
             faults.push(
-                "its tokens would name nobody: take a claim from the user's `id` or `username`"
+                "its tokens would name no user: take a claim from the user's `id` or `username`"
                     .to_owned(),
             );
         }
-        // Nobody has to prove that a user name is their address.
+        // At registration nobody proves that the user name is their own address.
         let is_address = |(name, source): (&String, &ClaimSource)| {
             name == "email" && *source == ClaimSource::User(Attribute::Username)
         };
         if registration == Registration::Open && self.claims.iter().any(is_address) {
             faults.push(
-                "anybody could register with somebody else's address: set LATCHET_REGISTRATION=closed, or name users by their `id` instead of `email`"
+                "anybody could register with the address of another person: set LATCHET_REGISTRATION=closed, or name users by their `id` instead of `email`"
                     .to_owned(),
             );
         }
     }
 }
 
-/// Names stand in addresses and in `Authorization: Basic`, where a colon ends them.
+/// Checks a name. Names are parts of URLs and of `Authorization: Basic`, where a colon ends them.
 fn name_fault(name: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     let fits = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed);

@@ -1,4 +1,4 @@
-//! Variables and files that are not what people meant.
+//! Variables and files with mistakes.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -157,7 +157,7 @@ fn a_folder_whose_name_is_not_utf8_is_refused_as_a_flag_too() {
 fn values_that_would_do_nothing_are_refused() {
     let table = [
         ("LATCHET_LOG_LEVEL", "warning", "did you mean `warn`?"),
-        ("LATCHET_LOG_LEVEL", "latchet", "is no level"),
+        ("LATCHET_LOG_LEVEL", "latchet", "is no log level"),
         ("LATCHET_ISSUER", "  ", "a name is empty"),
         ("LATCHET_ISSUER", "\"https://a.example\"", "quotes"),
         ("LATCHET_DATA_DIR", "'/srv'", "quotes"),
