@@ -1,4 +1,4 @@
-//! Users: what the API and the command line may do with them.
+//! User accounts: their operations for the API and the command line.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::error::AuthError;
 use crate::keys::random_id;
 use crate::token::{Claims, Fresh};
 
-/// An account to be made.
+/// An account to be created.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// Whose.
+    /// User name.
     pub username: Username,
     /// First password.
     pub password: SecretString,
@@ -29,7 +29,7 @@ pub struct NewAccount {
 }
 
 impl App {
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
     /// `weak_password`, `conflict` when the name is taken.
@@ -42,10 +42,10 @@ impl App {
         Ok(user)
     }
 
-    /// Makes the first administrator by a one-time link, whatever roles the account asks for.
+    /// Creates the first administrator by a one-time link. The roles in `account` are ignored.
     ///
     /// # Errors
-    /// `not_found` for a link that is wrong, used or past its time; as [`App::create_user`].
+    /// `not_found` for a link that is wrong, used or expired; otherwise as [`App::create_user`].
     pub async fn set_up(
         &self,
         link: &str,
@@ -73,7 +73,7 @@ impl App {
         Ok(user)
     }
 
-    /// Returns whether there is an administrator who may log in.
+    /// Returns whether there is an enabled administrator.
     ///
     /// # Errors
     /// `unavailable`.
@@ -97,12 +97,12 @@ impl App {
         Ok(Some(secret))
     }
 
-    /// Makes the administrator that the settings name, where there is no administrator and no user of
-    /// that name. An account that exists is left as it is, since an administrator may have disabled it:
-    /// then the log says how to get an administrator, and the server serves.
+    /// Creates the administrator that the settings name, if there is no administrator and no user of
+    /// that name. An existing account is left unchanged, since an administrator may have disabled it:
+    /// then the log names the commands that restore an administrator, and the server starts.
     ///
     /// # Errors
-    /// `weak_password`, a name that is none, or a file that cannot be read, where they are needed.
+    /// `weak_password`, an invalid name, or a file that cannot be read, if the account is needed.
     pub async fn bootstrap(&self) -> Result<(), ApiError> {
         let config = &self.config;
         let (Some(name), Some(file)) = (
@@ -134,13 +134,13 @@ impl App {
                 tracing::info!(user.id = %user.id, "first administrator created");
                 Ok(())
             }
-            // Another replica, started at the same moment, was faster.
+            // Another replica, started at the same time, was faster.
             Err(StoreError::Conflict) if self.is_bootstrapped(name).await? => Ok(()),
             Err(error) => Err(name_taken(error)),
         }
     }
 
-    /// Returns whether nothing remains to be made. Warns where that leaves no administrator.
+    /// Returns whether no account has to be created. Warns if there is no administrator then.
     async fn is_bootstrapped(&self, name: &str) -> Result<bool, ApiError> {
         if self.store.has_user_with_role(ADMIN).await? {
             return Ok(true);
@@ -160,13 +160,13 @@ impl App {
         let commands: Vec<&str> = commands.iter().map(|command| command.trim_end()).collect();
         tracing::warn!(
             user.id = %user.id,
-            "there is no administrator: the account of bootstrap_admin exists and is disabled or has no role; if that account is yours, run `{}`",
+            "there is no administrator: the account of bootstrap_admin exists, but is disabled or lacks the role; if that account is yours, run `{}`",
             commands.join("` and `")
         );
         Ok(true)
     }
 
-    /// Changes a password. The session that asked goes on with the tokens that are returned, all others
+    /// Changes a password. The current session continues with the tokens that are returned; all others
     /// end.
     ///
     /// # Errors
@@ -197,8 +197,7 @@ impl App {
         self.grant(&kept, Fresh::Yes, self.clock.now()).await
     }
 
-    /// Sets a password without knowing the old one, for the command line; all sessions of the user
-    /// end.
+    /// Sets a password without the old one, for the command line. All sessions of the user end.
     ///
     /// # Errors
     /// `weak_password`, `not_found`.
@@ -232,7 +231,7 @@ impl App {
     /// Disables an account: no login, and every session ends at once.
     ///
     /// # Errors
-    /// `not_found`; `conflict` for one's own account.
+    /// `not_found`; `conflict` when administrators disable their own account.
     pub async fn disable_user(&self, id: &UserId, by: &Actor) -> Result<User, ApiError> {
         if by.is(id) {
             return Err(OWN_ACCOUNT);
@@ -261,11 +260,11 @@ impl App {
         self.user(id).await
     }
 
-    /// Replaces the roles of a user. Tokens with the old ones are refused from now on, and the next
-    /// refresh yields one with the new ones.
+    /// Replaces the roles of a user. Tokens with the old roles are refused from now on, and the next
+    /// refresh issues one with the new roles.
     ///
     /// # Errors
-    /// `not_found`; `conflict` for one's own role [`ADMIN`], where it is not among them.
+    /// `not_found`; `conflict` when administrators would take their own role [`ADMIN`] away.
     pub async fn set_roles(
         &self,
         id: &UserId,
@@ -294,11 +293,11 @@ impl App {
         self.store.user(id).await?.ok_or(NO_SUCH_USER)
     }
 
-    /// Returns the user of a token, for others to be told.
+    /// Returns the user of a token, for a proxy that passes the name on.
     ///
     /// # Errors
     /// `unknown_user` when there is none, or the account is disabled: a token of another issuer may
-    /// name one that is.
+    /// name a disabled one.
     pub async fn active_user(&self, id: &UserId) -> Result<User, ApiError> {
         let user = self.store.user(id).await?;
         let active = user.filter(|user| !user.is_disabled());
@@ -334,9 +333,9 @@ impl App {
     }
 }
 
-/// Life of a link that makes the first administrator.
+/// Lifetime of a link that creates the first administrator.
 const SETUP_LINK_LIFE: Duration = Duration::from_mins(30);
-/// Nobody shuts the last administrator out by mistake.
+/// Keeps administrators from locking themselves out by mistake.
 const OWN_ACCOUNT: ApiError = ApiError::Conflict(
     "this is your own account: let another administrator disable it, or run `latchet user disable`",
 );
@@ -344,7 +343,7 @@ const OWN_ROLE: ApiError = ApiError::Conflict(
     "this takes your own role `admin`: let another administrator take it, or run `latchet user roles`",
 );
 const PASSWORD_CHANGED: ApiError =
-    ApiError::Conflict("the password was changed meanwhile: try again with the new one");
+    ApiError::Conflict("the password was changed in the meantime: try again with the new one");
 const NO_SUCH_USER: ApiError = ApiError::NotFound("there is no such user");
 const NO_SUCH_LINK: ApiError = ApiError::NotFound(
     "this link is wrong, was used, or is older than 30 minutes, or an administrator exists",
@@ -369,12 +368,12 @@ fn names(roles: &[Role]) -> Vec<String> {
     unique.into_iter().map(str::to_owned).collect()
 }
 
-/// Returns the secret of a new link: 256 bits, which nobody guesses.
+/// Returns the secret of a new link: 256 bits, which cannot be guessed.
 pub(super) fn link_secret() -> String {
     format!("{}{}", random_id(), random_id())
 }
 
-/// Returns what is kept of the secret of a link.
+/// Returns the hash under which the secret of a link is stored.
 pub(super) fn link_hash(secret: &str) -> String {
     use base64::Engine;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.as_bytes());

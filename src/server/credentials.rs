@@ -1,5 +1,5 @@
-//! Proofs of a password, under the throttle: in which order an attempt is refused, admitted and decided.
-//! Which budgets it is charged to is in [`budgets`].
+//! Verification of passwords under the throttle: the order in which an attempt is refused, admitted and
+//! decided. The budgets that it is charged to are in [`budgets`].
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,13 +24,13 @@ mod tests;
 
 use budgets::Origin;
 
-/// Time that an attempt waits for those in flight when together they may use up a budget.
+/// Longest wait of an attempt for the attempts in flight, if together they may use up a budget.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// Time between two looks at such a budget.
+/// Time between two checks of such a budget.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// A user whose password was right, and the attempt, whose places are to be given back.
+/// A user whose password was right, and the attempt, whose charge is to be refunded.
 #[derive(Debug)]
 pub(super) struct Proved {
     pub(super) user: User,
@@ -45,15 +45,15 @@ struct PresentedPassword<'a> {
     now: Time,
 }
 
-/// The party that shows a password.
+/// The party that presents a password.
 #[derive(Clone, Copy)]
 enum Prover<'a> {
-    /// Somebody who logs in.
+    /// A client that logs in.
     Login {
         username: &'a str,
         devices: &'a [KnownDevice],
     },
-    /// A user who is signed in.
+    /// A user that is signed in.
     Session { user: &'a UserId, session: &'a str },
 }
 
@@ -63,8 +63,8 @@ enum Prover<'a> {
 struct StillOccupied;
 
 impl App {
-    /// Returns the user whose name and password these are. Every failure costs the same and says the
-    /// same.
+    /// Verifies user name and password, and returns the user. Every failure costs the same work and has the
+    /// same response.
     pub(super) async fn prove_login(&self, login: &Login, now: Time) -> Result<Proved, ApiError> {
         self.prove(&PresentedPassword {
             by: Prover::Login {
@@ -78,8 +78,8 @@ impl App {
         .await
     }
 
-    /// Returns the user of a session whose password this is. Failures count on the session alone: the
-    /// guesses of strangers do not get in the way of somebody who is signed in.
+    /// Verifies the password of the user of a session, and returns that user. Failures count against the
+    /// session alone: guesses of strangers do not slow down a user that is signed in.
     pub(super) async fn prove_in_session(
         &self,
         claims: &Claims,
@@ -125,7 +125,7 @@ impl App {
             };
             let found = self.find(&by).await?;
             if by.shows_devices_of_others(found.as_ref()) {
-                // No better than anybody else there, from here on: it waits once more, in their line.
+                // From here on the attempt is one of a stranger: it waits once more, in their queue.
                 drop(seat);
                 by = by.without_devices();
                 let names = self.names_before_lookup(&by, &network);
@@ -139,7 +139,7 @@ impl App {
                     let attempt = CountedAttempt { counters, seat };
                     return self.decide(attempt, found, presented).await;
                 }
-                // The seat is not held meanwhile: those in flight need one.
+                // The seat is not held during the wait: attempts in flight need one.
                 Ok(Admitted::Occupied) => drop(seat),
                 Err(refusal) => {
                     let is_known = !from.is_known
@@ -185,7 +185,7 @@ impl App {
         }
     }
 
-    /// Verifies the password of an attempt that is charged. It is answered once it is counted.
+    /// Verifies the password of a charged attempt. A failure is reported only after it was counted.
     async fn decide(
         &self,
         attempt: CountedAttempt,
@@ -211,7 +211,7 @@ impl App {
         Err(ApiError::InvalidCredentials)
     }
 
-    /// Verifies a password, and replaces a hash of another cost than today's.
+    /// Verifies a password, and replaces a stored hash whose cost differs from the configured one.
     async fn verify(
         &self,
         seat: Option<&Seat>,
@@ -234,7 +234,7 @@ impl App {
 }
 
 impl Prover<'_> {
-    /// Returns whether this login shows devices, and none of them is known to the account it names.
+    /// Returns whether this login presents devices, and none of them is known to its account.
     fn shows_devices_of_others(&self, found: Option<&UserWithHash>) -> bool {
         match self {
             Self::Session { .. } | Self::Login { devices: [], .. } => false,
@@ -244,7 +244,7 @@ impl Prover<'_> {
         }
     }
 
-    /// Returns the same as a stranger.
+    /// Returns the same party without its devices: a stranger.
     fn without_devices(self) -> Self {
         match self {
             Self::Login { username, .. } => Self::Login {
@@ -256,7 +256,7 @@ impl Prover<'_> {
     }
 }
 
-/// Returns whether strangers of all networks together have used up what they may guess.
+/// Returns whether the used-up budget is the one that strangers of all networks share.
 fn is_of_all_strangers(refusal: &ApiError) -> bool {
     matches!(
         refusal,

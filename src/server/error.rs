@@ -1,8 +1,8 @@
-//! Why the server refused or failed, and how that is said on the wire.
+//! Errors of the server, and their form on the wire.
 //!
-//! The server's own refusals stand here, those of tokens in [`AuthError`]. A variant exists when a
-//! client acts on it differently; every failure nobody acts on is [`ApiError::Internal`], whose
-//! cause is logged and never sent.
+//! Refusals of the server are defined here, those of tokens in [`AuthError`]. A variant exists if a
+//! client acts on it differently; every other failure is [`ApiError::Internal`], whose cause is logged
+//! and never sent.
 
 use std::error::Error;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use super::throttle::BudgetKind;
 use crate::denylist::Unavailable;
 use crate::error::{AuthError, FieldError, Problem};
 
-/// What caused a failure: for the log, never for the client.
+/// Cause of a failure: for the log, never for the client.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
-/// Why a request was not answered as asked.
+/// Refusal or failure of a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
     /// The token was refused.
@@ -37,7 +37,7 @@ pub enum ApiError {
     /// An OAuth client tried to authenticate.
     #[error("clients are public here and cannot authenticate: send no secret and no assertion")]
     ClientAuthentication,
-    /// A refresh token was shown again after its grace; the session has been ended.
+    /// A superseded refresh token was presented after its grace period; the session has been ended.
     #[error("the refresh token was used before, so the session was ended: log in again")]
     RefreshReused,
     /// The session is past its absolute or idle lifetime.
@@ -49,27 +49,27 @@ pub enum ApiError {
     /// The new password is not acceptable.
     #[error("the password {0}")]
     WeakPassword(Weakness),
-    /// It exists already, or was changed meanwhile; a sentence says what.
+    /// An object exists already, or was changed in the meantime; the text names it.
     #[error("{0}")]
     Conflict(&'static str),
-    /// It does not exist; a sentence says what.
+    /// An object does not exist; the text names it.
     #[error("{0}")]
     NotFound(&'static str),
-    /// Known, and not allowed to have this; a sentence says why.
+    /// The user is known, but not allowed to do this; the text gives the reason.
     #[error("{0}")]
     Forbidden(&'static str),
-    /// A page of another origin wants to use cookies; a sentence names it and the settings.
+    /// A page of another origin tries to use cookies; the text names the origin and the settings.
     #[error("{0}")]
     ForeignOrigin(String),
-    /// The body has a form that is not read here; a sentence says which, and which is.
+    /// The media type of the body is not supported here; the text names it and the supported ones.
     #[error("{0}")]
     UnsupportedMediaType(String),
-    /// Something in the request is not acceptable.
+    /// A part of the request is not acceptable.
     #[error("{detail}")]
     InvalidInput {
-        /// What is wrong, for a person.
+        /// Description of the fault, for people.
         detail: String,
-        /// What is wrong with which field.
+        /// The fault of each field.
         errors: Vec<FieldError>,
     },
     /// A grant type other than those of the token endpoint.
@@ -84,12 +84,12 @@ pub enum ApiError {
     /// Too many attempts.
     #[error("too many attempts: wait before the next one")]
     TooManyRequests {
-        /// How long to wait.
+        /// Time to wait before the next attempt.
         retry_after: Duration,
-        /// Which budget is used up: for the log, since a client could do nothing with it.
+        /// The used-up budget: for the log, since clients have no use for it.
         budget: BudgetKind,
     },
-    /// Something this depends on does not answer now; the same request may succeed later.
+    /// A service that this server depends on does not respond; the same request may succeed later.
     #[error("the server cannot answer this now: try again")]
     Unavailable(#[source] Cause),
     /// A fault of the server.
@@ -98,12 +98,12 @@ pub enum ApiError {
 }
 
 impl ApiError {
-    /// Wraps a failure that a retry may mend.
+    /// Wraps a failure after which a retry may succeed.
     pub fn unavailable(cause: impl Into<Cause>) -> Self {
         Self::Unavailable(cause.into())
     }
 
-    /// Wraps a failure that nobody can act on but the operator.
+    /// Wraps a failure that only the operator can act on.
     pub fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
     }
@@ -120,12 +120,12 @@ impl ApiError {
         }
     }
 
-    /// Reports what the operator has to mend.
+    /// Reports a mistake in the configuration, which the operator has to fix.
     pub fn misconfigured(what: impl Into<String>) -> Self {
         Self::Internal(what.into().into())
     }
 
-    /// Returns how this is said on the wire.
+    /// Returns the problem document of this error.
     pub fn problem(&self) -> Problem {
         let (status, code) = match self {
             Self::Auth(error) => return error.problem(),
@@ -136,7 +136,7 @@ impl ApiError {
             Self::InvalidCredentials => {
                 problem.challenge = Some(r#"Bearer realm="latchet""#.to_owned());
             }
-            // RFC 6749, 5.2: the scheme that the client used.
+            // RFC 6749, 5.2: the challenge names the scheme that the client used.
             Self::InvalidClient | Self::ClientAuthentication => {
                 problem.challenge = Some(r#"Basic realm="latchet""#.to_owned());
             }
@@ -197,7 +197,8 @@ impl ApiError {
 const LAST_ADMINISTRATOR: &str = "this would leave no enabled administrator: give another user the role \
      `admin` first, or use the command line of the server";
 
-/// What no caller foresaw: a row that is missing or in the way is then a fault of this program.
+/// Converts errors that the caller did not handle: a missing or conflicting row is then a bug of this
+/// program.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
@@ -227,8 +228,8 @@ impl ResponseError for ApiError {
     }
 }
 
-/// Declares nothing: which errors an operation answers is written into the document afterwards, so
-/// that one list serves every operation.
+/// Declares no responses: the errors of the operations are added to the document afterwards, from one list
+/// for all of them.
 impl ApiResponse for ApiError {
     fn meta() -> MetaResponses {
         MetaResponses {
@@ -239,7 +240,7 @@ impl ApiResponse for ApiError {
     fn register(_registry: &mut Registry) {}
 }
 
-/// Returns what an error says and what each of its causes adds: many repeat the text of the next.
+/// Returns the texts of an error and of its causes, without causes whose text ends the one before.
 pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     let mut next = error.source();

@@ -1,5 +1,5 @@
-//! Security events: what an administrator should be able to read about afterwards. Logins, refreshes
-//! and logouts are none.
+//! Security events, which administrators can read afterwards. Logins, refreshes and logouts are no
+//! such events.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,38 +11,38 @@ use super::App;
 use super::error::ApiError;
 use super::store::{Event, EventPage, SessionId, UserId};
 
-/// What happened.
+/// Kind of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename = "EventName", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A superseded refresh token was shown after grace: theft. Its session was ended.
+    /// A superseded refresh token was presented after grace: a sign of theft. Its session was ended.
     RefreshReused,
-    /// Too many attempts on an account, which is named if it exists, or from an address. It is told
-    /// once, when logins begin to be refused.
+    /// Too many attempts on an account, which is named if it exists, or from an address. The event is
+    /// recorded once, when the throttle begins to refuse logins.
     LoginThrottled,
     /// A password was set by its owner, or on the command line.
     PasswordChanged,
     /// A password was set by a link.
     PasswordReset,
-    /// A link that sets a password was made.
+    /// A link that sets a password was created.
     ResetLinkMade,
     /// A link that sets a password was withdrawn before it was used.
     ResetLinkWithdrawn,
-    /// An account was made.
+    /// An account was created.
     UserCreated,
     /// An account was disabled.
     UserDisabled,
     /// A disabled account was enabled.
     UserEnabled,
-    /// A user has other roles.
+    /// The roles of a user were changed.
     RolesChanged,
     /// One session was ended by an administrator, or all of a user by an administrator or that user.
     SessionsEnded,
-    /// A login ended the least recently used session of its user, who had as many as are allowed.
+    /// A login ended the least recently used session of its user, because of the limit of sessions.
     SessionLimitReached,
-    /// A signing key was made that takes over.
+    /// A signing key was created that takes over.
     KeyRotated,
-    /// The first administrator was made by the link, or as the settings say.
+    /// The first administrator was created, by the link or from the settings.
     FirstAdministrator,
 }
 
@@ -64,7 +64,7 @@ impl EventKind {
         Self::FirstAdministrator,
     ];
 
-    /// Returns the kind as it stands in the database and in answers.
+    /// Returns the name of the kind in the database and in responses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RefreshReused => "refresh_reused",
@@ -91,7 +91,7 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// A text that should be an [`EventKind`] is not one.
+/// A text is not the name of an [`EventKind`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a kind of event")]
 pub struct UnknownEvent(String);
@@ -107,19 +107,19 @@ impl FromStr for EventKind {
     }
 }
 
-/// Who causes an event.
+/// Originator of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Whoever has the command line or writes the settings.
+    /// The operator, by the command line or the settings.
     Operator,
-    /// Somebody who has proved no account.
+    /// A client that is not authenticated.
     Stranger {
-        /// Address.
+        /// Address of the client.
         ip: IpAddr,
     },
     /// A user, by an access token.
     User {
-        /// Who.
+        /// The user.
         id: UserId,
         /// The session of the token.
         session: Option<SessionId>,
@@ -127,13 +127,13 @@ pub enum Actor {
         jti: String,
         /// The authority version that the token carries.
         authority_version: u64,
-        /// Address.
+        /// Address of the client.
         ip: IpAddr,
     },
 }
 
 impl Actor {
-    /// Returns the user, where it is one.
+    /// Returns the user, if it is one.
     pub fn id(&self) -> Option<&UserId> {
         match self {
             Self::User { id, .. } => Some(id),
@@ -141,7 +141,7 @@ impl Actor {
         }
     }
 
-    /// Returns the session that this is done in.
+    /// Returns the session of the user's token.
     pub fn session(&self) -> Option<&SessionId> {
         match self {
             Self::User { session, .. } => session.as_ref(),
@@ -149,7 +149,7 @@ impl Actor {
         }
     }
 
-    /// Returns the address.
+    /// Returns the address of the client.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Operator => None,
@@ -157,7 +157,7 @@ impl Actor {
         }
     }
 
-    /// Returns whether this is that user.
+    /// Returns whether the originator is this user.
     pub fn is(&self, user: &UserId) -> bool {
         self.id() == Some(user)
     }

@@ -1,7 +1,7 @@
-//! Tokens for other parties: what a service such as Iterable asks of the backend of an app.
+//! Third-party tokens: JWTs that a service such as Iterable requires from the backend of an app.
 //!
-//! They are signed with the other party's key and carry what it wants to read, so they are no tokens
-//! of ours: no guard of Latchet takes one, whose key and claims both differ.
+//! They are signed with the third party's key and carry the claims that it reads. No guard of Latchet
+//! accepts them: their key and their claims both differ.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,34 +38,34 @@ struct Profile {
     header: Header,
 }
 
-/// What a service shows. Nothing about it is known yet.
+/// Credentials that a service presents. They are not verified yet.
 #[derive(Debug)]
 pub struct Credentials {
-    /// The name it goes by.
+    /// Name of the service.
     pub name: String,
-    /// What only it knows.
+    /// Secret of the service.
     pub secret: SecretString,
 }
 
-/// The name of a service that showed its secret.
+/// The name of a service that has authenticated.
 #[derive(Debug)]
 pub struct Service(String);
 
-/// Who asks for a token, and so whose it is going to be.
+/// Requester of a third-party token, which determines its user.
 #[derive(Debug)]
 pub enum Asker<'a> {
-    /// A user, by an access token that a guard let in.
+    /// A user, by an access token that a guard accepted.
     User(&'a Claims),
     /// A service, on behalf of a user.
     Service(&'a Service, &'a UserId),
 }
 
-/// A token for another party.
+/// A token for a third party.
 #[derive(Debug)]
 pub struct PartyToken {
     /// The token.
     pub token: String,
-    /// Seconds it lives.
+    /// Lifetime in seconds.
     pub expires_in: u64,
 }
 
@@ -98,7 +98,7 @@ impl Profiles {
         })
     }
 
-    /// Says which service this is; an unknown name takes as long as a wrong secret.
+    /// Authenticates a service. An unknown name takes as long as a wrong secret.
     fn recognise(&self, shown: &Credentials) -> Option<Service> {
         let known = self.services.get(&shown.name);
         let shown_hash = hash(&shown.secret);
@@ -108,7 +108,7 @@ impl Profiles {
     }
 }
 
-/// Prints names, and no hash of a secret.
+/// Prints the names, but no hash of a secret.
 impl fmt::Debug for Profiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Profiles")
@@ -120,7 +120,7 @@ impl fmt::Debug for Profiles {
 
 impl Profile {
     fn new(settings: ProfileSettings, key: SigningKey) -> Self {
-        // `typ` is JWT, which our own verifiers take only where tokens of Flask apps are taken.
+        // `typ` is JWT, which our own verifiers accept only if tokens of Flask apps are accepted.
         let mut header = Header::new(key.algorithm().jose());
         if key.algorithm().is_asymmetric() {
             header.kid = Some(key.kid().to_owned());
@@ -146,7 +146,7 @@ impl Profile {
         };
         if !may_ask {
             return Err(ApiError::Forbidden(
-                "tokens of this profile are not for you to ask for",
+                "you may not request tokens of this profile",
             ));
         }
         Ok(())
@@ -175,14 +175,14 @@ impl Profile {
 }
 
 impl App {
-    /// Returns the service that these credentials are of.
+    /// Authenticates a service.
     ///
-    /// Only wrong ones are counted, and none are needed to be let in: a secret is too random to be
-    /// guessed in any number of attempts, and who knows a service's name must not be able to shut
-    /// it out by guessing.
+    /// Right credentials are accepted whatever was counted, and only wrong ones are counted: a secret is
+    /// too random to be guessed in any number of attempts, and a client that knows the name of a service
+    /// must not be able to lock it out by wrong guesses.
     ///
     /// # Errors
-    /// `invalid_client`; `too_many_requests` once that was answered too often.
+    /// `invalid_client`; `too_many_requests` after too many wrong credentials.
     pub async fn service(&self, shown: &Credentials, ip: IpAddr) -> Result<Service, ApiError> {
         if let Some(service) = self.profiles.recognise(shown) {
             return Ok(service);
@@ -194,11 +194,11 @@ impl App {
         Err(refusal)
     }
 
-    /// Makes a token for another party.
+    /// Issues a third-party token.
     ///
     /// # Errors
-    /// `not_found` for the profile or the user; `forbidden` for a profile that is not for the one
-    /// who asks, and for a user who is disabled.
+    /// `not_found` for the profile or the user; `forbidden` for a profile that the requester may not use,
+    /// and for a disabled user.
     pub async fn party_token(
         &self,
         profile: &str,
@@ -216,7 +216,7 @@ impl App {
             Asker::User(_) => "",
             Asker::Service(Service(name), _) => name,
         };
-        tracing::info!(profile, user.id = %user.id, service = by, "token for another party made");
+        tracing::info!(profile, user.id = %user.id, service = by, "third-party token issued");
         made.map_err(ApiError::internal)
     }
 }

@@ -1,7 +1,7 @@
-//! One line of the log for each refused attempt to prove an identity, with the address that it came from.
+//! One log line for each refused attempt to authenticate, with the address that it came from.
 //!
-//! Programs such as fail2ban read these lines, so their words and fields stay as they are, and the
-//! address goes before everything that the client chose: see `docs/running.md`.
+//! Programs such as fail2ban read these lines, so their texts and fields do not change, and the
+//! address precedes all text that the client chose: see `docs/running.md`.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::logging::Typed;
 use super::store::UserId;
 
-/// Logs why a login is refused, where that is not a fault of ours.
+/// Logs the refusal of a login, unless it is a fault of the server.
 pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
     match error {
         ApiError::InvalidCredentials => tracing::info!(
@@ -34,7 +34,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
     }
 }
 
-/// Logs why a user who is signed in could not prove the password again.
+/// Logs the refusal of a password that a signed-in user repeated.
 pub(super) fn log_in_session(user: &UserId, ip: IpAddr, error: &ApiError) {
     match error {
         ApiError::InvalidCredentials => tracing::info!(
@@ -59,7 +59,7 @@ pub(super) fn log_in_session(user: &UserId, ip: IpAddr, error: &ApiError) {
     }
 }
 
-/// Logs why credentials of a service are refused.
+/// Logs the refusal of credentials of a service.
 pub(super) fn log_service(name: &str, ip: IpAddr, error: &ApiError) {
     match error {
         ApiError::InvalidClient => tracing::info!(
@@ -84,7 +84,7 @@ pub(super) fn log_service(name: &str, ip: IpAddr, error: &ApiError) {
     }
 }
 
-/// Logs that a registration is refused because there were too many.
+/// Logs the refusal of a registration by the throttle.
 pub(super) fn log_registration(ip: IpAddr, error: &ApiError) {
     if let ApiError::TooManyRequests {
         retry_after,

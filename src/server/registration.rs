@@ -13,14 +13,14 @@ use super::refused_attempts;
 use super::store::{NewUser, Protected, StoreError, User};
 use super::throttle::{Admitted, BudgetKind, CountedAttempt, network};
 
-/// The registrations of this network that are still being decided may use up its budget.
+/// The registrations of this network that are in flight may use up its budget.
 #[derive(Debug, thiserror::Error)]
 #[error("other registrations from this network are still being decided")]
 struct Occupied;
 
 impl App {
-    /// Makes an account for somebody unknown. It counts also when the name is taken, since that is said:
-    /// names are not to be tried in bulk.
+    /// Creates an account for an unauthenticated client. The attempt is counted even if the name is taken,
+    /// because the response reveals that: names must not be enumerated.
     ///
     /// # Errors
     /// `weak_password`; `conflict` when the name is taken; `too_many_requests`.

@@ -1,5 +1,5 @@
-//! Links for users who forgot their password: an administrator makes one and hands it over. Whoever
-//! has the link sets the password, so only its hash is kept.
+//! Password reset links for users that forgot their password: an administrator creates one and passes it
+//! on. The holder of the link can set the password, so only its hash is stored.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::rotation::RevokeReason;
 use super::store::{NewResetLink, OpenResetLink, ResetLinkPage, StoreError, User, UserId};
 use crate::clock::Time;
 
-/// Life of a link.
+/// Lifetime of a link.
 const LIFE: Duration = Duration::from_hours(24);
 const NO_SUCH_LINK: ApiError =
     ApiError::NotFound("this link is wrong, was used or withdrawn, or is older than 24 hours");
@@ -21,17 +21,17 @@ const NO_SUCH_LINK: ApiError =
 /// A link that sets a new password once.
 #[derive(Debug)]
 pub struct ResetLink {
-    /// Address of a page of this server; the secret stands after `#`, which browsers send to nobody.
+    /// URL of a page of this server; the secret follows `#`, and browsers send no server that part.
     pub address: SecretString,
-    /// When it stops working.
+    /// End of its validity.
     pub expires_at: Time,
 }
 
 impl App {
-    /// Makes a link that sets a new password of the user, and makes an older one worthless.
+    /// Creates a link that sets a new password of the user, and invalidates an older one.
     ///
     /// # Errors
-    /// `not_found`; `conflict` for an account that is disabled.
+    /// `not_found`; `conflict` for a disabled account.
     pub async fn make_reset_link(&self, id: &UserId, by: &Actor) -> Result<ResetLink, ApiError> {
         let secret = link_secret();
         let now = self.clock.now();
@@ -46,14 +46,14 @@ impl App {
             StoreError::Conflict => ApiError::Conflict("this account is disabled: enable it first"),
             other => other.into(),
         })?;
-        tracing::info!(user.id = %id, "reset link made");
+        tracing::info!(user.id = %id, "reset link created");
         Ok(ResetLink {
             address: format!("{}/reset#{secret}", self.config.public_url).into(),
             expires_at,
         })
     }
 
-    /// Returns a page of the links that are open, by the name of their user.
+    /// Returns a page of the valid links, by the name of their user.
     ///
     /// # Errors
     /// `unavailable`.
@@ -61,7 +61,7 @@ impl App {
         Ok(self.store.reset_links(page, self.clock.now()).await?)
     }
 
-    /// Makes the link of a user worthless.
+    /// Invalidates the link of a user.
     ///
     /// # Errors
     /// `not_found` when there is none.
@@ -79,19 +79,19 @@ impl App {
     /// Returns the user whose password a link sets.
     ///
     /// # Errors
-    /// `not_found` for a link that is wrong, used or past its time.
+    /// `not_found` for a link that is wrong, used or expired.
     pub async fn user_of_reset_link(&self, link: &str) -> Result<User, ApiError> {
         let token_hash = link_hash(link);
         let found = self.store.user_of_reset_link(&token_hash, self.clock.now());
         found.await?.ok_or(NO_SUCH_LINK)
     }
 
-    /// Sets a password by a link; all sessions of the user end. A link that is no good costs no
-    /// hashing.
+    /// Sets a password by a link; all sessions of the user end. For an invalid link no password is
+    /// hashed.
     ///
     /// # Errors
-    /// `not_found` for a link that is wrong, used or past its time; `weak_password`, which leaves the
-    /// link as it is.
+    /// `not_found` for a link that is wrong, used or expired; `weak_password`, after which the link
+    /// stays valid.
     pub async fn reset_password(
         &self,
         link: &str,

@@ -1,4 +1,4 @@
-//! Log in, refresh, log out: the decisions. What each answers over HTTP is the API's concern.
+//! Decisions about login, refresh and logout. Their HTTP responses are built by the API.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,40 +27,40 @@ pub(super) use ends::CLOCK_SKEW;
 pub(super) use grant::NARROWED;
 pub use grant::{AccessGrant, Grant};
 
-/// Who is asking, for the throttle and the list of devices. Not proof of anything.
+/// Origin of a request, for the throttle and the list of devices. It proves nothing.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Address, after proxies that are trusted.
+    /// Address of the client, behind trusted proxies.
     pub ip: IpAddr,
-    /// `User-Agent`, cut to what the list of devices shows.
+    /// `User-Agent`, truncated for the list of devices.
     pub user_agent: String,
 }
 
-/// A login as it arrives.
+/// A login request.
 #[derive(Debug)]
 pub struct Login {
     /// User name as typed.
     pub username: String,
     /// Password as typed.
     pub password: SecretString,
-    /// Scopes asked for, space-separated; `None` asks for all that may be granted.
+    /// Requested scopes, space-separated; `None` requests all that may be granted.
     pub scope: Option<String>,
     /// OAuth client; empty for the first party.
     pub client_id: String,
-    /// Name the person gives this device; empty for none.
+    /// Name that the user gave this device; empty for none.
     pub label: String,
-    /// Accounts that this device is known to.
+    /// Proofs of accounts that this device is known to.
     pub devices: Vec<KnownDevice>,
-    /// Who is asking.
+    /// Origin of the request.
     pub caller: Caller,
 }
 
 impl App {
-    /// Starts a session for the right user name and password.
+    /// Verifies user name and password, and starts a session.
     ///
     /// # Errors
-    /// `invalid_credentials` alike for unknown users, wrong passwords and disabled accounts;
-    /// `too_many_requests` before any of them is looked at; a scope that is not granted here.
+    /// `invalid_credentials`, the same for unknown users, wrong passwords and disabled accounts;
+    /// `too_many_requests` before any of them is checked; a scope that is not granted here.
     pub async fn login(&self, login: Login) -> Result<Grant, ApiError> {
         let (username, ip) = (login.username.clone(), login.caller.ip);
         let outcome = self.start_session(login).await;
@@ -102,22 +102,22 @@ impl App {
             self.forgive_attempt(proved.attempt).await;
         }
         let session = session?;
-        // Disabled, or another password, since it was proved: as if it had been so before.
+        // The account was disabled or its password changed after it was verified: as if that came first.
         let StartedSession { current, evicted } = session.ok_or(ApiError::InvalidCredentials)?;
         if !evicted.is_empty() {
             self.deny(&evicted, now).await?;
             tracing::info!(user.id = %user.id, sessions = evicted.len(),
-                "the least recently used sessions ended: the user has as many as are allowed");
+                "the least recently used sessions ended: the user has reached the limit of sessions");
         }
         tracing::info!(user.id = %user.id, session.id = %current.session.id, "logged in");
         self.grant(&current, Fresh::Yes, now).await
     }
 
-    /// Answers a refresh token with the session's current tokens.
+    /// Exchanges a refresh token for the session's current tokens.
     ///
-    /// However often and wherever a token is shown inside grace, the refresh token in the answer is
-    /// the same to the byte. So it is for a day where `key` is that of the refresh whose answer was
-    /// lost, until somebody uses that answer.
+    /// However often and at whichever replica a token is presented within the grace period, the refresh
+    /// token in the response is the same, byte for byte. The same holds for a day if `key` is the key of the
+    /// refresh whose response was lost, until the token of that response is used.
     ///
     /// # Errors
     /// The token's own faults; `refresh_reused` when it was superseded before that, which ends the
@@ -166,12 +166,12 @@ impl App {
             Rotation::Reused { user, denials } => {
                 self.deny(&denials, now).await?;
                 tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
-                    "a superseded refresh token was shown after grace: the session was ended");
+                    "a superseded refresh token was presented after grace: the session was ended");
                 Err(ApiError::RefreshReused)
             }
             Rotation::Ended(End::Revoked(_)) => Err(ApiError::SessionRevoked),
             Rotation::Undecided => Err(ApiError::unavailable(
-                "others rotated the session while a refresh token waited or was on its way",
+                "other requests rotated the session while a refresh token waited or was in transit",
             )),
             Rotation::Unknown => {
                 tracing::error!(session.id = %sid,
@@ -184,7 +184,7 @@ impl App {
         }
     }
 
-    /// Returns a page of the live sessions, newest login first.
+    /// Returns a page of the active sessions, newest login first.
     ///
     /// # Errors
     /// `unavailable`.
@@ -192,7 +192,7 @@ impl App {
         Ok(self.store.sessions(page, self.clock.now()).await?)
     }
 
-    /// Answers a password with a fresh access token of the same session.
+    /// Verifies the password again, and issues a fresh access token of the same session.
     ///
     /// # Errors
     /// `invalid_credentials`, `too_many_requests`, `session_revoked`.

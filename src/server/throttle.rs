@@ -1,9 +1,9 @@
-//! The throttle: failures are counted against budgets, and who has used one up is refused.
+//! The throttle: failures are counted against budgets, and attempts on a used-up budget are refused.
 //!
-//! An attempt is charged before it is decided and gives its places back unless it failed, so that parallel
-//! guesses cannot exceed a budget, on all replicas together. What is refused, what finds the server busy
-//! and what fails by a fault of ours is not counted. Which attempt is charged to which budgets is decided by
-//! `credentials`; here is how.
+//! An attempt is charged before it is decided, and refunded unless it failed, so that parallel guesses
+//! cannot exceed a budget, on all replicas together. Refused attempts, attempts at a busy server and
+//! attempts that end with a fault of the server are not counted. `credentials` chooses the budgets of an
+//! attempt; this module charges them.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -32,16 +32,16 @@ use pace::Pace;
 use recent_networks::RecentNetworks;
 use refusals::Refusals;
 
-/// Connections to the database that the throttle uses at once. All other work has the rest.
+/// Number of database connections that the throttle uses at once. The rest is for all other work.
 const CONNECTIONS: usize = 4;
 
-/// Attempts that wait for one of these connections to be admitted.
+/// Number of attempts that may wait for one of these connections.
 const WAITING: usize = 256;
 
-/// Time for which a network in which a login failed waits in a line of its own.
+/// Time for which logins from a network wait in a separate queue after a failed one.
 const FAILURE_REMEMBERED: Duration = Duration::from_mins(15);
 
-/// Time for which a network is taken as unknown to an account without asking the database again.
+/// Time for which a network counts as unknown to an account without another query of the database.
 const UNKNOWN_REMEMBERED: Duration = Duration::from_mins(1);
 
 /// State of the throttle in this process; the budgets themselves are in the database.
@@ -69,21 +69,21 @@ pub(super) struct NamedBudget {
     pub(super) stored: Budget,
 }
 
-/// An attempt that is charged, with its right to use a hashing thread.
+/// Proof that an attempt was charged, with its right to use a hashing thread.
 #[derive(Debug)]
 pub(super) struct CountedAttempt {
     pub(super) counters: Vec<Counter>,
     pub(super) seat: Option<Seat>,
 }
 
-/// The names under which an attempt was looked for in memory, and when.
+/// The budget names that were checked in memory for an attempt, and the time of the check.
 #[derive(Clone, Debug)]
 pub(super) struct Checked {
     names: Vec<BudgetName>,
     at: Instant,
 }
 
-/// Outcome of trying to charge an attempt.
+/// Result of charging an attempt.
 #[derive(Debug)]
 pub(super) enum Admitted {
     /// It is charged.
@@ -97,7 +97,7 @@ pub(super) enum Admitted {
 #[error("too many attempts wait for the throttle")]
 struct Overloaded;
 
-/// The attempt took so long that it is not counted any more, so that it must not be answered.
+/// The attempt took so long that it cannot be counted any more. Its result must not be revealed.
 #[derive(Debug, thiserror::Error)]
 #[error("the attempt took too long to be counted")]
 struct TooLate;
@@ -119,8 +119,8 @@ impl Throttle {
         self.failed_networks.contains(network, Instant::now())
     }
 
-    /// Returns whether an account was found a short time ago to have no login from a network, under the name
-    /// of the budget of both.
+    /// Returns whether a query a short time ago found no login to an account from a network. `name` is the
+    /// budget of both.
     pub(super) fn is_unknown(&self, name: &BudgetName) -> bool {
         self.unknown_networks.contains(&name.key, Instant::now())
     }
@@ -130,7 +130,7 @@ impl Throttle {
         self.unknown_networks.add(&name.key, Instant::now());
     }
 
-    /// Runs the statement that admits an attempt, unless too many wait for that.
+    /// Runs the statement that charges an attempt, unless too many wait for that.
     async fn admit<T>(
         &self,
         statement: impl Future<Output = Result<T, StoreError>>,
@@ -139,9 +139,9 @@ impl Throttle {
         self.run(statement).await
     }
 
-    /// Runs a statement on one of the connections of the throttle. Those that decide an attempt come here
-    /// at once: a failure that is not recorded gets its place back, so that a flood would buy guesses.
-    /// Their number is bounded, since each of them was admitted.
+    /// Runs a statement on one of the connections of the throttle. Statements that record the result of an
+    /// attempt skip the waiting limit: a failure that is not recorded is refunded, so a flood would gain
+    /// free guesses. Their number is bounded, since each of these attempts was charged before.
     async fn run<T>(
         &self,
         statement: impl Future<Output = Result<T, StoreError>>,
@@ -150,8 +150,8 @@ impl Throttle {
         Ok(statement.await?)
     }
 
-    /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL. One that
-    /// has looked before is refused by what others have found out since.
+    /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL. For names
+    /// that the attempt has checked before, only refusals since that check count.
     fn find_refusal<'a>(
         &self,
         names: impl Iterator<Item = &'a BudgetName>,
@@ -176,7 +176,7 @@ impl Throttle {
 }
 
 impl Checked {
-    /// Returns that nothing was looked for.
+    /// Returns a check of no names.
     pub(super) fn nothing() -> Self {
         Self {
             names: Vec::new(),
@@ -203,7 +203,7 @@ impl App {
         }
     }
 
-    /// Returns a refusal when it may leave.
+    /// Returns a refusal after the wait that the rate of refusals requires.
     pub(super) async fn paced(&self, refusal: impl Into<ApiError>) -> ApiError {
         self.throttle.pace.wait().await;
         refusal.into()
@@ -244,7 +244,7 @@ impl App {
         }
     }
 
-    /// Counts a failure. Only then may it be answered.
+    /// Counts a failure. Only then may the response be sent.
     pub(super) async fn record_failure(
         &self,
         attempt: CountedAttempt,
@@ -263,16 +263,16 @@ impl App {
         recorded.await?.map_err(ApiError::unavailable)
     }
 
-    /// Gives the places of an attempt back that did not fail. When that does not succeed, they are given
-    /// back after some minutes.
+    /// Refunds an attempt that did not fail. If that does not succeed, the charge expires after some
+    /// minutes.
     pub(super) async fn forgive_attempt(&self, attempt: CountedAttempt) {
         let given_back = self.store.give_back_attempt(&attempt.counters);
         if let Err(error) = self.throttle.run(given_back).await {
-            tracing::warn!(%error, "an attempt that did not fail stays counted for two minutes");
+            tracing::warn!(%error, "cannot refund an attempt that did not fail; its charge expires in two minutes");
         }
     }
 
-    /// Counts wrong credentials of a service, apart for each network they come from: a stranger cannot
+    /// Counts wrong credentials of a service, separately for each network they come from: a stranger cannot
     /// use up the budget of the service.
     pub(super) async fn count_service_failure(
         &self,
@@ -299,7 +299,7 @@ impl App {
         }
     }
 
-    /// Returns the budget of everybody in one network.
+    /// Returns the budget of all strangers in one network.
     pub(super) fn network_budget(&self, network: &str) -> NamedBudget {
         self.budget((BudgetKind::Network, network), self.config.throttle_ip)
     }
@@ -321,8 +321,8 @@ impl App {
         }
     }
 
-    /// Returns a budget that protects an account. It is another one after each change of the password,
-    /// so that a reset lifts the throttle, at once on every replica.
+    /// Returns a budget that protects an account. Each change of the password begins a new budget, so
+    /// that a reset lifts the throttle, at once on every replica.
     pub(super) fn budget_of(
         &self,
         (kind, whom): (BudgetKind, &str),
@@ -337,7 +337,7 @@ impl App {
     }
 }
 
-/// Returns what is counted as one address: an IPv6 customer has a whole /64.
+/// Returns the network that counts as one address: an IPv6 customer has a whole /64.
 pub(super) fn network(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_string(),

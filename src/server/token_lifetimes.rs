@@ -1,14 +1,14 @@
 //! Lifetimes of access tokens, known to all servers of a database.
 //!
-//! A denial must be remembered until the last token that it concerns has expired, and another server
-//! may have issued that token with another setting. So every server announces its lifetime in SQL
-//! before it signs, and a revocation lasts as long as the longest lifetime that may be alive. A lifetime
-//! that is no longer announced counts until its last token has expired.
+//! A denial must be kept until the last token that it concerns has expired, and another server may have
+//! issued that token with another setting. So every server announces its lifetime in SQL before it signs,
+//! and a revocation lasts as long as the longest lifetime that may be in use. A lifetime that is not
+//! announced any more counts until its last token has expired.
 //!
-//! A revocation may use a longest lifetime that was read a moment before a server announced a longer
-//! one. So a server that starts with a longer lifetime than the shortest one that may be alive issues
-//! tokens of that one until all such reads are forgotten and their transactions are over. The shortest,
-//! because others may have announced a longer one a moment before, too.
+//! A revocation may use a longest lifetime that was read just before a server announced a longer one. So
+//! a server that starts with a longer lifetime than the shortest one in use issues tokens with the
+//! shortest one until all such reads have expired and their transactions are over. It uses the shortest,
+//! because other servers may have announced a longer one just before, too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,24 +18,24 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::store::{LIMIT, Store, StoreError};
 
-/// Period for which a server announces its lifetime.
+/// Validity of an announcement in SQL.
 const ANNOUNCED_FOR: Duration = Duration::from_hours(2);
-/// Period after which it relies on an announcement no longer. Half of the above, so that the clocks of
+/// Time for which a server relies on its announcement. It is half of the validity, so that the clocks of
 /// server and database may run at different rates.
 const RELIED_ON_FOR: Duration = Duration::from_hours(1);
-/// Age at which it announces again.
+/// Age at which an announcement is renewed.
 const RENEWED_AFTER: Duration = Duration::from_mins(15);
-/// Pause after an announcement that failed while the one before is relied on.
+/// Pause after a failed announcement while the earlier one is still valid.
 const RETRIED_AFTER: Duration = Duration::from_secs(10);
-/// Age from which the longest lifetime is not used any more.
+/// Age from which the longest lifetime is read again before it is used.
 const READ_AFTER: Duration = Duration::from_secs(5);
-/// Pause between two reads of it in the background.
+/// Pause between two reads of the longest lifetime in the background.
 const READ_EVERY: Duration = Duration::from_secs(2);
-/// Period after a longer lifetime was announced in which tokens of it are not issued yet: by then every
-/// earlier read is forgotten, and the transaction that used it is over.
+/// Time between the announcement of a longer lifetime and the first token with it: by then every earlier
+/// read has expired, and the transaction that used it is over.
 const PHASED_IN_AFTER: Duration = Duration::from_secs(5 + 2 * LIMIT.as_secs());
 
-/// The announcement of this server, and the reads of what all servers announced.
+/// The announced lifetime of this server, and the longest lifetime of all servers.
 #[derive(Clone, Debug)]
 pub struct TokenLifetimes(Arc<Inner>);
 
@@ -45,7 +45,7 @@ struct Inner {
     own: Duration,
     announcement: ArcSwapOption<Announcement>,
     longest: ArcSwapOption<Reading>,
-    /// Held while SQL is asked, so that requests at the same time ask once.
+    /// Held during a query, so that parallel requests query once.
     asking: Mutex<()>,
 }
 
@@ -56,7 +56,7 @@ struct Announcement {
     at: Instant,
     /// Time from which it is to be renewed.
     renew_from: Instant,
-    /// A shorter lifetime that is used until then.
+    /// A shorter lifetime, and the time until which it is used.
     phase_in: Option<(Instant, Duration)>,
 }
 
@@ -67,8 +67,8 @@ struct Reading {
 }
 
 impl TokenLifetimes {
-    /// Returns the lifetimes for a server that issues tokens of `own`. Nothing is announced before the
-    /// first token is issued.
+    /// Returns the lifetimes for a server whose tokens have the lifetime `own`. Nothing is announced before
+    /// the first token is issued.
     pub fn new(store: Store, own: Duration) -> Self {
         Self(Arc::new(Inner {
             store,
@@ -79,11 +79,11 @@ impl TokenLifetimes {
         }))
     }
 
-    /// Returns the lifetime of a token that is issued now. Announces it where that was not done within
-    /// the last quarter of an hour.
+    /// Returns the lifetime of a token that is issued now. Announces it unless that was done within the
+    /// last quarter of an hour.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when no announcement can be relied on.
+    /// [`StoreError::Unavailable`] when there is no valid announcement.
     pub async fn to_issue(&self) -> Result<Duration, StoreError> {
         let now = Instant::now();
         if let Some(announcement) = self.relied_on(now)
@@ -102,7 +102,7 @@ impl TokenLifetimes {
         let announcement = match (self.announce(now, known.as_deref()).await, known) {
             (Ok(announcement), _) => announcement,
             (Err(error), Some(known)) => {
-                tracing::warn!(%error, "the lifetime of access tokens was not announced; retrying");
+                tracing::warn!(%error, "cannot announce the lifetime of access tokens; retrying");
                 let renew_from = now + RETRIED_AFTER;
                 Announcement {
                     renew_from,
@@ -115,7 +115,7 @@ impl TokenLifetimes {
         Ok(announcement.lifetime(self.0.own, now))
     }
 
-    /// Returns the longest lifetime of an access token that may be alive, at least that of this server.
+    /// Returns the longest lifetime of an access token that may be in use, at least that of this server.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be read.
@@ -143,12 +143,12 @@ impl TokenLifetimes {
         self.read_longest().await
     }
 
-    /// Keeps the lifetime announced and the longest one known until the task is dropped, so that requests
-    /// rarely wait for either. A server that issues nothing announces its lifetime too: it accepts tokens
-    /// of other issuers that live as long.
+    /// Renews the announcement and the longest lifetime until the task is dropped, so that requests rarely
+    /// wait for either. A server that issues no tokens announces its lifetime too: it accepts tokens of
+    /// other issuers with up to that lifetime.
     pub async fn keep_known(&self) {
         loop {
-            // What fails here fails again, and is reported, where it is needed.
+            // A failure here is reported by the request that needs the value.
             let _announced = self.to_issue().await;
             let _read = self.read_longest().await;
             tokio::time::sleep(READ_EVERY).await;
@@ -165,8 +165,8 @@ impl TokenLifetimes {
         Ok(longest)
     }
 
-    /// Waits for those who ask SQL, no longer than a statement may take: while SQL does not answer, each
-    /// caller fails after that, and not one after the other.
+    /// Waits for the query of another request, no longer than a statement may take. So all callers fail after
+    /// that time if SQL does not respond, and not one after the other.
     async fn ask(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         let turn = tokio::time::timeout(LIMIT, self.0.asking.lock()).await;
         turn.map_err(|_| StoreError::Unavailable(None))
@@ -185,7 +185,7 @@ impl TokenLifetimes {
         let own = self.0.own;
         let earlier = self.0.store.announce_lifetime(own, ANNOUNCED_FOR).await?;
         let shorter = earlier.filter(|&earlier| known.is_none() && earlier < own);
-        // Counted from the end of the announcement: reads before its commit did not see it.
+        // Measured from the end of the announcement: reads before its commit did not see it.
         let phase_in = shorter.map(|shorter| (Instant::now() + PHASED_IN_AFTER, shorter));
         Ok(Announcement {
             at: now,

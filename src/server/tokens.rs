@@ -1,4 +1,4 @@
-//! Tokens as they are held by others: whose session one belongs to, what it says, how it ends.
+//! Introspection and revocation of tokens that clients hold.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::denylist::{TokenIds, TokenStatus};
 use crate::error::AuthError;
 use crate::token::{Claims, Expected};
 
-/// What a token is worth now.
+/// Result of the introspection of a token.
 #[derive(Debug)]
 pub enum Introspection {
-    /// Nothing: it is not ours, has expired, was superseded or revoked.
+    /// The token is not ours, has expired, or was superseded or revoked.
     Inactive,
     /// An access token that is accepted.
     Access {
         /// Its claims.
         claims: Arc<Claims>,
-        /// Name of its user; `None` where another issuer's token names nobody of this server.
+        /// Name of its user; `None` if a token of another issuer names no user of this server.
         username: Option<String>,
     },
-    /// A refresh token that would be answered.
+    /// A refresh token that would be accepted.
     Refresh {
         /// Its session.
         session: Box<Session>,
@@ -34,8 +34,8 @@ pub enum Introspection {
 }
 
 impl App {
-    /// Returns the session that an access token or a refresh token belongs to, however that session
-    /// fares: whoever logs out twice is told nothing new.
+    /// Returns the session that an access token or a refresh token belongs to, even if that session has
+    /// ended: a second logout is no error.
     ///
     /// # Errors
     /// The token's own faults.
@@ -47,8 +47,8 @@ impl App {
         }
         let now = self.clock.now();
         let claims = self.verifier.verify(token, Expected::Access, now)?;
-        // A token that was revoked on its own is worth nothing, though its session lives. An outdated
-        // one is still proof of whose session this is.
+        // A token that was revoked on its own is refused, although its session is active. An outdated
+        // token still proves which session it belongs to.
         let ids = TokenIds {
             sid: None,
             ..TokenIds::from(&*claims)
@@ -61,10 +61,10 @@ impl App {
         }
     }
 
-    /// Ends a session at its user's wish. One that has ended, or is long forgotten, is no error.
+    /// Ends a session at the request of its user. A session that has ended, or was deleted, is no error.
     ///
     /// # Errors
-    /// `unavailable` when the end could not be made certain: ask again.
+    /// `unavailable` when the end is not certain: retry.
     pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
         match self.log_out_device(id, None).await {
             Err(ApiError::NotFound(_)) => Ok(()),
@@ -72,12 +72,12 @@ impl App {
         }
     }
 
-    /// Makes a token worthless (RFC 7009): a refresh token with its whole session, an access token
-    /// alone. One that is worthless already is no error.
+    /// Revokes a token (RFC 7009): a refresh token with its whole session, an access token alone. A token
+    /// that is invalid already is no error.
     ///
     /// # Errors
     /// `invalid_grant` when the token was issued to another client than `client`, where one is named;
-    /// `unavailable` when the end could not be made certain: ask again.
+    /// `unavailable` when the end is not certain: retry.
     pub async fn revoke(&self, token: &str, client: Option<&ClientId>) -> Result<(), ApiError> {
         match self.refresh_tokens.read(token) {
             Ok(shown) => {
@@ -106,10 +106,10 @@ impl App {
         }
     }
 
-    /// Returns what a token is worth now (RFC 7662). Rotates nothing.
+    /// Returns the state of a token (RFC 7662). Rotates nothing.
     ///
     /// # Errors
-    /// `unavailable`: an answer that is not known is never given as "inactive".
+    /// `unavailable`: a token whose state cannot be read is never reported as inactive.
     pub async fn introspect(&self, token: &str) -> Result<Introspection, ApiError> {
         let now = self.clock.now();
         let presented = match self.refresh_tokens.read(token) {
@@ -136,8 +136,8 @@ impl App {
         Ok(user.map(|user| user.username))
     }
 
-    /// Checks an access token again that was checked when its request began: the body may have arrived
-    /// long after that.
+    /// Checks again an access token that was checked at the beginning of its request: the body may have
+    /// arrived long after that.
     ///
     /// # Errors
     /// `token_revoked`, `token_outdated`, `unavailable`.

@@ -1,4 +1,4 @@
-//! The budgets that an attempt to prove a password is charged to.
+//! The budgets that an attempt to verify a password is charged to.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -10,14 +10,14 @@ use crate::server::names::fold_username;
 use crate::server::store::{User, UserId, UserWithHash};
 use crate::server::throttle::{BudgetKind, BudgetName, KnownDevice, NamedBudget, network};
 
-/// The role of services that may look into tokens.
+/// The role of services that may introspect tokens.
 const INTROSPECT: &str = "introspect";
 
 /// Network that an attempt comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin<'a> {
     pub(super) network: &'a str,
-    /// True when the account was logged in to from there.
+    /// True if an earlier login to the account came from there.
     pub(super) is_known: bool,
 }
 
@@ -26,13 +26,13 @@ impl App {
     /// account up.
     pub(super) fn names_before_lookup(&self, by: &Prover<'_>, network: &str) -> Vec<BudgetName> {
         match by {
-            // It is not certain which budgets count before it is known whose device that is.
+            // Which budgets apply depends on the owner of the device, which is not known yet.
             Prover::Login { devices, .. } if !devices.is_empty() => Vec::new(),
             Prover::Login { username, .. } => {
                 let in_network = self.name_in_network(username, network);
                 let is_unknown = self.throttle.is_unknown(&in_network);
                 let mut names = vec![self.network_budget(network).remembered_as, in_network];
-                // A network from which the account was used does not count on the budget of all strangers.
+                // Attempts from a network known to the account do not count against the budget of all strangers.
                 if is_unknown {
                     names.push(self.remembered_as(BudgetKind::Account, &at("", &folded(username))));
                 }
@@ -47,8 +47,8 @@ impl App {
         self.remembered_as(BudgetKind::AccountInNetwork, &named)
     }
 
-    /// Returns whether the account was logged in to from this network since its password was set. Asks
-    /// the database, once a minute at most for a network that is unknown.
+    /// Returns whether a login to the account came from this network since its password was set. Queries
+    /// the database, at most once a minute for an unknown network.
     ///
     /// # Errors
     /// `unavailable`.
@@ -79,7 +79,7 @@ impl App {
         Ok(is_known)
     }
 
-    /// Returns the budgets that an attempt is charged to, in the one order of their kinds.
+    /// Returns the budgets that an attempt is charged to, in the fixed order of their kinds.
     pub(super) fn budgets(
         &self,
         by: &Prover<'_>,
@@ -95,7 +95,7 @@ impl App {
             }
             Prover::Login { username, devices } => {
                 match (user, user.and_then(|user| device_of(user, devices))) {
-                    // Others in the same network do not concern a device that the account knows.
+                    // Failures of others in the same network do not affect a known device of the account.
                     (Some(user), Some(device)) => self.device_budgets(device, user).into(),
                     _ => self.stranger_budgets(username, user, from),
                 }
@@ -103,8 +103,8 @@ impl App {
         }
     }
 
-    /// Returns the budgets of a known device: its own, and one for all known devices of the account
-    /// together. Every login without a proof makes another device, so that alone they have no bound.
+    /// Returns the budgets of a known device: its own, and one that all known devices of the account
+    /// share. Every login without a proof creates another device, so their number has no limit.
     fn device_budgets(&self, device: &KnownDevice, user: &User) -> [NamedBudget; 2] {
         let (own, all) = (
             self.config.throttle_account_ip,
@@ -116,9 +116,9 @@ impl App {
         ]
     }
 
-    /// Returns the budgets of those who are not known to the account: one for their network at all
-    /// accounts, one for their network at this one, and one for all of them together. The last does not
-    /// count where the account was used before: strangers elsewhere lock nobody out there.
+    /// Returns the budgets of a client that is not known to the account: one for its network at all
+    /// accounts, one for its network at this account, and one that all such clients share. The last does
+    /// not apply to networks that are known to the account: strangers elsewhere lock no user out there.
     fn stranger_budgets(
         &self,
         username: &str,
@@ -128,7 +128,7 @@ impl App {
         let network = from.network;
         let name = folded(username);
         let budget = |kind, whom: &str, rate| {
-            // By the name as typed: an attempt is refused before the account is looked up.
+            // Under the name as typed: an attempt is refused before the account is looked up.
             let named = at(whom, &name);
             let remembered_as = self.remembered_as(kind, &named);
             let budget = match user {
@@ -161,19 +161,19 @@ impl App {
     }
 }
 
-/// Returns whether this is the account of a service. It has no budget that is shared by all networks:
-/// strangers would use it up, and a service has no browser that keeps a proof.
+/// Returns whether this is the account of a service. It has no budget that all networks share:
+/// strangers would use it up, and a service has no browser that keeps the proof of a known device.
 fn is_service(user: &User) -> bool {
     user.roles == [INTROSPECT]
 }
 
-/// Returns the name as it is compared: what counts as one account is one budget.
+/// Returns the form in which names are compared, so that one account has one budget.
 fn folded(username: &str) -> String {
     let name: String = username.nfkc().collect();
     fold_username(&name).nfc().collect()
 }
 
-/// Returns what is counted of a name in one network, or in all of them.
+/// Returns the key of a name in one network, or, with an empty `network`, in all of them.
 fn at(network: &str, name: &str) -> String {
     format!("{network} {name}")
 }

@@ -8,7 +8,7 @@ use crate::server::sessions::Caller;
 use crate::server::store::NewUser;
 use crate::server::test_app::TestApp;
 
-/// Seats of a server with one thread.
+/// Number of seats of a server with one thread.
 const SEATS: usize = 5;
 
 fn login(devices: Vec<KnownDevice>) -> Login {
@@ -88,7 +88,7 @@ async fn a_name_is_counted_once_however_it_is_written() {
     assert_ne!(counted("νικος"), counted("νικοσ"), "two accounts");
 }
 
-/// Waits in the line of strangers, as number `place` of all who wait.
+/// Waits in the queue of strangers, as number `place` of all waiting attempts.
 async fn stranger(app: &App, place: usize) -> JoinHandle<Seat> {
     let passwords = app.passwords.clone();
     #[expect(clippy::disallowed_methods, reason = "the test waits for it below")]
@@ -116,7 +116,7 @@ async fn a_device_of_another_account_waits_with_the_strangers() {
     let guess = login(vec![mallory]);
     let mut guess = Box::pin(app.prove_login(&guess, app.clock.now()));
 
-    // Those on known devices go first, to be looked up. It is hashed after the strangers.
+    // Attempts of known devices go first, to be looked up. This one is hashed after the strangers.
     let mut free = seats.pop();
     for waits in [first, second] {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The refresh as an OAuth client asks for it: by its name, and perhaps for fewer scopes.
+//! Refresh by an OAuth client: with its name, and perhaps with fewer scopes.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::server::names::{ClientId, scopes};
 use crate::server::store::{Current, Session};
 use crate::token::Fresh;
 
-/// A refresh of an OAuth client.
+/// A refresh request of an OAuth client.
 #[derive(Debug)]
 pub struct ClientRefresh<'a> {
     /// The refresh token.
@@ -21,14 +21,14 @@ pub struct ClientRefresh<'a> {
     pub key: Option<&'a SecretString>,
     /// The client that the request names, if any.
     pub client: Option<&'a ClientId>,
-    /// Scopes that the access token is to have; `None` asks for those of the session.
+    /// Scopes requested for the access token; `None` requests those of the session.
     pub scope: Option<&'a str>,
     /// Address of the client.
     pub ip: IpAddr,
 }
 
 impl App {
-    /// Answers a refresh token with the current tokens of its session (RFC 6749, 6).
+    /// Exchanges a refresh token for the current tokens of its session (RFC 6749, 6).
     ///
     /// # Errors
     /// `invalid_grant` when the token was issued to another client than the request names; a scope that
@@ -44,8 +44,8 @@ impl App {
         self.grant(&current, Fresh::No, now).await
     }
 
-    /// Checks what rotation does not: whose token it is, and which scopes are asked for, which are
-    /// returned. Neither the client nor the scopes of a session ever change.
+    /// Checks the client of the token and the requested scopes, which rotation does not, and returns these
+    /// scopes. Neither the client nor the scopes of a session ever change.
     async fn check_client_refresh(
         &self,
         asked: &ClientRefresh<'_>,
@@ -56,7 +56,7 @@ impl App {
         }
         let presented = self.refresh_tokens.read(token)?;
         let session = self.store.session(&presented.session).await?;
-        // One that is gone or has ended is refused for that, by the rotation.
+        // A session that is deleted or has ended is refused by the rotation.
         let Some(Current { session, .. }) = session else {
             return Ok(None);
         };
@@ -71,8 +71,8 @@ impl App {
     }
 }
 
-/// Refuses a client that is not the one a session belongs to. A request that names none may have any
-/// token: it proves as little.
+/// Refuses a client that is not the one a session belongs to. A request that names no client is accepted: the
+/// name of a client proves nothing either.
 pub(in crate::server) fn require_client(
     session: &Session,
     client: Option<&ClientId>,
@@ -83,7 +83,7 @@ pub(in crate::server) fn require_client(
     }
 }
 
-/// Returns the scopes that are asked for, all of which the session has.
+/// Returns the requested scopes, all of which the session must have.
 fn granted_of(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
     let asked = scopes(asked).map_err(|_| ApiError::InvalidScope)?;
     if asked.is_empty() {
@@ -100,7 +100,7 @@ fn granted_of(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
         .collect())
 }
 
-/// Makes the session what an access token with fewer scopes says of it. What is stored keeps all of them.
+/// Reduces the scopes of a session for an access token. The stored session keeps all of them.
 fn narrow(session: &mut Session, scopes: Vec<String>) {
     session.is_narrowed |= scopes.len() < session.scope.len();
     session.scope = scopes;

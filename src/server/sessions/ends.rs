@@ -1,4 +1,4 @@
-//! How sessions and tokens end: SQL, then every copy that checks ask, then the answer.
+//! Revocation of sessions and tokens: first in SQL, then in every copy of the denylist, then the response.
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ impl App {
             .await
     }
 
-    /// Ends one session, of `owner` where given, at its user's wish.
+    /// Ends one session, of `owner` if given, at the request of its user.
     ///
     /// # Errors
-    /// `not_found`; `unavailable` when the end could not be made certain: ask again.
+    /// `not_found`; `unavailable` when the end is not certain: retry.
     pub async fn log_out_device(
         &self,
         id: &SessionId,
@@ -35,22 +35,22 @@ impl App {
             .await
     }
 
-    /// Ends the session that a login in the same browser has replaced: nobody has its refresh token any
-    /// more. The login counts whatever comes of it.
+    /// Ends the session that a login in the same browser has replaced: no client has its refresh token any
+    /// more. The login is valid even if this fails.
     pub async fn log_out_replaced(&self, id: &SessionId) {
         let reason = RevokeReason::Replaced;
         match self.revoke_session(id, None, reason, None).await {
-            // It is gone already.
+            // It has ended already.
             Ok(()) | Err(ApiError::NotFound(_)) => {}
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(session.id = %id, error,
-                    "a session that was replaced by a login could not be ended");
+                    "cannot end a session that a login has replaced");
             }
         }
     }
 
-    /// SQL, then every copy that checks ask, then the answer.
+    /// Ends a session: first in SQL, then in every copy of the denylist.
     async fn revoke_session(
         &self,
         id: &SessionId,
@@ -75,7 +75,7 @@ impl App {
     /// Ends every session of a user.
     ///
     /// # Errors
-    /// `unavailable` when the end could not be made certain: ask again.
+    /// `unavailable` when the end is not certain: retry.
     pub async fn end_sessions(
         &self,
         user: &UserId,
@@ -87,7 +87,7 @@ impl App {
         let denied = self.store.revoke_all(user, None, &revocation, by).await;
         match denied {
             Ok(denial) => self.deny(&[denial], now).await?,
-            // A token of another issuer may name a user that is none here.
+            // A token of another issuer may name a user that does not exist here.
             Err(StoreError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
@@ -95,10 +95,10 @@ impl App {
         Ok(())
     }
 
-    /// Denies one access token and leaves its session alone (RFC 7009 on an access token).
+    /// Denies one access token; its session continues (RFC 7009 on an access token).
     ///
     /// # Errors
-    /// `unavailable` when it could not be made certain: ask again.
+    /// `unavailable` when the denial is not certain: retry.
     pub async fn revoke_token(&self, claims: &Claims) -> Result<(), ApiError> {
         let now = self.clock.now();
         let not_after = claims.expires_at() + MAX_LEEWAY;
@@ -107,7 +107,7 @@ impl App {
         Ok(())
     }
 
-    /// Puts what was revoked where every check sees it.
+    /// Writes denials to the denylist, where every check sees them.
     pub(in crate::server) async fn deny(
         &self,
         denials: &[Denial],
@@ -120,14 +120,14 @@ impl App {
         Ok(())
     }
 
-    /// Returns for how long a denial must be remembered: no access token that any server has issued and
-    /// any guard accepts lives longer.
+    /// Returns the time for which a denial must be kept: no access token that any server has issued is
+    /// accepted by any guard for longer.
     pub(in crate::server) async fn deny_for(&self) -> Result<Duration, ApiError> {
         let longest = self.token_lifetimes.longest().await?;
         Ok(longest + MAX_LEEWAY + CLOCK_SKEW)
     }
 
-    /// Returns the period of a denial that is made now.
+    /// Returns the period of a denial that begins now.
     pub(in crate::server) async fn denial_period(
         &self,
         now: Time,
@@ -136,7 +136,7 @@ impl App {
         Ok(DenialPeriod { now, not_after })
     }
 
-    /// Returns a revocation that is made now.
+    /// Returns a revocation that takes effect now.
     pub(in crate::server) async fn revocation(
         &self,
         reason: RevokeReason,

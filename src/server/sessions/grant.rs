@@ -1,4 +1,4 @@
-//! What a session is given: its tokens, and what they say.
+//! Issue of the tokens of a session.
 
 use secrecy::SecretString;
 
@@ -9,27 +9,27 @@ use crate::server::names::scopes;
 use crate::server::store::{Current, SessionId, UserId};
 use crate::token::{Claims, Fresh};
 
-/// What a login or a refresh yields.
+/// Tokens that a login or a refresh returns.
 #[derive(Debug)]
 pub struct Grant {
-    /// The access token, with what its answer says of it.
+    /// The access token, with its properties for the response.
     pub access: AccessGrant,
     /// The session's one current refresh token.
     pub refresh_token: SecretString,
-    /// Seconds until the session ends if it is not used.
+    /// Seconds until an unused session ends.
     pub refresh_expires_in: u64,
-    /// The generation since which CSRF values of the session count.
+    /// The generation from which on CSRF values of the session are valid.
     pub csrf_epoch: u64,
 }
 
-/// An access token on its own.
+/// An access token without a refresh token.
 #[derive(Debug)]
 pub struct AccessGrant {
     /// The token.
     pub access_token: String,
-    /// Seconds it lives.
+    /// Lifetime in seconds.
     pub expires_in: u64,
-    /// Scopes it carries, space-separated.
+    /// Scopes of the token, space-separated.
     pub scope: String,
     /// Its session.
     pub session_id: SessionId,
@@ -37,15 +37,15 @@ pub struct AccessGrant {
     pub user_id: UserId,
 }
 
-/// Names the claim of tokens that are limited to some scopes: its value does not matter.
+/// Claim of tokens that are limited to some scopes. Its value has no meaning.
 pub(in crate::server) const NARROWED: &str = "narrowed";
 
 /// The scopes of a new session.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GrantedScope {
-    /// Those granted.
+    /// The granted scopes.
     pub(super) scopes: Vec<String>,
-    /// True when these are less than all, because the login asked so.
+    /// True if these are fewer than all, because the login requested fewer.
     pub(super) is_narrowed: bool,
 }
 
@@ -107,7 +107,7 @@ impl App {
         })
     }
 
-    /// Adds what Flask apps look for in a token, where this server was told of such apps.
+    /// Adds the claims that Flask apps require, if the settings enable support for them.
     fn as_flask_reads(&self, mut claims: Claims) -> Claims {
         if self.config.compat_flask_jwt {
             let name = self.config.compat_flask_jwt_identity.clone();
@@ -122,7 +122,7 @@ impl App {
         claims
     }
 
-    /// Returns the scopes a session gets: those asked for, or all that may be granted here.
+    /// Returns the scopes of a new session: the requested ones, or all that may be granted here.
     pub(super) fn grantable(&self, asked: Option<&str>) -> Result<GrantedScope, ApiError> {
         let all = &self.config.scopes;
         let asked = scopes(asked.unwrap_or_default()).map_err(|_| ApiError::InvalidScope)?;

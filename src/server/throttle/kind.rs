@@ -1,6 +1,6 @@
 //! Kinds of budgets.
 
-/// A kind of budget, which names in the log what refuses an attempt.
+/// Kind of a budget. The log names it as the cause of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetKind {
     /// Strangers of one network, at all accounts.
@@ -22,7 +22,7 @@ pub enum BudgetKind {
 }
 
 impl BudgetKind {
-    /// Returns its name in the log, and in the keys of the database.
+    /// Returns the name of the kind in the log, and in the keys of the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Network => "ip",
@@ -36,7 +36,7 @@ impl BudgetKind {
         }
     }
 
-    /// Returns the setting that limits it.
+    /// Returns the setting that limits budgets of this kind.
     pub fn setting(self) -> &'static str {
         match self {
             Self::Network => "throttle_ip",

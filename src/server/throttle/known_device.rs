@@ -1,5 +1,5 @@
-//! Devices on which a user has logged in before. The proof is a token that the device keeps: its holder
-//! is not slowed down by the wrong guesses of strangers.
+//! Devices on which a user has logged in before. The proof is a token that the device keeps: wrong guesses
+//! of strangers do not slow down its holder.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -7,10 +7,10 @@ use crate::keys::random_id;
 use crate::server::secret::DerivedKeys;
 use crate::server::store::UserId;
 
-/// Longest token that is looked at.
+/// Longest token that is accepted.
 pub const LONGEST_TOKEN: usize = 256;
 
-/// A device, known to one account. Grants no access: it only has failures counted apart.
+/// A device that is known to one account. It grants no access: its failures are only counted separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownDevice {
     user: UserId,

@@ -1,27 +1,27 @@
-//! The rate of refusals.
+//! The rate limit of refusals.
 //!
-//! A refusal costs little, but thousands of clients that ask again as soon as they are refused would use
-//! the whole processor, and all other requests would wait behind theirs. So refusals leave at a limited
-//! rate, in the order in which they were made. Without a flood none of them waits.
+//! A refusal costs little, but thousands of clients that retry as soon as they are refused would use
+//! the whole processor, and all other requests would wait behind theirs. So refusals are sent at a limited
+//! rate, in the order of the requests. Without a flood none of them waits.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Time between two refusals of a flood: 2,000 in a second, for some percent of a core.
+/// Time between two refusals of a flood: 2,000 per second, which takes some percent of a core.
 const STEP: Duration = Duration::from_micros(500);
 
-/// Refusals that may leave at once.
+/// Number of refusals that may be sent at once.
 const BURST: u32 = 100;
 
-/// Longest wait. Beyond it the clients are more than this server takes connections from.
+/// Longest wait. A longer queue needs more clients than this server accepts connections from.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The queue in which refusals leave.
+/// The rate limiter of refusals.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// When the next refusal would leave if none were allowed at once.
+    /// Time of the next refusal, if no burst were allowed.
     next: Mutex<Instant>,
 }
 
@@ -32,7 +32,7 @@ impl Pace {
         }
     }
 
-    /// Waits until a refusal may leave.
+    /// Waits until a refusal may be sent.
     pub(super) async fn wait(&self) {
         let now = Instant::now();
         let turn = self.turn(now);

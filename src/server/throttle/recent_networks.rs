@@ -1,22 +1,22 @@
-//! Networks of which something was seen a short time ago.
+//! Networks that were recorded a short time ago.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
-/// Networks in memory at most; about 2 MiB.
+/// Maximum number of networks in memory; about 2 MiB.
 const CAPACITY: usize = 16_384;
 
-/// Networks, as this process has seen them. One that is forgotten, or unknown to another replica, opens
-/// nothing: these sets decide the order of logins, and which questions to the database are saved.
+/// A set of recent networks of this process. A forgotten network, or one that another replica does not know,
+/// is no risk: these sets determine only the order of logins, and save queries of the database.
 pub(super) struct RecentNetworks {
     seen: Cache<String, Instant>,
     remembered: Duration,
 }
 
 impl RecentNetworks {
-    /// Returns an empty set that remembers each network for this long.
+    /// Returns an empty set that keeps each network for this time.
     pub(super) fn new(remembered: Duration) -> Self {
         Self {
             seen: Cache::new(CAPACITY),

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Time;
 
-/// Refusals in memory at most; about 2 MiB.
+/// Maximum number of refusals in memory; about 2 MiB.
 const CAPACITY: usize = 16_384;
 
-/// Time that a refusal is repeated without asking the database, in which a password reset at another
+/// Time for which a refusal is repeated without a query of the database, although a password reset at another
 /// replica may have lifted it. With [`ONE_ASKS`] it is five seconds.
 const REPEATED: Duration = Duration::from_secs(4);
 
-/// Time that the others are refused while one attempt asks the database again.
+/// Time for which other attempts are refused while one attempt queries the database.
 const ONE_ASKS: Duration = Duration::from_secs(1);
 
-/// The refusals, the oldest of which make room for new ones.
+/// Remembered refusals. New ones replace the oldest.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<Entries>);
 
@@ -35,7 +35,7 @@ struct Refusal {
 }
 
 impl Refusals {
-    /// Returns how long an attempt has to wait; `None` when the database is to be asked.
+    /// Returns the time that an attempt has to wait; `None` if it has to query the database.
     pub(super) fn find(&self, key: &str, now: Time, instant: Instant) -> Option<Duration> {
         let mut entries = self.lock();
         let refusal = entries.by_key.get_mut(key)?;
@@ -49,8 +49,8 @@ impl Refusals {
         Some(refusal.resets_at.since(now))
     }
 
-    /// Returns how long an attempt has to wait that did not find this refusal at `looked_at`: the database
-    /// has refused another one meanwhile.
+    /// Returns the time that an attempt has to wait, if the database has refused another attempt since
+    /// `looked_at`.
     pub(super) fn find_newer(&self, key: &str, now: Time, looked_at: Instant) -> Option<Duration> {
         let entries = self.lock();
         let refusal = entries.by_key.get(key)?;
@@ -58,7 +58,7 @@ impl Refusals {
         is_newer.then(|| refusal.resets_at.since(now))
     }
 
-    /// Records that the database refuses.
+    /// Records that the database refuses attempts on a budget.
     pub(super) fn remember(&self, key: &str, resets_at: Time, instant: Instant) {
         let mut entries = self.lock();
         let refusal = Refusal {
@@ -77,7 +77,7 @@ impl Refusals {
         }
     }
 
-    /// Records that the database does not refuse any more. The key keeps its place in the order.
+    /// Records that the database refuses no more. The key keeps its place in the order.
     pub(super) fn forget(&self, key: &str, now: Time) {
         if let Some(refusal) = self.lock().by_key.get_mut(key) {
             refusal.resets_at = now;
