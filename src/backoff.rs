@@ -1,4 +1,4 @@
-//! How long to wait for what is out of order before it is asked again.
+//! Waits between the attempts to reach a service that fails.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Returns one whose first wait is `first`.
+    /// Returns a backoff whose first wait is `first`.
     pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self {
             first,
@@ -20,7 +20,7 @@ impl Backoff {
         }
     }
 
-    /// Returns how long to wait after one more failure.
+    /// Returns the wait after one more failure.
     pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.longest);

@@ -1,7 +1,7 @@
-//! Compares the clock of this process with the clock of the database, which all replicas share.
+//! Comparison of the clock of this process with the clock of the database, which all replicas share.
 //!
-//! A replica whose clock is wrong signs tokens with wrong times and would delete revocations by which
-//! others still check. It does not start; one that runs already is not ready, and deletes nothing.
+//! A replica whose clock is wrong signs tokens with wrong times and would delete revocations that other
+//! replicas still need. It does not start; a running one is not ready, and deletes nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::clock_skew::ClockDeviation;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 
-/// Time between two comparisons. Readiness and the collection of garbage compare for themselves.
+/// Time between two comparisons. Readiness checks and garbage collection compare on their own.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockState {
-    /// The clocks agree, or there is only one: SQLite goes by the clock of this machine.
+    /// The clocks agree, or there is only one: SQLite uses the clock of this machine.
     Agrees,
     /// They are further apart than allowed.
     Deviates(ClockDeviation),
 }
 
-/// Compares the clocks, and logs when the result changes. Clones share what was logged.
+/// Compares the clocks, and logs when the result changes. Clones share the logged state.
 #[derive(Clone, Debug)]
 pub struct ClockCheck {
     store: Store,
@@ -47,10 +47,10 @@ impl ClockCheck {
         }
     }
 
-    /// Asks the database for its time. Answers only when the database does.
+    /// Compares the clock with that of the database.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the database does not answer.
+    /// [`StoreError::Unavailable`] when the database does not respond.
     pub async fn state(&self) -> Result<ClockState, StoreError> {
         let state = self.compare().await?;
         self.log.note(state);
@@ -66,10 +66,10 @@ impl ClockCheck {
         Ok(deviation.map_or(ClockState::Agrees, ClockState::Deviates))
     }
 
-    /// Compares now and then, without end.
+    /// Compares the clocks periodically, without end.
     pub(super) async fn watch(self) {
         loop {
-            // A database that does not answer is logged by those who need more of it.
+            // A database that does not respond is logged by other tasks, which need it more.
             let _unavailable = self.state().await;
             tokio::time::sleep(INTERVAL).await;
         }
@@ -105,12 +105,12 @@ impl StateLog {
     }
 }
 
-/// The clock of this process cannot be relied upon.
+/// The clock of this process cannot be trusted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClockCheckError {
     #[error(transparent)]
     Deviates(#[from] ClockDeviation),
-    #[error("cannot ask the database for its time")]
+    #[error("cannot read the time of the database")]
     Store(#[from] StoreError),
 }
 

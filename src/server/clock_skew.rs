@@ -1,16 +1,15 @@
-//! By how much clocks may differ. Pure: both readings are arguments.
+//! Allowed differences between clocks. Pure: both readings are arguments.
 
 use std::time::Duration;
 
 use crate::clock::Time;
 
-/// Largest allowed difference between the clocks of two replicas: an access token may be dated after the
-/// end of its session, or reach a replica before it was made.
+/// Largest allowed difference between the clocks of two replicas: by its `iat`, an access token may begin
+/// after the end of its session, or arrive at a replica before it was issued.
 pub(in crate::server) const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Largest allowed difference between the clock of one process and that of the database: half of
-/// the largest difference between two replicas, because one may be ahead of
-/// the database and the other one behind it.
+/// [`CLOCK_SKEW`], because one replica may be ahead of the database and another one behind it.
 pub const MAX_DEVIATION: Duration = match CLOCK_SKEW.checked_div(2) {
     Some(half) => half,
     None => Duration::ZERO,
@@ -20,7 +19,7 @@ pub const MAX_DEVIATION: Duration = match CLOCK_SKEW.checked_div(2) {
 /// [`MAX_DEVIATION`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the clock of this machine says {own} and the clock of the database says {database}, {} s apart; at most {} s are allowed: set both clocks, best by NTP, and start again",
+    "the clock of this machine reads {own} and the clock of the database reads {database}, {} s apart; at most {} s are allowed: set both clocks, preferably by NTP, and start again",
     self.apart().as_secs(),
     MAX_DEVIATION.as_secs()
 )]
@@ -32,15 +31,15 @@ pub struct ClockDeviation {
 }
 
 impl ClockDeviation {
-    /// Compares the clock of the database, as it was read between two readings of our own. Time that
-    /// the question and the answer took is no deviation.
+    /// Compares the clock of the database, which was read between two readings of our own. The duration
+    /// of the query is not a deviation.
     pub(super) fn between(before: Time, database: Time, after: Time) -> Option<Self> {
         let own = database.clamp(before.min(after), after.max(before));
         let deviation = Self { own, database };
         (deviation.apart() > MAX_DEVIATION).then_some(deviation)
     }
 
-    /// Returns how far the clocks are apart.
+    /// Returns the difference between the clocks.
     pub fn apart(&self) -> Duration {
         self.own
             .since(self.database)

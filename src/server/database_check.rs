@@ -1,11 +1,11 @@
-//! Check for probes that the database can serve.
+//! Readiness check of the database, for probes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::causes;
 use super::store::{Store, StoreError};
 
-/// Looks at the database, and logs when what is wrong with it changes. Clones share what was logged.
+/// Checks the database, and logs when its fault changes. Clones share the logged fault.
 #[derive(Clone, Debug)]
 pub struct DatabaseCheck {
     store: Store,
@@ -20,7 +20,7 @@ impl DatabaseCheck {
         }
     }
 
-    /// Returns whether the database answers and takes writes.
+    /// Returns whether the database responds and accepts writes.
     pub async fn is_fit(&self) -> bool {
         let checked = self.store.check().await;
         self.note(&checked);

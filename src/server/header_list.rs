@@ -1,9 +1,9 @@
-//! Headers that are lists. Reads bytes: one item that is not ASCII must not hide the others.
+//! Headers that are lists. They are read as bytes: one item that is not ASCII must not hide the others.
 
 use poem::http::{HeaderMap, HeaderName};
 
 /// Returns the items of all lines of a header, without the spaces around them. Items that are not UTF-8
-/// are left out, and so are empty ones (RFC 9110, 5.6.1).
+/// and empty items are left out (RFC 9110, 5.6.1).
 pub(super) fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)

@@ -1,8 +1,8 @@
 //! The server's own signing keys: rows in SQL, private parts sealed by the root secret.
 //!
 //! A key's state follows from the time alone: next until `active_from`, active until its successor
-//! takes over, retiring while tokens that it signed may be alive, then gone. A new key is published
-//! before it signs, for as long as others may hold an older JWKS.
+//! takes over, retiring while tokens that it signed may be valid, then gone. A new key is published
+//! before it signs, for as long as verifiers may cache an older JWKS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,19 @@ use crate::clock::{Clock, Time};
 use crate::keys::{Algorithm, KeyError, KeySet, SigningKey, VerifyingKey};
 use crate::token::{Issuer, MAX_LEEWAY, Verifier};
 
-/// How long others may hold our JWKS before they ask again (`Cache-Control: max-age`).
+/// Time for which verifiers may cache our JWKS (`Cache-Control: max-age`).
 pub const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
-/// How often each replica looks for changes of the key set.
+/// Interval at which each replica reads the key set.
 pub const RELOAD: Duration = Duration::from_secs(5);
 
-/// Where a key stands in its life.
+/// State of a key in its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// Published, does not sign yet.
+    /// Published, but does not sign yet.
     Next,
     /// Signs.
     Active,
-    /// Signs no more; what it signed is still accepted.
+    /// Does not sign any more; tokens that it signed are still accepted.
     Retiring,
     /// Not accepted any more.
     Gone,
@@ -50,7 +50,7 @@ impl KeyState {
 }
 
 impl KeyState {
-    /// Returns where a key stands at `now`.
+    /// Returns the state of a key at `now`.
     pub fn of(key: &StoredKey, now: Time) -> Self {
         let past = |time: Option<Time>| time.is_some_and(|time| time <= now);
         if past(key.gone_from) {
@@ -65,33 +65,33 @@ impl KeyState {
     }
 }
 
-/// When a rotation takes effect.
+/// Mode of a key rotation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rollover {
-    /// The new key is published first and signs once every JWKS held by others has lapsed.
+    /// The new key is published first, and signs once every cached JWKS has expired.
     Gradual,
-    /// The old key leaked: it is refused from now on, with every token that it signed.
+    /// The old key leaked: it is refused from now on, and so is every token that it signed.
     AtOnce,
 }
 
-/// Why the keys could not be opened or changed.
+/// Failure to open or change the signing keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// The database did not do its part.
+    /// The database failed.
     #[error("cannot read or write the signing keys")]
     Store(#[from] StoreError),
-    /// The root secret is not the one that sealed them.
+    /// The keys were sealed under another root secret.
     #[error(
-        "the signing keys in the database were sealed under another root secret: start with the one that this database was made with"
+        "the signing keys in the database were sealed under another root secret: use the one with which this database was created"
     )]
     NotOurs,
     /// Every key is gone.
-    #[error("no signing key in the database is in use: make one with `latchet key rotate --now`")]
+    #[error("no signing key in the database is in use: create one with `latchet key rotate --now`")]
     NoneInUse,
-    /// A rotation has not taken effect yet.
+    /// An earlier rotation has not taken effect yet.
     #[error("a key is waiting already to become active")]
     AlreadyWaiting,
-    /// A key could not be made or read.
+    /// A key could not be created or read.
     #[error("a signing key is not usable")]
     Key(#[from] KeyError),
 }
@@ -117,20 +117,20 @@ struct Loaded {
     rows: Vec<StoredKey>,
     /// Newest `active_from` first, without the oldest.
     signers: Vec<Signer>,
-    /// Signs when no other key does yet: a clock that was set back may precede them all.
+    /// Signs if no key is active yet, as may happen when the clock was set back.
     oldest: Signer,
     jwks: serde_json::Value,
 }
 
-/// The signing keys as this replica last read them. Clones share them.
+/// The signing keys, as this replica read them most recently. Clones share them.
 #[derive(Clone)]
 pub struct Keyring {
     store: Store,
     derived: Arc<DerivedKeys>,
-    /// Public keys of others whose tokens are accepted too.
+    /// Keys of other issuers whose tokens are accepted too.
     foreign: Arc<Vec<VerifyingKey>>,
     loaded: Arc<ArcSwap<Loaded>>,
-    /// Tell how long a token may live that a retiring key signed.
+    /// Determine how long tokens of a retiring key may be valid.
     token_lifetimes: TokenLifetimes,
 }
 
@@ -142,13 +142,13 @@ impl std::fmt::Debug for Keyring {
     }
 }
 
-/// What a [`Keyring`] is opened with.
+/// Settings with which a [`Keyring`] is opened.
 pub struct KeyringSettings {
     /// Algorithm of the first key.
     pub algorithm: Algorithm,
-    /// Public keys of others whose tokens are accepted too.
+    /// Keys of other issuers whose tokens are accepted too.
     pub foreign: Vec<VerifyingKey>,
-    /// Life of an access token, with leeway.
+    /// Lifetimes of access tokens.
     pub token_lifetimes: TokenLifetimes,
 }
 
@@ -156,7 +156,7 @@ impl Keyring {
     /// Reads the keys; an empty database gets its first one, however many replicas start at once.
     ///
     /// # Errors
-    /// When the database is away, or the keys were sealed under another root secret.
+    /// When the database does not respond, or the keys were sealed under another root secret.
     pub async fn open(
         store: Store,
         derived: Arc<DerivedKeys>,
@@ -186,10 +186,10 @@ impl Keyring {
         })
     }
 
-    /// Opens sealed keys, to find out whether the root secret is theirs.
+    /// Checks that the root secret opens these sealed keys.
     ///
     /// # Errors
-    /// [`KeyringError::NotOurs`] when it is another one.
+    /// [`KeyringError::NotOurs`] when they were sealed under another one.
     pub fn try_out(
         rows: Vec<StoredKey>,
         derived: &DerivedKeys,
@@ -208,7 +208,7 @@ impl Keyring {
         Arc::clone(&signer.unwrap_or(&loaded.oldest).issuer)
     }
 
-    /// Returns every key that verifies at `now`, ours and the foreign ones.
+    /// Returns every key that verifies at `now`: our own and those of other issuers.
     pub fn verifying(&self, now: Time) -> KeySet {
         let loaded = self.loaded.load();
         let own = loaded
@@ -226,12 +226,12 @@ impl Keyring {
         self.loaded.load().jwks.clone()
     }
 
-    /// Returns every key ever made, newest first.
+    /// Returns every key that was ever created, newest first.
     pub fn rows(&self) -> Vec<StoredKey> {
         self.loaded.load().rows.clone()
     }
 
-    /// Makes a new key that will take over from the active one.
+    /// Creates a key that will take over from the active one.
     ///
     /// # Errors
     /// `conflict` while an earlier rotation has not taken effect; `unavailable`.
@@ -258,7 +258,7 @@ impl Keyring {
     /// Reads the keys again.
     ///
     /// # Errors
-    /// When the database is away; what was read before stays in use.
+    /// When the database does not respond; the keys that were read before stay in use.
     pub async fn reload(&self, now: Time) -> Result<(), KeyringError> {
         let rows = self.store.keys().await?;
         if rows != self.loaded.load().rows {
@@ -275,7 +275,7 @@ impl Keyring {
             tokio::time::sleep(RELOAD).await;
             let now = clock.now();
             if let Err(error) = self.reload(now).await {
-                tracing::warn!(%error, "the keys could not be read again; the last ones stay in use");
+                tracing::warn!(%error, "cannot reload the signing keys; the ones in memory stay in use");
             }
             let fingerprint = self.fingerprint(now);
             if fingerprint != seen {
@@ -285,7 +285,7 @@ impl Keyring {
         }
     }
 
-    /// What the verifier's key set depends on.
+    /// Returns the ids of the keys that verify at `now`.
     fn fingerprint(&self, now: Time) -> Vec<String> {
         let loaded = self.loaded.load();
         let live = loaded
@@ -296,7 +296,7 @@ impl Keyring {
     }
 }
 
-/// Returns from when the next key signs, and from when those before it are refused.
+/// Returns the time from which the next key signs, and the time from which earlier keys are refused.
 fn takeover(rollover: Rollover, now: Time, longest_token: Duration) -> (Time, Time) {
     match rollover {
         Rollover::Gradual => {
@@ -304,7 +304,7 @@ fn takeover(rollover: Rollover, now: Time, longest_token: Duration) -> (Time, Ti
             (from, from + longest_token + RELOAD)
         }
         Rollover::AtOnce => {
-            // Each replica judges by its own clock: also one that is behind must refuse the leaked key.
+            // Each replica uses its own clock: one whose clock is behind must refuse the leaked key too.
             let from = now - CLOCK_SKEW;
             (from, from)
         }
@@ -334,7 +334,7 @@ fn new_key(
     })
 }
 
-/// Returns the keys to write so that `next` takes over; none while another one is waiting to.
+/// Returns the keys to write so that `next` takes over; none while another key waits to become active.
 fn succeed(
     present: &[StoredKey],
     next: StoredKey,

@@ -1,8 +1,8 @@
 //! The log: lines for people on a terminal, JSON objects otherwise, always on standard error, so that
-//! what a command prints can be piped.
+//! the output of a command can be piped.
 //!
-//! Lines are written by a thread of its own, by way of a queue that loses them rather than keep a
-//! request waiting.
+//! A separate thread writes the lines. They reach it through a queue that drops lines rather than keep
+//! a request waiting.
 
 use std::io::{self, IsTerminal, stderr};
 use std::sync::OnceLock;
@@ -27,24 +27,24 @@ pub(super) use text::Typed;
 
 type Lines = SubscriberBuilder<DefaultFields, Format, EnvFilter>;
 
-/// Time that the end of the program waits for lines to be written.
+/// Longest wait for the last lines to be written, at the end of the program.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The log of this process.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// Starts the log as the settings say.
+/// Starts the log according to the settings.
 ///
 /// # Errors
-/// When the system gives no thread to write it.
+/// When the thread that writes it cannot be started.
 pub fn start(config: &Config) -> io::Result<()> {
     start_at(&config.log_level, config.log_format)
 }
 
-/// Starts the log for a command whose output is its result: only what went wrong.
+/// Starts the log for a command whose output is its result: only warnings and errors.
 ///
 /// # Errors
-/// When the system gives no thread to write it.
+/// When the thread that writes it cannot be started.
 pub fn start_quiet(config: &Config) -> io::Result<()> {
     start_at(&LogFilter::warnings(), config.log_format)
 }
@@ -58,13 +58,12 @@ pub fn is_json(format: LogFormat) -> bool {
     }
 }
 
-/// Returns how many lines could not be written since the start.
+/// Returns the number of lines that could not be written since the start.
 pub fn lost_lines() -> u64 {
     QUEUE.get().map_or(0, LogQueue::lost_lines)
 }
 
-/// Waits until what was logged is written. Belongs at the end of the program, which ends the thread that
-/// writes.
+/// Waits until all lines are written. Call it at the end of the program, which ends the writing thread.
 pub fn finish() {
     if let Some(queue) = QUEUE.get() {
         queue.wait_until_empty(LAST_LINES);
@@ -72,13 +71,13 @@ pub fn finish() {
 }
 
 fn start_at(filter: &LogFilter, format: LogFormat) -> io::Result<()> {
-    // Another server of this process has started it.
+    // Another server of this process has started the log.
     if QUEUE.get().is_some() {
         return Ok(());
     }
     let queue = LogQueue::start(stderr(), report_lost_lines)?;
     let queue = QUEUE.get_or_init(|| queue).clone();
-    // Fails when somebody else's log runs already, as in tests; that one goes on.
+    // Fails if another subscriber is installed already, as in tests; that one stays.
     let _ = if is_json(format) {
         set_global_default(objects(filter.as_str(), queue))
     } else {
@@ -94,18 +93,18 @@ fn report_lost_lines(lines: u64) {
         event = "log_lines_lost",
         lines,
         total = lost_lines(),
-        "lines of the log could not be written and are lost"
+        "log lines could not be written and are lost"
     );
 }
 
 fn lines(filter: &str) -> Lines {
-    // Which narrates every step of the schema at `info`.
+    // That crate logs every migration at `info`.
     let filter = EnvFilter::new(format!("sea_orm_migration=warn,{filter}"));
-    // A complaint about the log on the output of the log would panic where that is broken.
+    // An error message about the log would go to the output of the log, and panic if that is broken.
     fmt().with_env_filter(filter).log_internal_errors(false)
 }
 
-/// JSON objects, one a line.
+/// Returns a subscriber that writes JSON objects, one per line.
 fn objects<W>(filter: &str, writer: W) -> impl Subscriber + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -114,7 +113,7 @@ where
     json.flatten_event(true).with_span_list(false).finish()
 }
 
-/// A panic becomes one line of the log like any other fault.
+/// Makes a panic one line of the log, like any other fault.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -124,7 +123,7 @@ fn log_panics() {
         tracing::error!(
             place = place.as_deref(),
             error = text.unwrap_or("unknown"),
-            "a fault of the program"
+            "the program panicked"
         );
     }));
 }

@@ -1,7 +1,7 @@
-//! Numbers for Prometheus, at an address of their own: what serves strangers does not show them, and
-//! what shows them serves nobody else.
+//! Metrics for Prometheus, on a separate address: the public address does not serve them, and that
+//! address serves nothing else.
 //!
-//! A label has few values, all of them named in this program: nobody makes a series by asking.
+//! A label has few values, all of them fixed in this program: no client can create a series.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,7 @@ mod format;
 
 use format::Format;
 
-/// What is counted, where metrics are wanted. Clones share it.
+/// Counters and gauges of a server. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Numbers>);
 
@@ -56,7 +56,7 @@ struct Outcome {
 }
 
 impl Metrics {
-    /// Returns counters that stand at zero.
+    /// Returns metrics that are all zero.
     pub fn new() -> Self {
         let mut numbers = Numbers {
             registry: Registry::with_prefix("latchet"),
@@ -71,27 +71,27 @@ impl Metrics {
         let registry = &mut numbers.registry;
         registry.register(
             "requests",
-            "Requests answered, by operation (other for pages) and class of the status",
+            "Responses, by operation (other for pages) and class of the status",
             numbers.requests.clone(),
         );
         registry.register(
             "logins",
-            "Logins: accepted, refused, throttled, or failed by a fault of ours",
+            "Logins: accepted, refused, throttled, or failed by a fault of the server",
             numbers.logins.clone(),
         );
         registry.register(
             "refreshes",
-            "Refresh tokens that were read: what was decided",
+            "Refresh tokens that were presented, by the outcome",
             numbers.refreshes.clone(),
         );
         registry.register(
             "denials",
-            "Sessions and tokens put where every check sees that they ended",
+            "Denials of sessions and tokens that were written to the denylist",
             numbers.denials.clone(),
         );
         registry.register(
             "denylist_trusted",
-            "Whether checks are answered as configured: 0 while SQL is asked instead, or nothing can be",
+            "1 while checks use the configured denylist; 0 while they query SQL instead, or fail",
             numbers.denylist_trusted.clone(),
         );
         registry.register(
@@ -101,13 +101,13 @@ impl Metrics {
         );
         registry.register(
             "log_lines_lost",
-            "Lines of the log that could not be written, because their reader hangs or died or the disk is full",
+            "Log lines that could not be written, because the reader hangs or has ended or the disk is full",
             numbers.log_lines_lost.clone(),
         );
         Self(Arc::new(numbers))
     }
 
-    /// Counts an answer.
+    /// Counts a response.
     pub fn answered(&self, response: &Response) {
         let operation = response.data::<OperationId>();
         let answered = Answered {
@@ -128,7 +128,7 @@ impl Metrics {
         self.0.logins.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Counts what became of a refresh token.
+    /// Counts the outcome of a refresh.
     pub fn decided(&self, rotation: &Rotation) {
         let outcome = match rotation {
             Rotation::Rotated(_) => "rotated",
@@ -174,7 +174,7 @@ impl Default for Metrics {
     }
 }
 
-/// Returns the one route of the address for metrics.
+/// Returns the only route of the metrics address.
 pub fn route(app: &App, metrics: Metrics) -> impl Endpoint + use<> {
     let app = app.clone();
     let page = make_sync(move |request: Request| metrics.page(&app, request.headers()));

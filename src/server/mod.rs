@@ -1,7 +1,7 @@
-//! The auth service: everything that knows users, sessions and SQL.
+//! The auth service: everything about users, sessions and SQL.
 //!
-//! [`api`] speaks HTTP and calls [`App`], whose decisions stand in [`sessions`] and [`accounts`] and
-//! whose every SQL statement stands in [`store`]. Each calls only the next.
+//! [`api`] implements HTTP and calls [`App`], whose decisions are in [`sessions`] and [`accounts`] and
+//! whose SQL statements are in [`store`]. Each layer calls only the next one.
 
 use std::num::NonZero;
 use std::ops::Deref;
@@ -80,24 +80,24 @@ pub mod token_lifetimes;
 pub mod tokens;
 mod web;
 
-/// One server: its settings and everything they opened. Clones share it.
+/// One server: its settings and the parts that were opened with them. Clones share it.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Parts>);
 
-/// What an [`App`] is made of.
+/// The parts of an [`App`].
 #[derive(Debug)]
 pub struct Parts {
     /// The settings.
     pub config: Config,
-    /// Where the time is read.
+    /// The clock of this process.
     pub clock: Clock,
     /// The database.
     pub store: Store,
     /// Compares the clock with that of the database.
     pub clock_check: ClockCheck,
-    /// Looks whether the database can serve.
+    /// Checks that the database can serve.
     pub database_check: DatabaseCheck,
-    /// What every check asks.
+    /// The denylist that every check of a token queries.
     pub denylist: OpenDenylist,
     /// The signing keys.
     pub keyring: Keyring,
@@ -109,18 +109,18 @@ pub struct Parts {
     pub refresh_tokens: RefreshTokens,
     /// Hashes passwords.
     pub passwords: Passwords,
-    /// Which passwords may be chosen.
+    /// Rules for new passwords.
     pub password_policy: Policy,
     /// Keys derived from the root secret.
     pub derived: Arc<DerivedKeys>,
-    /// What makes tokens for other parties.
+    /// Profiles of third-party tokens.
     pub profiles: Profiles,
     /// Lifetimes of access tokens of all servers.
     pub token_lifetimes: TokenLifetimes,
-    /// What is counted, where metrics are wanted.
+    /// Metrics, if they are enabled.
     pub metrics: Option<Metrics>,
     grace: Grace,
-    /// Handed to the upkeep, without which the denylist in memory is current no longer.
+    /// Passed to the background tasks, without which the denylist in memory is not up to date.
     server_lock: Mutex<Option<ServerLock>>,
     throttle: Throttle,
 }
@@ -133,7 +133,7 @@ impl Deref for App {
     }
 }
 
-/// Why a server could not be opened.
+/// Failure to open a server.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no root secret.
@@ -148,43 +148,43 @@ pub enum OpenError {
     /// The clock of this machine is wrong, or that of the database.
     #[error(transparent)]
     Clock(#[from] ClockDeviation),
-    /// Redis is set to something that is none.
+    /// The URL of Redis is invalid.
     #[error(transparent)]
     Redis(#[from] TargetError),
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// A key of others is not one.
-    #[error("cannot take in the verification key {}", path.display())]
+    /// A file with a key of another issuer is invalid.
+    #[error("cannot use the verification key {}", path.display())]
     ForeignKey {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The fault.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The key of another party, or the secret of a service, cannot be used.
+    /// The key of a third party, or the secret of a service, cannot be used.
     #[error(transparent)]
     Profiles(#[from] FileError),
-    /// The system gives no more threads.
+    /// The system provides no more threads.
     #[error("cannot start the threads that hash passwords")]
     Threads(#[source] std::io::Error),
 }
 
-/// Passwords of each class that may wait for a hashing thread, for each of these threads. At 15 ms a hash
-/// the last one of a single network waits for four seconds. A flood from fewer networks than this refuses
-/// nobody else: those of the longest line make room.
+/// Number of passwords of each class that may wait, per hashing thread. With 15 ms per hash the last one of
+/// a single network waits for four seconds. A flood from fewer networks than this refuses no other client:
+/// the longest queue makes room.
 const QUEUED_PER_THREAD: usize = 256;
 
-/// Between two looks at the costs of all stored passwords.
+/// Time between two reads of the costs of all stored passwords.
 const COSTS_READ_EVERY: Duration = Duration::from_hours(1);
 
 impl App {
-    /// Opens everything the settings name: secrets, database, keys, denylist. Of a SQLite file this is
-    /// the only server from now on.
+    /// Opens everything the settings name: secrets, database, keys, denylist. From now on this is the only
+    /// server of a SQLite file.
     ///
     /// # Errors
-    /// What could not be opened, and how to mend it.
+    /// When a part cannot be opened; the text suggests a fix.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
         let lock = ServerLock::take(&config.database_url)?;
         let app = Self::assemble(config, clock, (Some(lock), Opening::New)).await?;
@@ -192,7 +192,7 @@ impl App {
         Ok(app)
     }
 
-    /// Warns where the issuer has changed, which most often nobody wanted: it follows the public URL.
+    /// Warns if the issuer has changed, which is rarely intended: by default it is the public URL.
     async fn note_issuer(&self) -> Result<(), OpenError> {
         let new = &self.config.issuer;
         if let Some(change) = self.store.note_issuer(new, self.clock.now()).await? {
@@ -200,13 +200,13 @@ impl App {
                 old = change.old,
                 new,
                 sessions = change.sessions,
-                "the issuer has changed, which signs everybody out; set LATCHET_ISSUER to the old one to keep people signed in"
+                "the issuer has changed, which signs all users out; set LATCHET_ISSUER to the old one to keep them signed in"
             );
         }
         Ok(())
     }
 
-    /// Opens the same for a command that ends soon, beside the server that may run. It answers no
+    /// Opens the same parts for a short command, beside a server that may be running. It serves no
     /// requests.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl App {
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
         let profiles = Profiles::open(&config.tables, &root)?;
         let clock_check = ClockCheck::new(store.clone(), clock.clone());
-        // Before anything is written that bears a time.
+        // Before any row with a time is written.
         clock_check.require_agreement().await?;
         let token_lifetimes = TokenLifetimes::new(store.clone(), config.access_ttl);
         let keyring = Keyring::open(
@@ -285,19 +285,19 @@ impl App {
     }
 }
 
-/// Makes the root secret of a new installation. Where there are keys, it has been lost: a new one would open
-/// none of them.
+/// Creates the root secret of a new installation. If there are keys already, the secret has been lost: a new
+/// one would open none of them.
 async fn first_secret(config: &Config, store: &Store) -> Result<RootSecret, OpenError> {
     if store.keys().await?.is_empty() {
         return Ok(RootSecret::load(config)?);
     }
-    // Another process may have made both in between.
+    // Another process may have created both in between.
     let found = RootSecret::find(config)?;
     let path = RootSecret::path(config);
     Ok(found.ok_or(SecretError::Lost { path })?)
 }
 
-/// Returns every route of a server, ready to be served; `lifecycle` tells the end of it.
+/// Returns all routes of a server; `lifecycle` announces its end.
 pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
     let prefix = &app.config.cookie_prefix;
@@ -310,8 +310,8 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
 }
 
 impl App {
-    /// Keeps the denylist current, follows key changes of other replicas and deletes what no longer
-    /// matters, until the returned set is dropped. The lock of a SQLite file goes with the set.
+    /// Starts the background tasks: they update the denylist, follow key changes of other replicas and
+    /// delete obsolete rows, until the returned set is dropped. The lock of a SQLite file belongs to the set.
     pub fn maintain(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         self.denylist.keep(&mut tasks);
@@ -345,7 +345,7 @@ impl App {
                 Err(error) => {
                     tracing::warn!(
                         error = causes(&error).join(": "),
-                        "old rows were not deleted"
+                        "cannot delete obsolete rows; retrying later"
                     );
                     tokio::time::sleep(every).await;
                 }
@@ -353,7 +353,7 @@ impl App {
         }
     }
 
-    /// Deletes some rows that no longer matter, and none while the clock cannot be relied upon.
+    /// Deletes some obsolete rows, and none while the clock cannot be trusted.
     async fn collect_chunk(&self) -> Result<u64, StoreError> {
         match self.clock_check.state().await? {
             ClockState::Agrees => self.store.collect_garbage(self.clock.now()).await,
@@ -362,13 +362,13 @@ impl App {
     }
 }
 
-/// Finds out how expensive the stored hashes are, at the start and now and then: others may have made
-/// some at another cost.
+/// Reads the costs of the stored hashes, at the start and periodically: other servers may have stored hashes
+/// with another cost.
 async fn note_password_costs(store: Store, passwords: Passwords) {
     loop {
         match store.password_costs().await {
             Ok(costs) => costs.iter().for_each(|cost| passwords.note_cost(cost)),
-            Err(error) => tracing::warn!(%error, "the costs of stored passwords were not read"),
+            Err(error) => tracing::warn!(%error, "cannot read the costs of stored passwords"),
         }
         tokio::time::sleep(COSTS_READ_EVERY).await;
     }
@@ -417,18 +417,18 @@ fn foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
     let text = text_file::read(path).map_err(|error| refuse(error.into()))?;
     let key = match serde_json::from_str::<Value>(&text) {
         Ok(jwk) => match shared_secret(&jwk) {
-            // Not among public keys elsewhere: here the operator has put it.
+            // Other key sets refuse secrets among public keys; here the operator configured it.
             Some(secret) => VerifyingKey::from_secret(secret.expose_secret()),
             None => VerifyingKey::from_jwk(&jwk),
         },
         Err(_) => VerifyingKey::from_pem(&text),
     };
-    // Others may not name their keys: without a `kid` the one key of that algorithm is tried.
+    // Other issuers may send no `kid`: then the only key of that algorithm is tried.
     key.map(VerifyingKey::for_tokens_without_kid)
         .map_err(|error| refuse(error.into()))
 }
 
-/// Returns the secret in a JWK of the kind `oct`, as Flask apps share it by default.
+/// Returns the secret in a JWK of the type `oct`: Flask apps sign with a shared secret by default.
 fn shared_secret(jwk: &Value) -> Option<SecretSlice<u8>> {
     if jwk["kty"] != "oct" {
         return None;

@@ -1,4 +1,4 @@
-//! Names fit to be stored: of users, of the roles they have, and of OAuth clients and scopes.
+//! Validated names: of users, of their roles, and of OAuth clients and scopes.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub use username::{Username, fold_username, stored_forms};
 /// The role that administers this server.
 pub const ADMIN: &str = "admin";
 
-/// A role name: it stands in tokens and is compared byte by byte.
+/// The name of a role, which is part of tokens and compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Role(String);
 
@@ -25,7 +25,7 @@ impl Role {
     /// Parses a role: 1 to 64 of `a-z 0-9 _ - : .`.
     ///
     /// # Errors
-    /// When it is none; the text says why, to be read after "the role".
+    /// When the text is not a role: the fault, to be read after "the role".
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-:.".contains(c);
         if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {

@@ -61,21 +61,21 @@ struct Work {
 /// Largest multiple of the configured cost that equal work may take.
 const MOST_TIMES: u64 = 32;
 
-/// Seats beside one for each thread: for those whose attempt is being charged or answered meanwhile.
+/// Number of seats in addition to one per thread: for attempts that are being charged or answered.
 const MORE_SEATS: usize = 4;
 
-/// What a password is worth against a stored hash.
+/// Result of the verification of a password against a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is not the password, or there is no such user.
     Wrong,
     /// It is the password.
     Right,
-    /// It is the password, but its hash was made at another cost: store a new one.
+    /// It is the password, but its hash has another cost: store a new one.
     Outdated,
 }
 
-/// Why a password was neither hashed nor verified.
+/// Failure to hash or verify a password.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     /// The queue is full; retryable.
@@ -118,17 +118,17 @@ impl Passwords {
         })
     }
 
-    /// Returns how many passwords wait for a thread.
+    /// Returns the number of passwords that wait for a thread.
     pub fn waiting(&self) -> usize {
         self.admission.waiting() + self.pool.waiting()
     }
 
-    /// Returns how much work was done since the start: KiB times passes.
+    /// Returns the work that was done since the start: KiB times passes.
     pub fn work_done(&self) -> u64 {
         self.work.done.load(Ordering::Relaxed)
     }
 
-    /// Waits for a seat, in turns with those who share `lane`.
+    /// Waits for a seat, in turns with others in `lane`.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when too many wait.
@@ -162,7 +162,7 @@ impl Passwords {
     ) -> Result<T, PasswordError> {
         let (sender, receiver) = oneshot::channel();
         self.pool.push(Box::new(move |memory| {
-            // Nobody waits for a request that was given up in the queue: spare the work.
+            // No client waits for a request that was given up in the queue: spare the work.
             if !sender.is_closed() {
                 let _ = sender.send(work(memory));
             }
@@ -189,11 +189,11 @@ impl Seat {
             .await
     }
 
-    /// Returns whether a password belongs to a stored hash. `None` stands for a user who does not
-    /// exist. The work is the same in all cases: otherwise time would tell who exists.
+    /// Returns whether a password belongs to a stored hash. `None` represents a user that does not
+    /// exist. The work is the same in all cases: otherwise the time would reveal which users exist.
     ///
     /// # Errors
-    /// [`PasswordError::UnknownFormat`] for a hash that is none.
+    /// [`PasswordError::UnknownFormat`] for a malformed hash.
     pub async fn verify(
         &self,
         password: SecretString,

@@ -1,6 +1,6 @@
-//! The root secret, and every key that is derived from it.
+//! The keys that are derived from the root secret.
 //!
-//! It lives outside the database: with it a stolen dump yields no token, without it none can be made.
+//! The root secret is kept outside the database: a stolen dump alone is not enough to create a token.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hkdf, hmac};
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::rotation::KeyHash;
 
-/// The keys derived from the root secret, one per purpose, so that none can stand in for another.
+/// The keys derived from the root secret, one per purpose, so that no key can be used in place of another.
 pub struct DerivedKeys {
     seal: RandomizedNonceKey,
     /// Signs and checks refresh tokens.
@@ -58,7 +58,7 @@ impl DerivedKeys {
         }
     }
 
-    /// Seals `plain` so that it can lie in the database. `context` must be given again to open it.
+    /// Encrypts `plain` so that it can be stored in the database. Opening it requires the same `context`.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -75,7 +75,7 @@ impl DerivedKeys {
         URL_SAFE_NO_PAD.encode(out)
     }
 
-    /// Opens what [`DerivedKeys::seal`] made with the same context.
+    /// Decrypts a text that [`DerivedKeys::seal`] returned for the same context.
     ///
     /// # Errors
     /// [`NotOurs`] when the root secret or the context differ, or the text was changed.
@@ -91,15 +91,15 @@ impl DerivedKeys {
         Ok(plain.to_vec())
     }
 
-    /// Returns a new CSRF value bound to a session and to the epoch of its CSRF values, which a change
-    /// of the password ends: random, then its HMAC with both.
+    /// Returns a new CSRF value, bound to a session and to the epoch of its CSRF values, which a change of the
+    /// password ends: a random part, then an HMAC of it with both.
     pub fn csrf_value(&self, sid: &str, epoch: u64) -> String {
         let random = crate::keys::random_id();
         let tag = hmac::sign(&self.csrf, format!("{random}.{sid}.{epoch}").as_bytes());
         format!("{random}.{}", URL_SAFE_NO_PAD.encode(tag))
     }
 
-    /// Returns whether a CSRF value was made by us for this session and epoch. Compares in constant
+    /// Returns whether this server issued a CSRF value for this session and epoch. Compares in constant
     /// time.
     pub fn csrf_matches(&self, value: &str, sid: &str, epoch: u64) -> bool {
         let Some((random, tag)) = value.split_once('.') else {
@@ -115,8 +115,8 @@ impl DerivedKeys {
         })
     }
 
-    /// Returns what is kept of the key with which a generation of a session was shown: keyed, because
-    /// clients choose keys that can be guessed, and of no use for another session or generation.
+    /// Returns the hash of the idempotency key with which a generation of a session was presented: keyed,
+    /// because clients choose keys that can be guessed, and bound to that session and generation.
     pub fn key_hash(&self, sid: &str, generation: u64, key: &str) -> KeyHash {
         let tag = hmac::sign(&self.retry, format!("{sid}.{generation}.{key}").as_bytes());
         let mut bytes = [0; 32];
@@ -135,8 +135,8 @@ impl DerivedKeys {
         tag.is_ok_and(|tag| hmac::verify(&self.device, device.as_bytes(), &tag).is_ok())
     }
 
-    /// Returns the name under which attempts of `whom` are counted: keyed, so that the table
-    /// names neither addresses nor what people typed for a user name (at times their password).
+    /// Returns the name under which attempts of `whom` are counted: keyed, so that the table contains
+    /// neither addresses nor the texts that people typed as a user name (sometimes their password).
     pub fn throttle_name(&self, scope: &str, whom: &str) -> String {
         let tag = hmac::sign(&self.throttle, whom.as_bytes());
         format!("{scope}:{}", URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]))

@@ -6,10 +6,10 @@ use super::App;
 use super::config::Config;
 use crate::clock::Clock;
 
-/// An app on a SQLite file of its own.
+/// An app on a separate SQLite file.
 pub(super) struct TestApp {
     pub(super) app: App,
-    /// Removed when the test is over.
+    /// Removed at the end of the test.
     _folder: TempDir,
 }
 

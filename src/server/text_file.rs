@@ -1,8 +1,8 @@
 //! Files that people write: passwords, secrets, keys, settings.
 //!
-//! Editors and shells of some systems begin a file with a byte order mark, or write UTF-16. A mark is no
-//! part of the text. What is not UTF-8 is refused with the reason: half of it would be a secret that
-//! nobody else has.
+//! Editors and shells of some systems begin a file with a byte order mark, or write UTF-16. The mark is not
+//! part of the text. A file that is not UTF-8 is refused with the reason: otherwise a garbled text would
+//! become the secret.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     decode(&std::fs::read(path)?).map(str::to_owned)
 }
 
-/// Reads a file whose one line is a password or a secret.
+/// Reads a file whose only line is a password or a secret.
 ///
 /// # Errors
 /// As [`read`]; when it has several lines, or none.
@@ -36,7 +36,7 @@ pub(super) fn read_line(path: &Path) -> io::Result<SecretString> {
     Ok(line.into())
 }
 
-/// Reads a file of PEM, which may hold bytes of any kind between its sections.
+/// Reads a PEM file, which may hold any bytes between its sections.
 ///
 /// # Errors
 /// When it cannot be read, or holds UTF-16.
@@ -46,12 +46,12 @@ pub(super) fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
     Ok(without_mark(&bytes).to_vec())
 }
 
-/// Returns text without the line breaks that editors and `echo` end it with.
+/// Returns text without the line breaks at its end, which editors and `echo` add.
 pub(super) fn without_line_end(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }
 
-/// Returns the text that bytes of a person's file, pipe or variable hold.
+/// Decodes the bytes of a file, pipe or variable that a person wrote.
 ///
 /// # Errors
 /// When they are UTF-16, not UTF-8 for another reason, or hold NUL.
@@ -61,7 +61,7 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<&str> {
     let text = text.map_err(|_| fault("it is not UTF-8; write it as UTF-8"))?;
     if text.contains('\0') {
         return Err(fault(
-            "it contains NUL, as UTF-16 does and text does not; write it as UTF-8",
+            "it contains NUL, which occurs in UTF-16 but not in text; write it as UTF-8",
         ));
     }
     Ok(text)

@@ -1,4 +1,4 @@
-//! How keys succeed each other.
+//! Succession of signing keys.
 
 use super::*;
 

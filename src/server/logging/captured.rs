@@ -1,4 +1,4 @@
-//! The log of one test, to be read by it.
+//! Capture of the log lines of one test.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use tracing::subscriber::NoSubscriber;
 
 use super::objects;
 
-/// What this thread logs as long as this lives.
+/// Log lines of this thread, captured while this value exists.
 pub(in crate::server) struct Captured {
     file: NamedTempFile,
     _guard: DefaultGuard,
-    /// While there is one subscriber only, tracing asks the thread that comes to a line first whether
-    /// anybody wants it, and remembers that for all threads. So there are two.
+    /// A second subscriber. With a single one, tracing asks only the thread that reaches a log statement
+    /// first whether it is enabled, and caches that for all threads.
     _other: Dispatch,
 }
 
 impl Captured {
-    /// Begins, with lines of every level from `debug` on.
+    /// Begins the capture of lines with the level `debug` and above.
     pub(in crate::server) fn begin() -> Self {
         let file = NamedTempFile::new().unwrap();
         let writer = Arc::new(file.reopen().unwrap());
@@ -33,12 +33,12 @@ impl Captured {
         }
     }
 
-    /// Returns all that was logged so far.
+    /// Returns the text that was logged so far.
     pub(in crate::server) fn text(&self) -> String {
         std::fs::read_to_string(self.file.path()).unwrap()
     }
 
-    /// Returns its lines.
+    /// Returns the lines that were logged so far.
     pub(in crate::server) fn lines(&self) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());

@@ -1,8 +1,8 @@
-//! The queue between those that log and the output: writing a line may fail or wait for ever, and no
-//! request notices.
+//! The queue between log statements and the output: a write may fail or wait for ever without an effect
+//! on requests.
 //!
-//! The queue has a limit in bytes. Lines beyond it are lost, and so are lines whose writing fails. Lost
-//! lines are counted, and reported in the log once lines are written again.
+//! The queue has a limit in bytes. Lines beyond it are lost, and so are lines that cannot be written. Lost
+//! lines are counted, and reported in the log once lines can be written again.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Bytes of lines that may wait: about a minute of a server under attack.
+/// Size of the lines that may wait, in bytes: about a minute of a server under attack.
 const CAPACITY: usize = 4 << 20;
-/// Memory of a waiting line beside its text.
+/// Memory of a waiting line in addition to its text.
 const OVERHEAD: usize = 64;
-/// Least time between two reports of lost lines.
+/// Minimum time between two reports of lost lines.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Time until a non-blocking output that took nothing is tried again.
+/// Time after which a non-blocking output that accepted nothing is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(10);
 
-/// The end of the queue that lines are put into. Clones share it.
+/// The sending end of the queue. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct LogQueue {
     lines: Sender<Vec<u8>>,
@@ -34,16 +34,16 @@ pub(super) struct LogQueue {
 struct Counts {
     waiting_bytes: AtomicUsize,
     lost_lines: AtomicU64,
-    /// The thread that writes. What it logs itself is never refused: it is the report of lost lines.
+    /// The writing thread. Its own lines are never dropped: they are the reports of lost lines.
     writer: OnceLock<ThreadId>,
 }
 
 impl LogQueue {
     /// Starts the thread that writes to `output`. It calls `report` with the number of lines lost since
-    /// the report before.
+    /// the previous report.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread cannot be started.
     pub(super) fn start(
         output: impl Write + Send + 'static,
         report: impl Fn(u64) + Send + 'static,
@@ -70,12 +70,12 @@ impl LogQueue {
         })
     }
 
-    /// Returns how many lines were lost since the start.
+    /// Returns the number of lines that were lost since the start.
     pub(super) fn lost_lines(&self) -> u64 {
         self.counts.lost_lines.load(Ordering::Relaxed)
     }
 
-    /// Waits until every line is written or lost, for `limit` at most.
+    /// Waits until every line is written or lost, but not longer than `limit`.
     pub(super) fn wait_until_empty(&self, limit: Duration) {
         let start = Instant::now();
         while self.counts.waiting_bytes.load(Ordering::Acquire) > 0 && start.elapsed() < limit {
@@ -96,7 +96,7 @@ impl LogQueue {
     }
 }
 
-/// Takes one line at a time, as `tracing-subscriber` writes them, and never fails.
+/// Writer that puts one line at a time, as `tracing-subscriber` writes them, into the queue. Never fails.
 #[derive(Debug)]
 pub(super) struct LineWriter<'a>(&'a LogQueue);
 
@@ -119,13 +119,13 @@ impl<'a> MakeWriter<'a> for LogQueue {
     }
 }
 
-/// The other end: the one thread that writes.
+/// The receiving end of the queue, in the writing thread.
 struct LogWriter<W, R> {
     output: W,
     report: R,
     lines: Receiver<Vec<u8>>,
     counts: Arc<Counts>,
-    /// Lost lines that the log has a report of.
+    /// Number of lost lines that were reported.
     reported: u64,
     report_at: Instant,
     /// True if the latest line was written.
@@ -136,7 +136,7 @@ struct LogWriter<W, R> {
 
 impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
     fn run(mut self) {
-        // A new `OnceLock`, so that this cannot fail.
+        // Cannot fail: the `OnceLock` is new.
         let _ = self.counts.writer.set(thread::current().id());
         while let Ok(line) = self.next() {
             if let Some(line) = line {

@@ -1,12 +1,12 @@
-//! Text of strangers, in a form that is safe in a line of the log.
+//! Escaping of untrusted text for log lines.
 
 use std::fmt;
 
-/// Characters of it that are shown.
+/// Maximum number of characters that are logged.
 const LONGEST: usize = 64;
 
-/// Text as somebody typed it. It is cut, and everything in it that could end a line, begin a field, or
-/// look like something else is escaped: programs such as fail2ban act on what a line says.
+/// Untrusted text as typed. It is truncated, and all characters that could end a line, begin a field, or
+/// look like others are escaped, because programs such as fail2ban act on the content of a line.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Typed<'a>(pub(in crate::server) &'a str);
 

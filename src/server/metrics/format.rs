@@ -1,4 +1,4 @@
-//! The text format that a scraper asks for (RFC 9110, 12.5.1).
+//! Negotiation of the text format with a scraper (RFC 9110, 12.5.1).
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use poem::http::header::ACCEPT;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
-/// A text format of metrics. In the older one a counter has the name of its samples.
+/// A text format of metrics. In the older format a counter has the same name as its samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// `OpenMetrics` 1.0.0.
@@ -17,8 +17,8 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Returns the format that is preferred; `OpenMetrics` where both are welcome alike. A scraper that
-    /// accepts neither gets the older one, which most can read.
+    /// Returns the preferred format; `OpenMetrics` if both have the same quality. A scraper that accepts
+    /// neither gets the older format, which most scrapers can read.
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(ACCEPT).iter();
         let ranges: Vec<Range<'_>> = lines
@@ -53,7 +53,7 @@ impl Format {
     }
 }
 
-/// A range of media types. Parameters other than `q` do not matter: there is one version of each format.
+/// A range of media types. Parameters other than `q` are ignored: there is one version of each format.
 struct Range<'a> {
     kind: &'a str,
     subtype: &'a str,
@@ -75,8 +75,8 @@ impl<'a> Range<'a> {
         })
     }
 
-    /// Returns how exactly this range names a type: 2 for that type alone, 0 for all; `None` where it does
-    /// not name it.
+    /// Returns the precision with which this range matches a type: 2 for that type alone, 0 for all types;
+    /// `None` without a match.
     fn precision(&self, kind: &str, subtype: &str) -> Option<u8> {
         let is = |text: &str, other: &str| text.eq_ignore_ascii_case(other);
         match (self.kind, self.subtype) {
@@ -88,8 +88,8 @@ impl<'a> Range<'a> {
     }
 }
 
-/// Returns the quality of the ranges that name a type most exactly: of several, as for two versions, the
-/// highest.
+/// Returns the quality of the range that matches a type most exactly. Of several such ranges, as for two
+/// versions, the highest quality counts.
 fn quality(ranges: &[Range<'_>], kind: &str, subtype: &str) -> f32 {
     let named = ranges
         .iter()

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A `client_id`: 1 to 100 visible ASCII characters and spaces (appendix A.1). It appears in tokens,
-/// lists and logs of others.
+/// lists and logs of other programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientId(String);
 
@@ -14,7 +14,7 @@ impl ClientId {
     /// Parses the name of a client.
     ///
     /// # Errors
-    /// When it is none; the text says why, to be read after the name of the field.
+    /// When the text is not a client id: the fault, to be read after the name of the field.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() || text.len() > Self::LONGEST {
             return Err("must have 1 to 100 characters");
@@ -42,17 +42,16 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// Returns whether this is one scope (appendix A.4): visible ASCII without space, `"` and `\`.
+/// Returns whether the text is one scope (appendix A.4): visible ASCII without space, `"` and `\`.
 pub fn is_scope(text: &str) -> bool {
     let fits = |byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
     !text.is_empty() && text.bytes().all(fits)
 }
 
-/// Returns the scopes of a list, which spaces separate and nothing else. Empty places between two
-/// spaces count for nothing.
+/// Returns the scopes of a list, which are separated by spaces alone. Several spaces in a row count as one.
 ///
 /// # Errors
-/// When one of them is no scope.
+/// When one of them is not a scope.
 pub fn scopes(list: &str) -> Result<Vec<&str>, NotAScope> {
     let scopes: Vec<&str> = list.split(' ').filter(|scope| !scope.is_empty()).collect();
     if scopes.iter().all(|scope| is_scope(scope)) {
@@ -62,7 +61,7 @@ pub fn scopes(list: &str) -> Result<Vec<&str>, NotAScope> {
     }
 }
 
-/// A list of scopes holds something that is none.
+/// A list of scopes has an invalid item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope consists of visible ASCII characters without quotes and backslashes")]
 pub struct NotAScope;

@@ -1,20 +1,20 @@
-//! The `IdentifierClass` of PRECIS (RFC 8264, 4.2) and what RFC 8265 adds for user names. Properties of
-//! characters are those of current Unicode, not of the version at which a table was printed (RFC 8264, 13).
+//! The `IdentifierClass` of PRECIS (RFC 8264, 4.2) and the rules that RFC 8265 adds for user names. Properties
+//! of characters are those of current Unicode, not of the version at which a table was printed (RFC 8264, 13).
 
 use unicode_bidi::{BidiClass, bidi_class};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-const NO_LETTER: &str = "must consist of letters, digits and the signs of ASCII";
+const NO_LETTER: &str = "must consist of letters, digits and ASCII punctuation";
 const INVISIBLE: &str = "must not contain invisible characters";
-const OUT_OF_PLACE: &str = "has a character where it means nothing";
-const MIXED_DIRECTIONS: &str = "must not mix letters that run to the right and to the left";
+const OUT_OF_PLACE: &str = "has a character that is not allowed at its position";
+const MIXED_DIRECTIONS: &str = "must not mix left-to-right and right-to-left letters";
 
 /// Canonical combining class of a virama, which joins two letters.
 const VIRAMA: u8 = 9;
 
-/// Returns a letter of full or half width in its usual one (RFC 8265, 3.3.2).
+/// Maps a letter of full or half width to its usual form (RFC 8265, 3.3.2).
 pub(super) fn width_mapped(c: char) -> impl Iterator<Item = char> {
     let usual: Vec<char> = match c {
         '\u{ff01}'..='\u{ff5e}' | '\u{ff61}'..='\u{ffdc}' | '\u{ffe0}'..='\u{ffee}' => {
@@ -25,7 +25,7 @@ pub(super) fn width_mapped(c: char) -> impl Iterator<Item = char> {
     usual.into_iter()
 }
 
-/// Refuses what is not in the class.
+/// Refuses names with characters that are not in the class.
 pub(super) fn check_identifier(name: &str) -> Result<(), &'static str> {
     let chars: Vec<char> = name.chars().collect();
     (0..chars.len()).try_for_each(|at| match class(chars[at]) {
@@ -85,13 +85,13 @@ fn by_category(c: char) -> Class {
     }
 }
 
-/// Conjoining Jamo: modern ones have been composed into syllables by now.
+/// Returns whether this is conjoining Jamo: modern ones have been composed into syllables before.
 fn is_old_hangul(c: char) -> bool {
     matches!(c, '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97c}' | '\u{d7b0}'..='\u{d7fb}')
 }
 
-/// Characters that are drawn as nothing though they are letters or marks by their category. Others are
-/// format characters.
+/// Returns whether a character is invisible although its category is that of a letter or mark. Other invisible
+/// characters are format characters.
 fn is_ignorable(c: char) -> bool {
     matches!(
         c,
@@ -107,8 +107,8 @@ fn is_ignorable(c: char) -> bool {
     )
 }
 
-/// Rules of RFC 5892, appendix A. A joiner is taken after a virama alone: the further places that A.1 has
-/// for U+200C can be seen in cursive scripts only, and are refused.
+/// Applies the contextual rules of RFC 5892, appendix A. A joiner is accepted after a virama alone: the other
+/// contexts that A.1 allows for U+200C are visible in cursive scripts only, and are refused.
 fn fits_in_context(name: &[char], at: usize) -> bool {
     let before = at.checked_sub(1).map(|at| name[at]);
     let after = name.get(at + 1).copied();
@@ -141,7 +141,7 @@ fn is_japanese(c: char) -> bool {
     )
 }
 
-/// The Bidi Rule (RFC 5893, 2), for names with letters that run to the left.
+/// Applies the Bidi Rule (RFC 5893, 2) to names with right-to-left letters.
 pub(super) fn check_direction(name: &str) -> Result<(), &'static str> {
     use BidiClass as B;
     let classes: Vec<BidiClass> = name.chars().map(bidi_class).collect();
@@ -150,7 +150,7 @@ pub(super) fn check_direction(name: &str) -> Result<(), &'static str> {
         return Ok(());
     }
     let last = classes.iter().rev().find(|class| **class != B::NSM);
-    // Letters that run to the left are among them, so the name has to begin with one of those.
+    // The name has right-to-left letters, so it has to begin with one of them.
     let is_right = matches!(classes.first(), Some(B::R | B::AL))
         && !has(&[B::L])
         && matches!(last, Some(B::R | B::AL | B::EN | B::AN))

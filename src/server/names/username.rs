@@ -1,11 +1,11 @@
-//! User names: the profile `UsernameCaseMapped` of RFC 8265, with the case kept as it was typed. Two names
-//! that differ in case alone are one.
+//! User names: the profile `UsernameCaseMapped` of RFC 8265, except that the case is kept as typed. Two
+//! names that differ in case alone are the same name.
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::precis;
 
-/// A user name fit to be stored, in one Unicode form however it was typed.
+/// A validated user name, in one Unicode form however it was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Username(String);
 
@@ -13,11 +13,11 @@ impl Username {
     /// Longest user name, in bytes.
     pub const LONGEST: usize = 254;
 
-    /// Parses a user name: 1 to 254 bytes of letters, digits and the signs of ASCII. Nothing that is
-    /// invisible, and nothing that reorders what others see.
+    /// Parses a user name: 1 to 254 bytes of letters, digits and ASCII punctuation. Invisible characters
+    /// and characters that reorder text are refused.
     ///
     /// # Errors
-    /// When it is none; the text says why, to be read after "the user name".
+    /// When the text is not a user name: the fault, to be read after "the user name".
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let name: String = text.chars().flat_map(precis::width_mapped).nfc().collect();
         if name.is_empty() || name.len() > Self::LONGEST {
@@ -42,13 +42,14 @@ impl Username {
     }
 }
 
-/// Returns the form in which user names are compared: two names that fold alike are one.
+/// Returns the form in which user names are compared: two names with the same form are one name.
 pub fn fold_username(username: &str) -> String {
     username.to_lowercase()
 }
 
-/// Returns the forms under which the account of a name may be stored, the likeliest first. Names of
-/// accounts that are older than the rules of [`Username`] are among them; what never was a name has none.
+/// Returns the forms under which the account of a name may be stored, the likeliest first. They include
+/// the forms of accounts that are older than the rules of [`Username`]; a text that was never a valid name
+/// has none.
 pub fn stored_forms(typed: &str) -> Vec<String> {
     let name: String = typed.nfkc().collect();
     let was_never_one = |c: char| c.is_whitespace() || c.is_control();
@@ -64,8 +65,8 @@ pub fn stored_forms(typed: &str) -> Vec<String> {
     forms
 }
 
-/// Returns the name in lower case, where its capitals have no composed form and its small letters have:
-/// `J` with caron. Otherwise the two would not fold alike.
+/// Returns the name in lower case if a capital has no composed form but its small letter has one, such as
+/// `J` with caron. Otherwise the two spellings would have different folded forms.
 fn case_stable(name: String) -> String {
     let lower = fold_username(&name);
     let composed: String = lower.nfc().collect();

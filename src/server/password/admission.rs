@@ -19,15 +19,15 @@ use super::PasswordError;
 pub enum Priority {
     /// A password of a signed-in user or from a known device.
     Known,
-    /// A login of somebody unknown.
+    /// A login of an unknown client.
     Stranger,
-    /// A login of somebody unknown, from a network in which another one failed a short time ago.
+    /// A login of an unknown client, from a network in which another one failed a short time ago.
     AfterFailure,
     /// A new password: registration, new users, password changes.
     NewPassword,
 }
 
-/// The turns of the classes while all of them wait. None starves, however many the others are.
+/// The turns of the classes while all of them wait. No class starves.
 const TURNS: [Priority; 9] = [
     Priority::Known,
     Priority::Stranger,
@@ -40,7 +40,7 @@ const TURNS: [Priority; 9] = [
     Priority::NewPassword,
 ];
 
-/// The seats, and those who wait for one. Clones share them.
+/// The seats, and the requests that wait for one. Clones share them.
 #[derive(Clone)]
 pub(super) struct Admission(Arc<Mutex<State>>);
 
@@ -74,12 +74,12 @@ impl Admission {
         })))
     }
 
-    /// Returns how many wait.
+    /// Returns the number of waiting requests.
     pub(super) fn waiting(&self) -> usize {
         self.lock().classes.iter().map(|class| class.waiting).sum()
     }
 
-    /// Waits for a seat, in the lane of those who share `lane`.
+    /// Waits for a seat in `lane`.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when too many wait.
@@ -216,8 +216,8 @@ mod tests {
     use super::super::tests::poll_once;
     use super::*;
 
-    /// Lets each of them wait for the one seat in this order. Returns who got a turn, in the order of
-    /// their turns, and who was refused.
+    /// Lets each of them wait for the only seat in this order. Returns the lanes that got a turn, in the
+    /// order of their turns, and the lanes that were refused.
     async fn turns(waiting: &[(Priority, &str)], bound: usize) -> (Vec<String>, Vec<String>) {
         let admission = Admission::new(1, bound);
         let mut seat = admission.enter(Priority::Known, "first").await.ok();

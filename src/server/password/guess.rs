@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::spelling::{of_breached, spellings};
 use super::{breached, keyboard};
 
-/// Characters that are looked at. The bound of a longer password is that of its beginning.
+/// Number of characters that are rated. The bound of a longer password is that of its beginning.
 const LOOKED_AT: usize = 64;
 const LONGEST_WORD: usize = 20;
 const SHORTEST_WORD: usize = 3;

@@ -13,14 +13,14 @@ use super::PasswordError;
 /// More than any sensible configuration; a row that asks for more is damaged.
 const MAX_MEMORY_KIB: u32 = 4 << 20;
 
-/// How expensive a hash is.
+/// Cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Memory that is filled, in KiB.
     pub memory_kib: u32,
-    /// How often it is filled.
+    /// Number of passes over the memory.
     pub passes: u32,
-    /// In how many lanes.
+    /// Number of lanes.
     pub lanes: u32,
 }
 

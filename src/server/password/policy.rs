@@ -1,4 +1,4 @@
-//! Which new passwords are refused. Length and guessability only: rules about kinds of characters
+//! Rules for new passwords. They concern length and guessability only: rules about kinds of characters
 //! make passwords worse (NIST SP 800-63B, section 3.1.1.2).
 
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ const COMMON: &[u8] = include_bytes!("../../../assets/common-passwords.txt.gz");
 
 /// Bits that a password must have: more than two common passwords, a separator and a year have together.
 const LEAST_BITS: f64 = 40.0;
-/// Where shorter passwords are admitted, so much for each byte is enough: random small letters have more.
+/// Bits per byte that are enough if shorter passwords are allowed: random small letters have more.
 const BITS_PER_BYTE: f64 = 3.0;
 /// Shortest part of a name that is looked for in a password.
 const SHORTEST_CONTEXT: usize = 4;
@@ -51,7 +51,7 @@ pub enum Weakness {
     /// It is a breached password, in one of its usual spellings.
     #[error("is in lists of breached passwords, which are tried first")]
     Breached,
-    /// It has little beside words of the account or the service.
+    /// It has little besides words of the account or the service.
     #[error(
         "is easy to guess: it consists of the user name or the name of this service and little else"
     )]
@@ -63,7 +63,7 @@ pub enum Weakness {
     Guessable,
 }
 
-/// What a new password must be like.
+/// Policy for new passwords.
 #[derive(Clone, Debug)]
 pub struct Policy {
     min_bytes: usize,
@@ -80,7 +80,7 @@ impl Policy {
         }
     }
 
-    /// Returns the policy of a service of this name, such as `auth.example.org`: people who guess try its
+    /// Returns the policy of a service of this name, such as `auth.example.org`: guessers try its
     /// words first.
     #[must_use]
     pub fn with_service(mut self, name: &str) -> Self {

@@ -10,8 +10,8 @@ use argon2::Block;
 
 use super::PasswordError;
 
-/// How long a thread without work keeps its memory: longer than the gaps between logins that come
-/// often, and so short that a server at rest is small.
+/// Time for which a thread without work keeps its memory: longer than the gaps between frequent logins, and
+/// so short that an idle server is small.
 const KEEP_MEMORY: Duration = Duration::from_secs(2);
 
 pub(super) type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
@@ -40,7 +40,7 @@ impl Pool {
             changed: Condvar::new(),
             bound,
         });
-        // Made first, so that dropping it ends the threads already running when one fails to start.
+        // Created first, so that dropping it ends the running threads if one fails to start.
         let pool = Self {
             queue: Arc::clone(&queue),
         };

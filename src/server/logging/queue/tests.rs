@@ -2,10 +2,10 @@ use std::sync::Mutex;
 
 use super::*;
 
-/// Far longer than anything here takes.
+/// A time far longer than each test needs.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// An output that a test opens, fills up and breaks.
+/// An output that a test can block, fill up and break.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<State>>);
 
@@ -13,7 +13,7 @@ struct Output(Arc<Mutex<State>>);
 struct State {
     text: Vec<u8>,
     is_blocked: bool,
-    /// Bytes that fit until writing fails.
+    /// Number of bytes that can be written until a write fails.
     room: Option<usize>,
 }
 
