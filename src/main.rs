@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error and what caused it.
+/// Prints an error and its causes.
 fn report(error: &(dyn Error + 'static)) -> ExitCode {
     let mut screen = std::io::stderr();
     for (place, text) in causes(error).iter().enumerate() {

@@ -154,7 +154,7 @@ pub struct Config {
     /// A session that is not refreshed for this long ends
     #[arg(long, value_name = "TIME", default_value = "14d", value_parser = duration, help_heading = TOKENS)]
     pub idle_ttl: Duration,
-    /// Sessions that a user may have at once; one more login ends the least recently used one; 1 to 1000
+    /// Maximum number of sessions of a user; one more login ends the least recently used one; 1 to 1000
     #[arg(long, value_name = "NUMBER", default_value = "200", help_heading = TOKENS)]
     pub max_sessions: NonZeroU32,
     /// Grace period: time in which a rotated refresh token still yields its successor; 0s to 60s

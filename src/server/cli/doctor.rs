@@ -64,7 +64,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints every finding; fails when one is bad.
+/// Prints every finding; fails if one of them is bad.
 pub(super) async fn examine(config: &Config) -> Result<(), Failure> {
     let clock = Clock::system();
     let mut findings = settings(config);
