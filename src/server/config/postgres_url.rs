@@ -166,7 +166,9 @@ fn decode(text: &str, what: &str) -> Result<String, String> {
         }
         let byte = u8::from_str_radix(digits, 16).map_err(|_| fault())?;
         if byte == 0 {
-            return Err(format!("{what} has a %00, which PostgreSQL accepts nowhere"));
+            return Err(format!(
+                "{what} has a %00, which PostgreSQL accepts nowhere"
+            ));
         }
         bytes.push(byte);
         rest = &after[2..];

@@ -38,8 +38,7 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
     let found = match store::inspect(url, clock.now()).await {
         Ok(found) => found,
         Err(error @ StoreError::Unavailable(_)) => {
-            let fix =
-                "start the database, and check host, user, password and name in DATABASE_URL";
+            let fix = "start the database, and check host, user, password and name in DATABASE_URL";
             return vec![Finding::of(&error, fix)];
         }
         Err(StoreError::Unfit(unfit)) => return vec![Finding::of(&unfit, unfit.fix())],
@@ -131,7 +130,10 @@ fn free_space(config: &Config) -> Option<Finding> {
     let shown = file.display();
     Some(if free < LEAST {
         Finding::bad(
-            format!("only {} MiB are free on the file system of {shown}", free >> 20),
+            format!(
+                "only {} MiB are free on the file system of {shown}",
+                free >> 20
+            ),
             "free space on that file system",
         )
     } else {

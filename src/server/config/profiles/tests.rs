@@ -96,7 +96,11 @@ fn profiles_that_are_unsafe_or_useless_are_refused_with_the_way_out() {
         ("users", "\"all\"", "unknown variant `all`"),
         ("services", "[\"bank\"]", "add [token_services.bank]"),
         ("claims", "{}", "would name no user"),
-        ("claims", "{ plan = { constant = 1 } }", "would name no user"),
+        (
+            "claims",
+            "{ plan = { constant = 1 } }",
+            "would name no user",
+        ),
         (
             "claims",
             "{ sub = { user = \"id\" }, type = { constant = \"access\" } }",
