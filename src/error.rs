@@ -1,8 +1,8 @@
-//! Why a request was refused, and how that is said on the wire.
+//! Reasons for refusing a request, and the HTTP response to each.
 //!
 //! Every refusal is a [`Problem`]: one body (RFC 9457) and one stable `code` per reason, so that a
-//! client can act without reading texts. `WWW-Authenticate` names an error only when a token was
-//! shown and refused, because clients refresh their token on exactly that (RFC 6750, section 3).
+//! client can act without parsing texts. `WWW-Authenticate` names an error only when a token was
+//! presented and refused, because clients refresh their token on exactly that (RFC 6750, section 3).
 
 use poem::Response;
 use poem::error::ResponseError;
@@ -10,25 +10,25 @@ use poem::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What a client is told to wait when nothing better is known.
+/// Default waiting time that a client receives in `Retry-After`.
 const RETRY_AFTER_SECS: u32 = 1;
 
-/// An error answer as RFC 9457 `application/problem+json` with a stable `code`.
+/// An error response as RFC 9457 `application/problem+json` with a stable `code`.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// HTTP status.
     pub status: StatusCode,
     /// Stable, machine-readable name of the error; clients switch on this.
     pub code: &'static str,
-    /// What went wrong, for a person, with the way out where there is one.
+    /// Description of the error for a person, with the fix where there is one.
     pub detail: String,
-    /// What is wrong with which field; empty unless the input did not validate.
+    /// Errors by field; empty unless the input did not validate.
     pub errors: Vec<FieldError>,
-    /// Seconds until another try makes sense; 429 and 503 always say one.
+    /// Seconds until a retry makes sense; 429 and 503 always have a value.
     pub retry_after: Option<u32>,
     /// The challenge sent as `WWW-Authenticate`.
     pub challenge: Option<String>,
-    /// Further members of the body (RFC 9457, section 3.2); none has a name of those above.
+    /// Further members of the body (RFC 9457, section 3.2); none has the name of a field above.
     pub members: Map<String, Value>,
 }
 
@@ -37,7 +37,7 @@ pub struct Problem {
 pub struct FieldError {
     /// Name of the field as the client wrote it.
     pub field: String,
-    /// What is wrong with it, for a person.
+    /// Description of the error for a person.
     pub detail: String,
 }
 
@@ -71,12 +71,12 @@ impl Problem {
         }
     }
 
-    /// Returns what the status means; with `type` being `about:blank` RFC 9457 wants exactly that.
+    /// Returns the reason phrase of the status, which RFC 9457 requires when `type` is `about:blank`.
     pub fn title(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
-    /// Returns the body that is sent.
+    /// Returns the response body.
     pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
         serde_json::to_vec(&Body {
             kind: "about:blank",
@@ -91,7 +91,7 @@ impl Problem {
         .unwrap_or_default()
     }
 
-    /// Turns this into the answer that is sent.
+    /// Converts the problem into a response.
     pub fn into_response(self, request_id: Option<&str>) -> Response {
         let body = self.to_json(request_id);
         let mut response = Response::builder()
@@ -121,13 +121,13 @@ impl Problem {
     }
 }
 
-/// Why a token was not accepted.
+/// Reason for refusing a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// No token in any place that was searched.
+    /// No token in any location that was searched.
     #[error("no token was sent")]
     MissingToken,
-    /// What stands where a token should be is not one.
+    /// A value was sent in place of a token, but it is not a token.
     #[error("the token is malformed: {0}")]
     MalformedToken(&'static str),
     /// Signature, issuer, audience, algorithm or another claim is wrong.
@@ -136,44 +136,44 @@ pub enum AuthError {
     /// `exp` has passed.
     #[error("the token has expired")]
     TokenExpired,
-    /// An access token where a refresh token belongs, or the other way round.
+    /// An access token where a refresh token is required, or the reverse.
     #[error("this is the wrong kind of token")]
     WrongTokenType,
     /// The session or the token was revoked.
     #[error("the token was revoked")]
     TokenRevoked,
-    /// The token was issued before something changed what its user may do; a refresh yields a current
-    /// one, unless the session has ended.
-    #[error("the token is older than the last change of what its user may do: refresh it")]
+    /// The token was issued before the permissions of its user changed; a refresh yields a current one,
+    /// unless the session has ended.
+    #[error("the permissions of its user have changed since the token was issued: refresh it")]
     TokenOutdated,
-    /// The password was not proved recently enough.
+    /// The user did not enter the password recently enough.
     #[error("a fresh token is required")]
     FreshTokenRequired,
-    /// A policy of the service's own did not accept what a good token says.
-    #[error("the token does not say what this service asks for: {0}")]
+    /// A custom policy of the service did not accept the claims of a valid token.
+    #[error("the token does not meet a requirement of this service: {0}")]
     ClaimsRejected(&'static str),
-    /// The token is good, but the service knows no such user; holds the claim `sub`.
+    /// The token is valid, but the service has no such user; holds the claim `sub`.
     #[error("the user of the token is not known")]
     UnknownUser(String),
     /// A role or scope is missing.
     #[error("the token does not carry the role or scope that this needs")]
     InsufficientScope,
-    /// A cookie came without the matching CSRF value, or from a foreign origin.
+    /// A cookie was sent without the matching CSRF value, or from a foreign origin.
     #[error("the CSRF check failed: {0}")]
     CsrfFailed(&'static str),
-    /// Two tokens in one request, and where they were.
+    /// Two tokens in one request, and their locations.
     #[error("more than one token was sent: {}", two_places(.0, .1))]
     AmbiguousToken(&'static str, &'static str),
-    /// The body, where the token would have to stand, is longer than is read in search of one.
+    /// The body, which would have to contain the token, exceeds the size that is searched.
     #[error("the body is too long to be searched for a token")]
     BodyTooLarge,
-    /// The denylist or the users could not be asked; retryable.
+    /// The denylist or the user store could not be queried; retryable.
     #[error("the check could not be completed")]
     Unavailable,
 }
 
 impl AuthError {
-    /// Returns how this refusal is said on the wire.
+    /// Returns the response to this refusal.
     pub fn problem(&self) -> Problem {
         let (status, code, error) = self.row();
         let detail = self.to_string();
@@ -187,11 +187,11 @@ impl AuthError {
         }
     }
 
-    /// The table of refusals: status, `code`, and the `error` of the challenge. An empty `error` asks
-    /// for a token without blaming one; `None` sends no challenge at all.
+    /// The table of refusals: status, `code`, and the `error` of the challenge. An empty `error`
+    /// requests a token without rejecting one; `None` sends no challenge at all.
     fn row(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         const INVALID: Option<&str> = Some("invalid_token");
-        // RFC 9470: a refreshed token would not help, the user has to prove the password again.
+        // RFC 9470: a refreshed token would not help; the user has to enter the password again.
         const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
         let unauthorized = StatusCode::UNAUTHORIZED;
         match self {
@@ -230,7 +230,7 @@ fn two_places(first: &str, second: &str) -> String {
     format!("one is in {first}, another in {second}")
 }
 
-/// Lets a guard's refusal leave any poem application as a [`Problem`], without middleware.
+/// Converts a guard's refusal into a [`Problem`] in any poem application, without middleware.
 impl ResponseError for AuthError {
     fn status(&self) -> StatusCode {
         self.row().0

@@ -1,24 +1,24 @@
 //! Guards: the handler argument that protects a route.
 //!
 //! Put [`Guards`] on the routes once and name the guard in each handler's signature; there is no
-//! middleware scope that a route could be mounted outside of. Every guard, of whatever policy, goes
-//! through one function, in this order: find the one token → CSRF where a cookie carried it → size,
-//! header, signature, claims, time, kind ([`Verifier`](crate::token::Verifier)) → freshness →
-//! denylist → roles, scopes and policies of your own → the current user. The first failure answers.
+//! middleware scope that a route could be mounted outside of. Every guard runs the same checks, in this
+//! order: find the one token → CSRF where a cookie carried it → size, header, signature, claims, time,
+//! kind ([`Verifier`](crate::token::Verifier)) → freshness → denylist → roles, scopes and custom
+//! policies → the current user. The first failure decides the response.
 //!
-//! | to … | write |
+//! | task | code |
 //! |---|---|
 //! | protect a handler | an argument [`JwtRequired`], [`JwtFresh`], [`JwtRefresh`], [`JwtOptional`], `Jwt<EitherKind>` |
-//! | ask for a role or scope | `Jwt<Role<Admin>>`, `Jwt<Scope<ReadMail>>`; several as a tuple, `Jwt<(Fresh, Role<Admin>)>` |
-//! | ask for something of your own | a [`Policy`] of three lines |
-//! | admit the owner of a thing, or an administrator | [`Jwt::owner_or`] in the handler's body |
-//! | know the user, not only the claims | `Jwt<Required, Account>`, with [`CurrentUser`] for `Account` |
+//! | require a role or scope | `Jwt<Role<Admin>>`, `Jwt<Scope<ReadMail>>`; several as a tuple, `Jwt<(Fresh, Role<Admin>)>` |
+//! | apply a custom rule | a [`Policy`] of three lines |
+//! | admit the owner of a resource, or an administrator | [`Jwt::owner_or`] in the handler's body |
+//! | load the user, not only the claims | `Jwt<Required, Account>`, with [`CurrentUser`] for `Account` |
 //! | protect a plain poem handler | [`Jwt::authenticate`] or [`authenticate`] in its first line |
-//! | read tokens from elsewhere | [`Guards::with_locations`]; for some handlers alone, [`In`] |
-//! | go without the denylist | [`SkipRevocation`] |
+//! | read tokens from other locations | [`Guards::with_locations`]; for some handlers only, [`In`] |
+//! | skip the denylist | [`SkipRevocation`] |
 //! | log out | [`Guards::deny_session`] |
-//! | document what is refused | [`document_refusals`] |
-//! | answer refusals in your own words | [`Guards::with_refusals`] |
+//! | document refusals in OpenAPI | [`document_refusals`] |
+//! | customize the responses to refusals | [`Guards::with_refusals`] |
 //!
 //! ```
 //! use latchet::guard::{Fresh, Jwt, JwtRequired, Role, RoleName};
@@ -44,7 +44,7 @@
 //!
 //! # Coming from Flask-JWT-Extended
 //!
-//! `docs/from-flask-jwt-extended.md` has a row for each of its names. What differs in the answers:
+//! `docs/from-flask-jwt-extended.md` has a row for each of its names. The responses differ as follows:
 //!
 //! | request | Flask-JWT-Extended | here |
 //! |---|---|---|
@@ -60,10 +60,10 @@
 //! | CSRF value missing or wrong | 401 | 403 `csrf_failed` (a new token would not help) |
 //! | CSRF header that is not ASCII | 500 | 403 `csrf_failed` |
 //! | `OPTIONS` | never checked | checked like any other method |
-//! | denylist out of order | whatever the callback raises, 500 | 503 with `Retry-After` |
+//! | denylist unavailable | the exception of the callback, 500 | 503 with `Retry-After` |
 //!
-//! `OPTIONS` is not exempt because a handler that runs has claims in its hand, and there are none to
-//! give. CORS preflights lose nothing: poem's `Cors` middleware answers them before any handler.
+//! `OPTIONS` is not exempt: a handler receives claims, and a request without a token has none. CORS
+//! preflights are not affected: poem's `Cors` middleware responds to them before any handler.
 
 use std::sync::Arc;
 
@@ -115,8 +115,8 @@ pub use user::CurrentUser;
 /// plain poem handlers, where [`Jwt`] cannot be an argument. [`Jwt::authenticate`] does the same and
 /// returns the whole guard.
 ///
-/// Take the body as [`poem::Body`] and parse it after this call, so that a stranger with a broken
-/// body is told `401`.
+/// Take the body as [`poem::Body`] and parse it after this call, so that an unauthenticated client with
+/// a broken body receives `401`.
 ///
 /// ```
 /// use latchet::guard::{Required, authenticate};
@@ -130,13 +130,13 @@ pub use user::CurrentUser;
 /// ```
 ///
 /// # Errors
-/// The refusal, in the words of the [`Guards`] on the route. Without `Guards` nobody is let in: 503,
-/// and an error in the log, because it is a mistake in the program.
+/// The refusal, in the form that the [`Guards`] on the route define. Without `Guards` every request is
+/// refused with 503 and an error in the log, because the program is incorrect.
 pub async fn authenticate<A: Admission>(request: &Request) -> poem::Result<A::Of<Arc<Claims>>> {
     Ok(Jwt::<A>::authenticate(request).await?.claims)
 }
 
-/// Returns the guard of a request whose token may stand in the body; see [`Jwt::authenticate_with_body`].
+/// Returns the claims of a request whose token may be in the body; see [`Jwt::authenticate_with_body`].
 ///
 /// # Errors
 /// As [`authenticate`].

@@ -1,20 +1,21 @@
-//! Latchet: sessions whose refresh token has one successor, and logout that the next request feels.
+//! Latchet: sessions whose refresh token has one successor, and logout that takes effect with the next
+//! request.
 //!
-//! Two halves. The library half (this level) knows JWTs, HTTP and guards, nothing of users or SQL;
-//! any poem service uses it with `default-features = false`. The server half (`server`) is the
-//! auth service on top.
+//! Two halves. The library half (this level) knows JWTs, HTTP and guards, nothing of users or SQL; any
+//! poem service can use it with `default-features = false`. The server half (`server`) is the auth
+//! service on top.
 //!
-//! | to learn … | read |
+//! | topic | module |
 //! |---|---|
-//! | how a route is protected, and by what | [`guard`] |
-//! | how a service puts tokens into cookies of its own | [`cookies`] |
-//! | how a token is signed and checked | [`token`] |
-//! | which keys there are, and how they are published | [`keys`] |
-//! | where a revocation is felt | [`denylist`] |
-//! | why a request was refused, and how that is said | [`error`] |
-//! | how an issuer elsewhere is asked for its keys | `remote`, a feature |
-//! | how a service of your own is tested | [`testing`] |
-//! | what time it is | [`clock`] |
+//! | protecting a route | [`guard`] |
+//! | tokens in cookies that a service sets itself | [`cookies`] |
+//! | signing and verifying tokens | [`token`] |
+//! | keys, and how they are published | [`keys`] |
+//! | revocation of tokens | [`denylist`] |
+//! | reasons for a refusal, and the HTTP response to each | [`error`] |
+//! | fetching the keys of an issuer on another host | `remote`, a feature |
+//! | testing your service | [`testing`] |
+//! | the current time | [`clock`] |
 //!
 //! A service that trusts an issuer, with one protected route; it holds public keys only:
 //!

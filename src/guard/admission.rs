@@ -1,4 +1,4 @@
-//! Whether a request without a token is let in.
+//! Requirement of a guard: a token, or an optional token.
 
 use std::marker::PhantomData;
 
@@ -8,8 +8,8 @@ use crate::error::AuthError;
 
 /// Admits a request without any token, and one whose token satisfies `P`.
 ///
-/// A token that is forged, expired, revoked or of the wrong kind is refused as on any other route.
-/// It is not a [`Policy`], so it cannot stand in a tuple; a tuple stands in it:
+/// A token that is forged, expired, revoked or of the wrong kind is refused as on any other route. It is
+/// not a [`Policy`], so it cannot be part of a tuple; it can contain one:
 ///
 /// ```
 /// # use latchet::guard::{Fresh, Jwt, Optional, Role, RoleName};
@@ -27,17 +27,19 @@ use crate::error::AuthError;
 #[derive(Debug)]
 pub struct Optional<P = Required>(PhantomData<fn() -> P>);
 
-/// What a guard does with a token and without one: every [`Policy`], and [`Optional`] around one.
+/// Requirement of a guard for requests with and without a token: every [`Policy`], and [`Optional`]
+/// around one.
 ///
-/// It cannot be implemented elsewhere: who is let in without a token is decided here alone.
+/// It is sealed: only this module decides whether a request without a token is accepted.
 pub trait Admission: sealed::Sealed + Send + Sync + 'static {
-    /// What a token that was shown must satisfy.
+    /// Policy that a presented token must satisfy.
     type Policy: Policy;
 
-    /// What the handler gets of a token: the thing itself, or an `Option` behind [`Optional`].
+    /// Type in which the handler receives a value of the token: the value itself, or an `Option` behind
+    /// [`Optional`].
     type Of<T: Send + Sync + 'static>: Send + Sync + 'static;
 
-    /// Hands over what was read of a token that passed every check; `None` if there is no token.
+    /// Returns a value of a token that passed every check; `None` if there is no token.
     ///
     /// # Errors
     /// [`AuthError::MissingToken`] where one is required.

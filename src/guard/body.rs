@@ -1,5 +1,5 @@
-//! Bodies that are looked into before the handler gets them: read once, up to a limit, and handed on
-//! whole.
+//! Request bodies that a guard reads before the handler: read once, up to a limit, and passed on
+//! complete.
 
 use std::fmt;
 use std::io::Cursor;
@@ -15,28 +15,28 @@ use tokio::io::AsyncReadExt;
 use super::location::Place;
 use crate::error::AuthError;
 
-/// A guard's way to the body of its request.
+/// Access of a guard to the body of its request.
 pub(super) enum BodySlot<'b> {
-    /// There is none: [`authenticate`](super::authenticate) was given the request alone.
+    /// No access: [`authenticate`](super::authenticate) received only the request.
     Closed,
-    /// As extractors share it.
+    /// Body that extractors share.
     Shared(&'b mut RequestBody),
-    /// As plain handlers have it.
+    /// Body of a plain handler.
     Own(&'b mut Body),
 }
 
-/// What was read of a body.
+/// Part of a body that was read.
 enum Start {
     Whole(Vec<u8>),
     Longer,
 }
 
 impl BodySlot<'_> {
-    /// Looks at the whole body, and puts it back.
+    /// Inspects the whole body, and puts it back.
     ///
     /// # Errors
-    /// [`AuthError::BodyTooLarge`], the body being back in its place also then;
-    /// [`AuthError::Unavailable`] when it cannot be read.
+    /// [`AuthError::BodyTooLarge`], the body is restored in this case too; [`AuthError::Unavailable`]
+    /// when it cannot be read.
     async fn look<T>(
         &mut self,
         limit: usize,
@@ -62,14 +62,14 @@ impl BodySlot<'_> {
                 Ok(body) => return Ok(body),
                 Err(_) => "a guard that reads the body must be the first argument of its handler",
             },
-            Self::Closed => "where tokens may stand in the body, call `authenticate_with_body`",
+            Self::Closed => "where tokens may be in the body, call `authenticate_with_body`",
         };
         tracing::error!("{mistake}");
         Err(AuthError::Unavailable)
     }
 }
 
-/// Reads up to `limit` bytes. Of a longer body, what was read is put in front of the rest.
+/// Reads up to `limit` bytes. For a longer body, the bytes that were read are prepended to the rest.
 async fn read(body: Body, limit: usize) -> Result<(Start, Body), AuthError> {
     let mut reader = body.into_async_read();
     let mut start = Vec::new();
@@ -79,7 +79,7 @@ async fn read(body: Body, limit: usize) -> Result<(Start, Body), AuthError> {
         if cause.kind() == std::io::ErrorKind::FileTooLarge {
             return AuthError::BodyTooLarge;
         }
-        tracing::debug!(%cause, "a body broke off before a token was found in it");
+        tracing::debug!(%cause, "a request body ended early, before a token was found in it");
         AuthError::Unavailable
     })?;
     if length > limit {
@@ -89,8 +89,8 @@ async fn read(body: Body, limit: usize) -> Result<(Start, Body), AuthError> {
     Ok((Start::Whole(start), Body::empty()))
 }
 
-/// Returns the token in a JSON body: the first of `names` that is there and not empty. A body that is
-/// no JSON object has none; what is wrong with it is for the handler to say.
+/// Returns the token in a JSON body: the first of `names` that is present and not empty. A body that is
+/// not a JSON object has none; the handler reports what is wrong with it.
 pub(super) async fn token(
     request: &Request,
     body: &mut BodySlot<'_>,
@@ -143,14 +143,14 @@ pub(super) fn has_type(request: &Request, expected: &str) -> bool {
         .eq_ignore_ascii_case(expected.as_bytes())
 }
 
-/// Returns, for each name, every value that stands under it. Other members are passed over unread.
+/// Returns every value of each name. Other members are skipped.
 fn members(json: &[u8], names: &[&str]) -> Vec<Vec<Value>> {
     let mut found = Members {
         names,
         values: vec![Vec::new(); names.len()],
     };
     let mut json = serde_json::Deserializer::from_slice(json);
-    // Half a body is no body: the handler refuses it, and the token with it.
+    // An incomplete body is ignored: the handler refuses it, and the token with it.
     let whole = (&mut found)
         .deserialize(&mut json)
         .and_then(|()| json.end());

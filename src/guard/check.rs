@@ -1,4 +1,4 @@
-//! The one choke point: what every guard does with a request, in its fixed order.
+//! Checks that every guard applies to a request, in a fixed order.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::error::AuthError;
 use crate::token::{Claims, Expected, Kind, Verified};
 
 impl Guards {
-    /// Returns the claims of the token that `request` carries, after every check, or the bare reason
-    /// why not. The body is not looked into.
+    /// Returns the claims of the token in `request` after every check, or the reason for the refusal.
+    /// The body is not read.
     ///
     /// # Errors
-    /// Why the request is refused; [`AuthError::Unavailable`] when the denylist gave no answer.
+    /// The reason for the refusal; [`AuthError::Unavailable`] when the denylist did not respond.
     pub async fn authenticate<A: Admission>(
         &self,
         request: &Request,
@@ -34,13 +34,13 @@ impl Guards {
         A::admit(shown.map(|admitted| admitted.verified.claims))
     }
 
-    /// Returns whether a token that was good a moment ago is surely not denied since.
+    /// Returns whether a token that was valid a moment ago is certainly still not denied.
     pub(crate) async fn has_been_left_alone(&self, claims: &Claims) -> bool {
         let status = self.0.denylist.check(claims.into(), self.now()).await;
         matches!(status, Ok(TokenStatus::NotDenied))
     }
 
-    /// The one choke point: every guard of every policy comes through here.
+    /// Runs every check; every guard of every policy calls this function.
     pub(super) async fn check<P: Policy>(
         &self,
         request: &Request,
@@ -91,15 +91,15 @@ impl Guards {
         if P::PLACES.is_some() && locations.clone().next().is_none() {
             tracing::error!(
                 places = ?P::PLACES,
-                "a guard names places that its `Guards` do not know: add `.with_named_locations(..)`"
+                "a guard requires locations that its `Guards` do not have: add `.with_named_locations(..)`"
             );
             return Err(AuthError::Unavailable);
         }
         Ok(locations)
     }
 
-    /// Picks the one of several cookies of a name that is genuine. Two that are make a doubt: one may be
-    /// the sender's own, planted in the browser of somebody else.
+    /// Selects the one valid token among several cookies of the same name. Two valid ones are ambiguous:
+    /// an attacker may have planted a token of their own in the victim's browser.
     fn genuine<'r>(
         &self,
         mut shown: Shown<'r>,
@@ -164,13 +164,13 @@ impl Guards {
     }
 }
 
-/// A token that passed every check, and where it stood.
+/// A token that passed every check, and its location.
 pub(super) struct Admitted {
     pub(super) verified: Verified,
     pub(super) place: Place,
 }
 
-/// Why a request is refused, and whose token it carried as far as that is certain.
+/// Reason for refusing a request, and the claims of its token if its signature was verified.
 pub(super) struct Refused {
     pub(super) error: AuthError,
     pub(super) claims: Option<Arc<Claims>>,

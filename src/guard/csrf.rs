@@ -1,8 +1,9 @@
-//! Cross-site request forgery: what a token in a cookie does not prove, and two things that do.
+//! Protection against cross-site request forgery (CSRF) for tokens in cookies.
 //!
-//! A browser attaches cookies to requests that any page makes. So a request that changes something
-//! must come from an acceptable origin, which browsers state and pages cannot forge, and must repeat
-//! in a header, or in a form, the `csrf` claim of the token, which only a page of the same site could read.
+//! A browser attaches cookies to requests from any page. So a request that changes something must come
+//! from an acceptable origin, which browsers send and pages cannot forge, and must repeat the `csrf`
+//! claim of the token in a header or a form field, because only a page of the same site can read that
+//! claim.
 
 use std::borrow::Cow;
 
@@ -17,29 +18,29 @@ use crate::cookies::TokenCookie;
 use crate::error::AuthError;
 use crate::token::Claims;
 
-pub(super) const VALUE_MISSING: &str = "the header that repeats its value is missing";
+pub(super) const VALUE_MISSING: &str = "the header with the CSRF value is missing";
 pub(super) const NO_CLAIM: &str = "the token has no `csrf` claim";
-pub(super) const MISMATCH: &str = "what was sent does not repeat the value in the token";
+pub(super) const MISMATCH: &str = "the value in the request does not match the token";
 
-/// How requests that carry a token in a cookie are checked. Which header repeats the `csrf` claim is
-/// said per cookie, in [`TokenCookie`].
+/// CSRF check of requests that carry a token in a cookie. The header that repeats the `csrf` claim is
+/// configured per cookie, in [`TokenCookie`].
 #[derive(Clone, Debug, Default)]
 pub struct Csrf {
-    /// Which requests are checked.
+    /// Methods that are checked.
     pub methods: CsrfMethods,
-    /// Origins besides the service's own whose pages may send requests, as browsers write them:
-    /// `https://app.example.com`.
+    /// Further origins whose pages may send requests, besides the service's origin, as browsers write
+    /// them: `https://app.example.com`.
     pub allowed_origins: Vec<String>,
 }
 
-/// Which requests have to prove that a page of the service sent them. Those that open a WebSocket
-/// always have to come from an acceptable origin.
+/// Methods whose requests must prove that a page of the service sent them. Requests that open a
+/// WebSocket must always come from an acceptable origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CsrfMethods {
     /// All but `GET`, `HEAD`, `OPTIONS` and `TRACE`, which change nothing (RFC 9110, section 9.2.1).
     #[default]
     Unsafe,
-    /// These alone; none at all turns the check off.
+    /// Only these; an empty list turns the check off.
     Only(Vec<Method>),
 }
 
@@ -52,16 +53,16 @@ impl CsrfMethods {
     }
 }
 
-/// What has to equal the `csrf` claim once the token is known to be genuine.
+/// Value to compare with the `csrf` claim once the token is verified.
 #[derive(Debug)]
 pub(super) enum Proof<'r> {
-    /// The token came by hand, or the method changes nothing.
+    /// The token was not in a cookie, or the method changes nothing.
     NotNeeded,
-    /// The value that was sent.
+    /// Value from the request.
     Value(Cow<'r, [u8]>),
 }
 
-/// Takes the proof out of a request, before any work is spent on its token.
+/// Extracts the value from a request, before any work is spent on its token.
 pub(super) async fn proof<'r>(
     shown: &Shown<'r>,
     request: &'r Request,
@@ -86,7 +87,7 @@ pub(super) async fn proof<'r>(
         .ok_or(AuthError::CsrfFailed(VALUE_MISSING))
 }
 
-/// The header counts before the form: scripts set it knowingly.
+/// The header takes precedence over the form: scripts set it deliberately.
 async fn value<'r>(
     cookie: &TokenCookie,
     request: &'r Request,
@@ -106,7 +107,8 @@ async fn value<'r>(
 }
 
 impl Csrf {
-    /// Programs other than browsers send neither header, and cannot be tricked: the claim suffices.
+    /// Programs other than browsers send neither header and are not vulnerable to CSRF: the claim
+    /// suffices.
     fn accepts_origin(&self, request: &Request) -> bool {
         let headers = request.headers();
         let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
@@ -146,7 +148,7 @@ fn is_safe(method: &Method) -> bool {
     )
 }
 
-/// The scheme is left out: behind a proxy the service does not know its own.
+/// The scheme is ignored: behind a proxy the service does not know its own scheme.
 fn is_own(origin: &[u8], request: &Request) -> bool {
     let authority = origin
         .strip_prefix(b"https://")
@@ -157,7 +159,7 @@ fn is_own(origin: &[u8], request: &Request) -> bool {
         .is_some_and(|(theirs, own)| theirs.eq_ignore_ascii_case(own))
 }
 
-/// HTTP/2 has no `Host` header: its authority stands in the address.
+/// HTTP/2 has no `Host` header: its authority is part of the URI.
 fn own_authority(request: &Request) -> Option<&[u8]> {
     request
         .headers()

@@ -1,13 +1,13 @@
-//! What guards add to the OpenAPI document beyond the security scheme: poem-openapi lets an argument
-//! say that it wants a token, not what is answered without one.
+//! Responses of guards in the OpenAPI document: poem-openapi lets an argument declare a security scheme,
+//! but not the responses to a request without a valid token.
 
 use serde_json::{Map, Value, json};
 
 use super::SECURITY_SCHEME;
 
-/// Adds to the OpenAPI document of a service what guards answer: 401, 403 and 503 on every operation
-/// that has one, with the body and headers of a [`Problem`](crate::error::Problem). An answer that an
-/// operation documents itself stays.
+/// Adds the responses of guards to the OpenAPI document of a service: 401, 403 and 503 on every guarded
+/// operation, with the body and headers of a [`Problem`](crate::error::Problem). A response that an
+/// operation documents itself is kept.
 ///
 /// ```
 /// use latchet::guard::{JwtRequired, document_refusals};
@@ -29,7 +29,7 @@ use super::SECURITY_SCHEME;
 /// ```
 ///
 /// # Errors
-/// When `spec` is no JSON object.
+/// When `spec` is not a JSON object.
 pub fn document_refusals(spec: &str) -> Result<String, serde_json::Error> {
     let mut document: Map<String, Value> = serde_json::from_str(spec)?;
     let operations = document
@@ -83,7 +83,7 @@ fn answers() -> [(&'static str, Value); 3] {
         (
             "TokenRefused",
             answer(
-                "No token was sent, or it is not accepted; `code` says why.",
+                "No token was sent, or it is not accepted; `code` has the reason.",
                 "WWW-Authenticate",
                 &text,
             ),
@@ -91,7 +91,7 @@ fn answers() -> [(&'static str, Value); 3] {
         (
             "NotAllowed",
             answer(
-                "The token is good and not good enough here: a role or scope is missing, or the CSRF \
+                "The token is valid but not sufficient here: a role or scope is missing, or the CSRF \
                  check failed.",
                 "WWW-Authenticate",
                 &text,
@@ -111,7 +111,7 @@ fn answers() -> [(&'static str, Value); 3] {
 fn problem() -> Value {
     json!({
         "type": "object",
-        "description": "What went wrong (RFC 9457).",
+        "description": "Error (RFC 9457).",
         "required": ["type", "title", "status", "code", "detail"],
         "properties": {
             "type": {"type": "string"},

@@ -1,4 +1,4 @@
-//! The guard as an argument of poem-openapi handlers, and what it tells the OpenAPI document.
+//! The guard as an argument of poem-openapi handlers, and its security scheme in the OpenAPI document.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::token::{Claims, Header};
 /// The name of the security scheme in the OpenAPI document.
 pub const SECURITY_SCHEME: &str = "password";
 
-/// The argument that protects a handler: it runs only when the request satisfies `A`, and, where a
-/// [`CurrentUser`] is named, when there is such a user.
+/// The argument that protects a handler: the handler runs only if the request satisfies `A` and, where a
+/// [`CurrentUser`] type is given, if the user exists.
 ///
-/// Make it the first argument, so that a stranger with a broken body is told `401` and learns
-/// nothing of the body's form; and the only guard, because two would read as "either" in the
-/// OpenAPI document.
+/// Make it the first argument, so that an unauthenticated client with a broken body receives `401` and
+/// learns nothing about the expected body. Use only one guard, because the OpenAPI document would
+/// present two as alternatives.
 ///
 /// Behind [`Optional`] every field is an `Option`, and all are `None` together.
 pub struct Jwt<A: Admission, U: CurrentUser = ()> {
@@ -33,16 +33,16 @@ pub struct Jwt<A: Admission, U: CurrentUser = ()> {
     pub claims: A::Of<Arc<Claims>>,
     /// The header of the token.
     pub header: A::Of<Header>,
-    /// Where the token stood.
+    /// Location of the token.
     pub place: A::Of<Place>,
-    /// Whose token it is.
+    /// User of the token.
     pub user: A::Of<U>,
     wording: Wording,
 }
 
 /// Any valid access token.
 pub type JwtRequired = Jwt<Required>;
-/// An access token got with the password lately.
+/// An access token of a user who entered the password recently.
 pub type JwtFresh = Jwt<Fresh>;
 /// A refresh token.
 pub type JwtRefresh = Jwt<Refresh>;
@@ -50,7 +50,7 @@ pub type JwtRefresh = Jwt<Refresh>;
 pub type JwtOptional = Jwt<Optional>;
 
 impl<A: Admission, U: CurrentUser> Jwt<A, U> {
-    /// Checks a request: the guard of plain poem handlers, to be called before anything else.
+    /// Checks a request: the guard of plain poem handlers, to be called first.
     ///
     /// ```
     /// use latchet::guard::{Jwt, Required};
@@ -69,8 +69,8 @@ impl<A: Admission, U: CurrentUser> Jwt<A, U> {
         Self::check(request, &mut BodySlot::Closed).await
     }
 
-    /// Checks a request whose body may carry the token ([`Location::Json`](super::Location::Json)) or
-    /// the CSRF value of a form. The body is left as it was, for the handler to parse.
+    /// Checks a request whose body may contain the token ([`Location::Json`](super::Location::Json)) or
+    /// the CSRF value of a form. The body is left unchanged for the handler.
     ///
     /// ```
     /// use latchet::guard::{Jwt, Refresh};
@@ -129,7 +129,7 @@ impl<A: Admission, U: CurrentUser> Jwt<A, U> {
         })
     }
 
-    /// Returns this refusal in the words of the [`Guards`], for checks in the handler's own body.
+    /// Returns this refusal in the form that the [`Guards`] define, for checks in the handler's body.
     ///
     /// ```
     /// # use latchet::error::AuthError;
@@ -151,8 +151,8 @@ impl<A: Admission, U: CurrentUser> Jwt<A, U> {
 }
 
 impl<P: Policy, U: CurrentUser> Jwt<P, U> {
-    /// Admits the user `owner` and whoever has the role: for the handler's body, where it is known
-    /// whose thing is asked for.
+    /// Admits the user `owner` and users with the role: for the handler's body, where the owner of the
+    /// resource is known.
     ///
     /// ```
     /// # use latchet::guard::{JwtRequired, RoleName};
@@ -167,7 +167,7 @@ impl<P: Policy, U: CurrentUser> Jwt<P, U> {
     /// ```
     ///
     /// # Errors
-    /// [`AuthError::InsufficientScope`] for everybody else, in the words of the [`Guards`].
+    /// [`AuthError::InsufficientScope`] for other users, in the form that the [`Guards`] define.
     pub fn owner_or<R: RoleName>(&self, owner: &str) -> poem::Result<()> {
         if self.claims.sub == owner || self.claims.has_role(R::NAME) {
             return Ok(());
@@ -181,7 +181,7 @@ async fn load<U: CurrentUser>(claims: &Claims, request: &Request) -> Result<U, A
         Ok(Some(user)) => Ok(user),
         Ok(None) => Err(AuthError::UnknownUser(claims.sub.clone())),
         Err(cause) => {
-            tracing::error!(cause = &*cause, "the current user could not be looked up");
+            tracing::error!(cause = &*cause, "failed to look up the current user");
             Err(AuthError::Unavailable)
         }
     }
@@ -200,8 +200,8 @@ where
     }
 }
 
-/// By hand, because the derive of poem-openapi knows no generic scheme and because its fallback
-/// for optional authentication takes every error, a forged token's too, for an absent token.
+/// Implemented by hand: the derive of poem-openapi supports no generic scheme, and its fallback for
+/// optional authentication treats every error, including a forged token, as an absent token.
 impl<'a, A: Admission, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
@@ -216,7 +216,8 @@ impl<'a, A: Admission, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
         vec![SECURITY_SCHEME]
     }
 
-    /// Documents that the operation also answers without a token; the request takes no detour.
+    /// Documents that the operation also accepts requests without a token; it does not affect how a
+    /// request is handled.
     fn has_security_fallback() -> bool {
         A::admit::<()>(None).is_ok()
     }

@@ -1,4 +1,4 @@
-//! Refusals in the words of Flask-JWT-Extended, for front ends that were written against it.
+//! Refusals in the format of Flask-JWT-Extended, for front ends that were written against it.
 
 use poem::http::{HeaderName, StatusCode, header};
 use poem::{Request, Response};
@@ -12,12 +12,13 @@ use crate::cookies::Cookies;
 use crate::error::AuthError;
 use crate::token::{Expected, Kind};
 
-/// Answers as Flask-JWT-Extended 4.7 does: `{"msg": "Token has expired"}` with its statuses, 422 for
-/// what is wrong with the token itself. For [`Guards::with_refusals`](super::Guards::with_refusals).
+/// Builds responses as Flask-JWT-Extended 4.7 does: `{"msg": "Token has expired"}` with its statuses,
+/// 422 for an invalid token. For [`Guards::with_refusals`](super::Guards::with_refusals).
 ///
-/// The texts are those that are its own. Where it passes on a text of its JWT library, which changes
-/// with that library, ours stands instead; so it does for what FJE never says: 400 for two tokens, 403
-/// for a role or scope, 503. `WWW-Authenticate`, `Retry-After` and `Cache-Control` stay as HTTP wants them.
+/// The texts are those of Flask-JWT-Extended itself. Where it passes on a text of its JWT library, which
+/// changes with that library, our text is used instead; likewise for refusals that FJE does not have:
+/// 400 for two tokens, 403 for a role or scope, 503. `WWW-Authenticate`, `Retry-After` and
+/// `Cache-Control` stay as HTTP requires.
 ///
 /// ```
 /// # use latchet::guard::{Guards, flask_jwt_extended_errors};
@@ -110,7 +111,7 @@ fn malformed(reason: &'static str, asked: Option<Asked<'_>>) -> String {
         .unwrap_or_else(|| reason.to_owned())
 }
 
-/// `Bearer a b`: for FJE the shape of the header is wrong, not the token.
+/// `Bearer a b`: for FJE the format of the header is wrong, not the token.
 fn has_too_many_parts(request: &Request, name: &HeaderName, scheme: Option<&str>) -> bool {
     let parts = if scheme.is_some() { 2 } else { 1 };
     let values = request.headers().get_all(name).into_iter();
@@ -140,7 +141,7 @@ fn with_scheme(name: &str, scheme: Option<&str>) -> String {
     }
 }
 
-/// Header names are kept in lower case; people write them otherwise.
+/// Header names are stored in lower case; messages use title case.
 fn title(name: &HeaderName) -> String {
     let words = name.as_str().split('-').map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));

@@ -1,4 +1,4 @@
-//! Refusals in the words of Flask-JWT, for front ends that were written against it.
+//! Refusals in the format of Flask-JWT, for front ends that were written against it.
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Request, Response};
@@ -9,13 +9,14 @@ use super::location::NOTHING_AFTER_SCHEME;
 use crate::error::AuthError;
 use crate::token::reason;
 
-/// Answers as Flask-JWT 0.3.2 does: `{"status_code": 401, "error": "Invalid token", "description":
-/// "Signature has expired"}`. For [`Guards::with_refusals`](super::Guards::with_refusals), beside
+/// Builds responses as Flask-JWT 0.3.2 does: `{"status_code": 401, "error": "Invalid token",
+/// "description": "Signature has expired"}`. For
+/// [`Guards::with_refusals`](super::Guards::with_refusals), beside
 /// [`Location::scheme("JWT")`](super::Location::scheme), where its clients put their tokens.
 ///
-/// What Flask-JWT cannot say stands in the same form with our text: a refresh token, a revoked one, a
-/// role that is missing. Every 401 has a challenge, as HTTP wants; Flask-JWT sends one only where no
-/// token was shown.
+/// Refusals that Flask-JWT does not have use the same format with our text: a refresh token, a revoked
+/// token, a missing role. Every 401 has a challenge, as HTTP requires; Flask-JWT sends one only if no
+/// token was presented.
 ///
 /// ```
 /// # use latchet::guard::{Guards, Location, flask_jwt_errors};
@@ -52,7 +53,7 @@ pub fn flask_jwt_errors(
     }
 }
 
-/// How Flask-JWT names a refusal.
+/// Refusal as Flask-JWT reports it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Words {
     pub(crate) error: &'static str,
@@ -60,7 +61,7 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// The one refusal to which Flask-JWT adds a challenge.
+    /// The only refusal to which Flask-JWT adds a challenge.
     pub(crate) const NO_TOKEN: &str = "Authorization Required";
 
     pub(crate) fn new(error: &'static str, description: impl Into<String>) -> Self {
@@ -70,7 +71,7 @@ impl Words {
         }
     }
 
-    /// Returns the words for a refusal of a request with this `Authorization`.
+    /// Returns the error for a refused request with this `Authorization` header.
     pub(crate) fn of(error: &AuthError, authorization: Option<&HeaderValue>) -> Self {
         const HEADER: &str = "Invalid JWT header";
         let shown = authorization
@@ -110,7 +111,7 @@ fn words_in(header: &[u8]) -> usize {
     words.filter(|word| !word.is_empty()).count()
 }
 
-/// The texts are those of the JWT library that Flask-JWT is tied to, `PyJWT` below 1.5.
+/// The texts are those of the JWT library that Flask-JWT requires, `PyJWT` below 1.5.
 fn malformed(reason: &'static str, shown: &[u8]) -> String {
     let has_too_few_parts = shown.split(|&byte| byte == b'.').count() < 3;
     if reason == reason::NOT_THREE_PARTS && has_too_few_parts {

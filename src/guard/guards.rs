@@ -1,4 +1,4 @@
-//! What guards ask, put together once, and the other side of it: saying that somebody is out.
+//! Shared configuration of guards, and the denial of sessions and tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::denylist::{Denial, Denied, Denylist, Unavailable};
 use crate::error::AuthError;
 use crate::token::{Claims, Verifier};
 
-/// What guards ask: which tokens are genuine, which were revoked, and where tokens are sent.
+/// Shared configuration of guards: verifier, denylist, clock, and token locations.
 ///
-/// Clones share everything; `.data(guards)` on the outermost route hands it to every guard. Another
-/// `.data(other_guards)` further in counts for the routes inside it.
+/// Clones share everything; `.data(guards)` on the outermost route makes it available to every guard.
+/// Another `.data(other_guards)` on an inner route applies to the routes inside it.
 #[derive(Clone, Debug)]
 pub struct Guards(pub(super) Arc<Inner>);
 
@@ -25,7 +25,7 @@ pub(super) struct Inner {
     pub(super) denylist: Arc<dyn Denylist>,
     pub(super) clock: Clock,
     pub(super) locations: Vec<Location>,
-    /// Looked at by guards that name places alone.
+    /// Searched only by guards that name locations.
     pub(super) named_locations: Vec<Location>,
     pub(super) wording: Wording,
 }
@@ -43,22 +43,22 @@ impl Guards {
         }))
     }
 
-    /// Looks for tokens in these places instead. A request with a token in two of them is refused,
-    /// so their order is of no importance.
+    /// Looks for tokens in these locations instead. A request with a token in two of them is refused, so
+    /// their order does not matter.
     #[must_use]
     pub fn with_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
         self.with(|inner| inner.locations = locations.into_iter().collect())
     }
 
-    /// Knows these places too, but only guards that name them with [`In`](super::In) look there.
+    /// Adds locations that only guards search which name them with [`In`](super::In).
     #[must_use]
     pub fn with_named_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
         self.with(|inner| inner.named_locations = locations.into_iter().collect())
     }
 
-    /// Words every refusal by this function, whatever handler it comes from: status, body and headers
-    /// are its own. [`flask_jwt_extended_errors`](super::flask_jwt_extended_errors) and
-    /// [`flask_jwt_errors`](super::flask_jwt_errors) make such functions.
+    /// Builds the response to every refusal, in any handler, with this function: it decides status, body
+    /// and headers. [`flask_jwt_extended_errors`](super::flask_jwt_extended_errors) and
+    /// [`flask_jwt_errors`](super::flask_jwt_errors) create such functions.
     ///
     /// ```
     /// # use latchet::guard::{Guards, Refusal};
@@ -87,11 +87,11 @@ impl Guards {
         Self(Arc::new(inner))
     }
 
-    /// Logs a session out: from here on every token of it is refused, access and refresh. A token
-    /// without a session is refused alone.
+    /// Logs a session out: from now on every token of it is refused, access and refresh. If the token
+    /// has no session, only this token is refused.
     ///
-    /// `longest_life` is the longest that any token of the session is made for; the denial is forgotten
-    /// when the last of them has ended.
+    /// `longest_life` is the longest lifetime of any token of the session; the denial expires when the
+    /// last of them has expired.
     ///
     /// ```
     /// use std::time::Duration;
@@ -111,7 +111,8 @@ impl Guards {
     /// ```
     ///
     /// # Errors
-    /// [`AuthError::Unavailable`] when the denylist cannot promise it; the user is not logged out then.
+    /// [`AuthError::Unavailable`] when the denylist cannot guarantee it; the user is not logged out
+    /// then.
     pub async fn deny_session(
         &self,
         claims: &Claims,
@@ -124,7 +125,7 @@ impl Guards {
         self.deny(denied, self.now() + longest_life).await
     }
 
-    /// Refuses this one token from here on, until it would have ended.
+    /// Refuses this token from now on, until it would have expired.
     ///
     /// # Errors
     /// As [`deny_session`](Self::deny_session).
@@ -146,11 +147,11 @@ impl Guards {
     }
 }
 
-/// Says once, here, why there is no answer.
+/// Logs the cause once, here.
 pub(super) fn unavailable(Unavailable(cause): Unavailable) -> AuthError {
     tracing::warn!(
         cause = cause.map(tracing::field::display),
-        "the denylist gave no answer"
+        "the denylist did not respond"
     );
     AuthError::Unavailable
 }

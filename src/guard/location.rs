@@ -1,4 +1,5 @@
-//! Where a token is looked for. Reads headers as bytes: nothing a client sends there can panic.
+//! Locations of tokens in a request. Reads headers as bytes: nothing that a client sends in them can
+//! cause a panic.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,40 +13,40 @@ use crate::cookies::Cookies;
 use crate::error::AuthError;
 use crate::token::{Expected, Kind};
 
-/// A place where clients may put a token, and how it is named there.
+/// A location where clients may put a token, with its name.
 #[derive(Clone, Debug)]
 pub enum Location {
     /// A header.
     Header {
         /// Its name.
         name: HeaderName,
-        /// The word before the token, compared without regard to case; `None` where the token
-        /// stands alone.
+        /// The word before the token, compared without regard to case; `None` if there is only the
+        /// token.
         scheme: Option<String>,
     },
     /// Cookies, with protection against cross-site request forgery.
     Cookie(Arc<Cookies>),
-    /// A parameter of the query. Addresses end up in logs, histories and `Referer` headers: for links
-    /// that cannot carry a header, with tokens that live for minutes.
+    /// A query parameter. URLs end up in logs, browser histories and `Referer` headers: only for links
+    /// that cannot carry a header, with tokens that are valid for minutes.
     Query {
         /// Its name.
         name: String,
-        /// What has to precede the token in its value; usually nothing.
+        /// Prefix of the token in its value; usually empty.
         prefix: String,
     },
-    /// A member of a JSON body. The handler gets the body as if it had not been read.
+    /// A member of a JSON body. The handler receives the body unchanged.
     Json {
-        /// The member that guards of access tokens read.
+        /// Member that guards of access tokens read.
         access: String,
-        /// The member that guards of refresh tokens read.
+        /// Member that guards of refresh tokens read.
         refresh: String,
-        /// How many bytes are read in search of it. A longer body is refused, unless the request has
-        /// a token elsewhere.
+        /// Number of bytes that are searched. A longer body is refused, unless the request has a token
+        /// in another location.
         limit: usize,
     },
 }
 
-/// Which sort of [`Location`] it is.
+/// Kind of a [`Location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// A header.
@@ -72,7 +73,7 @@ impl Location {
         }
     }
 
-    /// Returns the place that these cookies are.
+    /// Returns these cookies as a location.
     pub fn cookies(cookies: impl Into<Arc<Cookies>>) -> Self {
         Self::Cookie(cookies.into())
     }
@@ -94,7 +95,7 @@ impl Location {
         }
     }
 
-    /// Returns which sort this is.
+    /// Returns the kind of this location.
     pub fn place(&self) -> Place {
         match self {
             Self::Header { .. } => Place::Header,
@@ -106,7 +107,7 @@ impl Location {
 }
 
 impl Place {
-    /// Returns how errors name it.
+    /// Returns the name in error messages.
     pub(super) const fn shown(self) -> &'static str {
         match self {
             Self::Header => "a header",
@@ -117,14 +118,14 @@ impl Place {
     }
 }
 
-/// A token as it was sent: nothing about it is known yet.
+/// A token as it was sent, not yet verified.
 #[derive(Debug)]
 pub(super) struct Shown<'r> {
     pub(super) token: Cow<'r, str>,
     pub(super) place: Place,
-    /// Present when a cookie carried the token, which browsers send unasked.
+    /// Present if a cookie carried the token, because browsers attach cookies to any request.
     pub(super) cookie: Option<(&'r Arc<Cookies>, Kind)>,
-    /// Values of further cookies of that name: old ones, or planted by a neighbouring host.
+    /// Values of further cookies with that name: stale ones, or ones planted by a sibling host.
     pub(super) rivals: Vec<&'r str>,
 }
 
@@ -158,7 +159,7 @@ pub(super) async fn find<'r>(
                 Kind::Refresh => refresh,
             };
             let names: Vec<_> = expected.kinds().iter().map(name).collect();
-            // Boxed, so that what guards carry along does not grow for those that read no body.
+            // Boxed, so that the future of guards that read no body does not grow.
             let token = Box::pin(body::token(request, body, &names, *limit));
             match token.await {
                 Ok(Some(token)) => found.add(Cow::Owned(token), Place::Json, None)?,
@@ -174,7 +175,7 @@ pub(super) async fn find<'r>(
 struct Found<'r>(Option<Shown<'r>>);
 
 impl<'r> Found<'r> {
-    /// Which of two tokens counts would be a guess, and proxies in front may guess otherwise.
+    /// Refuses a second token: choosing one would be a guess, and a proxy in front may choose the other.
     fn add(
         &mut self,
         token: Cow<'r, str>,
@@ -197,9 +198,9 @@ impl<'r> Found<'r> {
     }
 }
 
-/// Reads a header, also where several credentials are joined by commas, as Flask apps send them.
-/// Other schemes are not ours and count as absent. Spaces inside a token are left to the verifier,
-/// which finds them when it decodes; looking for them here would cost more than the rest.
+/// Reads a header, also where several credentials are joined by commas, as Flask apps send them. Other
+/// schemes count as absent. The verifier rejects spaces inside a token when it decodes it; checking for
+/// them here would cost more than the rest.
 fn header<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,
@@ -225,8 +226,8 @@ fn header<'r>(
     Ok(())
 }
 
-/// Returns what follows a scheme in a header of credentials, for each of those that commas join. What
-/// belongs to other schemes may hold any bytes.
+/// Returns the value after the scheme for each of the comma-separated credentials in a header.
+/// Credentials of other schemes may contain any bytes.
 pub(crate) fn credentials<'h>(
     header: &'h [u8],
     scheme: &str,
@@ -243,17 +244,17 @@ pub(crate) fn credentials<'h>(
         })
 }
 
-pub(crate) const NOTHING_AFTER_SCHEME: &str = "the scheme is not followed by one";
+pub(crate) const NOTHING_AFTER_SCHEME: &str = "there is no token after the scheme";
 pub(super) const NO_PREFIX: &str = "its prefix in the query is missing";
 
-/// UTF-8 is let through for speed: the verifier takes nothing but base64url.
+/// UTF-8 is accepted for speed: the verifier accepts only base64url.
 fn ascii(bytes: &[u8]) -> Result<&str, AuthError> {
     std::str::from_utf8(bytes).map_err(|_| AuthError::MalformedToken("it is not ASCII"))
 }
 
-/// Browsers send both cookies everywhere, so the guard's kind picks the one that counts. An empty
-/// cookie is one that was cleared, hence absent. Of several of one name, which browsers send when they
-/// differ in path or domain, the verifier finds the one that is genuine.
+/// Browsers send both cookies with every request, so the guard's kind selects one. An empty cookie has
+/// been cleared and counts as absent. If there are several cookies with the same name, which browsers
+/// send when they differ in path or domain, the verifier finds the valid one.
 fn cookie<'r>(
     cookies: &'r Arc<Cookies>,
     headers: &'r HeaderMap,
@@ -282,7 +283,7 @@ fn cookie<'r>(
     Ok(())
 }
 
-/// `Request::cookie()` panics where poem's cookie middleware is missing: the header is read here.
+/// `Request::cookie()` panics without poem's cookie middleware: the header is read here.
 fn values<'r>(headers: &'r HeaderMap, name: &[u8]) -> impl Iterator<Item = &'r [u8]> {
     headers
         .get_all(COOKIE)

@@ -1,12 +1,13 @@
-//! What a token must be and carry to be admitted: types, so that a route says it in its signature.
+//! Conditions on tokens, as types, so that a route declares them in its signature.
 
 use super::location::Place;
 use crate::error::AuthError;
 use crate::token::{Claims, Expected};
 
-/// What a token that was shown must satisfy. Tuples of two to four policies are a policy: all hold.
+/// Conditions that a presented token must satisfy. A tuple of two to four policies is a policy too: all
+/// of them apply.
 ///
-/// A rule of your own is three lines:
+/// A custom rule takes three lines:
 ///
 /// ```
 /// use latchet::error::AuthError;
@@ -24,7 +25,7 @@ use crate::token::{Claims, Expected};
 /// type PayingUser = Jwt<(Fresh, Paying)>;
 /// ```
 ///
-/// Members that insist on different kinds do not build:
+/// A tuple whose members require different kinds does not compile:
 ///
 /// ```compile_fail,E0080
 /// use latchet::guard::{Fresh, Policy, Refresh};
@@ -32,59 +33,60 @@ use crate::token::{Claims, Expected};
 /// const KIND: Option<latchet::token::Expected> = <(Fresh, Refresh)>::KIND;
 /// ```
 ///
-/// What holds for many handlers is given a name: `type PayingUser = Jwt<(Fresh, Paying)>` above.
+/// A type alias names a combination that many handlers use: `type PayingUser = Jwt<(Fresh, Paying)>`
+/// above.
 pub trait Policy: Send + Sync + 'static {
-    /// The kind this policy insists on. Where no member of a tuple does, it is access.
+    /// Required kind of token. If no member of a tuple requires one, it is access.
     const KIND: Option<Expected> = None;
 
-    /// How recent the proof of the password must be.
+    /// Required freshness of the password entry.
     const FRESHNESS: Freshness = Freshness::Any;
 
-    /// Whether revoked tokens are found out.
+    /// Check for revoked tokens.
     const REVOCATION: Revocation = Revocation::Checked;
 
-    /// Where alone the token may stand; `None` is wherever [`Guards`](super::Guards) look. At most one
-    /// member of a tuple may say so.
+    /// The only locations that may contain the token; `None` means all locations of
+    /// [`Guards`](super::Guards). At most one member of a tuple may set this.
     const PLACES: Option<&'static [Place]> = None;
 
-    /// Looks at the claims of a token that is valid, of the right kind and not revoked.
+    /// Checks the claims of a token that is valid, of the right kind and not revoked.
     ///
     /// # Errors
-    /// [`AuthError::InsufficientScope`] when the token is good, and not good enough here;
-    /// [`AuthError::ClaimsRejected`] when another token of the same user would do.
+    /// [`AuthError::InsufficientScope`] when the token is valid but not sufficient here;
+    /// [`AuthError::ClaimsRejected`] when another token of the same user would be accepted.
     fn check(claims: &Claims) -> Result<(), AuthError> {
         let _ = claims;
         Ok(())
     }
 }
 
-/// Whether a policy asks for a password proved lately.
+/// Freshness that a policy requires of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Any valid token will do.
+    /// Any valid token is accepted.
     Any,
-    /// `fresh` must hold now.
+    /// `fresh` must be true now.
     Fresh,
 }
 
-/// Whether the denylist is asked.
+/// Use of the denylist by a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// Every time.
+    /// The denylist is queried for every request.
     Checked,
-    /// Never: a token counts until it expires, even after a logout.
+    /// The denylist is not queried: a token is accepted until it expires, even after a logout.
     Ignored,
 }
 
-/// Two members that insist on different kinds could never be satisfied: a build error, not a route
-/// that refuses everybody.
+/// Two members that require different kinds could never be satisfied: a compile error, instead of a
+/// route that refuses every request.
 const fn agreed(a: Option<Expected>, b: Option<Expected>) -> Option<Expected> {
     match (a, b) {
         (None, one) | (one, None) => one,
         (Some(Expected::Access), Some(Expected::Access))
         | (Some(Expected::Refresh), Some(Expected::Refresh))
         | (Some(Expected::Either), Some(Expected::Either)) => a,
-        _ => panic!("these policies ask for different kinds of token"),
+        _ => panic!("these policies require different kinds of token"),
     }
 }
 
@@ -102,11 +104,11 @@ const fn laxer(a: Revocation, b: Revocation) -> Revocation {
     }
 }
 
-/// What two lists of places would mean together, all or either, nobody could tell from the type.
+/// Two lists of locations would be ambiguous: they could mean all or either.
 const fn only_one<T: Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (None, one) | (one, None) => one,
-        _ => panic!("two of these policies say where the token may stand"),
+        _ => panic!("two of these policies restrict the location of the token"),
     }
 }
 

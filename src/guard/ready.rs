@@ -1,4 +1,4 @@
-//! The policies that ship: kinds, freshness, roles, scopes, places.
+//! Built-in policies: kinds, freshness, roles, scopes, locations.
 
 use std::marker::PhantomData;
 
@@ -15,7 +15,7 @@ impl Policy for Required {
     const KIND: Option<Expected> = Some(Expected::Access);
 }
 
-/// Admits an access token whose `fresh` claim holds now.
+/// Admits an access token whose `fresh` claim is true now.
 #[derive(Debug)]
 pub struct Fresh;
 
@@ -32,7 +32,7 @@ impl Policy for Refresh {
     const KIND: Option<Expected> = Some(Expected::Refresh);
 }
 
-/// Admits an access token or a refresh token: for a logout that takes whichever the client has.
+/// Admits an access token or a refresh token: for a logout that accepts either.
 #[derive(Debug)]
 pub struct EitherKind;
 
@@ -40,8 +40,8 @@ impl Policy for EitherKind {
     const KIND: Option<Expected> = Some(Expected::Either);
 }
 
-/// Leaves out the denylist: for what must work on every page view and harms nobody when it works for
-/// a few minutes after a logout. It stands beside others, as in `(Required, SkipRevocation)`.
+/// Skips the denylist: for requests that must work on every page view and do no harm for a few minutes
+/// after a logout. Combine it with others, as in `(Required, SkipRevocation)`.
 #[derive(Debug)]
 pub struct SkipRevocation;
 
@@ -49,16 +49,15 @@ impl Policy for SkipRevocation {
     const REVOCATION: Revocation = Revocation::Ignored;
 }
 
-/// Names places, so that they can stand in a type.
+/// Names locations, so that they can be part of a type.
 pub trait Places: Send + Sync + 'static {
-    /// The sorts of place in which a guard looks.
+    /// Kinds of location that a guard searches.
     const PLACES: &'static [Place];
 }
 
-/// Takes the token from these places alone, whatever other guards do. How it is named there is said
-/// by [`Guards`](super::Guards), once for all:
-/// [`with_locations`](super::Guards::with_locations) or
-/// [`with_named_locations`](super::Guards::with_named_locations).
+/// Accepts the token only in these locations, independent of other guards. The names of headers, cookies
+/// and parameters come from [`Guards`](super::Guards): [`with_locations`](super::Guards::with_locations)
+/// or [`with_named_locations`](super::Guards::with_named_locations).
 ///
 /// ```
 /// use latchet::guard::{In, Jwt, Place, Places, Required};
@@ -77,7 +76,7 @@ impl<L: Places> Policy for In<L> {
     const PLACES: Option<&'static [Place]> = Some(L::PLACES);
 }
 
-/// Names a role, so that it can stand in a type.
+/// Names a role, so that it can be part of a type.
 pub trait RoleName: Send + Sync + 'static {
     /// The text in the claim `roles`.
     const NAME: &'static str;
@@ -96,7 +95,7 @@ impl<R: RoleName> Policy for Role<R> {
     }
 }
 
-/// Names a scope, so that it can stand in a type.
+/// Names a scope, so that it can be part of a type.
 pub trait ScopeName: Send + Sync + 'static {
     /// One word of the claim `scope`.
     const NAME: &'static str;

@@ -1,4 +1,4 @@
-//! What is answered to a request that a guard refused, in the words of the service.
+//! Responses to requests that a guard refused, customizable by the service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::location::Location;
 use crate::error::AuthError;
 use crate::token::{Claims, Expected};
 
-/// A refusal, and what is known about the request: all that an answer may be made of.
+/// A refusal, with everything about the request that a response may use.
 #[derive(Clone, Copy)]
 pub struct Refusal<'a> {
     pub(super) error: &'a AuthError,
@@ -17,7 +17,7 @@ pub struct Refusal<'a> {
     pub(super) asked: Option<Asked<'a>>,
 }
 
-/// The request, and where its guard looked for a token of which kind.
+/// The request, the locations that its guard searched, and the kind of token that it expected.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) request: &'a Request,
@@ -31,12 +31,12 @@ impl<'a> Refusal<'a> {
         self.error
     }
 
-    /// Returns the claims of the token, where its signature was good: those of an expired token too.
+    /// Returns the claims of the token if its signature was valid, also if the token has expired.
     pub fn claims(&self) -> Option<&'a Claims> {
         self.claims
     }
 
-    /// Returns the request; `None` when the handler's own body refused.
+    /// Returns the request; `None` if the handler's body refused.
     pub fn request(&self) -> Option<&'a Request> {
         self.asked.map(|asked| asked.request)
     }
@@ -53,7 +53,8 @@ impl fmt::Debug for Refusal<'_> {
 
 type Answer = dyn Fn(&Refusal<'_>) -> Response + Send + Sync;
 
-/// How refusals are worded: as a [`Problem`](crate::error::Problem), or by a function of the service.
+/// Source of the responses to refusals: [`Problem`](crate::error::Problem), or a function of the
+/// service.
 #[derive(Clone, Default)]
 pub(super) struct Wording(Option<Arc<Answer>>);
 
@@ -66,8 +67,8 @@ impl Wording {
         self.0.is_some()
     }
 
-    /// Middleware finds the reason in the error either way: by `downcast_ref` or, where the service
-    /// answers for itself, by `data`.
+    /// Middleware finds the reason in the error in both cases: by `downcast_ref` or, with a function of
+    /// the service, by `data`.
     pub(super) fn say(&self, refusal: &Refusal<'_>) -> poem::Error {
         let Some(answer) = &self.0 else {
             return refusal.error.clone().into();

@@ -1,4 +1,4 @@
-//! The user whose token a request carried, for the log of the server around the guards.
+//! The user of a request, for the log of the server around the guards.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,13 +6,13 @@ use poem::Request;
 
 use crate::token::Claims;
 
-/// Slot for the user of a request, among the data of the request. Guards fill it as soon as the token is
-/// known to be genuine, also where the request is refused in the end.
+/// Slot for the user of a request, in the data of the request. Guards fill it as soon as the token is
+/// verified, also if the request is refused later.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestUser(Arc<OnceLock<Arc<Claims>>>);
 
 impl RequestUser {
-    /// Notes whose token a request carries, where somebody wants to know.
+    /// Records the user of a request, if the request has a slot.
     pub(super) fn note(request: &Request, claims: &Arc<Claims>) {
         if let Some(Self(slot)) = request.data() {
             // A request that passes two guards has one user.

@@ -1,4 +1,4 @@
-//! The user behind a token, as the service knows them.
+//! The user of a token, as the service stores it.
 
 use std::error::Error;
 
@@ -6,12 +6,12 @@ use poem::Request;
 
 use crate::token::Claims;
 
-/// A user of the service, found by the claims of a token after every check.
+/// A user of the service, loaded by the claims of a token after every check.
 ///
-/// The service implements it for its own type and names that in the guard: `Jwt<Required, Account>`.
-/// What is needed to look users up is put on the routes with `.data(..)` and taken from the request.
-/// A user who is not found is refused with 401 `unknown_user`; an error is 503 `unavailable`, logged
-/// here, and never refuses a user who exists.
+/// The service implements it for its own type and uses that type in the guard: `Jwt<Required, Account>`.
+/// The store of users is added to the routes with `.data(..)` and read from the request. If the user is
+/// not found, the response is 401 `unknown_user`. An error is logged and answered with 503
+/// `unavailable`, so it never refuses an existing user.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -40,17 +40,17 @@ use crate::token::Claims;
 /// }
 /// ```
 pub trait CurrentUser: Sized + Send + Sync + 'static {
-    /// Looks the user up; `None` when there is none (any more).
+    /// Loads the user; `None` if it does not exist (any more).
     ///
     /// # Errors
-    /// Anything that leaves the question open, such as a database out of reach.
+    /// Anything that prevents the lookup, such as an unreachable database.
     fn load(
         claims: &Claims,
         request: &Request,
     ) -> impl Future<Output = Result<Option<Self>, Box<dyn Error + Send + Sync>>> + Send;
 }
 
-/// Nobody is looked up: what [`Jwt`](super::Jwt) does when no user is named.
+/// No user is loaded: the default of [`Jwt`](super::Jwt).
 impl CurrentUser for () {
     async fn load(_: &Claims, _: &Request) -> Result<Option<()>, Box<dyn Error + Send + Sync>> {
         Ok(Some(()))

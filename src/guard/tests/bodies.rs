@@ -1,4 +1,4 @@
-//! Bodies that a guard reads: the handler gets them as they were sent.
+//! Bodies that a guard reads: the handler receives them unchanged.
 
 use super::*;
 use poem::http::header::CONTENT_TYPE;

@@ -1,4 +1,4 @@
-//! Tokens in cookies, and the check that the page itself sent them.
+//! Tokens in cookies, and the CSRF check.
 
 use poem::http::HeaderValue;
 

@@ -1,4 +1,4 @@
-//! The CSRF check under other names, for other methods, and in forms.
+//! The CSRF check with other names, for other methods, and in forms.
 
 use super::*;
 use crate::cookies::Cookies;
@@ -37,7 +37,7 @@ async fn plain_form(request: &Request, mut body: Body) -> poem::Result<String> {
     Ok(format!("{} {}", jwt.claims.sub, body.into_string().await?))
 }
 
-/// What a browser with both cookies sends to a service with these.
+/// A browser with both cookies of a service that uses this configuration.
 struct Browser {
     desk: Desk,
     cookies: Cookies,

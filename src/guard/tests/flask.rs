@@ -1,4 +1,4 @@
-//! The answers a front end of Flask-JWT-Extended knows, from our guards.
+//! Responses in the format of Flask-JWT-Extended.
 
 use super::places::Sent;
 use super::*;

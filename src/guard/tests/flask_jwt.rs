@@ -1,5 +1,4 @@
-//! The answers a front end of Flask-JWT knows, from our guards. `tests/api/interop` holds them against
-//! that library itself.
+//! Responses in the format of Flask-JWT. `tests/api/interop` compares them with that library itself.
 
 use super::*;
 use crate::token::Claims;
@@ -48,7 +47,7 @@ fn said(status: u16, error: &str, description: &str) -> Seen {
     Seen(status, body.to_string())
 }
 
-/// Returns a token whose signature belongs to another.
+/// Returns a token with the signature of another one.
 fn forged(desk: &Desk) -> String {
     let [token, other] = [desk.token(), desk.token()];
     let parts = token.rsplit_once('.').zip(other.rsplit_once('.'));

@@ -1,4 +1,5 @@
-//! The same words for tokens that stand elsewhere than in the header, and for the CSRF check.
+//! The format of Flask-JWT-Extended for tokens in other locations than the header, and for the CSRF
+//! check.
 
 use super::flask::{app_of, msg};
 use super::places::Sent;

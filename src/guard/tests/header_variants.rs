@@ -1,4 +1,4 @@
-//! What clients write into `Authorization`.
+//! Variants of the `Authorization` header that clients send.
 
 use poem::http::HeaderValue;
 

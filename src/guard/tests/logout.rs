@@ -1,4 +1,4 @@
-//! Who is logged out stays out, for as long as any of their tokens lives.
+//! A logged-out session stays logged out as long as any of its tokens is valid.
 
 use std::time::Duration;
 

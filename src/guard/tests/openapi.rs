@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of guards.
+//! Guards in the OpenAPI document.
 
 use poem_openapi::ApiResponse;
 use serde_json::json;

@@ -1,9 +1,9 @@
-//! Of several things that are wrong, the first in the order of checks is answered.
+//! If several things are wrong, the first in the order of checks decides the response.
 
 use super::*;
 use crate::cookies::Cookies;
 
-/// A token with everything wrong that was asked for.
+/// Defects of a token under test.
 #[derive(Clone, Copy)]
 struct Wrong {
     expired: bool,

@@ -1,5 +1,5 @@
-//! The page for those who come from Flask-JWT-Extended or Flask-JWT names everything that these have,
-//! and no test that does not exist.
+//! The migration guide covers every name of Flask-JWT-Extended and Flask-JWT, and names no test that
+//! does not exist.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ const NAMES: &str = "
     JWT_ACCESS_CSRF_FIELD_NAME JWT_REFRESH_CSRF_FIELD_NAME
 ";
 
-/// The same of Flask-JWT 0.3.2.
+/// Names of Flask-JWT 0.3.2.
 const FLASK_JWT_NAMES: &str = "
     JWT jwt_required current_identity JWTError authentication_handler identity_handler
     jwt_error_handler auth_response_handler auth_request_handler request_handler jwt_encode_handler
@@ -98,7 +98,7 @@ fn rows_of(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     })
 }
 
-/// The rows that say what shows them.
+/// The rows with a column of tests.
 fn shown() -> impl Iterator<Item = (Vec<&'static str>, &'static str)> {
     let rows = rows().filter(|row| row.len() > 2);
     rows.map(|row| {
@@ -107,7 +107,7 @@ fn shown() -> impl Iterator<Item = (Vec<&'static str>, &'static str)> {
     })
 }
 
-/// What stands in backticks and reads like a sentence.
+/// Names in backticks that look like test names.
 fn tests_in(cell: &'static str) -> impl Iterator<Item = &'static str> {
     let in_backticks = cell.split('`').skip(1).step_by(2);
     in_backticks.filter(|name| name.matches('_').count() > 1)

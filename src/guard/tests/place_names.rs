@@ -1,4 +1,4 @@
-//! How the places of a token are named, and what else a handler is told of it.
+//! Configured names of token locations, and the token header in handlers.
 
 use super::places::{Sent, app_of};
 use super::*;

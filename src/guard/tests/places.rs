@@ -1,4 +1,4 @@
-//! Where tokens may stand, how that is named, and that handlers are told.
+//! Locations of tokens, and the location that a handler receives.
 
 use super::*;
 use crate::cookies::Cookies;
@@ -18,7 +18,7 @@ pub(super) struct PlacesApi;
 #[expect(clippy::unused_async, reason = "poem-openapi wants async functions")]
 #[OpenApi]
 impl PlacesApi {
-    /// Answers where the token stood.
+    /// Returns the location of the token.
     #[oai(path = "/place", method = "get", method = "post")]
     async fn place(&self, jwt: JwtOptional) -> PlainText<String> {
         PlainText(
@@ -50,7 +50,7 @@ impl PlacesApi {
         )
     }
 
-    /// Answers what the client would see of the header.
+    /// Returns a member of the token's header.
     #[oai(path = "/header", method = "get")]
     async fn header(&self, jwt: JwtOptional) -> PlainText<String> {
         let tenant = jwt.header.and_then(|header| header.member("tenant"));
@@ -73,7 +73,7 @@ fn everywhere() -> [Location; 4] {
     ]
 }
 
-/// A request whose token stands in one or several places.
+/// A request with a token in one or several locations.
 pub(super) struct Sent {
     method: Method,
     path: String,
@@ -124,7 +124,7 @@ impl Sent {
     }
 }
 
-/// The same token in each place in turn.
+/// One request for each location of the same token.
 fn in_each_place(token: &str) -> [(&'static str, Sent); 4] {
     [
         (

@@ -1,4 +1,4 @@
-//! Refusals in the words of the service, from whatever they come.
+//! Responses to refusals from a function of the service.
 
 use poem::Response;
 
@@ -32,7 +32,7 @@ impl Words {
     }
 }
 
-/// Says the code, whose token it was, and which path was asked for.
+/// Responds with the code, the user of the token, and the path.
 fn app_of(guards: Guards) -> impl Endpoint {
     let guards = guards.with_refusals(|refusal| {
         let code = refusal.error().problem().code;

@@ -1,4 +1,4 @@
-//! Rules of the service's own: policies, owners, and going without the denylist.
+//! Custom policies, owners, and routes that skip the denylist.
 
 use super::*;
 use crate::error::AuthError;

@@ -1,4 +1,4 @@
-//! The applications under test, and what a client of theirs holds and sees.
+//! The applications under test, with tokens, requests and responses of their clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,7 +196,7 @@ impl Denylist for Unreachable {
     }
 }
 
-/// What a client sees: the status, and the body or the `code` in it.
+/// Response as a client sees it: the status, and the body or the `code` in it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Seen(pub(super) u16, pub(super) String);
 

@@ -1,4 +1,4 @@
-//! The current user, as the service knows them.
+//! The current user, loaded by the service.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ struct Account {
     name: String,
 }
 
-/// Knows alice, fails on `trouble`, and counts how often it was asked.
+/// Has the user alice, fails for `trouble`, and counts its lookups.
 #[derive(Clone, Default)]
 struct Accounts(Arc<AtomicUsize>);
 
