@@ -1,4 +1,4 @@
-//! What every [`Denylist`] must do, as one function that the tests of each backend call.
+//! Conformance check for every [`Denylist`], as one function that the tests of each backend call.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ const ODD_IDS: [&str; 8] = [
     "käse\u{1f9c0}",
 ];
 
-/// Checks that `list` denies what it was told to and nothing else.
+/// Checks that `list` denies exactly what was added to it.
 ///
-/// It uses ids of its own, so that a shared list in use may be checked. Expiry is not covered:
-/// some backends expire by a clock of their own.
+/// It uses unique ids, so that it can check a shared list in use. Expiry is not covered: some backends
+/// expire entries by their own clock.
 ///
 /// # Errors
-/// The first promise that `list` did not keep, in words.
+/// A description of the first requirement that `list` violates.
 pub async fn check(list: &dyn Denylist, now: Time) -> Result<(), String> {
     let probe = Probe { list, now };
     probe.a_session_takes_its_tokens_along().await?;
@@ -117,7 +117,7 @@ impl Probe<'_> {
         self.expect_of(&user, FIRST_VERSION, Answer::Admitted)
             .await?;
         self.expect_of(&random_id(), 0, Answer::Admitted).await?;
-        // Neither a session nor a token has the name of a user.
+        // A user id denies no session and no token with the same id.
         self.expect(Some(&user), &user, Answer::Admitted).await?;
         self.deny(&[self.denial(Denied::Session(sid.clone()))])
             .await?;
@@ -196,7 +196,7 @@ impl Probe<'_> {
         self.expect_ids(ids, expected).await
     }
 
-    /// Expects this of a token of the user that was issued with this version.
+    /// Expects this status for a token of the user with this version.
     async fn expect_of(&self, sub: &str, version: u64, expected: Answer) -> Result<(), String> {
         let ids = TokenIds {
             sid: Some(&random_id()),
@@ -212,7 +212,7 @@ impl Probe<'_> {
             Ok(TokenStatus::Revoked) => Answer::Denied,
             Ok(TokenStatus::Outdated) => Answer::Outdated,
             Ok(TokenStatus::NotDenied) => Answer::Admitted,
-            Err(_) => return Err(format!("no answer about {ids:?}")),
+            Err(_) => return Err(format!("no response for {ids:?}")),
         };
         if answer == expected {
             return Ok(());
@@ -221,7 +221,7 @@ impl Probe<'_> {
     }
 }
 
-/// As great as those that servers write: milliseconds since the unix epoch.
+/// As large as the versions that servers write: milliseconds since the unix epoch.
 const FIRST_VERSION: u64 = 1_800_000_000_000;
 
 #[derive(Debug, PartialEq, Eq)]

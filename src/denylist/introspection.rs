@@ -1,8 +1,8 @@
-//! Asking the issuer about each token (RFC 7662): for services that reach neither its SQL nor its
+//! Token introspection at the issuer (RFC 7662): for services that can reach neither its SQL nor its
 //! Redis.
 //!
-//! An answer is relied upon for a second, so that twenty requests of one page are one question. Where
-//! there is no answer the check fails, with 503: a token is never taken on nothing.
+//! A response is cached for a second, so that twenty requests of one page cause one introspection.
+//! Without a response the check fails with 503: a token is never accepted unchecked.
 
 mod account;
 #[cfg(test)]
@@ -25,13 +25,13 @@ use crate::token::Claims;
 
 use account::Account;
 
-/// How this service shows the issuer who it is.
+/// Credential with which this service authenticates at the issuer.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// A user of a Latchet with the role `introspect`. The service signs in, and refreshes or signs
-    /// in again when its own token ends.
+    /// A user of a Latchet with the role `introspect`. The service signs in, and refreshes its token or
+    /// signs in again before the token expires.
     Account {
-        /// Where tokens are issued: `https://auth.example/oauth/token`.
+        /// Token endpoint, for example `https://auth.example/oauth/token`.
         token_endpoint: String,
         /// The user.
         username: String,
@@ -45,28 +45,29 @@ pub enum Credential {
         /// Its secret.
         secret: SecretString,
     },
-    /// A token that does not end, or not before this service does.
+    /// A token that does not expire, or not while this service runs.
     Bearer(SecretString),
 }
 
-/// Whom to ask, and how long an answer counts.
+/// Endpoint and credential of introspection, and lifetimes of its responses.
 #[derive(Clone, Debug)]
 pub struct IntrospectionSettings {
-    /// Where tokens are asked about: `https://auth.example/oauth/introspect`.
+    /// Introspection endpoint, for example `https://auth.example/oauth/introspect`.
     pub endpoint: String,
-    /// How this service shows who it is.
+    /// Credential of this service.
     pub credential: Credential,
-    /// Where `http://` is good enough.
+    /// Addresses for which `http://` is allowed.
     pub plaintext: Plaintext,
-    /// How long a check waits for its answer.
+    /// Longest time that a check waits for a response.
     pub deadline: Duration,
-    /// How long the answer "active" counts: so much later at most, a logout is felt here. Zero asks
-    /// for every check.
+    /// Lifetime of the response "active": a logout takes effect here at most this much later. With zero
+    /// every check calls the issuer.
     pub active_for: Duration,
-    /// How long the answer "not active" counts. A revoked token stays so; but a service that was
-    /// refused the right to ask is told the same, and should not have to be restarted.
+    /// Lifetime of the response "not active". A revoked token stays revoked; but a service without
+    /// permission to introspect receives the same response, and should not need a restart once it has
+    /// permission.
     pub inactive_for: Duration,
-    /// How many answers are remembered.
+    /// Number of cached responses.
     pub cached_tokens: usize,
 }
 
@@ -85,7 +86,7 @@ impl IntrospectionSettings {
     }
 }
 
-/// A [`Denylist`] that asks the issuer. It knows tokens, not ids, and denies nothing itself.
+/// A [`Denylist`] that calls the issuer. It checks tokens, not ids, and cannot deny.
 pub struct IntrospectionDenylist {
     http: Http,
     endpoint: Url,
@@ -102,7 +103,7 @@ enum Identity {
 
 type TokenHash = [u8; 32];
 
-/// What the issuer said, and when it was asked by either clock: the monotonic one may stand still
+/// Result of an introspection, with the time of the request on both clocks: the monotonic clock may stop
 /// while a machine is suspended, the other may be set back.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
@@ -111,29 +112,29 @@ struct Answer {
     time: Time,
 }
 
-/// The answer, as far as it is read.
+/// Members of the response that are read.
 #[derive(Deserialize)]
 struct Body {
     active: bool,
     jti: Option<String>,
 }
 
-/// Why there is no answer.
+/// Reason for a missing result.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    #[error("the issuer gave no answer in time")]
+    #[error("the issuer did not respond in time")]
     Deadline,
-    #[error("the issuer answered about another token")]
+    #[error("the issuer's response is about another token")]
     OtherToken,
 }
 
 impl IntrospectionDenylist {
-    /// Returns a list that asks at the endpoint. Nothing is asked yet.
+    /// Returns a list that calls the endpoint. It sends no request yet.
     ///
     /// # Errors
-    /// [`SetupError`] when an address is not one that may be asked.
+    /// [`SetupError`] when an address is not allowed.
     pub fn new(settings: IntrospectionSettings) -> Result<Self, SetupError> {
         let endpoint = parse(&settings.endpoint, settings.plaintext)?;
         let http = Http::new(&endpoint, settings.deadline)?;
@@ -159,8 +160,8 @@ impl IntrospectionDenylist {
         })
     }
 
-    /// Returns whether the token is active, asking only where no answer counts any more. Checks of
-    /// one token that come together ask once.
+    /// Returns whether the token is active, and calls the issuer only without a recent result.
+    /// Concurrent checks of one token share one call.
     async fn is_active(&self, token: &str, claims: &Claims, now: Time) -> Result<bool, Failure> {
         let began = Instant::now();
         let hash = hash(token);
@@ -173,7 +174,7 @@ impl IntrospectionDenylist {
         if self.counts(&known, began, now) {
             return Ok(known.is_active);
         }
-        // Somebody else's question, asked too long before this check began.
+        // The result of a concurrent check whose call began too early for this one.
         let answer = self.ask(token, claims, now).await?;
         self.answers.insert(hash, answer);
         Ok(answer.is_active)
@@ -206,7 +207,7 @@ impl IntrospectionDenylist {
         })
     }
 
-    /// The account's own session may have been ended while its token looked good: one more try.
+    /// The account's session may have been ended although its token has not expired: retry once.
     async fn ask_by(&self, account: &Account, token: &str) -> Result<Body, FetchError> {
         let own = account.token(&self.http).await?;
         match self.post(token, Proof::Bearer(&own)).await {
@@ -227,12 +228,12 @@ impl IntrospectionDenylist {
 
 #[async_trait]
 impl Denylist for IntrospectionDenylist {
-    /// Fails: the issuer answers about tokens, not about ids.
+    /// Fails: introspection requires the token, not its ids.
     async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, Unavailable> {
         Err(Unavailable(Some("introspection needs the token".into())))
     }
 
-    /// The issuer says no more than whether a token is active: an outdated one counts as revoked.
+    /// The issuer reports only whether a token is active: an outdated token counts as revoked.
     async fn check_token(
         &self,
         token: &str,
@@ -251,7 +252,7 @@ impl Denylist for IntrospectionDenylist {
     /// Fails: tokens are revoked at the server that issued them.
     async fn deny(&self, _: &[Denial], _: Time) -> Result<(), Unavailable> {
         Err(Unavailable(Some(
-            "this service only asks the issuer".into(),
+            "this service cannot deny tokens, only introspect them".into(),
         )))
     }
 }

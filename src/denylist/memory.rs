@@ -1,5 +1,5 @@
-//! A hash map with expiry, for one process. It forgets with the process: whoever owns it fills it
-//! again from the revocations in SQL before the first check.
+//! A hash map with expiry, for one process. Its entries are lost with the process: the owner fills it
+//! from the revocations in SQL before the first check.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use super::{Denial, Denied, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::clock::Time;
 
-/// Enough that a purge of a large list holds up a small part of the checks, for a moment.
+/// Enough that a purge of a large list blocks only a small part of the checks, for a moment.
 const SHARDS: usize = 16;
 
 /// A shard is not purged before it holds this many entries or this time has passed.
@@ -21,8 +21,8 @@ const PURGE_EVERY: Duration = Duration::from_mins(1);
 
 /// A denylist in this process's memory.
 ///
-/// Entries go once they are past their `not_after`: what is kept is at most twice what is still
-/// needed, or what one minute brought, and nothing runs in the background.
+/// Entries are purged after their `not_after`: the list holds at most twice the entries that are still
+/// needed, or those of one minute, and nothing runs in the background.
 pub struct MemoryDenylist {
     shards: [RwLock<Shard>; SHARDS],
     hasher: RandomState,
@@ -67,8 +67,8 @@ impl Expiring {
             .is_some_and(|entry| now <= entry.not_after && authority_version < entry.below)
     }
 
-    /// The later end and the greater version win, in whatever order denials arrive: a repeated denial
-    /// never weakens another.
+    /// The later end and the greater version are kept, in any order of denials: a repeated denial never
+    /// weakens another.
     fn insert(&mut self, id: &str, entry: Entry, now: Time) {
         if let Some(kept) = self.entries.get_mut(id) {
             kept.not_after = kept.not_after.max(entry.not_after);
@@ -81,7 +81,7 @@ impl Expiring {
         self.entries.insert(id.into(), entry);
     }
 
-    /// Costs a walk over the entries, and leaves room for as many again before the next: constant per
+    /// Scans all entries, and leaves room for as many again before the next purge: constant cost per
     /// denial.
     fn purge(&mut self, now: Time) {
         self.entries.retain(|_, entry| now <= entry.not_after);
@@ -97,7 +97,7 @@ impl MemoryDenylist {
         Self::default()
     }
 
-    /// Returns how many entries are held, including those that have expired and await their purge.
+    /// Returns the number of entries, including those that have expired but are not purged yet.
     pub fn len(&self) -> usize {
         self.shards
             .iter()
@@ -112,7 +112,7 @@ impl MemoryDenylist {
             .sum()
     }
 
-    /// Returns whether nothing is held.
+    /// Returns whether the list has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -283,7 +283,7 @@ mod tests {
                 list.insert(&token(format!("late{n}"), NOW + MINUTE), NOW + 2 * second);
             }
 
-            assert_eq!(list.len(), early + 100, "what has expired was looked for");
+            assert_eq!(list.len(), early + 100, "a denial scanned the list for expired entries");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where a revocation is felt: the copy that every check asks.
+//! Denylists: the revocations that every check looks up.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum Denied {
     Session(String),
     /// The token with this `jti`.
     Token(String),
-    /// The tokens of a user that were issued before something changed what the user may do.
+    /// The tokens of a user that were issued before the user's permissions changed.
     User {
         /// Their `sub`.
         id: String,
@@ -33,13 +33,13 @@ pub enum Denied {
 /// One entry of a denylist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// What is denied.
+    /// Subject of the denial.
     pub denied: Denied,
-    /// Past this time no token concerned can be alive, and the entry may go.
+    /// After this time no affected token can be valid, and the entry may be removed.
     pub not_after: Time,
 }
 
-/// The denylist could not be asked or told. Retryable; never a reason to accept or refuse a token.
+/// The denylist could not be read or written. Retryable; never a reason to accept or refuse a token.
 #[derive(Debug, thiserror::Error)]
 #[error("the denylist is unavailable")]
 pub struct Unavailable(#[source] pub Option<Box<dyn std::error::Error + Send + Sync>>);
@@ -75,27 +75,27 @@ pub enum TokenStatus {
     NotDenied,
     /// The token or its session was revoked.
     Revoked,
-    /// It was issued before something changed what its user may do. A refresh yields one that says
-    /// what holds now, unless the session has ended.
+    /// It was issued before the permissions of its user changed. A refresh yields a current one, unless
+    /// the session has ended.
     Outdated,
 }
 
-/// Remembers what was denied until it could no longer matter.
+/// List of denied sessions and tokens, kept as long as an affected token can be valid.
 #[async_trait]
 pub trait Denylist: fmt::Debug + Send + Sync {
     /// Returns the status of a token by its ids.
     ///
     /// # Errors
-    /// [`Unavailable`] when it cannot be known now.
+    /// [`Unavailable`] when the status cannot be determined now.
     async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable>;
 
-    /// Returns the status of a token whose claims were found genuine. Guards call this.
+    /// Returns the status of a token whose signature was verified. Guards call this.
     ///
-    /// A list that knows its entries by id need not do more than [`check`](Self::check); one that asks
-    /// the token's issuer needs the token.
+    /// A list with entries by id needs no more than [`check`](Self::check); a list that calls the
+    /// token's issuer needs the token.
     ///
     /// # Errors
-    /// [`Unavailable`] when it cannot be known now.
+    /// [`Unavailable`] when the status cannot be determined now.
     async fn check_token(
         &self,
         token: &str,
@@ -109,6 +109,6 @@ pub trait Denylist: fmt::Debug + Send + Sync {
     /// Denies; once this returns `Ok`, every check that starts later sees it, on every replica.
     ///
     /// # Errors
-    /// [`Unavailable`] when that cannot be promised.
+    /// [`Unavailable`] when that cannot be guaranteed.
     async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable>;
 }

@@ -1,13 +1,12 @@
-//! Redis, believed only as far as it can be.
+//! The denylist in Redis, trusted only on conditions.
 //!
-//! This half finds a Redis, knows what is kept in it, and asks it what it says about itself. How far
-//! an answer may be believed is decided by the server half, with a witness that does not forget
-//! (SQL, `docs/denylist.md`), and by [`RedisReader`] for services without SQL
-//! (`docs/other-services.md`).
+//! This module connects to Redis, defines its keys, and inspects the server. The server half decides
+//! whether a result is trusted, with a durable record in SQL (`docs/denylist.md`); [`RedisReader`]
+//! decides it for services without SQL (`docs/other-services.md`).
 //!
-//! Everything lives in one hash slot (`{deny}`), so that one command to one server answers a check
-//! on a Redis Cluster too, and every connection is one direct connection that is never mended
-//! behind our back: a new connection may lead to a server that has forgotten.
+//! All keys are in one hash slot (`{deny}`), so that one command to one server suffices for a check on a
+//! Redis Cluster too. Every connection is direct and never reconnects by itself: a new connection may
+//! lead to a server that has lost data.
 
 mod connection;
 mod find;
@@ -35,20 +34,21 @@ pub use target::{Target, TargetError};
 
 use crate::keys::random_id;
 
-/// Holds the epoch whose filling is complete, or [`FILLING`] and the epoch being filled.
+/// Key of the epoch marker: the epoch whose backfill is complete, or [`FILLING`] followed by the epoch
+/// that is being backfilled.
 const MARK_KEY: &str = "latchet:{deny}:epoch";
-/// Held by the one process that fills the copy.
+/// Lock of the one process that backfills the copy.
 const SEEDER_KEY: &str = "latchet:{deny}:seeder";
-/// Marks an epoch whose filling is not complete. Epochs hold no colon.
+/// Prefix of the marker of an incomplete backfill. Epochs contain no colon.
 const FILLING: &str = "filling:";
 
-/// Returns a name for a filling that has never been used and tells which server it is for, by its
-/// [identity](Inspection::identity): so that a reader without SQL notices a restart or a failover.
+/// Returns a unique name for an epoch. It contains the [identity](Inspection::identity) of the server to
+/// backfill, so that a reader without SQL detects a restart or a failover.
 pub fn new_epoch(identity: &str) -> String {
     format!("{}.{identity}", random_id())
 }
 
-/// Returns the identity of the server that `epoch` was filled on.
+/// Returns the identity of the server that was backfilled for `epoch`.
 fn filled_server(epoch: &str) -> Option<&str> {
     epoch.split_once('.').map(|(_, identity)| identity)
 }

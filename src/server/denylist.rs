@@ -1,8 +1,8 @@
-//! Which copy of the revocations checks ask, and what keeps that copy right.
+//! Denylist of the server: the copy of the revocations that checks use, and its maintenance.
 //!
-//! SQL is the truth. Beside it stands, by configuration, a copy in memory (SQLite, one process), no
-//! copy at all (PostgreSQL alone), or a copy in Redis that is believed only as long as nothing
-//! speaks against it. `docs/denylist.md` argues why no revoked token passes.
+//! SQL is the source of truth. Depending on the configuration there is a copy in memory (SQLite, one
+//! process), no copy (PostgreSQL alone), or a copy in Redis that is trusted only while all conditions
+//! hold. `docs/denylist.md` explains why no revoked token passes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,18 +31,18 @@ use memory::FollowingDenylist;
 use redis::RedisDenylist;
 use sql::SqlDenylist;
 
-/// Where checks are answered now.
+/// Source of the results of checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// As configured.
+    /// The configured source.
     Good,
-    /// By SQL, because the copy in Redis is not to be believed now, for this reason.
+    /// SQL, because the copy cannot be trusted now, for this reason.
     AskingSql(String),
-    /// Nowhere: neither the copy nor SQL can be relied upon.
+    /// None: neither the copy nor SQL can be relied upon.
     Down,
 }
 
-/// The denylist that the settings choose. Clones share it.
+/// Denylist that the settings select. Clones share it.
 #[derive(Clone)]
 pub struct OpenDenylist(Kind);
 
@@ -54,11 +54,11 @@ enum Kind {
 }
 
 impl OpenDenylist {
-    /// Opens the denylist that goes with this database and this Redis. Nothing is connected to and
-    /// nothing runs yet: checks ask SQL until the copy is [kept](Self::keep).
+    /// Opens the denylist for this database and this Redis. It does not connect and starts no task:
+    /// checks use SQL until the copy is [maintained](Self::keep).
     ///
     /// # Errors
-    /// [`TargetError`] when the URL names no Redis.
+    /// [`TargetError`] when the URL is not a Redis URL.
     pub fn open(
         database: DatabaseKind,
         redis_url: Option<&str>,
@@ -74,8 +74,8 @@ impl OpenDenylist {
         }))
     }
 
-    /// Keeps the copy filled and current until `tasks` goes. For the process that answers requests;
-    /// one that only denies something and ends, as the command line does, works without.
+    /// Keeps the copy complete and current until `tasks` is dropped. For the server process; a process
+    /// that only denies something and exits, such as the command line, does not need it.
     pub fn keep(&self, tasks: &mut JoinSet<()>) {
         match &self.0 {
             Kind::Memory(list) => {
@@ -95,7 +95,7 @@ impl OpenDenylist {
         }
     }
 
-    /// Returns what guards ask.
+    /// Returns the denylist for guards.
     pub fn list(&self) -> Arc<dyn Denylist> {
         match &self.0 {
             Kind::Memory(list) => Arc::clone(list) as Arc<dyn Denylist>,
@@ -104,17 +104,17 @@ impl OpenDenylist {
         }
     }
 
-    /// Denies what was revoked; the caller has committed that to SQL. Once this returns `Ok`, every
-    /// check that starts later sees it, on every replica.
+    /// Denies revoked sessions and tokens; the caller has committed the revocation to SQL. Once this
+    /// returns `Ok`, every check that starts later sees it, on every replica.
     ///
     /// # Errors
-    /// [`Unavailable`] when that cannot be promised.
+    /// [`Unavailable`] when that cannot be guaranteed.
     pub async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
         self.list().deny(denials, now).await
     }
 
-    /// Returns where checks are answered now. SQL itself is not asked: whoever wants to know pings
-    /// the store.
+    /// Returns the current source of the results of checks. It does not test SQL itself: ping the store
+    /// for that.
     pub fn health(&self) -> Health {
         match &self.0 {
             Kind::Memory(list) => list.health(),

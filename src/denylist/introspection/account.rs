@@ -1,4 +1,4 @@
-//! The service's own session at a Latchet.
+//! The service's session at a Latchet.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use tokio::sync::Mutex;
 
 use crate::remote::{FetchError, Http, Proof};
 
-/// A token is renewed this long before it ends, so that none ends on the way.
+/// A token is renewed this long before its expiry, so that none expires in transit.
 const EARLY: Duration = Duration::from_secs(30);
 
-/// A user of the issuer, and the tokens of its session while there is one.
+/// A user at the issuer, and the tokens of its session while it has one.
 pub(super) struct Account {
     token_endpoint: Url,
     username: String,
     password: SecretString,
-    /// Held while tokens are got: a thousand checks sign in once.
+    /// Locked while tokens are requested: a thousand concurrent checks sign in once.
     held: Mutex<Option<Held>>,
 }
 
@@ -53,12 +53,12 @@ impl Account {
             return Ok(held.access.clone());
         }
         let asked = Instant::now();
-        // Taken, not lent: should this check give up waiting, the refresh token may have been spent,
-        // and to show it again later would look like theft.
+        // Taken, not borrowed: if this check is cancelled, the refresh token may have been used, and
+        // presenting it again later would look like theft.
         let refresh = held.take().and_then(|held| held.refresh);
         let grant = match refresh {
             Some(refresh) => match self.refresh(http, &refresh).await {
-                // Its session has ended: by an administrator, or because it was idle.
+                // Its session was ended by an administrator, or because it was idle.
                 Err(FetchError::Status {
                     status: 400 | 401, ..
                 }) => self.sign_in(http).await?,
@@ -76,7 +76,7 @@ impl Account {
         Ok(access)
     }
 
-    /// Gives up a session that the issuer no longer takes for one, unless another is held already.
+    /// Drops a session that the issuer refuses, unless it has been replaced already.
     pub(super) async fn forget(&self, refused: &SecretString) {
         let mut held = self.held.lock().await;
         if held

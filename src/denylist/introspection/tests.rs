@@ -1,4 +1,4 @@
-//! Introspection at an issuer on this machine that revokes, hangs, dies and comes back.
+//! Introspection at a local issuer that revokes, hangs, stops and restarts.
 
 mod account;
 
@@ -17,7 +17,7 @@ use crate::remote::tests::site::Site;
 use crate::testing::TestIssuer;
 use crate::token::Expected;
 
-/// An issuer that answers about its tokens, and a service that asks.
+/// An issuer with an introspection endpoint.
 struct Pair {
     site: Site,
     issuer: TestIssuer,
@@ -36,7 +36,7 @@ impl Pair {
         IntrospectionSettings::new(endpoint, Credential::Bearer("secret".into()))
     }
 
-    /// Settings under which no answer is relied upon for another check.
+    /// A list that caches no response.
     fn forgetful(&self) -> IntrospectionDenylist {
         list(IntrospectionSettings {
             active_for: Duration::ZERO,
@@ -51,7 +51,7 @@ impl Pair {
         verifier.verify(token, Expected::Access, now).unwrap()
     }
 
-    /// `None` where there is no answer.
+    /// `None` without a response.
     async fn refuses(&self, list: &IntrospectionDenylist, token: &str) -> Option<bool> {
         let now = self.issuer.clock().now();
         let status = list.check_token(token, &self.claims(token), now).await;

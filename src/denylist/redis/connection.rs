@@ -1,4 +1,4 @@
-//! One connection to one Redis server, and everything that is said over it.
+//! One connection to one Redis server, with every command that the denylist uses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use super::questions::{self, Found, Question};
 use super::{FILLING, Inspection, MARK_KEY, SEEDER_KEY};
 use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
 
-/// How long a check waits for Redis before it asks SQL instead.
+/// Time that a check waits for Redis before it uses SQL instead.
 pub(super) const CHECK_DEADLINE: Duration = Duration::from_millis(150);
-/// How long anything but a check may take.
+/// Deadline of commands other than checks.
 const BACKGROUND_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How far the clocks of Redis and of this process may differ without an entry expiring too early.
+/// Difference between the clocks of Redis and of this process at which no entry expires too early.
 const EXPIRY_SLACK: Duration = Duration::from_mins(1);
-/// The mark goes when nobody vouches for it any more; also when the clock of Redis leaps by this
-/// much, that is before it leaps over [`EXPIRY_SLACK`] and takes entries along.
+/// The epoch marker expires when no server renews it. It also expires when the clock of Redis steps
+/// forward by this much, that is before a step of [`EXPIRY_SLACK`] makes entries expire.
 const MARK_TTL: Duration = Duration::from_secs(30);
-/// How long a seeder may be silent before another may begin.
+/// Lifetime of the backfill lock without renewal.
 const SEEDER_TTL: Duration = Duration::from_secs(10);
 
-/// So many entries keep the server busy for about a millisecond.
+/// This many entries take the server about a millisecond.
 const ENTRIES_PER_WRITE: usize = 500;
 
-/// Writes entries and returns the mark, all at once. The later end and the greater version win: a
-/// repeated denial never weakens another. The value is the end itself, and for a user the version
-/// before it, because comparing needs no clock then, and works on every version of Redis. An entry of
-/// a session or a token has an empty version. What Lua reads as a number is never written back: it
-/// would round.
+/// Writes entries and returns the epoch marker, atomically. The later end and the greater version are
+/// kept: a repeated denial never weakens another. The value is the end itself, preceded by the version
+/// for a user, because comparing it needs no clock and works on every version of Redis. An entry of a
+/// session or a token has an empty version. Numbers that Lua parsed are never written back: it would
+/// round them.
 const WRITE: &str = "\
 for i, key in ipairs(KEYS) do
   if i > 1 then
@@ -54,13 +54,13 @@ for i, key in ipairs(KEYS) do
 end
 return redis.call('GET', KEYS[1])";
 
-/// Sets the mark of the filling if the lock is still held.
+/// Sets the marker of an incomplete backfill if the lock is still held.
 const BEGIN: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1";
 
-/// Keeps lock and mark alive, if both are still there.
+/// Renews lock and marker, if both still exist.
 const CONTINUE: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
@@ -68,7 +68,8 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return 1";
 
-/// Turns the mark of the filling into the mark of the epoch, if nothing was lost since it was set.
+/// Replaces the marker of the backfill with the marker of the epoch, if no data was lost since it was
+/// set.
 const FINISH: &str = "\
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
@@ -90,7 +91,7 @@ redis.call('PEXPIRE', KEYS[1], 1)
 redis.call('DEL', KEYS[1])
 return 1";
 
-/// A connection to the server that holds the denylist. Clones share it; once broken it stays so.
+/// A connection to the server that holds the denylist. Clones share it; it does not reconnect.
 #[derive(Clone)]
 pub struct Connection {
     multiplexed: MultiplexedConnection,
@@ -98,30 +99,30 @@ pub struct Connection {
     address: Arc<str>,
 }
 
-/// Redis did not answer a check in time, or not as Redis does.
+/// Redis did not respond to a check in time, or the response was invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Redis did not answer")]
+#[error("Redis did not respond")]
 pub struct Unanswered;
 
-/// What Redis says about a token.
+/// Result of a lookup in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Revoked. True whatever else Redis has forgotten.
+    /// Revoked. True even if Redis has lost other entries.
     Revoked,
-    /// Outdated. True likewise.
+    /// Outdated. True even if Redis has lost other entries.
     Outdated,
-    /// Not denied as far as the filling of the epoch that was asked about goes.
+    /// Not denied according to the complete backfill of the requested epoch.
     Clear,
-    /// Not found, and this is not a complete filling of the epoch that was asked about.
+    /// Not found, but the copy is not a complete backfill of the requested epoch.
     Doubtful,
 }
 
-/// What became of denials that Redis has taken.
+/// Epoch of the copy that accepted denials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// The copy is filled, or is being filled, for the epoch that was asked about.
+    /// The copy is backfilled, or is being backfilled, for the requested epoch.
     InEpoch,
-    /// The copy belongs to another epoch or to none.
+    /// The copy has another epoch or none.
     OutsideEpoch,
 }
 
@@ -134,15 +135,15 @@ impl Connection {
         }
     }
 
-    /// Returns host and port of the server at the other end.
+    /// Returns host and port of the server.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Asks about one token; the only question on the path of a request.
+    /// Looks up one token; the only command in the path of a request.
     ///
     /// # Errors
-    /// When there is no answer within 150 ms: the connection is then to be dropped.
+    /// When there is no response within 150 ms: the connection must then be dropped.
     pub async fn ask(&self, ids: TokenIds<'_>, epoch: &str) -> Result<Answer, Unanswered> {
         let (answer, found) = oneshot::channel();
         let question = Question::new(ids, answer);
@@ -154,7 +155,7 @@ impl Connection {
         Ok(match (status, &*mark) {
             (TokenStatus::Revoked, _) => Answer::Revoked,
             (TokenStatus::Outdated, _) => Answer::Outdated,
-            // The filling of that epoch is complete.
+            // The backfill of that epoch is complete.
             (TokenStatus::NotDenied, Value::BulkString(mark)) if mark == epoch.as_bytes() => {
                 Answer::Clear
             }
@@ -165,7 +166,7 @@ impl Connection {
     /// Writes denials.
     ///
     /// # Errors
-    /// When Redis has not confirmed every one of them.
+    /// When Redis has not confirmed all of them.
     pub async fn write(&self, denials: &[Denial], epoch: &str) -> Result<Written, RedisError> {
         let filling = format!("{FILLING}{epoch}");
         let mut written = Written::InEpoch;
@@ -194,10 +195,10 @@ impl Connection {
         Ok(written)
     }
 
-    /// Asks the server about itself.
+    /// Inspects the server.
     ///
     /// # Errors
-    /// When it does not answer, or not as Redis does.
+    /// When it does not respond, or the response is invalid.
     pub async fn inspect(&self) -> Result<Inspection, RedisError> {
         let (info, time, mark, ttl): (String, (i64, i64), Option<String>, i64) = redis::pipe()
             .cmd("INFO")
@@ -209,7 +210,7 @@ impl Connection {
             .query_async(&mut self.background())
             .await?;
         let inspection = Inspection::parse(&info, time, mark)?;
-        // Negative where there is no mark, or somebody took its end away.
+        // Negative if there is no marker, or its expiry was removed.
         let left = u64::try_from(ttl).ok().map(Duration::from_millis);
         Ok(Inspection {
             vouched: left.map(|left| MARK_TTL.saturating_sub(left)),
@@ -217,30 +218,30 @@ impl Connection {
         })
     }
 
-    /// Writes a value that is gone a moment later, with every command that denials need.
+    /// Writes a value that expires immediately, with every command that denials need.
     ///
     /// # Errors
-    /// When the server does not answer, or refuses a command.
+    /// When the server does not respond, or refuses a command.
     pub async fn try_writing(&self) -> Result<(), RedisError> {
         let mut command = script(PROBE, 1);
         command.arg(PROBE_KEY);
         self.run(&command).await
     }
 
-    /// Vouches for the mark, so that it stays. Only who finds nothing wrong with the server does.
+    /// Renews the epoch marker. Only a process that trusts the server calls this.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn vouch(&self) -> Result<(), RedisError> {
         let mut command = redis::cmd("PEXPIRE");
         command.arg(MARK_KEY).arg(MARK_TTL.as_millis());
         self.run(&command).await
     }
 
-    /// Takes the seeder's lock in the name of `seeder` and returns whether it was free.
+    /// Acquires the backfill lock for `seeder` and returns whether it was free.
     ///
     /// # Errors
-    /// When the server does not answer, or takes no writes.
+    /// When the server does not respond, or accepts no writes.
     pub async fn lock(&self, seeder: &str) -> Result<bool, RedisError> {
         let mut command = redis::cmd("SET");
         command
@@ -253,20 +254,20 @@ impl Connection {
         Ok(taken.is_some())
     }
 
-    /// Gives the lock back if `seeder` still holds it.
+    /// Releases the lock if `seeder` still holds it.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn unlock(&self, seeder: &str) -> Result<(), RedisError> {
         let mut command = script(RELEASE, 1);
         command.arg(SEEDER_KEY).arg(seeder);
         self.run(&command).await
     }
 
-    /// Marks the copy as being filled for `epoch`, and returns whether `seeder` still held the lock.
+    /// Marks the copy as being backfilled for `epoch`, and returns whether `seeder` still held the lock.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn begin(&self, seeder: &str, epoch: &str) -> Result<bool, RedisError> {
         let mut command = script(BEGIN, 2);
         command
@@ -278,11 +279,11 @@ impl Connection {
         self.run(&command).await
     }
 
-    /// Says that the filling goes on, and returns whether it is still worth going on: false when
-    /// the data was lost or another seeder has taken over.
+    /// Renews lock and marker, and returns whether the backfill should continue: false if data was lost
+    /// or another process has taken over.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn go_on(&self, seeder: &str, epoch: &str) -> Result<bool, RedisError> {
         let mut command = script(CONTINUE, 2);
         command
@@ -295,11 +296,11 @@ impl Connection {
         self.run(&command).await
     }
 
-    /// Marks the copy as complete for `epoch`, and returns whether nothing was lost since
+    /// Marks the copy as complete for `epoch`, and returns whether no data was lost since
     /// [`begin`](Self::begin).
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// When the server does not respond.
     pub async fn finish(&self, seeder: &str, epoch: &str) -> Result<bool, RedisError> {
         let mut command = script(FINISH, 2);
         command
@@ -316,7 +317,7 @@ impl Connection {
         command.query_async(&mut self.background()).await
     }
 
-    /// The same connection with more patience.
+    /// The same connection with a longer deadline.
     pub(super) fn background(&self) -> MultiplexedConnection {
         let mut multiplexed = self.multiplexed.clone();
         multiplexed.set_response_timeout(BACKGROUND_DEADLINE);

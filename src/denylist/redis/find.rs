@@ -1,4 +1,4 @@
-//! Finding the server that holds the denylist now, and connecting to it.
+//! Discovery of the server that currently holds the denylist, and connecting to it.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use super::{Connection, MARK_KEY, Target};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(1);
 
-/// The server that holds the denylist was not found or not reached.
+/// Failure to find or to reach the server that holds the denylist.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The server could not be reached or refused us.
+    /// The server could not be reached or refused the connection.
     #[error("could not connect to Redis at {address}")]
     Refused {
-        /// Who was asked.
+        /// Address of the node.
         address: String,
-        /// What went wrong.
+        /// Cause of the failure.
         source: RedisError,
     },
     /// A Sentinel does not know the master.
@@ -30,18 +30,18 @@ pub enum ConnectError {
         "the Sentinel at {address} knows no master named {master}: check the name in REDIS_URL"
     )]
     UnknownMaster {
-        /// Who was asked.
+        /// Address of the node.
         address: String,
-        /// The name that was asked for.
+        /// Name of the master.
         master: String,
     },
 }
 
 impl Target {
-    /// Finds the server that holds the denylist now and connects to it.
+    /// Finds the server that currently holds the denylist and connects to it.
     ///
     /// # Errors
-    /// [`ConnectError`] of the last node that was asked.
+    /// [`ConnectError`] of the last node that was tried.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         match &self.topology {
             Topology::Single(info) => open(info).await,
@@ -59,8 +59,8 @@ impl Target {
         }
     }
 
-    /// Asks node after node; another one first each time, since the one that was asked first may be
-    /// cut off and believe in a master that is no longer one.
+    /// Tries node after node; starts with another one each time, since the first node may be partitioned
+    /// and report a deposed master.
     async fn first<'a, T, F>(
         &self,
         nodes: &'a [ConnectionInfo],
@@ -99,7 +99,7 @@ async fn ask_sentinel(node: &ConnectionInfo, master: &str) -> Result<(String, u1
     })
 }
 
-/// Follows at most one redirection: a node that does not own the slot knows who does.
+/// Follows at most one redirection: a node that does not own the slot knows the owner.
 async fn open_owner(node: &ConnectionInfo) -> Result<Connection, ConnectError> {
     let connection = open(node).await?;
     let asked: Result<Option<String>, RedisError> = redis::cmd("GET")
@@ -120,8 +120,8 @@ async fn open_owner(node: &ConnectionInfo) -> Result<Connection, ConnectError> {
     }
 }
 
-/// The address of another node, reached in the same way. A node that does not know its own name
-/// answers with an empty host, which means the one that was asked.
+/// The address of another node, reached in the same way. A node that does not know its own name returns
+/// an empty host, which means the node itself.
 fn at(like: &ConnectionAddr, (host, port): (String, u16)) -> ConnectionAddr {
     let host = match like {
         ConnectionAddr::Tcp(asked, _) | ConnectionAddr::TcpTls { host: asked, .. }
@@ -148,8 +148,8 @@ fn at(like: &ConnectionAddr, (host, port): (String, u16)) -> ConnectionAddr {
 
 async fn open(info: &ConnectionInfo) -> Result<Connection, ConnectError> {
     if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-        // rustls refuses to choose when two providers are compiled in. An error means that the
-        // program has chosen one already.
+        // rustls selects no provider by itself if two are compiled in. An error means that the program
+        // has installed one already.
         let _chosen = tokio_rustls::rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
     let config = AsyncConnectionConfig::new()

@@ -1,4 +1,4 @@
-//! What a Redis server says about itself, and whether it is fit to hold the denylist.
+//! Properties of a Redis server, and whether it is suitable for the denylist.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use redis::{ParsingError, RedisError};
 
 use crate::clock::Time;
 
-/// What a server said about itself in one round trip.
+/// Properties of a server, read in one round trip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// Changes whenever the data may have changed otherwise than by commands: a restart gives a new
-    /// `run_id`, a promotion or demotion a new `master_replid`, an eviction counts `evicted_keys`.
+    /// Changes whenever data may have changed without commands: a restart changes `run_id`, a promotion
+    /// or demotion changes `master_replid`, an eviction increments `evicted_keys`.
     pub identity: String,
-    /// Why this server must not be believed, if so.
+    /// Reason not to trust this server, if any.
     pub unfit: Option<Unfit>,
     /// The server's clock, by which entries expire.
     pub time: Time,
-    /// The epoch whose filling is complete, or what stands in its place.
+    /// Epoch marker: the epoch whose backfill is complete, or another value.
     pub mark: Option<String>,
-    /// How long ago a Latchet server found nothing wrong with this one and vouched for the mark.
+    /// Time since a Latchet server checked this server and renewed the epoch marker.
     pub vouched: Option<Duration>,
 }
 
-/// Why a server may forget denials although it keeps running.
+/// Reason why a server may lose denials although it keeps running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// A replica is behind its master.
+    /// A replica lags behind its master.
     #[error(
         "it is a replica: point REDIS_URL at the master, or use redis+sentinel:// or redis+cluster://"
     )]
     Replica,
-    /// Keys are dropped when memory is short.
+    /// The server evicts keys when its memory is full.
     #[error(
         "its maxmemory-policy is {0}: run CONFIG SET maxmemory-policy noeviction, and put the same into redis.conf"
     )]

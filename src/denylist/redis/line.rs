@@ -1,4 +1,4 @@
-//! The one connection that checks use, and what its server last said about itself.
+//! Handle of the connection that checks use, with the last inspection of its server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use super::standing::{Moment, Standing};
 use super::{ConnectError, Connection, Target};
 use crate::clock::Clock;
 
-/// Where Redis is, and the connection to it unless that is broken. Checks only ever read it; whoever
-/// watches the server replaces it.
+/// URL of Redis, and the current connection unless it is broken. Checks only read the connection; the
+/// task that watches the server replaces it.
 #[derive(Debug)]
 pub(crate) struct Line {
     target: Target,
@@ -24,21 +24,21 @@ pub(crate) struct Line {
     dropped: Notify,
 }
 
-/// A connection and what the server at its other end last said about itself.
+/// A connection with the last inspection of its server.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    /// Tells this connection from those before and after it.
+    /// Distinguishes this connection from earlier and later ones.
     number: u64,
     pub(crate) connection: Connection,
     pub(crate) standing: Standing,
 }
 
-/// Redis was not reached, or answered nonsense.
+/// Failure to connect to Redis or to inspect it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("{}", advice(.0).unwrap_or("the Redis server did not tell about itself"))]
+    #[error("{}", advice(.0).unwrap_or("the Redis server could not be inspected"))]
     Inspect(#[from] RedisError),
 }
 
@@ -77,7 +77,7 @@ impl Line {
         Ok(link)
     }
 
-    /// Inspects the server anew; drops the connection when it does not answer.
+    /// Inspects the server again; drops the connection if it does not respond.
     pub(crate) async fn inspect_again(&self, link: &Link) -> Result<Arc<Link>, RedisError> {
         let standing = match self.inspect(&link.connection).await {
             Ok(standing) => standing,
@@ -100,13 +100,13 @@ impl Line {
         Ok(Standing { inspection, asked })
     }
 
-    /// Gives up a broken connection: checks do without from now on, until there is another.
+    /// Drops a broken connection: checks do not use Redis until there is a new one.
     pub(crate) fn drop_link(&self, link: &Link) {
         self.replace(link.number, None);
         self.dropped.notify_one();
     }
 
-    /// Waits until a connection is given up.
+    /// Waits until a connection is dropped.
     pub(crate) async fn dropped(&self) {
         self.dropped.notified().await;
     }

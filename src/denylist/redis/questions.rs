@@ -1,9 +1,8 @@
-//! Questions about tokens on their way to Redis, as many of them in one command as were asked while
-//! the command before was under way.
+//! Batches of lookups: one command contains all lookups that were requested while the previous command
+//! was in progress.
 //!
-//! A command costs its client far more than the keys in it, and a check is most of what a service
-//! that is guarded does with Redis. Nobody waits for others to ask: a question that is alone goes
-//! alone.
+//! A command costs the client far more than the keys in it, and checks are most of the commands of a
+//! guarded service. No lookup waits for a batch to fill: a single lookup is sent alone.
 
 use std::sync::Arc;
 
@@ -15,12 +14,13 @@ use super::MARK_KEY;
 use super::connection::{session_key, token_key, user_key};
 use crate::denylist::{TokenIds, TokenStatus};
 
-/// Questions that may wait; whoever comes then waits to be let in, no longer than for an answer.
+/// Lookups that may wait in the queue; further ones wait for room in it, within the deadline of a
+/// lookup.
 const WAITING: usize = 4096;
-/// Questions in one command: so few that it keeps the server busy for well under a millisecond.
+/// Lookups in one command: few enough that it takes the server well under a millisecond.
 const TOGETHER: usize = 256;
 
-/// A question about one token: the keys by which it can be denied.
+/// Lookup of one token: the keys that can deny it.
 #[derive(Debug)]
 pub(super) struct Question {
     token_key: String,
@@ -46,8 +46,8 @@ impl Question {
         keys.into_iter().chain(self.session_key.as_deref())
     }
 
-    /// Returns the status of the token by the values of its keys, in their order; `None` when there
-    /// are too few.
+    /// Returns the status of the token by the values of its keys, in their order; `None` if there are
+    /// too few values.
     fn status(&self, values: &mut impl Iterator<Item = Value>) -> Option<TokenStatus> {
         let is_outdated = is_above(&values.next()?, self.authority_version);
         let mut is_revoked = values.next()? != Value::Nil;
@@ -62,8 +62,8 @@ impl Question {
     }
 }
 
-/// Returns whether the value of a user key denies tokens of this authority version. A value that
-/// cannot be read denies all.
+/// Returns whether the value of a user key denies tokens of this authority version. An unreadable value
+/// denies all.
 fn is_above(value: &Value, authority_version: u64) -> bool {
     let Value::BulkString(bytes) = value else {
         return *value != Value::Nil;
@@ -73,21 +73,21 @@ fn is_above(value: &Value, authority_version: u64) -> bool {
     below.is_none_or(|below| authority_version < below)
 }
 
-/// An answer of Redis about one token.
+/// Result of the lookup of one token.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) status: TokenStatus,
-    /// The mark of the copy at the same moment.
+    /// Epoch marker of the copy at the same moment.
     pub(super) mark: Arc<Value>,
 }
 
-/// Starts asking over `connection`, until nobody can ask any more. Questions that were not answered,
-/// as all are when the connection is broken, are dropped.
+/// Starts sending lookups over `connection`, until the last sender is dropped. Lookups without a result,
+/// such as all lookups over a broken connection, are dropped.
 pub(super) fn start(connection: MultiplexedConnection) -> mpsc::Sender<Question> {
     let (sender, receiver) = mpsc::channel(WAITING);
     #[expect(
         clippy::disallowed_methods,
-        reason = "each question carries the channel on which its asker waits; the task ends with the last sender"
+        reason = "each lookup has the channel of its caller; the task ends with the last sender"
     )]
     tokio::spawn(ask_all(connection, receiver));
     sender
@@ -96,14 +96,14 @@ pub(super) fn start(connection: MultiplexedConnection) -> mpsc::Sender<Question>
 async fn ask_all(mut connection: MultiplexedConnection, mut waiting: mpsc::Receiver<Question>) {
     let mut questions = Vec::with_capacity(TOGETHER);
     while waiting.recv_many(&mut questions, TOGETHER).await > 0 {
-        // Some have waited too long and went to ask SQL.
+        // Callers of some lookups have timed out and use SQL.
         questions.retain(|question| !question.answer.is_closed());
         if questions.is_empty() {
             continue;
         }
         match ask(&mut connection, &questions).await {
             Ok(values) => answer(questions.drain(..), values),
-            Err(error) => tracing::debug!(%error, "Redis did not answer a check"),
+            Err(error) => tracing::debug!(%error, "Redis did not respond to a lookup"),
         }
         questions.clear();
     }
@@ -121,7 +121,7 @@ async fn ask(
     command.query_async(connection).await
 }
 
-/// Gives each question its part of the values; no answer to one of which there is none.
+/// Sends each lookup its part of the values; nothing if its values are missing.
 fn answer(questions: impl Iterator<Item = Question>, values: Vec<Value>) {
     let mut values = values.into_iter();
     let Some(mark) = values.next() else {
@@ -133,7 +133,7 @@ fn answer(questions: impl Iterator<Item = Question>, values: Vec<Value>) {
             return;
         };
         let mark = Arc::clone(&mark);
-        // Whoever asked may have given up meanwhile.
+        // The caller may have timed out in the meantime.
         let _ = question.answer.send(Found { status, mark });
     }
 }

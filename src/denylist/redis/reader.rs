@@ -1,9 +1,9 @@
-//! The copy in Redis, read by a service that has no SQL to ask.
+//! Reader of the copy in Redis, for a service without SQL.
 //!
-//! A denial that is found is true, whatever else was forgotten. That none is found counts only while
-//! the copy says of itself that it is complete, names the very server it is found on, and a Latchet
-//! server has vouched for it of late. What a reader cannot see is that SQL no longer stands by the
-//! copy; it learns so when nobody vouches any more. `docs/other-services.md` has the argument.
+//! A denial that is found is true, even if other entries were lost. A missing denial counts only if the
+//! copy is marked as complete, its epoch names this server, and a Latchet server has recently renewed
+//! the epoch marker. A reader cannot see that SQL no longer trusts the copy; it notices when the marker
+//! is not renewed. `docs/other-services.md` explains why this is sufficient.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::clock::{Clock, Time};
 use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::token::Claims;
 
-/// Twice the pace at which a server vouches: one late word is no reason to doubt.
+/// Twice the interval of renewals: a single late renewal is no reason for distrust.
 const VOUCHED_WITHIN: Duration = Duration::from_secs(10);
-/// Often enough that a lease is renewed although one look fails.
+/// Often enough that a lease is renewed although one inspection fails.
 const EVERY: Duration = Duration::from_millis(250);
-/// Between two attempts to connect: the first wait and the longest.
+/// Pause between two attempts to connect: the first and the longest.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// A [`Denylist`] that reads what Latchet's servers write into Redis, and writes nothing.
+/// A [`Denylist`] that reads the entries of Latchet's servers in Redis, and writes nothing.
 ///
-/// Commands it needs: `MGET GET PTTL INFO TIME`, on keys `latchet:{deny}:*`; to find its server also
-/// `SENTINEL` or `CLUSTER`, where there is one.
+/// Commands it needs: `MGET GET PTTL INFO TIME`, on keys `latchet:{deny}:*`; with Sentinel also
+/// `SENTINEL`, with Cluster also `CLUSTER`.
 #[derive(Debug)]
 pub struct RedisReader {
     line: Arc<Line>,
-    /// Who is asked where Redis cannot be believed.
+    /// Denylist to use while Redis cannot be trusted.
     fallback: Option<Arc<dyn Denylist>>,
-    /// Ends when the reader goes.
+    /// Ends when the reader is dropped.
     _watching: JoinSet<()>,
 }
 
-/// Why it does not count that nothing was found.
+/// Reason why a missing denial does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Doubt {
     NotConnected,
@@ -50,8 +50,8 @@ enum Doubt {
 }
 
 impl RedisReader {
-    /// Returns a reader of the copy at `target`. It connects in the background: checks that come
-    /// earlier are answered [`Unavailable`], or by the fallback.
+    /// Returns a reader of the copy at `target`. It connects in the background: earlier checks fail with
+    /// [`Unavailable`], or use the fallback.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -66,8 +66,8 @@ impl RedisReader {
         }
     }
 
-    /// Asks `fallback` about each token for which Redis cannot be believed: introspection, for example,
-    /// which Latchet answers from SQL.
+    /// Uses `fallback` for each check while Redis cannot be trusted: introspection, for example, for
+    /// which Latchet uses SQL.
     #[must_use]
     pub fn with_fallback(self, fallback: Arc<dyn Denylist>) -> Self {
         Self {
@@ -76,12 +76,12 @@ impl RedisReader {
         }
     }
 
-    /// Returns why Redis is not believed now, if so: for a readiness check.
+    /// Returns why Redis is not trusted now, if so: for a readiness check.
     pub fn doubt(&self) -> Option<String> {
         doubt(&self.line).map(|doubt| doubt.to_string())
     }
 
-    /// Returns what Redis says, as far as that counts.
+    /// Returns the status of a token in Redis, if it is trusted.
     async fn read(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Doubt> {
         let began = Moment {
             instant: Instant::now(),
@@ -136,10 +136,10 @@ impl Denylist for RedisReader {
 }
 
 fn unavailable(doubt: &Doubt) -> Unavailable {
-    Unavailable(Some(format!("Redis is not believed: {doubt}").into()))
+    Unavailable(Some(format!("Redis is not trusted: {doubt}").into()))
 }
 
-/// Returns the epoch that Redis must still carry for its silence to count, or why it does not.
+/// Returns the epoch for which a missing denial counts, or the reason why it does not count.
 fn believable(standing: &Standing, now: Moment) -> Result<&str, Doubt> {
     if let Some(fault) = standing.fault() {
         return Err(Doubt::Fault(fault));
@@ -171,13 +171,13 @@ fn doubt(line: &Line) -> Option<Doubt> {
     }
 }
 
-/// Keeps the connection and what its server says about itself current, without end.
+/// Keeps the connection and the inspection of its server current, without end.
 async fn watch(line: Arc<Line>) {
     let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
     let mut said = None;
     loop {
         let pause = match line.link() {
-            // A failure drops the connection, which shows as doubt.
+            // A failure drops the connection, which causes distrust.
             Some(open) => {
                 let _inspected = line.inspect_again(&open).await;
                 EVERY
@@ -190,7 +190,7 @@ async fn watch(line: Arc<Line>) {
                 Err(error) => {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
-                        "Redis was not reached"
+                        "Redis connection failed"
                     );
                     backoff.wait()
                 }
@@ -208,11 +208,11 @@ async fn watch(line: Arc<Line>) {
     }
 }
 
-/// Says why Redis is not believed, or that it is.
+/// Logs why Redis is not trusted, or that it is trusted.
 fn note(found: Option<&Doubt>) {
     match found {
-        None => tracing::info!("the denylist in Redis is believed"),
-        Some(doubt) => tracing::warn!(reason = %doubt, "the denylist in Redis is not believed"),
+        None => tracing::info!("the denylist in Redis is trusted"),
+        Some(doubt) => tracing::warn!(reason = %doubt, "the denylist in Redis is not trusted"),
     }
 }
 
@@ -222,11 +222,11 @@ impl fmt::Display for Doubt {
             Self::NotConnected => "it is not connected",
             Self::NotInspected => "it has not answered for a second",
             Self::Fault(fault) => return fault.fmt(f),
-            Self::NotComplete => "no Latchet server has filled it, or one is at it",
+            Self::NotComplete => "no Latchet server has backfilled it, or a backfill is in progress",
             Self::OtherServer => {
-                "it is not the server that was filled, or it may have lost data since"
+                "it is not the server that was backfilled, or it may have lost data since"
             }
-            Self::NotVouched => "no Latchet server has vouched for it lately",
+            Self::NotVouched => "no Latchet server has renewed its epoch marker recently",
         })
     }
 }

@@ -1,15 +1,15 @@
-//! Refusals of Redis that somebody can do something about.
+//! Errors of Redis that an operator can fix.
 
 use redis::RedisError;
 
-/// Returns what a refusal means and how to fix it, where Redis says more than that something is wrong.
+/// Returns the meaning of an error and its fix, if the error has a known code.
 pub(crate) fn advice(error: &RedisError) -> Option<&'static str> {
     Some(match error.code()? {
         "MOVED" | "ASK" | "CROSSSLOT" => {
             "it is a node of a cluster: write REDIS_URL as redis+cluster://host:port"
         }
         "CLUSTERDOWN" | "TRYAGAIN" => "its cluster is incomplete: see CLUSTER INFO on its nodes",
-        "NOAUTH" => "it wants a password: write it into REDIS_URL as redis://:password@host",
+        "NOAUTH" => "it requires a password: write it into REDIS_URL as redis://:password@host",
         "WRONGPASS" => "it refuses user or password of REDIS_URL",
         "NOPERM" => {
             "the user of REDIS_URL lacks permissions: ACL SETUSER name ~latchet:{deny}:* +mget +get +set +del +eval +pexpire +pexpireat +pttl +info +time"

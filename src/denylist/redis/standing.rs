@@ -1,5 +1,4 @@
-//! What is known about the connected server, and for how long that counts. Pure: no I/O, and the time
-//! is an argument.
+//! Status of the connected server, and its validity. Pure: no I/O, and the time is an argument.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -7,14 +6,14 @@ use std::time::{Duration, Instant};
 use super::{Inspection, Unfit};
 use crate::clock::Time;
 
-/// How long an inspection is relied upon, from the moment of asking.
+/// Validity of an inspection, from the time of the request.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
-/// How far the clock of Redis may run ahead of this process before entries may expire too early.
+/// Lead of the clock of Redis over this process beyond which entries may expire too early.
 const CLOCK_AHEAD: Duration = Duration::from_secs(30);
 
-/// A moment on both clocks. The monotonic one may stand still while a machine is suspended, the
-/// other may be set back: what is recent must be recent on both.
+/// A moment on two clocks. The monotonic clock may stop while a machine is suspended, the other may be
+/// set back: a recent moment must be recent on both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) instant: Instant,
@@ -28,15 +27,15 @@ impl Moment {
     }
 }
 
-/// What the connected server said about itself.
+/// Last inspection of the connected server.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     pub(crate) inspection: Inspection,
-    /// When it was asked, not when it answered.
+    /// Time of the request, not of the response.
     pub(crate) asked: Moment,
 }
 
-/// Why a server cannot hold the copy.
+/// Reason why a server cannot hold the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Unfit(Unfit),
@@ -48,7 +47,7 @@ impl Standing {
         self.asked.is_within_lease(now)
     }
 
-    /// Returns why this server cannot hold the copy, if so.
+    /// Returns the reason why this server cannot hold the copy, if any.
     pub(crate) fn fault(&self) -> Option<Fault> {
         if let Some(unfit) = &self.inspection.unfit {
             return Some(Fault::Unfit(unfit.clone()));

@@ -1,4 +1,4 @@
-//! Where the denylist's Redis is, as a URL says.
+//! URL of the denylist's Redis.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use redis::{ConnectionInfo, IntoConnectionInfo, RedisError};
 
 const SENTINEL_PORT: &str = "26379";
 
-/// A Redis as named by a URL.
+/// A Redis server, Sentinel group or Cluster, given by a URL.
 ///
 /// | | |
 /// |---|---|
@@ -20,7 +20,7 @@ const SENTINEL_PORT: &str = "26379";
 /// `rediss+sentinel://` and `rediss+cluster://` use TLS to every node.
 pub struct Target {
     pub(super) topology: Topology,
-    /// Where the next search starts: a node that misled the last one is asked last.
+    /// First node of the next search: a node that misled the last search is tried last.
     pub(super) start: AtomicUsize,
 }
 
@@ -29,19 +29,19 @@ pub(super) enum Topology {
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
         master: String,
-        /// Everything about the master but its address.
+        /// Connection settings of the master, except its address.
         data: ConnectionInfo,
     },
     Cluster(Vec<ConnectionInfo>),
 }
 
-/// The URL names no Redis.
+/// Error in a Redis URL.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// One of the URL's hosts, its user or its database is wrong.
+    /// A host, the user or the database of the URL is invalid.
     #[error("the Redis URL is not valid")]
     Url(#[source] RedisError),
-    /// There is no `://`, or what stands before it is unknown.
+    /// There is no `://`, or the scheme before it is unknown.
     #[error(
         "the Redis URL must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
     )]
@@ -125,7 +125,7 @@ fn cluster(scheme: &str, rest: &str) -> Result<Topology, TargetError> {
     Ok(Topology::Cluster(nodes))
 }
 
-/// What follows `://`. Several hosts make it no URL in the eyes of a URL parser.
+/// Part of the URL after `://`. URL parsers reject several hosts.
 struct Parts<'a> {
     /// With its `@`, still percent-encoded; empty when absent.
     login: &'a str,
@@ -153,14 +153,14 @@ fn node(url: &str) -> Result<ConnectionInfo, TargetError> {
     Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
 }
 
-/// Names the hosts, never the password.
+/// Shows the hosts, never the password.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// Names the hosts, never the password.
+/// Shows the hosts, never the password.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, nodes) = match &self.topology {

@@ -1,5 +1,5 @@
-//! What goes on behind the checks in Redis mode: watching SQL, watching Redis, and following what
-//! others revoke.
+//! Background tasks in Redis mode: watching SQL, watching Redis, and copying the revocations of other
+//! processes.
 
 use std::time::{Duration, Instant};
 
@@ -10,25 +10,25 @@ use crate::backoff::Backoff;
 use crate::denylist::redis::{Link, LinkError};
 use crate::server::error::causes;
 
-/// Often enough that a lease is renewed although one look fails.
+/// Often enough that a lease is renewed although one attempt fails.
 const EVERY: Duration = Duration::from_millis(250);
-/// How often the mark in Redis is vouched for; much less than it lives without.
+/// Interval of renewals of the epoch marker; much shorter than its lifetime.
 const VOUCH_EVERY: Duration = Duration::from_secs(5);
-/// How often denials are looked for that nobody has written into Redis.
+/// Interval of the search for denials that no process has written into Redis.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
-/// Between two attempts to connect: the first wait and the longest.
+/// Pause between two attempts to connect: the first and the longest.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Keeps the witness current, without end.
+/// Keeps the epoch record current, without end.
 pub(super) async fn watch_sql(list: &RedisDenylist) {
     loop {
-        // A failure shows as doubt when the lease is over.
+        // A failure causes distrust when the lease expires.
         let _failed = list.read_witness().await;
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// Keeps a connection and what its server says about itself current, without end.
+/// Keeps a connection and the inspection of its server current, without end.
 pub(super) async fn watch_redis(list: &RedisDenylist) {
     let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
     let mut vouched = None;
@@ -70,13 +70,13 @@ async fn watch_link(list: &RedisDenylist, link: &Link, vouched: &mut Option<Inst
     }
 }
 
-/// A copy that is doubted is never vouched for: readers without SQL would believe it.
+/// The marker of a distrusted copy is never renewed: readers without SQL would trust the copy.
 fn is_to_vouch(vouched: Option<Instant>, now: Instant, doubt: Option<&Doubt>) -> bool {
     let is_due = vouched.is_none_or(|then| now.duration_since(then) >= VOUCH_EVERY);
     is_due && doubt.is_none()
 }
 
-/// Copies into Redis what is in SQL and nobody has copied: its process died in between. Without end.
+/// Copies denials from SQL into Redis whose process ended before it copied them. Without end.
 pub(super) async fn follow_sql(list: &RedisDenylist) {
     let mut tail = Tail::of_any();
     loop {
@@ -96,7 +96,7 @@ pub(super) async fn follow_sql(list: &RedisDenylist) {
     }
 }
 
-/// Says once why Redis is not believed, and once that it is again.
+/// Log of changes of trust in Redis: each reason for distrust, and each recovery, is logged once.
 #[derive(Debug, Default)]
 struct DoubtLog {
     said: Option<Doubt>,
@@ -109,12 +109,12 @@ impl DoubtLog {
             return;
         }
         match &doubt {
-            None => tracing::info!("the denylist in Redis is believed; checks ask it"),
-            // Every start and every failover goes through this.
+            None => tracing::info!("the denylist in Redis is trusted; checks use it"),
+            // Normal at every start and every failover.
             Some(doubt @ (Doubt::NotFilled | Doubt::OtherServer)) => {
-                tracing::info!(reason = %doubt, "checks ask the database, not Redis");
+                tracing::info!(reason = %doubt, "checks use the database, not Redis");
             }
-            Some(doubt) => tracing::warn!(reason = %doubt, "checks ask the database, not Redis"),
+            Some(doubt) => tracing::warn!(reason = %doubt, "checks use the database, not Redis"),
         }
         if doubt != Some(Doubt::NotConnected) {
             self.failure = None;
@@ -125,7 +125,7 @@ impl DoubtLog {
     fn note_failure(&mut self, error: &LinkError) {
         let text = causes(error).join(": ");
         if self.failure.as_ref() != Some(&text) {
-            tracing::warn!(error = text, "Redis was not reached");
+            tracing::warn!(error = text, "Redis connection failed");
             self.failure = Some(text);
         }
     }
@@ -153,10 +153,10 @@ mod tests {
         let told = lines.iter().map(|line| line["message"].as_str().unwrap());
         let told: Vec<&str> = told.collect();
         let wanted = [
-            "Redis was not reached",
-            "checks ask the database, not Redis",
-            "the denylist in Redis is believed; checks ask it",
-            "Redis was not reached",
+            "Redis connection failed",
+            "checks use the database, not Redis",
+            "the denylist in Redis is trusted; checks use it",
+            "Redis connection failed",
         ];
         assert_eq!(told, wanted);
     }

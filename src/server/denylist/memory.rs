@@ -1,5 +1,5 @@
-//! A copy in this process's memory, for the one server on a SQLite file. It follows SQL, so that
-//! what the command line revokes is obeyed too.
+//! A copy in the memory of the process, for the single server on a SQLite file. It follows SQL, so that
+//! revocations by the command line take effect too.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,10 +17,10 @@ use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::server::error::causes;
 use crate::server::store::{Store, StoreError};
 
-/// How often SQL is looked at.
+/// Interval of reads from SQL.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Asks memory as long as SQL was followed within one lease, else SQL.
+/// Uses the copy in memory while it has followed SQL within one lease, else SQL.
 #[derive(Debug)]
 pub(super) struct FollowingDenylist {
     store: Store,
@@ -28,9 +28,10 @@ pub(super) struct FollowingDenylist {
     copy: MemoryDenylist,
     tail: Mutex<Tail>,
     born: Instant,
-    /// Up to when SQL was followed, in milliseconds since `born`; [`NEVER`] before the first time.
+    /// Time up to which the copy follows SQL, in milliseconds since `born`; [`NEVER`] before the first
+    /// read.
     followed_until: AtomicU64,
-    /// Whether the checks are made here, and not in another process that follows SQL.
+    /// True if this process serves the checks, instead of another process that follows SQL.
     serves: AtomicBool,
 }
 
@@ -62,7 +63,7 @@ impl FollowingDenylist {
                     failed = true;
                     tracing::warn!(
                         error = causes(&error).join(": "),
-                        "the denylist cannot follow the database; checks ask it directly"
+                        "the denylist cannot follow the database; checks use the database directly"
                     );
                 }
                 Ok(()) if failed => {

@@ -1,8 +1,8 @@
-//! Every interleaving of logouts, checks, fillings and a refresh on two replicas, while Redis
-//! forgets in each of its ways, leases end, and SQL or a connection is lost.
+//! Model of every interleaving of logouts, checks, backfills and a refresh on two replicas, while Redis
+//! loses data in every possible way, leases expire, and SQL or a connection fails.
 //!
-//! What is asked of the code's own rules is asked of the code: [`trust`](super::trust) and
-//! [`decide`](crate::server::rotation::decide). Time has two values: within the lease, or over it.
+//! The model calls the production code for its rules: [`trust`](super::trust) and
+//! [`decide`](crate::server::rotation::decide). Time has two values: within the lease, or after it.
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
@@ -17,35 +17,34 @@ use properties::{ENDED, FELT, REVOKED, UNKNOWN};
 use ways::Ways;
 use world::{FIRST, Identity, Mark, Row, Server, World};
 
-/// Of the two logouts the one that ends the session of the two tabs. The other one ends another
-/// session: what it does to epochs must not spoil the first.
+/// Logout that ends the session of the two tabs. The other logout ends another session: its effect on
+/// epochs must not break the first.
 const TABS: usize = 0;
 
-/// How it begins.
+/// Initial state of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    /// Redis is filled and believed.
+    /// Redis is backfilled and trusted.
     Filled,
     /// Redis is new.
     Empty,
 }
 
-/// The model: how it begins, what is done, and how often. Whatever keeps within these numbers is
-/// searched to its end.
+/// The model: initial state, mutation, and bounds. The search within these bounds is exhaustive.
 #[derive(Clone, Copy)]
 struct Denials {
     start: Start,
     ways: Ways,
     logouts: usize,
-    /// Epochs after the first: fillings and distrust.
+    /// Epochs after the first one: backfills and distrust.
     epochs: u8,
-    /// How often Redis forgets.
+    /// Number of data losses in Redis.
     losses: u8,
-    /// How often SQL is down for a while.
+    /// Number of outages of SQL.
     outages: u8,
 }
 
-/// What every run searches: a logout in which Redis forgets.
+/// Bounds that every run searches: a logout during a data loss in Redis.
 const LOSS: Denials = Denials {
     start: Start::Filled,
     ways: Ways::AsItIs,
@@ -55,7 +54,7 @@ const LOSS: Denials = Denials {
     outages: 0,
 };
 
-/// What every run searches as well: a logout while a new Redis is filled and SQL fails.
+/// Further bounds that every run searches: a logout while a new Redis is backfilled and SQL fails.
 const OUTAGE: Denials = Denials {
     start: Start::Empty,
     losses: 0,
@@ -63,7 +62,7 @@ const OUTAGE: Denials = Denials {
     ..LOSS
 };
 
-/// A check that was answered is judged and leads no further: the world is as if it had not been.
+/// The result of a check is a final state: the check does not change the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
     Open(Box<World>),
@@ -191,7 +190,7 @@ impl Model for Denials {
 }
 
 impl Denials {
-    /// Takes one step beside the check; `None` when it cannot be taken now.
+    /// Takes one step that is not a check; `None` if it is not possible now.
     fn advance(&self, world: &mut World, action: Action) -> Option<()> {
         match action {
             Action::LogOut(replica) => world.continue_logout(replica, self.ways),
@@ -234,7 +233,7 @@ fn logout_is_felt_whenever_sql_fails() {
 }
 
 #[test]
-#[ignore = "takes minutes: `docs/denylist.md` tells how to run it"]
+#[ignore = "takes minutes: `docs/denylist.md` has the command"]
 fn two_logouts_are_felt_whatever_fails() {
     for start in [Start::Filled, Start::Empty] {
         let all = Denials {

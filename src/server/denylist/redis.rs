@@ -1,4 +1,4 @@
-//! The copy in Redis, asked as long as it may be believed; SQL otherwise.
+//! Denylist with a copy in Redis, used while it can be trusted; SQL otherwise.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,21 +15,22 @@ use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::server::error::causes;
 use crate::server::store::{Epoch, Store, StoreError};
 
-/// A read of the epoch that takes longer is of no use: the lease is over when it arrives.
+/// A slower read of the epoch is useless: the lease has expired when it completes.
 const WITNESS_DEADLINE: Duration = LEASE;
 
-/// Asks Redis as far as it can be believed, else SQL.
+/// Uses Redis while it can be trusted, else SQL.
 #[derive(Debug)]
 pub(super) struct RedisDenylist {
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) line: Line,
-    /// Whether there is background work that keeps the connection and the witness current.
+    /// True if background tasks keep the connection and the epoch record current.
     serves: AtomicBool,
     witness: ArcSwapOption<Witness>,
-    /// The newest epoch known, and since when.
+    /// Newest known epoch, and the time since which it is known.
     seen: Mutex<(String, Instant)>,
-    /// Held while an epoch is ended, so that a hundred logouts at once end one and not a hundred.
+    /// Held while an epoch is ended, so that a hundred concurrent logouts end one epoch and not a
+    /// hundred.
     ending: tokio::sync::Mutex<()>,
 }
 
@@ -75,7 +76,7 @@ impl RedisDenylist {
         }
     }
 
-    /// Asks SQL which filling may be believed.
+    /// Reads from SQL which backfill may be trusted.
     pub(super) async fn read_witness(&self) -> Result<Arc<Witness>, StoreError> {
         let asked = self.line.moment();
         let row = tokio::time::timeout(WITNESS_DEADLINE, self.store.epoch())
@@ -91,7 +92,7 @@ impl RedisDenylist {
         Ok(witness)
     }
 
-    /// Of two reads at once the one that began later knows more.
+    /// Of two concurrent reads, the result of the later one is newer.
     pub(super) fn take_witness(&self, witness: &Arc<Witness>) {
         self.witness.rcu(|known| match known {
             Some(known) if known.asked.instant > witness.asked.instant => Some(Arc::clone(known)),
@@ -99,8 +100,8 @@ impl RedisDenylist {
         });
     }
 
-    /// Begins an epoch that only `filled` can be filled for; nobody believes an earlier one when
-    /// [`NOTICED`] has passed.
+    /// Begins an epoch for which only the server `filled` can be backfilled; no process trusts an
+    /// earlier epoch after [`NOTICED`].
     pub(super) async fn begin_epoch(&self, filled: &str) -> Result<String, StoreError> {
         let epoch = new_epoch(filled);
         self.store
@@ -121,7 +122,7 @@ impl RedisDenylist {
         }
     }
 
-    /// Waits until every process knows `epoch` or a later one. Takes no time for an epoch that has
+    /// Waits until every process knows `epoch` or a later one. Returns immediately for an epoch that has
     /// been known here for long enough.
     async fn until_noticed(&self, epoch: &str) {
         let since = {
@@ -135,8 +136,8 @@ impl RedisDenylist {
         tokio::time::sleep(NOTICED.saturating_sub(since.elapsed())).await;
     }
 
-    /// Returns a connection to a server that may take denials, if there is one. A process that runs
-    /// no background work looks for it here.
+    /// Returns a connection to a server that may accept denials, if there is one. A process without
+    /// background tasks connects here.
     async fn link_for_denials(&self) -> Option<Arc<Link>> {
         let link = match self.line.link() {
             Some(link) if link.standing.is_current(self.line.moment()) => Some(link),
@@ -147,7 +148,7 @@ impl RedisDenylist {
         link.filter(|link| link.standing.fault().is_none())
     }
 
-    /// Writes the denials into the copy. Returns whether that is enough for every check to see them.
+    /// Writes the denials into the copy. Returns whether every check sees them then.
     async fn deny_in_copy(&self, denials: &[Denial], witness: &Witness) -> bool {
         let Some(link) = self.link_for_denials().await else {
             return false;
@@ -157,8 +158,8 @@ impl RedisDenylist {
         }
         match link.connection.write(denials, &witness.epoch).await {
             Ok(Written::InEpoch) => true,
-            // The filling of this epoch has not begun: it will read the denials from SQL. What is
-            // left is that nobody believes the epoch before.
+            // The backfill of this epoch has not begun: it will read the denials from SQL. It remains to
+            // wait until no process trusts the previous epoch.
             Ok(Written::OutsideEpoch) => {
                 self.until_noticed(&witness.epoch).await;
                 true
@@ -166,7 +167,7 @@ impl RedisDenylist {
             Err(error) => {
                 tracing::warn!(
                     error = causes(&error).join(": "),
-                    "Redis did not take a denial; it will not be believed until it is filled again"
+                    "Redis did not accept a denial; it is not trusted until it is backfilled again"
                 );
                 self.line.drop_link(&link);
                 false
@@ -174,19 +175,20 @@ impl RedisDenylist {
         }
     }
 
-    /// Makes every process ask SQL, where the denials are committed, until Redis is filled again.
+    /// Makes every process use SQL, where the denials are committed, until Redis is backfilled again.
     async fn deny_by_distrust(&self) -> Result<(), StoreError> {
         let epoch = self.end_epoch().await?;
         self.until_noticed(&epoch).await;
         Ok(())
     }
 
-    /// Returns an epoch that no copy is or will be complete for.
+    /// Returns an epoch for which no copy is or will be complete.
     async fn end_epoch(&self) -> Result<String, StoreError> {
         let _one_at_a_time = self.ending.lock().await;
         let witness = self.read_witness().await?;
         if witness.filled.is_empty() {
-            // Nothing is filled or being filled: whoever begins will read the denials from SQL.
+            // No copy is backfilled or being backfilled: a later backfill will read the denials from
+            // SQL.
             return Ok(witness.epoch.clone());
         }
         self.begin_epoch("").await

@@ -1,4 +1,4 @@
-//! Filling Redis from SQL. One process at a time does it; the others ask SQL meanwhile.
+//! Backfill of Redis from SQL. One process at a time does it; the others use SQL in the meantime.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,22 +15,22 @@ use crate::server::error::causes;
 use crate::server::store::{Entry, StoreError};
 
 const EVERY: Duration = Duration::from_millis(250);
-/// How long an attempt is remembered.
+/// Period in which attempts are counted.
 const MEMORY: Duration = Duration::from_mins(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// How an attempt to fill the copy ended.
+/// Outcome of a backfill.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The copy is complete.
     Filled { entries: usize },
-    /// Another process is at it, or has done it.
+    /// Another process is backfilling the copy, or has completed it.
     LeftToAnother,
-    /// Something was lost on the way, or another process took over.
+    /// Data was lost during the backfill, or another process took over.
     Undone,
 }
 
-/// Why the copy could not be filled now.
+/// Failure of a backfill.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SeedError {
     #[error("Redis failed")]
@@ -39,7 +39,7 @@ pub(super) enum SeedError {
     Store(#[from] StoreError),
 }
 
-/// Fills the copy whenever that is wanted, without end.
+/// Backfills the copy whenever it is needed, without end.
 pub(super) async fn keep_filled(list: &RedisDenylist) {
     let mut attempts = Attempts::default();
     loop {
@@ -53,22 +53,22 @@ pub(super) async fn keep_filled(list: &RedisDenylist) {
         match fill(list, &connection).await {
             Ok(Outcome::LeftToAnother) => continue,
             Ok(Outcome::Filled { entries }) => {
-                tracing::info!(entries, "Redis was filled from the database");
+                tracing::info!(entries, "Redis was backfilled from the database");
             }
             Ok(Outcome::Undone) => {
-                tracing::info!("the filling of Redis was undone; it begins anew");
+                tracing::info!("the backfill of Redis was aborted; it will be retried");
             }
             Err(error) => tracing::warn!(
                 error = causes(&error).join(": "),
-                "Redis could not be filled from the database"
+                "the backfill of Redis from the database failed"
             ),
         }
         attempts.note(Instant::now());
     }
 }
 
-/// When the last fillings ended. Many that are undone are a sign of two servers each taking itself
-/// for the master, or of two installations in one Redis: each next one waits longer.
+/// End times of recent backfills. Many aborted backfills indicate two servers that both act as master,
+/// or two installations in one Redis: each further attempt waits longer.
 #[derive(Debug, Default)]
 struct Attempts(VecDeque<Instant>);
 
@@ -96,8 +96,8 @@ fn wanting(list: &RedisDenylist) -> Option<Connection> {
         .then(|| link.connection.clone())
 }
 
-/// Fills the copy at the other end of this one connection: when it breaks, the server may be
-/// another, and nothing that was done is worth anything.
+/// Backfills the copy over this one connection: if it breaks, a new connection may lead to another
+/// server, so the backfill is lost.
 pub(super) async fn fill(
     list: &RedisDenylist,
     connection: &Connection,
@@ -108,7 +108,7 @@ pub(super) async fn fill(
     }
     let outcome = fill_locked(list, connection, &seeder).await;
     if !matches!(outcome, Ok(Outcome::Filled { .. })) {
-        // It expires by itself; this only lets the next one begin sooner.
+        // The lock expires by itself; releasing it lets the next process begin sooner.
         let _released = connection.unlock(&seeder).await;
     }
     outcome
@@ -119,7 +119,7 @@ async fn fill_locked(
     connection: &Connection,
     seeder: &str,
 ) -> Result<Outcome, SeedError> {
-    // Another may have finished between the last look and the lock.
+    // Another process may have finished between the last inspection and the lock.
     let asked = list.line.moment();
     let standing = Standing {
         inspection: connection.inspect().await?,
@@ -130,8 +130,8 @@ async fn fill_locked(
         return Ok(Outcome::LeftToAnother);
     }
     let epoch = list.begin_epoch(&standing.inspection.identity).await?;
-    // From here on nobody believes an earlier epoch, and whoever denies something and does not yet
-    // know this one has committed it to SQL before the first page is read.
+    // From here on no process trusts an earlier epoch. A process that denies something without knowing
+    // this epoch has committed the denial to SQL before the first page is read.
     tokio::time::sleep(NOTICED).await;
     if !connection.begin(seeder, &epoch).await? {
         return Ok(Outcome::Undone);

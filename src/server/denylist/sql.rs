@@ -1,7 +1,7 @@
-//! No copy at all: every check is one indexed read of the truth.
+//! Denylist without a copy: every check is one indexed read from SQL.
 //!
-//! Other processes on the database may have a copy in Redis, which this one cannot reach: the command line
-//! without `REDIS_URL`, or a replica that is set otherwise.
+//! Other processes on the database may have a copy in Redis, which this one cannot reach: this one may
+//! be the command line without `REDIS_URL`, or a replica with other settings.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::denylist::redis::new_epoch;
 use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
 use crate::server::store::{Epoch, Store, StoreError};
 
-/// An epoch that ended longer ago is known everywhere, whatever the difference of the clocks.
+/// An epoch that ended longer ago is known to every process, even with clock differences.
 const KNOWN_EVERYWHERE: Duration = Duration::from_mins(2);
 
-/// Asks SQL.
+/// Uses SQL for every check.
 #[derive(Debug)]
 pub(super) struct SqlDenylist {
     store: Store,
@@ -29,8 +29,8 @@ impl SqlDenylist {
         Self { store, clock }
     }
 
-    /// Ends the trust of other processes in a copy in Redis, and waits until they know. Takes no time where
-    /// none has such a copy.
+    /// Ends the trust of other processes in a copy in Redis, and waits until it takes effect. Returns
+    /// immediately if no process has such a copy.
     async fn distrust_copies(&self) -> Result<(), StoreError> {
         let current = self.store.epoch().await?;
         let now = self.clock.now();
@@ -61,7 +61,7 @@ impl Denylist for SqlDenylist {
         self.store.token_status(ids).await.map_err(unavailable)
     }
 
-    /// The caller has committed the revocation, which every check here reads.
+    /// The caller has committed the revocation, and every check here reads it.
     async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
         if denials.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Following the revocations that others write into SQL.
+//! Feed of the revocations that other processes write into SQL.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use crate::denylist::Denial;
 use crate::server::clock_skew::CLOCK_SKEW;
 use crate::server::store::{Entry, Store, StoreError};
 
-/// Rows read at a time.
+/// Rows in a page.
 const PAGE: u64 = 500;
 
-/// On PostgreSQL a row may become visible after one with a higher number; no transaction that
-/// revokes lasts nearly as long as this.
+/// On PostgreSQL a row may become visible after one with a higher number; transactions with revocations
+/// are much shorter than this.
 const OVERLAP: Duration = Duration::from_secs(10);
 
 /// Reads all revocations that still matter, page by page.
@@ -21,26 +21,26 @@ pub(super) async fn page_after(
     seq: i64,
     now: Time,
 ) -> Result<Vec<Entry>, StoreError> {
-    // What has ended here may still matter to a process whose clock is behind.
+    // A denial that has expired here may still matter to a process whose clock is behind.
     store.revocations_after(seq, PAGE, now - CLOCK_SKEW).await
 }
 
-/// Returns whether more rows may follow the page.
+/// Returns whether no more rows follow the page.
 pub(super) fn is_last(page: &[Entry]) -> bool {
     u64::try_from(page.len()).is_ok_and(|len| len < PAGE)
 }
 
-/// How far the revocations were followed.
+/// Position in the revocations.
 #[derive(Debug)]
 pub(super) struct Tail {
     overlap: Duration,
-    /// Everything up to here was taken, and nothing up to here can still appear.
+    /// All rows up to here were taken, and no further row up to here can appear.
     low: i64,
-    /// What was taken beyond `low`.
+    /// Rows that were taken beyond `low`.
     taken: BTreeSet<i64>,
-    /// Where each pass of late ended, and when it began.
+    /// Start time and last row of each recent pass.
     passes: VecDeque<(Instant, i64)>,
-    /// Where the current pass stands.
+    /// Position of the current pass.
     cursor: i64,
     pass_began: Option<Instant>,
 }
@@ -49,18 +49,18 @@ pub(super) struct Tail {
 #[derive(Debug)]
 pub(super) struct Unread {
     page: Vec<Entry>,
-    /// What is new in them.
+    /// Denials of the rows that are new.
     pub(super) denials: Vec<Denial>,
 }
 
 impl Tail {
-    /// Follows from the oldest revocation that matters, where rows appear in the order of their
+    /// Starts with the oldest relevant revocation, for databases whose rows appear in the order of their
     /// numbers: SQLite has one writer at a time.
     pub(super) fn of_sqlite() -> Self {
         Self::new(Duration::ZERO)
     }
 
-    /// Follows from the oldest revocation that matters, where rows may appear out of order.
+    /// Starts with the oldest relevant revocation, for databases whose rows may appear out of order.
     pub(super) fn of_any() -> Self {
         Self::new(OVERLAP)
     }
@@ -88,7 +88,7 @@ impl Tail {
         Ok(Unread { page, denials })
     }
 
-    /// Notes that the denials were copied. Returns when the pass began that ends with them; `None`
+    /// Records that the denials were copied. Returns the start of the pass that ends with them; `None`
     /// while more pages follow.
     pub(super) fn take(&mut self, unread: Unread) -> Option<Instant> {
         let Unread { page, .. } = unread;
@@ -96,7 +96,7 @@ impl Tail {
             self.cursor = entry.seq;
         }
         if self.overlap.is_zero() {
-            // A start reads every row in one pass, and would hold all their numbers at once.
+            // The first pass reads every row, and would otherwise hold all their numbers at once.
             self.low = self.cursor;
         } else {
             self.taken.extend(page.iter().map(|entry| entry.seq));

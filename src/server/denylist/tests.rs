@@ -1,4 +1,4 @@
-//! The denylist with a real Redis and a real SQLite file. Several open denylists stand for several
+//! The denylist with a real Redis and a real SQLite file. Several open denylists represent several
 //! processes: they share nothing but these two.
 
 mod filling;
@@ -27,7 +27,7 @@ use crate::server::config::DatabaseKind;
 use crate::server::store::Store;
 use server::Server;
 
-/// A database, and what several processes would configure alike.
+/// A database, and the settings that several processes share.
 struct Installation {
     folder: TempDir,
     redis_url: Option<String>,
@@ -45,7 +45,7 @@ impl Installation {
         }
     }
 
-    /// Opens the denylist as a server does.
+    /// Opens the denylist as a server process does.
     async fn start(&self) -> Process {
         self.start_at(Clock::system()).await
     }
@@ -56,7 +56,7 @@ impl Installation {
         process
     }
 
-    /// Starts a server and waits until its copy is believed.
+    /// Starts a server and waits until its copy is trusted.
     async fn serve(&self) -> Process {
         let process = self.start().await;
         process.until_good().await;
@@ -98,11 +98,11 @@ struct Process {
 
 impl Process {
     async fn until_good(&self) {
-        self.until("the copy to be believed", |health| *health == Health::Good)
+        self.until("the copy to be trusted", |health| *health == Health::Good)
             .await;
     }
 
-    /// Waits until the copy is doubted for a reason that has this word.
+    /// Waits until the copy is distrusted for a reason that contains this word.
     async fn until_doubted(&self, word: &str) {
         self.until(
             word,
@@ -120,13 +120,13 @@ impl Process {
             }
             assert!(
                 Instant::now() < deadline,
-                "waited in vain for {what}: {health:?}"
+                "timed out waiting for {what}: {health:?}"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Revokes a token in SQL alone, as a process that dies at once.
+    /// Revokes a token only in SQL, like a process that dies immediately afterwards.
     async fn commit(&self) -> Token {
         let now = self.clock.now();
         let token = Token(random_id());
@@ -137,7 +137,7 @@ impl Process {
         token
     }
 
-    /// Revokes a token, all the way.
+    /// Revokes a token in SQL and in the copy.
     async fn revoke(&self) -> Token {
         let token = self.commit().await;
         self.deny(&token).await;
@@ -194,7 +194,7 @@ impl Token {
     }
 }
 
-/// Another way to the database of an installation than the server's.
+/// A second connection to the database of an installation.
 async fn database(installation: &Installation) -> DatabaseConnection {
     let file = installation.folder.path().join("latchet.db");
     let url = format!("sqlite://{}", file.display());
@@ -272,5 +272,5 @@ async fn the_command_line_denies_for_running_servers() {
 
     assert!(server.refuses(&token).await);
     assert!(tool.refuses(&token).await);
-    assert_eq!(server.epoch().await, before, "the copy was not given up");
+    assert_eq!(server.epoch().await, before, "the copy is still trusted");
 }

@@ -1,23 +1,23 @@
-//! When an answer of Redis may be believed. Pure: no I/O, and the time is an argument.
+//! Conditions for trusting the copy in Redis. Pure: no I/O, and the time is an argument.
 //!
-//! `docs/denylist.md` argues why these conditions are enough.
+//! `docs/denylist.md` explains why these conditions are sufficient.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::denylist::redis::{Fault, Moment, Standing};
 
-/// After so long every process has noticed a change in SQL, or relies on SQL alone.
+/// Time after which every process has noticed a change in SQL, or uses SQL alone.
 pub(super) const NOTICED: Duration = Duration::from_millis(1_050);
 
-/// What SQL said about the copy in Redis.
+/// Record in SQL about the copy in Redis.
 #[derive(Clone, Debug)]
 pub(super) struct Witness {
-    /// The copy is complete where Redis carries this mark.
+    /// The copy is complete if Redis has this epoch marker.
     pub(super) epoch: String,
-    /// The server that was filled, or is being filled, for this epoch; empty for none.
+    /// The server that was backfilled, or is being backfilled, for this epoch; empty for none.
     pub(super) filled: String,
-    /// When SQL was asked, not when it answered.
+    /// Time of the request to SQL, not of the response.
     pub(super) asked: Moment,
 }
 
@@ -26,7 +26,7 @@ impl Witness {
         self.asked.is_within_lease(now)
     }
 
-    /// Returns whether SQL names this very server, with this very data.
+    /// Returns whether the record names this server with its current data.
     pub(super) fn names(&self, standing: &Standing) -> bool {
         standing.inspection.identity == self.filled
     }
@@ -36,7 +36,7 @@ impl Witness {
     }
 }
 
-/// Why Redis is not believed.
+/// Reason why Redis is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Doubt {
     NotConnected,
@@ -55,15 +55,15 @@ impl fmt::Display for Doubt {
             Self::NotInspected => f.write_str("it has not answered for a second"),
             Self::NoWitness => f.write_str("the database has not answered for a second"),
             Self::OtherServer => {
-                f.write_str("it is not the server that was filled, or it may have lost data since")
+                f.write_str("it is not the server that was backfilled, or it may have lost data since")
             }
-            Self::NotFilled => f.write_str("it is being filled from the database"),
+            Self::NotFilled => f.write_str("it is being backfilled from the database"),
         }
     }
 }
 
-/// Returns the witness whose epoch Redis must carry for its answer to be believed, or why no answer
-/// can be.
+/// Returns the record whose epoch marker Redis must have for a lookup to be trusted, or the reason why
+/// no lookup can be.
 pub(super) fn believable<'a>(
     witness: Option<&'a Witness>,
     standing: Option<&Standing>,
@@ -85,7 +85,7 @@ pub(super) fn believable<'a>(
     Ok(witness)
 }
 
-/// Returns whether the connected server could hold the copy but does not hold a complete one.
+/// Returns whether the connected server could hold the copy but has no complete one.
 pub(super) fn wants_filling(
     witness: Option<&Witness>,
     standing: Option<&Standing>,
@@ -97,7 +97,7 @@ pub(super) fn wants_filling(
     }
 }
 
-/// Returns why checks are not answered by Redis now, if so.
+/// Returns the reason why checks do not use Redis now, if any.
 pub(super) fn doubt(
     witness: Option<&Witness>,
     standing: Option<&Standing>,

@@ -1,4 +1,4 @@
-//! The service's own session, at a Latchet reduced to what it asks of one.
+//! The service's session, at a minimal Latchet.
 
 use std::sync::Mutex;
 
@@ -8,12 +8,12 @@ use poem::{Response, post};
 
 use super::*;
 
-/// Issues tokens to one account and takes each refresh token once.
+/// Issues tokens to one account.
 #[derive(Clone)]
 struct Desk {
     issuer: TestIssuer,
     said: Arc<Mutex<Vec<String>>>,
-    /// How long the tokens are good for.
+    /// Lifetime of the tokens in seconds.
     expires_in: u64,
 }
 
@@ -71,7 +71,7 @@ fn is_denied(desk: &Desk, claims: &Claims, now: Time) -> bool {
     desk.issuer.denylist().status(claims.into(), now) != TokenStatus::NotDenied
 }
 
-/// Takes only tokens of the account whose session goes on.
+/// Accepts only tokens of an account with an active session.
 #[handler]
 fn introspect(Data(desk): Data<&Desk>, request: &Request) -> Response {
     desk.note("introspect");
@@ -179,7 +179,7 @@ async fn it_signs_in_again_when_its_session_was_ended() {
 
     scene.desk.issuer.revoke(&own);
 
-    // The desk gives every session the same name, so that the new one is refused as well.
+    // The test server gives every session the same id, so that the new one is refused as well.
     assert_eq!(scene.refuses().await, None);
     assert_eq!(scene.desk.said(), ["introspect", "password", "introspect"]);
 }

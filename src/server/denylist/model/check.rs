@@ -1,24 +1,24 @@
-//! A check, cut between the moment it begins and the answer of Redis.
+//! A check in two steps: its start, and the response of Redis.
 
 use super::super::trust;
 use super::steps::Logout;
 use super::world::{Epoch, Leased, Mark, World, now, standing, witness};
 use super::{TABS, Ways};
 
-/// What a check asks Redis about an access token that was made at login. The answer is believed if
-/// it carries the mark of this epoch.
+/// Lookup in Redis of an access token that was issued at login. The result is trusted if the copy has
+/// the marker of this epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Question {
     epoch: Epoch,
     pub(super) run: u8,
 }
 
-/// How a check was answered, and what was so then. Nothing follows from it.
+/// Result of a check, and the state at that time. It is final.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Answer {
     pub(super) verdict: Verdict,
     pub(super) by: Source,
-    /// Whether the check began when the logout had been answered.
+    /// True if the check began after the response to the logout.
     pub(super) after_logout: bool,
     pub(super) is_revoked: bool,
     pub(super) is_sql_up: bool,
@@ -42,9 +42,9 @@ pub(super) enum Source {
 }
 
 impl World {
-    /// Begins a check. One that does not believe Redis is over at once: what SQL says later is the
-    /// same, or refuses more. So is one that began before the logout was answered: it may find
-    /// either.
+    /// Begins a check. Without trust in Redis it completes immediately: a later result of SQL is the
+    /// same, or refuses more. A check that began before the response to the logout completes immediately
+    /// too: both results are allowed.
     pub(super) fn begin_check(&mut self, replica: usize, ways: Ways) -> Option<Answer> {
         let after_logout = self.logouts[TABS] == Logout::Acknowledged;
         let Some(question) = self.believed(replica, ways) else {
@@ -57,7 +57,7 @@ impl World {
         None
     }
 
-    /// Returns what the replica asks Redis if it believes it, by the code's own rule.
+    /// Returns the replica's lookup if it trusts Redis, by the production rule.
     fn believed(&self, replica: usize, ways: Ways) -> Option<Question> {
         let Leased { said, is_current } = self.replicas[replica].witness;
         let link = self.replicas[replica].link?;
@@ -80,12 +80,12 @@ impl World {
         })
     }
 
-    /// Redis answers a check that waits for it, if it is still there.
+    /// Redis responds to a waiting check, if it still exists.
     pub(super) fn hear_redis(&self, ways: Ways) -> Option<Answer> {
         Some(self.ask_redis(self.check?, true, ways))
     }
 
-    /// Redis does not answer a check in time. That its connection is given up is a step of its own.
+    /// Redis does not respond to a check in time. Dropping the connection is a separate step.
     pub(super) fn leave_redis(&self, ways: Ways) -> Option<Answer> {
         self.check.map(|_| self.ask_sql(true, ways))
     }

@@ -1,4 +1,4 @@
-//! What must always hold, and what must be seen to happen.
+//! Properties that must always hold, and states that must be reachable.
 
 use stateright::Property;
 
@@ -7,10 +7,10 @@ use super::steps::{Logout, Refresh};
 use super::world::{FIRST, World};
 use super::{Denials, State, TABS};
 
-pub(super) const FELT: &str = "a check after a logout admits nobody";
-pub(super) const REVOKED: &str = "only what was revoked is refused";
-pub(super) const UNKNOWN: &str = "what nobody knows is neither admitted nor refused";
-pub(super) const ENDED: &str = "a refresh after the end gives nothing";
+pub(super) const FELT: &str = "a check after a logout never admits";
+pub(super) const REVOKED: &str = "only revoked tokens are refused";
+pub(super) const UNKNOWN: &str = "a token of unknown status is neither admitted nor refused";
+pub(super) const ENDED: &str = "a refresh after the end of its session issues no token";
 
 pub(super) fn always() -> Vec<Property<Denials>> {
     vec![
@@ -35,7 +35,7 @@ pub(super) fn always() -> Vec<Property<Denials>> {
     ]
 }
 
-/// What shows that the search has seen what it is about.
+/// States that prove that the search covers the relevant cases.
 pub(super) fn sometimes(model: &Denials) -> Vec<Property<Denials>> {
     let mut properties = vec![
         Property::sometimes("an older access token is refused", |_, state| {
@@ -43,14 +43,14 @@ pub(super) fn sometimes(model: &Denials) -> Vec<Property<Denials>> {
                 answer.generation > 0 && answer.verdict == Verdict::Refused
             })
         }),
-        Property::sometimes("a new filling is believed", |_, state| {
+        Property::sometimes("a new backfill is trusted", |_, state| {
             answered(state, |answer| {
                 answer.by == Source::Redis
                     && answer.after_logout
                     && answer.mark.is_complete_after(FIRST)
             })
         }),
-        Property::sometimes("a filling completes during a logout", |_, state| {
+        Property::sometimes("a backfill completes during a logout", |_, state| {
             open(state, |world| match world.logouts[TABS] {
                 Logout::Knows(row) => world.master.mark.is_complete_after(row.epoch),
                 _ => false,
@@ -58,7 +58,7 @@ pub(super) fn sometimes(model: &Denials) -> Vec<Property<Denials>> {
         }),
     ];
     if model.losses > 0 {
-        properties.push(Property::sometimes("SQL answers for Redis", |_, state| {
+        properties.push(Property::sometimes("SQL replaces Redis", |_, state| {
             answered(state, |answer| {
                 answer.by == Source::Sql && answer.after_logout && answer.losses > 0
             })
@@ -66,12 +66,12 @@ pub(super) fn sometimes(model: &Denials) -> Vec<Property<Denials>> {
     }
     if model.outages > 0 {
         properties.extend([
-            Property::sometimes("Redis alone answers", |_, state| {
+            Property::sometimes("only Redis is available", |_, state| {
                 answered(state, |answer| {
                     answer.by == Source::Redis && answer.after_logout && !answer.is_sql_up
                 })
             }),
-            Property::sometimes("nobody answers", |_, state| {
+            Property::sometimes("a check is unavailable", |_, state| {
                 answered(state, |answer| answer.verdict == Verdict::Unavailable)
             }),
         ]);

@@ -1,4 +1,4 @@
-//! A logout, a filling and a refresh, each cut where others may come in between.
+//! A logout, a backfill and a refresh, each split into steps that others may interleave.
 
 use super::super::trust;
 use super::world::{Epoch, Leased, Mark, Row, Server, World, now, standing, witness};
@@ -7,10 +7,10 @@ use crate::server::rotation::{Decision, Grace, RevokeReason, SessionState, Shown
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Logout {
-    /// Not asked for, or answered with 503: it may be asked for again.
+    /// Not requested, or failed with 503: it may be requested again.
     None,
     Committed,
-    /// It goes by what SQL said.
+    /// It uses this record from SQL.
     Knows(Row),
     /// Redis has not confirmed the denial.
     Distrusts,
@@ -23,7 +23,7 @@ pub(super) enum Logout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Filling {
     pub(super) epoch: Epoch,
-    /// The server at the other end of its one connection.
+    /// Server of its one connection.
     pub(super) run: u8,
     step: Step,
 }
@@ -38,9 +38,9 @@ enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Refresh {
     None,
-    /// It has read this and will rotate it.
+    /// It has read this state and will rotate it.
     Rotates(SessionState),
-    /// It was answered with a token after the session had ended.
+    /// It received a token after the session had ended.
     Wrong,
 }
 
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Returns whether the server should be filled, by the code's own rule.
+    /// Returns whether the server needs a backfill, by the production rule.
     fn wants_filling(&self, server: &Server) -> bool {
         let now = now();
         let witness = witness(Leased::now(self.sql.row), now);
@@ -164,7 +164,7 @@ impl World {
                 server.mark = Mark::Complete(epoch);
                 None
             }
-            // Undone: it begins anew.
+            // Aborted: it starts again.
             _ => None,
         };
         if next.is_none() && is_locked {
@@ -173,8 +173,8 @@ impl World {
         self.replicas[replica].filling = next.map(|step| Filling { step, ..filling });
     }
 
-    /// The other tab shows the refresh token of the login, again and again. What writes nothing is
-    /// over at once.
+    /// The other tab presents the refresh token of the login, again and again. A refresh that writes
+    /// nothing completes immediately.
     pub(super) fn continue_refresh(&mut self, ways: Ways) {
         let shown = Shown {
             generation: 0,

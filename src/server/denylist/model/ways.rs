@@ -1,28 +1,28 @@
-//! The code's ways, and others that must be found wrong.
+//! Mutations of the protocol that the model must detect.
 
 use super::check::Verdict;
 
-/// What is done otherwise than the code does.
+/// Deviation of the model from the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ways {
     AsItIs,
-    /// As it must not be: whichever server carries the mark is believed.
+    /// Incorrect: any server with the epoch marker is trusted.
     ByMarkAlone,
-    /// As it must not be: what SQL said once counts until SQL says something else.
+    /// Incorrect: a record from SQL counts until SQL returns another one.
     WithoutLease,
-    /// As it must not be: a logout ends the epoch and answers at once.
+    /// Incorrect: a logout ends the epoch and responds immediately.
     WithoutWait,
-    /// As it must not be: a filling begins before everybody has noticed its epoch.
+    /// Incorrect: a backfill begins before every process has noticed its epoch.
     FillAtOnce,
-    /// As it must not be: a filling is complete though its mark has gone.
+    /// Incorrect: a backfill completes although its marker is lost.
     FillUnchecked,
-    /// What others do: the answer to a logout does not wait for the denial.
+    /// Common elsewhere: the response to a logout does not wait for the denial.
     AnswerBeforeDenial,
-    /// What others do: who cannot be checked is let in.
+    /// Common elsewhere: a token that cannot be checked is admitted.
     FailOpen,
-    /// What others do: who cannot be checked is logged out.
+    /// Common elsewhere: a token that cannot be checked is refused.
     FailShut,
-    /// As it must not be: a rotation is written over whatever happened since it was read.
+    /// Incorrect: a rotation overwrites changes since its read.
     RotateAnyhow,
 }
 

@@ -1,4 +1,4 @@
-//! What SQL, the servers of Redis and the replicas know, and what may happen to them.
+//! State of SQL, the Redis servers and the replicas, and the events that change it.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::server::rotation::{SessionState, Superseded};
 
 const START: Time = Time::from_millis(0);
 
-/// Counts up; the code's are random, and told apart only by being equal or not.
+/// Increases; the code's epochs are random, and only compared for equality.
 pub(super) type Epoch = u8;
 
 pub(super) const FIRST: Epoch = 1;
@@ -20,18 +20,18 @@ pub(super) const FIRST: Epoch = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) sql: Sql,
-    /// Where Redis is found.
+    /// The current master.
     pub(super) master: Server,
-    /// A master before the failover, cut off: who is connected to it stays so.
+    /// The master before the failover, partitioned: existing connections to it remain.
     pub(super) deposed: Option<Server>,
-    /// How many servers there have been.
+    /// Number of servers so far.
     pub(super) runs: u8,
-    /// How often Redis has forgotten something.
+    /// Number of data losses so far.
     pub(super) losses: u8,
     pub(super) replicas: [Replica; 2],
-    /// Each by the replica of the same index.
+    /// Logout on the replica with the same index.
     pub(super) logouts: [Logout; 2],
-    /// A check that began after the logout was answered, and waits for Redis.
+    /// Check that began after the response to the logout, and waits for Redis.
     pub(super) check: Option<Question>,
     pub(super) refresh: Refresh,
 }
@@ -45,14 +45,14 @@ pub(super) struct Sql {
     pub(super) row: Row,
 }
 
-/// The row that says which filling of Redis may be believed.
+/// Row with the backfill of Redis that may be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Row {
     pub(super) epoch: Epoch,
     pub(super) filled: Option<Identity>,
 }
 
-/// A server and its data, as its `INFO` names them.
+/// Identity of a server and its data, from its `INFO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     /// Stands for `run_id` and `master_replid`.
@@ -69,10 +69,10 @@ impl fmt::Display for Identity {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Server {
     pub(super) identity: Identity,
-    /// Whether it holds the denial of the tabs' session.
+    /// True if it holds the denial of the tabs' session.
     pub(super) is_denied: bool,
     pub(super) mark: Mark,
-    /// The replica that holds the lock of the seeder.
+    /// Replica that holds the backfill lock.
     pub(super) seeder: Option<usize>,
 }
 
@@ -89,7 +89,7 @@ impl Mark {
     }
 }
 
-/// What SQL said, and whether it was asked within the last lease.
+/// Row from SQL, and whether it was read within the last lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Leased {
     pub(super) said: Row,
@@ -104,7 +104,7 @@ impl Leased {
         }
     }
 
-    /// When it was asked, seen from `now`.
+    /// Time of the read, relative to `now`.
     fn asked(self, now: Moment) -> Moment {
         let over = Moment {
             time: now.time - 2 * LEASE,
@@ -117,8 +117,8 @@ impl Leased {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Replica {
     pub(super) witness: Leased,
-    /// The server it is connected to, as that said within the last lease. A server that is silent for
-    /// longer is as good as none: checks leave it, and logouts ask it anew, as after connecting.
+    /// Connected server, as inspected within the last lease. A server that does not respond for longer
+    /// counts as disconnected: checks do not use it, and logouts inspect it again, as after connecting.
     pub(super) link: Option<Identity>,
     pub(super) filling: Option<Filling>,
 }
@@ -130,7 +130,7 @@ pub(super) fn now() -> Moment {
     }
 }
 
-/// The witness as the code has it.
+/// The record as the production code represents it.
 pub(super) fn witness(known: Leased, now: Moment) -> Witness {
     Witness {
         epoch: known.said.epoch.to_string(),
@@ -142,7 +142,7 @@ pub(super) fn witness(known: Leased, now: Moment) -> Witness {
     }
 }
 
-/// The standing as the code has it.
+/// The server status as the production code represents it.
 pub(super) fn standing(identity: Identity, mark: Mark, now: Moment) -> Standing {
     let mark = match mark {
         Mark::None => None,
@@ -162,7 +162,7 @@ pub(super) fn standing(identity: Identity, mark: Mark, now: Moment) -> Standing 
 }
 
 impl World {
-    /// Both replicas know the row and are connected to the server.
+    /// Both replicas have the row and are connected to the server.
     pub(super) fn new(row: Row, master: Server) -> Self {
         let replica = Replica {
             witness: Leased::now(row),
@@ -211,13 +211,13 @@ impl World {
             .find(|server| server.identity.run == run)
     }
 
-    /// Returns the server at the other end of the replica's connection.
+    /// Returns the server of the replica's connection.
     pub(super) fn linked(&self, replica: usize) -> Option<&Server> {
         self.server(self.replicas[replica].link?.run)
     }
 
-    /// Returns whether nobody relies on an epoch before this one. Leases are shorter than what is
-    /// waited for, so the code's waits end when this holds, or later.
+    /// Returns whether no replica relies on an earlier epoch. Leases are shorter than the wait of the
+    /// code, so that wait ends when this is true, or later.
     pub(super) fn have_noticed(&self, epoch: Epoch) -> bool {
         self.replicas
             .iter()
@@ -242,16 +242,16 @@ impl World {
         self.master.seeder = None;
     }
 
-    /// The server ends, with every connection to it, and another begins with `mark` and no denial:
-    /// without a mark it is empty, with one it has read an old dump.
+    /// The server stops, with every connection to it, and another starts with `mark` and no denial:
+    /// without a marker it is empty, with one it has loaded an old dump.
     pub(super) fn restart(&mut self, mark: Mark) {
         let ended = self.master.identity.run;
         self.master = self.next_server(mark);
         self.disconnect(ended);
     }
 
-    /// A replica becomes the master that had the mark but not yet the denial. The old master lives
-    /// on for who is connected to it.
+    /// A Redis replica that has the marker but not the denial becomes master. The old master remains for
+    /// existing connections.
     pub(super) fn fail_over(&mut self) {
         let next = self.next_server(self.master.mark);
         let old = std::mem::replace(&mut self.master, next);
@@ -260,16 +260,16 @@ impl World {
         }
     }
 
-    /// Memory was short: the denial goes and the mark stays. It was a server that may evict, which
-    /// by now every replica has noticed, and which by now may not.
+    /// Memory was full: the denial is evicted and the marker stays. The server was configured to evict,
+    /// which every replica has noticed by now, and no longer is.
     pub(super) fn evict(&mut self) {
         self.losses += 1;
         self.master.is_denied = false;
         self.master.identity.evictions += 1;
     }
 
-    /// Returns whether the master may have been one that evicts: whoever heard from it within the
-    /// lease knows that it was none, and so does a check that still waits for its answer.
+    /// Returns whether the master may have been configured to evict: a replica that inspected it within
+    /// the lease knows that it was not, and so does a check that still waits for its response.
     pub(super) fn may_evict(&self) -> bool {
         let run = self.master.identity.run;
         self.check.is_none_or(|question| question.run != run)

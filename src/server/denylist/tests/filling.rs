@@ -1,4 +1,4 @@
-//! Filling the copy: who may, what undoes it, and what happens meanwhile.
+//! Backfill of the copy: its lock, events that abort it, and checks in the meantime.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ async fn connection(server: &Server) -> Connection {
     target.connect().await.unwrap()
 }
 
-/// The answer, when there is one: a slow machine may take longer than a check waits.
+/// The result, as soon as there is one: a slow machine may exceed the deadline of a check.
 async fn asked(connection: &Connection, sid: Option<&str>, jti: &str, epoch: &str) -> Answer {
     let ids = TokenIds {
         sid,
@@ -207,7 +207,7 @@ async fn versions_asked_about_at_once_are_each_compared() {
     }
 }
 
-/// As great as those that servers write: milliseconds since the unix epoch.
+/// As large as the versions that servers write: milliseconds since the unix epoch.
 const VERSION: u64 = 1_800_000_000_000;
 
 #[tokio::test]
@@ -288,12 +288,12 @@ async fn without_a_word_from_sql_redis_is_believed_for_one_lease_only() {
     let installation = Installation::on(&redis);
     let mut server = installation.serve().await;
     let token = server.commit().await;
-    assert!(!server.refuses(&token).await, "Redis is believed");
+    assert!(!server.refuses(&token).await, "Redis is trusted");
 
     server.tasks.shutdown().await;
 
     tokio::time::sleep(LEASE).await;
-    assert!(server.refuses(&token).await, "SQL is asked");
+    assert!(server.refuses(&token).await, "SQL is used");
 }
 
 #[tokio::test]
@@ -354,7 +354,7 @@ async fn logouts_do_not_keep_the_copy_from_being_filled() {
         let token = one.revoke().await;
         assert!(other.refuses(&token).await);
         filled = other.open.health() == Health::Good && one.open.health() == Health::Good;
-        assert!(Instant::now() < deadline, "the copy was never filled");
+        assert!(Instant::now() < deadline, "the copy was never backfilled");
     }
 }
 

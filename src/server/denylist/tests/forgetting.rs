@@ -1,4 +1,4 @@
-//! Whatever Redis forgets, no revoked token passes and every other does.
+//! Whatever data Redis loses, no revoked token passes and every other token does.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use super::{Installation, MARK, Process, Token};
 use crate::clock::Clock;
 use crate::server::denylist::Health;
 
-/// Asserts that the copy is filled anew after `epoch`, and that it is right before, while and after.
+/// Asserts that the copy is backfilled again after `epoch`, and that checks are correct before, during
+/// and after the backfill.
 async fn assert_mended(process: &Process, epoch: &str, revoked: &Token) {
     let valid = Token::valid();
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -17,7 +18,7 @@ async fn assert_mended(process: &Process, epoch: &str, revoked: &Token) {
         if process.epoch().await != epoch && process.open.health() == Health::Good {
             return;
         }
-        assert!(Instant::now() < deadline, "the copy was not filled anew");
+        assert!(Instant::now() < deadline, "the copy was not backfilled again");
         tokio::task::yield_now().await;
     }
 }
@@ -95,8 +96,8 @@ async fn an_eviction_between_two_looks() {
     assert_mended_after_a_look(&process, &epoch, &token).await;
 }
 
-/// Where only a look at the server shows that something is wrong, a look may be a quarter of a
-/// second away.
+/// Like [`assert_mended`], for losses that only an inspection of the server detects, which may take a
+/// quarter of a second.
 async fn assert_mended_after_a_look(process: &Process, epoch: &str, revoked: &Token) {
     process.until_doubted("may have lost data").await;
     assert_mended(process, epoch, revoked).await;
@@ -141,8 +142,8 @@ async fn a_promoted_replica_that_lost_acknowledged_writes() {
     let process = installation.serve().await;
     let early = process.revoke().await;
     let epoch = process.epoch().await;
-    // The server that clients talk to becomes a copy of another that holds the mark and not the
-    // denials, and then a master again: what a failover without the latest writes looks like.
+    // The server that clients use becomes a replica of another that has the marker but not the denials,
+    // and then a master again: this resembles a failover that loses the latest writes.
     master.run::<()>(&["SET", MARK, &epoch]);
 
     replica.run::<()>(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
@@ -214,7 +215,8 @@ async fn an_old_master_that_some_still_talk_to() {
     let right = [there.start().await, there.start().await];
     let all = [&left, &right[0], &right[1]];
 
-    // Each side fills its server whenever the other has filled its own, and all deny all the time.
+    // Each side backfills its server whenever the other has backfilled its own, and all processes deny
+    // continuously.
     let end = Instant::now() + Duration::from_secs(10);
     let deny_and_look = async |one: &Process| {
         while Instant::now() < end {

@@ -1,4 +1,4 @@
-//! Which connection checks use while others come and go.
+//! The connection that checks use while others are created and dropped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

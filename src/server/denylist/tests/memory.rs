@@ -1,4 +1,4 @@
-//! The copy in memory follows what other processes revoke.
+//! The copy in memory follows the revocations of other processes.
 
 use std::cell::Cell;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! What a server knows and does while Redis or the database is out of order.
+//! Behaviour of a server while Redis or the database fails.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ async fn with_redis_in_doubt_and_the_database_away_there_are_no_answers() {
     database.execute_unprepared(away).await.unwrap();
 
     process
-        .until("no answers", |health| *health == Health::Down)
+        .until("checks to be unavailable", |health| *health == Health::Down)
         .await;
 }
 
@@ -32,14 +32,14 @@ async fn a_server_that_has_lost_redis_does_not_look_for_it_at_a_logout() {
     let epoch = process.epoch().await;
     process.tasks.shutdown().await;
     let line = &process.redis().line;
-    // Given up already where the machine was too slow for it.
+    // On a slow machine the connection may have been dropped already.
     if let Some(current) = line.link() {
         line.drop_link(&current);
     }
 
     process.revoke().await;
 
-    assert_ne!(process.epoch().await, epoch, "nobody believes the copy");
+    assert_ne!(process.epoch().await, epoch, "no process trusts the copy");
     assert!(line.link().is_none());
 }
 
@@ -78,7 +78,7 @@ async fn a_server_that_was_not_looked_at_for_a_while_is_before_it_takes_a_denial
 
     process.revoke().await;
 
-    assert_ne!(process.epoch().await, epoch, "nobody believes the copy");
+    assert_ne!(process.epoch().await, epoch, "no process trusts the copy");
 }
 
 #[tokio::test]
@@ -99,5 +99,5 @@ async fn a_server_that_has_not_heard_from_sql_asks_it_before_it_takes_a_denial()
 
     process.revoke().await;
 
-    assert_ne!(process.epoch().await, "e", "nobody believes that copy");
+    assert_ne!(process.epoch().await, "e", "no process trusts that copy");
 }

@@ -1,5 +1,5 @@
-//! A service without SQL that reads the copy which servers keep: it may refuse to answer, and never
-//! passes a revoked token because Redis forgot.
+//! A service without SQL that reads the servers' copy: a check may fail, but never passes a revoked
+//! token because Redis lost data.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ async fn believing(server: &Server) -> RedisReader {
     reader
 }
 
-/// Waits until the copy is doubted for a reason that has this word; with no word, until it is believed.
+/// Waits until the copy is distrusted for a reason that contains this word; without a word, until it is
+/// trusted.
 pub(super) async fn until(reader: &RedisReader, word: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -34,20 +35,20 @@ pub(super) async fn until(reader: &RedisReader, word: &str) {
         }
         assert!(
             Instant::now() < deadline,
-            "waited in vain for {word:?}: {doubt:?}"
+            "timed out waiting for {word:?}: {doubt:?}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// `None` where there is no answer.
+/// `None` without a result.
 async fn refuses(reader: &RedisReader, token: &Token) -> Option<bool> {
     let now = Clock::system().now();
     let status = reader.check(token.ids(), now).await.ok()?;
     Some(status != TokenStatus::NotDenied)
 }
 
-/// Its answer as soon as it has one: on a slow machine a copy may be out of date for a moment.
+/// The result, as soon as there is one: on a slow machine a copy may be out of date for a moment.
 async fn answer(reader: &RedisReader, token: &Token) -> bool {
     settled(async || refuses(reader, token).await).await
 }
@@ -82,7 +83,7 @@ async fn a_copy_that_nobody_has_filled_is_not_believed() {
     let redis = Server::start();
     let reader = reader(&redis);
 
-    until(&reader, "no Latchet server has filled it").await;
+    until(&reader, "no Latchet server has backfilled it").await;
 
     assert_eq!(refuses(&reader, &Token::valid()).await, None);
 }
@@ -125,14 +126,14 @@ async fn a_reader_refuses_to_answer_between_a_flush_and_the_filling() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while process.epoch().await == epoch || reader.doubt().is_some() {
         assert_ne!(refuses(&reader, &token).await, Some(false), "it passed");
-        assert!(Instant::now() < deadline, "the copy was not filled anew");
+        assert!(Instant::now() < deadline, "the copy was not backfilled again");
     }
     assert!(answer(&reader, &token).await);
     assert!(!answer(&reader, &Token::valid()).await);
 }
 
-/// The dump is younger than the last word of a server and its mark claims to be complete; only the
-/// name of the server in it tells, and it tells a reader that was not there before, too.
+/// The dump is newer than the last renewal by a server, and its marker claims to be complete; only the
+/// name of the server in the epoch reveals the loss, also to a new reader.
 #[tokio::test]
 async fn a_restart_from_an_old_dump_is_noticed_without_sql() {
     let mut redis = Server::start();
@@ -155,7 +156,7 @@ async fn a_restart_from_an_old_dump_is_noticed_without_sql() {
         assert_eq!(
             refuses(reader, &early).await,
             Some(true),
-            "what is found is true"
+            "a denial that is found is true"
         );
     }
 }
@@ -169,10 +170,10 @@ async fn a_copy_that_no_server_vouches_for_is_not_believed() {
     let reader = believing(&redis).await;
 
     drop(process);
-    // As if eleven of the thirty seconds that a mark lives had passed.
+    // As if eleven of the thirty seconds of the marker's lifetime had passed.
     redis.run::<()>(&["PEXPIRE", MARK, "19000"]);
 
-    until(&reader, "vouched").await;
+    until(&reader, "renewed").await;
     assert_eq!(refuses(&reader, &Token::valid()).await, None);
     assert_eq!(refuses(&reader, &token).await, Some(true));
 }

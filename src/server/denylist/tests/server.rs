@@ -1,4 +1,4 @@
-//! A Redis server as a child process, and the ways in which it can be hurt.
+//! A Redis server as a child process that can be killed and frozen.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::port;
 
-/// A server on a port of its own. It is killed when this goes.
+/// A server on its own port. It is killed on drop.
 pub(super) struct Server {
     folder: TempDir,
     port: u16,
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// Keeps the connections, answers nothing.
+    /// Keeps the connections, but does not respond.
     pub(super) fn freeze(&self) {
         self.signal(Signal::STOP);
     }

@@ -1,4 +1,4 @@
-//! What the log says of a copy that is not believed: each thing once.
+//! Log output about a distrusted copy: each event once.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::denylist::redis::RedisReader;
 use crate::server::logging::captured::Captured;
 
-/// Waits until `who` has told each of these lines so often, and returns all that it told, with the
+/// Waits until `who` has logged each of these lines that often, and returns all its lines, with the
 /// details.
 async fn until(log: &Captured, who: &str, wanted: &[(usize, &str)]) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -43,7 +43,7 @@ fn count(told: &[String], text: &str) -> usize {
     told.iter().filter(|told| told.contains(text)).count()
 }
 
-/// Nothing is told again before something else was.
+/// No line is logged twice in a row.
 fn check_nothing_is_repeated(told: &[String]) {
     let mut once = told.to_vec();
     once.dedup();
@@ -53,9 +53,9 @@ fn check_nothing_is_repeated(told: &[String]) {
 #[tokio::test]
 async fn by_a_server() {
     const WHO: &str = "latchet::server::denylist";
-    const FILLED: &str = "Redis was filled from the database: 2";
-    const BELIEVED: &str = "the denylist in Redis is believed; checks ask it";
-    const AWAY: &str = "checks ask the database, not Redis: it is not connected";
+    const FILLED: &str = "Redis was backfilled from the database: 2";
+    const BELIEVED: &str = "the denylist in Redis is trusted; checks use it";
+    const AWAY: &str = "checks use the database, not Redis: it is not connected";
     let mut redis = Server::start();
     let installation = Installation::on(&redis);
     let tool = installation.tool().await;
@@ -65,7 +65,7 @@ async fn by_a_server() {
     until(&log, WHO, &[(1, FILLED), (1, BELIEVED)]).await;
 
     redis.kill();
-    until(&log, WHO, &[(1, AWAY), (1, "Redis was not reached: ")]).await;
+    until(&log, WHO, &[(1, AWAY), (1, "Redis connection failed: ")]).await;
     redis.resume();
 
     let told = until(&log, WHO, &[(2, FILLED), (2, BELIEVED)]).await;
@@ -75,7 +75,7 @@ async fn by_a_server() {
 #[tokio::test]
 async fn by_a_copy_in_memory() {
     const WHO: &str = "latchet::server::denylist::memory";
-    const AWAY: &str = "the denylist cannot follow the database; checks ask it directly: ";
+    const AWAY: &str = "the denylist cannot follow the database; checks use the database directly: ";
     const BACK: &str = "the denylist follows the database again";
     let installation = Installation::at(None);
     let log = Captured::begin();
@@ -85,7 +85,7 @@ async fn by_a_copy_in_memory() {
     process.until_good().await;
 
     run("ALTER TABLE revocations RENAME TO away").await;
-    // Until it has failed more than once.
+    // Wait until it has failed more than once.
     process.until_doubted("does not follow").await;
     until(&log, WHO, &[(1, AWAY)]).await;
     run("ALTER TABLE away RENAME TO revocations").await;
@@ -98,8 +98,8 @@ async fn by_a_copy_in_memory() {
 #[tokio::test]
 async fn by_a_reader() {
     const WHO: &str = "latchet::denylist";
-    const BELIEVED: &str = "the denylist in Redis is believed";
-    const AWAY: &str = "the denylist in Redis is not believed: it is not connected";
+    const BELIEVED: &str = "the denylist in Redis is trusted";
+    const AWAY: &str = "the denylist in Redis is not trusted: it is not connected";
     let mut redis = Server::start();
     let installation = Installation::on(&redis);
     let _process = installation.serve().await;

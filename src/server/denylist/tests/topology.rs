@@ -1,4 +1,4 @@
-//! Sentinel and Cluster: finding the master, and finding it again.
+//! Sentinel and Cluster: finding the master, also after a failover.
 
 use std::time::{Duration, Instant};
 
@@ -36,14 +36,14 @@ async fn a_failover_by_sentinel_revives_nothing() {
     })
     .await;
     let token = process.revoke().await;
-    // What was acknowledged does not reach the replica.
+    // From now on acknowledged writes do not reach the replica.
     replica.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     let late = process.revoke().await;
 
     master.kill();
     let deadline = Instant::now() + Duration::from_mins(1);
     while process.epoch().await == epoch {
-        assert!(Instant::now() < deadline, "the new master was not filled");
+        assert!(Instant::now() < deadline, "the new master was not backfilled");
         assert!(process.refuses(&token).await);
         assert!(process.refuses(&late).await);
         assert!(!process.refuses(&Token::valid()).await);
@@ -114,7 +114,7 @@ fn cluster_node() -> Server {
 async fn wait_until(holds: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain");
+        assert!(Instant::now() < deadline, "timed out");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
