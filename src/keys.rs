@@ -1,7 +1,7 @@
-//! Keys: generate, load, publish (JWKS) and take in. The one table of algorithms.
+//! Keys: generate, load, publish (JWKS) and import. The table of algorithms.
 //!
-//! A key has exactly one algorithm, fixed when it is made, so that a token cannot choose how it is
-//! checked. Weak keys are refused here, at the door; nothing further in asks again. No I/O.
+//! A key has exactly one algorithm, fixed when it is created, so that a token cannot choose how it is
+//! checked. Weak keys are refused here; no other module checks their strength. No I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,7 +23,7 @@ pub use signing::SigningKey;
 pub use strength::{MIN_RSA_BITS, MIN_SECRET_BYTES, check_secret};
 pub use verifying::VerifyingKey;
 
-/// How a token is signed; one per key.
+/// Signature algorithm; one per key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// Ed25519: small, fast to sign, no parameters to get wrong.
@@ -33,7 +33,7 @@ pub enum Algorithm {
     Es256,
     /// RSA PKCS#1 v1.5 with SHA-256, for clients that know nothing else.
     Rs256,
-    /// HMAC-SHA-256: whoever can check a token can also make one.
+    /// HMAC-SHA-256: a party that can verify a token can also issue one.
     Hs256,
 }
 
@@ -41,7 +41,7 @@ impl Algorithm {
     /// Every algorithm, the recommended first.
     pub const ALL: [Self; 4] = [Self::EdDsa, Self::Es256, Self::Rs256, Self::Hs256];
 
-    /// Returns the name that stands in `alg` (RFC 7518, section 3.1; RFC 8037).
+    /// Returns the name in `alg` (RFC 7518, section 3.1; RFC 8037).
     pub const fn name(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
@@ -51,7 +51,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns whether checking needs a public key only.
+    /// Returns whether verification needs only a public key.
     pub const fn is_asymmetric(self) -> bool {
         !matches!(self, Self::Hs256)
     }
@@ -87,41 +87,41 @@ impl FromStr for Algorithm {
     }
 }
 
-/// Why a key was not taken, made or used.
+/// Failure to load, generate or use a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Too easy to guess or to break.
     #[error("the key is too weak: {0}")]
     Weak(String),
-    /// Not a key, or not in a form that is read here.
+    /// Not a key, or not in a supported format.
     #[error("the key cannot be read: {0}")]
     Malformed(&'static str),
-    /// A key, but of a type, curve or use that is not signed with here.
+    /// A key, but of an unsupported type, curve or use.
     #[error("the key is of a kind that is not supported: {0}")]
     Unsupported(&'static str),
     /// No such algorithm.
-    #[error("unknown algorithm `{0}`; known are EdDSA, ES256, RS256 and HS256")]
+    #[error("unknown algorithm `{0}`: use EdDSA, ES256, RS256 or HS256")]
     UnknownAlgorithm(String),
-    /// `extra` holds a claim that has a field of its own.
-    #[error("the claim `{0}` has a meaning of its own and cannot be an extra claim")]
+    /// `extra` contains a claim that has its own field.
+    #[error("the claim `{0}` has its own field and cannot be an extra claim")]
     ReservedClaim(String),
-    /// A member of the header that says how a token is checked cannot be set by hand.
-    #[error("the header `{0}` says how the token is checked and cannot be set")]
+    /// A member of the header that controls the verification cannot be set.
+    #[error("the header member `{0}` controls the verification and cannot be set")]
     ReservedHeader(String),
-    /// The cryptographic library failed at its work.
+    /// The cryptographic library failed.
     #[error("{0}")]
     Crypto(&'static str),
 }
 
-/// Returns 128 random bits in base64url: an id that nobody can guess and nobody else has.
+/// Returns 128 random bits in base64url: a unique id that cannot be guessed.
 ///
 /// # Panics
-/// When the operating system has no randomness to give; nothing safe can be done then.
+/// When the operating system provides no randomness; no safe fallback exists.
 pub fn random_id() -> String {
     let mut bytes = [0; 16];
     #[expect(
         clippy::expect_used,
-        reason = "an id that can be guessed would be worse than no answer"
+        reason = "an id that can be guessed would be worse than no response"
     )]
     rand::fill(&mut bytes).expect("the operating system gives random bytes");
     base64url(&bytes)

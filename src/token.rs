@@ -1,8 +1,8 @@
-//! Claims, and how they are signed and checked. No I/O.
+//! Claims, and signing and verifying tokens. No I/O.
 //!
 //! An [`Issuer`] signs with one key; a [`Verifier`] checks against a set of keys and needs no secret.
-//! Every claim that is relied on is required: a token without `exp`, `type` or `jti` is malformed,
-//! never "probably an access token that never ends".
+//! Every claim that the verifier relies on is required: a token without `exp`, `type` or `jti` is
+//! malformed, not an access token without an end.
 //!
 //! ```
 //! use latchet::clock::Clock;
@@ -25,8 +25,8 @@
 //! };
 //! let token = issuer.sign(&claims)?;
 //!
-//! let seen = verifier.verify(&token, Expected::Access, now)?;
-//! assert_eq!(seen.sub, "alice");
+//! let verified = verifier.verify(&token, Expected::Access, now)?;
+//! assert_eq!(verified.sub, "alice");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -48,27 +48,28 @@ pub use verifier::{MAX_LEEWAY, Verified, Verifier};
 #[cfg(feature = "remote")]
 pub(crate) use wanted::Wanted;
 
-/// Reasons that are told in other words elsewhere.
+/// Reasons for which the Flask formats have their own texts.
 pub(crate) mod reason {
     pub(crate) const NOT_THREE_PARTS: &str = "it does not have three parts";
     pub(crate) const BAD_SIGNATURE: &str = "its signature does not match";
     pub(crate) const NOT_YET: &str = "it is not valid yet";
-    pub(crate) const FROM_THE_FUTURE: &str = "it was made in the future";
+    pub(crate) const FROM_THE_FUTURE: &str = "it was issued in the future";
 }
 
-/// What a token is for, as its header says (`typ`, RFC 8725, section 3.11).
+/// Type of a token in its header (`typ`, RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typ {
     /// `at+jwt`: an access token (RFC 9068).
     Access,
-    /// `rt+jwt`: a refresh token, read by the server that made it alone.
+    /// `rt+jwt`: a refresh token, which only its issuer reads.
     Refresh,
-    /// `JWT`: issuers that make no difference. Accept it only when such an issuer must be understood.
+    /// `JWT`: from issuers that do not distinguish types. Accept it only if such an issuer must be
+    /// supported.
     Plain,
 }
 
 impl Typ {
-    /// Returns what stands in the header.
+    /// Returns the value in the header.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Access => "at+jwt",
@@ -86,8 +87,8 @@ impl Typ {
         }
     }
 
-    /// Compares as media types are compared: without regard to case, `application/` implied
-    /// (RFC 7515, section 4.1.9).
+    /// Compares like media types: without regard to case, `application/` implied (RFC 7515, section
+    /// 4.1.9).
     fn is(self, typ: &str) -> bool {
         const PREFIX: &str = "application/";
         let bare = match typ.get(..PREFIX.len()) {

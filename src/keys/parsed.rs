@@ -1,10 +1,10 @@
-//! Keys that are parsed once.
+//! Parsed keys, shared with the JWT library.
 //!
-//! `jsonwebtoken` parses a key anew for every token: 18 instead of 10.5 µs for an EdDSA signature,
-//! 642 instead of 244 µs for RS256. It asks a process-wide [`CryptoProvider`] for its cryptography,
-//! so ours hands out what [`register`](Registry::register) has parsed already. Every key that this
-//! provider does not know goes to the stock provider; a program that installed another provider
-//! before its first key keeps that one, and only loses speed.
+//! `jsonwebtoken` parses a key again for every token: 18 instead of 10.5 µs for an EdDSA signature, 642
+//! instead of 244 µs for RS256. It uses a process-wide [`CryptoProvider`], so ours returns keys that
+//! [`register`](Registry::register) has parsed already. Keys that this provider does not know are passed
+//! to the default provider; a program that installed another provider before its first key keeps that
+//! one, and only loses speed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
@@ -33,7 +33,7 @@ pub(super) enum Private {
     Hmac(Box<hmac::Key>),
 }
 
-/// The part of a key that checks.
+/// The part of a key that verifies.
 pub(super) enum Public {
     Asymmetric(Algorithm, ParsedPublicKey),
     Hmac(Box<hmac::Key>),
@@ -79,7 +79,7 @@ impl Public {
     }
 }
 
-/// The library refuses small private keys itself and says so in its text only.
+/// The library refuses small private keys itself, but reports the reason only in its text.
 fn rsa_rejected(error: KeyRejected) -> KeyError {
     if error.to_string() == "TooSmall" {
         return KeyError::Weak(format!("an RSA key needs at least {MIN_RSA_BITS} bits"));
@@ -91,7 +91,7 @@ fn hmac_key(secret: &[u8]) -> Box<hmac::Key> {
     Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))
 }
 
-/// A parsed key as `jsonwebtoken` wants to hold it.
+/// A parsed key in the form that `jsonwebtoken` requires.
 struct Shared<K>(Arc<K>);
 
 impl Signer<Vec<u8>> for Shared<Private> {
@@ -147,7 +147,7 @@ impl JwtVerifier for Shared<Public> {
     }
 }
 
-/// Hash of an algorithm and a key's bytes; the bytes themselves are not kept a second time.
+/// Hash of an algorithm and a key's bytes; the bytes are not stored a second time.
 type Fingerprint = [u8; 32];
 
 pub(super) fn fingerprint(algorithm: Algorithm, bytes: &[u8]) -> Fingerprint {
@@ -159,8 +159,8 @@ pub(super) fn fingerprint(algorithm: Algorithm, bytes: &[u8]) -> Fingerprint {
     fingerprint
 }
 
-/// Finds a parsed key by what `jsonwebtoken` has at hand, the key's bytes. Holds it weakly: a private
-/// key leaves memory with the last [`SigningKey`](super::SigningKey) that owns it.
+/// Registry of parsed keys by the key's bytes, which is what `jsonwebtoken` passes. It holds weak
+/// references: a private key is freed with the last [`SigningKey`](super::SigningKey) that owns it.
 pub(super) struct Registry<K>(RwLock<HashMap<Fingerprint, Weak<K>>>);
 
 impl<K> Registry<K> {
@@ -168,7 +168,7 @@ impl<K> Registry<K> {
         Self(RwLock::new(HashMap::new()))
     }
 
-    /// Returns the parsed key for these bytes, parsing at most once while somebody holds it.
+    /// Returns the parsed key for these bytes, parsing at most once while the key is in use.
     pub(super) fn register(
         &self,
         algorithm: Algorithm,
@@ -204,8 +204,8 @@ static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
 
 static INSTALLED: LazyLock<bool> = LazyLock::new(|| PROVIDER.install_default().is_ok());
 
-/// Makes `jsonwebtoken` use parsed keys from here on. It settles on a provider at its first use,
-/// which comes after the first key.
+/// Makes `jsonwebtoken` use parsed keys. It selects a provider at its first use, which is after the
+/// first key.
 fn install_provider() {
     LazyLock::force(&INSTALLED);
 }

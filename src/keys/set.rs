@@ -1,4 +1,4 @@
-//! The keys a verifier trusts.
+//! Set of the keys that a verifier trusts.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::{Algorithm, KeyError, VerifyingKey};
 
-/// Verifying keys by `kid`; it never changes, a new set takes its place.
+/// Verifying keys by `kid`; immutable, a new set replaces it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySet {
     by_kid: HashMap<String, VerifyingKey>,
 }
 
 impl KeySet {
-    /// Returns the set of these keys; of two with one `kid` the later stays.
+    /// Returns the set of these keys; of two with the same `kid` the later is kept.
     pub fn new(keys: impl IntoIterator<Item = VerifyingKey>) -> Self {
         Self {
             by_kid: keys
@@ -23,8 +23,8 @@ impl KeySet {
         }
     }
 
-    /// Takes in a JWK set (RFC 7517). Keys of other kinds and uses are left out, as section 5 of the
-    /// RFC asks, so that an issuer may publish more than is understood here.
+    /// Imports a JWK set (RFC 7517). Keys of other kinds and uses are skipped, as section 5 of the RFC
+    /// requires, so that an issuer may publish keys that are not supported here.
     ///
     /// # Errors
     /// [`KeyError`] when it is not a JWK set, or a key in it is broken or weak.
@@ -36,10 +36,10 @@ impl KeySet {
         Ok(Self::new(known.collect::<Result<Vec<_>, _>>()?))
     }
 
-    /// Returns the key that may check a token with this header, if there is one.
+    /// Returns the key that may verify a token with this header, if there is one.
     ///
-    /// `kid` is only ever compared, never used as a path or a query. A token that names no `kid` is
-    /// checked by the only key that was allowed to with
+    /// `kid` is only ever compared, never used as a path or a query. A token without a `kid` is verified
+    /// with the only key that was allowed to with
     /// [`for_tokens_without_kid`](VerifyingKey::for_tokens_without_kid).
     pub fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
         if let Some(kid) = kid {
@@ -60,12 +60,12 @@ impl KeySet {
         self.by_kid.values()
     }
 
-    /// Returns whether no key is in the set.
+    /// Returns whether the set has no keys.
     pub fn is_empty(&self) -> bool {
         self.by_kid.is_empty()
     }
 
-    /// Returns the public keys as a JWK set, ordered by `kid`; HMAC secrets are not in it.
+    /// Returns the public keys as a JWK set, ordered by `kid`; without HMAC secrets.
     pub fn jwks(&self) -> Value {
         let mut keys: Vec<_> = self.by_kid.values().collect();
         keys.sort_unstable_by_key(|key| key.kid());

@@ -1,4 +1,4 @@
-//! Keys that sign.
+//! Signing keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use super::{Algorithm, KeyError, MIN_SECRET_BYTES, VerifyingKey, check_secret};
 pub struct SigningKey {
     encoding: EncodingKey,
     verifying: VerifyingKey,
-    /// Keeps the parsed key where the provider finds it.
+    /// Keeps the parsed key in the registry.
     _parsed: Arc<Private>,
 }
 
 impl SigningKey {
-    /// Makes a new random key; RSA keys have 2048 bits.
+    /// Generates a random key; RSA keys have 2048 bits.
     ///
     /// # Errors
-    /// [`KeyError::Crypto`] when the operating system gives no randomness.
+    /// [`KeyError::Crypto`] when the operating system provides no randomness.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         const FAILED: KeyError = KeyError::Crypto("the key could not be generated");
         let rng = SystemRandom::new();
@@ -59,8 +59,8 @@ impl SigningKey {
         }
     }
 
-    /// Takes in what [`private_bytes`](Self::private_bytes) gave out: PKCS#8 for EdDSA and ES256,
-    /// PKCS#1 (or PKCS#8) for RS256, the secret itself for HS256.
+    /// Imports a key from its [`private_bytes`](Self::private_bytes): PKCS#8 for EdDSA and ES256, PKCS#1
+    /// (or PKCS#8) for RS256, the secret itself for HS256.
     ///
     /// # Errors
     /// [`KeyError::Weak`] or [`KeyError::Malformed`].
@@ -88,11 +88,11 @@ impl SigningKey {
         })
     }
 
-    /// Takes in a private key in PEM: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1). The key
-    /// itself says which algorithm it is for.
+    /// Imports a private key in PEM: `PRIVATE KEY` (PKCS#8) or `RSA PRIVATE KEY` (PKCS#1). The type of
+    /// the key determines the algorithm.
     ///
     /// # Errors
-    /// Any of [`KeyError`] that says what is wrong with the text or the key.
+    /// [`KeyError`] with the error in the text or the key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         if pem.contains("BEGIN EC PRIVATE KEY") {
             return Err(KeyError::Unsupported(
@@ -103,7 +103,7 @@ impl SigningKey {
             return Err(KeyError::Unsupported("private keys behind a passphrase"));
         }
         if !pem.contains("PRIVATE KEY") {
-            return Err(KeyError::Malformed("there is no private key in PEM in it"));
+            return Err(KeyError::Malformed("it contains no private key in PEM"));
         }
         let bytes = pem.as_bytes();
         let (algorithm, key) = EncodingKey::from_ed_pem(bytes)
@@ -114,7 +114,7 @@ impl SigningKey {
         Self::from_private_bytes(algorithm, key.as_bytes())
     }
 
-    /// Returns the private key in PEM, or `None` for HS256, which has no such form.
+    /// Returns the private key in PEM, or `None` for HS256, which has no PEM form.
     pub fn to_pem(&self) -> Option<SecretString> {
         let label = match self.algorithm() {
             Algorithm::EdDsa | Algorithm::Es256 => "PRIVATE KEY",
@@ -124,12 +124,12 @@ impl SigningKey {
         Some(pem(label, self.private_bytes()).into())
     }
 
-    /// Returns the private part for safe keeping; seal it before it goes anywhere.
+    /// Returns the private part for storage; encrypt it before you store it.
     pub fn private_bytes(&self) -> &[u8] {
         self.encoding.as_bytes()
     }
 
-    /// Returns the name under which verifiers know this key.
+    /// Returns the id of this key in key sets and tokens.
     pub fn kid(&self) -> &str {
         self.verifying.kid()
     }
@@ -139,7 +139,7 @@ impl SigningKey {
         self.verifying.algorithm()
     }
 
-    /// Returns the part that checks signatures.
+    /// Returns the key that verifies signatures.
     pub fn verifying(&self) -> VerifyingKey {
         self.verifying.clone()
     }
@@ -159,7 +159,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// Brings an RSA key into PKCS#1, the form every `jsonwebtoken` provider reads.
+/// Converts an RSA key to PKCS#1, the format that every `jsonwebtoken` provider reads.
 fn rsa_encoding_key(bytes: &[u8]) -> Result<EncodingKey, KeyError> {
     if RsaKeyPair::from_pkcs8(bytes).is_err() {
         return Ok(EncodingKey::from_rsa_der(bytes));

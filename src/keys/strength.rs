@@ -1,18 +1,19 @@
-//! What counts as strong enough.
+//! Minimum strength of keys and secrets.
 
 use super::KeyError;
 
-/// Fewest bytes an HMAC secret may have: the size of its hash (RFC 7518, section 3.2).
+/// Minimum size of an HMAC secret in bytes: the size of its hash (RFC 7518, section 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// Fewest bits an RSA modulus may have (RFC 7518, section 3.3).
+/// Minimum size of an RSA modulus in bits (RFC 7518, section 3.3).
 pub const MIN_RSA_BITS: usize = 2048;
 
-/// Fewest different bytes in a secret. 32 random hexadecimal digits have fewer about 4 times in 10⁸,
-/// random bytes never; `aaaa…` and `12341234…` always do.
+/// Minimum number of different bytes in a secret. 32 random hexadecimal digits have fewer in about 4 of
+/// 10⁸ cases, random bytes never; `aaaa…` and `12341234…` always have fewer.
 const MIN_DISTINCT_BYTES: usize = 8;
 
-/// Text that people leave in place of a secret. Compared in lower case, without `-`, `_` and spaces.
+/// Placeholders that are often left in place of a secret. Compared in lower case, without `-`, `_` and
+/// spaces.
 const PLACEHOLDERS: [&str; 12] = [
     "changeme",
     "changethis",
@@ -28,10 +29,10 @@ const PLACEHOLDERS: [&str; 12] = [
     "example",
 ];
 
-/// Refuses a secret that is short, repetitive, or a placeholder somebody forgot to replace.
+/// Refuses a secret that is short, repetitive, or a placeholder.
 ///
 /// # Errors
-/// [`KeyError::Weak`], saying which of the three.
+/// [`KeyError::Weak`] with the reason.
 pub fn check_secret(secret: &[u8]) -> Result<(), KeyError> {
     if secret.len() < MIN_SECRET_BYTES {
         return Err(KeyError::Weak(format!(
@@ -65,13 +66,13 @@ pub fn check_secret(secret: &[u8]) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Small primes by which the moduli of one faulty library leave telling remainders.
+/// Small primes by which the moduli of a faulty library leave characteristic remainders.
 const ROCA_PRIMES: [u32; 17] = [
     11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
 ];
 
-/// Refuses an RSA modulus (big-endian) of fewer than [`MIN_RSA_BITS`] bits, and one that is factored
-/// in days because a faulty chip made it (ROCA, CVE-2017-15361).
+/// Refuses an RSA modulus (big-endian) of fewer than [`MIN_RSA_BITS`] bits, and a modulus of a faulty
+/// chip that can be factored in days (ROCA, CVE-2017-15361).
 pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
     let significant = modulus
         .iter()
@@ -95,8 +96,8 @@ pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Whether the remainder by this prime is a power of 65537, as those of that library always are. Of
-/// other moduli one in 240 million has only such remainders.
+/// Returns whether the remainder by this prime is a power of 65537, as it always is for moduli of that
+/// library. One in 240 million other moduli has only such remainders.
 fn is_telling(modulus: &[u8], prime: u32) -> bool {
     let remainder = modulus
         .iter()

@@ -141,7 +141,7 @@ fn what_is_not_a_public_key_of_ours_is_refused_with_the_reason() {
     let table = [
         (
             include_str!("fixtures/ed25519-pkcs8.pem"),
-            "a private key where a public one belongs",
+            "a private key in place of a public one",
         ),
         (include_str!("fixtures/certificate.pem"), "no public key"),
         (include_str!("fixtures/p384-spki.pem"), "other than P-256"),

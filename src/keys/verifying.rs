@@ -1,4 +1,4 @@
-//! Keys that check, and their public form (JWK, RFC 7517).
+//! Verifying keys, and their public form (JWK, RFC 7517).
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::parsed::{PUBLIC, Public, fingerprint};
 use super::strength::check_modulus;
 use super::{Algorithm, KeyError, base64url, check_secret};
 
-/// First byte of an elliptic curve point that is written out in full (SEC 1, section 2.3.3).
+/// First byte of an uncompressed elliptic curve point (SEC 1, section 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 const P256_COORDINATE_BYTES: usize = 32;
 
-/// What is needed to check the signatures of one key, with its one algorithm and its `kid`.
+/// A key that verifies signatures, with its one algorithm and its `kid`.
 ///
 /// Cloning is cheap: clones share the parsed key.
 #[derive(Clone)]
@@ -29,24 +29,24 @@ pub struct VerifyingKey {
     checks_tokens_without_kid: bool,
     decoding: DecodingKey,
     fingerprint: [u8; 32],
-    /// Keeps the parsed key where the provider finds it.
+    /// Keeps the parsed key in the registry.
     _parsed: Arc<Public>,
 }
 
 impl VerifyingKey {
-    /// Takes in a public key in PEM: `PUBLIC KEY` (SPKI) or `RSA PUBLIC KEY` (PKCS#1). The key itself
-    /// says which algorithm it is for.
+    /// Imports a public key in PEM: `PUBLIC KEY` (SPKI) or `RSA PUBLIC KEY` (PKCS#1). The type of the
+    /// key determines the algorithm.
     ///
     /// # Errors
-    /// Any of [`KeyError`] that says what is wrong with the text or the key.
+    /// [`KeyError`] with the error in the text or the key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         if pem.contains("PRIVATE KEY") {
             return Err(KeyError::Unsupported(
-                "a private key where a public one belongs",
+                "a private key in place of a public one",
             ));
         }
         if !pem.contains("PUBLIC KEY") {
-            return Err(KeyError::Malformed("there is no public key in PEM in it"));
+            return Err(KeyError::Malformed("it contains no public key in PEM"));
         }
         let bytes = pem.as_bytes();
         let (algorithm, key) = DecodingKey::from_ed_pem(bytes)
@@ -61,7 +61,7 @@ impl VerifyingKey {
         )
     }
 
-    /// Takes in a public key as a JWK. Its own `kid` is kept, because that is what tokens will name.
+    /// Imports a public key as a JWK. Its `kid` is kept, because tokens refer to it.
     ///
     /// # Errors
     /// [`KeyError::Unsupported`] for symmetric keys, other curves, algorithms and uses;
@@ -93,8 +93,8 @@ impl VerifyingKey {
         }
     }
 
-    /// Takes in an HMAC secret for HS256. Its `kid` is derived under the secret, so that publishing
-    /// it helps nobody guess.
+    /// Imports an HMAC secret for HS256. Its `kid` is an HMAC with the secret, so that publishing it
+    /// does not help to guess the secret.
     ///
     /// # Errors
     /// [`KeyError::Weak`].
@@ -105,7 +105,7 @@ impl VerifyingKey {
         Self::new(Algorithm::Hs256, secret, &base64url(tag.as_ref()), decoding)
     }
 
-    /// Takes in the raw key (EdDSA), the uncompressed point (ES256) or PKCS#1 (RS256).
+    /// Imports the raw key (EdDSA), the uncompressed point (ES256) or PKCS#1 (RS256).
     pub(super) fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Result<Self, KeyError> {
         let decoding = match algorithm {
             Algorithm::EdDsa => DecodingKey::from_ed_der(raw),
@@ -144,7 +144,7 @@ impl VerifyingKey {
         })
     }
 
-    /// Lets this key also check tokens that name no `kid`, as small issuers make them.
+    /// Allows this key to verify tokens without a `kid`, as some issuers create them.
     #[must_use]
     pub fn for_tokens_without_kid(self) -> Self {
         Self {
@@ -153,14 +153,14 @@ impl VerifyingKey {
         }
     }
 
-    /// Takes in a secret however weak it is, by the name that the tokens of a test have for it.
+    /// Imports a secret of any strength, with the `kid` of the test's tokens.
     #[cfg(test)]
     pub(crate) fn from_any_secret(secret: &[u8], kid: &str) -> Self {
         let decoding = DecodingKey::from_secret(secret);
         Self::new(Algorithm::Hs256, secret, kid, decoding).unwrap()
     }
 
-    /// Returns the name by which tokens refer to this key.
+    /// Returns the id by which tokens refer to this key.
     pub fn kid(&self) -> &str {
         &self.kid
     }
@@ -189,7 +189,7 @@ impl VerifyingKey {
     }
 }
 
-/// Same name, same key, same use.
+/// Equal if `kid`, key and use are the same.
 impl PartialEq for VerifyingKey {
     fn eq(&self, other: &Self) -> bool {
         self.kid == other.kid
@@ -210,7 +210,7 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
-/// The members of a JWK that make the key, and nothing else (RFC 7638, section 3.2).
+/// The required members of a JWK (RFC 7638, section 3.2).
 fn public_members(algorithm: Algorithm, raw: &[u8]) -> Result<Value, KeyError> {
     match algorithm {
         Algorithm::EdDsa => Ok(json!({"crv": "Ed25519", "kty": "OKP", "x": base64url(raw)})),
@@ -226,7 +226,8 @@ fn public_members(algorithm: Algorithm, raw: &[u8]) -> Result<Value, KeyError> {
     }
 }
 
-/// RFC 7638: the hash of the members in lexicographic order, in which [`public_members`] writes them.
+/// JWK thumbprint (RFC 7638): the hash of the members in lexicographic order, which is the order of
+/// [`public_members`].
 fn thumbprint(members: &Value) -> String {
     base64url(digest::digest(&digest::SHA256, members.to_string().as_bytes()).as_ref())
 }

@@ -1,4 +1,4 @@
-//! What a token says.
+//! Claims of a token.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,25 +11,27 @@ use serde_json::{Map, Value};
 use crate::clock::Time;
 use crate::keys::random_id;
 
-/// The claims of a token. The names are those on the wire, so that Flask-JWT-Extended reads them too.
+/// The claims of a token. The names are those in the token, so that Flask-JWT-Extended can read them
+/// too.
 ///
 /// Times are in whole seconds since the unix epoch (RFC 7519, `NumericDate`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who made the token. Empty in one that does not say, which only verifiers with
-    /// [`Unnamed::Admitted`](super::Unnamed::Admitted) take.
+    /// Issuer. Empty in a token without this claim, which only verifiers with
+    /// [`Unnamed::Admitted`](super::Unnamed::Admitted) accept.
     #[serde(
         default,
         skip_serializing_if = "String::is_empty",
         deserialize_with = "not_empty"
     )]
     pub iss: String,
-    /// Whom it is for; one of them must be the verifier. Empty in one that does not say, as above.
+    /// Audience; one of the names must be a name of the verifier. Empty in a token without this claim,
+    /// as above.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "audience")]
     pub aud: Vec<String>,
     /// The user.
     pub sub: String,
-    /// The OAuth client that asked for it.
+    /// The OAuth client that requested it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     /// The session; absent in tokens of other issuers.
@@ -37,18 +39,18 @@ pub struct Claims {
     pub sid: Option<String>,
     /// The token's own id.
     pub jti: String,
-    /// When it was made.
+    /// Time of issue.
     pub iat: i64,
-    /// From when on it counts. RFC 9068 does not ask for it, and a service whose clock is a second behind
-    /// refuses a token whose `nbf` is the time of its making.
+    /// Time from which the token is valid. RFC 9068 does not require it, and a service whose clock is a
+    /// second behind refuses a token whose `nbf` is its time of issue.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "not_null"
     )]
     pub nbf: Option<i64>,
-    /// From when on it no longer counts. Absent in a token without end, which only verifiers with
-    /// [`Endless::Admitted`](super::Endless::Admitted) take.
+    /// Time from which the token is no longer valid. Absent in a token without an end, which only
+    /// verifiers with [`Endless::Admitted`](super::Endless::Admitted) accept.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -58,27 +60,26 @@ pub struct Claims {
     /// Access or refresh.
     #[serde(rename = "type")]
     pub kind: Kind,
-    /// Whether the password was proved lately; a token that does not say is not fresh.
+    /// Freshness of the password entry; a token without this claim is not fresh.
     #[serde(default)]
     pub fresh: Fresh,
-    /// When the user last proved who they are.
+    /// Time of the user's last authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
-    /// How they proved it (RFC 8176).
+    /// Methods of that authentication (RFC 8176).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub amr: Vec<String>,
-    /// What the user may do, by role.
+    /// Roles of the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
-    /// Authority version of the user when the token was issued: a denylist that holds a greater one
-    /// denies the token, because what its user may do has changed since. 0 in tokens that carry none.
+    /// Authority version of the user when the token was issued: a denylist with a greater version denies
+    /// the token, because the permissions of its user have changed since. 0 in tokens without one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub authority_version: u64,
-    /// What the token may be used for, separated by spaces (RFC 6749, section 3.3).
+    /// Scopes of the token, separated by spaces (RFC 6749, section 3.3).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// What the CSRF header must repeat where a cookie carries the token, in the manner of
-    /// Flask-JWT-Extended.
+    /// Value that the CSRF header must repeat if a cookie carries the token, as in Flask-JWT-Extended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csrf: Option<String>,
     /// Any other claim.
@@ -86,7 +87,7 @@ pub struct Claims {
     pub extra: Map<String, Value>,
 }
 
-/// Names of the claims that have a field of their own.
+/// Names of the claims with their own field.
 pub(super) const NAMED: [&str; 17] = [
     "iss",
     "aud",
@@ -108,8 +109,8 @@ pub(super) const NAMED: [&str; 17] = [
 ];
 
 impl Claims {
-    /// Returns the claims of an access token that lives from `now` for `lifetime`, with a new `jti`;
-    /// issuer, audience and user are still empty.
+    /// Returns the claims of an access token that is valid from `now` for `lifetime`, with a new `jti`;
+    /// issuer, audience and user are empty.
     pub fn access(now: Time, lifetime: Duration) -> Self {
         Self {
             exp: Some((now + lifetime).secs()),
@@ -117,7 +118,7 @@ impl Claims {
         }
     }
 
-    /// Returns the claims of a refresh token that lives from `now` for `lifetime`, otherwise like
+    /// Returns the claims of a refresh token that is valid from `now` for `lifetime`, otherwise like
     /// [`access`](Self::access).
     pub fn refresh(now: Time, lifetime: Duration) -> Self {
         Self {
@@ -126,9 +127,9 @@ impl Claims {
         }
     }
 
-    /// Returns the claims of an access token that never expires: for machines whose operators
-    /// accept that revoking is the only way to end it. Verifiers refuse it unless they were told
-    /// [`Endless::Admitted`](super::Endless::Admitted), and the denial must never be forgotten.
+    /// Returns the claims of an access token that never expires: for machine users whose operators
+    /// accept that only a revocation ends it. Verifiers refuse it unless they have
+    /// [`Endless::Admitted`](super::Endless::Admitted), and its denial must be kept forever.
     pub fn access_without_end(now: Time) -> Self {
         Self {
             iss: String::new(),
@@ -152,7 +153,7 @@ impl Claims {
         }
     }
 
-    /// Adds `nbf`, the time of the making, as Flask-JWT-Extended does and Flask-JWT requires.
+    /// Adds `nbf` with the time of issue, as Flask-JWT-Extended does and Flask-JWT requires.
     #[must_use]
     pub fn with_nbf(self) -> Self {
         Self {
@@ -161,7 +162,7 @@ impl Claims {
         }
     }
 
-    /// Adds a new `csrf` claim, for a token that is going into a cookie.
+    /// Adds a new `csrf` claim, for a token in a cookie.
     #[must_use]
     pub fn with_csrf(self) -> Self {
         Self {
@@ -170,7 +171,7 @@ impl Claims {
         }
     }
 
-    /// Returns whether a claim of this name has a field of its own, hence cannot stand in `extra`.
+    /// Returns whether a claim of this name has its own field, hence cannot be in `extra`.
     #[cfg(feature = "server")]
     pub(crate) fn has_field(name: &str) -> bool {
         NAMED.contains(&name)
@@ -187,7 +188,7 @@ impl Claims {
         held.split_ascii_whitespace().any(|held| held == scope)
     }
 
-    /// Returns when the token ends; [`Time::MAX`] when it does not.
+    /// Returns the expiry of the token; [`Time::MAX`] if it has none.
     pub fn expires_at(&self) -> Time {
         self.exp.map_or(Time::MAX, Time::from_secs)
     }
@@ -201,25 +202,25 @@ fn is_zero(version: &u64) -> bool {
     *version == 0
 }
 
-/// What a token is good for.
+/// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Opens protected routes.
+    /// Grants access to protected routes.
     Access,
-    /// Buys the next access token.
+    /// Is exchanged for the next access token.
     Refresh,
 }
 
-/// Whether the password (or something stronger) was proved lately.
+/// Freshness: whether the user recently authenticated with a password or something stronger.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Fresh {
-    /// It was not.
+    /// Not fresh.
     #[default]
     No,
-    /// It was, for this token.
+    /// Fresh: the user authenticated for this token.
     Yes,
-    /// It counts as proved until then, in seconds since the unix epoch.
+    /// Fresh until this time, in seconds since the unix epoch.
     Until(f64),
 }
 
@@ -233,7 +234,7 @@ impl Fresh {
         Self::Until(end.millis() as f64 / 1000.0)
     }
 
-    /// Returns whether it still counts.
+    /// Returns whether it is fresh now.
     pub fn is_fresh(self, now: Time) -> bool {
         match self {
             Self::No => false,
@@ -258,8 +259,8 @@ impl Serialize for Fresh {
     }
 }
 
-/// By hand, like that of `aud`: what serde makes of an enum of these copies the value first, and every
-/// token has both.
+/// Implemented by hand, like that of `aud`: the derive for an untagged enum copies the value first, and
+/// every token has both claims.
 impl<'de> Deserialize<'de> for Fresh {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FlagOrTime;
@@ -292,12 +293,12 @@ impl<'de> Deserialize<'de> for Fresh {
     }
 }
 
-/// `null` is not "absent": a claim that is there must be readable.
+/// `null` does not mean absent: a claim that is present must be readable.
 fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     i64::deserialize(deserializer).map(Some)
 }
 
-/// Nobody is not "absent" either: who is not named stands in no claim.
+/// An empty string does not mean absent either.
 fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let name = String::deserialize(deserializer)?;
     if name.is_empty() {
@@ -352,8 +353,8 @@ mod audience {
     }
 }
 
-/// Refuses a claim that is written twice: two readers could each believe another one (RFC 8725,
-/// section 2.4). Named claims are refused by serde itself.
+/// Refuses a duplicate claim: two readers could use different values (RFC 8725, section 2.4). serde
+/// itself refuses duplicates of the claims with their own field.
 fn unique_entries<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Map<String, Value>, D::Error> {

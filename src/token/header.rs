@@ -1,5 +1,5 @@
-//! The header of a token: what is read of it before the signature, only to find out which key it
-//! claims; and what a service may read of it afterwards.
+//! Header of a token: before the verification of the signature it is read only to select the key;
+//! afterwards a service may read it.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use crate::keys::{Algorithm, KeySet, VerifyingKey};
 
 const NO_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");
 
-/// The header of a token, in the form it was sent; it is read when somebody asks.
+/// The header of a token in its encoded form; it is parsed on demand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header(Arc<str>);
 
 impl Header {
-    /// Takes the header of a token, whoever made it: nothing is checked. The headers of tokens that
-    /// were checked come with [`Verified`](super::Verified).
+    /// Returns the header of a token without verification. [`Verified`](super::Verified) has the header
+    /// of a verified token.
     pub fn of(token: &str) -> Self {
         Self(token.split('.').next().unwrap_or_default().into())
     }
 
-    /// Returns every member; none when it is not a JOSE header at all.
+    /// Returns every member; none if it is not a JOSE header.
     pub fn members(&self) -> Map<String, Value> {
         let json = URL_SAFE_NO_PAD.decode(&*self.0).unwrap_or_default();
         serde_json::from_slice(&json).unwrap_or_default()
@@ -38,11 +38,11 @@ impl Header {
     }
 }
 
-/// A token in compact form (RFC 7515, section 3.1), cut at its dots and not decoded.
+/// A token in compact form (RFC 7515, section 3.1), split at its dots and not decoded.
 pub(super) struct Parts<'a> {
     header: &'a str,
     pub(super) payload: &'a str,
-    /// What the signature covers: header, dot, payload.
+    /// Input of the signature: header, dot, payload.
     pub(super) message: &'a str,
     pub(super) signature: &'a str,
 }
@@ -62,8 +62,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The members of a JOSE header that are looked at. Keys and addresses of keys (`jwk`, `jku`, `x5c`,
-/// `x5u`) are not among them: only keys that were configured check anything.
+/// Members of a JOSE header that are read. Keys and addresses of keys (`jwk`, `jku`, `x5c`, `x5u`) are
+/// ignored: only configured keys verify tokens.
 #[derive(Deserialize)]
 pub(super) struct Unverified {
     alg: String,
@@ -78,14 +78,14 @@ impl Unverified {
         let json = URL_SAFE_NO_PAD
             .decode(parts.header)
             .map_err(|_| AuthError::MalformedToken("its header is not base64url"))?;
-        // A list of the members in their order would do for serde.
+        // serde would also accept an array of the members in their order.
         if !json.trim_ascii_start().starts_with(b"{") {
             return Err(NO_HEADER);
         }
         serde_json::from_slice(&json).map_err(|_| NO_HEADER)
     }
 
-    /// Returns which of the accepted types this is.
+    /// Returns the type, if it is accepted.
     pub(super) fn check(&self, accepted: &[Typ]) -> Result<Typ, AuthError> {
         let typ = self.typ.as_deref().unwrap_or_default();
         let Some(typ) = accepted.iter().find(|accepted| accepted.is(typ)) else {
@@ -97,18 +97,18 @@ impl Unverified {
         Ok(*typ)
     }
 
-    /// Returns the key that must have signed, which has the final say on the algorithm.
+    /// Returns the key for the signature; the key determines the algorithm.
     pub(super) fn key_in<'a>(&self, keys: &'a KeySet) -> Result<&'a VerifyingKey, AuthError> {
         let Ok(algorithm) = self.alg.parse::<Algorithm>() else {
             return Err(AuthError::InvalidToken("its algorithm is not accepted"));
         };
         keys.find(self.kid.as_deref(), algorithm)
             .ok_or(AuthError::InvalidToken(
-                "no key that is trusted here signed it",
+                "it was not signed with a trusted key",
             ))
     }
 
-    /// Returns whether a key is named that is not among these at all.
+    /// Returns whether the header names a key that is not in the set.
     #[cfg(feature = "remote")]
     pub(super) fn names_unknown_key(&self, keys: &KeySet) -> bool {
         let kid = self.kid.as_deref();
@@ -116,7 +116,7 @@ impl Unverified {
     }
 }
 
-/// Any value counts, `null` and the empty list too.
+/// Any value counts as present, also `null` and the empty list.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }

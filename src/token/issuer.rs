@@ -1,4 +1,4 @@
-//! How a token is made.
+//! Signing of tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,15 +9,15 @@ use super::claims::NAMED;
 use super::{Claims, Typ};
 use crate::keys::{KeyError, SigningKey};
 
-/// Members of the header that say how the token is checked, hence are written here alone.
+/// Members of the header that control the verification, hence are set only here.
 const RESERVED: [&str; 11] = [
     "alg", "typ", "kid", "crit", "b64", "cty", "jku", "jwk", "x5u", "x5c", "x5t",
 ];
 
-/// Bytes of claims as JSON that need no further room.
+/// Initial capacity for the JSON of the claims.
 const USUAL_CLAIMS: usize = 768;
 
-/// Bytes of a dot and a signature that need no further room: those of EdDSA and ES256 do not.
+/// Capacity for a dot and a signature: enough for EdDSA and ES256.
 const USUAL_SIGNATURE: usize = 90;
 
 /// Signs tokens with one key.
@@ -25,7 +25,7 @@ const USUAL_SIGNATURE: usize = 90;
 pub struct Issuer {
     key: SigningKey,
     header: Header,
-    /// The header as it stands in a token, with the dot behind it: the same in all of them.
+    /// The encoded header with the dot after it: the same in all tokens.
     head: String,
 }
 
@@ -44,11 +44,11 @@ impl Issuer {
         Self { key, header, head }
     }
 
-    /// Writes a further member into the header of every token. Clone the issuer first to write it
-    /// into some.
+    /// Adds a member to the header of every token. To add it to some tokens only, clone the issuer
+    /// first.
     ///
     /// # Errors
-    /// [`KeyError::ReservedHeader`] when the member says how the token is checked.
+    /// [`KeyError::ReservedHeader`] when the member controls the verification.
     pub fn with_header(mut self, name: &str, value: Value) -> Result<Self, KeyError> {
         if RESERVED.contains(&name) || name.starts_with("x5t#") {
             return Err(KeyError::ReservedHeader(name.to_owned()));
@@ -66,14 +66,14 @@ impl Issuer {
     /// Signs the claims as they are.
     ///
     /// # Errors
-    /// [`KeyError::ReservedClaim`] when `extra` would write a claim a second time;
-    /// [`KeyError::Crypto`] when signing fails, or `fresh` has no JSON form.
+    /// [`KeyError::ReservedClaim`] when `extra` would duplicate a claim; [`KeyError::Crypto`] when
+    /// signing fails, or `fresh` has no JSON form.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         const FAILED: KeyError = KeyError::Crypto("the token could not be signed");
         if let Some(name) = NAMED.iter().find(|name| claims.extra.contains_key(**name)) {
             return Err(KeyError::ReservedClaim((*name).to_owned()));
         }
-        // Room at once for what most tokens take: growing costs more than writing.
+        // Sufficient for most tokens: growing the buffer costs more than writing.
         let mut json = Vec::with_capacity(USUAL_CLAIMS);
         serde_json::to_writer(&mut json, claims).map_err(|_| FAILED)?;
         let mut token =

@@ -1,22 +1,22 @@
-//! What a verifier insists on.
+//! Settings of a verifier.
 
 use std::time::Duration;
 
 use super::{Kind, Typ};
 
-/// Which kind of token a caller takes.
+/// Kind of token that a caller accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Access tokens only.
     Access,
     /// Refresh tokens only.
     Refresh,
-    /// Both, as for a logout with whatever the client still has.
+    /// Both, for example for a logout with the token that the client still has.
     Either,
 }
 
 impl Expected {
-    /// Returns the kinds that are taken, the preferred one first.
+    /// Returns the accepted kinds, the preferred one first.
     pub(crate) const fn kinds(self) -> &'static [Kind] {
         match self {
             Self::Access => &[Kind::Access],
@@ -39,58 +39,57 @@ impl From<Kind> for Expected {
     }
 }
 
-/// What is done with a token that has no `exp`.
+/// Treatment of a token without `exp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Endless {
-    /// It is malformed. Most tokens without end were made by mistake.
+    /// It is malformed. Most tokens without an end were issued by mistake.
     #[default]
     Refused,
-    /// It counts until it is revoked, or until `max_lifetime` is over.
+    /// It is valid until it is revoked, or until `max_lifetime` has passed.
     Admitted,
 }
 
-/// What is done with a token that does not say who made it, or for whom.
+/// Treatment of a token without `iss` or `aud`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unnamed {
-    /// It is malformed: it may have been made for another service.
+    /// It is malformed: it may have been issued for another service.
     #[default]
     Refused,
-    /// It counts when a key signed it that was allowed to check tokens
-    /// [without `kid`](crate::keys::VerifyingKey::for_tokens_without_kid): only an application that holds
-    /// this key makes them, so the key says what the claims do not. `iss` and `aud` are checked where
-    /// they are there.
+    /// It is valid if it was signed with a key that may check tokens [without
+    /// `kid`](crate::keys::VerifyingKey::for_tokens_without_kid): only an application with this key
+    /// issues them, so the key identifies the issuer. `iss` and `aud` are checked if they are present.
     Admitted,
 }
 
-/// What a [`Verifier`](super::Verifier) insists on.
+/// Settings of a [`Verifier`](super::Verifier).
 #[derive(Clone, Debug)]
 pub struct VerifierSettings {
-    /// Issuers that are believed, each with every key of the set: list two only when each may speak
-    /// for the other, as when an issuer moves to another address.
+    /// Trusted issuers, each with every key of the set: list two only if each may act for the other, for
+    /// example when an issuer moves to another URL.
     pub issuers: Vec<String>,
-    /// Names of this service: a token must be for one of them. No name, no token.
+    /// Names of this service: a token must be for one of them. Without a name no token is accepted.
     pub audience: Vec<String>,
-    /// How far the clocks of issuer and verifier may differ; at most five minutes are granted.
+    /// Allowed difference between the clocks of issuer and verifier; at most five minutes.
     pub leeway: Duration,
-    /// How far the issuer's clock may be ahead, beyond `leeway`: `iat` and `nbf` may lie this far in
-    /// the future. Replicas that check each other's tokens the moment they are made need it.
+    /// Allowed lead of the issuer's clock, beyond `leeway`: `iat` and `nbf` may be this far in the
+    /// future. Replicas that check each other's tokens immediately after they are issued need it.
     pub clock_ahead: Duration,
-    /// Longest life that is granted from `iat` on, whatever `exp` says; `None` trusts `exp`. A
-    /// denylist that forgets after this long then never forgets too early.
+    /// Longest lifetime from `iat`, even if `exp` is later; `None` uses `exp` alone. A denylist that
+    /// keeps entries for this long then never removes one too early.
     pub max_lifetime: Option<Duration>,
-    /// Whether tokens without `exp` are taken.
+    /// Treatment of tokens without `exp`.
     pub endless: Endless,
-    /// Whether tokens without `iss` or `aud` are taken.
+    /// Treatment of tokens without `iss` or `aud`.
     pub unnamed: Unnamed,
     /// Accepted `typ` headers.
     pub typ: Vec<Typ>,
-    /// How many verified tokens are remembered. One takes as much memory as its claims and its header,
-    /// about 1 kB as a rule: 8 MB when all of the default are.
+    /// Number of cached verified tokens. One takes as much memory as its claims and its header,
+    /// typically about 1 kB: 8 MB with the default.
     pub cached_tokens: usize,
 }
 
 impl VerifierSettings {
-    /// Returns the strict settings: no leeway, clocks in step, `at+jwt` only, 8,192 tokens remembered.
+    /// Returns the strict settings: no leeway, synchronized clocks, `at+jwt` only, 8,192 cached tokens.
     pub fn new(
         issuer: impl Into<String>,
         audience: impl IntoIterator<Item = impl Into<String>>,
@@ -108,11 +107,11 @@ impl VerifierSettings {
         }
     }
 
-    /// Takes tokens as Flask-JWT-Extended makes them, too: `typ: JWT`, without `iss` and `aud`. Its
+    /// Also accepts tokens as Flask-JWT-Extended issues them: `typ: JWT`, without `iss` and `aud`. Its
     /// key must be one [for tokens without `kid`](crate::keys::VerifyingKey::for_tokens_without_kid).
     ///
-    /// Nothing else is let go: `exp`, `type`, `jti`, `iat` and a `sub` that is text are required, though
-    /// that library takes tokens without them.
+    /// All other checks remain: `exp`, `type`, `jti`, `iat` and a textual `sub` are required, though
+    /// that library accepts tokens without them.
     #[must_use]
     pub fn with_flask_jwt_extended(mut self) -> Self {
         self.unnamed = Unnamed::Admitted;

@@ -1,4 +1,4 @@
-//! Tokens are dated to the year 2096: the time they are checked at is ours, not that of the system's clock.
+//! Tokens are dated to the year 2096: the tests pass their own time, not that of the system's clock.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -25,7 +25,7 @@ const NOW: Time = Time::from_secs(NOW_SECS);
 const ISSUER: &str = "https://auth.example";
 const AUDIENCE: &str = "https://api.example";
 
-/// One key of each algorithm, made once: RSA keys are slow to find.
+/// One key of each algorithm, generated once: RSA keys are slow to generate.
 static KEYS: LazyLock<[SigningKey; 4]> =
     LazyLock::new(|| Algorithm::ALL.map(|algorithm| SigningKey::generate(algorithm).unwrap()));
 
@@ -77,7 +77,7 @@ fn header_of(key: &SigningKey) -> Value {
     json!({"alg": key.algorithm().name(), "typ": "at+jwt", "kid": key.kid()})
 }
 
-/// Returns `base` with the members of `changes`; a `null` there takes the member away.
+/// Returns `base` with the members of `changes`; a `null` there removes the member.
 fn merged(mut base: Value, changes: &Value) -> Value {
     let members = base.as_object_mut().unwrap();
     for (name, value) in changes.as_object().unwrap() {
@@ -90,7 +90,7 @@ fn merged(mut base: Value, changes: &Value) -> Value {
     base
 }
 
-/// Signs good claims under a changed header.
+/// Signs valid claims with a changed header.
 fn with_header(changes: &Value, key: &SigningKey) -> String {
     let header = merged(header_of(key), changes).to_string();
     sign_text(
@@ -100,7 +100,7 @@ fn with_header(changes: &Value, key: &SigningKey) -> String {
     )
 }
 
-/// Signs changed claims under a good header.
+/// Signs changed claims with a valid header.
 fn with_claims(changes: &Value) -> String {
     let key = key(Algorithm::EdDsa);
     let claims = merged(serde_json::to_value(alices_claims()).unwrap(), changes);

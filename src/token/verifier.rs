@@ -1,5 +1,5 @@
-//! How a token is checked, in a fixed order: size, header, signature, claims, times, kind. Nothing is
-//! believed before the signature.
+//! Verification of a token, in a fixed order: size, header, signature, claims, times, kind. Nothing is
+//! trusted before the signature is verified.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ mod vectors;
 
 use refusal::unreadable;
 
-/// No honest token comes near this; a header line may be this long in most servers.
+/// Much larger than any legitimate token; most servers accept header lines of this length.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// Largest leeway that a verifier may have: more would be a second lifetime.
+/// Largest leeway of a verifier: more would be a second lifetime.
 pub const MAX_LEEWAY: Duration = Duration::from_mins(5);
 
 const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
@@ -38,7 +38,7 @@ const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
 /// SHA-256 of a whole token, signature included.
 type TokenHash = [u8; 32];
 
-/// Keys, and the tokens that were verified with exactly these keys. They are replaced together, so a
+/// Trusted keys, and the tokens that were verified with these keys. They are replaced together, so a
 /// cached token cannot outlive its key.
 struct Trust {
     keys: KeySet,
@@ -48,9 +48,9 @@ struct Trust {
 /// A token that passed every check of a [`Verifier`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// What it says.
+    /// Claims of the token.
     pub claims: Arc<Claims>,
-    /// What its header says, which the signature covers too.
+    /// Header of the token, which the signature covers too.
     pub header: Header,
 }
 
@@ -59,9 +59,9 @@ pub struct Verified {
 pub struct Verifier {
     settings: VerifierSettings,
     trust: ArcSwap<Trust>,
-    /// After this the keys are too old to say anything about a token, in unix milliseconds.
+    /// Time after which the keys are too old to verify a token, in unix milliseconds.
     trusted_until: AtomicI64,
-    /// Who fetches keys, where somebody does.
+    /// Signal to the task that fetches keys, if there is one.
     #[cfg(feature = "remote")]
     wanted: Option<Arc<Wanted>>,
 }
@@ -83,7 +83,7 @@ impl Verifier {
         }
     }
 
-    /// Returns a verifier whose keys are yet to be fetched, by whom `wanted` reaches.
+    /// Returns a verifier whose keys are yet to be fetched, by the task that receives `wanted`.
     #[cfg(feature = "remote")]
     pub(crate) fn following(settings: VerifierSettings, wanted: Arc<Wanted>) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Verifier {
         }
     }
 
-    /// Trusts these keys from here on, until then.
+    /// Trusts these keys from now on, until the given time.
     #[cfg(feature = "remote")]
     pub(crate) fn trust(&self, keys: KeySet, until: Time) {
         self.replace_keys(keys);
@@ -102,12 +102,13 @@ impl Verifier {
 
     /// Checks a token and returns its claims.
     ///
-    /// A token that was verified before is recognised by its hash; only the signature is spared then.
+    /// A token that was verified before is recognised by its hash; then only the signature check is
+    /// skipped.
     ///
     /// # Errors
     /// [`AuthError::MalformedToken`], [`AuthError::InvalidToken`], [`AuthError::TokenExpired`] or
-    /// [`AuthError::WrongTokenType`]; and where keys are fetched from an issuer,
-    /// [`AuthError::Unavailable`] while that cannot be known.
+    /// [`AuthError::WrongTokenType`]; and if keys are fetched from an issuer, [`AuthError::Unavailable`]
+    /// while the result cannot be determined.
     pub fn verify(
         &self,
         token: &str,
@@ -145,8 +146,8 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// Checks everything but `exp`: to say whose token it was that has ended. What it returns proves
-    /// nothing about the present.
+    /// Checks everything except `exp`: to identify the user of an expired token. The result does not
+    /// authenticate a request.
     ///
     /// # Errors
     /// As [`verify`](Self::verify), never [`AuthError::TokenExpired`].
@@ -164,15 +165,14 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// Trusts other keys from here on. Tokens of keys that are gone are refused at once, remembered
-    /// or not.
+    /// Replaces the trusted keys. Tokens of removed keys are refused immediately, cached or not.
     pub fn replace_keys(&self, keys: KeySet) {
         if self.trust.load().keys != keys {
             self.trust.store(Arc::new(self.settings.trust(keys)));
         }
     }
 
-    /// Returns what is insisted on.
+    /// Returns the settings.
     pub fn settings(&self) -> &VerifierSettings {
         &self.settings
     }
@@ -202,7 +202,7 @@ impl Verifier {
         })
     }
 
-    /// Checks the signature by the key that the header names, and reads what it covers.
+    /// Checks the signature with the key that the header names, and parses the claims.
     fn signed_claims(
         &self,
         parts: &Parts<'_>,
@@ -227,7 +227,7 @@ impl Verifier {
         Ok(claims)
     }
 
-    /// Checks who made the token, and for whom. It has to say so, unless the key does.
+    /// Checks issuer and audience. Both claims are required, unless the key identifies the issuer.
     fn check_names(&self, claims: &Claims, key: &VerifyingKey) -> Result<(), AuthError> {
         let may_be_unnamed =
             self.settings.unnamed == Unnamed::Admitted && key.checks_tokens_without_kid();
@@ -239,7 +239,7 @@ impl Verifier {
             return Err(AuthError::MalformedToken("the claim `aud` is missing"));
         }
         if !iss.is_empty() && !self.settings.issuers.contains(iss) {
-            return Err(AuthError::InvalidToken("another issuer made it"));
+            return Err(AuthError::InvalidToken("it was issued by another issuer"));
         }
         let is_for_us = aud.iter().any(|name| self.settings.audience.contains(name));
         if !aud.is_empty() && !is_for_us {
@@ -248,10 +248,10 @@ impl Verifier {
         Ok(())
     }
 
-    /// Asks for newer keys where the token names one that is not known.
+    /// Requests newer keys if the token names an unknown key.
     ///
-    /// Until they are there nothing can be said about the token: "invalid" would send an honest
-    /// client of a key that was just rotated in to the login page.
+    /// Until they are fetched the status of the token is unknown: "invalid" would send a client with a
+    /// token of a recently added key to the login page.
     #[cfg(feature = "remote")]
     fn may_learn_the_key_of(&self, header: &Unverified, keys: &KeySet) -> bool {
         let wanted = self.wanted.as_deref();
@@ -295,12 +295,12 @@ fn check_length(token: &str) -> Result<(), AuthError> {
     Ok(())
 }
 
-/// Checks the signature alone. The claims are left to us: the library would read header and claims
-/// twice, and go by the system's clock.
+/// Checks only the signature, and not the claims, with the library: it would parse header and claims a
+/// second time, and use the system's clock.
 fn check_signature(parts: &Parts<'_>, key: &VerifyingKey) -> Result<(), AuthError> {
     let (message, algorithm) = (parts.message.as_bytes(), key.algorithm().jose());
     let is_good = crypto::verify(parts.signature, message, key.decoding(), algorithm)
-        // The key was parsed when it was taken in, so it is the signature that cannot be read.
+        // The key has been parsed before, so the signature is the unreadable part.
         .map_err(|_| NOT_BASE64)?;
     if is_good {
         return Ok(());

@@ -1,17 +1,17 @@
-//! Word from checks to whoever fetches keys: a token names a key that is not known here.
+//! Signal from checks to the task that fetches keys: a token names an unknown key.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// Asks for newer keys, at most once in a while however many tokens name unknown ones, and never
-/// waits for them. Taken only where a token cannot be checked anyway.
+/// Requests newer keys, rate-limited even if many tokens name unknown keys, and never waits for them.
+/// Locked only when a token cannot be checked anyway.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     state: Mutex<State>,
     asked: Notify,
-    /// So long after a fetch, a key that was not in it does not exist.
+    /// Time after a fetch during which a key that it did not contain counts as nonexistent.
     rest: Duration,
 }
 
@@ -19,12 +19,12 @@ pub(crate) struct Wanted {
 enum State {
     /// Keys are being fetched.
     Fetching,
-    /// They were fetched then.
+    /// They were fetched at this time.
     Known(Instant),
-    /// The last attempt failed, or none has been made: nothing can be said about other keys, and
-    /// the next attempt comes by itself.
+    /// The last attempt failed, or there was none: other keys may exist, and the next attempt begins by
+    /// itself.
     Failed,
-    /// Nobody fetches any more.
+    /// Keys are no longer fetched.
     Ended,
 }
 
@@ -37,8 +37,8 @@ impl Wanted {
         }
     }
 
-    /// Asks for newer keys. Returns whether there may be any: false when those that are known were
-    /// fetched just now.
+    /// Requests newer keys. Returns whether there may be any: false if the known keys were fetched a
+    /// moment ago.
     pub(crate) fn ask(&self) -> bool {
         match *self.state() {
             State::Known(then) if then.elapsed() < self.rest => false,
@@ -51,7 +51,7 @@ impl Wanted {
         }
     }
 
-    /// Waits until somebody asks.
+    /// Waits until newer keys are requested.
     pub(crate) async fn asked(&self) {
         self.asked.notified().await;
     }
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn just_after_a_fetch_there_is_nothing_to_ask_for() {
         let wanted = Wanted::new(Duration::from_hours(1));
-        assert!(wanted.ask(), "nothing is known yet");
+        assert!(wanted.ask(), "no keys are known yet");
         wanted.fetched();
 
         assert!(!wanted.ask());
@@ -118,9 +118,9 @@ mod tests {
 
             assert!(wanted.ask());
 
-            assert!(!is_asked(&wanted).await, "the next attempt comes by itself");
+            assert!(!is_asked(&wanted).await, "the next attempt begins by itself");
         }
         wanted.end();
-        assert!(!wanted.ask(), "nobody fetches any more");
+        assert!(!wanted.ask(), "keys are no longer fetched");
     }
 }

@@ -1,5 +1,5 @@
-//! Project Wycheproof's vectors for the four algorithms, through the same intake of keys and the same
-//! provider that check every token. The project's vectors of whole tokens are in
+//! Project Wycheproof's vectors for the four algorithms, through the same import of keys and the same
+//! provider that verify every token. The project's vectors of whole tokens are in
 //! `token/verifier/vectors.rs`.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::{Algorithm, KeyError, VerifyingKey};
 
-/// Where we decide otherwise: "acceptable" signatures that are refused need no entry.
+/// Number of checked vectors, and those with a wrong result: an "acceptable" signature may be refused.
 #[derive(Default)]
 struct Tally {
     wrong: BTreeSet<usize>,
@@ -36,27 +36,27 @@ impl Tally {
         self.checked += 1;
     }
 
-    /// Asserts that so many vectors were decided as they should be, but for these.
+    /// Asserts the number of checked vectors and the list of wrong results.
     fn assert(&self, checked: usize, wrong: &[usize]) {
         assert_eq!(self.wrong, wrong.iter().copied().collect());
         assert_eq!(self.checked, checked);
     }
 }
 
-/// Takes a group's key in by PEM and by JWK, which must make the same key.
+/// Imports a group's key from PEM and from JWK, which must be the same key.
 fn key(algorithm: Algorithm, pem: &str, group: &Value, jwk: &str) -> VerifyingKey {
     let key = VerifyingKey::from_pem(pem).unwrap();
     assert_eq!(key.algorithm(), algorithm);
     if let Some(jwk) = group.get(jwk) {
         let mut jwk = jwk.clone();
-        // Every key is named "none" there.
+        // Every key there has the `kid` "none".
         jwk.as_object_mut().unwrap().remove("kid");
         assert_eq!(VerifyingKey::from_jwk(&jwk).unwrap(), key);
     }
     key
 }
 
-/// The crate reads JWKs into types of its own; ours want JSON.
+/// The crate parses JWKs into its own types; ours need JSON.
 fn groups(json: &str) -> Vec<Value> {
     let set: Value = serde_json::from_str(json).unwrap();
     set["testGroups"].as_array().unwrap().clone()
@@ -117,7 +117,7 @@ fn rsa_pkcs1_with_sha_256() {
     }
 }
 
-/// HS256 has tags of 256 bits and nothing shorter, and we take no secret shorter than that.
+/// HS256 has tags of exactly 256 bits, and we accept no secret shorter than that.
 #[test]
 fn hmac_with_sha_256() {
     let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();

@@ -1,11 +1,11 @@
-//! Forged headers and signatures. Each table has a control that passes, so that a refusal cannot come
-//! from the way the tokens here are made.
+//! Forged headers and signatures. A control token passes, so that a refusal cannot be caused by the way
+//! in which these tests build tokens.
 
 use aws_lc_rs::hmac;
 
 use super::*;
 
-const NO_KEY: AuthError = AuthError::InvalidToken("no key that is trusted here signed it");
+const NO_KEY: AuthError = AuthError::InvalidToken("it was not signed with a trusted key");
 const BAD_SIGNATURE: AuthError = AuthError::InvalidToken("its signature does not match");
 const BAD_ALGORITHM: AuthError = AuthError::InvalidToken("its algorithm is not accepted");
 const BAD_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");

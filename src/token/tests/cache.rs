@@ -1,4 +1,4 @@
-//! A token that was verified before is spared the signature check and nothing else.
+//! A cached token skips the signature check and nothing else.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a service may choose when it makes tokens, and when it takes them.
+//! Options for issuing and for verifying tokens.
 
 use super::*;
 
@@ -181,7 +181,7 @@ fn an_expired_token_can_be_read_but_not_a_forged_one() {
     assert_eq!(
         verifier.verify(&past, Expected::Access, NOW),
         Err(AuthError::TokenExpired),
-        "reading it has not made it good"
+        "reading it does not make it valid"
     );
 }
 
@@ -218,7 +218,7 @@ fn the_kid_picks_the_key_and_a_key_its_algorithm() {
         assert_refused(
             "kid",
             &token,
-            &AuthError::InvalidToken("no key that is trusted here signed it"),
+            &AuthError::InvalidToken("it was not signed with a trusted key"),
         );
     }
 }

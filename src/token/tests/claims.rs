@@ -1,4 +1,4 @@
-//! Claims that a trusted key signed and that are refused all the same.
+//! Claims that are refused although a trusted key signed them.
 
 use super::*;
 
@@ -177,7 +177,7 @@ fn claims_and_header_are_json_objects_and_nothing_after() {
 
 #[test]
 fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
-    let iss = AuthError::InvalidToken("another issuer made it");
+    let iss = AuthError::InvalidToken("it was issued by another issuer");
     for other in [
         "https://thief.example",
         "https://auth.example/",
@@ -208,7 +208,7 @@ fn a_verifier_without_a_name_or_without_keys_accepts_nothing() {
     let keyless = Verifier::new(KeySet::default(), settings());
 
     let audience = AuthError::InvalidToken("it is meant for another audience");
-    let unknown_key = AuthError::InvalidToken("no key that is trusted here signed it");
+    let unknown_key = AuthError::InvalidToken("it was not signed with a trusted key");
     assert_eq!(
         nameless.verify(&token(), Expected::Access, NOW),
         Err(audience)

@@ -1,5 +1,5 @@
-//! Tokens as Flask-JWT-Extended makes them, where they were asked for. What they say is copied from
-//! tokens of version 4.7.4; `tests/api/interop` has that library make them.
+//! Tokens as Flask-JWT-Extended issues them, where the verifier accepts them. Their claims are copied
+//! from tokens of version 4.7.4; `tests/api/interop` issues them with that library.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn flask_claims() -> Value {
     })
 }
 
-/// Signs as that library does, which names no key.
+/// Signs as that library does, without a `kid`.
 fn flask_token(changes: &Value, key: &SigningKey) -> String {
     let header = json!({"alg": key.algorithm().name(), "typ": "JWT"});
     let claims = merged(flask_claims(), changes);
@@ -73,7 +73,7 @@ fn what_it_takes_and_should_not_is_refused_all_the_same() {
         (json!({"type": "refresh"}), AuthError::WrongTokenType),
         (
             json!({"iss": "https://else.example"}),
-            AuthError::InvalidToken("another issuer made it"),
+            AuthError::InvalidToken("it was issued by another issuer"),
         ),
         (
             json!({"aud": ["https://else.example"]}),

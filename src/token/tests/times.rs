@@ -1,4 +1,4 @@
-//! Clocks differ, and settings change while tokens live.
+//! Clock differences, and settings that change while tokens are valid.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What tokens look like, and when they count.
+//! Format and validity of tokens.
 
 use super::*;
 
@@ -148,7 +148,7 @@ fn a_token_ends_at_its_expiry_to_the_millisecond() {
 #[test]
 fn a_token_does_not_count_before_its_time() {
     let early = AuthError::InvalidToken("it is not valid yet");
-    let future = AuthError::InvalidToken("it was made in the future");
+    let future = AuthError::InvalidToken("it was issued in the future");
     assert_refused("nbf", &with_claims(&json!({"nbf": NOW_SECS + 1})), &early);
     assert_refused("nbf", &with_claims(&json!({"nbf": i64::MAX})), &early);
     assert_refused("iat", &with_claims(&json!({"iat": NOW_SECS + 1})), &future);

@@ -1,8 +1,8 @@
-//! What the library for JSON says, in our words.
+//! Translation of errors of the JSON library.
 
 use crate::error::AuthError;
 
-/// Translates without the source's text, which may quote the token.
+/// Translates an error without its text, which may quote the token.
 pub(super) fn unreadable(error: &serde_json::Error) -> AuthError {
     const MISSING: [(&str, &str); 4] = [
         ("missing field `sub`", "the claim `sub` is missing"),
@@ -15,5 +15,5 @@ pub(super) fn unreadable(error: &serde_json::Error) -> AuthError {
     AuthError::MalformedToken(missing.map_or(NO_CLAIMS, |(_, text)| text))
 }
 
-/// Said of a payload whose signature is good.
+/// Refusal of a payload with a valid signature.
 pub(super) const NO_CLAIMS: &str = "a claim is empty, has the wrong type or is written twice";

@@ -1,9 +1,9 @@
 //! Project Wycheproof's vectors of whole tokens (`tests/data/wycheproof/`), through the function that
 //! checks every token.
 //!
-//! Their headers have no `typ` and their payloads are no claims, so none is ever let in. What is
-//! compared with the project's verdict is how far a token gets: what is said of the claims is said
-//! after the signature.
+//! Their headers have no `typ` and their payloads are not claims, so none is ever accepted. The test
+//! compares the project's result with the step at which a token is refused: claims are refused only
+//! after the signature was verified.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ const SIGNATURES: &str =
     include_str!("../../../tests/data/wycheproof/json_web_signature_test.json");
 const KEYS: &str = include_str!("../../../tests/data/wycheproof/json_web_key_test.json");
 
-/// Tokens that Wycheproof takes and we refuse, with the reason.
+/// Tokens that Wycheproof accepts and we refuse, with the reason.
 const STRICTER: [(&[u64], &str); 5] = [
     (
         &[264, 265, 266, 267, 268, 269, 270, 271],
@@ -37,14 +37,14 @@ const STRICTER: [(&[u64], &str); 5] = [
         "a character that is not of base64url (RFC 7515, section 2)",
     ),
 ];
-/// The same for tokens whose key is what is tested.
+/// The same for tests of keys.
 const STRICTER_KEYS: [(&[u64], &str); 1] = [(&[14, 15], "HS384 and HS512 are not offered")];
 
-/// Tokens that are to be refused by these numbers and taken by the last: they are the same, to the
-/// letter. The padding that their comments speak of was lost before they were published.
+/// Tokens that should be refused by the first two numbers and accepted by the last: they are identical.
+/// The padding that their comments mention was lost before they were published.
 const CONTRADICTORY: [u64; 3] = [367, 370, 357];
 
-/// Takes a secret in by its bytes, as an operator does: secrets in JWKs are not read.
+/// Loads a secret by its bytes, as an operator does: secrets in JWKs are not read.
 fn secret(jwk: &Value) -> Result<VerifyingKey, KeyError> {
     const NO_SECRET: KeyError = KeyError::Malformed("it is not base64url");
     if jwk["alg"] != "HS256" {
@@ -54,7 +54,7 @@ fn secret(jwk: &Value) -> Result<VerifyingKey, KeyError> {
     let secret = URL_SAFE_NO_PAD.decode(text).map_err(|_| NO_SECRET)?;
     let is_of_zeros = secret == [0; 32];
     match VerifyingKey::from_secret(&secret) {
-        // It would be refused, and with it all tokens that tell how base64 is read.
+        // It would be refused, and with it all tokens that test the base64 decoding.
         Err(KeyError::Weak(_)) if is_of_zeros => {}
         Err(refusal) => return Err(refusal),
         Ok(_) => assert!(!is_of_zeros),
@@ -63,7 +63,7 @@ fn secret(jwk: &Value) -> Result<VerifyingKey, KeyError> {
     Ok(VerifyingKey::from_any_secret(&secret, kid))
 }
 
-/// Takes the keys of a group in. Where one is refused there are none.
+/// Loads the keys of a group; none if one is refused.
 fn keys(group: &Value) -> KeySet {
     let keys = group.get("public").unwrap_or(&group["private"]);
     let one = [keys.clone()];
@@ -75,7 +75,7 @@ fn keys(group: &Value) -> KeySet {
     KeySet::from_jwks(&json!({ "keys": all })).unwrap_or_default()
 }
 
-/// Returns whether the signature is taken.
+/// Returns whether the signature is accepted.
 fn is_signed(verifier: &Verifier, token: &str) -> bool {
     let now = Time::from_secs(1_764_000_000);
     assert!(verifier.verify(token, Expected::Either, now).is_err());
@@ -87,7 +87,7 @@ fn is_signed(verifier: &Verifier, token: &str) -> bool {
     read == Err(AuthError::MalformedToken(NO_CLAIMS))
 }
 
-/// What a file says of its tokens, and what we say.
+/// Results that differ from those of a file.
 #[derive(Default)]
 struct Decided {
     tokens: BTreeMap<u64, String>,
@@ -95,7 +95,7 @@ struct Decided {
     accepted: BTreeSet<u64>,
 }
 
-/// Runs every test of a file and returns what was decided otherwise.
+/// Runs every test of a file and returns the differences.
 fn decide(file: &str) -> Decided {
     let file: Value = serde_json::from_str(file).unwrap();
     let mut decided = Decided::default();
