@@ -1,4 +1,4 @@
-//! The time, as an argument. Nothing else in the crate asks the system what time it is.
+//! The current time. Nothing else in the crate reads the system's clock.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -81,12 +81,13 @@ impl fmt::Display for Time {
     }
 }
 
-/// Where the time is read, once per request. Clones share one clock.
+/// Source of the current time, read once per request. Clones share one clock.
 ///
-/// It goes as the system's clock does, but for one thing: where that is set by more than a second, it is
-/// followed only once it has stayed there for a minute. A clock that is set wrong by mistake, and right
-/// again, would otherwise let expired tokens in or look like hours that have passed. It starts where the
-/// system's clock is, and is kept by one that nobody can set and that counts the sleep of the machine too.
+/// It follows the system's clock, except for steps: if the system's clock is set by more than a second,
+/// this clock follows only after the step has persisted for a minute. Otherwise a clock that is set
+/// wrong by mistake and then corrected would let expired tokens in, or look like hours that have passed.
+/// The clock starts with the system's time and is kept by a monotonic clock that cannot be set and
+/// includes the time in which the machine was suspended.
 #[derive(Clone, Debug)]
 pub struct Clock {
     shared: Arc<Shared>,
@@ -95,17 +96,17 @@ pub struct Clock {
 #[derive(Debug)]
 struct Shared {
     shift_millis: AtomicI64,
-    /// How far the system's clock is ahead of the steady one, or [`DOUBT`]: a reading that tells nothing
-    /// new takes no lock.
+    /// Confirmed offset of the system's clock from the monotonic one, or [`DOUBT`]: a reading with the
+    /// same offset takes no lock.
     agreed: AtomicI64,
     course: Mutex<Course>,
 }
 
-/// No two clocks are so far from each other.
+/// Marks an unconfirmed offset; no real offset is so large.
 const DOUBT: i64 = i64::MIN;
 
-/// How far the clocks may part, in milliseconds, before that is looked at: they are not read at once, and
-/// each is rounded.
+/// Deviation of the two clocks, in milliseconds, that is ignored: they are not read at the same instant,
+/// and each value is rounded.
 const SLACK: u64 = 50;
 
 impl Default for Clock {
@@ -115,7 +116,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Returns a clock that starts where the system's is.
+    /// Returns a clock that starts with the system's time.
     pub fn system() -> Self {
         let course = Course::begin(read());
         Self {
@@ -139,7 +140,7 @@ impl Clock {
         Time(millis + self.shared.shift_millis.load(Ordering::Relaxed))
     }
 
-    /// Reads both clocks once more, since a program that was stopped between the two has seen a jump
+    /// Reads both clocks again, since a program that was paused between the two readings sees a step
     /// where there is none.
     fn follow(&self) -> i64 {
         let shared = &self.shared;
@@ -179,12 +180,12 @@ fn tell(seen: Seen) {
         Seen::Nothing => {}
         Seen::Jump(by) => tracing::warn!(
             by_ms = by,
-            "the system's clock was set; it is believed when it stays there for a minute"
+            "the system's clock was stepped; the step takes effect if it persists for a minute"
         ),
-        Seen::Return => tracing::info!("the system's clock was set right again"),
+        Seen::Return => tracing::info!("the step of the system's clock was reverted"),
         Seen::Move(by) => tracing::warn!(
             by_ms = by,
-            "the system's clock stayed where it was set, and is followed"
+            "the step of the system's clock persisted and took effect"
         ),
     }
 }

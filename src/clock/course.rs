@@ -1,60 +1,61 @@
-//! What time it is when the system's clock is set.
+//! Filter for steps of the system's clock (RFC 5905 calls a sudden change of the clock a step).
 //!
 //! Pure: both clocks are arguments.
 
 use std::time::Duration;
 
-/// Below this it is the ordinary work of NTP, and followed at once.
+/// Smaller changes are normal corrections by NTP and take effect at once.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// How long the system's clock has to stay where it was set until it is believed.
+/// Time for which a step must persist before it takes effect.
 ///
-/// Long enough that a clock which is set by mistake, and set right again, ends no session and lets no
-/// expired token in; short enough that a machine which was paused with its programs, and learns that from
-/// its clock alone, is not behind for long.
+/// Long enough that a clock which is set by mistake and then corrected ends no session and lets no
+/// expired token in. Short enough that a machine which was paused together with its programs, and
+/// notices that only by its clock, does not lag for long.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What two clocks say at one moment, in milliseconds.
+/// Values of the two clocks at one moment, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
-    /// The one that nobody can set, since any moment.
+    /// Monotonic clock, which cannot be set, since an arbitrary moment.
     pub steady: i64,
-    /// The one that people and NTP set, since the unix epoch.
+    /// System's clock, which users and NTP set, since the unix epoch.
     pub system: i64,
 }
 
-/// The course that our time takes: by the steady clock, and by the system's as far as that is believed.
+/// Filtered time: kept by the monotonic clock, and adjusted to the system's clock when a step is
+/// confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Course {
-    /// How far our time is ahead of the steady clock.
+    /// Offset of the filtered time from the monotonic clock.
     ahead: i64,
-    /// How the system's clock was set, while that is not believed.
+    /// Step of the system's clock that is not confirmed yet.
     jump: Option<Jump>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Jump {
-    /// How far the system's clock is ahead of our time.
+    /// Offset of the system's clock from the filtered time.
     by: i64,
-    /// Since when, by the steady clock.
+    /// Start of the step, by the monotonic clock.
     since: i64,
 }
 
-/// What came of a reading.
+/// Result of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Nothing new.
+    /// No change.
     Nothing,
-    /// The system's clock was set by so many milliseconds, which is not believed yet.
+    /// The system's clock was stepped by this many milliseconds; the step is not confirmed yet.
     Jump(i64),
-    /// The system's clock was set right again.
+    /// The step was reverted.
     Return,
-    /// The system's clock stayed where it was set; our time has moved by so many milliseconds.
+    /// The step persisted; the filtered time changed by this many milliseconds.
     Move(i64),
 }
 
 impl Course {
-    /// Begins where the system's clock is.
+    /// Starts with the time of the system's clock.
     pub(super) const fn begin(at: Reading) -> Self {
         Self {
             ahead: at.system - at.steady,
@@ -62,12 +63,13 @@ impl Course {
         }
     }
 
-    /// Returns our time, since the unix epoch.
+    /// Returns the filtered time, since the unix epoch.
     pub(super) const fn time(&self, at: Reading) -> i64 {
         at.steady + self.ahead
     }
 
-    /// Returns how far the system's clock is ahead of the steady one; `None` while it is not believed.
+    /// Returns the offset of the system's clock from the monotonic one; `None` while a step is
+    /// unconfirmed.
     pub(super) const fn agreed(&self) -> Option<i64> {
         match self.jump {
             None => Some(self.ahead),
@@ -75,7 +77,7 @@ impl Course {
         }
     }
 
-    /// Goes on by what the clocks say now. The system's clock is believed after `patience`.
+    /// Updates the filtered time with a reading. A step is confirmed after `patience`.
     pub(super) fn follow(&mut self, at: Reading, patience: Duration) -> Seen {
         let by = at.system - self.time(at);
         if by.unsigned_abs() <= millis(TOLERANCE) {
@@ -114,7 +116,7 @@ mod tests {
 
     const DAY: i64 = 24 * 60 * 60 * 1000;
     const MINUTE: i64 = 60_000;
-    /// What the system's clock said when the steady one said nothing.
+    /// Value of the system's clock when the monotonic one is zero.
     const EPOCH: i64 = 1_800_000_000_000;
 
     fn at(steady: i64, set: i64) -> Reading {
@@ -128,7 +130,8 @@ mod tests {
         Course::begin(at(0, 0))
     }
 
-    /// Reads the clocks, and returns what was seen and how far our time is from the untouched one.
+    /// Reads the clocks, and returns the result and the offset of the filtered time from an undisturbed
+    /// clock.
     fn read(course: &mut Course, steady: i64, set: i64) -> (Seen, i64) {
         let reading = at(steady, set);
         let seen = course.follow(reading, PATIENCE);
@@ -145,7 +148,7 @@ mod tests {
             assert_eq!(read(&mut course, MINUTE, by), (Seen::Nothing, 0));
             assert_eq!(read(&mut course, MINUTE + 5, 0), (Seen::Return, 0));
             assert_eq!(course.agreed(), Some(EPOCH));
-            // The same again is another jump, not the end of this one.
+            // The same step again is a new one, not the continuation of the first.
             assert_eq!(read(&mut course, 9 * MINUTE, by), (Seen::Jump(by), 0));
         }
     }
@@ -165,7 +168,7 @@ mod tests {
     fn what_ntp_does_is_followed_at_once() {
         let mut course = course();
         assert_eq!(read(&mut course, 10, 900), (Seen::Nothing, 900));
-        // Each is small, together they are not.
+        // Each change is small, their sum is not.
         assert_eq!(read(&mut course, 20, 1_800), (Seen::Nothing, 1_800));
         assert_eq!(read(&mut course, 30, 1_000), (Seen::Nothing, 1_000));
     }
@@ -182,7 +185,7 @@ mod tests {
             read(&mut course, 2 * MINUTE - 2, 2 * DAY),
             (Seen::Nothing, 0)
         );
-        // NTP may pull at it meanwhile.
+        // NTP may correct the clock in the meantime.
         assert_eq!(
             read(&mut course, 2 * MINUTE - 1, 2 * DAY + 500),
             (Seen::Move(2 * DAY + 500), 2 * DAY + 500)
@@ -190,8 +193,8 @@ mod tests {
     }
 
     proptest! {
-        /// However the clock is set, our time leaves the steady clock only for a place where the system's
-        /// clock has been for a minute, or by a second at a time.
+        /// However the clock is set, the filtered time moves only to a value that the system's clock has
+        /// had for a minute, or by at most a second at a time.
         #[test]
         fn only_what_stays_moves_our_time(
             steps in prop::collection::vec((1..40_000_i64, prop::sample::select(vec![0, 700, DAY, -DAY])), 1..60)
@@ -200,7 +203,7 @@ mod tests {
             let (mut steady, mut ours, mut set, mut since) = (0, 0, 0, 0);
             for (pause, to) in steps {
                 steady += pause;
-                // A second more or less is the same place.
+                // A difference of a second counts as the same value.
                 if (to - set).abs() > 1_000 {
                     since = steady;
                 }

@@ -1,10 +1,12 @@
-//! The clock that nobody can set.
+//! The monotonic clock, which cannot be set.
 
-/// Returns the milliseconds since any moment, sleep of the machine included.
+/// Returns the milliseconds since an arbitrary moment, including the time in which the machine was
+/// suspended.
 #[cfg(unix)]
 pub(super) fn millis() -> i64 {
     use rustix::time::ClockId;
-    // What counts sleep is called so by Linux; elsewhere the monotonic clock does, or nothing.
+    // Name of the clock that includes suspension on Linux; on other systems the monotonic clock includes
+    // it, or no clock does.
     #[cfg(target_os = "linux")]
     const STEADY: ClockId = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
@@ -13,7 +15,7 @@ pub(super) fn millis() -> i64 {
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
-/// Returns the milliseconds since any moment.
+/// Returns the milliseconds since an arbitrary moment.
 #[cfg(not(unix))]
 pub(super) fn millis() -> i64 {
     use std::sync::LazyLock;
