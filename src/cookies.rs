@@ -1,9 +1,10 @@
-//! Cookies that carry tokens: how they are named, set and taken away again.
+//! Cookies that carry tokens: their names and attributes, setting and clearing them.
 //!
-//! One value says it all, [`Cookies`]: guards read by it ([`Location::Cookie`](crate::guard::Location))
-//! and the service sets by it, so that the two cannot disagree. Beside each token goes a second cookie
-//! that pages may read: they repeat its value in a header, and thereby prove that the request is
-//! theirs. [`Renewal`] keeps a browser signed in while it is used.
+//! [`Cookies`] is the single configuration: guards read cookies by it
+//! ([`Location::Cookie`](crate::guard::Location)) and the service sets cookies by it, so that the two
+//! cannot disagree. Each token has a second cookie that pages may read: they repeat its value in a
+//! header, and thereby prove that the request is from them. [`Renewal`] keeps an active browser signed
+//! in.
 //!
 //! ```
 //! use latchet::clock::Clock;
@@ -22,12 +23,12 @@
 //!     ..Claims::access(now, std::time::Duration::from_secs(900)).with_csrf()
 //! };
 //!
-//! let mut answer_to_login = Response::default();
+//! let mut login_response = Response::default();
 //! let set = cookies.set(&issuer.sign(&claims)?, &claims, now)?;
-//! set.add_to(answer_to_login.headers_mut());
+//! set.add_to(login_response.headers_mut());
 //!
-//! let mut answer_to_logout = Response::default();
-//! cookies.unset(Kind::Access)?.add_to(answer_to_logout.headers_mut());
+//! let mut logout_response = Response::default();
+//! cookies.unset(Kind::Access)?.add_to(logout_response.headers_mut());
 //! # Ok(())
 //! # }
 //! ```
@@ -45,10 +46,9 @@ mod tests;
 pub use renewal::{Renewal, Renewing, SESSION_END};
 pub use set::{CookieError, SetCookies};
 
-/// Names and attributes of the cookies that carry tokens, and what proves that a page of the
-/// service sent them.
+/// Names and attributes of the cookies that carry tokens, and the CSRF check for them.
 ///
-/// The default is what browsers guard best: `__Host-` names, which no neighbouring host can plant,
+/// The default has the strictest protection by browsers: `__Host-` names, which no sibling host can set,
 /// `Secure`, `HttpOnly`, `SameSite=Strict`.
 #[derive(Clone, Debug)]
 pub struct Cookies {
@@ -56,15 +56,16 @@ pub struct Cookies {
     pub access: TokenCookie,
     /// The cookie that guards of refresh tokens read.
     pub refresh: TokenCookie,
-    /// The check on requests that change something.
+    /// CSRF check on requests that change something.
     pub csrf: Csrf,
-    /// Hosts that get the cookies: `None` is this host alone, a name is that host and all below it.
+    /// Hosts that receive the cookies: `None` means this host only, a name means that host and its
+    /// subdomains.
     pub domain: Option<String>,
-    /// Whether browsers send them over https only. Anything else is for development.
+    /// `Secure` attribute: browsers send the cookies over https only. Turn it off only for development.
     pub secure: bool,
-    /// Whether requests that other sites provoke carry them.
+    /// `SameSite` attribute: requests caused by other sites that carry the cookies.
     pub same_site: SameSite,
-    /// How long browsers keep them.
+    /// Lifetime in the browser.
     pub keep: Keep,
 }
 
@@ -73,13 +74,13 @@ pub struct Cookies {
 pub struct TokenCookie {
     /// Its name.
     pub name: String,
-    /// Below which path it is sent.
+    /// Path below which it is sent.
     pub path: String,
     /// The header in which pages repeat the `csrf` claim.
     pub csrf_header: HeaderName,
-    /// The field of a form that may repeat it instead, for pages that work without scripts.
+    /// Form field that may repeat it instead, for pages without scripts.
     pub csrf_field: Option<String>,
-    /// The readable cookie that tells pages the `csrf` claim; `None` when they learn it otherwise.
+    /// Readable cookie with the `csrf` claim for pages; `None` if they receive it in another way.
     pub csrf_cookie: Option<CsrfCookie>,
 }
 
@@ -92,22 +93,23 @@ pub struct CsrfCookie {
     pub path: String,
 }
 
-/// Whether browsers send a cookie along when another site makes them ask (`SameSite`).
+/// `SameSite` attribute: whether a browser sends a cookie with requests that another site causes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
-    /// Never. Who follows a link from elsewhere arrives signed out, until the next click.
+    /// Never. A user who follows a link from another site arrives signed out, until the next click.
     #[default]
     Strict,
-    /// When the user follows a link, not when a page sends something.
+    /// Only when the user follows a link.
     Lax,
-    /// Always: for a service that lives inside pages of others. The CSRF check stands alone then.
+    /// Always: for a service that is embedded in pages of other sites. The CSRF check is then the only
+    /// protection.
     None,
 }
 
-/// How long browsers keep a cookie.
+/// Lifetime of a cookie in the browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
-    /// As long as its token lives (`Max-Age`).
+    /// As long as its token is valid (`Max-Age`).
     #[default]
     LikeToken,
     /// Until the browser is closed.
@@ -129,7 +131,7 @@ impl Default for Cookies {
 }
 
 impl Cookies {
-    /// Returns cookies for development over plain http, where browsers keep no `Secure` ones.
+    /// Returns cookies for development over plain http, where browsers reject `Secure` cookies.
     pub fn plain_http() -> Self {
         Self {
             access: TokenCookie::new("latchet_at", "latchet_at_csrf"),
@@ -139,8 +141,8 @@ impl Cookies {
         }
     }
 
-    /// Returns cookies with the names of Flask-JWT-Extended, for pages that know those. They are
-    /// `Secure` and `SameSite=Strict`, which its own are not unless told.
+    /// Returns cookies with the names of Flask-JWT-Extended, for pages that use those. They are `Secure`
+    /// and `SameSite=Strict`, which the library's cookies are not by default.
     pub fn flask_jwt_extended() -> Self {
         Self {
             access: TokenCookie::new("access_token_cookie", "csrf_access_token"),
@@ -159,7 +161,7 @@ impl Cookies {
 }
 
 impl TokenCookie {
-    /// Returns a cookie for the whole host, with a readable one beside it, checked by `X-CSRF-Token`.
+    /// Returns a cookie for the whole host, with a readable CSRF cookie, checked by `X-CSRF-Token`.
     pub fn new(name: &str, csrf_cookie: &str) -> Self {
         Self {
             name: name.to_owned(),

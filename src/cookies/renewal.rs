@@ -1,15 +1,16 @@
-//! Keeps a browser signed in while it is used: an access cookie that nears its end is replaced along
-//! with some answer, without a call for it.
+//! Keeps an active browser signed in: an access cookie that is about to expire is replaced in the next
+//! response, without a separate request.
 //!
-//! What is easy to get wrong, and how it is done here:
-//! - An answer that is on its way while the user logs out must not sign them in again. So the denylist
-//!   is asked once more right before the cookie is set, an answer that sets or clears the cookie
-//!   itself is left alone, and the new token belongs to the same session, so that a logout that
-//!   comes later still, or in another tab, ends it too. A token without `sid` is not renewed.
-//! - A session must end. [`Renewal::longest_session`] counts from the proof of the password; the end
-//!   is written into the token (`session_end`) and no renewal passes it.
-//! - Freshness must not be stretched: a token that was fresh is fresh until it would have ended.
-//! - A page that is open somewhere keeps working: the `csrf` claim stays.
+//! Properties that are easy to get wrong:
+//! - A response that is in progress while the user logs out must not sign them in again. So the denylist
+//!   is checked again immediately before the cookie is set, a response that sets or clears the cookie
+//!   itself is not changed, and the new token belongs to the same session, so that a later logout, or
+//!   one in another tab, ends it too. A token without `sid` is not renewed.
+//! - A session must end. [`Renewal::longest_session`] counts from the password entry; the end is written
+//!   into the token (`session_end`) and no renewal extends beyond it.
+//! - Freshness must not be extended: a token that was fresh stays fresh until the old token would have
+//!   expired.
+//! - Open pages keep working: the `csrf` claim is kept.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,15 +26,15 @@ use crate::guard::Guards;
 use crate::keys::random_id;
 use crate::token::{Claims, Fresh, Issuer, Kind};
 
-/// The claim that says when a session ends for good, in seconds since the unix epoch. Tokens may be
-/// made with it; renewal adds it.
+/// Claim with the final end of a session, in seconds since the unix epoch. Tokens may be issued with it;
+/// renewal adds it.
 pub const SESSION_END: &str = "session_end";
 
 /// Renews access cookies: a middleware for the routes of pages.
 ///
-/// It renews what a guard let in by cookie, no more: an answer to a request that no guard saw, or that
-/// was refused, renews nothing. What the token says is not looked up again, so a change of roles counts
-/// from the next sign-in on, or from a [`deny_session`](Guards::deny_session).
+/// It renews only tokens that a guard accepted from a cookie: the response to a request without a guard,
+/// or to a refused request, renews nothing. The claims are not reloaded, so a change of roles takes
+/// effect with the next sign-in, or after a [`deny_session`](Guards::deny_session).
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,9 +57,9 @@ pub const SESSION_END: &str = "session_end";
 pub struct Renewal {
     /// Signs the new tokens; guards have to trust it.
     pub issuer: Issuer,
-    /// A token that has less than this left is renewed, and gets its full life again.
+    /// A token with less remaining lifetime is renewed, and gets its full lifetime again.
     pub when_left: Duration,
-    /// How long after the sign-in (`auth_time`, else when the token was made) the last token ends.
+    /// Longest time from the sign-in (`auth_time`, else `iat`) to the expiry of the last token.
     pub longest_session: Duration,
 }
 
@@ -92,7 +93,7 @@ impl Renewal {
         Some(next)
     }
 
-    /// `None` when the claim is there and cannot be read: then nobody knows.
+    /// `None` if the claim is present but unreadable: then the end is unknown.
     fn session_end(&self, claims: &Claims) -> Option<Time> {
         let start = Time::from_secs(claims.auth_time.unwrap_or(claims.iat));
         let longest = start + self.longest_session;
@@ -124,8 +125,8 @@ impl Renewal {
                 set.map_err(|error| error.to_string())
             });
         match set {
-            Err(error) => tracing::error!(error, "an access cookie could not be renewed"),
-            // Nothing is waited for between this answer and the setting.
+            Err(error) => tracing::error!(error, "failed to renew an access cookie"),
+            // Nothing is awaited between this check and setting the cookie.
             Ok(set) => {
                 if guards.has_been_left_alone(claims).await {
                     set.add_to(headers);
@@ -142,7 +143,7 @@ fn sets(headers: &HeaderMap, name: &str) -> bool {
     })
 }
 
-/// A cache that keeps the answer would hand the cookie to others.
+/// A cache that stores the response would send the cookie to other users.
 fn is_for_caches(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CACHE_CONTROL);
     let mut lines = lines.into_iter().map(HeaderValue::to_str).peekable();
@@ -152,18 +153,18 @@ fn is_for_caches(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Whom a guard let in by an access cookie.
+/// Token that a guard accepted from an access cookie.
 struct Admitted {
     guards: Guards,
     claims: Arc<Claims>,
     cookies: Arc<Cookies>,
 }
 
-/// Where a guard tells the middleware around it whom it let in.
+/// Slot in which a guard passes the accepted token to the middleware around it.
 #[derive(Clone, Default)]
 struct Slot(Arc<OnceLock<Admitted>>);
 
-/// Tells the middleware, if there is one, who was let in by an access cookie.
+/// Passes a token that was accepted from an access cookie to the middleware, if there is one.
 pub(crate) fn note(
     request: &Request,
     guards: &Guards,
@@ -171,7 +172,7 @@ pub(crate) fn note(
     cookies: &Arc<Cookies>,
 ) {
     if let Some(Slot(slot)) = request.data::<Slot>() {
-        // A second guard in one request would tell the same.
+        // A second guard in one request would pass the same token.
         let _ = slot.set(Admitted {
             guards: guards.clone(),
             claims: Arc::clone(claims),
@@ -180,7 +181,7 @@ pub(crate) fn note(
     }
 }
 
-/// The routes whose access cookies are renewed.
+/// Routes with renewal of access cookies.
 #[derive(Debug)]
 pub struct Renewing<E> {
     renewal: Renewal,

@@ -1,5 +1,5 @@
-//! `Set-Cookie` (RFC 6265, section 4.1), written by hand: poem's cookies need a middleware that guards
-//! do without.
+//! `Set-Cookie` (RFC 6265, section 4.1), written by hand: poem's cookies require a middleware that
+//! guards do not need.
 
 use std::fmt::Write as _;
 
@@ -10,32 +10,32 @@ use super::{Cookies, Keep, SameSite};
 use crate::clock::Time;
 use crate::token::{Claims, Kind};
 
-/// Why a cookie was not made.
+/// Reason for not setting a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CookieError {
-    /// Browsers would drop it without a word, for what its name or `SameSite` promises.
+    /// Browsers would silently drop it, because it violates the rules of its name or `SameSite`.
     #[error("browsers drop the cookie `{name}`: {reason}")]
     Dropped {
         /// Name of the cookie.
         name: String,
-        /// Which rule it breaks.
+        /// Rule that it violates.
         reason: &'static str,
     },
-    /// A name, path, domain or value holds what cannot stand in a cookie.
+    /// A name, path, domain or value contains a character that is not allowed in a cookie.
     #[error("the cookie `{0}` cannot be written")]
     Unwritable(String),
-    /// The token has no `csrf` claim, so the page could prove nothing.
-    #[error("the token has no `csrf` claim: make it with `Claims::with_csrf`")]
+    /// The token has no `csrf` claim, so pages could not pass the CSRF check.
+    #[error("the token has no `csrf` claim: add one with `Claims::with_csrf`")]
     NoCsrf,
 }
 
-/// `Set-Cookie` headers, ready to be added to an answer.
+/// `Set-Cookie` headers, ready to be added to a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use = "cookies are set by adding them to an answer"]
+#[must_use = "cookies are set by adding them to a response"]
 pub struct SetCookies(Vec<HeaderValue>);
 
 impl SetCookies {
-    /// Adds them to an answer, which no cache may keep then unless it says otherwise itself.
+    /// Adds them to a response and marks it `no-store`, unless it has a `Cache-Control` header.
     pub fn add_to(self, headers: &mut HeaderMap) {
         headers
             .entry(CACHE_CONTROL)
@@ -50,18 +50,18 @@ impl IntoIterator for SetCookies {
     type Item = HeaderValue;
     type IntoIter = std::vec::IntoIter<HeaderValue>;
 
-    /// For answers that take one header at a time, as those of poem-openapi do.
+    /// For responses that take one header at a time, such as those of poem-openapi.
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }
 }
 
 impl Cookies {
-    /// Returns the cookies that hand this token to a browser: the token's own, chosen by its kind,
-    /// and the one that tells pages its `csrf` claim.
+    /// Returns the cookies that give this token to a browser: the cookie of its kind, and the CSRF
+    /// cookie for pages.
     ///
     /// # Errors
-    /// [`CookieError`] when a browser would not keep them, or could not use them.
+    /// [`CookieError`] when a browser would drop them, or pages could not use them.
     pub fn set(&self, token: &str, claims: &Claims, now: Time) -> Result<SetCookies, CookieError> {
         let cookie = self.of(claims.kind);
         let left = match self.keep {
@@ -87,10 +87,10 @@ impl Cookies {
         Ok(SetCookies(lines))
     }
 
-    /// Returns what takes the cookies of this kind away again.
+    /// Returns the headers that clear the cookies of this kind.
     ///
     /// # Errors
-    /// [`CookieError`] when these are not cookies that a browser can have.
+    /// [`CookieError`] when a browser would drop these cookies.
     pub fn unset(&self, kind: Kind) -> Result<SetCookies, CookieError> {
         let cookie = self.of(kind);
         let gone = |name, path, readable| Line {
@@ -107,7 +107,7 @@ impl Cookies {
         Ok(SetCookies(lines))
     }
 
-    /// Returns what takes the cookies of both kinds away again: for a logout.
+    /// Returns the headers that clear the cookies of both kinds: for a logout.
     ///
     /// # Errors
     /// As [`unset`](Self::unset).
@@ -162,14 +162,14 @@ impl Cookies {
         })
     }
 
-    /// What a name begins with is a promise that browsers enforce (RFC 6265bis, section 4.1.3).
+    /// Browsers enforce rules for the prefix of a name (RFC 6265bis, section 4.1.3).
     fn broken_promise(&self, line: &Line<'_>) -> Option<&'static str> {
         let host = line.name.starts_with("__Host-");
         if (host || line.name.starts_with("__Secure-")) && !self.secure {
-            return Some("its name promises `Secure`");
+            return Some("its name requires `Secure`");
         }
         if host && (self.domain.is_some() || line.path != "/") {
-            return Some("`__Host-` promises `Path=/` and no `Domain`");
+            return Some("`__Host-` requires `Path=/` and no `Domain`");
         }
         if self.same_site == SameSite::None && !self.secure {
             return Some("`SameSite=None` needs `Secure`");
@@ -192,12 +192,12 @@ struct Line<'a> {
     readable: Readable,
 }
 
-/// RFC 9110, section 5.6.2: what a name is made of.
+/// Characters of a name (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Anything visible that does not end the attribute.
+/// Visible characters that do not end the attribute.
 fn is_attribute(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"' | b'\\')
 }

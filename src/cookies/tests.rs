@@ -1,4 +1,4 @@
-//! What browsers are told to keep, and that guards understand it when it comes back.
+//! `Set-Cookie` headers, and guards that read the cookies back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -227,7 +227,7 @@ async fn who(request: &Request) -> poem::Result<String> {
     Ok(format!("{:?} {}", claims.kind, claims.sub))
 }
 
-/// Takes `Set-Cookie` as a browser does: names and values, and what to send back.
+/// Returns the `Cookie` header that a browser sends after this response, and the CSRF value.
 fn kept(response: &Response) -> (String, String) {
     let lines = response.headers().get_all(SET_COOKIE).into_iter();
     let pairs: Vec<_> = lines

@@ -1,4 +1,4 @@
-//! Renewal keeps who is in, and nobody who is out.
+//! Renewal extends active sessions and never revives ended ones.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A service whose pages renew cookies, and what a browser sees of it.
+//! A service whose pages renew cookies, and a browser that uses it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Denylist for Cable {
     }
 }
 
-/// Lets a handler wait until the test has done something.
+/// Blocks a handler until the test releases it.
 #[derive(Clone)]
 struct Gate {
     entered: Arc<Semaphore>,
@@ -173,7 +173,7 @@ impl Shop {
             .data(self.gate.clone())
     }
 
-    /// Claims of a token of one hour that has this many minutes left.
+    /// Claims of a token with a lifetime of one hour and this many minutes left.
     pub(super) fn claims(&self, left: i64) -> Claims {
         let made = self.clock.now().secs() - (60 - left) * 60;
         Claims {
@@ -200,8 +200,8 @@ impl Shop {
         self.send(path, COOKIE, cookie).await
     }
 
-    /// Does something while the slow page works, and returns what both came to. A page that answers
-    /// before it has let anybody in would be waited for without end.
+    /// Runs `meanwhile` while the slow page is in progress, and returns both results. A page that
+    /// responds before a guard has accepted the token would block forever.
     pub(super) async fn while_slow<T>(
         &self,
         claims: &Claims,
@@ -218,7 +218,7 @@ impl Shop {
         (tab.await, done)
     }
 
-    /// The claims of the token in an answer, whose cookies are as they should be.
+    /// Claims of the renewed token in a response; asserts that both cookies match.
     pub(super) fn renewed(&self, response: &Response) -> Option<Claims> {
         let lines = response.headers().get_all(SET_COOKIE).into_iter();
         let lines: Vec<_> = lines.map(|line| line.to_str().unwrap()).collect();
