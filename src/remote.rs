@@ -1,9 +1,10 @@
-//! What a service asks its issuer over the network: which keys sign now (RFC 8414, RFC 7517), and
-//! whether a token still counts (RFC 7662, [`IntrospectionDenylist`](crate::denylist::introspection::IntrospectionDenylist)).
+//! Requests of a service to its issuer over the network: current keys (RFC 8414, RFC 7517), and
+//! introspection of tokens (RFC 7662,
+//! [`IntrospectionDenylist`](crate::denylist::introspection::IntrospectionDenylist)).
 //!
-//! Checks never wait for keys: they use those that were fetched last, and a task of its own fetches
-//! newer ones. Every request has a deadline and a bound on the size of its answer; redirects are not
-//! followed, because what is asked for is at the address that was configured or nowhere.
+//! Checks never wait for keys: they use those that were fetched last, and a separate task fetches newer
+//! ones. Every request has a deadline and a limit on the size of its response; redirects are not
+//! followed, because only the configured address is trusted.
 
 mod address;
 mod fetch;

@@ -46,13 +46,13 @@ use crate::token::{Claims, Issuer, Kind, Typ, Verifier, VerifierSettings};
 
 pub use token::TestToken;
 
-/// A new issuer of this name has no address that anything could be fetched from.
+/// Name of an issuer that is not served.
 const URL: &str = "https://issuer.test";
 
 /// Longer than any test.
 const DENIED_FOR: Duration = Duration::from_hours(24 * 365);
 
-/// Makes keys and tokens, and the [`Guards`] that take them. Clones are one issuer.
+/// Creates keys and tokens, and the [`Guards`] that accept them. Clones are one issuer.
 #[derive(Clone)]
 pub struct TestIssuer(Arc<Inner>);
 
@@ -69,15 +69,16 @@ impl TestIssuer {
     /// audience of the same name.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
+    /// When the operating system provides no randomness.
     pub fn new() -> Self {
         Self::at(URL)
     }
 
-    /// Returns an issuer named `url`: where its [`endpoint`](Self::endpoint) is going to be served.
+    /// Returns an issuer named `url`: the address at which its [`endpoint`](Self::endpoint) will be
+    /// served.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
+    /// When the operating system provides no randomness.
     pub fn at(url: &str) -> Self {
         Self::with_key(url, generate(Algorithm::default()))
     }
@@ -98,7 +99,7 @@ impl TestIssuer {
         }))
     }
 
-    /// Returns the name, which stands in `iss` and `aud`.
+    /// Returns the name, which is the value of `iss` and `aud`.
     pub fn url(&self) -> &str {
         &self.0.url
     }
@@ -108,22 +109,22 @@ impl TestIssuer {
         &self.0.clock
     }
 
-    /// Begins an access token of a session of its own, good for 15 minutes and not fresh.
+    /// Starts an access token of a new session, valid for 15 minutes and not fresh.
     pub fn token(&self, user: &str) -> TestToken {
         TestToken::new(self.clone(), user)
     }
 
-    /// Returns what checks tokens of both kinds.
+    /// Returns the verifier of tokens of both kinds.
     pub fn verifier(&self) -> Arc<Verifier> {
         Arc::clone(&self.0.verifier)
     }
 
-    /// Returns where revocations are felt.
+    /// Returns the denylist of the guards.
     pub fn denylist(&self) -> Arc<MemoryDenylist> {
         Arc::clone(&self.0.denylist)
     }
 
-    /// Returns guards that take this issuer's tokens, and feel what it revokes.
+    /// Returns guards that accept this issuer's tokens until it revokes them.
     pub fn guards(&self) -> Guards {
         Guards::new(self.verifier(), self.denylist(), self.clock().clone())
     }
@@ -131,7 +132,7 @@ impl TestIssuer {
     /// Revokes the session of a token, and with it every token of that session.
     ///
     /// # Panics
-    /// When `token` is none.
+    /// When `token` is not a token.
     pub fn revoke(&self, token: &str) {
         #[expect(
             clippy::expect_used,
@@ -147,10 +148,10 @@ impl TestIssuer {
         self.0.denylist.insert(&Denial { denied, not_after }, now);
     }
 
-    /// Signs with a new key from here on; tokens of the key before are no longer taken.
+    /// Signs with a new key from now on; tokens of the previous key are refused.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
+    /// When the operating system provides no randomness.
     pub fn rotate_key(&self) {
         let mut key = self.0.key.lock().unwrap_or_else(PoisonError::into_inner);
         *key = generate(key.algorithm());
@@ -198,14 +199,14 @@ fn sign(claims: &Claims, key: SigningKey) -> String {
     };
     #[expect(
         clippy::expect_used,
-        reason = "a test that goes on without the token it asked for proves nothing"
+        reason = "a test without the requested token proves nothing"
     )]
     Issuer::of(typ, key)
         .sign(claims)
         .expect("these claims can be signed")
 }
 
-/// Reads what a token says, believing it.
+/// Returns the claims of a token without verification.
 fn claims(token: &str) -> Option<Claims> {
     let payload = token.split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()

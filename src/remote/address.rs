@@ -1,27 +1,26 @@
-//! Which addresses may be asked. Pure.
+//! Addresses that requests may be sent to. Pure.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Where `http://` is good enough.
+/// Addresses for which `http://` is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plaintext {
-    /// On this machine only. Elsewhere whoever sits on the way could put keys of their own in place
-    /// of the issuer's.
+    /// On this machine only. On other hosts an attacker on the network could replace the issuer's keys.
     #[default]
     Loopback,
-    /// Anywhere: for networks that encrypt below HTTP, such as a service mesh.
+    /// On any host: for networks that encrypt below HTTP, such as a service mesh.
     Anywhere,
 }
 
-/// An address that is not asked.
+/// Reason for refusing an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// No URL, or of another scheme than `https` and `http`.
+    /// Not a URL, or with another scheme than `https` and `http`.
     #[error("`{0}` is not a URL that begins with https://")]
     NotAUrl(String),
-    /// It has a part that issuers have not (RFC 8414, section 2).
+    /// It has a part that issuer identifiers must not have (RFC 8414, section 2).
     #[error("`{0}` must have no user, no password, no query and no fragment")]
     Extra(String),
     /// Not encrypted, and not on this machine.
@@ -29,7 +28,7 @@ pub enum AddressError {
     Plaintext(String),
 }
 
-/// Takes in an address that may be asked.
+/// Parses an address, and refuses one that is not allowed.
 pub(crate) fn parse(text: &str, plaintext: Plaintext) -> Result<Url, AddressError> {
     let url = Url::parse(text).map_err(|_| AddressError::NotAUrl(text.to_owned()))?;
     if !url.username().is_empty()
@@ -37,7 +36,7 @@ pub(crate) fn parse(text: &str, plaintext: Plaintext) -> Result<Url, AddressErro
         || url.query().is_some()
         || url.fragment().is_some()
     {
-        // Not shown in full: a password is not for the log.
+        // Shortened: a password must not be logged.
         let host = url.host_str().unwrap_or_default();
         return Err(AddressError::Extra(format!("{}://{host}", url.scheme())));
     }
@@ -55,8 +54,8 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Returns where an issuer publishes its metadata: the path is put between host and the issuer's own
-/// path (RFC 8414, section 3.1).
+/// Returns the address of an issuer's metadata: the well-known path is inserted between host and the
+/// issuer's path (RFC 8414, section 3.1).
 pub(super) fn metadata_of(issuer: &Url) -> Url {
     const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
     let mut url = issuer.clone();

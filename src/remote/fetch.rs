@@ -10,72 +10,71 @@ use super::address::metadata_of;
 use super::{AddressError, Http, Plaintext, parse};
 use crate::keys::{KeySet, VerifyingKey};
 
-/// Why an issuer cannot be asked at all: a mistake in the settings, or in the machine.
+/// Failure to set up requests to an issuer: an error in the settings, or of the machine.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Not at this address.
+    /// The address is not allowed.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The system's certificates cannot be read, for example.
+    /// For example, the system's certificates cannot be read.
     #[error("could not set up TLS")]
     Tls(#[source] reqwest::Error),
 }
 
-/// Why an issuer's answer was not had, or not believed.
+/// Failure of a request to an issuer, or reason for refusing its response.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// No answer, or not a whole one, within the deadline.
-    #[error("could not ask {url}")]
+    /// No complete response within the deadline.
+    #[error("request failed: {url}")]
     Unreachable {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What went wrong.
+        /// Cause of the failure.
         source: reqwest::Error,
     },
-    /// An answer other than 200. Redirects are not followed.
-    #[error("{url} answered with status {status}")]
+    /// A response other than 200. Redirects are not followed.
+    #[error("{url} responded with status {status}")]
     Status {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What it answered.
+        /// Status of the response.
         status: u16,
     },
-    /// More than anybody needs to say.
+    /// The response is too large.
     #[error("{url} sent more than 256 KiB")]
     TooLarge {
-        /// What was asked.
+        /// URL of the request.
         url: String,
     },
-    /// Something else than what was asked for.
-    #[error("{url} did not send the JSON that belongs there")]
+    /// The response is not the expected JSON.
+    #[error("{url} did not send the expected JSON")]
     NotJson {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What is wrong with it.
+        /// Parse error.
         source: serde_json::Error,
     },
-    /// The metadata is another issuer's, or the address is not written as the issuer writes it
-    /// (RFC 8414, section 3.3).
-    #[error("the issuer at {expected} calls itself {found}: write its URL exactly like that")]
+    /// The metadata is of another issuer, or the configured URL differs from the issuer's spelling (RFC
+    /// 8414, section 3.3).
+    #[error("the issuer at {expected} has the name {found}: write its URL exactly like that")]
     OtherIssuer {
-        /// Who was asked.
+        /// Configured issuer.
         expected: String,
-        /// Who answered.
+        /// Issuer in the metadata.
         found: String,
     },
-    /// The metadata names a JWK set at an address that is not asked.
+    /// The metadata names a JWK set at an address that is not allowed.
     #[error("the issuer's `jwks_uri` cannot be used")]
     JwksAddress(#[source] AddressError),
-    /// Not one key could be used. An empty set is taken for a mistake, not for an order to refuse all
-    /// tokens.
+    /// No key could be used. An empty set is treated as an error, not as a request to refuse all tokens.
     #[error("{url} has no key that can be used here")]
     NoKeys {
-        /// What was asked.
+        /// URL of the request.
         url: String,
     },
 }
 
-/// The metadata of an authorization server, as far as it is read.
+/// Members of an authorization server's metadata that are read.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     issuer: String,
@@ -87,15 +86,15 @@ struct Jwks {
     keys: Vec<Value>,
 }
 
-/// Keys, and how long the issuer lets them be kept, if it says.
+/// Keys, and their lifetime if the issuer sends one.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) keys: KeySet,
     pub(super) kept_for: Option<Duration>,
 }
 
-/// Fetches the keys of `issuer`, which is `url` as it was written and compared so: `https://a.example` and
-/// `https://a.example/` are two issuers.
+/// Fetches the keys of `issuer`, which is `url` as configured and is compared literally:
+/// `https://a.example` and `https://a.example/` are two issuers.
 pub(super) async fn keys_of(
     http: &Http,
     url: &Url,
@@ -123,8 +122,8 @@ pub(super) async fn keys_of(
     })
 }
 
-/// The keys may be on another host, as large issuers have them, but are never fetched less safely
-/// than the metadata that named them.
+/// The keys may be on another host, as large issuers do it, but are never fetched less securely than the
+/// metadata.
 fn jwks_address(issuer: &Url, jwks_uri: &str, plaintext: Plaintext) -> Result<Url, FetchError> {
     let url = parse_with_query(jwks_uri, plaintext).map_err(FetchError::JwksAddress)?;
     if issuer.scheme() == "https" && url.scheme() != "https" {
@@ -134,7 +133,7 @@ fn jwks_address(issuer: &Url, jwks_uri: &str, plaintext: Plaintext) -> Result<Ur
     Ok(url)
 }
 
-/// Unlike an issuer's own name, the address of its keys may have a query.
+/// Unlike an issuer identifier, the address of its keys may have a query.
 fn parse_with_query(text: &str, plaintext: Plaintext) -> Result<Url, AddressError> {
     let (path, query) = match text.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -145,14 +144,14 @@ fn parse_with_query(text: &str, plaintext: Plaintext) -> Result<Url, AddressErro
     Ok(url)
 }
 
-/// Leaves out what cannot be used, as RFC 7517 asks (section 5): one bad entry must not lock
-/// everybody out. A symmetric key in public is never taken.
+/// Skips unusable keys, as RFC 7517 requires (section 5): one bad entry must not cause the refusal of
+/// all tokens. A published symmetric key is never used.
 fn usable(jwk: &Value) -> Option<VerifyingKey> {
     match VerifyingKey::from_jwk(jwk) {
         Ok(key) => Some(key),
         Err(error) => {
             let kid = jwk.get("kid").and_then(Value::as_str);
-            tracing::debug!(kid, %error, "a published key is left out");
+            tracing::debug!(kid, %error, "a published key is skipped");
             None
         }
     }

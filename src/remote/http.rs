@@ -1,4 +1,4 @@
-//! HTTP as far as issuers are asked: a deadline for each request, a bound on each answer, no redirects.
+//! HTTP client for issuers: a deadline for each request, a size limit for each response, no redirects.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use serde::de::DeserializeOwned;
 
 use super::{FetchError, SetupError};
 
-/// Many times what any issuer publishes.
+/// Much larger than the key set of any issuer.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// A client for one issuer; clones share its connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Http(Client);
 
-/// An answer, and how long its sender lets it be kept, if they say.
+/// A response, and its lifetime if the sender sets one.
 #[derive(Debug)]
 pub(crate) struct Answer<T> {
     pub(crate) body: T,
     pub(crate) kept_for: Option<Duration>,
 }
 
-/// How a request shows who it is from.
+/// Authentication of a request.
 #[derive(Debug)]
 pub(crate) enum Proof<'a> {
     Nothing,
@@ -35,8 +35,8 @@ pub(crate) enum Proof<'a> {
 impl Http {
     /// Returns a client for the issuer at `url`.
     ///
-    /// A proxy that the environment names is used for `https` alone: through it, plain `http` would
-    /// leave this machine or the network that was trusted with it.
+    /// A proxy from the environment is used only for `https`: through it, plain `http` would leave this
+    /// machine or the trusted network.
     pub(crate) fn new(url: &Url, deadline: Duration) -> Result<Self, SetupError> {
         let builder = Client::builder()
             .timeout(deadline)
@@ -58,7 +58,7 @@ impl Http {
         answer(self.0.get(url.clone()), url).await
     }
 
-    /// Sends a form and returns the JSON that answers it.
+    /// Sends a form and returns the JSON response.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         url: &Url,
@@ -81,7 +81,7 @@ async fn answer<T: DeserializeOwned>(
 ) -> Result<Answer<T>, FetchError> {
     let unreachable = |source: reqwest::Error| FetchError::Unreachable {
         url: url.to_string(),
-        // The address is said once already.
+        // The outer error already contains the URL.
         source: source.without_url(),
     };
     let request = request.header(ACCEPT, "application/json");
@@ -101,7 +101,7 @@ async fn answer<T: DeserializeOwned>(
     Ok(Answer { body, kept_for })
 }
 
-/// Reads no more than is allowed, whatever length was announced.
+/// Reads at most the allowed size, independent of the announced length.
 async fn read(mut response: Response, url: &Url) -> Result<Vec<u8>, FetchError> {
     let mut bytes = Vec::new();
     loop {
@@ -122,8 +122,8 @@ async fn read(mut response: Response, url: &Url) -> Result<Vec<u8>, FetchError> 
     }
 }
 
-/// Reads `max-age` less what a cache on the way has used up of it (RFC 9111, section 4.2). An answer
-/// that must not be stored may be kept for no time; the caller has a shortest time of its own.
+/// Returns `max-age` minus the age in caches (RFC 9111, section 4.2). A response that must not be stored
+/// has no lifetime; the caller applies its own minimum.
 fn kept_for(headers: &HeaderMap) -> Option<Duration> {
     let text = headers
         .get(CACHE_CONTROL)?

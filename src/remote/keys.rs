@@ -1,4 +1,4 @@
-//! Keeping a verifier's keys those that its issuer publishes.
+//! Verifier whose keys follow those that its issuer publishes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,41 +14,42 @@ use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::token::{Verifier, VerifierSettings, Wanted};
 
-/// How far an issuer's clock may be ahead of a service's.
+/// Allowed lead of an issuer's clock over a service's.
 const CLOCK_AHEAD: Duration = Duration::from_secs(5);
-/// How long keys are kept whose issuer does not say; what Latchet itself says.
+/// Lifetime of keys if the issuer does not send one; the same as Latchet sends.
 const KEPT_FOR: Duration = Duration::from_mins(5);
-/// Between two attempts while the issuer does not answer: the first wait and the longest.
+/// Pause between two attempts while the issuer does not respond: the first and the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Whose keys are fetched, how, and how long they serve.
+/// Issuer whose keys are fetched, and limits for fetching and using them.
 #[derive(Clone, Debug)]
 pub struct RemoteSettings {
-    /// What the verifier insists on. The first of `issuers` is the URL whose metadata is asked for, and must be
-    /// written exactly as the issuer writes it.
+    /// Settings of the verifier. The first of `issuers` is the URL whose metadata is fetched, and must
+    /// be written exactly as the issuer writes it.
     pub verifier: VerifierSettings,
-    /// Where `http://` is good enough.
+    /// Addresses for which `http://` is allowed.
     pub plaintext: Plaintext,
-    /// How long one request may take.
+    /// Deadline of a request.
     pub deadline: Duration,
-    /// The issuer is not asked again within this time, however short its `max-age` and however many
-    /// tokens name unknown keys.
+    /// Shortest time between two fetches, even with a shorter `max-age` and many tokens that name
+    /// unknown keys.
     pub shortest_age: Duration,
-    /// The issuer is asked again after this time, however long its `max-age`: so much later at most,
-    /// a key that it took back is refused here.
+    /// Longest time between two fetches, even with a longer `max-age`: a key that the issuer withdraws
+    /// is refused here at most this much later.
     pub longest_age: Duration,
-    /// How long the last keys serve while the issuer does not answer. Afterwards every token is
-    /// answered with 503 until it does.
+    /// Time for which the last keys are used while the issuer does not respond. Afterwards every request
+    /// with a token receives 503 until it does.
     pub outage: Duration,
-    /// By what clock keys age.
+    /// Clock for the age of keys.
     pub clock: Clock,
 }
 
 impl RemoteSettings {
-    /// Returns the settings for tokens of `issuer` made for `audience`: 5 s a request, keys fetched
-    /// anew every 5 s to 15 min, and 24 h of outage. Of the strict [`VerifierSettings`] one is not
-    /// kept: issuer and service are two machines, whose clocks may be 5 s apart.
+    /// Returns the settings for tokens of `issuer` for `audience`: a deadline of 5 s per request, keys
+    /// fetched again every 5 s to 15 min, and 24 h of outage. They differ from the strict
+    /// [`VerifierSettings`] in one point: issuer and service are two machines, whose clocks may differ
+    /// by 5 s.
     pub fn new(
         issuer: impl Into<String>,
         audience: impl IntoIterator<Item = impl Into<String>>,
@@ -92,7 +93,7 @@ pub struct RemoteKeys {
     _fetching: JoinSet<()>,
 }
 
-/// How the last attempt ended, if one has.
+/// Outcome of the last attempt, if there is one.
 #[derive(Clone, Debug)]
 enum Outcome {
     None,
@@ -101,11 +102,11 @@ enum Outcome {
 }
 
 impl RemoteKeys {
-    /// Begins to fetch the keys, and returns at once: until they are there, tokens are answered with
-    /// 503, and requests without a token as ever.
+    /// Starts fetching the keys, and returns immediately: until they are fetched, requests with a token
+    /// receive 503, and requests without a token are handled as usual.
     ///
     /// # Errors
-    /// [`SetupError`] when the issuer is not an address that may be asked.
+    /// [`SetupError`] when the address of the issuer is not allowed.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -134,28 +135,29 @@ impl RemoteKeys {
         })
     }
 
-    /// Returns the verifier whose keys are kept current. It outlives this handle, with the keys it
-    /// has then, for as long as the settings let keys serve in an outage.
+    /// Returns the verifier whose keys are kept current. It may outlive this handle, with its last keys,
+    /// for as long as the settings allow in an outage.
     pub fn verifier(&self) -> Arc<Verifier> {
         Arc::clone(&self.verifier)
     }
 
-    /// Waits until the first attempt to fetch the keys has ended. Others follow whatever the outcome:
-    /// whether a failure ends the program, as one in the settings should, is the caller's choice.
+    /// Waits until the first attempt to fetch the keys has ended. Fetching continues in any case: the
+    /// caller decides whether a failure ends the program.
     ///
     /// # Errors
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     pub async fn ready(&self) -> Result<(), Arc<FetchError>> {
         let mut outcome = self.outcome.clone();
         let ended = outcome.wait_for(|outcome| !matches!(outcome, Outcome::None));
         match ended.await.as_deref() {
             Ok(Outcome::Failed(error)) => Err(Arc::clone(error)),
-            // The task runs as long as this handle, so there always is an outcome.
+            // The task runs as long as this handle exists, so there is always an outcome.
             _ => Ok(()),
         }
     }
 
-    /// Returns why the last attempt failed, if it did: the keys of an earlier one may still serve.
+    /// Returns the error of the last attempt, if it failed: the keys of an earlier one may still be in
+    /// use.
     pub fn failure(&self) -> Option<Arc<FetchError>> {
         match &*self.outcome.borrow() {
             Outcome::Failed(error) => Some(Arc::clone(error)),
@@ -165,11 +167,11 @@ impl RemoteKeys {
 }
 
 impl Verifier {
-    /// Checks tokens of the issuer at `url` made for one of `audience`, with the keys that it
-    /// publishes. [`RemoteKeys::follow`] takes more settings.
+    /// Verifies tokens of the issuer at `url` for one of `audience`, with the keys that it publishes.
+    /// [`RemoteKeys::follow`] takes more settings.
     ///
     /// # Errors
-    /// [`SetupError`] when `url` is not an address that may be asked.
+    /// [`SetupError`] when `url` is not allowed.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -181,7 +183,7 @@ impl Verifier {
     }
 }
 
-/// A token with an unknown key must not wait for a task that is gone.
+/// A token with an unknown key must not wait for a task that has ended.
 impl Drop for RemoteKeys {
     fn drop(&mut self) {
         self.wanted.end();
@@ -236,7 +238,7 @@ impl Follower {
         }
     }
 
-    /// Trusts the keys, and returns how long to keep them.
+    /// Trusts the keys, and returns the time until the next fetch.
     fn take(&self, fetched: Fetched) -> Duration {
         let RemoteSettings {
             clock,
@@ -251,14 +253,14 @@ impl Follower {
         if !matches!(before, Outcome::Fetched) {
             tracing::info!(
                 issuer = first_issuer(&self.settings.verifier),
-                "the issuer's keys are known"
+                "fetched the issuer's keys"
             );
         }
         let kept_for = fetched.kept_for.unwrap_or(KEPT_FOR);
         kept_for.min(*longest_age).max(*shortest_age)
     }
 
-    /// Says once that the issuer does not answer; the last error is kept for who asks.
+    /// Logs once that the issuer does not respond, and stores the last error for callers.
     fn note_failure(&self, error: FetchError) {
         self.wanted.failed();
         let error = Arc::new(error);
@@ -269,13 +271,13 @@ impl Follower {
             tracing::warn!(
                 issuer = first_issuer(&self.settings.verifier),
                 error = &*error as &dyn std::error::Error,
-                "the issuer's keys could not be fetched; the last ones serve meanwhile"
+                "failed to fetch the issuer's keys; the last ones remain in use"
             );
         }
     }
 }
 
-/// The issuer whose address is asked; without one there is no address, which is refused.
+/// Issuer whose metadata is fetched; without one the address is empty, which is refused.
 fn first_issuer(verifier: &VerifierSettings) -> &str {
     verifier.issuers.first().map_or("", String::as_str)
 }

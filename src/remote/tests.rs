@@ -1,4 +1,4 @@
-//! Keys fetched from an issuer on this machine that rotates, hangs, lies, dies and comes back.
+//! Keys fetched from a local issuer that rotates, hangs, lies, stops and restarts.
 
 mod refusals;
 pub(crate) mod site;
@@ -17,7 +17,7 @@ use crate::testing::TestIssuer;
 use crate::token::{Expected, Header, Verifier, VerifierSettings, Wanted};
 use site::Site;
 
-/// An issuer that is served, and a service that follows it.
+/// An issuer, and the server at its address.
 struct Pair {
     site: Site,
     issuer: TestIssuer,
@@ -34,7 +34,7 @@ impl Pair {
         self.site.serve(self.issuer.endpoint());
     }
 
-    /// Settings under which keys are fetched anew only when a token asks for it.
+    /// Settings with which keys are fetched again only when a token requires it.
     fn settings(&self) -> RemoteSettings {
         RemoteSettings {
             shortest_age: Duration::ZERO,
@@ -51,7 +51,7 @@ impl Pair {
         Ok(claims.sub.clone())
     }
 
-    /// Checks until the outcome is this one.
+    /// Checks until the result is the expected one.
     async fn until(&self, keys: &RemoteKeys, token: &str, expected: Result<&str, AuthError>) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -66,7 +66,7 @@ impl Pair {
 }
 
 fn unknown_key() -> AuthError {
-    AuthError::InvalidToken("no key that is trusted here signed it")
+    AuthError::InvalidToken("it was not signed with a trusted key")
 }
 
 #[tokio::test]
@@ -97,11 +97,11 @@ async fn a_service_may_start_before_its_issuer() {
     let keys = RemoteKeys::follow(pair.settings()).unwrap();
 
     assert_eq!(pair.check(&keys, &token), Err(AuthError::Unavailable));
-    // Which keys there are is not known, so nothing is said about junk either.
+    // The keys are unknown, so junk is not refused as invalid either.
     assert_eq!(pair.check(&keys, "junk"), Err(AuthError::Unavailable));
     let error = keys.ready().await.unwrap_err();
     assert!(
-        error.to_string().starts_with("could not ask http://"),
+        error.to_string().starts_with("request failed: http://"),
         "{error}"
     );
     assert_eq!(pair.check(&keys, &token), Err(AuthError::Unavailable));
@@ -179,10 +179,10 @@ async fn a_token_of_a_new_key_brings_that_key_in() {
     pair.issuer.rotate_key();
     let new = pair.issuer.token("alice").sign();
 
-    // Known not to exist for a tenth of a second, then not known, then known.
+    // The new key counts as nonexistent for a tenth of a second, then as unknown, then it is known.
     pair.until(&keys, &new, Err(AuthError::Unavailable)).await;
     pair.until(&keys, &new, Ok("alice")).await;
-    // The issuer took the old key back, and its tokens are refused although they were seen before.
+    // The issuer withdrew the old key, and its tokens are refused although they are cached.
     pair.until(&keys, &old, Err(unknown_key())).await;
 }
 
@@ -205,7 +205,7 @@ async fn keys_are_fetched_anew_when_they_are_old() {
     while pair.check(&keys, &old).is_ok() {
         assert!(
             Instant::now() < deadline,
-            "a key that was taken back is believed"
+            "a withdrawn key is still trusted"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -230,7 +230,7 @@ async fn a_flood_of_unknown_keys_is_one_question() {
     let good = pair.issuer.token("alice").sign();
 
     assert_eq!(pair.check(&keys, &good), Ok("alice".into()));
-    assert_eq!(pair.site.asked(), asked, "the issuer was asked just before");
+    assert_eq!(pair.site.asked(), asked, "the issuer was asked a moment ago");
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn only_a_key_that_is_named_and_unknown_is_asked_for() {
     assert_eq!(with("kid", Some("new")), Err(AuthError::Unavailable));
 }
 
-/// The keys are as old as can be, so that the first forged token does ask; the answer takes long.
+/// The keys are old, so that the first forged token requests newer ones; the response is slow.
 #[tokio::test]
 async fn one_question_at_a_time_and_no_check_waits_for_it() {
     let mut pair = Pair::new();
@@ -308,7 +308,7 @@ async fn once_the_handle_is_dropped_the_issuer_is_left_alone() {
     assert_eq!(
         check(&forged),
         Err(unknown_key()),
-        "nobody will fetch its key"
+        "no task will fetch its key"
     );
     assert_eq!(pair.site.asked(), asked);
 }

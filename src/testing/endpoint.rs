@@ -1,4 +1,4 @@
-//! The issuer over HTTP, as far as services ask it anything.
+//! The HTTP endpoints of the issuer that services use.
 
 use poem::http::header::CACHE_CONTROL;
 use poem::web::{Data, Form, Json};
@@ -12,7 +12,7 @@ use crate::token::Expected;
 
 impl TestIssuer {
     /// Returns its metadata, JWK set and introspection as an endpoint, for tests that go over HTTP.
-    /// Serve it at [`url`](Self::url). Introspection answers everybody, whoever they say they are.
+    /// Serve it at [`url`](Self::url). Introspection accepts any credential.
     pub fn endpoint(&self) -> impl Endpoint<Output = Response> + use<> {
         Route::new()
             .at("/.well-known/oauth-authorization-server", get(metadata))

@@ -1,4 +1,4 @@
-//! Tokens to order.
+//! Builder of tokens for tests.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::token::{Claims, Fresh, Kind};
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
-/// A token in the making; [`sign`](Self::sign) makes it.
+/// A builder of a token; [`sign`](Self::sign) returns the token.
 #[derive(Clone, Debug)]
-#[must_use = "nothing is made before it is signed"]
+#[must_use = "the token is created when it is signed"]
 pub struct TestToken {
     issuer: TestIssuer,
     claims: Claims,
@@ -52,7 +52,7 @@ impl TestToken {
         self
     }
 
-    /// Makes it fresh: the password was proved for this very token.
+    /// Makes it fresh: the user entered the password for this token.
     pub fn fresh(mut self) -> Self {
         self.claims.fresh = Fresh::Yes;
         self.claims.auth_time = Some(self.claims.iat);
@@ -76,31 +76,31 @@ impl TestToken {
         self
     }
 
-    /// Puts it into this session.
+    /// Sets the session.
     pub fn session(mut self, sid: &str) -> Self {
         self.claims.sid = Some(sid.to_owned());
         self
     }
 
-    /// Makes it for this audience alone.
+    /// Sets this audience only.
     pub fn audience(mut self, audience: &str) -> Self {
         self.claims.aud = vec![audience.to_owned()];
         self
     }
 
-    /// Adds a claim of your own.
+    /// Adds a custom claim.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.extra.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Lets it live so long from its making on.
+    /// Sets the lifetime.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.claims.exp = Some((Time::from_secs(self.claims.iat) + lifetime).secs());
         self
     }
 
-    /// Makes it a token that ended a minute ago.
+    /// Makes it a token that expired a minute ago.
     pub fn expired(mut self) -> Self {
         let past = Duration::from_mins(1);
         let made = Time::from_secs(self.claims.iat) - LIFETIME - past;
@@ -110,13 +110,13 @@ impl TestToken {
         self
     }
 
-    /// Signs it with a key that is not the issuer's: what an attacker could make.
+    /// Signs it with a key that is not the issuer's, like an attacker.
     pub fn forged(mut self) -> Self {
         self.forged = true;
         self
     }
 
-    /// Changes the claims in whatever way there is no function for.
+    /// Changes the claims in a way for which there is no other function.
     pub fn with(mut self, change: impl FnOnce(&mut Claims)) -> Self {
         change(&mut self.claims);
         self
@@ -125,7 +125,7 @@ impl TestToken {
     /// Returns the token.
     ///
     /// # Panics
-    /// When a claim of your own has the name of one that has a meaning, such as `sub`.
+    /// When a custom claim has the name of a standard one, such as `sub`.
     #[must_use]
     pub fn sign(self) -> String {
         let key = self.issuer.key();

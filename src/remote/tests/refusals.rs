@@ -1,4 +1,4 @@
-//! What an issuer may say and is not believed.
+//! Responses of an issuer that are refused.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn answering(status: StatusCode, body: String) -> Response {
         .body(body)
 }
 
-/// Serves these documents, and returns why they were not believed.
+/// Serves these documents, and returns the reason for their refusal.
 async fn refusal(metadata: impl FnOnce(&str) -> Response, jwks: Response) -> String {
     let mut site = Site::new();
     let (metadata, jwks) = (Once::new(metadata(&site.url())), Once::new(jwks));
@@ -40,7 +40,7 @@ async fn refusal(metadata: impl FnOnce(&str) -> Response, jwks: Response) -> Str
     error.to_string().replace(&site.url(), "ISSUER")
 }
 
-/// A response is not `Clone`; the second request gets nothing.
+/// A response is not `Clone`; a second request receives 410.
 struct Once(std::sync::Mutex<Option<Response>>);
 
 impl Once {
@@ -78,7 +78,7 @@ async fn metadata_of_another_issuer_is_refused() {
         let name = name.replace("URL", "ISSUER");
         assert_eq!(
             error,
-            format!("the issuer at ISSUER calls itself {name}: write its URL exactly like that")
+            format!("the issuer at ISSUER has the name {name}: write its URL exactly like that")
         );
     }
 }
@@ -94,11 +94,11 @@ async fn answers_that_are_none_are_refused() {
     let empty = || ok(&json!({"keys": []}));
     assert_eq!(
         refusal(found, empty()).await,
-        format!("ISSUER{METADATA} answered with status 302")
+        format!("ISSUER{METADATA} responded with status 302")
     );
     assert_eq!(
         refusal(|_| ok(&json!(["no"])), empty()).await,
-        format!("ISSUER{METADATA} did not send the JSON that belongs there")
+        format!("ISSUER{METADATA} did not send the expected JSON")
     );
     assert_eq!(
         refusal(|url| ok(&metadata(url)), empty()).await,
@@ -118,7 +118,7 @@ async fn answers_that_are_none_are_refused() {
             answering(StatusCode::NOT_FOUND, String::new())
         )
         .await,
-        "ISSUER/jwks answered with status 404"
+        "ISSUER/jwks responded with status 404"
     );
     let elsewhere = |url: &str| ok(&json!({"issuer": url, "jwks_uri": "http://keys.example/"}));
     assert_eq!(
@@ -141,10 +141,10 @@ async fn an_answer_that_takes_too_long_is_none() {
 
     let error = keys.ready().await.unwrap_err();
 
-    assert!(error.to_string().starts_with("could not ask"), "{error}");
+    assert!(error.to_string().starts_with("request failed"), "{error}");
 }
 
-/// Every key in the set but one is of no use, and the one works.
+/// All keys in the set but one are unusable, and this one works.
 #[tokio::test]
 async fn only_keys_that_sign_are_taken_and_never_a_secret() {
     let mut site = Site::new();

@@ -1,5 +1,5 @@
-//! An HTTP server in this process that can be killed, with every connection, and started again at the
-//! same address.
+//! An HTTP server in this process that can be killed, with every connection, and restarted at the same
+//! address.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::port;
 
 pub(crate) struct Site {
     address: SocketAddr,
-    /// Everything of the server runs on this, so that it all dies together.
+    /// Runs all tasks of the server, so that they end together.
     runtime: Option<Runtime>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Site {
-    /// Returns a site with an address at which nothing answers yet.
+    /// Returns a site with an address at which nothing listens yet.
     pub(crate) fn new() -> Self {
         Self {
             address: (Ipv4Addr::LOCALHOST, port::free()).into(),
@@ -33,7 +33,7 @@ impl Site {
         format!("http://{}", self.address)
     }
 
-    /// Returns how many requests have come in.
+    /// Returns the number of requests so far.
     pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
@@ -49,8 +49,8 @@ impl Site {
             asked.fetch_add(1, Ordering::SeqCst);
             async { Ok(request) }
         });
-        // Bound here and not by the server: whoever asks next must not be told that nobody listens,
-        // and an address that is still taken must fail the test.
+        // Bound here and not by the server: the next request must not be refused, and an address that is
+        // still in use must fail the test.
         let listener = self.bind();
         listener.set_nonblocking(true).unwrap();
         let acceptor = {
@@ -61,8 +61,8 @@ impl Site {
         self.runtime = Some(runtime);
     }
 
-    /// A process that another test is starting has what was open here until it runs its own program,
-    /// so the address may be taken for a moment longer than the listener lived.
+    /// A child process that another test starts inherits open sockets until it executes its program, so
+    /// the address may stay in use for a moment after the listener is closed.
     fn bind(&self) -> TcpListener {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -74,10 +74,10 @@ impl Site {
         }
     }
 
-    /// Returns once the listener and every connection are closed.
+    /// Stops the server, and returns when the listener and every connection are closed.
     pub(crate) fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A runtime may not be waited for where code is asynchronous.
+            // A runtime must not be dropped in asynchronous code.
             std::thread::spawn(move || drop(runtime)).join().unwrap();
         }
     }
