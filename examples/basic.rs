@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Passwords are compared in clear text here. Let a Latchet issue the tokens instead
-//! (`verify_by_jwks.rs`, `mount_server.rs`), and there is nothing about passwords to write.
+//! (`verify_by_jwks.rs`, `mount_server.rs`), and your service has no code for passwords.
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
 use std::error::Error;
@@ -65,7 +65,7 @@ impl Api {
         Ok(Json(Token { access_token }))
     }
 
-    /// Says who the caller is.
+    /// Returns the name of the caller.
     #[oai(path = "/me", method = "get")]
     async fn me(&self, jwt: JwtRequired) -> PlainText<String> {
         PlainText(jwt.claims.sub.clone())

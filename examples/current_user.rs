@@ -1,12 +1,11 @@
-//! Handlers that are given the user behind the token, loaded from the service's own users, and claims
-//! of the service's own.
+//! Handlers that receive the user of the token, loaded from the service's users, and custom claims.
 //!
 //! ```text
 //! cargo run --example current_user   # prints tokens
 //! curl -s localhost:3000/ -H 'authorization: Bearer …'
 //! ```
 //!
-//! A user who is gone is answered 401 `unknown_user`, however good the token is.
+//! If the user no longer exists, the response is 401 `unknown_user`, even if the token is valid.
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
 use std::collections::HashMap;
@@ -26,7 +25,7 @@ struct Account {
     full_name: String,
 }
 
-/// Stands for a database.
+/// Represents a database.
 type Accounts = Arc<HashMap<String, Account>>;
 
 impl CurrentUser for Account {
@@ -55,7 +54,7 @@ impl Api {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the issuer that a real service would trust.
+    // Represents the issuer that a real service would trust.
     let issuer = TestIssuer::new();
     let alice = issuer.token("alice");
     eprintln!("token alice {}", alice.claim("tenant", "Wonderland").sign());

@@ -1,5 +1,5 @@
-//! Refusals in words of one's own: here those of Flask-JWT-Extended, which a front end knows already,
-//! and one of them changed.
+//! Custom responses to refusals: here those of Flask-JWT-Extended, for a front end that uses them, with
+//! one of them changed.
 //!
 //! ```text
 //! cargo run --example custom_errors  # prints tokens
@@ -7,8 +7,8 @@
 //! curl -si localhost:3000/ -H 'authorization: Bearer …'
 //! ```
 //!
-//! One function answers for every guard. It is given the reason, and the claims where the signature was
-//! good, so an expired token may be answered by name.
+//! One function builds the response for every guard. It receives the reason, and the claims if the
+//! signature was valid, so the response to an expired token may contain the user's name.
 
 use std::error::Error;
 
@@ -45,7 +45,7 @@ fn in_our_words(guards: Guards) -> Guards {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the issuer that a real service would trust.
+    // Represents the issuer that a real service would trust.
     let issuer = TestIssuer::new();
     let token = issuer.token("alice");
     let revoked = token.clone().session("ended").sign();

@@ -1,5 +1,4 @@
-//! Routes that require a recent proof of the password: for this very token, or until a time that
-//! the token names.
+//! Routes that require a recent password entry: for this token, or until a time in the token.
 //!
 //! ```text
 //! cargo run --example fresh          # prints tokens
@@ -8,7 +7,7 @@
 //! ```
 //!
 //! A token that is not fresh gets 401 with `error="insufficient_user_authentication"`: refreshing it
-//! would not help, asking for the password does (`POST /v1/reauthenticate` at a Latchet).
+//! would not help, entering the password does (`POST /v1/reauthenticate` at a Latchet).
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
 use std::error::Error;
@@ -38,7 +37,7 @@ impl Api {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the issuer that a real service would trust.
+    // Represents the issuer that a real service would trust.
     let issuer = TestIssuer::new();
     let token = issuer.token("alice");
     let now = issuer.clock().now();

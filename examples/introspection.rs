@@ -1,4 +1,4 @@
-//! A service that asks a running Latchet about each token, because it reaches nothing but its HTTP
+//! A service that introspects each token at a running Latchet, because it can reach only its HTTP
 //! interface.
 //!
 //! ```text

@@ -1,5 +1,5 @@
-//! Tokens in other places than `Authorization`: JSON bodies and headers on every route, the query on
-//! one route that is reached by links.
+//! Tokens in other locations than `Authorization`: JSON bodies and headers on every route, the query on
+//! one route that links point to.
 //!
 //! ```text
 //! cargo run --example locations      # prints a token
@@ -7,7 +7,7 @@
 //! curl -s localhost:3000/download?jwt=…
 //! ```
 //!
-//! Addresses end up in logs and histories, so the query is for tokens that live for minutes.
+//! URLs end up in logs and histories, so the query is only for tokens that are valid for minutes.
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
 use std::error::Error;
@@ -43,7 +43,7 @@ impl Api {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the issuer that a real service would trust.
+    // Represents the issuer that a real service would trust.
     let issuer = TestIssuer::new();
     let token = issuer.token("alice").lifetime(Duration::from_mins(2));
     eprintln!("token alice {}", token.sign());

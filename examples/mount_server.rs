@@ -1,8 +1,8 @@
-//! The whole of Latchet inside a program of your own, beside your routes: one process, one port, and
-//! guards that need neither network nor keys to check a token.
+//! Latchet inside your own program, together with your routes: one process, one port, and guards that
+//! check tokens without the network.
 //!
 //! ```text
-//! cargo run --example mount_server   # prints where the first administrator is made
+//! cargo run --example mount_server   # prints the link for creating the first administrator
 //! curl -s localhost:8080/notes -H 'authorization: Bearer …'
 //! ```
 //!
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     app.bootstrap().await?;
     if let Some(secret) = app.setup_link().await? {
         eprintln!(
-            "make an administrator at {}/setup#{secret}",
+            "create an administrator at {}/setup#{secret}",
             app.config.public_url
         );
     }
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     eprintln!("listening on {}", app.config.listen_address());
     let stop = async {
-        // Where signals cannot be waited for, the program ends as the system ends it.
+        // If signals cannot be handled, only the system ends the program.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

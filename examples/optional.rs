@@ -1,4 +1,4 @@
-//! A route that greets signed-in users by name, and is open to everybody.
+//! A public route that greets signed-in users by name.
 //!
 //! ```text
 //! cargo run --example optional       # prints a token
@@ -6,7 +6,7 @@
 //! curl -s localhost:3000/ -H 'authorization: Bearer …'
 //! ```
 //!
-//! A token that is there and not good is refused all the same: 401, not "hello, stranger".
+//! An invalid token is refused nevertheless: 401, not "hello, stranger".
 
 use std::error::Error;
 
@@ -26,7 +26,7 @@ async fn hello(request: &Request) -> Result<String> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the issuer that a real service would trust.
+    // Represents the issuer that a real service would trust.
     let issuer = TestIssuer::new();
     eprintln!("token alice {}", issuer.token("alice").sign());
 

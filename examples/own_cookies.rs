@@ -1,5 +1,4 @@
-//! Pages that sign in by cookie: log in, stay signed in while the pages are used, change something, log
-//! out.
+//! Pages with sign-in by cookie: log in, stay signed in while active, change something, log out.
 //!
 //! ```text
 //! cargo run --example own_cookies
@@ -12,10 +11,10 @@
 //!      -H "X-CSRF-Token: $(awk '/latchet_at_csrf/ {print $7}' jar)"
 //! ```
 //!
-//! A page reads the cookie `latchet_at_csrf` and repeats it in the header wherever it changes
-//! something. Over https use `Cookies::default()`: its names and attributes are what browsers guard
-//! best. Give a second argument, the life of a token in minutes, to see renewal at work: below 30
-//! every response to a signed-in page sets the cookie again.
+//! A page reads the cookie `latchet_at_csrf` and repeats it in the header of each request that changes
+//! something. Over https use `Cookies::default()`: browsers protect its names and attributes best. Pass
+//! a second argument, the lifetime of a token in minutes, to see renewal: below 30, every response to a
+//! signed-in page sets the cookie again.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -36,7 +35,7 @@ use serde::Deserialize;
 
 const NAME: &str = "http://localhost:3000";
 
-/// State of the routes for signing in and out.
+/// State for signing in and out.
 #[derive(Clone)]
 struct Door {
     issuer: Issuer,
@@ -80,7 +79,7 @@ async fn page(request: &Request) -> Result<String> {
     Ok(format!("hello, {}", jwt.claims.sub))
 }
 
-/// Changes something, so the guard asks for the CSRF value as well.
+/// Changes something, so the guard requires the CSRF value as well.
 #[handler]
 async fn note(request: &Request) -> Result<String> {
     let jwt = JwtRequired::authenticate(request).await?;

@@ -1,5 +1,5 @@
-//! A service that issues access and refresh tokens of its own, and whose logout ends both, whichever
-//! the client presents.
+//! A service that issues its own access and refresh tokens. Its logout ends both, whichever of them the
+//! client presents.
 //!
 //! ```text
 //! cargo run --example refresh
@@ -9,7 +9,7 @@
 //! curl -s -X POST localhost:3000/logout -H 'authorization: Bearer …'    # either
 //! ```
 //!
-//! These refresh tokens stay the same for a month: a stolen one is not noticed. Those of a Latchet
+//! These refresh tokens stay the same for a month: a stolen one is not detected. Those of a Latchet
 //! rotate (`mount_server.rs`).
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
@@ -57,7 +57,7 @@ struct AccessToken {
     access_token: String,
 }
 
-/// Fills in what tokens of one session have in common.
+/// Sets the claims that tokens of one session have in common.
 fn of(user: &str, session: &str, claims: Claims) -> Claims {
     Claims {
         iss: NAME.into(),
@@ -99,7 +99,7 @@ impl Api {
         Ok(Json(AccessToken { access_token }))
     }
 
-    /// Says who the caller is.
+    /// Returns the name of the caller.
     #[oai(path = "/me", method = "get")]
     async fn me(&self, jwt: JwtRequired) -> PlainText<String> {
         PlainText(jwt.claims.sub.clone())

@@ -1,5 +1,5 @@
-//! A service that feels the logouts of a running Latchet at once, because it reads the denylist that
-//! the Latchet keeps in Redis.
+//! A service in which logouts at a running Latchet take effect immediately, because it reads the
+//! Latchet's denylist in Redis.
 //!
 //! ```text
 //! REDIS_URL=redis://127.0.0.1:6379 latchet serve   # in another terminal
@@ -8,7 +8,7 @@
 //! curl -s localhost:3000/ -H 'authorization: Bearer …'
 //! ```
 //!
-//! `docs/other-services.md` says what such a service may believe. It needs no right to write.
+//! `docs/other-services.md` explains when such a service trusts Redis. It needs no write permission.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Routes for administrators, for tokens with a scope, and for both; and one that decides in its body.
+//! Routes for administrators, for tokens with a scope, and for both; and a route that decides in its
+//! body.
 //!
 //! ```text
 //! cargo run --example roles          # prints tokens
@@ -49,7 +50,7 @@ impl Api {
         PlainText("gone")
     }
 
-    /// Open to the owner of the record and to administrators.
+    /// For the user of the record and for administrators.
     #[oai(path = "/users/:name", method = "get")]
     async fn user(&self, jwt: JwtRequired, name: Path<String>) -> Result<PlainText<String>> {
         if jwt.claims.sub != name.0 && !jwt.claims.has_role(Admin::NAME) {
@@ -61,7 +62,7 @@ impl Api {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Stands for the issuer that a real service would trust.
+    // Represents the issuer that a real service would trust.
     let issuer = TestIssuer::new();
     let alice = issuer.token("alice").scope("mail:read");
     let root = issuer.token("root").role("admin");

@@ -7,8 +7,8 @@
 //! curl -s localhost:3000/ -H 'authorization: Bearer …'
 //! ```
 //!
-//! It hears nothing of logouts: a token is good until it ends, 15 minutes at most. `revoked_by_redis.rs`
-//! and `introspection.rs` solve that.
+//! It does not notice logouts: a token is valid until it expires, 15 minutes at most.
+//! `revoked_by_redis.rs` and `introspection.rs` solve that.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A Latchet issues tokens for itself unless its setting `audience` names other services.
     let keys = Verifier::from_issuer(&issuer, [&issuer])?;
     if let Err(error) = keys.ready().await {
-        // Not the end: it is tried again, and until then tokens are answered with 503.
+        // Not fatal: fetching is retried, and until then requests with a token receive 503.
         eprintln!("no keys yet: {error}");
     }
     let nothing_is_revoked = Arc::new(MemoryDenylist::new());

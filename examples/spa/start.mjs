@@ -1,6 +1,6 @@
 // Starts the example: Latchet with the notes, and Vite with the pages. Ctrl-C ends both.
 //
-// Settings of Latchet come from the environment; NOTES_SERVICE names a program that is built already.
+// Settings of Latchet come from the environment; NOTES_SERVICE names a program that has been built already.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -12,14 +12,14 @@ const folder = import.meta.dirname;
 const say = (text) => console.log(`\n${text}\n`);
 const age = (file) => (existsSync(file) ? statSync(file).mtimeMs : 0);
 
-/** Installs what the lock file names, where that has changed. */
+/** Installs the packages of the lock file, if it has changed. */
 const install = () => {
   if (age(join(folder, 'node_modules/.package-lock.json')) >= age(join(folder, 'package-lock.json'))) return;
   const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: folder, stdio: 'inherit' });
   if (status !== 0) process.exit(status ?? 1);
 };
 
-/** Returns the settings of Latchet, with a first account that somebody can sign in with. */
+/** Returns the settings of Latchet, with a first account for signing in. */
 const settings = () => {
   const {
     PORT = '5173',
@@ -52,10 +52,10 @@ const ended = new Promise((resolve) => {
   service.on('error', (error) => { console.error(`${program}: ${error.message}`); resolve(1); });
   service.on('exit', (status) => resolve(status ?? 1));
 });
-// From a terminal the service has the signal too, from elsewhere not; twice does no harm.
+// From a terminal the service receives the signal too, otherwise not; receiving it twice is harmless.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => service.kill('SIGINT'));
 
-// The first build takes minutes, and pages without a service would only show faults.
+// The first build takes minutes, and pages without a service would only show errors.
 const isReady = () => fetch(`http://${env.LATCHET_LISTEN}/readyz`).then(({ ok }) => ok, () => false);
 let status;
 ended.then((code) => { status = code; });

@@ -9,7 +9,7 @@ export default defineConfig({
     host: '127.0.0.1',
     port: Number(PORT),
     strictPort: true,
-    // One origin for pages, notes and Latchet, as docs/spa.md wants it and a proxy makes it elsewhere.
+    // One origin for pages, notes and Latchet, as docs/spa.md requires and as a proxy provides in production.
     proxy: { '/api': `http://${LATCHET_LISTEN}`, '/v1': `http://${LATCHET_LISTEN}` },
   },
 });

@@ -1,12 +1,11 @@
-//! The service of the notes: Latchet and the notes of each user in one program. See the README beside.
+//! The notes service: Latchet and the notes of each user in one program. See the README of the example.
 //!
 //! ```text
 //! node examples/spa/start.mjs        # starts this, and the pages
 //! ```
 //!
-//! In one program the guards know the keys and hear of a logout without asking anybody. In a program
-//! of its own, a service makes its `Guards` as `examples/revoked_by_redis.rs` does; the routes stay
-//! as they are.
+//! In one program the guards have the keys, and a logout takes effect without a request. A service in a
+//! separate program creates its `Guards` as in `examples/revoked_by_redis.rs`; the routes stay the same.
 //!
 //! Settings come from `LATCHET_…`, the settings file and the arguments, as for `latchet serve`.
 
@@ -36,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let upkeep = app.maintain();
     let notes = OpenApiService::new(NotesApi::new(app.clock.clone()), "notes", "1")
         .data(app.guards.clone())
-        // The limits of size and time, and the form of errors, that Latchet's own routes have.
+        // The limits of size and time, and the error format, of Latchet's own routes.
         .with(Envelope::new(&app.config, lifecycle.clone()));
     let all = Route::new()
         .nest("/api", notes)
@@ -48,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         lifecycle,
     };
     let stop = async {
-        // Where signals cannot be waited for, the program ends as the system ends it.
+        // If signals cannot be handled, only the system ends the program.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

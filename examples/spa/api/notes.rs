@@ -1,4 +1,4 @@
-//! Notes: each user sees and deletes their own. Kept in memory, so they go when the program ends.
+//! Notes: each user sees and deletes their own. They are kept in memory and lost when the program ends.
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
 use std::collections::HashMap;
@@ -12,10 +12,10 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 
-/// Anybody with an account may write: what they may fill is bounded.
+/// Any user may write, so the number of notes is limited.
 const MOST_NOTES: usize = 500;
 
-/// Operations on the notes of the signed-in user.
+/// Operations on the notes of the caller.
 pub(crate) struct NotesApi {
     clock: Clock,
     /// By `sub`, the id of the user: names change.
@@ -36,7 +36,7 @@ struct Note {
 /// A note to be added.
 #[derive(Object)]
 struct NewNote {
-    /// Text of the new note.
+    /// Text of the note.
     #[oai(validator(min_length = 1, max_length = 2000))]
     text: String,
 }
@@ -88,7 +88,7 @@ impl NotesApi {
 
     /// Delete one
     ///
-    /// That of somebody else does not exist.
+    /// A note of another user counts as nonexistent.
     #[oai(path = "/notes/:id", method = "delete", operation_id = "deleteNote")]
     async fn delete(&self, jwt: JwtRequired, id: Path<String>) -> Result<Deleted, ApiError> {
         let mut notes = self.notes();
@@ -107,8 +107,7 @@ impl NotesApi {
 
     /// Delete all
     ///
-    /// Asks for the password to have been proved by this very token: by a login, or by
-    /// `POST /v1/reauthenticate`.
+    /// Requires a fresh token: from a login, or from `POST /v1/reauthenticate`.
     #[oai(path = "/notes", method = "delete", operation_id = "deleteNotes")]
     async fn delete_all(&self, jwt: JwtFresh) -> Deleted {
         self.notes().remove(&jwt.claims.sub);

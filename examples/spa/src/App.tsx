@@ -8,7 +8,7 @@ export const App = () => {
   const state = useAuth();
   if (state.status === 'unknown') return <p role="status">Asking who is signed in …</p>;
   if (state.status === 'signed-out') return <SignIn reason={state.reason} />;
-  // A new session begins with new components: what one person was shown is not for the next.
+  // A new session starts with new components: the next user must not see data of the previous one.
   return <Home key={state.sessionId} />;
 };
 

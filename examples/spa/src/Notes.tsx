@@ -17,7 +17,7 @@ export const Notes = () => {
     const input = event.currentTarget.elements.namedItem('text') as HTMLInputElement;
     const text = input.value;
     setFault('');
-    // The next one may be written while this one is on its way.
+    // The user may write the next note while this request is in progress.
     input.value = '';
     api.add(text).then((note) => setNotes((notes = []) => [note, ...notes]), (error) => {
       input.value ||= text;

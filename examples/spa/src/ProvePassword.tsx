@@ -2,7 +2,7 @@ import { useEffect, useRef, useState, type SubmitEvent } from 'react';
 import { explain } from './auth';
 import { removeAllWith } from './notes';
 
-/** Asks for the password again: the service deletes all notes only for whoever has proved it just now. */
+/** Prompts for the password again: the service deletes all notes only with a fresh token. */
 export const ProvePassword = ({ close, done }: { close: () => void; done: () => void }) => {
   const dialog = useRef<HTMLDialogElement>(null);
   const [fault, setFault] = useState('');

@@ -2,7 +2,7 @@ import { useState, type SubmitEvent } from 'react';
 import { auth, explain } from './auth';
 
 export const SignIn = ({ reason }: { reason: string | undefined }) => {
-  // Whoever signed out, here or in another tab, need not be told.
+  // A user who signed out, here or in another tab, needs no message.
   const ended = reason && reason !== 'logout' ? 'Your session has ended. Please sign in again.' : '';
   const [fault, setFault] = useState(ended);
   const [isBusy, setBusy] = useState(false);

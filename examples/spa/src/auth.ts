@@ -1,4 +1,4 @@
-// Who is signed in: one client for the whole page.
+// Authentication state: one client for the whole page.
 
 import { AuthError, createAuth, serverState, type State } from 'latchet-client';
 import { useSyncExternalStore } from 'react';
@@ -7,7 +7,7 @@ export const auth = createAuth({ baseUrl: '/' });
 
 export const useAuth = (): State => useSyncExternalStore(auth.subscribe, auth.state, serverState);
 
-/** Returns the text for a user about an action that failed. */
+/** Returns the message for the user about a failed action. */
 export const explain = (error: unknown): string => {
   if (!(error instanceof AuthError)) throw error;
   if (error.code === 'invalid_credentials') return 'The user name or the password is wrong.';

@@ -1,4 +1,4 @@
-// The notes of the signed-in user, as the service keeps them. Every call is rejected with an `AuthError`.
+// The notes of the signed-in user, stored by the service. Every call is rejected with an `AuthError`.
 
 import { AuthError } from 'latchet-client';
 import { auth } from './auth';
@@ -15,7 +15,7 @@ const send = async (method: string, path: string, init: RequestInit = {}): Promi
     throw cause instanceof AuthError ? cause : new AuthError('network', cause.message);
   });
   if (response.ok) return response;
-  // The service answers as Latchet does: RFC 9457, with a code.
+  // The service responds as Latchet does: RFC 9457, with a code.
   const problem = await response.json().catch(() => null);
   const wait = Number(response.headers.get('Retry-After'));
   throw new AuthError(problem?.code ?? 'unexpected_answer', problem?.detail, response.status, wait);
@@ -30,10 +30,10 @@ export const add = async (text: string): Promise<Note> => (await send('POST', '/
 
 export const remove = (id: string): Promise<unknown> => send('DELETE', `/api/notes/${encodeURIComponent(id)}`);
 
-/** Deletes all notes. Rejected with `fresh_token_required` where the sign-in was a while ago. */
+/** Deletes all notes. Rejected with `fresh_token_required` if the sign-in is not recent. */
 export const removeAll = (): Promise<unknown> => send('DELETE', '/api/notes');
 
-/** Deletes all notes of the user, who proves the password. */
+/** Deletes all notes, with the password of the user. */
 export const removeAllWith = async (password: string): Promise<unknown> => {
   const { access_token } = await (await send('POST', '/v1/reauthenticate', json({ password }))).json();
   // For this one request: the client keeps the token that it has.
