@@ -283,7 +283,11 @@ mod tests {
                 list.insert(&token(format!("late{n}"), NOW + MINUTE), NOW + 2 * second);
             }
 
-            assert_eq!(list.len(), early + 100, "a denial scanned the list for expired entries");
+            assert_eq!(
+                list.len(),
+                early + 100,
+                "a denial scanned the list for expired entries"
+            );
         }
     }
 

@@ -230,7 +230,11 @@ async fn a_flood_of_unknown_keys_is_one_question() {
     let good = pair.issuer.token("alice").sign();
 
     assert_eq!(pair.check(&keys, &good), Ok("alice".into()));
-    assert_eq!(pair.site.asked(), asked, "the issuer was asked a moment ago");
+    assert_eq!(
+        pair.site.asked(),
+        asked,
+        "the issuer was asked a moment ago"
+    );
 }
 
 #[tokio::test]

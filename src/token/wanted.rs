@@ -118,7 +118,10 @@ mod tests {
 
             assert!(wanted.ask());
 
-            assert!(!is_asked(&wanted).await, "the next attempt begins by itself");
+            assert!(
+                !is_asked(&wanted).await,
+                "the next attempt begins by itself"
+            );
         }
         wanted.end();
         assert!(!wanted.ask(), "keys are no longer fetched");

@@ -222,7 +222,9 @@ impl fmt::Display for Doubt {
             Self::NotConnected => "it is not connected",
             Self::NotInspected => "it has not answered for a second",
             Self::Fault(fault) => return fault.fmt(f),
-            Self::NotComplete => "no Latchet server has backfilled it, or a backfill is in progress",
+            Self::NotComplete => {
+                "no Latchet server has backfilled it, or a backfill is in progress"
+            }
             Self::OtherServer => {
                 "it is not the server that was backfilled, or it may have lost data since"
             }

@@ -54,9 +54,9 @@ impl fmt::Display for Doubt {
             Self::Fault(fault) => fault.fmt(f),
             Self::NotInspected => f.write_str("it has not answered for a second"),
             Self::NoWitness => f.write_str("the database has not answered for a second"),
-            Self::OtherServer => {
-                f.write_str("it is not the server that was backfilled, or it may have lost data since")
-            }
+            Self::OtherServer => f.write_str(
+                "it is not the server that was backfilled, or it may have lost data since",
+            ),
             Self::NotFilled => f.write_str("it is being backfilled from the database"),
         }
     }

@@ -18,7 +18,10 @@ async fn assert_mended(process: &Process, epoch: &str, revoked: &Token) {
         if process.epoch().await != epoch && process.open.health() == Health::Good {
             return;
         }
-        assert!(Instant::now() < deadline, "the copy was not backfilled again");
+        assert!(
+            Instant::now() < deadline,
+            "the copy was not backfilled again"
+        );
         tokio::task::yield_now().await;
     }
 }

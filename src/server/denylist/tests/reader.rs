@@ -126,7 +126,10 @@ async fn a_reader_refuses_to_answer_between_a_flush_and_the_filling() {
     let deadline = Instant::now() + Duration::from_secs(20);
     while process.epoch().await == epoch || reader.doubt().is_some() {
         assert_ne!(refuses(&reader, &token).await, Some(false), "it passed");
-        assert!(Instant::now() < deadline, "the copy was not backfilled again");
+        assert!(
+            Instant::now() < deadline,
+            "the copy was not backfilled again"
+        );
     }
     assert!(answer(&reader, &token).await);
     assert!(!answer(&reader, &Token::valid()).await);

@@ -75,7 +75,8 @@ async fn by_a_server() {
 #[tokio::test]
 async fn by_a_copy_in_memory() {
     const WHO: &str = "latchet::server::denylist::memory";
-    const AWAY: &str = "the denylist cannot follow the database; checks use the database directly: ";
+    const AWAY: &str =
+        "the denylist cannot follow the database; checks use the database directly: ";
     const BACK: &str = "the denylist follows the database again";
     let installation = Installation::at(None);
     let log = Captured::begin();

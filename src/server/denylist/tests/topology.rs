@@ -43,7 +43,10 @@ async fn a_failover_by_sentinel_revives_nothing() {
     master.kill();
     let deadline = Instant::now() + Duration::from_mins(1);
     while process.epoch().await == epoch {
-        assert!(Instant::now() < deadline, "the new master was not backfilled");
+        assert!(
+            Instant::now() < deadline,
+            "the new master was not backfilled"
+        );
         assert!(process.refuses(&token).await);
         assert!(process.refuses(&late).await);
         assert!(!process.refuses(&Token::valid()).await);
