@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::config::{Config, ConfigError, DatabaseKind, RootSecret, SecretError, load};
 use super::error::ApiError;
@@ -318,4 +318,9 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         done => done.map_err(Failure::system("write the output")),
     }
+}
+
+/// Returns the definition of the command line: commands, options and help texts.
+pub fn command() -> clap::Command {
+    Cli::command()
 }

@@ -90,6 +90,7 @@ fn start_at(filter: &LogFilter, format: LogFormat) -> io::Result<()> {
 
 fn report_lost_lines(lines: u64) {
     tracing::warn!(
+        // The reader of the log works again after it was slow, stopped or out of disk space.
         event = "log_lines_lost",
         lines,
         total = lost_lines(),

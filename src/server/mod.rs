@@ -62,6 +62,7 @@ pub mod logging;
 pub mod metrics;
 pub mod names;
 pub mod password;
+pub mod problem_codes;
 pub mod profiles;
 pub mod refresh_token;
 mod refused_attempts;

@@ -13,6 +13,7 @@ use super::store::UserId;
 pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
     match error {
         ApiError::InvalidCredentials => tracing::info!(
+            // Unknown user, wrong password or disabled account, at `/v1/login`, `/oauth/token` or `/auth`.
             event = "login_failed",
             client.address = %ip,
             user.name = %Typed(username),
@@ -22,6 +23,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
             retry_after,
             budget,
         } => tracing::info!(
+            // A login was refused before its password was checked.
             event = "login_throttled",
             client.address = %ip,
             user.name = %Typed(username),
@@ -38,6 +40,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
 pub(super) fn log_in_session(user: &UserId, ip: IpAddr, error: &ApiError) {
     match error {
         ApiError::InvalidCredentials => tracing::info!(
+            // A user who is signed in entered a wrong password.
             event = "password_proof_failed",
             client.address = %ip,
             user.id = %user,
@@ -47,6 +50,7 @@ pub(super) fn log_in_session(user: &UserId, ip: IpAddr, error: &ApiError) {
             retry_after,
             budget,
         } => tracing::info!(
+            // The password proof of a signed-in user was refused before the password was checked.
             event = "password_proof_throttled",
             client.address = %ip,
             user.id = %user,
@@ -63,6 +67,7 @@ pub(super) fn log_in_session(user: &UserId, ip: IpAddr, error: &ApiError) {
 pub(super) fn log_service(name: &str, ip: IpAddr, error: &ApiError) {
     match error {
         ApiError::InvalidClient => tracing::info!(
+            // Wrong name or secret of a service.
             event = "service_login_failed",
             client.address = %ip,
             service.name = %Typed(name),
@@ -72,6 +77,7 @@ pub(super) fn log_service(name: &str, ip: IpAddr, error: &ApiError) {
             retry_after,
             budget,
         } => tracing::info!(
+            // A service was refused because too many attempts failed.
             event = "service_login_throttled",
             client.address = %ip,
             service.name = %Typed(name),
@@ -92,6 +98,7 @@ pub(super) fn log_registration(ip: IpAddr, error: &ApiError) {
     } = error
     {
         tracing::info!(
+            // Too many registrations came from one network.
             event = "registration_throttled",
             client.address = %ip,
             budget = budget.as_str(),

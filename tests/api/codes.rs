@@ -1,8 +1,8 @@
-//! The codes of refusals: those of the program are those that are documented, with the same status.
+//! Problem codes: each code of the program is documented, with the same status.
 
 use std::collections::BTreeMap;
 
-use poem::http::StatusCode;
+use latchet::server::problem_codes::PROBLEM_CODES;
 
 use crate::support::tool::root;
 
@@ -34,21 +34,14 @@ fn codes_in(source: &str) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// Returns the rows of the table in `docs/http.md`: codes, and the names of their statuses.
+/// Returns the documented codes, and the names of their statuses.
 fn documented() -> BTreeMap<String, String> {
-    let page = read("docs/http.md");
-    let (_, table) = page.split_once("| code | status |").unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let cells: Vec<_> = row.split('|').map(str::trim).collect();
-        let status: StatusCode = cells[2].parse().unwrap();
-        let name = status.canonical_reason().unwrap().replace(' ', "_");
-        (
-            cells[1].trim_matches('`').to_owned(),
-            name.to_ascii_uppercase(),
-        )
-    })
-    .collect()
+    let codes = PROBLEM_CODES.iter().map(|problem| {
+        let name = problem.status.canonical_reason().unwrap();
+        let name = name.replace(' ', "_").to_ascii_uppercase();
+        (problem.code.to_owned(), name)
+    });
+    codes.collect()
 }
 
 #[test]
@@ -57,6 +50,7 @@ fn every_code_is_documented_with_its_status_and_no_other_is() {
 
     let codes: BTreeMap<_, _> = texts.iter().flat_map(|text| codes_in(text)).collect();
 
+    assert_eq!(documented().len(), PROBLEM_CODES.len());
     assert!(codes.len() > 25, "{codes:?}");
     assert_eq!(codes, documented());
 }

@@ -24,7 +24,7 @@ fn operations() -> Vec<(String, String)> {
 }
 
 /// Writes `refreshSession` as `refresh_session`.
-fn snake(name: &str) -> String {
+pub(crate) fn snake(name: &str) -> String {
     name.chars().fold(String::new(), |mut text, c| {
         if c.is_ascii_uppercase() && !text.is_empty() {
             text.push('_');

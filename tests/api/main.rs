@@ -42,6 +42,7 @@ mod one_server;
 mod pages;
 mod process;
 mod readme;
+mod reference;
 mod refused_requests;
 mod replicas;
 mod retry_keys;

@@ -23,7 +23,12 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     match run(config).await {
         Err(failure) if is_json && tracing::enabled!(tracing::Level::ERROR) => {
             let error = causes(&failure).join(": ");
-            tracing::error!(event = "cannot_serve", error, "cannot serve");
+            tracing::error!(
+                // The server ends because it could not start; with `LATCHET_LOG_FORMAT=json` only.
+                event = "cannot_serve",
+                error,
+                "cannot serve"
+            );
             Err(Failure::Logged(failure.code()))
         }
         done => done,

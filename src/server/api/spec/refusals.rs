@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::samples::sample;
 use crate::server::envelope::oauth;
+use crate::server::problem_codes::meaning;
 
 const REQUEST_ID: &str = "5Jx0yVqvZ6h1mE4nUe2k9A";
 
@@ -377,7 +378,7 @@ pub(super) fn examples() -> Map<String, Value> {
         }
         examples.insert(
             code.to_owned(),
-            json!({ "summary": problem.detail, "value": value }),
+            json!({ "summary": problem.detail, "description": meaning(code), "value": value }),
         );
     }
     examples.into_iter().collect()
