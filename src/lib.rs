@@ -68,3 +68,7 @@ pub mod token;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(doctest, feature = "remote"))]
+#[doc = include_str!("../docs/tutorials/protect-a-route.md")]
+struct ProtectARoute;

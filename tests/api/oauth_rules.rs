@@ -1,4 +1,4 @@
-//! RFC 6749, 7009, 7662 and 8414 by the letter: `docs/oauth.md` names these tests beside the sentences.
+//! RFC 6749, 7009, 7662 and 8414 by the letter: `docs/explanation/oauth.md` names these tests beside the sentences.
 
 use serde_json::{Value, json};
 

@@ -54,14 +54,14 @@ fn the_readme_has_the_snippets_that_are_run_here() {
         .map(|snippet| snippet.split_whitespace().next().unwrap())
         .collect();
 
-    assert_eq!(firsts, ["cargo", "scripts/test", "printf", "export"]);
+    assert_eq!(firsts, ["cargo", "scripts/test", "printf"]);
     assert!(root().join(snippets[1].trim()).exists());
 }
 
 #[test]
 fn every_dependency_is_argued() {
     let read = |path| std::fs::read_to_string(root().join(path)).unwrap();
-    let argued = read("docs/dependencies.md");
+    let argued = read("docs/explanation/dependencies.md");
     let mut names = Vec::new();
     for manifest in ["Cargo.toml", "entity/Cargo.toml", "migration/Cargo.toml"] {
         let manifest: toml::Table = read(manifest).parse().unwrap();
@@ -85,15 +85,23 @@ fn every_dependency_is_argued() {
 
     names.retain(|name| !argued.contains(&format!("`{name}`")));
 
-    assert_eq!(names, [""; 0], "docs/dependencies.md does not say why");
+    assert_eq!(
+        names, [""; 0],
+        "docs/explanation/dependencies.md does not say why"
+    );
+}
+
+/// Returns a backend with the settings of a reader's first start: none.
+fn first_start() -> Backend {
+    Backend::sqlite()
+        .without("LATCHET_DATA_DIR")
+        .without("LATCHET_BOOTSTRAP_ADMIN")
+        .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_session_of_the_readme_goes_as_it_says() {
-    let backend = Backend::sqlite()
-        .without("LATCHET_DATA_DIR")
-        .without("LATCHET_BOOTSTRAP_ADMIN")
-        .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE");
+    let backend = first_start();
     let server = Replica::start(&backend).await;
     let script = shell_snippets()[2].replace("http://127.0.0.1:8080", server.http.base());
 
@@ -113,10 +121,27 @@ async fn the_session_of_the_readme_goes_as_it_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_replicas_of_the_readme_start() {
+async fn the_first_login_of_the_tutorial_prints_what_it_says() {
+    let backend = first_start();
+    let server = Replica::start(&backend).await;
+    let script = snippets("docs/tutorials/first-login.md", "sh").concat();
+    let script = script.replace("http://127.0.0.1:8080", server.http.base());
+
+    let printed = assert_passes(&mut shell(&backend, &script));
+
+    let last: Vec<_> = printed.lines().rev().take(4).collect();
+    assert_eq!(
+        last,
+        ["token_revoked", "one successor", "laptop", "\"alice\""],
+        "{printed}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_replicas_of_the_guide_start() {
     let backend = Backend::postgres();
     let ports = [port::free(), port::free()];
-    let script = shell_snippets()[3]
+    let script = snippets("docs/how-to/replicas.md", "sh")[0]
         .replace(
             "postgres://latchet@db.internal/latchet",
             &backend.settings()["DATABASE_URL"],

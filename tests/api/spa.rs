@@ -1,4 +1,4 @@
-//! The layouts of `docs/spa.md`: its settings, its nginx and Caddy, its page, in Chromium over TLS.
+//! The layouts of `docs/how-to/spa.md`: its settings, its nginx and Caddy, its page, in Chromium over TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,11 +14,20 @@ use crate::support::server::Replica;
 use crate::support::tool::{assert_passes_alone, browser_script, root};
 use crate::support::{Backend, port, scratch};
 
-pub(crate) const PAGE: &str = "docs/spa.md";
+pub(crate) const PAGE: &str = "docs/how-to/spa.md";
 
 behind_both! {
     on_one_origin_a_page_stays_signed_in,
     a_sibling_stays_signed_in_while_a_tab_is_open_and_another_site_does_not,
+}
+
+#[test]
+fn the_guide_for_proxies_has_the_settings_that_are_run_here() {
+    for gateway in [Gateway::Nginx, Gateway::Caddy] {
+        let of_the_guide = gateway.snippets("docs/how-to/reverse-proxies.md");
+
+        assert_eq!(of_the_guide, [gateway.snippets(PAGE)[1].clone()]);
+    }
 }
 
 /// Latchet as the page says, with its proxy, an API and the files of a page.

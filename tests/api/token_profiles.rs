@@ -251,7 +251,7 @@ users = "any"
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_snippets_of_its_page_do_what_they_say() {
     let backend = Backend::sqlite();
-    let page = "docs/token-profiles.md";
+    let page = "docs/how-to/third-party-tokens.md";
     let (commands, settings) = (snippets(page, "sh"), snippets(page, "toml"));
     assert_passes(&mut shell(&backend, &commands[0]));
     let file = backend.folder.path().join("latchet.toml");

@@ -1,4 +1,4 @@
-//! nginx and Caddy as `docs/forward-auth.md` sets them up, in front of a service that checks nothing.
+//! nginx and Caddy as `docs/how-to/forward-auth.md` sets them up, in front of a service that checks nothing.
 
 use tokio::task::JoinSet;
 
@@ -32,7 +32,7 @@ impl Site {
         let server = Local::start(&Backend::sqlite()).await;
         let (service, address) = service().await;
         let port = port::free();
-        let snippet = gateway.snippets("docs/forward-auth.md")[0]
+        let snippet = gateway.snippets("docs/how-to/forward-auth.md")[0]
             .replace("127.0.0.1:8080", server.http.address())
             .replace("127.0.0.1:3000", &address)
             .replace("listen 80;", &format!("listen 127.0.0.1:{port};"))

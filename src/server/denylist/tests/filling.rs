@@ -320,7 +320,7 @@ async fn a_denial_before_the_filling_begins_waits_until_no_earlier_copy_is_belie
 
 #[tokio::test]
 async fn a_user_with_the_rights_of_the_document_is_enough() {
-    let document = include_str!("../../../../docs/denylist.md");
+    let document = include_str!("../../../../docs/how-to/databases.md");
     let command = document
         .lines()
         .find(|line| line.starts_with("ACL SETUSER"))
