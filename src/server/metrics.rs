@@ -81,7 +81,7 @@ impl Metrics {
         );
         registry.register(
             "refreshes",
-            "Refresh tokens that were presented, by the outcome",
+            "Refresh tokens that were presented, by outcome: rotated, replayed, reused, undecided, unknown or ended",
             numbers.refreshes.clone(),
         );
         registry.register(

@@ -38,24 +38,27 @@ pub struct Tables {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSettings {
-    /// Signature algorithm.
+    /// Algorithm of the signature: `HS256`, `EdDSA`, `ES256` or `RS256`.
     #[serde(deserialize_with = "parsed")]
     pub algorithm: Algorithm,
-    /// File with the secret (HS256) or the private key in PEM.
+    /// File with the secret for HS256 (at least 32 bytes), or with a private key in PEM for the others,
+    /// as `latchet key generate` prints it.
     pub key_file: PathBuf,
-    /// Lifetime of a token.
+    /// Lifetime of a token, `1s` to `365d`.
     #[serde(deserialize_with = "lifetime")]
     pub lifetime: Duration,
-    /// Claims beside the times, with the sources of their values.
+    /// Claims beside the times. The value of each is `{ user = "id" }`, `{ user = "username" }`,
+    /// `{ user = "roles" }` or `{ constant = … }`; one of them must name the user.
     pub claims: BTreeMap<String, ClaimSource>,
-    /// `iss`, if the third party requires one.
+    /// Claim `iss`, if the third party requires one.
     pub issuer: Option<String>,
-    /// `aud`, if the third party requires one.
+    /// Claim `aud`, if the third party requires one.
     pub audience: Option<String>,
-    /// Users that may request a token of this profile for themselves.
+    /// Users that may request a token for themselves: `"any"`, `{ role = "NAME" }` or `"none"`
+    /// (default).
     #[serde(default)]
     pub users: Users,
-    /// Services that may request one on behalf of any user.
+    /// Names of `[token_services.NAME]` that may request a token on behalf of any user.
     #[serde(default)]
     pub services: Vec<String>,
 }
@@ -64,7 +67,7 @@ pub struct ProfileSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
-    /// File with the secret of the service.
+    /// File with the secret of the service (at least 32 bytes).
     pub secret_file: PathBuf,
 }
 
