@@ -125,7 +125,7 @@ pub(super) fn scope(text: &str) -> Result<String, String> {
         Ok(scope)
     } else {
         Err(format!(
-            "`{scope}` is no scope: a scope consists of visible ASCII characters without spaces; separate several scopes by commas"
+            "`{scope}` is no scope: a scope consists of visible ASCII characters without spaces; separate several by commas"
         ))
     }
 }
