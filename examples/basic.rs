@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let clock = Clock::system();
     let key = SigningKey::generate(Algorithm::EdDsa)?;
     let verifier = Verifier::new(
-        KeySet::new([key.verifying()]),
+        KeySet::new([key.verifying_key()]),
         VerifierSettings::new(NAME, [NAME]),
     );
     let guards = Guards::new(

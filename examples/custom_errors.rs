@@ -31,10 +31,10 @@ async fn secret(request: &Request) -> Result<String> {
     Ok(format!("a secret of {}", claims.sub))
 }
 
-fn in_our_words(guards: Guards) -> Guards {
-    let in_flasks_words = flask_jwt_extended_errors("msg");
+fn with_custom_errors(guards: Guards) -> Guards {
+    let flask_errors = flask_jwt_extended_errors("msg");
     guards.with_refusals(move |refusal: &Refusal<'_>| {
-        let mut response = in_flasks_words(refusal);
+        let mut response = flask_errors(refusal);
         if let (AuthError::TokenExpired, Some(claims)) = (refusal.error(), refusal.claims()) {
             let text = format!("{}, you have been away for too long", claims.sub);
             response.set_body(json!({ "msg": text }).to_string());
@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Route::new()
         .at("/", get(hello))
         .at("/secret", get(secret))
-        .data(in_our_words(issuer.guards()));
+        .data(with_custom_errors(issuer.guards()));
     let address = std::env::args().nth(1);
     let listener = TcpListener::bind(address.unwrap_or_else(|| "127.0.0.1:3000".into()));
     let acceptor = listener.into_acceptor().await?;

@@ -14,7 +14,9 @@ use std::error::Error;
 use std::sync::Arc;
 
 use latchet::clock::Clock;
-use latchet::denylist::introspection::{Credential, IntrospectionDenylist, IntrospectionSettings};
+use latchet::denylist::introspection::{
+    IntrospectionDenylist, IntrospectionSettings, IssuerCredential,
+};
 use latchet::guard::{Guards, Required, authenticate};
 use latchet::token::Verifier;
 use poem::listener::{Acceptor, Listener, TcpListener};
@@ -36,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let keys = Verifier::from_issuer(issuer, [issuer])?;
     let denylist = IntrospectionDenylist::new(IntrospectionSettings::new(
         format!("{issuer}/oauth/introspect"),
-        Credential::Account {
+        IssuerCredential::Account {
             token_endpoint: format!("{issuer}/oauth/token"),
             username: username.clone(),
             password: std::fs::read_to_string(password_file)?.trim().into(),

@@ -13,7 +13,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use latchet::guard::{In, Jwt, JwtRequired, Location, Place, Places, Required};
+use latchet::guard::{Jwt, JwtRequired, Location, LocationKind, Locations, OnlyIn, Required};
 use latchet::testing::TestIssuer;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{EndpointExt, Result, Route, Server};
@@ -22,8 +22,8 @@ use poem_openapi::{OpenApi, OpenApiService};
 
 struct Link;
 
-impl Places for Link {
-    const PLACES: &'static [Place] = &[Place::Query];
+impl Locations for Link {
+    const LOCATIONS: &'static [LocationKind] = &[LocationKind::Query];
 }
 
 struct Api;
@@ -32,11 +32,11 @@ struct Api;
 impl Api {
     #[oai(path = "/notes", method = "post")]
     async fn add_note(&self, jwt: JwtRequired) -> PlainText<String> {
-        PlainText(format!("noted, by {:?}", jwt.place))
+        PlainText(format!("noted, by {:?}", jwt.location))
     }
 
     #[oai(path = "/download", method = "get")]
-    async fn download(&self, jwt: Jwt<(Required, In<Link>)>) -> PlainText<String> {
+    async fn download(&self, jwt: Jwt<(Required, OnlyIn<Link>)>) -> PlainText<String> {
         PlainText(format!("all notes of {}", jwt.claims.sub))
     }
 }

@@ -14,7 +14,7 @@ use std::error::Error;
 use latchet::clock::Clock;
 use latchet::guard::JwtRequired;
 use latchet::server::config::Config;
-use latchet::server::serve::{Lifecycle, Limits, Server};
+use latchet::server::serve::{ConnectionLimits, HttpServer, Lifecycle};
 use latchet::server::{App, routes};
 use poem::{EndpointExt, Result, Route};
 use poem_openapi::payload::PlainText;
@@ -36,8 +36,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(std::env::args(), std::env::vars())?;
     let listener = TcpListener::bind(config.listen_address()).await?;
     let app = App::open(config, Clock::system()).await?;
-    app.bootstrap().await?;
-    if let Some(secret) = app.setup_link().await? {
+    app.create_configured_administrator().await?;
+    if let Some(secret) = app.create_setup_link().await? {
         eprintln!(
             "create an administrator at {}/setup#{secret}",
             app.config.public_url
@@ -45,15 +45,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let lifecycle = Lifecycle::default();
-    let upkeep = app.maintain();
+    let upkeep = app.spawn_background_tasks();
     let notes = OpenApiService::new(Notes, "notes", "1").data(app.guards.clone());
     let all = Route::new()
         .nest("/notes", notes)
         .nest("/", routes(&app, lifecycle.clone()));
-    let server = Server {
+    let server = HttpServer {
         listener,
         tls: None,
-        limits: Limits::from(&app.config),
+        limits: ConnectionLimits::from(&app.config),
         lifecycle,
     };
     eprintln!("listening on {}", app.config.listen_address());

@@ -25,7 +25,7 @@ use latchet::cookies::{Cookies, Renewal};
 use latchet::denylist::memory::MemoryDenylist;
 use latchet::guard::{Guards, JwtRequired, Location};
 use latchet::keys::{Algorithm, KeySet, SigningKey, random_id};
-use latchet::token::{Claims, Issuer, Kind, Verifier, VerifierSettings};
+use latchet::token::{Claims, Issuer, TokenKind, Verifier, VerifierSettings};
 use poem::error::InternalServerError;
 use poem::http::StatusCode;
 use poem::listener::{Acceptor, Listener, TcpListener};
@@ -37,11 +37,11 @@ const NAME: &str = "http://localhost:3000";
 
 /// State for signing in and out.
 #[derive(Clone)]
-struct Door {
+struct SignIn {
     issuer: Issuer,
     cookies: Arc<Cookies>,
     clock: Clock,
-    life: Duration,
+    lifetime: Duration,
 }
 
 #[derive(Deserialize)]
@@ -51,22 +51,22 @@ struct Credentials {
 }
 
 #[handler]
-fn login(Data(door): Data<&Door>, Json(credentials): Json<Credentials>) -> Result<Response> {
+fn login(Data(sign_in): Data<&SignIn>, Json(credentials): Json<Credentials>) -> Result<Response> {
     let Credentials { username, password } = credentials;
     if (&*username, &*password) != ("alice", "wonderland") {
         return Err(StatusCode::UNAUTHORIZED.into());
     }
-    let now = door.clock.now();
+    let now = sign_in.clock.now();
     let claims = Claims {
         iss: NAME.into(),
         aud: vec![NAME.into()],
         sub: username,
         // Without a session a token is not renewed: a logout could not end its successors.
         sid: Some(random_id()),
-        ..Claims::access(now, door.life).with_csrf()
+        ..Claims::access(now, sign_in.lifetime).with_csrf()
     };
-    let token = door.issuer.sign(&claims).map_err(InternalServerError)?;
-    let set = door.cookies.set(&token, &claims, now);
+    let token = sign_in.issuer.sign(&claims).map_err(InternalServerError)?;
+    let set = sign_in.cookies.set(&token, &claims, now);
     let mut response = Response::default();
     set.map_err(InternalServerError)?
         .add_to(response.headers_mut());
@@ -89,13 +89,13 @@ async fn note(request: &Request) -> Result<String> {
 #[handler]
 async fn logout(
     request: &Request,
-    Data(door): Data<&Door>,
+    Data(sign_in): Data<&SignIn>,
     Data(guards): Data<&Guards>,
 ) -> Result<Response> {
     let jwt = JwtRequired::authenticate(request).await?;
-    guards.deny_session(&jwt.claims, door.life).await?;
+    guards.deny_session(&jwt.claims, sign_in.lifetime).await?;
     let mut response = Response::default();
-    let unset = door.cookies.unset(Kind::Access);
+    let unset = sign_in.cookies.unset(TokenKind::Access);
     unset
         .map_err(InternalServerError)?
         .add_to(response.headers_mut());
@@ -106,12 +106,12 @@ async fn logout(
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
-    let life = Duration::from_mins(arguments.next().map_or(Ok(60), |text| text.parse())?);
+    let lifetime = Duration::from_mins(arguments.next().map_or(Ok(60), |text| text.parse())?);
 
     let (clock, cookies) = (Clock::system(), Arc::new(Cookies::plain_http()));
     let key = SigningKey::generate(Algorithm::EdDsa)?;
     let verifier = Verifier::new(
-        KeySet::new([key.verifying()]),
+        KeySet::new([key.verifying_key()]),
         VerifierSettings::new(NAME, [NAME]),
     );
     let denylist = Arc::new(MemoryDenylist::new());
@@ -120,14 +120,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let issuer = Issuer::new(key);
     let renewal = Renewal {
         issuer: issuer.clone(),
-        when_left: Duration::from_mins(30),
+        renew_when_left: Duration::from_mins(30),
         longest_session: Duration::from_hours(30 * 24),
     };
-    let door = Door {
+    let sign_in = SignIn {
         issuer,
         cookies,
         clock,
-        life,
+        lifetime,
     };
     let app = Route::new()
         .at("/login", post(login))
@@ -135,7 +135,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .at("/note", post(note))
         .at("/logout", post(logout))
         .with(renewal)
-        .data(door)
+        .data(sign_in)
         .data(guards);
 
     let acceptor = TcpListener::bind(address).into_acceptor().await?;

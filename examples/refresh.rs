@@ -21,7 +21,7 @@ use latchet::clock::Clock;
 use latchet::denylist::memory::MemoryDenylist;
 use latchet::guard::{EitherKind, Guards, Jwt, JwtRefresh, JwtRequired};
 use latchet::keys::{Algorithm, KeySet, SigningKey, random_id};
-use latchet::token::{Claims, Fresh, Issuer, Typ, Verifier, VerifierSettings};
+use latchet::token::{Claims, FreshClaim, Issuer, Typ, Verifier, VerifierSettings};
 use poem::error::InternalServerError;
 use poem::http::StatusCode;
 use poem::listener::{Acceptor, Listener, TcpListener};
@@ -79,7 +79,7 @@ impl Api {
         }
         let (now, session) = (self.clock.now(), random_id());
         let access = Claims {
-            fresh: Fresh::Yes,
+            fresh: FreshClaim::Yes,
             ..of(username, &session, Claims::access(now, ACCESS))
         };
         let refresh = of(username, &session, Claims::refresh(now, MONTH));
@@ -121,7 +121,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         typ: vec![Typ::Access, Typ::Refresh],
         ..VerifierSettings::new(NAME, [NAME])
     };
-    let verifier = Verifier::new(KeySet::new([key.verifying()]), settings);
+    let verifier = Verifier::new(KeySet::new([key.verifying_key()]), settings);
     let guards = Guards::new(
         Arc::new(verifier),
         Arc::new(MemoryDenylist::new()),
@@ -129,7 +129,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
     let api = Api {
         access: Issuer::new(key.clone()),
-        refresh: Issuer::of(Typ::Refresh, key),
+        refresh: Issuer::with_typ(Typ::Refresh, key),
         guards: guards.clone(),
         clock,
     };

@@ -8,7 +8,7 @@
 //! curl -s localhost:3000/ -H 'authorization: Bearer …'
 //! ```
 //!
-//! `docs/other-services.md` explains when such a service trusts Redis. It needs no write permission.
+//! `docs/explanation/redis-trust.md` explains when such a service trusts Redis. It needs no write permission.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -11,7 +11,7 @@
 use std::error::Error;
 
 use latchet::error::AuthError;
-use latchet::guard::{Fresh, Jwt, JwtRequired, Role, RoleName, Scope, ScopeName};
+use latchet::guard::{Fresh, HasRole, HasScope, Jwt, JwtRequired, RoleName, ScopeName};
 use latchet::testing::TestIssuer;
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{EndpointExt, Result, Route, Server};
@@ -36,17 +36,17 @@ struct Api;
 #[OpenApi]
 impl Api {
     #[oai(path = "/users", method = "get")]
-    async fn users(&self, _jwt: Jwt<Role<Admin>>) -> PlainText<&'static str> {
+    async fn users(&self, _jwt: Jwt<HasRole<Admin>>) -> PlainText<&'static str> {
         PlainText("alice, root")
     }
 
     #[oai(path = "/mail", method = "get")]
-    async fn mail(&self, _jwt: Jwt<Scope<ReadMail>>) -> PlainText<&'static str> {
+    async fn mail(&self, _jwt: Jwt<HasScope<ReadMail>>) -> PlainText<&'static str> {
         PlainText("no mail")
     }
 
     #[oai(path = "/users", method = "delete")]
-    async fn delete_users(&self, _jwt: Jwt<(Fresh, Role<Admin>)>) -> PlainText<&'static str> {
+    async fn delete_users(&self, _jwt: Jwt<(Fresh, HasRole<Admin>)>) -> PlainText<&'static str> {
         PlainText("gone")
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use course::{Course, Reading, Seen};
+use step_filter::{ClockReading, StepEvent, StepFilter};
 
-mod course;
-mod steady;
+mod monotonic;
+mod step_filter;
 
 /// A point in time, in unix milliseconds.
 #[derive(
@@ -90,24 +90,24 @@ impl fmt::Display for Time {
 /// includes the time in which the machine was suspended.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    shared: Arc<Shared>,
+    shared: Arc<ClockState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ClockState {
     shift_millis: AtomicI64,
-    /// Confirmed offset of the system's clock from the monotonic one, or [`DOUBT`]: a reading with the
+    /// Confirmed offset of the system's clock from the monotonic one, or [`UNCONFIRMED`]: a reading with the
     /// same offset takes no lock.
-    agreed: AtomicI64,
-    course: Mutex<Course>,
+    confirmed_offset: AtomicI64,
+    filter: Mutex<StepFilter>,
 }
 
 /// Marks an unconfirmed offset; no real offset is so large.
-const DOUBT: i64 = i64::MIN;
+const UNCONFIRMED: i64 = i64::MIN;
 
 /// Deviation of the two clocks, in milliseconds, that is ignored: they are not read at the same instant,
 /// and each value is rounded.
-const SLACK: u64 = 50;
+const IGNORED_DEVIATION: u64 = 50;
 
 impl Default for Clock {
     fn default() -> Self {
@@ -118,41 +118,43 @@ impl Default for Clock {
 impl Clock {
     /// Returns a clock that starts with the system's time.
     pub fn system() -> Self {
-        let course = Course::begin(read());
+        let filter = StepFilter::begin(read_clocks());
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ClockState {
                 shift_millis: AtomicI64::new(0),
-                agreed: AtomicI64::new(course.agreed().unwrap_or(DOUBT)),
-                course: Mutex::new(course),
+                confirmed_offset: AtomicI64::new(filter.confirmed_offset().unwrap_or(UNCONFIRMED)),
+                filter: Mutex::new(filter),
             }),
         }
     }
 
     /// Returns the current time.
     pub fn now(&self) -> Time {
-        let at = read();
-        let agreed = self.shared.agreed.load(Ordering::Relaxed);
-        let millis = if (at.system - at.steady).abs_diff(agreed) <= SLACK {
+        let at = read_clocks();
+        let confirmed_offset = self.shared.confirmed_offset.load(Ordering::Relaxed);
+        let millis = if (at.system - at.monotonic).abs_diff(confirmed_offset) <= IGNORED_DEVIATION {
             at.system
         } else {
-            self.follow()
+            self.observe_clocks()
         };
         Time(millis + self.shared.shift_millis.load(Ordering::Relaxed))
     }
 
     /// Reads both clocks again, since a program that was paused between the two readings sees a step
     /// where there is none.
-    fn follow(&self) -> i64 {
+    fn observe_clocks(&self) -> i64 {
         let shared = &self.shared;
         // Nothing that holds the lock can panic.
-        let mut course = shared.course.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = read();
-        let seen = course.follow(at, course::PATIENCE);
-        let agreed = course.agreed().unwrap_or(DOUBT);
-        shared.agreed.store(agreed, Ordering::Relaxed);
-        let millis = course.time(at);
-        drop(course);
-        tell(seen);
+        let mut filter = shared.filter.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = read_clocks();
+        let event = filter.observe(at, step_filter::CONFIRM_AFTER);
+        let confirmed_offset = filter.confirmed_offset().unwrap_or(UNCONFIRMED);
+        shared
+            .confirmed_offset
+            .store(confirmed_offset, Ordering::Relaxed);
+        let millis = filter.time(at);
+        drop(filter);
+        log_step(event);
         millis
     }
 
@@ -168,22 +170,22 @@ impl Clock {
     clippy::disallowed_methods,
     reason = "this is the one place that reads the clock"
 )]
-fn read() -> Reading {
-    Reading {
-        steady: steady::millis(),
+fn read_clocks() -> ClockReading {
+    ClockReading {
+        monotonic: monotonic::millis(),
         system: jiff::Timestamp::now().as_millisecond(),
     }
 }
 
-fn tell(seen: Seen) {
-    match seen {
-        Seen::Nothing => {}
-        Seen::Jump(by) => tracing::warn!(
+fn log_step(event: StepEvent) {
+    match event {
+        StepEvent::None => {}
+        StepEvent::Detected(by) => tracing::warn!(
             by_ms = by,
             "the system's clock was stepped; the step takes effect if it persists for a minute"
         ),
-        Seen::Return => tracing::info!("the step of the system's clock was reverted"),
-        Seen::Move(by) => tracing::warn!(
+        StepEvent::Reverted => tracing::info!("the step of the system's clock was reverted"),
+        StepEvent::Confirmed(by) => tracing::warn!(
             by_ms = by,
             "the step of the system's clock persisted and took effect"
         ),

@@ -10,7 +10,7 @@
 //! use latchet::clock::Clock;
 //! use latchet::cookies::Cookies;
 //! use latchet::keys::{Algorithm, SigningKey};
-//! use latchet::token::{Claims, Issuer, Kind};
+//! use latchet::token::{Claims, Issuer, TokenKind};
 //! use poem::Response;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@
 //! set.add_to(login_response.headers_mut());
 //!
 //! let mut logout_response = Response::default();
-//! cookies.unset(Kind::Access)?.add_to(logout_response.headers_mut());
+//! cookies.unset(TokenKind::Access)?.add_to(logout_response.headers_mut());
 //! # Ok(())
 //! # }
 //! ```
@@ -36,15 +36,15 @@
 use poem::http::HeaderName;
 
 use crate::guard::Csrf;
-use crate::token::Kind;
+use crate::token::TokenKind;
 
 pub(crate) mod renewal;
-mod set;
+mod set_cookie;
 #[cfg(test)]
 mod tests;
 
-pub use renewal::{Renewal, Renewing, SESSION_END};
-pub use set::{CookieError, SetCookies};
+pub use renewal::{Renewal, RenewalEndpoint, SESSION_END};
+pub use set_cookie::{CookieError, SetCookies};
 
 /// Names and attributes of the cookies that carry tokens, and the CSRF check for them.
 ///
@@ -66,7 +66,7 @@ pub struct Cookies {
     /// `SameSite` attribute: requests caused by other sites that carry the cookies.
     pub same_site: SameSite,
     /// Lifetime in the browser.
-    pub keep: Keep,
+    pub lifetime: CookieLifetime,
 }
 
 /// The cookie of one kind of token.
@@ -108,12 +108,12 @@ pub enum SameSite {
 
 /// Lifetime of a cookie in the browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
+pub enum CookieLifetime {
     /// As long as its token is valid (`Max-Age`).
     #[default]
-    LikeToken,
+    UntilTokenExpires,
     /// Until the browser is closed.
-    UntilClosed,
+    UntilBrowserCloses,
 }
 
 impl Default for Cookies {
@@ -125,7 +125,7 @@ impl Default for Cookies {
             domain: None,
             secure: true,
             same_site: SameSite::Strict,
-            keep: Keep::LikeToken,
+            lifetime: CookieLifetime::UntilTokenExpires,
         }
     }
 }
@@ -152,10 +152,10 @@ impl Cookies {
     }
 
     /// Returns the cookie of one kind of token.
-    pub fn of(&self, kind: Kind) -> &TokenCookie {
+    pub fn of(&self, kind: TokenKind) -> &TokenCookie {
         match kind {
-            Kind::Access => &self.access,
-            Kind::Refresh => &self.refresh,
+            TokenKind::Access => &self.access,
+            TokenKind::Refresh => &self.refresh,
         }
     }
 }

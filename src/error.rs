@@ -42,7 +42,7 @@ pub struct FieldError {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -78,7 +78,7 @@ impl Problem {
 
     /// Returns the response body.
     pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
-        serde_json::to_vec(&Body {
+        serde_json::to_vec(&ProblemBody {
             kind: "about:blank",
             title: self.title(),
             status: self.status.as_u16(),
@@ -162,7 +162,7 @@ pub enum AuthError {
     #[error("the CSRF check failed: {0}")]
     CsrfFailed(&'static str),
     /// Two tokens in one request, and their locations.
-    #[error("more than one token was sent: {}", two_places(.0, .1))]
+    #[error("more than one token was sent: {}", describe_locations(.0, .1))]
     AmbiguousToken(&'static str, &'static str),
     /// The body, which would have to contain the token, exceeds the size that is searched.
     #[error("the body is too long to be searched for a token")]
@@ -175,7 +175,7 @@ pub enum AuthError {
 impl AuthError {
     /// Returns the response to this refusal.
     pub fn problem(&self) -> Problem {
-        let (status, code, error) = self.row();
+        let (status, code, error) = self.wire_form();
         let detail = self.to_string();
         let challenge = error.map(|error| match error {
             "" => r#"Bearer realm="latchet""#.to_owned(),
@@ -189,7 +189,7 @@ impl AuthError {
 
     /// The table of refusals: status, `code`, and the `error` of the challenge. An empty `error`
     /// requests a token without rejecting one; `None` sends no challenge at all.
-    fn row(&self) -> (StatusCode, &'static str, Option<&'static str>) {
+    fn wire_form(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         const INVALID: Option<&str> = Some("invalid_token");
         // RFC 9470: a refreshed token would not help; the user has to enter the password again.
         const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
@@ -223,7 +223,7 @@ impl AuthError {
     }
 }
 
-fn two_places(first: &str, second: &str) -> String {
+fn describe_locations(first: &str, second: &str) -> String {
     if first == second {
         return format!("two are in {first}");
     }
@@ -233,7 +233,7 @@ fn two_places(first: &str, second: &str) -> String {
 /// Converts a guard's refusal into a [`Problem`] in any poem application, without middleware.
 impl ResponseError for AuthError {
     fn status(&self) -> StatusCode {
-        self.row().0
+        self.wire_form().0
     }
 
     fn as_response(&self) -> Response {
@@ -245,7 +245,7 @@ impl ResponseError for AuthError {
 mod tests {
     use super::*;
 
-    fn all() -> [AuthError; 15] {
+    fn all_errors() -> [AuthError; 15] {
         [
             AuthError::MissingToken,
             AuthError::MalformedToken("x"),
@@ -273,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_refusal_is_problem_json_with_its_code() {
-        for error in all() {
+        for error in all_errors() {
             let problem = error.problem();
             let response = problem.clone().into_response(Some("r1"));
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_token_that_was_shown_is_called_invalid() {
+    fn only_a_presented_token_is_called_invalid() {
         assert_eq!(
             challenge(&AuthError::MissingToken),
             r#"Bearer realm="latchet""#
@@ -306,13 +306,13 @@ mod tests {
             challenge(&AuthError::TokenExpired),
             r#"Bearer error="invalid_token", error_description="the token has expired""#
         );
-        for silent in [AuthError::CsrfFailed("x"), AuthError::Unavailable] {
-            assert_eq!(challenge(&silent), "");
+        for without_challenge in [AuthError::CsrfFailed("x"), AuthError::Unavailable] {
+            assert_eq!(challenge(&without_challenge), "");
         }
     }
 
     #[test]
-    fn a_refresh_is_not_suggested_where_it_would_not_help() {
+    fn a_refresh_is_not_suggested_if_it_cannot_help() {
         assert!(
             challenge(&AuthError::FreshTokenRequired).contains("insufficient_user_authentication")
         );
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_answer_says_when_to_come_back() {
+    fn a_busy_response_has_retry_after() {
         assert_eq!(
             AuthError::Unavailable.as_response().headers()[header::RETRY_AFTER],
             "1"

@@ -9,19 +9,19 @@
 //! | task | code |
 //! |---|---|
 //! | protect a handler | an argument [`JwtRequired`], [`JwtFresh`], [`JwtRefresh`], [`JwtOptional`], `Jwt<EitherKind>` |
-//! | require a role or scope | `Jwt<Role<Admin>>`, `Jwt<Scope<ReadMail>>`; several as a tuple, `Jwt<(Fresh, Role<Admin>)>` |
-//! | apply a custom rule | a [`Policy`] of three lines |
+//! | require a role or scope | `Jwt<HasRole<Admin>>`, `Jwt<HasScope<ReadMail>>`; several as a tuple, `Jwt<(Fresh, HasRole<Admin>)>` |
+//! | apply a custom rule | a [`TokenPolicy`] of three lines |
 //! | admit the owner of a resource, or an administrator | [`Jwt::owner_or`] in the handler's body |
 //! | load the user, not only the claims | `Jwt<Required, Account>`, with [`CurrentUser`] for `Account` |
 //! | protect a plain poem handler | [`Jwt::authenticate`] or [`authenticate`] in its first line |
-//! | read tokens from other locations | [`Guards::with_locations`]; for some handlers only, [`In`] |
+//! | read tokens from other locations | [`Guards::with_locations`]; for some handlers only, [`OnlyIn`] |
 //! | skip the denylist | [`SkipRevocation`] |
 //! | log out | [`Guards::deny_session`] |
 //! | document refusals in OpenAPI | [`document_refusals`] |
 //! | customize the responses to refusals | [`Guards::with_refusals`] |
 //!
 //! ```
-//! use latchet::guard::{Fresh, Jwt, JwtRequired, Role, RoleName};
+//! use latchet::guard::{Fresh, Jwt, JwtRequired, HasRole, RoleName};
 //! use poem_openapi::{OpenApi, payload::PlainText};
 //!
 //! struct Admin;
@@ -38,13 +38,13 @@
 //!     }
 //!
 //!     #[oai(path = "/purge", method = "post")]
-//!     async fn purge(&self, _jwt: Jwt<(Fresh, Role<Admin>)>) {}
+//!     async fn purge(&self, _jwt: Jwt<(Fresh, HasRole<Admin>)>) {}
 //! }
 //! ```
 //!
 //! # Coming from Flask-JWT-Extended
 //!
-//! `docs/from-flask-jwt-extended.md` has a row for each of its names. The responses differ as follows:
+//! `docs/how-to/from-flask-jwt-extended.md` has a row for each of its names. The responses differ as follows:
 //!
 //! | request | Flask-JWT-Extended | here |
 //! |---|---|---|
@@ -71,44 +71,44 @@ use poem::{Body, Request};
 
 use crate::token::Claims;
 
-mod admission;
 mod body;
-mod check;
+mod builtin;
 mod csrf;
-mod document;
+mod enforcement;
 mod extractor;
-mod flask;
 mod flask_jwt;
+mod flask_jwt_extended;
 mod guards;
 mod location;
+mod openapi;
 mod policy;
-mod ready;
 mod refusal;
 mod request_user;
+mod requirement;
 #[cfg(test)]
 mod tests;
 mod user;
 
-pub use admission::{Admission, Optional};
-pub use csrf::{Csrf, CsrfMethods};
-pub use document::document_refusals;
-pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
-pub use flask::flask_jwt_extended_errors;
-#[cfg(feature = "server")]
-pub(crate) use flask_jwt::Words;
-pub use flask_jwt::flask_jwt_errors;
-pub use guards::Guards;
-pub use location::{Location, Place};
-#[cfg(feature = "server")]
-pub(crate) use location::{NOTHING_AFTER_SCHEME, credentials};
-pub use policy::{Freshness, Policy, Revocation};
-pub use ready::{
-    EitherKind, Fresh, In, Places, Refresh, Required, Role, RoleName, Scope, ScopeName,
-    SkipRevocation,
+pub use builtin::{
+    EitherKind, Fresh, HasRole, HasScope, Locations, OnlyIn, Refresh, Required, RoleName,
+    ScopeName, SkipRevocation,
 };
+pub use csrf::{Csrf, CsrfMethods};
+pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
+#[cfg(feature = "server")]
+pub(crate) use flask_jwt::FlaskJwtError;
+pub use flask_jwt::flask_jwt_errors;
+pub use flask_jwt_extended::flask_jwt_extended_errors;
+pub use guards::Guards;
+pub use location::{Location, LocationKind};
+#[cfg(feature = "server")]
+pub(crate) use location::{NO_TOKEN_AFTER_SCHEME, credentials};
+pub use openapi::document_refusals;
+pub use policy::{Freshness, RevocationCheck, TokenPolicy};
 pub use refusal::Refusal;
 #[cfg(feature = "server")]
 pub(crate) use request_user::RequestUser;
+pub use requirement::{Optional, Requirement};
 pub use user::CurrentUser;
 
 /// Returns the claims of the token that `request` carries, after every check of the guard `A`: for
@@ -132,7 +132,9 @@ pub use user::CurrentUser;
 /// # Errors
 /// The refusal, in the form that the [`Guards`] on the route define. Without `Guards` every request is
 /// refused with 503 and an error in the log, because the program is incorrect.
-pub async fn authenticate<A: Admission>(request: &Request) -> poem::Result<A::Of<Arc<Claims>>> {
+pub async fn authenticate<A: Requirement>(
+    request: &Request,
+) -> poem::Result<A::Output<Arc<Claims>>> {
     Ok(Jwt::<A>::authenticate(request).await?.claims)
 }
 
@@ -140,10 +142,10 @@ pub async fn authenticate<A: Admission>(request: &Request) -> poem::Result<A::Of
 ///
 /// # Errors
 /// As [`authenticate`].
-pub async fn authenticate_with_body<A: Admission>(
+pub async fn authenticate_with_body<A: Requirement>(
     request: &Request,
     body: &mut Body,
-) -> poem::Result<A::Of<Arc<Claims>>> {
+) -> poem::Result<A::Output<Arc<Claims>>> {
     Ok(Jwt::<A>::authenticate_with_body(request, body)
         .await?
         .claims)

@@ -10,15 +10,15 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-mod parsed;
-mod set;
+mod key_material;
+mod key_set;
 mod signing;
 mod strength;
 #[cfg(test)]
 mod tests;
 mod verifying;
 
-pub use set::KeySet;
+pub use key_set::KeySet;
 pub use signing::SigningKey;
 pub use strength::{MIN_RSA_BITS, MIN_SECRET_BYTES, check_secret};
 pub use verifying::VerifyingKey;
@@ -65,7 +65,7 @@ impl Algorithm {
         }
     }
 
-    fn of_jose(algorithm: jsonwebtoken::Algorithm) -> Option<Self> {
+    fn from_jose(algorithm: jsonwebtoken::Algorithm) -> Option<Self> {
         Self::ALL.into_iter().find(|ours| ours.jose() == algorithm)
     }
 }

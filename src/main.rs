@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use latchet::server::cli::{self, Failure};
+use latchet::server::cli::{self, CliError};
 use latchet::server::config::ConfigError;
-use latchet::server::error::causes;
+use latchet::server::error::error_chain;
 use latchet::server::logging;
 
 fn main() -> ExitCode {
@@ -16,12 +16,12 @@ fn main() -> ExitCode {
     };
     let (args, env) = (std::env::args_os(), std::env::vars_os());
     let done = runtime.block_on(cli::run(args.collect(), env.collect()));
-    logging::finish();
+    logging::flush();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // clap prints its own messages, in colour, and knows that help is no failure.
-        Err(Failure::Config(ConfigError::Usage(error))) => error.exit(),
-        Err(Failure::Logged(code)) => code.into(),
+        Err(CliError::Config(ConfigError::Usage(error))) => error.exit(),
+        Err(CliError::Logged(code)) => code.into(),
         Err(error) => {
             report(&error);
             error.code().into()
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 /// Prints an error and its causes.
 fn report(error: &(dyn Error + 'static)) -> ExitCode {
     let mut screen = std::io::stderr();
-    for (place, text) in causes(error).iter().enumerate() {
+    for (place, text) in error_chain(error).iter().enumerate() {
         let lead = if place == 0 { "latchet" } else { "  caused by" };
         let _ = writeln!(screen, "{lead}: {text}");
     }

@@ -8,13 +8,13 @@
 
 mod address;
 mod fetch;
-mod http;
-mod keys;
+mod issuer_client;
+mod remote_keys;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use address::parse;
-pub use address::{AddressError, Plaintext};
+pub(crate) use address::parse_address;
+pub use address::{AddressError, PlaintextPolicy};
 pub use fetch::{FetchError, SetupError};
-pub(crate) use http::{Http, Proof};
-pub use keys::{RemoteKeys, RemoteSettings};
+pub(crate) use issuer_client::{ClientAuthentication, IssuerClient};
+pub use remote_keys::{RemoteKeys, RemoteSettings};

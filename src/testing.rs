@@ -39,10 +39,10 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, Denied};
+use crate::denylist::{Denial, DenialTarget};
 use crate::guard::Guards;
 use crate::keys::{Algorithm, KeySet, SigningKey};
-use crate::token::{Claims, Issuer, Kind, Typ, Verifier, VerifierSettings};
+use crate::token::{Claims, Issuer, TokenKind, Typ, Verifier, VerifierSettings};
 
 pub use token::TestToken;
 
@@ -54,9 +54,9 @@ const DENIED_FOR: Duration = Duration::from_hours(24 * 365);
 
 /// Creates keys and tokens, and the [`Guards`] that accept them. Clones are one issuer.
 #[derive(Clone)]
-pub struct TestIssuer(Arc<Inner>);
+pub struct TestIssuer(Arc<IssuerState>);
 
-struct Inner {
+struct IssuerState {
     url: String,
     key: Mutex<SigningKey>,
     verifier: Arc<Verifier>,
@@ -89,8 +89,8 @@ impl TestIssuer {
             typ: vec![Typ::Access, Typ::Refresh],
             ..VerifierSettings::new(url, [url])
         };
-        let verifier = Verifier::new(KeySet::new([key.verifying()]), settings);
-        Self(Arc::new(Inner {
+        let verifier = Verifier::new(KeySet::new([key.verifying_key()]), settings);
+        Self(Arc::new(IssuerState {
             url: url.to_owned(),
             key: Mutex::new(key),
             verifier: Arc::new(verifier),
@@ -138,10 +138,10 @@ impl TestIssuer {
             clippy::expect_used,
             reason = "a test that revokes nothing proves nothing"
         )]
-        let claims = claims(token).expect("this is a token");
+        let claims = unverified_claims(token).expect("this is a token");
         let denied = match claims.sid {
-            Some(sid) => Denied::Session(sid),
-            None => Denied::Token(claims.jti),
+            Some(sid) => DenialTarget::Session(sid),
+            None => DenialTarget::Token(claims.jti),
         };
         let now = self.clock().now();
         let not_after = now + DENIED_FOR;
@@ -155,12 +155,14 @@ impl TestIssuer {
     pub fn rotate_key(&self) {
         let mut key = self.0.key.lock().unwrap_or_else(PoisonError::into_inner);
         *key = generate(key.algorithm());
-        self.0.verifier.replace_keys(KeySet::new([key.verifying()]));
+        self.0
+            .verifier
+            .replace_keys(KeySet::new([key.verifying_key()]));
     }
 
     /// Returns the public key as a JWK set.
     pub fn jwks(&self) -> Value {
-        KeySet::new([self.key().verifying()]).jwks()
+        KeySet::new([self.key().verifying_key()]).jwks()
     }
 
     fn key(&self) -> SigningKey {
@@ -194,20 +196,20 @@ fn generate(algorithm: Algorithm) -> SigningKey {
 
 fn sign(claims: &Claims, key: SigningKey) -> String {
     let typ = match claims.kind {
-        Kind::Access => Typ::Access,
-        Kind::Refresh => Typ::Refresh,
+        TokenKind::Access => Typ::Access,
+        TokenKind::Refresh => Typ::Refresh,
     };
     #[expect(
         clippy::expect_used,
         reason = "a test without the requested token proves nothing"
     )]
-    Issuer::of(typ, key)
+    Issuer::with_typ(typ, key)
         .sign(claims)
         .expect("these claims can be signed")
 }
 
 /// Returns the claims of a token without verification.
-fn claims(token: &str) -> Option<Claims> {
+fn unverified_claims(token: &str) -> Option<Claims> {
     let payload = token.split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }

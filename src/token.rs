@@ -7,11 +7,11 @@
 //! ```
 //! use latchet::clock::Clock;
 //! use latchet::keys::{Algorithm, KeySet, SigningKey};
-//! use latchet::token::{Claims, Expected, Issuer, Verifier, VerifierSettings};
+//! use latchet::token::{Claims, ExpectedKind, Issuer, Verifier, VerifierSettings};
 //!
 //! let key = SigningKey::generate(Algorithm::EdDsa)?;
 //! let verifier = Verifier::new(
-//!     KeySet::new([key.verifying()]),
+//!     KeySet::new([key.verifying_key()]),
 //!     VerifierSettings::new("https://auth.example", ["https://api.example"]),
 //! );
 //! let issuer = Issuer::new(key);
@@ -25,7 +25,7 @@
 //! };
 //! let token = issuer.sign(&claims)?;
 //!
-//! let verified = verifier.verify(&token, Expected::Access, now)?;
+//! let verified = verifier.verify(&token, ExpectedKind::Access, now)?;
 //! assert_eq!(verified.sub, "alice");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -33,20 +33,20 @@
 mod claims;
 mod header;
 mod issuer;
+#[cfg(feature = "remote")]
+mod key_refresh;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod verifier;
-#[cfg(feature = "remote")]
-mod wanted;
 
-pub use claims::{Claims, Fresh, Kind};
+pub use claims::{Claims, FreshClaim, TokenKind};
 pub use header::Header;
 pub use issuer::Issuer;
-pub use settings::{Endless, Expected, Unnamed, VerifierSettings};
-pub use verifier::{MAX_LEEWAY, Verified, Verifier};
 #[cfg(feature = "remote")]
-pub(crate) use wanted::Wanted;
+pub(crate) use key_refresh::KeyRefreshSignal;
+pub use settings::{ExpectedKind, MissingExp, MissingIssuer, VerifierSettings};
+pub use verifier::{MAX_LEEWAY, VerifiedToken, Verifier};
 
 /// Reasons for which the Flask formats have their own texts.
 pub(crate) mod reason {
@@ -79,17 +79,17 @@ impl Typ {
     }
 
     /// Returns whether a token of this type may be of this kind: header and claim must not disagree.
-    fn may_be(self, kind: Kind) -> bool {
+    fn allows_kind(self, kind: TokenKind) -> bool {
         match self {
-            Self::Access => kind == Kind::Access,
-            Self::Refresh => kind == Kind::Refresh,
+            Self::Access => kind == TokenKind::Access,
+            Self::Refresh => kind == TokenKind::Refresh,
             Self::Plain => true,
         }
     }
 
     /// Compares like media types: without regard to case, `application/` implied (RFC 7515, section
     /// 4.1.9).
-    fn is(self, typ: &str) -> bool {
+    fn matches(self, typ: &str) -> bool {
         const PREFIX: &str = "application/";
         let bare = match typ.get(..PREFIX.len()) {
             Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],

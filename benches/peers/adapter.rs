@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use serde::Deserialize;
 
-use crate::support::connection::Answer;
+use crate::support::connection::HttpResponse;
 use crate::support::service::field;
 
 /// Values of the placeholders.
@@ -42,7 +42,7 @@ impl Adapter {
     }
 
     /// Takes from a response to a login what it gave.
-    pub(crate) fn take(&self, answer: Answer<'_>, values: &mut Values) {
+    pub(crate) fn take(&self, answer: HttpResponse<'_>, values: &mut Values) {
         for (name, place) in &self.answer {
             let value = match place.split_once(' ') {
                 Some(("json", name)) => field(answer.body, name),

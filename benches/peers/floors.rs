@@ -7,9 +7,9 @@ use crate::operation::figures;
 use crate::report::{Figures, Row, Table};
 use crate::support::backend::{Postgres, Redis};
 use crate::support::floor::Floor;
-use crate::support::load::{CONNECTIONS, Repeat, get, run};
+use crate::support::load::{CONNECTIONS, RepeatedRequest, get, run};
 use crate::support::process::Cores;
-use crate::support::service::Home;
+use crate::support::service::DataFolder;
 use crate::support::worker::Worker;
 
 /// The name of the table.
@@ -23,7 +23,7 @@ pub(crate) const GUARDED: &str = "poem handler, Latchet's guard, Redis";
 
 /// Measures them all in turns.
 pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> Table {
-    let home = Home::new();
+    let home = DataFolder::new();
     let (url, database) = (redis.url(), postgres.database("guarded"));
     let handlers: [(&str, &[&str]); 4] = [
         ("bare hyper", &["hyper"]),
@@ -69,7 +69,7 @@ pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> 
 /// A floor that serves, and what it is asked.
 struct Handler {
     floor: Floor,
-    scripts: Vec<Repeat>,
+    scripts: Vec<RepeatedRequest>,
 }
 
 impl Handler {

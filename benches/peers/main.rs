@@ -27,7 +27,7 @@ mod targets;
 mod versions;
 
 use operation::Operation;
-use report::{Standing, Table};
+use report::{PeerRanking, Table};
 use server::Server;
 use support::backend::{Postgres, Redis};
 use support::{floor, machine, process};
@@ -68,7 +68,7 @@ impl Options {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|first| first == floor::ROLE) {
-        floor::play(&arguments[2..]);
+        floor::run_role(&arguments[2..]);
         return ExitCode::SUCCESS;
     }
     let options = Options::parse();
@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         options.rounds, options.seconds
     );
     process::pin_self();
-    let (tables, standings) = measure(&options);
+    let (tables, rankings) = measure(&options);
     for finding in targets::findings(&tables) {
         finding.print();
     }
@@ -98,8 +98,8 @@ fn main() -> ExitCode {
             "versions": versions,
             "settings": {"rounds": options.rounds, "seconds": options.seconds, "workers": 1},
             "tables": tables,
-            "standings": standings,
-            "charts": charts(&tables, &standings),
+            "rankings": rankings,
+            "charts": charts(&tables, &rankings),
         });
         let text = serde_json::to_string_pretty(&data).expect("figures are numbers");
         std::fs::write(file, text + "\n").expect("the file can be written");
@@ -107,7 +107,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn measure(options: &Options) -> (Vec<Table>, Vec<Standing>) {
+fn measure(options: &Options) -> (Vec<Table>, Vec<PeerRanking>) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     let mut tables = Vec::new();
     if options.wants(floors::NAME) || options.wants("check") {
@@ -129,27 +129,27 @@ fn measure(options: &Options) -> (Vec<Table>, Vec<Standing>) {
             });
         }
     }
-    let standings = servers
+    let rankings = servers
         .iter()
         .zip(at_start)
-        .map(|(server, at_start)| Standing {
+        .map(|(server, at_start)| PeerRanking {
             name: server.entry.name,
             start_ms: server.started_in.as_secs_f64() * 1000.0,
             memory_at_start_mib: at_start,
             memory_at_end_mib: memory(server),
         });
-    let standings: Vec<_> = standings.collect();
+    let rankings: Vec<_> = rankings.collect();
     for table in &tables {
         table.print();
     }
-    report::print_standings(&standings);
-    (tables, standings)
+    report::print_rankings(&rankings);
+    (tables, rankings)
 }
 
-fn charts(tables: &[Table], standings: &[Standing]) -> Vec<Value> {
+fn charts(tables: &[Table], rankings: &[PeerRanking]) -> Vec<Value> {
     // A hash and an empty handler have no scale in common.
     let drawn = tables.iter().filter(|table| table.name != floors::NAME);
     let mut charts: Vec<Value> = drawn.flat_map(Table::charts).collect();
-    charts.extend(report::standing_charts(standings));
+    charts.extend(report::ranking_charts(rankings));
     charts
 }

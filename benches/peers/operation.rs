@@ -6,7 +6,9 @@ use crate::Options;
 use crate::adapter::{Adapter, Request, Values};
 use crate::report::{Cpu, Figures, Row};
 use crate::server::Server;
-use crate::support::load::{CONNECTIONS, Repeat, Script, Seen, WARM_UP, run, run_out};
+use crate::support::load::{
+    CONNECTIONS, LoadResult, RepeatedRequest, RequestScript, WARM_UP, run, run_until_done,
+};
 use crate::support::storm::{people, waits};
 
 /// People who log in at once: enough that a hash always waits.
@@ -60,9 +62,9 @@ impl Operation {
 
     /// Measures it on all servers in turns; the rows are in the order of the servers.
     pub(crate) fn measure(self, servers: &[Server<'_>], options: &Options) -> Vec<Row> {
-        let mut all: Vec<Result<Side<'_>, &'static str>> = servers
+        let mut all: Vec<Result<BenchSide<'_>, &'static str>> = servers
             .iter()
-            .map(|server| Side::of(self, server))
+            .map(|server| BenchSide::of(self, server))
             .collect();
         for _ in 0..options.rounds {
             for side in all.iter_mut().flatten() {
@@ -85,13 +87,13 @@ struct Refresher {
     request: Vec<u8>,
 }
 
-impl Script for Refresher {
+impl RequestScript for Refresher {
     fn request(&mut self) -> &[u8] {
         self.request = self.form.bytes(&self.values);
         &self.request
     }
 
-    fn answered(&mut self, body: &[u8]) {
+    fn on_response(&mut self, body: &[u8]) {
         let next = self.adapter.refreshed(body);
         let token = self.values.insert("refresh".to_owned(), next.clone());
         assert_ne!(token, Some(next), "a token used once has a successor");
@@ -99,15 +101,15 @@ impl Script for Refresher {
 }
 
 /// Requests that are each sent once.
-struct Once(Vec<Vec<u8>>, Vec<u8>);
+struct OneRequestEach(Vec<Vec<u8>>, Vec<u8>);
 
-impl Script for Once {
+impl RequestScript for OneRequestEach {
     fn request(&mut self) -> &[u8] {
         self.1 = self.0.pop().unwrap_or_default();
         &self.1
     }
 
-    fn answered(&mut self, _body: &[u8]) {}
+    fn on_response(&mut self, _body: &[u8]) {}
 
     fn is_done(&self) -> bool {
         self.0.is_empty()
@@ -116,27 +118,27 @@ impl Script for Once {
 
 /// State of an operation between rounds.
 enum Work {
-    Repeats(Vec<Repeat>),
+    Repeats(Vec<RepeatedRequest>),
     Refreshes(Vec<Refresher>),
     Logouts,
-    Storm(Vec<Repeat>),
+    Storm(Vec<RepeatedRequest>),
 }
 
 /// A server under one operation.
-struct Side<'a> {
+struct BenchSide<'a> {
     server: &'a Server<'a>,
     work: Work,
     rounds: Vec<Figures>,
 }
 
-impl<'a> Side<'a> {
+impl<'a> BenchSide<'a> {
     /// Prepares one, or says why there is none.
     fn of(operation: Operation, server: &'a Server<'a>) -> Result<Self, &'static str> {
         let adapter = &server.adapter;
         let checks = || {
             let sessions = server.login(CONNECTIONS).into_iter();
             sessions
-                .map(|values| Repeat(adapter.check.bytes(&values)))
+                .map(|values| RepeatedRequest(adapter.check.bytes(&values)))
                 .collect()
         };
         let has_login = server.entry.no_login.map_or(Ok(()), Err);
@@ -185,27 +187,27 @@ impl<'a> Side<'a> {
                 let logout = &self.server.adapter.logout;
                 let scripts = sessions.chunks(ENDED).map(|some| {
                     let requests = some.iter().map(|values| logout.bytes(values));
-                    Once(requests.collect(), Vec::new())
+                    OneRequestEach(requests.collect(), Vec::new())
                 });
-                figures(&run_out(&target, scripts.collect()))
+                figures(&run_until_done(&target, scripts.collect()))
             }
             Work::Storm(checks) => {
                 let everybody = people(logins(self.server), checks.clone());
                 let (_, everybody) = run(target, everybody, window);
-                in_storm(&waits(everybody), window)
+                figures_in_storm(&waits(everybody), window)
             }
         };
         self.rounds.push(figures);
     }
 }
 
-fn logins(server: &Server<'_>) -> Vec<Repeat> {
+fn logins(server: &Server<'_>) -> Vec<RepeatedRequest> {
     let request = server.adapter.login.bytes(&server.account());
-    vec![Repeat(request); WAITING]
+    vec![RepeatedRequest(request); WAITING]
 }
 
 /// Returns what was seen, as it is printed.
-pub(crate) fn figures(seen: &Seen) -> Figures {
+pub(crate) fn figures(seen: &LoadResult) -> Figures {
     let at = |part| seen.percentile(part).as_secs_f64() * 1000.0;
     Figures {
         per_second: seen.per_second,
@@ -220,8 +222,8 @@ pub(crate) fn figures(seen: &Seen) -> Figures {
 
 /// The same for the checks in a storm. Their processor time cannot be separated from that of the logins.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
-fn in_storm(waits: &[Duration], window: Duration) -> Figures {
-    assert!(!waits.is_empty(), "no check was answered");
+fn figures_in_storm(waits: &[Duration], window: Duration) -> Figures {
+    assert!(!waits.is_empty(), "no check was on_response");
     let at = |part: usize| waits[waits.len() * part / 100].as_secs_f64() * 1000.0;
     Figures {
         per_second: waits.len() as f64 / (window + WARM_UP).as_secs_f64(),

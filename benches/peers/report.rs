@@ -181,7 +181,7 @@ impl Table {
 
 /// A server before and after its work.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Standing {
+pub(crate) struct PeerRanking {
     pub(crate) name: &'static str,
     pub(crate) start_ms: f64,
     pub(crate) memory_at_start_mib: f64,
@@ -189,7 +189,7 @@ pub(crate) struct Standing {
 }
 
 /// Prints them all.
-pub(crate) fn print_standings(all: &[Standing]) {
+pub(crate) fn print_rankings(all: &[PeerRanking]) {
     println!("\nStart and memory (proportional set size of all processes of the server)\n");
     println!(
         "| {:<42} | {:>9} | {:>12} | {:>12} |",
@@ -205,8 +205,8 @@ pub(crate) fn print_standings(all: &[Standing]) {
 }
 
 /// Returns the charts of them.
-pub(crate) fn standing_charts(all: &[Standing]) -> [Value; 2] {
-    let bars = |of: fn(&Standing) -> f64| -> Vec<Value> {
+pub(crate) fn ranking_charts(all: &[PeerRanking]) -> [Value; 2] {
+    let bars = |of: fn(&PeerRanking) -> f64| -> Vec<Value> {
         let bars = all
             .iter()
             .map(|one| json!({"name": one.name, "value": of(one)}));

@@ -12,11 +12,11 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::adapter::{Adapter, Values};
-use crate::support::backend::{PATIENCE, Postgres, Redis, folder, free_address};
+use crate::support::backend::{Postgres, Redis, START_TIMEOUT, folder, free_address};
 use crate::support::connection::Connection;
 use crate::support::load::Target;
 use crate::support::process::{Cores, Process};
-use crate::support::service::{Home, NAME, PASSWORD, Service};
+use crate::support::service::{DataFolder, NAME, PASSWORD, Service};
 
 /// Servers that can be measured.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,7 @@ pub(crate) const ALL: [Entry; 7] = [
 
 /// The process, and what has to live as long.
 enum Host {
-    Latchet { service: Service, _home: Home },
+    Latchet { service: Service, _home: DataFolder },
     Peer { process: Process, _folder: TempDir },
 }
 
@@ -199,7 +199,7 @@ impl<'a> Server<'a> {
 }
 
 fn latchet(settings: &[(&str, &str)]) -> (Host, SocketAddr, Duration) {
-    let home = Home::new();
+    let home = DataFolder::new();
     // Within grace a session that rotates without end only repeats its response, which writes nothing.
     let mut all = vec![("LATCHET_GRACE", "0s")];
     all.extend(settings);
@@ -214,7 +214,7 @@ fn latchet(settings: &[(&str, &str)]) -> (Host, SocketAddr, Duration) {
 
 fn peer(program: Program, settings: &[(&str, &str)]) -> (Host, SocketAddr, Duration) {
     let (folder, address) = (folder(), free_address());
-    let surroundings = Surroundings {
+    let surroundings = PeerEnvironment {
         address,
         settings,
         log: fs::File::create(folder.path().join("log")).expect("the folder is ours"),
@@ -224,7 +224,7 @@ fn peer(program: Program, settings: &[(&str, &str)]) -> (Host, SocketAddr, Durat
     let process = Process::start(&mut command, Signal::TERM);
     let runtime = Runtime::new().expect("the system gives threads");
     while !runtime.block_on(answers(address)) {
-        assert!(start.elapsed() < PATIENCE, "no answer of {program:?}");
+        assert!(start.elapsed() < START_TIMEOUT, "no answer of {program:?}");
         thread::sleep(Duration::from_millis(1));
     }
     let started_in = start.elapsed();
@@ -236,13 +236,13 @@ fn peer(program: Program, settings: &[(&str, &str)]) -> (Host, SocketAddr, Durat
 }
 
 /// Settings of a peer.
-struct Surroundings<'a> {
+struct PeerEnvironment<'a> {
     address: SocketAddr,
     settings: &'a [(&'a str, &'a str)],
     log: fs::File,
 }
 
-impl Surroundings<'_> {
+impl PeerEnvironment<'_> {
     /// Returns the command that serves, after what it needs was made.
     fn serve(&self, program: Program) -> Command {
         match program {

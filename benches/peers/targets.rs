@@ -3,10 +3,10 @@
 use crate::floors::{self, EMPTY, GUARDED};
 use crate::report::Table;
 use crate::server::{ALL, Entry};
-use crate::support::report::{Finding, Target, header, median, median_ratio};
+use crate::support::report::{BenchResult, Target, header, median, median_ratio};
 
 /// Returns the findings that this run allows, and prints their head.
-pub(crate) fn findings(tables: &[Table]) -> Vec<Finding> {
+pub(crate) fn findings(tables: &[Table]) -> Vec<BenchResult> {
     let named = |name: &str| tables.iter().find(|table| table.name == name);
     let mut findings = Vec::new();
     if let Some(table) = named("refresh") {
@@ -53,13 +53,13 @@ fn finding(
     what: &'static str,
     (ours, other): (Option<&[f64]>, Option<&[f64]>),
     target: Target,
-) -> Option<Finding> {
+) -> Option<BenchResult> {
     let (ours, other) = (ours?, other?);
     let ratios = ours.iter().zip(other).map(|(ours, other)| ours / other);
     let (least, most) = ratios.fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| {
         (least.min(ratio), most.max(ratio))
     });
-    Some(Finding {
+    Some(BenchResult {
         what,
         ours: format!("{:.0}/s", median(ours.to_vec())),
         floor: format!("{:.0}/s", median(other.to_vec())),

@@ -49,7 +49,7 @@ impl Options {
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|first| first == floor::ROLE) {
-        floor::play(&arguments[2..]);
+        floor::run_role(&arguments[2..]);
         return ExitCode::SUCCESS;
     }
     let options = Options::parse();

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::findings::{Chart, Findings, Judged, Line, Series, number, power};
-use crate::support::load::{CONNECTIONS, Repeat, Script, get, post};
+use crate::findings::{Chart, Judgement, Line, ScaleResults, Series, number, power};
+use crate::support::load::{CONNECTIONS, RepeatedRequest, RequestScript, get, post};
 use crate::support::report::{Target, median, median_ratio};
 use crate::support::service::{Service, field};
-use crate::support::side::Side;
+use crate::support::side::BenchSide;
 
 /// Many sessions behind one connection: refreshes one after the other, each with its newest token.
 #[derive(Clone, Debug)]
@@ -16,14 +16,14 @@ pub(crate) struct Devices {
     request: Vec<u8>,
 }
 
-impl Script for Devices {
+impl RequestScript for Devices {
     fn request(&mut self) -> &[u8] {
         let token = self.tokens.front().expect("every answer brings the next");
         self.request = post("/v1/refresh", &format!(r#"{{"refresh_token":"{token}"}}"#));
         &self.request
     }
 
-    fn answered(&mut self, body: &[u8]) {
+    fn on_response(&mut self, body: &[u8]) {
         let next = field(body, "refresh_token");
         let shown = self.tokens.pop_front();
         assert_ne!(
@@ -54,18 +54,18 @@ pub(crate) fn devices(tokens: Vec<String>) -> Vec<Devices> {
 const LOGINS: usize = 16;
 
 /// Logs in, and returns for each connection the check of an access token.
-pub(crate) fn checks(service: &Service) -> Vec<Repeat> {
+pub(crate) fn checks(service: &Service) -> Vec<RepeatedRequest> {
     let tokens = service.login(LOGINS);
     let check = |number: usize| get("/v1/verify", Some(&tokens[number % LOGINS].access));
     (0..CONNECTIONS).map(check).collect()
 }
 
 /// The same asked at one size after the other.
-pub(crate) struct Sizes<'a, S>(Vec<(u64, Side<'a, S>)>);
+pub(crate) struct Sizes<'a, S>(Vec<(u64, BenchSide<'a, S>)>);
 
-impl<'a, S: Script> Sizes<'a, S> {
+impl<'a, S: RequestScript> Sizes<'a, S> {
     /// Returns sizes that were not measured yet, the least first.
-    pub(crate) fn new(sides: impl Iterator<Item = (u64, Side<'a, S>)>) -> Self {
+    pub(crate) fn new(sides: impl Iterator<Item = (u64, BenchSide<'a, S>)>) -> Self {
         Self(sides.collect())
     }
 
@@ -77,12 +77,18 @@ impl<'a, S: Script> Sizes<'a, S> {
     }
 
     /// Returns the rates at the largest size.
-    pub(crate) fn largest(&self) -> &Side<'a, S> {
+    pub(crate) fn largest(&self) -> &BenchSide<'a, S> {
         &self.0[self.0.len() - 1].1
     }
 
     /// Reports the rate of each size, and the largest's against the least.
-    pub(crate) fn tell(&self, what: &str, chart: &mut Chart, findings: &mut Findings, least: f64) {
+    pub(crate) fn report(
+        &self,
+        what: &str,
+        chart: &mut Chart,
+        findings: &mut ScaleResults,
+        least: f64,
+    ) {
         let [(_, first), ..] = self.0.as_slice() else {
             return;
         };
@@ -97,7 +103,7 @@ impl<'a, S: Script> Sizes<'a, S> {
                 what: what.to_owned(),
                 at: power(*size),
                 figure: side.summary(),
-                judged: Judged::by(median_ratio(&side.rates(), &first.rates()), target),
+                judged: Judgement::by(median_ratio(&side.rates(), &first.rates()), target),
                 note: format!(
                     "server {} busy, p99 {:.1} ms",
                     side.busy(),

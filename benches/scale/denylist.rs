@@ -4,55 +4,55 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::clients::Sizes;
-use crate::fill::Filled;
-use crate::findings::{Chart, Findings, Judged, Line, Series, number, power};
+use crate::fill::FilledDatabase;
+use crate::findings::{Chart, Judgement, Line, ScaleResults, Series, number, power};
 use crate::support::backend::{Postgres, Redis};
 use crate::support::floor::Floor;
-use crate::support::load::{CONNECTIONS, Repeat, get};
+use crate::support::load::{CONNECTIONS, RepeatedRequest, get};
 use crate::support::process::Cores;
 use crate::support::report::{Target, median, median_ratio};
-use crate::support::service::{Home, Service};
-use crate::support::side::Side;
+use crate::support::service::{DataFolder, Service};
+use crate::support::side::BenchSide;
 
 /// The fewest denials beside none.
 const LEAST: u64 = 10_000;
 /// With the most denials at least this much of the rate without any.
-const KEPT: f64 = 0.8;
+const LEAST_RATE_KEPT: f64 = 0.8;
 /// Bytes of memory that a denial may cost a server which keeps them all itself.
 const BYTES: f64 = 100.0;
 /// Fewer denials do not show beside the memory of everything else.
-const SHOWN_FROM: u64 = 1_000_000;
+const JUDGED_FROM: u64 = 1_000_000;
 /// A guarded handler, with the denylist in Redis, against one that does nothing.
 const OF_EMPTY: f64 = 0.5;
 
 /// A database with so many denials, and the server that has copied them.
-struct Denying {
+struct DenylistServer {
     entries: u64,
     service: Service,
     /// Between the start and the first check that was answered by the copy.
     copied_in: Duration,
-    memory: Memory,
+    memory: GuardMemory,
     /// Settings of a guard beside it.
     role: Vec<String>,
-    _home: Home,
+    _home: DataFolder,
 }
 
-/// Memory of the server in MiB.
-struct Memory {
+/// GuardMemory of the server in MiB.
+struct GuardMemory {
     resident: f64,
     most: f64,
 }
 
-impl Denying {
-    fn start(entries: u64, home: Home, database: &str, redis: Option<&str>) -> Self {
-        Filled::open(database).revocations(entries);
+impl DenylistServer {
+    fn start(entries: u64, home: DataFolder, database: &str, redis: Option<&str>) -> Self {
+        FilledDatabase::open(database).revocations(entries);
         let settings: Vec<(&str, &str)> = std::iter::once(("DATABASE_URL", database))
             .chain(redis.map(|redis| ("REDIS_URL", redis)))
             .collect();
         let service = Service::start(Cores::Server, &home, &settings);
         let copied_in = service.until_denylist_is_good();
-        service.process.until_at_rest();
-        let memory = Memory {
+        service.process.wait_until_idle();
+        let memory = GuardMemory {
             resident: service.process.resident_mib(),
             most: service.process.most_resident_mib(),
         };
@@ -75,7 +75,7 @@ impl Denying {
         let role: Vec<&str> = self.role.iter().map(String::as_str).collect();
         let guard = Floor::start(&role);
         // It reads all denials once more, to look for some that nobody has copied.
-        guard.process.until_at_rest();
+        guard.process.wait_until_idle();
         guard
     }
 }
@@ -85,23 +85,23 @@ fn sizes(options: &Options) -> Vec<u64> {
 }
 
 /// Judges the bytes that each of so many denials takes in memory.
-pub(crate) fn judge_bytes(bytes: f64, entries: u64) -> Judged {
-    let target = if entries >= SHOWN_FROM {
+pub(crate) fn judge_bytes_per_entry(bytes: f64, entries: u64) -> Judgement {
+    let target = if entries >= JUDGED_FROM {
         Target::AtMost(BYTES)
     } else {
         Target::None
     };
-    Judged::by(bytes, target)
+    Judgement::by(bytes, target)
 }
 
-pub(crate) fn memory(options: &Options, findings: &mut Findings) {
+pub(crate) fn memory(options: &Options, findings: &mut ScaleResults) {
     let start = |entries| {
-        let home = Home::new();
+        let home = DataFolder::new();
         let database = home.sqlite("latchet");
-        Denying::start(entries, home, &database, None)
+        DenylistServer::start(entries, home, &database, None)
     };
-    let all: Vec<Denying> = sizes(options).into_iter().map(start).collect();
-    tell_starts("denylist in memory", &all, findings);
+    let all: Vec<DenylistServer> = sizes(options).into_iter().map(start).collect();
+    report_starts("denylist in memory", &all, findings);
     let [none, .., most] = all.as_slice() else {
         return;
     };
@@ -111,7 +111,7 @@ pub(crate) fn memory(options: &Options, findings: &mut Findings) {
         what: "memory of the server for a denial, bytes".to_owned(),
         at: power(most.entries),
         figure: format!("{:.1} MiB", most.memory.resident),
-        judged: judge_bytes(resident, most.entries),
+        judged: judge_bytes_per_entry(resident, most.entries),
         note: format!(
             "{:.1} MiB without any; at most {:.1} MiB while it started, {:.0} bytes each",
             none.memory.resident,
@@ -122,40 +122,40 @@ pub(crate) fn memory(options: &Options, findings: &mut Findings) {
     compare(options, "denylist in memory", &all, findings);
 }
 
-pub(crate) fn redis(options: &Options, findings: &mut Findings) {
+pub(crate) fn redis(options: &Options, findings: &mut ScaleResults) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     let mut used = vec![redis.used_bytes()];
     let start = |(place, entries): (usize, u64)| {
         let database = postgres.database(&format!("denials{entries}"));
         let url = redis.database(place);
-        let denying = Denying::start(entries, Home::new(), &database, Some(&url));
+        let denying = DenylistServer::start(entries, DataFolder::new(), &database, Some(&url));
         used.push(redis.used_bytes());
         denying
     };
-    let all: Vec<Denying> = sizes(options).into_iter().enumerate().map(start).collect();
-    tell_starts("denylist in Redis", &all, findings);
+    let all: Vec<DenylistServer> = sizes(options).into_iter().enumerate().map(start).collect();
+    report_starts("denylist in Redis", &all, findings);
     for (one, used) in all.iter().zip(used.windows(2)).skip(1) {
         let bytes = number(used[1].saturating_sub(used[0]));
         findings.line(Line {
             what: "memory of Redis for a denial, bytes".to_owned(),
             at: power(one.entries),
             figure: format!("{:.1} MiB", bytes / 1024.0 / 1024.0),
-            judged: Judged::Shown(bytes / number(one.entries)),
+            judged: Judgement::Informative(bytes / number(one.entries)),
             note: "`used_memory` of `INFO`".to_owned(),
         });
     }
     compare(options, "denylist in Redis", &all, findings);
 }
 
-fn tell_starts(name: &str, all: &[Denying], findings: &mut Findings) {
+fn report_starts(name: &str, all: &[DenylistServer], findings: &mut ScaleResults) {
     let what = format!("start until the copy is complete, {name}");
-    let seconds = |one: &Denying| one.copied_in.as_secs_f64();
+    let seconds = |one: &DenylistServer| one.copied_in.as_secs_f64();
     for one in all {
         findings.line(Line {
             what: what.clone(),
             at: power(one.entries),
             figure: format!("{:.2} s", seconds(one)),
-            judged: Judged::Nothing,
+            judged: Judgement::Nothing,
             note: format!(
                 "first answer after {:.0} ms; checks ask SQL until then; {:.1} MiB, at most {:.1}",
                 one.service.started_in.as_secs_f64() * 1e3,
@@ -176,24 +176,29 @@ fn tell_starts(name: &str, all: &[Denying], findings: &mut Findings) {
 }
 
 /// Guards beside each size, and an empty handler.
-fn compare(options: &Options, name: &str, all: &[Denying], findings: &mut Findings) {
+fn compare(options: &Options, name: &str, all: &[DenylistServer], findings: &mut ScaleResults) {
     let floor = Floor::start(&["empty"]);
-    let guards: Vec<(&Denying, Floor)> = all.iter().map(|one| (one, one.guard())).collect();
-    let mut empty = Side::new(floor.target(), vec![get("/", None); CONNECTIONS]);
+    let guards: Vec<(&DenylistServer, Floor)> = all.iter().map(|one| (one, one.guard())).collect();
+    let mut empty = BenchSide::new(floor.target(), vec![get("/", None); CONNECTIONS]);
     let mut check = Sizes::new(guards.iter().map(|(one, guard)| {
-        let scripts: Vec<Repeat> = guard
+        let scripts: Vec<RepeatedRequest> = guard
             .tokens
             .iter()
             .map(|token| get("/", Some(token)))
             .collect();
-        (one.entries, Side::new(guard.target(), scripts))
+        (one.entries, BenchSide::new(guard.target(), scripts))
     }));
     for _ in 0..options.rounds {
         empty.measure(options.window());
         check.measure(options.window());
     }
     let mut chart = Chart::new(format!("Denials, {name}"), "denials", "answers per second");
-    check.tell(&format!("check, {name}"), &mut chart, findings, KEPT);
+    check.report(
+        &format!("check, {name}"),
+        &mut chart,
+        findings,
+        LEAST_RATE_KEPT,
+    );
     // A scale of powers of ten has no zero.
     for series in &mut chart.series {
         series.points.retain(|(entries, _)| *entries > 0.0);
@@ -204,7 +209,7 @@ fn compare(options: &Options, name: &str, all: &[Denying], findings: &mut Findin
         what: format!("check, {name} / empty handler"),
         at: all.last().map(|one| power(one.entries)).unwrap_or_default(),
         figure: most.summary(),
-        judged: Judged::by(
+        judged: Judgement::by(
             median_ratio(&most.rates(), &empty.rates()),
             Target::AtLeast(OF_EMPTY),
         ),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use latchet::clock::{Clock, Time};
 use latchet::server::config::{DatabaseKind, DatabaseUrl};
-use latchet::server::refresh_token::RefreshTokens;
+use latchet::server::derived_keys::DerivedKeys;
+use latchet::server::refresh_token::RefreshTokenCodec;
 use latchet::server::rotation::{SessionState, Superseded};
-use latchet::server::secret::DerivedKeys;
 use latchet::server::store::{Session, Store};
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
@@ -47,14 +47,14 @@ pub(crate) fn id(number: u64) -> String {
 }
 
 /// A database with the schema of the server, open beside it.
-pub(crate) struct Filled {
+pub(crate) struct FilledDatabase {
     kind: DatabaseKind,
     runtime: Runtime,
     db: DatabaseConnection,
     pub(crate) store: Store,
 }
 
-impl Filled {
+impl FilledDatabase {
     /// Opens a database, and makes its tables where they are missing.
     pub(crate) fn open(url: &str) -> Self {
         let runtime = Runtime::new().expect("the system gives threads");
@@ -189,12 +189,12 @@ fn state(now: Time) -> SessionState {
         generation: 0,
         rotated_at: now - Duration::from_hours(24),
         superseded: Superseded::default(),
-        key: None,
+        retry_key: None,
         expires_at: now + Duration::from_hours(29 * 24),
         idle_limit: Duration::from_hours(14 * 24),
         revoked: None,
     };
-    let back = (0..Superseded::REMEMBERED).rev();
+    let back = (0..Superseded::MAX_TIMES).rev();
     back.zip(1..).fold(first, |state, (_, quarter)| {
         state.rotated(
             None,
@@ -205,7 +205,7 @@ fn state(now: Time) -> SessionState {
 
 /// Returns the refresh tokens of `some` sessions that lie evenly among `count`.
 pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
-    let tokens = RefreshTokens::new(&DerivedKeys::derive(ROOT_SECRET), ISSUER);
+    let tokens = RefreshTokenCodec::new(&DerivedKeys::derive(ROOT_SECRET), ISSUER);
     let mut session = Session {
         id: "".into(),
         user_id: "".into(),
@@ -221,7 +221,7 @@ pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
     let mint = |number: u64| {
         session.id = id(number).into();
         session.user_id = id(number.div_ceil(2)).into();
-        let token = tokens.mint(&session).expect("the claims have JSON");
+        let token = tokens.issue(&session).expect("the claims have JSON");
         token.expose_secret().to_owned()
     };
     (0..some)

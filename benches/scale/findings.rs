@@ -10,7 +10,7 @@ use crate::support::report::Target;
 
 /// Everything of one run.
 #[derive(Debug, Serialize)]
-pub(crate) struct Findings {
+pub(crate) struct ScaleResults {
     machine: String,
     rounds: usize,
     seconds: f64,
@@ -25,31 +25,31 @@ pub(crate) struct Line {
     /// Size at which it was measured.
     pub(crate) at: String,
     pub(crate) figure: String,
-    pub(crate) judged: Judged,
+    pub(crate) judged: Judgement,
     pub(crate) note: String,
 }
 
 /// Subject of a target.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Judged {
+pub(crate) enum Judgement {
     /// This has to be at least the other.
     AtLeast(f64, f64),
     /// This has to be at most the other.
     AtMost(f64, f64),
     /// A figure for comparison, without a target.
-    Shown(f64),
+    Informative(f64),
     /// There is nothing to compare with.
     Nothing,
 }
 
-impl Judged {
+impl Judgement {
     /// Judges a figure by a target.
     pub(crate) fn by(value: f64, target: Target) -> Self {
         match target {
             Target::AtLeast(least) => Self::AtLeast(value, least),
             Target::AtMost(most) => Self::AtMost(value, most),
-            Target::None => Self::Shown(value),
+            Target::None => Self::Informative(value),
         }
     }
 
@@ -57,7 +57,7 @@ impl Judged {
         match self {
             Self::AtLeast(value, least) => value < least,
             Self::AtMost(value, most) => value > most,
-            Self::Shown(_) | Self::Nothing => false,
+            Self::Informative(_) | Self::Nothing => false,
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) struct Series {
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-impl Findings {
+impl ScaleResults {
     /// Returns none yet.
     pub(crate) fn new(machine: String, options: &Options) -> Self {
         Self {
@@ -113,13 +113,13 @@ impl Findings {
     /// Prints and keeps a line.
     pub(crate) fn line(&mut self, line: Line) {
         let (value, target) = match line.judged {
-            Judged::AtLeast(value, least) => (format!("{value:.2}"), format!("≥ {least}")),
-            Judged::AtMost(value, most) => (format!("{value:.2}"), format!("≤ {most}")),
-            Judged::Shown(value) => (format!("{value:.2}"), String::new()),
-            Judged::Nothing => (String::new(), String::new()),
+            Judgement::AtLeast(value, least) => (format!("{value:.2}"), format!("≥ {least}")),
+            Judgement::AtMost(value, most) => (format!("{value:.2}"), format!("≤ {most}")),
+            Judgement::Informative(value) => (format!("{value:.2}"), String::new()),
+            Judgement::Nothing => (String::new(), String::new()),
         };
         let verdict = match line.judged {
-            Judged::Shown(_) | Judged::Nothing => "",
+            Judgement::Informative(_) | Judgement::Nothing => "",
             judged if judged.is_missed() => "MISSED",
             _ => "ok",
         };

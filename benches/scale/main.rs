@@ -24,7 +24,7 @@ mod simulation;
 #[path = "../support/mod.rs"]
 mod support;
 
-use findings::Findings;
+use findings::ScaleResults;
 use support::{floor, machine, process};
 
 /// Selected series, and the length of their rounds.
@@ -68,7 +68,7 @@ impl Options {
 struct Part {
     /// Name that a filter matches.
     name: &'static str,
-    measure: fn(&Options, &mut Findings),
+    measure: fn(&Options, &mut ScaleResults),
 }
 
 /// The simulation first: it measures this process's own memory, which is still small.
@@ -102,7 +102,7 @@ const PARTS: [Part; 6] = [
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|first| first == floor::ROLE) {
-        floor::play(&arguments[2..]);
+        floor::run_role(&arguments[2..]);
         return;
     }
     let options = Options::parse();
@@ -113,7 +113,7 @@ fn main() {
         "{} rounds of {} s for each size, in turns; medians\n",
         options.rounds, options.seconds
     );
-    let mut findings = Findings::new(machine, &options);
+    let mut findings = ScaleResults::new(machine, &options);
     findings::header();
     for part in PARTS {
         let wanted = options.filter.as_deref().unwrap_or_default();

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::clients::{checks, devices};
-use crate::fill::{Filled, ISSUER, refresh_tokens};
-use crate::findings::{Findings, Judged, Line};
+use crate::fill::{FilledDatabase, ISSUER, refresh_tokens};
+use crate::findings::{Judgement, Line, ScaleResults};
 use crate::support::backend::{Postgres, Redis};
-use crate::support::load::{Script, Seen, run};
+use crate::support::load::{LoadResult, RequestScript, run};
 use crate::support::process::Cores;
 use crate::support::report::{median, median_ratio};
-use crate::support::service::{Home, Service};
+use crate::support::service::{DataFolder, Service};
 
 const SESSIONS: u64 = 10_000;
 /// Fewer than there are: nothing here is about the size of the table.
 const REFRESHED: u64 = 6_400;
 
 /// Servers that share the load.
-struct Replicas(Vec<(Service, Home)>);
+struct Replicas(Vec<(Service, DataFolder)>);
 
 impl Replicas {
     fn start(count: usize, settings: &[(&str, &str)]) -> Self {
         let start = |_| {
-            let home = Home::new();
+            let home = DataFolder::new();
             let service = Service::start(Cores::Server, &home, settings);
             service.until_denylist_is_good();
             (service, home)
@@ -32,7 +32,11 @@ impl Replicas {
     }
 
     /// Runs the scripts, dealt out evenly. Each server has a load of its own, on the same cores.
-    fn measure<S: Script + Send>(&self, scripts: &mut Vec<S>, window: Duration) -> Vec<Seen> {
+    fn measure<S: RequestScript + Send>(
+        &self,
+        scripts: &mut Vec<S>,
+        window: Duration,
+    ) -> Vec<LoadResult> {
         let share = scripts.len().div_ceil(self.0.len());
         let mut shares: Vec<Vec<S>> = Vec::new();
         while !scripts.is_empty() {
@@ -48,7 +52,7 @@ impl Replicas {
                 .collect();
             let mut seen = Vec::new();
             for load in loads {
-                let (one, share) = load.join().expect("every request is answered well");
+                let (one, share) = load.join().expect("every request is on_response well");
                 seen.push(one);
                 scripts.extend(share);
             }
@@ -60,17 +64,17 @@ impl Replicas {
 /// All rounds of one operation with so many servers.
 struct Measured {
     count: usize,
-    rounds: Vec<Vec<Seen>>,
+    rounds: Vec<Vec<LoadResult>>,
 }
 
 impl Measured {
     fn rates(&self) -> Vec<f64> {
-        let sum = |round: &Vec<Seen>| round.iter().map(|seen| seen.per_second).sum();
+        let sum = |round: &Vec<LoadResult>| round.iter().map(|seen| seen.per_second).sum();
         self.rounds.iter().map(sum).collect()
     }
 
     fn slowest_millis(&self) -> f64 {
-        let slowest = |round: &Vec<Seen>| {
+        let slowest = |round: &Vec<LoadResult>| {
             let millis = round
                 .iter()
                 .map(|seen| seen.percentile(0.99).as_secs_f64() * 1e3);
@@ -80,15 +84,15 @@ impl Measured {
     }
 
     fn busy(&self) -> f64 {
-        let sum = |round: &Vec<Seen>| round.iter().map(|seen| seen.busy).sum();
+        let sum = |round: &Vec<LoadResult>| round.iter().map(|seen| seen.busy).sum();
         median(self.rounds.iter().map(sum).collect())
     }
 }
 
-pub(crate) fn measure(options: &Options, findings: &mut Findings) {
+pub(crate) fn measure(options: &Options, findings: &mut ScaleResults) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     let database = postgres.database("latchet");
-    Filled::open(&database).sessions(SESSIONS);
+    FilledDatabase::open(&database).sessions(SESSIONS);
     let redis = redis.url();
     let settings = [
         ("DATABASE_URL", database.as_str()),
@@ -113,17 +117,17 @@ pub(crate) fn measure(options: &Options, findings: &mut Findings) {
             check[index].rounds.push(seen);
         }
     }
-    tell("refresh, replicas on one core", &refresh, findings);
-    tell("check, replicas on one core", &check, findings);
+    report("refresh, replicas on one core", &refresh, findings);
+    report("check, replicas on one core", &check, findings);
 }
 
-fn tell(what: &str, measured: &[Measured; 2], findings: &mut Findings) {
+fn report(what: &str, measured: &[Measured; 2], findings: &mut ScaleResults) {
     for one in measured {
         findings.line(Line {
             what: what.to_owned(),
             at: one.count.to_string(),
             figure: format!("{:.0}/s", median(one.rates())),
-            judged: Judged::Shown(median_ratio(&one.rates(), &measured[0].rates())),
+            judged: Judgement::Informative(median_ratio(&one.rates(), &measured[0].rates())),
             note: format!(
                 "servers {:.0} % busy, slowest p99 {:.1} ms",
                 one.busy() * 100.0,

@@ -6,35 +6,35 @@ use latchet::clock::Clock;
 
 use crate::Options;
 use crate::clients::{Sizes, checks, devices};
-use crate::fill::{Filled, ISSUER, refresh_tokens};
-use crate::findings::{Chart, Findings, Judged, Line, Series, number, power};
+use crate::fill::{FilledDatabase, ISSUER, refresh_tokens};
+use crate::findings::{Chart, Judgement, Line, ScaleResults, Series, number, power};
 use crate::support::backend::{Postgres, Redis};
 use crate::support::process::Cores;
 use crate::support::report::median;
-use crate::support::service::{Home, Service};
-use crate::support::side::Side;
+use crate::support::service::{DataFolder, Service};
+use crate::support::side::BenchSide;
 
 /// The fewest sessions, which the others are compared with.
 const LEAST: u64 = 1_000;
 /// Sessions that are refreshed, from all over the table. More are not held: each is a token here.
 const REFRESHED: u64 = 64_000;
 /// At the largest size at least this much of the rate at the least.
-const KEPT: f64 = 0.8;
+const LEAST_RATE_KEPT: f64 = 0.8;
 
 /// A server with its sessions.
-struct Populated {
+struct FilledServer {
     sessions: u64,
-    filled: Filled,
+    filled: FilledDatabase,
     /// Disk space of the sessions, with their users and all indexes.
     bytes: u64,
     service: Service,
-    _home: Home,
+    _home: DataFolder,
 }
 
-impl Populated {
-    fn new(sessions: u64, home: Home, settings: &[(&str, &str)]) -> Self {
+impl FilledServer {
+    fn new(sessions: u64, home: DataFolder, settings: &[(&str, &str)]) -> Self {
         let (_, database) = settings[0];
-        let filled = Filled::open(database);
+        let filled = FilledDatabase::open(database);
         let empty = filled.bytes();
         filled.sessions(sessions);
         let bytes = filled.bytes() - empty;
@@ -54,23 +54,23 @@ impl Populated {
     }
 }
 
-pub(crate) fn sqlite(options: &Options, findings: &mut Findings) {
+pub(crate) fn sqlite(options: &Options, findings: &mut ScaleResults) {
     let populate = |sessions| {
-        let home = Home::new();
+        let home = DataFolder::new();
         let url = home.sqlite("latchet");
-        Populated::new(sessions, home, &[("DATABASE_URL", &url)])
+        FilledServer::new(sessions, home, &[("DATABASE_URL", &url)])
     };
     let populated: Vec<_> = options.sizes(LEAST).into_iter().map(populate).collect();
     compare(options, "SQLite", &populated, findings);
 }
 
-pub(crate) fn postgres(options: &Options, findings: &mut Findings) {
+pub(crate) fn postgres(options: &Options, findings: &mut ScaleResults) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     let populate = |(number, sessions): (usize, u64)| {
         let url = postgres.database(&format!("sessions{sessions}"));
         let redis = redis.database(number);
         let settings = [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis)];
-        let populated = Populated::new(sessions, Home::new(), &settings);
+        let populated = FilledServer::new(sessions, DataFolder::new(), &settings);
         populated.service.until_denylist_is_good();
         populated
     };
@@ -79,14 +79,14 @@ pub(crate) fn postgres(options: &Options, findings: &mut Findings) {
     compare(options, "PostgreSQL and Redis", &populated, findings);
 }
 
-fn compare(options: &Options, name: &str, populated: &[Populated], findings: &mut Findings) {
+fn compare(options: &Options, name: &str, populated: &[FilledServer], findings: &mut ScaleResults) {
     let mut refresh = Sizes::new(populated.iter().map(|one| {
         let scripts = devices(refresh_tokens(REFRESHED, one.sessions));
-        (one.sessions, Side::new(one.service.target(), scripts))
+        (one.sessions, BenchSide::new(one.service.target(), scripts))
     }));
     let mut check = Sizes::new(populated.iter().map(|one| {
         let scripts = checks(&one.service);
-        (one.sessions, Side::new(one.service.target(), scripts))
+        (one.sessions, BenchSide::new(one.service.target(), scripts))
     }));
     for _ in 0..options.rounds {
         refresh.measure(options.window());
@@ -97,22 +97,32 @@ fn compare(options: &Options, name: &str, populated: &[Populated], findings: &mu
         "sessions",
         "answers per second",
     );
-    refresh.tell(&format!("refresh, {name}"), &mut rates, findings, KEPT);
-    check.tell(&format!("check, {name}"), &mut rates, findings, KEPT);
+    refresh.report(
+        &format!("refresh, {name}"),
+        &mut rates,
+        findings,
+        LEAST_RATE_KEPT,
+    );
+    check.report(
+        &format!("check, {name}"),
+        &mut rates,
+        findings,
+        LEAST_RATE_KEPT,
+    );
     findings.chart(rates);
-    tell_start(name, populated, findings);
-    tell_garbage(name, populated, findings);
+    report_start(name, populated, findings);
+    report_garbage_collection(name, populated, findings);
 }
 
 /// Figures beside the rates: the time to start, and the disk space.
-fn tell_start(name: &str, populated: &[Populated], findings: &mut Findings) {
+fn report_start(name: &str, populated: &[FilledServer], findings: &mut ScaleResults) {
     for one in populated {
         let millis = one.service.started_in.as_secs_f64() * 1e3;
         findings.line(Line {
             what: format!("start to first answer, {name}"),
             at: power(one.sessions),
             figure: format!("{millis:.0} ms"),
-            judged: Judged::Nothing,
+            judged: Judgement::Nothing,
             note: format!(
                 "{} MiB on disk, {} bytes a session with its user and indexes",
                 one.bytes >> 20,
@@ -127,7 +137,7 @@ const OLD: u64 = 1_000;
 const CALLS: usize = 2;
 
 /// Duration of one call of the garbage collection that finds as much as it may delete.
-fn tell_garbage(name: &str, populated: &[Populated], findings: &mut Findings) {
+fn report_garbage_collection(name: &str, populated: &[FilledServer], findings: &mut ScaleResults) {
     let what = format!("one step of garbage collection, {name}");
     let mut points = Vec::new();
     for one in populated {
@@ -143,7 +153,7 @@ fn tell_garbage(name: &str, populated: &[Populated], findings: &mut Findings) {
         let mut millis = Vec::new();
         for _ in 0..CALLS {
             let start = Instant::now();
-            let deleted = filled.wait(filled.store.collect_garbage(now));
+            let deleted = filled.wait(filled.store.delete_expired_rows(now));
             millis.push(start.elapsed().as_secs_f64() * 1e3);
             assert!(deleted.expect("the database works") > 0, "there was enough");
         }
@@ -152,7 +162,7 @@ fn tell_garbage(name: &str, populated: &[Populated], findings: &mut Findings) {
             what: what.clone(),
             at: power(one.sessions),
             figure: format!("{:.1} ms", median(millis)),
-            judged: Judged::Nothing,
+            judged: Judgement::Nothing,
             note: "500 sessions and 500 revocations deleted".to_owned(),
         });
     }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use latchet::clock::{Clock, Time};
 use latchet::denylist::memory::MemoryDenylist;
-use latchet::denylist::{Denial, Denied, TokenIds, TokenStatus};
+use latchet::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
 
 use crate::Options;
-use crate::denylist::judge_bytes;
+use crate::denylist::judge_bytes_per_entry;
 use crate::fill::id;
-use crate::findings::{Chart, Findings, Line, Series, number, power};
+use crate::findings::{Chart, Line, ScaleResults, Series, number, power};
 use crate::support::process::own_resident_mib;
 
 const LEAST: u64 = 1_000;
@@ -19,7 +19,7 @@ const LEAST: u64 = 1_000;
 const CHECKS: u64 = 100_000;
 const AT_A_TIME: usize = 500;
 
-pub(crate) fn measure(options: &Options, findings: &mut Findings) {
+pub(crate) fn measure(options: &Options, findings: &mut ScaleResults) {
     let now = Clock::system().now();
     let list = MemoryDenylist::new();
     let before = own_resident_mib();
@@ -40,7 +40,7 @@ pub(crate) fn measure(options: &Options, findings: &mut Findings) {
             what: "simulated: bytes of a denial in memory".to_owned(),
             at: power(size),
             figure: format!("{nanos:.0} ns a check"),
-            judged: judge_bytes(bytes, size),
+            judged: judge_bytes_per_entry(bytes, size),
             note: format!("{adding:.0} ns to add one"),
         });
     }
@@ -59,7 +59,7 @@ pub(crate) fn measure(options: &Options, findings: &mut Findings) {
 fn fill(list: &MemoryDenylist, numbers: std::ops::Range<u64>, now: Time) {
     for number in numbers {
         let denial = Denial {
-            denied: Denied::Session(id(number)),
+            denied: DenialTarget::Session(id(number)),
             not_after: now + Duration::from_hours(1),
         };
         list.insert(&denial, now);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::support::process::{Cores, Process};
 
 /// Longest time for a process to start.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns a new folder on the disk that the build uses: the system's folder for temporary files may
 /// be in memory, where a commit costs nothing.
@@ -42,7 +42,10 @@ pub(crate) fn free_address() -> SocketAddr {
 pub(crate) fn until_accepting(address: SocketAddr) {
     let start = Instant::now();
     while TcpStream::connect(address).is_err() {
-        assert!(start.elapsed() < PATIENCE, "nothing listens on {address}");
+        assert!(
+            start.elapsed() < START_TIMEOUT,
+            "nothing listens on {address}"
+        );
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -172,7 +175,7 @@ impl Postgres {
             }
             // It accepts connections before it is ready for them.
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < START_TIMEOUT,
                 "{created:?} of {:?}",
                 self.process
             );

@@ -15,7 +15,7 @@ pub(crate) struct Connection {
 
 /// A response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer<'a> {
+pub(crate) struct HttpResponse<'a> {
     pub(crate) status: u16,
     pub(crate) head: &'a [u8],
     pub(crate) body: &'a [u8],
@@ -45,7 +45,7 @@ impl Connection {
     }
 
     /// Sends a request and returns the response, whatever it is.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> Answer<'_> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> HttpResponse<'_> {
         if self.is_closed {
             self.stream = connect(self.address).await;
         }
@@ -59,12 +59,12 @@ impl Connection {
             let read = read.await.expect("the server writes");
             assert!(read > 0, "the server closed the connection");
             filled += read;
-            if let Some(head) = Head::parse(&self.buffer[..filled])
+            if let Some(head) = ResponseHead::parse(&self.buffer[..filled])
                 && let Some(end) = head.end(&mut self.buffer[..filled])
             {
                 self.is_closed = head.is_last;
                 let (head_bytes, body) = self.buffer[..end].split_at(head.length);
-                return Answer {
+                return HttpResponse {
                     status: head.status,
                     head: head_bytes,
                     body,
@@ -84,22 +84,22 @@ async fn connect(address: SocketAddr) -> TcpStream {
 
 /// Framing of a body.
 #[derive(Clone, Copy, Debug)]
-enum Body {
+enum BodyFraming {
     Long(usize),
     Chunked,
 }
 
 /// Parsed head of a response.
 #[derive(Clone, Copy, Debug)]
-struct Head {
+struct ResponseHead {
     status: u16,
     length: usize,
-    body: Body,
+    body: BodyFraming,
     /// True when the server closes the connection after this response.
     is_last: bool,
 }
 
-impl Head {
+impl ResponseHead {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; 32];
         let mut answer = httparse::Response::new(&mut headers);
@@ -110,15 +110,15 @@ impl Head {
         let mut head = Self {
             status: answer.code?,
             length,
-            body: Body::Long(0),
+            body: BodyFraming::Long(0),
             is_last: false,
         };
         for header in answer.headers.iter() {
             if header.name.eq_ignore_ascii_case("content-length") {
                 let text = std::str::from_utf8(header.value).expect("lengths are digits");
-                head.body = Body::Long(text.trim().parse().expect("lengths are numbers"));
+                head.body = BodyFraming::Long(text.trim().parse().expect("lengths are numbers"));
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-                head.body = Body::Chunked;
+                head.body = BodyFraming::Chunked;
             } else if header.name.eq_ignore_ascii_case("connection") {
                 head.is_last = header.value.eq_ignore_ascii_case(b"close");
             }
@@ -129,8 +129,10 @@ impl Head {
     /// Returns where the body ends if it is all there; one in chunks is put together first.
     fn end(&self, bytes: &mut [u8]) -> Option<usize> {
         match self.body {
-            Body::Long(length) => Some(self.length + length).filter(|end| *end <= bytes.len()),
-            Body::Chunked => {
+            BodyFraming::Long(length) => {
+                Some(self.length + length).filter(|end| *end <= bytes.len())
+            }
+            BodyFraming::Chunked => {
                 let chunks = chunks(bytes, self.length)?;
                 let mut end = self.length;
                 for chunk in chunks {

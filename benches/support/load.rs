@@ -17,11 +17,11 @@ pub(crate) const CONNECTIONS: usize = 64;
 pub(crate) const WARM_UP: Duration = Duration::from_millis(250);
 
 /// Requests of one connection.
-pub(crate) trait Script: 'static {
+pub(crate) trait RequestScript: 'static {
     /// Returns the next request.
     fn request(&mut self) -> &[u8];
     /// Takes the body of the response, which was a success.
-    fn answered(&mut self, body: &[u8]);
+    fn on_response(&mut self, body: &[u8]);
     /// Returns whether there is nothing left to say.
     fn is_done(&self) -> bool {
         false
@@ -30,19 +30,19 @@ pub(crate) trait Script: 'static {
 
 /// One request, over and over.
 #[derive(Clone, Debug)]
-pub(crate) struct Repeat(pub(crate) Vec<u8>);
+pub(crate) struct RepeatedRequest(pub(crate) Vec<u8>);
 
-impl Script for Repeat {
+impl RequestScript for RepeatedRequest {
     fn request(&mut self) -> &[u8] {
         &self.0
     }
 
-    fn answered(&mut self, _body: &[u8]) {}
+    fn on_response(&mut self, _body: &[u8]) {}
 }
 
 /// Measurements within the window.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct LoadResult {
     /// Answers per second.
     pub(crate) per_second: f64,
     /// Processor time of the server per answer, in microseconds.
@@ -54,7 +54,7 @@ pub(crate) struct Seen {
     latencies: Vec<Duration>,
 }
 
-impl Seen {
+impl LoadResult {
     /// Returns the latency that this part of the answers did not exceed.
     pub(crate) fn percentile(&self, part: f64) -> Duration {
         #[expect(
@@ -87,13 +87,13 @@ impl<'a> From<(SocketAddr, &'a Process)> for Target<'a> {
 }
 
 /// Time and processor times, of which differences are taken.
-struct Clocks {
+struct CpuReadings {
     time: Instant,
     server: Duration,
     databases: Duration,
 }
 
-impl Clocks {
+impl CpuReadings {
     fn read(target: &Target<'_>) -> Self {
         Self {
             time: Instant::now(),
@@ -104,63 +104,67 @@ impl Clocks {
 }
 
 #[derive(Default)]
-struct Tally {
+struct ResponseTally {
     is_counting: bool,
     is_over: bool,
     latencies: Vec<Duration>,
 }
 
 /// Runs each script on a connection of its own for `window`, and gives the scripts back.
-pub(crate) fn run<'a, S: Script>(
+pub(crate) fn run<'a, S: RequestScript>(
     target: impl Into<Target<'a>>,
     scripts: Vec<S>,
     window: Duration,
-) -> (Seen, Vec<S>) {
+) -> (LoadResult, Vec<S>) {
     let target = target.into();
-    let tally = Rc::new(RefCell::new(Tally::default()));
+    let tally = Rc::new(RefCell::new(ResponseTally::default()));
     LocalSet::new().block_on(&runtime(), async {
         let tasks: Vec<_> = scripts
             .into_iter()
             .map(|script| {
                 let (address, tally) = (target.address, Rc::clone(&tally));
                 tokio::task::spawn_local(async move {
-                    talk(Connection::open(address).await, script, tally).await
+                    run_connection(Connection::open(address).await, script, tally).await
                 })
             })
             .collect();
         tokio::time::sleep(WARM_UP).await;
-        let before = Clocks::read(&target);
+        let before = CpuReadings::read(&target);
         tally.borrow_mut().is_counting = true;
         tokio::time::sleep(window).await;
-        let seen = seen(&mut tally.borrow_mut(), &before, &Clocks::read(&target));
+        let seen = seen(
+            &mut tally.borrow_mut(),
+            &before,
+            &CpuReadings::read(&target),
+        );
         let mut scripts = Vec::new();
         for task in tasks {
-            scripts.push(task.await.expect("every request is answered well"));
+            scripts.push(task.await.expect("every request is on_response well"));
         }
         (seen, scripts)
     })
 }
 
 /// Runs each script on a connection of its own until it is done.
-pub(crate) fn run_out<S: Script>(target: &Target<'_>, scripts: Vec<S>) -> Seen {
-    let tally = Rc::new(RefCell::new(Tally::default()));
+pub(crate) fn run_until_done<S: RequestScript>(target: &Target<'_>, scripts: Vec<S>) -> LoadResult {
+    let tally = Rc::new(RefCell::new(ResponseTally::default()));
     LocalSet::new().block_on(&runtime(), async {
         let mut open = Vec::new();
         for script in scripts {
             open.push((Connection::open(target.address).await, script));
         }
-        let before = Clocks::read(target);
+        let before = CpuReadings::read(target);
         tally.borrow_mut().is_counting = true;
         let tasks: Vec<_> = open
             .into_iter()
             .map(|(connection, script)| {
-                tokio::task::spawn_local(talk(connection, script, Rc::clone(&tally)))
+                tokio::task::spawn_local(run_connection(connection, script, Rc::clone(&tally)))
             })
             .collect();
         for task in tasks {
-            task.await.expect("every request is answered well");
+            task.await.expect("every request is on_response well");
         }
-        seen(&mut tally.borrow_mut(), &before, &Clocks::read(target))
+        seen(&mut tally.borrow_mut(), &before, &CpuReadings::read(target))
     })
 }
 
@@ -172,7 +176,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Ends the count, and returns what was counted.
-fn seen(tally: &mut Tally, before: &Clocks, after: &Clocks) -> Seen {
+fn seen(tally: &mut ResponseTally, before: &CpuReadings, after: &CpuReadings) -> LoadResult {
     tally.is_over = true;
     let mut latencies = std::mem::take(&mut tally.latencies);
     let elapsed = after.time - before.time;
@@ -182,7 +186,7 @@ fn seen(tally: &mut Tally, before: &Clocks, after: &Clocks) -> Seen {
     let databases = after.databases.saturating_sub(before.databases);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
     let answers = latencies.len() as f64;
-    Seen {
+    LoadResult {
         per_second: answers / elapsed.as_secs_f64(),
         cpu_micros: cpu * 1e6 / answers,
         busy: cpu / elapsed.as_secs_f64(),
@@ -191,15 +195,15 @@ fn seen(tally: &mut Tally, before: &Clocks, after: &Clocks) -> Seen {
     }
 }
 
-async fn talk<S: Script>(
+async fn run_connection<S: RequestScript>(
     mut connection: Connection,
     mut script: S,
-    tally: Rc<RefCell<Tally>>,
+    tally: Rc<RefCell<ResponseTally>>,
 ) -> S {
     while !script.is_done() {
         let sent = Instant::now();
         let body = connection.exchange(script.request()).await;
-        script.answered(body);
+        script.on_response(body);
         let mut tally = tally.borrow_mut();
         if tally.is_over {
             break;
@@ -213,11 +217,13 @@ async fn talk<S: Script>(
 }
 
 /// Returns a `GET`, with the token if there is one.
-pub(crate) fn get(path: &str, token: Option<&str>) -> Repeat {
+pub(crate) fn get(path: &str, token: Option<&str>) -> RepeatedRequest {
     let authorization = token.map_or_else(String::new, |token| {
         format!("authorization: Bearer {token}\r\n")
     });
-    Repeat(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{authorization}\r\n").into_bytes())
+    RepeatedRequest(
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{authorization}\r\n").into_bytes(),
+    )
 }
 
 /// Returns a `POST` of JSON.

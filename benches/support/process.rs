@@ -115,7 +115,7 @@ impl Process {
     }
 
     /// Waits until it does next to nothing by itself, as when what follows a start is done.
-    pub(crate) fn until_at_rest(&self) {
+    pub(crate) fn wait_until_idle(&self) {
         const LOOK: Duration = Duration::from_secs(2);
         for _ in 0..100 {
             let before = self.cpu();

@@ -13,7 +13,7 @@ pub(crate) enum Target {
 
 /// One line of the table.
 #[derive(Clone, Debug)]
-pub(crate) struct Finding {
+pub(crate) struct BenchResult {
     pub(crate) what: &'static str,
     pub(crate) ours: String,
     pub(crate) floor: String,
@@ -23,7 +23,7 @@ pub(crate) struct Finding {
     pub(crate) note: String,
 }
 
-impl Finding {
+impl BenchResult {
     /// Returns whether the target is missed.
     pub(crate) fn is_missed(&self) -> bool {
         match self.target {

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use latchet::clock::Clock;
 use latchet::denylist::Denylist;
 use latchet::server::config::DatabaseUrl;
-use latchet::server::denylist::{Health, OpenDenylist};
+use latchet::server::denylist::{DenylistBackend, DenylistHealth};
 use latchet::server::store::Store;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use crate::support::backend::{PATIENCE, folder, free_address};
+use crate::support::backend::{START_TIMEOUT, folder, free_address};
 use crate::support::connection::Connection;
 use crate::support::load::{get, post};
 use crate::support::process::{Cores, Process};
@@ -32,7 +32,7 @@ pub(crate) const PASSWORD: &str = "a long password of the bench";
 pub(crate) const ROOT_SECRET: &str = "rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf3Pd8Ae1iOoU";
 
 /// Longest time for the largest denylist to be copied, by a build that is not optimised.
-const FILLING: Duration = Duration::from_mins(5);
+const FILL_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A running server.
 #[derive(Debug)]
@@ -70,9 +70,9 @@ pub(crate) struct Tokens {
 
 /// Where a server keeps its data; empty at first.
 #[derive(Debug)]
-pub(crate) struct Home(TempDir);
+pub(crate) struct DataFolder(TempDir);
 
-impl Home {
+impl DataFolder {
     /// Makes a new one.
     pub(crate) fn new() -> Self {
         let folder = folder();
@@ -96,7 +96,7 @@ impl Home {
 
 impl Service {
     /// Starts a server on these cores with the database in `home`, and further settings.
-    pub(crate) fn start(cores: Cores, home: &Home, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(cores: Cores, home: &DataFolder, settings: &[(&str, &str)]) -> Self {
         let address = free_address();
         let mut command = cores.run(env!("CARGO_BIN_EXE_latchet"));
         configure(&mut command, home, address);
@@ -106,7 +106,10 @@ impl Service {
         let process = Process::start(&mut command, Signal::TERM);
         let runtime = Runtime::new().expect("the system gives threads");
         while !runtime.block_on(answers(address)) {
-            assert!(start.elapsed() < PATIENCE, "the server does not answer");
+            assert!(
+                start.elapsed() < START_TIMEOUT,
+                "the server does not answer"
+            );
             thread::sleep(Duration::from_millis(1));
         }
         Self {
@@ -148,7 +151,7 @@ impl Service {
                     return self.started.elapsed();
                 }
                 let waited = self.started.elapsed();
-                assert!(waited < FILLING, "still {answer} after {waited:?}");
+                assert!(waited < FILL_TIMEOUT, "still {answer} after {waited:?}");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         })
@@ -161,7 +164,7 @@ impl Service {
 }
 
 /// Nothing of this process's environment, and what a bench must not run into raised.
-fn configure(command: &mut Command, home: &Home, address: SocketAddr) {
+fn configure(command: &mut Command, home: &DataFolder, address: SocketAddr) {
     let log = fs::File::create(home.log()).expect("the folder is ours");
     command
         .env_clear()
@@ -208,16 +211,16 @@ pub(crate) fn field(json: &[u8], name: &str) -> String {
 }
 
 /// Opens the server's denylist for a floor, and keeps it filled until this process ends.
-pub(crate) async fn kept_denylist(redis: Option<&str>, database: &str) -> Arc<dyn Denylist> {
+pub(crate) async fn replicated_denylist(redis: Option<&str>, database: &str) -> Arc<dyn Denylist> {
     let url: DatabaseUrl = database.parse().expect("the bench made this URL");
     let store = Store::open(&url).await.expect("the database answers");
-    let list = OpenDenylist::open(url.kind(), redis, store, Clock::system());
+    let list = DenylistBackend::open(url.kind(), redis, store, Clock::system());
     let list = list.expect("the bench made this URL");
     let mut tasks = JoinSet::new();
-    list.keep(&mut tasks);
+    list.maintain(&mut tasks);
     let start = Instant::now();
-    while list.health() != Health::Good {
-        assert!(start.elapsed() < FILLING, "{:?}", list.health());
+    while list.health() != DenylistHealth::Healthy {
+        assert!(start.elapsed() < FILL_TIMEOUT, "{:?}", list.health());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // They go on for as long as the floor plays, which is until it is killed.

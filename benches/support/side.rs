@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::load::{Script, Seen, Target, run};
+use super::load::{LoadResult, RequestScript, Target, run};
 use super::report::median;
 
 /// A server under load, measured again and again.
-pub(crate) struct Side<'a, S> {
+pub(crate) struct BenchSide<'a, S> {
     target: Target<'a>,
     pub(crate) scripts: Vec<S>,
-    seen: Vec<Seen>,
+    seen: Vec<LoadResult>,
 }
 
-impl<'a, S: Script> Side<'a, S> {
+impl<'a, S: RequestScript> BenchSide<'a, S> {
     /// Returns one that was not measured yet.
     pub(crate) fn new(target: impl Into<Target<'a>>, scripts: Vec<S>) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl<'a, S: Script> Side<'a, S> {
         median(self.all(|seen| seen.database_micros))
     }
 
-    fn all(&self, of: impl Fn(&Seen) -> f64) -> Vec<f64> {
+    fn all(&self, of: impl Fn(&LoadResult) -> f64) -> Vec<f64> {
         self.seen.iter().map(of).collect()
     }
 

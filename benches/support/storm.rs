@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::load::{Repeat, Script};
+use super::load::{RepeatedRequest, RequestScript};
 
 /// Either of those who use the server during a storm.
-pub(crate) enum Person {
-    LogsIn(Repeat),
-    Asks(Repeat, Timing),
+pub(crate) enum StormClient {
+    LogsIn(RepeatedRequest),
+    Asks(RepeatedRequest, Timing),
 }
 
 /// When those who ask were answered.
@@ -17,7 +17,7 @@ pub(crate) struct Timing {
     took: Vec<Duration>,
 }
 
-impl Script for Person {
+impl RequestScript for StormClient {
     fn request(&mut self) -> &[u8] {
         match self {
             Self::LogsIn(request) => request.request(),
@@ -28,7 +28,7 @@ impl Script for Person {
         }
     }
 
-    fn answered(&mut self, _body: &[u8]) {
+    fn on_response(&mut self, _body: &[u8]) {
         if let Self::Asks(
             _,
             Timing {
@@ -43,19 +43,22 @@ impl Script for Person {
 }
 
 /// Returns those who log in and those who ask, with a connection each.
-pub(crate) fn people(logins: Vec<Repeat>, asking: Vec<Repeat>) -> Vec<Person> {
-    let logins = logins.into_iter().map(Person::LogsIn);
+pub(crate) fn people(
+    logins: Vec<RepeatedRequest>,
+    asking: Vec<RepeatedRequest>,
+) -> Vec<StormClient> {
+    let logins = logins.into_iter().map(StormClient::LogsIn);
     let asking = asking.into_iter();
     logins
-        .chain(asking.map(|request| Person::Asks(request, Timing::default())))
+        .chain(asking.map(|request| StormClient::Asks(request, Timing::default())))
         .collect()
 }
 
 /// Returns how long those who asked waited, the shortest first.
-pub(crate) fn waits(people: Vec<Person>) -> Vec<Duration> {
+pub(crate) fn waits(people: Vec<StormClient>) -> Vec<Duration> {
     let mut all: Vec<Duration> = Vec::new();
     for person in people {
-        if let Person::Asks(_, timing) = person {
+        if let StormClient::Asks(_, timing) = person {
             all.extend(timing.took);
         }
     }

@@ -68,7 +68,7 @@ impl Worker {
 }
 
 /// Runs as the child: works for each line of its standard input, until that ends.
-pub(crate) fn obey(mut work: impl FnMut(Duration) -> u64) {
+pub(crate) fn serve_commands(mut work: impl FnMut(Duration) -> u64) {
     println!("ready");
     for line in std::io::stdin().lines() {
         let millis = line.expect("orders are text");

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::history::Act;
+use chaos::history::Action;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Answer, Client, Grant};
+use crate::client::{Client, ClientResponse, TokenGrant};
+use crate::cluster::ADMIN;
 use crate::device::{Device, Person, password};
-use crate::request::Ask;
-use crate::world::ADMIN;
+use crate::request_spec::RequestSpec;
 
 /// Longest time for a change, faults included.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An administrator with a session.
 #[derive(Debug)]
 pub(crate) struct Admin {
     client: Client,
     random: fastrand::Rng,
-    grant: Option<Grant>,
+    grant: Option<TokenGrant>,
     /// Lets the next login pass as that of a known device.
     device: Option<String>,
     ids: BTreeMap<String, String>,
@@ -47,13 +47,13 @@ impl Admin {
 
     /// Returns the id of the own account.
     pub(crate) fn id(&self) -> Option<String> {
-        self.grant.as_ref().and_then(Grant::subject)
+        self.grant.as_ref().and_then(TokenGrant::subject)
     }
 
     async fn log_in(&mut self) {
         let replica = self.replica();
         // The number says that it is the first password, which nobody changes.
-        let login = Ask::login(ADMIN.0, 0, ADMIN.1).on_device(self.device.as_deref());
+        let login = RequestSpec::login(ADMIN.0, 0, ADMIN.1).on_device(self.device.as_deref());
         self.grant = self.client.ask(login, replica).await.grant();
         let device = self.grant.as_ref().and_then(|grant| grant.device.clone());
         self.device = device.or(self.device.take());
@@ -67,14 +67,14 @@ impl Admin {
             return;
         };
         let answer = self.client.refresh(ADMIN.0, &grant, &mut self.random).await;
-        self.grant = answer.as_ref().and_then(Answer::grant);
+        self.grant = answer.as_ref().and_then(ClientResponse::grant);
     }
 
     /// Proves the password again, for requests that need a fresh access token.
     async fn reauthenticate(&mut self) {
         let replica = self.replica();
         let Some(grant) = &self.grant else { return };
-        let ask = Ask::of(ADMIN.0, grant, Act::Reauthenticate);
+        let ask = RequestSpec::of(ADMIN.0, grant, Action::Reauthenticate);
         let ask = ask.body(json!({"password": ADMIN.1}));
         let answer = self.client.ask(ask, replica).await;
         if answer.is_ok() {
@@ -91,9 +91,9 @@ impl Admin {
     /// Retries until there is a response, but not after `end`.
     pub(crate) async fn ask<'a>(
         &mut self,
-        ask: impl Fn() -> Ask<'a>,
+        ask: impl Fn() -> RequestSpec<'a>,
         end: Instant,
-    ) -> Option<Answer> {
+    ) -> Option<ClientResponse> {
         self.was_lost = false;
         while Instant::now() < end {
             let replica = self.replica();
@@ -124,7 +124,10 @@ impl Admin {
         while Instant::now() < end {
             let replica = self.replica();
             if let Some(grant) = &self.grant {
-                let answer = self.client.ask(Ask::keys(ADMIN.0, grant), replica).await;
+                let answer = self
+                    .client
+                    .ask(RequestSpec::keys(ADMIN.0, grant), replica)
+                    .await;
                 if answer.needs_refresh() {
                     self.refresh().await;
                 } else if !answer.is_ok() && !answer.is_unknown() {
@@ -141,8 +144,10 @@ impl Admin {
     /// Creates an account, whose password is the first of its name; returns its id.
     pub(crate) async fn sign_up(&mut self, name: &str) -> String {
         let body = json!({"username": name, "password": password(name, 0)});
-        let ask = || Ask::admin(name, Act::SignUp { password: 0 }, "/v1/users").body(body.clone());
-        let end = Instant::now() + PATIENCE;
+        let ask = || {
+            RequestSpec::admin(name, Action::SignUp { password: 0 }, "/v1/users").body(body.clone())
+        };
+        let end = Instant::now() + REQUEST_TIMEOUT;
         let answer = self.ask(ask, end).await.expect("accounts can be made");
         let id = answer.body["id"].as_str().unwrap_or_default().to_owned();
         self.ids.insert(name.to_owned(), id.clone());
@@ -163,46 +168,52 @@ impl Admin {
                 .clone();
             match self.ids.get(&person.name).cloned() {
                 Some(id) if count % 2 == 0 => {
-                    self.change(&person.name, &id, &Act::Disable).await;
-                    self.change(&person.name, &id, &Act::Enable).await;
+                    self.change(&person.name, &id, &Action::Disable).await;
+                    self.change(&person.name, &id, &Action::Enable).await;
                 }
-                _ => self.sign_up_late(&format!("late-{count}"), end).await,
+                _ => {
+                    self.sign_up_when_available(&format!("late-{count}"), end)
+                        .await
+                }
             }
         }
         None
     }
 
     /// Disables an account, enables it, or replaces its roles.
-    pub(crate) async fn change(&mut self, name: &str, id: &str, act: &Act) {
-        let what = match act {
-            Act::Disable => "disable",
-            Act::Enable => "enable",
+    pub(crate) async fn change(&mut self, name: &str, id: &str, action: &Action) {
+        let what = match action {
+            Action::Disable => "disable",
+            Action::Enable => "enable",
             _ => "roles",
         };
         let path = format!("/v1/users/{id}/{what}");
-        let end = Instant::now() + PATIENCE;
-        self.ask(|| Ask::admin(name, act.clone(), &path), end).await;
+        let end = Instant::now() + REQUEST_TIMEOUT;
+        self.ask(|| RequestSpec::admin(name, action.clone(), &path), end)
+            .await;
     }
 
     /// Counts the live sessions of a user.
     pub(crate) async fn list_sessions(&mut self, name: &str, id: &str) {
         let path = format!("/v1/users/{id}/sessions");
-        let end = Instant::now() + PATIENCE;
-        let ask = || Ask::admin(name, Act::ListSessions, &path);
+        let end = Instant::now() + REQUEST_TIMEOUT;
+        let ask = || RequestSpec::admin(name, Action::ListSessions, &path);
         self.ask(ask, end).await;
     }
 
     /// Creates an account while anything may happen, and logs in to it.
-    async fn sign_up_late(&mut self, name: &str, end: Instant) {
+    async fn sign_up_when_available(&mut self, name: &str, end: Instant) {
         let body = json!({"username": name, "password": password(name, 0)});
-        let ask = || Ask::admin(name, Act::SignUp { password: 0 }, "/v1/users").body(body.clone());
+        let ask = || {
+            RequestSpec::admin(name, Action::SignUp { password: 0 }, "/v1/users").body(body.clone())
+        };
         let Some(answer) = self.ask(ask, end).await else {
             return;
         };
         // A conflict means that the previous try succeeded.
         if answer.is_ok() || answer.refusal() == "conflict" {
             let replica = self.replica();
-            let ask = Ask::login(name, 0, &password(name, 0));
+            let ask = RequestSpec::login(name, 0, &password(name, 0));
             self.client.ask(ask, replica).await;
         }
     }

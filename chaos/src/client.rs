@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chaos::history::{Op, Outcome, Span, Token, Who};
+use chaos::history::{Operation, RequestOutcome, Sender, TimeSpan, TokenIdentity};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::record::Recorder;
-use crate::request::{Ask, PATIENCE};
-use crate::world::World;
+use crate::cluster::Cluster;
+use crate::recorder::Recorder;
+use crate::request_spec::{REQUEST_TIMEOUT, RequestSpec};
 
 /// Sends requests to any replica, and records their outcomes.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    world: Arc<World>,
+    cluster: Arc<Cluster>,
     recorder: Arc<Recorder>,
-    who: Who,
+    sender: Sender,
 }
 
 /// Time that a client retries a refresh before it gives up.
@@ -27,19 +27,19 @@ const REFRESH_PATIENCE: Duration = Duration::from_secs(40);
 
 /// Tokens that a login or refresh returned.
 #[derive(Clone, Debug)]
-pub(crate) struct Grant {
+pub(crate) struct TokenGrant {
     pub(crate) session: String,
     pub(crate) access: String,
     pub(crate) refresh: String,
     /// Expiry of the access token, by the clock of the run.
     pub(crate) expires: u64,
     /// The request that returned the access token.
-    pub(crate) issued: Span,
+    pub(crate) issued: TimeSpan,
     /// Device token by which the next login comes from a known device.
     pub(crate) device: Option<String>,
 }
 
-impl Grant {
+impl TokenGrant {
     /// Returns the id of the user.
     pub(crate) fn subject(&self) -> Option<String> {
         Some(claims(&self.access).get("sub")?.as_str()?.to_owned())
@@ -48,8 +48,8 @@ impl Grant {
 
 /// A response, as far as clients use it.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) outcome: Outcome,
+pub(crate) struct ClientResponse {
+    pub(crate) outcome: RequestOutcome,
     pub(crate) body: Value,
     /// The value of `Remote-Roles`.
     remote_roles: Option<String>,
@@ -59,19 +59,19 @@ pub(crate) struct Answer {
     pub(crate) end: u64,
 }
 
-impl Answer {
+impl ClientResponse {
     pub(crate) fn is_ok(&self) -> bool {
-        self.outcome == Outcome::Ok
+        self.outcome == RequestOutcome::Ok
     }
 
     pub(crate) fn is_unknown(&self) -> bool {
-        matches!(self.outcome, Outcome::Unknown { .. })
+        matches!(self.outcome, RequestOutcome::Unknown { .. })
     }
 
     /// Returns the code of the refusal; empty when there is none.
     pub(crate) fn refusal(&self) -> &str {
         match &self.outcome {
-            Outcome::No { code } => code,
+            RequestOutcome::Refused { code } => code,
             _ => "",
         }
     }
@@ -88,8 +88,8 @@ impl Answer {
     }
 
     /// Returns the tokens of the response.
-    pub(crate) fn grant(&self) -> Option<Grant> {
-        Some(Grant {
+    pub(crate) fn grant(&self) -> Option<TokenGrant> {
+        Some(TokenGrant {
             session: self.text("session_id")?,
             refresh: self.text("refresh_token")?,
             device: self.text("device_token"),
@@ -98,16 +98,17 @@ impl Answer {
     }
 
     /// Returns the tokens of the response, with the refresh token of `old` where it has none itself.
-    pub(crate) fn renewed(&self, old: Option<&Grant>) -> Option<Grant> {
-        let old_text = |part: fn(&Grant) -> &String| old.map(part).cloned().unwrap_or_default();
+    pub(crate) fn renewed(&self, old: Option<&TokenGrant>) -> Option<TokenGrant> {
+        let old_text =
+            |part: fn(&TokenGrant) -> &String| old.map(part).cloned().unwrap_or_default();
         // The clock of a process may be wrong, but the lifetime is a setting.
         let life = self.body.get("expires_in")?.as_u64()? * 1_000_000;
-        Some(Grant {
+        Some(TokenGrant {
             session: old_text(|grant| &grant.session),
             refresh: old_text(|grant| &grant.refresh),
             access: self.text("access_token")?,
             expires: self.end + life,
-            issued: Span {
+            issued: TimeSpan {
                 start: self.start,
                 end: self.end,
             },
@@ -143,12 +144,12 @@ impl Answer {
 }
 
 impl Client {
-    pub(crate) fn new(world: &Arc<World>, recorder: &Arc<Recorder>, who: Who) -> Self {
+    pub(crate) fn new(cluster: &Arc<Cluster>, recorder: &Arc<Recorder>, sender: Sender) -> Self {
         Self {
             http: reqwest::Client::new(),
-            world: Arc::clone(world),
+            cluster: Arc::clone(cluster),
             recorder: Arc::clone(recorder),
-            who,
+            sender,
         }
     }
 
@@ -158,21 +159,21 @@ impl Client {
     }
 
     pub(crate) fn replicas(&self) -> usize {
-        self.world.replicas.len()
+        self.cluster.replicas.len()
     }
 
     /// Refreshes with one key until there is a response.
     pub(crate) async fn refresh(
         &self,
         user: &str,
-        grant: &Grant,
+        grant: &TokenGrant,
         random: &mut fastrand::Rng,
-    ) -> Option<Answer> {
+    ) -> Option<ClientResponse> {
         let (key, end) = (random.u64(..), Instant::now() + REFRESH_PATIENCE);
         while Instant::now() < end {
             let replica = random.usize(..self.replicas());
             let answer = self
-                .ask(Ask::refresh(user, grant, Some(key)), replica)
+                .ask(RequestSpec::refresh(user, grant, Some(key)), replica)
                 .await;
             if !answer.is_unknown() {
                 return Some(answer);
@@ -183,8 +184,8 @@ impl Client {
     }
 
     /// Sends a request to a replica, waits for the response and records both.
-    pub(crate) async fn ask(&self, ask: Ask<'_>, replica: usize) -> Answer {
-        let url = format!("{}{}", self.world.replicas[replica].url, ask.path);
+    pub(crate) async fn ask(&self, ask: RequestSpec<'_>, replica: usize) -> ClientResponse {
+        let url = format!("{}{}", self.cluster.replicas[replica].url, ask.path);
         let mut request = self
             .http
             .request(ask.method.parse().expect("it is a method"), url);
@@ -200,10 +201,10 @@ impl Client {
         let start = self.recorder.begin();
         let fetched = tokio::time::timeout(ask.patience, fetch(request)).await;
         let fetched = fetched.unwrap_or_else(|_| {
-            let hung_up = ask.patience < PATIENCE;
-            Fetched::lost(if hung_up { "hung_up" } else { "no_answer" })
+            let hung_up = ask.patience < REQUEST_TIMEOUT;
+            RawResponse::lost(if hung_up { "hung_up" } else { "no_answer" })
         });
-        let answer = Answer {
+        let answer = ClientResponse {
             outcome: fetched.outcome,
             body: fetched.body,
             remote_roles: fetched.remote_roles,
@@ -211,16 +212,16 @@ impl Client {
             end: self.recorder.now(),
         };
         let given = answer.grant();
-        self.recorder.op(Op {
-            who: self.who,
+        self.recorder.op(Operation {
+            sender: self.sender,
             user: ask.user.to_owned(),
             known_device: ask.is_known_device,
-            act: ask.act,
+            action: ask.action,
             session: ask
                 .session
                 .map(str::to_owned)
                 .or_else(|| given.as_ref().map(|grant| grant.session.clone())),
-            shown: ask.shown.map(token),
+            presented: ask.presented.map(token),
             key: ask.key,
             expires: ask.bearer.map(|grant| grant.expires),
             issued: ask.bearer.map(|grant| grant.issued),
@@ -237,16 +238,16 @@ impl Client {
 }
 
 /// Response as it arrived.
-struct Fetched {
-    outcome: Outcome,
+struct RawResponse {
+    outcome: RequestOutcome,
     body: Value,
     remote_roles: Option<String>,
 }
 
-impl Fetched {
+impl RawResponse {
     fn lost(code: &str) -> Self {
         Self {
-            outcome: Outcome::Unknown {
+            outcome: RequestOutcome::Unknown {
                 code: code.to_owned(),
             },
             body: Value::Null,
@@ -255,30 +256,30 @@ impl Fetched {
     }
 }
 
-async fn fetch(request: reqwest::RequestBuilder) -> Fetched {
+async fn fetch(request: reqwest::RequestBuilder) -> RawResponse {
     let Ok(response) = request.send().await else {
-        return Fetched::lost("no_answer");
+        return RawResponse::lost("no_answer");
     };
     let status = response.status();
     let says_when = response.headers().contains_key("retry-after");
     let remote_roles = response.headers().get("remote-roles");
     let remote_roles = remote_roles.and_then(|roles| Some(roles.to_str().ok()?.to_owned()));
     let Ok(text) = response.text().await else {
-        return Fetched::lost("half_an_answer");
+        return RawResponse::lost("half_an_answer");
     };
     let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
     let code = body["code"].as_str().unwrap_or("no_code").to_owned();
     let is_later = matches!(status.as_u16(), 429 | 503);
     let outcome = if status.is_success() {
-        Outcome::Ok
+        RequestOutcome::Ok
     } else if is_later && !says_when {
-        Fetched::lost("no_retry_after").outcome
+        RawResponse::lost("no_retry_after").outcome
     } else if status.is_server_error() || is_later {
-        Outcome::Unknown { code }
+        RequestOutcome::Unknown { code }
     } else {
-        Outcome::No { code }
+        RequestOutcome::Refused { code }
     };
-    Fetched {
+    RawResponse {
         outcome,
         body,
         remote_roles,
@@ -286,9 +287,9 @@ async fn fetch(request: reqwest::RequestBuilder) -> Fetched {
 }
 
 /// Returns the identity of a refresh token that does not reveal the token.
-fn token(text: &str) -> Token {
+fn token(text: &str) -> TokenIdentity {
     let claims = claims(text);
-    Token {
+    TokenIdentity {
         session: claims["sid"].as_str().unwrap_or_default().to_owned(),
         generation: claims["gen"].as_u64().unwrap_or(u64::MAX),
         digest: digest(text),

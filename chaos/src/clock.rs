@@ -9,7 +9,7 @@ use crate::shim::{self, Environment};
 
 /// Size and direction of a jump of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Jump {
+pub(crate) enum ClockJump {
     HourAhead,
     HourBack,
     DayAhead,
@@ -21,7 +21,7 @@ pub(crate) enum Jump {
     MomentBack,
 }
 
-impl Jump {
+impl ClockJump {
     pub(crate) const ALL: [Self; 5] = [
         Self::HourAhead,
         Self::HourBack,
@@ -45,20 +45,20 @@ impl Jump {
 
 /// Owner of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Owner {
+pub(crate) enum ClockOwner {
     Replica(usize),
     Postgres,
 }
 
 /// The clocks of all processes. That which runs on without a break is left alone.
 #[derive(Debug)]
-pub(crate) struct Clocks {
+pub(crate) struct FakeClocks {
     /// Holds how far off each is, a file each.
     folder: TempDir,
     libfaketime: PathBuf,
 }
 
-impl Clocks {
+impl FakeClocks {
     /// Finds the library where packages put it.
     pub(crate) fn find() -> Option<Self> {
         if !cfg!(target_os = "linux") {
@@ -85,13 +85,13 @@ impl Clocks {
         self.folder.path().join("clock.so")
     }
 
-    fn control(&self, owner: Owner) -> PathBuf {
+    fn control(&self, owner: ClockOwner) -> PathBuf {
         self.folder.path().join(format!("{owner:?}"))
     }
 
     /// Returns the environment of a process with this clock, which goes right at first.
-    pub(crate) fn environment(&self, owner: Owner) -> Environment {
-        self.mend(owner);
+    pub(crate) fn environment(&self, owner: ClockOwner) -> Environment {
+        self.repair(owner);
         let libraries = [self.companion(), self.libfaketime.clone()];
         let one = "1".to_owned();
         Environment::from([
@@ -111,12 +111,12 @@ impl Clocks {
     }
 
     /// Puts a clock off, which its process sees within a second.
-    pub(crate) fn jump(&self, owner: Owner, jump: Jump) {
-        shim::tell(&self.control(owner), jump.seconds());
+    pub(crate) fn jump(&self, owner: ClockOwner, jump: ClockJump) {
+        shim::write_control_file(&self.control(owner), jump.seconds());
     }
 
     /// Puts a clock right.
-    pub(crate) fn mend(&self, owner: Owner) {
-        shim::tell(&self.control(owner), "+0");
+    pub(crate) fn repair(&self, owner: ClockOwner) {
+        shim::write_control_file(&self.control(owner), "+0");
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chaos::history::{Act, Outcome};
+use chaos::history::{Action, RequestOutcome};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::GRACE;
-use crate::client::{Answer, Client, Grant};
-use crate::people::{Grave, Graves};
-use crate::request::Ask;
+use crate::client::{Client, ClientResponse, TokenGrant};
+use crate::request_spec::RequestSpec;
+use crate::workload::{EndedSession, EndedSessions};
 
 /// Beginning of all passwords, so that they are found where none may be.
 pub(crate) const CANARY: &str = "canary-of-the-chaos";
@@ -20,14 +20,14 @@ pub(crate) const CANARY: &str = "canary-of-the-chaos";
 const EXPIRED: u64 = 1_500_000;
 
 /// Actions per thousand that end no session.
-const CALM: u32 = 910;
+const CALM_PER_MILLE: u32 = 910;
 
 /// Somebody with an account.
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) name: String,
     /// True when nothing but faults happens to the sessions, so that access tokens outlive their time.
-    pub(crate) is_calm: bool,
+    pub(crate) ends_no_sessions: bool,
     /// Held while one is used: a change and a login wait for each other.
     passwords: tokio::sync::Mutex<Passwords>,
     /// The sessions of all devices, by number of the device.
@@ -43,10 +43,10 @@ struct Passwords {
 
 impl Person {
     /// Returns a user with the password that [`password`] derives from 0.
-    pub(crate) fn new(name: String, is_calm: bool, devices: usize) -> Self {
+    pub(crate) fn new(name: String, ends_no_sessions: bool, devices: usize) -> Self {
         Self {
             name,
-            is_calm,
+            ends_no_sessions,
             passwords: tokio::sync::Mutex::new(Passwords {
                 possible: vec![0],
                 next: 1,
@@ -68,7 +68,7 @@ pub(crate) struct Device {
     pub(crate) thief: Client,
     pub(crate) person: Arc<Person>,
     pub(crate) number: usize,
-    pub(crate) graves: Arc<Graves>,
+    pub(crate) ended_sessions: Arc<EndedSessions>,
     pub(crate) random: fastrand::Rng,
     pub(crate) jar: Option<Jar>,
     /// Lets the next login pass as that of a known device.
@@ -79,13 +79,13 @@ pub(crate) struct Device {
 /// State shared by the tabs of a device.
 #[derive(Debug)]
 pub(crate) struct Jar {
-    grant: Grant,
+    grant: TokenGrant,
     /// Sent with this token until it is answered.
     key: u64,
     /// Earlier tokens, and since when they may have a successor; the newest last.
-    past: Vec<(Grant, Instant)>,
+    past: Vec<(TokenGrant, Instant)>,
     /// A copied token, and when the thief presents it.
-    stolen: Option<(Grant, Instant)>,
+    stolen: Option<(TokenGrant, Instant)>,
 }
 
 impl Device {
@@ -95,22 +95,26 @@ impl Device {
             if self.jar.is_none() {
                 self.log_in().await;
             }
-            let calm = if self.person.is_calm { CALM } else { 1000 };
+            let calm = if self.person.ends_no_sessions {
+                CALM_PER_MILLE
+            } else {
+                1000
+            };
             match self.random.u32(..calm) {
                 0..520 => self.check().await,
                 520..910 => {
                     let tabs = self.random.usize(1..4);
                     self.refresh(tabs).await;
                 }
-                910..925 => self.log_out(Act::LogOut).await,
-                925..928 => self.log_out(Act::LogOutEverywhere).await,
+                910..925 => self.log_out(Action::LogOut).await,
+                925..928 => self.log_out(Action::LogOutEverywhere).await,
                 928..935 => self.revoke_another().await,
                 935..941 => self.change_password().await,
-                941..976 => self.be_robbed(),
+                941..976 => self.copy_token_for_theft(),
                 _ => self.wake_slow_tab().await,
             }
-            self.suffer_theft().await;
-            self.suffer_old_access().await;
+            self.present_stolen_token().await;
+            self.present_expired_access_token().await;
             sleep(Duration::from_millis(self.random.u64(5..60))).await;
         }
         Some(self)
@@ -124,7 +128,7 @@ impl Device {
         sleep(Duration::from_millis(self.random.u64(50..250))).await;
     }
 
-    fn keep(&mut self, grant: Option<Grant>) {
+    fn keep(&mut self, grant: Option<TokenGrant>) {
         let device = grant.as_ref().and_then(|grant| grant.device.clone());
         self.token = device.or(self.token.take());
         let session = grant.as_ref().map(|grant| grant.session.clone());
@@ -138,10 +142,10 @@ impl Device {
     }
 
     /// Records that the session has ended: its tokens are probed again and again.
-    fn bury(&mut self) {
+    fn record_end(&mut self) {
         if let Some(jar) = self.jar.take() {
-            let mut graves = self.graves.lock().expect("no holder panics");
-            graves.push(Grave::of(&self.person.name, jar.grant));
+            let mut ended_sessions = self.ended_sessions.lock().expect("no holder panics");
+            ended_sessions.push(EndedSession::of(&self.person.name, jar.grant));
         }
         self.keep(None);
     }
@@ -153,7 +157,7 @@ impl Device {
         while Instant::now() < self.end {
             for number in passwords.possible.clone() {
                 let replica = self.replica();
-                let ask = Ask::login(&person.name, number, &password(&person.name, number));
+                let ask = RequestSpec::login(&person.name, number, &password(&person.name, number));
                 let ask = ask.on_device(self.token.as_deref());
                 let answer = self.client.ask(ask, replica).await;
                 if let Some(grant) = answer.grant() {
@@ -172,19 +176,19 @@ impl Device {
     pub(crate) async fn check(&mut self) {
         let replica = self.replica();
         let Some(jar) = &self.jar else { return };
-        let ask = Ask::of(&self.person.name, &jar.grant, Act::Check);
+        let ask = RequestSpec::of(&self.person.name, &jar.grant, Action::Check);
         let answer = self.client.ask(ask, replica).await;
-        self.take_no(&answer).await;
+        self.handle_refusal(&answer).await;
     }
 
     /// A refused client is signed out, unless a new access token is enough.
-    async fn take_no(&mut self, answer: &Answer) {
+    async fn handle_refusal(&mut self, answer: &ClientResponse) {
         if answer.needs_refresh() {
             Box::pin(self.refresh(1)).await;
-        } else if let Outcome::No { code } = &answer.outcome
+        } else if let RequestOutcome::Refused { code } = &answer.outcome
             && code != "not_found"
         {
-            self.bury();
+            self.record_end();
         }
     }
 
@@ -203,8 +207,8 @@ impl Device {
                 .collect();
             let Some(jar) = &mut self.jar else { return };
             let tabs = asked.into_iter().map(|(replica, patience)| {
-                let ask = Ask::refresh(&self.person.name, &jar.grant, Some(jar.key));
-                self.client.ask(ask.hang_up(patience), replica)
+                let ask = RequestSpec::refresh(&self.person.name, &jar.grant, Some(jar.key));
+                self.client.ask(ask.give_up_after(patience), replica)
             });
             let answers = join_all(tabs).await;
             // What comes last is kept.
@@ -212,14 +216,14 @@ impl Device {
                 .iter()
                 .filter(|answer| answer.is_ok())
                 .max_by_key(|answer| answer.end);
-            if let Some(grant) = last.and_then(Answer::grant) {
+            if let Some(grant) = last.and_then(ClientResponse::grant) {
                 let past = std::mem::replace(&mut jar.grant, grant);
                 jar.past.push((past, begun));
                 jar.key = self.random.u64(..);
                 return;
             }
             for answer in &answers {
-                self.take_no(answer).await;
+                self.handle_refusal(answer).await;
             }
             if self.random.u32(..3) == 0 {
                 // The laptop sleeps, and the lost response is requested again after grace.
@@ -237,29 +241,29 @@ impl Device {
         let Some((old, since)) = jar.past.iter().find(|(_, since)| is_young(since)).cloned() else {
             return;
         };
-        let ask = Ask::refresh(&self.person.name, &old, None).hang_up(GRACE / 2);
+        let ask = RequestSpec::refresh(&self.person.name, &old, None).give_up_after(GRACE / 2);
         let answer = self.client.ask(ask, replica).await;
         // A slow request may have arrived after grace.
         if since.elapsed() < GRACE {
-            self.take_no(&answer).await;
+            self.handle_refusal(&answer).await;
         }
     }
 
     /// Ends the session, or all of the user; retries until that is acknowledged.
-    async fn log_out(&mut self, act: Act) {
+    async fn log_out(&mut self, action: Action) {
         while let Some(jar) = &self.jar
             && Instant::now() < self.end
         {
             let grant = jar.grant.clone();
             let replica = self.replica();
-            let ask = Ask::of(&self.person.name, &grant, act.clone());
+            let ask = RequestSpec::of(&self.person.name, &grant, action.clone());
             let answer = self.client.ask(ask, replica).await;
             if answer.needs_refresh() {
                 self.refresh(1).await;
             } else if answer.is_unknown() {
                 self.pause().await;
             } else {
-                return self.bury();
+                return self.record_end();
             }
         }
     }
@@ -274,9 +278,9 @@ impl Device {
             others.rfind(|other| **other != jar.grant.session).cloned()
         };
         let Some(target) = target else { return };
-        let ask = Ask::of(&self.person.name, &jar.grant, Act::Revoke { target });
+        let ask = RequestSpec::of(&self.person.name, &jar.grant, Action::Revoke { target });
         let answer = self.client.ask(ask, replica).await;
-        self.take_no(&answer).await;
+        self.handle_refusal(&answer).await;
     }
 
     /// Sends one request: an unacknowledged change may have been done.
@@ -290,10 +294,10 @@ impl Device {
         };
         let new = passwords.next;
         passwords.next += 1;
-        let ask = Ask::of(
+        let ask = RequestSpec::of(
             &person.name,
             &jar.grant,
-            Act::ChangePassword { password: new },
+            Action::ChangePassword { password: new },
         );
         let mut renewed = None;
         let begun = Instant::now();
@@ -322,12 +326,12 @@ impl Device {
         } else if answer.is_unknown() {
             self.refresh(1).await;
         }
-        self.take_no(&answer).await;
+        self.handle_refusal(&answer).await;
     }
 
     /// Copies a token, to present it within grace or after it. One thief at a time: a later thief
     /// would replace one that still waits, and few would ever present a token.
-    fn be_robbed(&mut self) {
+    fn copy_token_for_theft(&mut self) {
         let late = if self.random.bool() {
             GRACE
         } else {
@@ -343,7 +347,7 @@ impl Device {
     }
 
     /// Somebody presents an access token that was found, and has expired by now.
-    async fn suffer_old_access(&mut self) {
+    async fn present_expired_access_token(&mut self) {
         let replica = self.replica();
         let Some(jar) = &mut self.jar else { return };
         let now = self.thief.now();
@@ -356,19 +360,19 @@ impl Device {
             return;
         };
         jar.past.remove(0);
-        let ask = Ask::of(&self.person.name, &old.0, Act::Check);
+        let ask = RequestSpec::of(&self.person.name, &old.0, Action::Check);
         self.thief.ask(ask, replica).await;
     }
 
     /// The copied token is presented when its time has come, with a key of the thief or none.
-    async fn suffer_theft(&mut self) {
+    async fn present_stolen_token(&mut self) {
         let replica = self.replica();
         let key = self.random.bool().then(|| self.random.u64(..));
         let Some(jar) = &mut self.jar else { return };
         let Some((token, _)) = jar.stolen.take_if(|(_, when)| Instant::now() > *when) else {
             return;
         };
-        let ask = Ask::refresh(&self.person.name, &token, key);
+        let ask = RequestSpec::refresh(&self.person.name, &token, key);
         self.thief.ask(ask, replica).await;
     }
 }

@@ -8,7 +8,7 @@ use crate::shim::{self, Environment};
 
 /// Fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ill {
+pub(crate) enum DiskFault {
     /// `ENOSPC` at everything that takes room.
     Full,
     /// `EIO` at everything that writes, `fsync` included.
@@ -40,7 +40,7 @@ impl Disk {
     }
 
     fn control(&self) -> PathBuf {
-        self.folder.path().join("ill")
+        self.folder.path().join("fault")
     }
 
     /// Returns the environment of a process whose files below `folder` are on this disk.
@@ -54,16 +54,16 @@ impl Disk {
     }
 
     /// From now on writing fails.
-    pub(crate) fn fall(&self, ill: Ill) {
-        let word = match ill {
-            Ill::Full => "full",
-            Ill::Broken => "broken",
+    pub(crate) fn inject(&self, fault: DiskFault) {
+        let word = match fault {
+            DiskFault::Full => "full",
+            DiskFault::Broken => "broken",
         };
-        shim::tell(&self.control(), word);
+        shim::write_control_file(&self.control(), word);
     }
 
     /// From now on writing works again.
-    pub(crate) fn mend(&self) {
-        std::fs::remove_file(self.control()).expect("it had fallen ill");
+    pub(crate) fn repair(&self) {
+        std::fs::remove_file(self.control()).expect("it had fallen fault");
     }
 }

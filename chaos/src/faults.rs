@@ -1,9 +1,9 @@
 //! The faults, and the order in which they occur.
 
-use chaos::history::Spares;
+use chaos::history::ServedClients;
 
-use crate::clock::Jump;
-use crate::world::World;
+use crate::clock::ClockJump;
+use crate::cluster::Cluster;
 
 /// Something that goes wrong, and is repaired again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub(crate) enum Fault {
     FailOver,
     FailOverWhileFrozen,
     FailOverLosingWrites,
-    JumpClockOfReplica(Jump),
-    JumpClockOfAll(Jump),
-    JumpClockOfPostgres(Jump),
+    JumpClockOfReplica(ClockJump),
+    JumpClockOfAll(ClockJump),
+    JumpClockOfPostgres(ClockJump),
 }
 
 impl Fault {
@@ -72,33 +72,33 @@ impl Fault {
     ];
 
     /// Returns the possible faults of these processes.
-    fn of(world: &World) -> Vec<Self> {
+    fn of(cluster: &Cluster) -> Vec<Self> {
         let mut faults = Self::ALONE.to_vec();
-        if world.disk.is_some() {
+        if cluster.disk.is_some() {
             faults.extend(Self::WITH_DISK);
         }
-        if world.postgres.is_some() {
+        if cluster.postgres.is_some() {
             faults.extend(Self::WITH_POSTGRES);
         }
-        if world.redis.is_some() {
+        if cluster.redis.is_some() {
             faults.extend(Self::WITH_REDIS);
         }
-        if world.clocks.is_some() && world.postgres.is_some() {
+        if cluster.clocks.is_some() && cluster.postgres.is_some() {
             faults.push(Self::StartWithFastClock);
         }
-        if world.watched.is_some() {
+        if cluster.watched.is_some() {
             faults.extend(Self::WITH_SENTINEL);
         }
         faults
     }
 
     /// Returns the faults of clocks that can jump.
-    fn of_clocks(world: &World) -> Vec<fn(Jump) -> Self> {
-        let mut clocks: Vec<fn(Jump) -> Self> = Vec::new();
-        if world.clocks.is_some() {
+    fn of_clocks(cluster: &Cluster) -> Vec<fn(ClockJump) -> Self> {
+        let mut clocks: Vec<fn(ClockJump) -> Self> = Vec::new();
+        if cluster.clocks.is_some() {
             clocks.push(Self::JumpClockOfReplica);
         }
-        if world.clocks.is_some() && world.postgres.is_some() {
+        if cluster.clocks.is_some() && cluster.postgres.is_some() {
             clocks.extend([
                 Self::JumpClockOfAll as fn(_) -> _,
                 Self::JumpClockOfPostgres,
@@ -114,14 +114,14 @@ impl Fault {
     }
 
     /// Returns the clients that are served as usual while it lasts.
-    pub(crate) const fn spares(self) -> Spares {
+    pub(crate) const fn serves(self) -> ServedClients {
         match self {
             Self::JumpClockOfReplica(_)
             | Self::JumpClockOfAll(_)
             | Self::JumpClockOfPostgres(_)
-            | Self::EndManySessions => Spares::Everybody,
-            Self::FloodLogins => Spares::Sessions,
-            _ => Spares::Nobody,
+            | Self::EndManySessions => ServedClients::Everybody,
+            Self::FloodLogins => ServedClients::Sessions,
+            _ => ServedClients::Nobody,
         }
     }
 }
@@ -131,21 +131,25 @@ impl Fault {
 #[derive(Debug)]
 pub(crate) struct Order {
     faults: Vec<Fault>,
-    clocks: Vec<fn(Jump) -> Fault>,
+    clocks: Vec<fn(ClockJump) -> Fault>,
     /// Part that the names of all faults contain.
     only: String,
     turn: Vec<Fault>,
-    jumps: Vec<Jump>,
+    jumps: Vec<ClockJump>,
     random: fastrand::Rng,
 }
 
 impl Order {
     /// Returns an order of the possible faults whose names contain `only`.
-    pub(crate) fn of(world: &World, only: &str, random: fastrand::Rng) -> Self {
-        let mut faults = Fault::of(world);
-        let mut clocks = Fault::of_clocks(world);
+    pub(crate) fn of(cluster: &Cluster, only: &str, random: fastrand::Rng) -> Self {
+        let mut faults = Fault::of(cluster);
+        let mut clocks = Fault::of_clocks(cluster);
         faults.retain(|fault| fault.is_called(only));
-        clocks.retain(|clock| Jump::ALL.iter().any(|jump| clock(*jump).is_called(only)));
+        clocks.retain(|clock| {
+            ClockJump::ALL
+                .iter()
+                .any(|jump| clock(*jump).is_called(only))
+        });
         Self {
             faults,
             clocks,
@@ -172,10 +176,10 @@ impl Order {
         self.turn.pop()
     }
 
-    fn jump(&mut self, clock: fn(Jump) -> Fault) -> Fault {
+    fn jump(&mut self, clock: fn(ClockJump) -> Fault) -> Fault {
         loop {
             if self.jumps.is_empty() {
-                self.jumps.extend(Jump::ALL);
+                self.jumps.extend(ClockJump::ALL);
                 self.random.shuffle(&mut self.jumps);
             }
             let drawn = self.jumps.pop().map(clock);

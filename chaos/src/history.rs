@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 /// One line of a history.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
-pub enum Line {
+pub enum HistoryLine {
     /// The first line: the settings and promises of the run.
-    Head(Head),
+    RunSettings(RunSettings),
     /// A request and its outcome.
-    Op(Box<Op>),
+    Operation(Box<Operation>),
     /// A fault that the nemesis injected.
-    Fault(Fault),
+    InjectedFault(InjectedFault),
     /// A process that was started with a wrong clock.
-    Start(Start),
+    ProcessStart(ProcessStart),
     /// A readiness check of a process with a wrong clock.
-    Readiness(Readiness),
+    ReadinessCheck(ReadinessCheck),
     /// A secret that was found where none may be.
-    Leak(Leak),
+    LeakedSecret(LeakedSecret),
 }
 
 /// Description of a run, and the settings that its rules depend on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Head {
+pub struct RunSettings {
     /// Topology of the processes: `a`, `b` or `c`.
     pub topology: String,
     /// Seed of all choices of clients and nemesis.
@@ -51,26 +51,26 @@ pub struct Head {
 
 /// A request of a client. Retries are requests of their own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Op {
+pub struct Operation {
     /// Sender of the request.
-    pub who: Who,
+    pub sender: Sender,
     /// Name of the account that the request is about.
     pub user: String,
     /// Requested action.
-    pub act: Act,
+    pub action: Action,
     /// The session that asked, or that a login made; absent where there is none.
     pub session: Option<String>,
     /// The presented refresh token.
-    pub shown: Option<Token>,
+    pub presented: Option<TokenIdentity>,
     /// The idempotency key sent with it, as a number.
     pub key: Option<u64>,
     /// The refresh token of the response.
-    pub given: Option<Token>,
+    pub given: Option<TokenIdentity>,
     /// Expiry of the presented access token; absent where none was presented.
     pub expires: Option<u64>,
     /// The request that returned the presented access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issued: Option<Span>,
+    pub issued: Option<TimeSpan>,
     /// The roles of the user according to the response: those of its access token, or `Remote-Roles`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<Vec<String>>,
@@ -87,12 +87,12 @@ pub struct Op {
     /// When the response arrived, or the client gave up.
     pub end: u64,
     /// Outcome of the request.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
 }
 
 /// The time from a request to its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
+pub struct TimeSpan {
     /// When the request was sent.
     pub start: u64,
     /// When the response arrived.
@@ -102,7 +102,7 @@ pub struct Span {
 /// Kind of sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Who {
+pub enum Sender {
     /// A legitimate client: none of its requests may be refused.
     Honest,
     /// A client with a copy of another client's token.
@@ -118,7 +118,7 @@ pub enum Who {
 /// Action of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Act {
+pub enum Action {
     /// An administrator creates the account.
     SignUp {
         /// Its first password.
@@ -168,7 +168,7 @@ pub enum Act {
 
 /// Identity of a refresh token that does not reveal the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Token {
+pub struct TokenIdentity {
     /// The session of the token.
     pub session: String,
     /// Generation of the token in its session.
@@ -180,11 +180,11 @@ pub struct Token {
 /// Outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "was", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// It was done.
     Ok,
     /// It was refused with this `code`.
-    No {
+    Refused {
         /// The stable name of the reason.
         code: String,
     },
@@ -197,7 +197,7 @@ pub enum Outcome {
 
 /// A fault that the nemesis injected, and its duration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Fault {
+pub struct InjectedFault {
     /// Name of the fault.
     pub name: String,
     /// When it began.
@@ -208,12 +208,12 @@ pub struct Fault {
     pub blackout: Option<u64>,
     /// Clients that are served while it lasts.
     #[serde(default)]
-    pub spares: Spares,
+    pub serves: ServedClients,
 }
 
 /// A process that was started with a wrong clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Start {
+pub struct ProcessStart {
     /// Which process.
     pub replica: usize,
     /// Seconds that its clock was ahead of the database's.
@@ -230,7 +230,7 @@ pub struct Start {
 
 /// A readiness check of a process with a wrong clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Readiness {
+pub struct ReadinessCheck {
     /// Seconds that its clock was ahead of the database's.
     pub ahead: u64,
     /// When its clock was set, while it ran.
@@ -244,7 +244,7 @@ pub struct Readiness {
 /// Clients that are served while a fault lasts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Spares {
+pub enum ServedClients {
     /// No client is certain of service.
     #[default]
     Nobody,
@@ -256,17 +256,17 @@ pub enum Spares {
 
 /// A secret that was found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Leak {
+pub struct LeakedSecret {
     /// Place where it was found.
     pub place: String,
     /// Kind of secret.
     pub what: String,
 }
 
-impl Op {
+impl Operation {
     /// Returns the time from request to response.
-    pub fn span(&self) -> Span {
-        Span {
+    pub fn span(&self) -> TimeSpan {
+        TimeSpan {
             start: self.start,
             end: self.end,
         }
@@ -274,24 +274,24 @@ impl Op {
 
     /// True when the action was done.
     pub fn is_ok(&self) -> bool {
-        self.outcome == Outcome::Ok
+        self.outcome == RequestOutcome::Ok
     }
 
     /// True when the action was refused.
-    pub fn is_no(&self) -> bool {
-        matches!(self.outcome, Outcome::No { .. })
+    pub fn is_refused(&self) -> bool {
+        matches!(self.outcome, RequestOutcome::Refused { .. })
     }
 
     /// True when it is unknown whether the action was done.
     pub fn is_unknown(&self) -> bool {
-        matches!(self.outcome, Outcome::Unknown { .. })
+        matches!(self.outcome, RequestOutcome::Unknown { .. })
     }
 
     /// Returns the code of the refusal or failure; empty when the action was done.
     pub fn code(&self) -> &str {
         match &self.outcome {
-            Outcome::Ok => "",
-            Outcome::No { code } | Outcome::Unknown { code } => code,
+            RequestOutcome::Ok => "",
+            RequestOutcome::Refused { code } | RequestOutcome::Unknown { code } => code,
         }
     }
 }

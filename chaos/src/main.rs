@@ -12,34 +12,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chaos::check::{self, History, Report, Rule};
-use chaos::history::Head;
+use chaos::history::RunSettings;
 use clap::Parser;
 
-use record::Recorder;
-use world::{Topology, World};
+use cluster::{Cluster, Topology};
+use recorder::Recorder;
 
 mod admin;
-mod besieged;
 mod client;
 mod clock;
-mod crowd;
-mod deputy;
+mod deliberate_bugs;
+mod demoted_admin;
 mod device;
 mod disk;
-mod duel;
 mod faults;
 mod flood;
-mod hoarder;
-mod misled;
+mod guessed_account;
+mod html_report;
+mod many_sessions;
+mod mutual_disabling;
 mod nemesis;
-mod page;
-mod people;
-mod record;
+mod recorder;
 mod replica;
-mod request;
-mod seeded;
+mod request_spec;
 mod sentinel;
+mod session_limit_user;
 mod shim;
+mod workload;
+mod wrong_clock;
 #[expect(dead_code, reason = "the tests of the server use more of it")]
 #[path = "../../tests/api/support"]
 mod support {
@@ -53,7 +53,7 @@ mod support {
     pub(crate) mod redis;
     pub(crate) mod scratch;
 }
-mod world;
+mod cluster;
 
 /// Grace period in these runs: short, so that thefts are seen.
 const GRACE: Duration = Duration::from_secs(2);
@@ -113,7 +113,7 @@ struct Arguments {
 
 /// A run to be made.
 #[derive(Clone, Debug)]
-struct Plan {
+struct RunPlan {
     topology: Topology,
     seconds: u64,
     seed: u64,
@@ -121,14 +121,14 @@ struct Plan {
     only: String,
     bug: Option<String>,
     recovery: Duration,
-    /// The run has shown what it is for when one of these is seen broken, and ends.
+    /// The run has presented what it is for when one of these is seen broken, and ends.
     until: &'static [Rule],
     program: PathBuf,
     /// Where the history goes.
     file: PathBuf,
 }
 
-impl Plan {
+impl RunPlan {
     /// Attempts to log in that an account takes. People lose some too, when their account is shut or the
     /// database is away, and none comes back while a run lasts: so a long one has more of them.
     fn guesses(&self) -> usize {
@@ -146,7 +146,7 @@ async fn main() -> ExitCode {
     let build = if has_bugs { build_with_bugs } else { build };
     let program = arguments.latchet.clone().unwrap_or_else(build);
     let name = format!("{:?}-{}", arguments.topology, arguments.seed).to_lowercase();
-    let plan = Plan {
+    let plan = RunPlan {
         topology: arguments.topology,
         seconds: arguments.seconds,
         seed: arguments.seed,
@@ -161,7 +161,7 @@ async fn main() -> ExitCode {
         file: arguments.out.join(format!("{name}.ndjson")),
     };
     let is_good = if arguments.all_bugs {
-        seeded::find_all(&plan).await
+        deliberate_bugs::find_all(&plan).await
     } else {
         let report = run(&plan).await;
         print!("{report}");
@@ -176,9 +176,9 @@ async fn main() -> ExitCode {
 }
 
 /// Makes a run, and holds its history against the promises, as `check` does from the file alone.
-async fn run(plan: &Plan) -> Report {
+async fn run(plan: &RunPlan) -> Report {
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).expect("runs are short");
-    let head = Head {
+    let head = RunSettings {
         topology: format!("{:?}", plan.topology).to_lowercase(),
         seed: plan.seed,
         seconds: plan.seconds,
@@ -187,32 +187,32 @@ async fn run(plan: &Plan) -> Report {
         guesses: plan.guesses(),
         shortest_life: Some(micros(ACCESS_TTL)),
         max_sessions: Some(MAX_SESSIONS),
-        administrators: vec![world::ADMIN.0.to_owned()],
+        administrators: vec![cluster::ADMIN.0.to_owned()],
     };
-    let world = Arc::new(World::start(plan).await);
+    let cluster = Arc::new(Cluster::start(plan).await);
     let recorder = Arc::new(Recorder::start(&plan.file, head));
     let whole = async {
         let mut random = fastrand::Rng::with_seed(plan.seed);
-        let people = people::start(&world, &recorder, &mut random, plan).await;
-        let misled = misled::outsider(&world, &recorder, people.end);
-        let faults = nemesis::run(&world, &recorder, random.fork(), &plan.only, people.end);
+        let people = workload::start(&cluster, &recorder, &mut random, plan).await;
+        let misled = wrong_clock::outsider(&cluster, &recorder, people.end);
+        let faults = nemesis::run(&cluster, &recorder, random.fork(), &plan.only, people.end);
         tokio::join!(misled, faults);
-        people.finish(&world, &recorder).await;
-        for leak in world.leaks(device::CANARY) {
+        people.finish(&cluster, &recorder).await;
+        for leak in cluster.find_leaks(device::CANARY) {
             recorder.leak(leak);
         }
     };
     let (history, report) = tokio::select! {
-        () = whole => look(&recorder, u64::MAX),
-        seen = seen_broken(&recorder, plan) => seen,
+        () = whole => read_and_check(&recorder, u64::MAX),
+        seen = wait_for_violation(&recorder, plan) => seen,
     };
-    let page = page::render(&history, &report);
+    let page = html_report::render(&history, &report);
     std::fs::write(plan.file.with_extension("html"), page).expect("the page can be written");
     report
 }
 
 /// Holds what was over at `time` against the promises.
-fn look(recorder: &Recorder, time: u64) -> (History, Report) {
+fn read_and_check(recorder: &Recorder, time: u64) -> (History, Report) {
     let mut history = History::parse(&*recorder.read()).expect("it was written as it is read");
     history.until(time);
     let report = check::check(&history);
@@ -220,13 +220,13 @@ fn look(recorder: &Recorder, time: u64) -> (History, Report) {
 }
 
 /// Looks again and again, until a promise is seen broken that the run is for.
-async fn seen_broken(recorder: &Recorder, plan: &Plan) -> (History, Report) {
+async fn wait_for_violation(recorder: &Recorder, plan: &RunPlan) -> (History, Report) {
     if plan.until.is_empty() {
         return std::future::pending().await;
     }
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let (history, report) = look(recorder, recorder.whole_until());
+        let (history, report) = read_and_check(recorder, recorder.complete_until());
         if plan.until.iter().any(|rule| report.broken().contains(rule)) {
             return (history, report);
         }

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chaos::history::Fault as Line;
+use chaos::history::InjectedFault;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
-use crate::clock::{Jump, Owner};
-use crate::crowd::Crowd;
-use crate::disk::Ill;
+use crate::clock::{ClockJump, ClockOwner};
+use crate::cluster::Cluster;
+use crate::disk::DiskFault;
 use crate::faults::{Fault, Order};
 use crate::flood;
-use crate::misled;
-use crate::record::Recorder;
-use crate::sentinel::Watched;
+use crate::many_sessions::ManySessions;
+use crate::recorder::Recorder;
+use crate::sentinel::WatchedRedis;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::Weather;
-use crate::world::World;
+use crate::support::proxy::NetworkFault;
+use crate::wrong_clock;
 use crate::{ACCESS_TTL, LONG_ACCESS_TTL};
 
 /// Time that one replica has another lifetime of access tokens: as long as it takes the others to forget
@@ -28,22 +28,22 @@ const LONG_TTL_LASTS_ALONE: Duration = Duration::from_secs(22);
 
 /// Injects faults until `end`.
 pub(crate) async fn run(
-    world: &Arc<World>,
+    cluster: &Arc<Cluster>,
     recorder: &Arc<Recorder>,
     mut random: fastrand::Rng,
     only: &str,
     end: Instant,
 ) {
-    let mut order = Order::of(world, only, random.fork());
-    let crowd = Crowd::new(world, recorder, random.fork());
+    let mut order = Order::of(cluster, only, random.fork());
+    let many_sessions = ManySessions::new(cluster, recorder, random.fork());
     let mut nemesis = Nemesis {
-        world,
+        cluster,
         recorder,
         random: random.fork(),
-        mended: 0,
+        repaired: 0,
         blackouts: 0,
         restore_at: None,
-        crowd,
+        many_sessions,
     };
     loop {
         // Enough time between two faults to see that the service has recovered.
@@ -57,85 +57,92 @@ pub(crate) async fn run(
             break;
         }
         let start = recorder.begin();
-        nemesis.cause(fault).await;
-        world.ready().await;
-        recorder.fault(Line {
+        nemesis.inject(fault).await;
+        cluster.ready().await;
+        recorder.fault(InjectedFault {
             name: format!("{fault:?}"),
             start,
             end: recorder.now(),
-            blackout: (fault == Fault::Blackout).then_some(nemesis.mended),
-            spares: fault.spares(),
+            blackout: (fault == Fault::Blackout).then_some(nemesis.repaired),
+            serves: fault.serves(),
         });
         // By now clients are served as usual; only the next failover has to wait for this.
-        world.watched.iter().for_each(Watched::settle);
+        cluster
+            .watched
+            .iter()
+            .for_each(WatchedRedis::wait_until_replicated);
     }
     tokio::time::sleep_until(end).await;
 }
 
 struct Nemesis<'w> {
-    world: &'w Arc<World>,
+    cluster: &'w Arc<Cluster>,
     recorder: &'w Arc<Recorder>,
     random: fastrand::Rng,
     /// When the network was last about to be repaired.
-    mended: u64,
+    repaired: u64,
     blackouts: u32,
     /// When the changed lifetime of access tokens is set back.
     restore_at: Option<Instant>,
-    crowd: Crowd,
+    many_sessions: ManySessions,
 }
 
 impl Nemesis<'_> {
-    async fn cause(&mut self, fault: Fault) {
-        let replica = self.random.usize(..self.world.replicas.len());
+    async fn inject(&mut self, fault: Fault) {
+        let replica = self.random.usize(..self.cluster.replicas.len());
         match fault {
             Fault::KillReplica => {
-                self.world.replicas[replica].end(Signal::KILL);
-                self.last(500).await;
-                self.world.resume(replica);
+                self.cluster.replicas[replica].end(Signal::KILL);
+                self.keep_fault_for(500).await;
+                self.cluster.resume(replica);
             }
             Fault::FreezeReplica => {
-                self.world.replicas[replica].signal(Signal::STOP);
+                self.cluster.replicas[replica].signal(Signal::STOP);
                 // Less than grace: what lies there for longer is judged when it is over, and looks late.
-                self.last(1200).await;
-                self.world.replicas[replica].signal(Signal::CONT);
+                self.keep_fault_for(1200).await;
+                self.cluster.replicas[replica].signal(Signal::CONT);
             }
             Fault::RollingRestart => {
-                for replica in 0..self.world.replicas.len() {
-                    self.world.replicas[replica].end(Signal::TERM);
-                    self.world.resume(replica);
-                    self.world.replicas[replica].ready().await;
+                for replica in 0..self.cluster.replicas.len() {
+                    self.cluster.replicas[replica].end(Signal::TERM);
+                    self.cluster.resume(replica);
+                    self.cluster.replicas[replica].ready().await;
                 }
             }
             Fault::ChangeAccessTtl => self.restart_with(LONG_ACCESS_TTL).await,
             Fault::RestoreAccessTtl => self.restart_with(ACCESS_TTL).await,
-            Fault::EndManySessions => self.crowd.end().await,
-            Fault::StartWithFastClock => misled::start(self.world, self.recorder, replica).await,
-            Fault::RotateKeys => {
-                self.world.run(replica, &["key", "rotate"]);
+            Fault::EndManySessions => self.many_sessions.end().await,
+            Fault::StartWithFastClock => {
+                wrong_clock::start(self.cluster, self.recorder, replica).await
             }
-            Fault::FloodLogins => flood::run(self.world, self.recorder, self.random.fork()).await,
-            Fault::CutOffReplica => self.weather(&[replica], Weather::Cut).await,
-            Fault::HangNetworkOfReplica => self.weather(&[replica], Weather::Hang).await,
+            Fault::RotateKeys => {
+                self.cluster.run(replica, &["key", "rotate"]);
+            }
+            Fault::FloodLogins => flood::run(self.cluster, self.recorder, self.random.fork()).await,
+            Fault::CutOffReplica => self.break_network(&[replica], NetworkFault::Cut).await,
+            Fault::HangNetworkOfReplica => self.break_network(&[replica], NetworkFault::Hang).await,
             Fault::Blackout => {
-                let all: Vec<usize> = (0..self.world.replicas.len()).collect();
+                let all: Vec<usize> = (0..self.cluster.replicas.len()).collect();
                 // In turn: immediate errors and hanging connections are different faults.
                 self.blackouts += 1;
-                let weather = if self.blackouts % 2 == 1 {
-                    Weather::Cut
+                let network_fault = if self.blackouts % 2 == 1 {
+                    NetworkFault::Cut
                 } else {
-                    Weather::Hang
+                    NetworkFault::Hang
                 };
-                self.weather(&all, weather).await;
+                self.break_network(&all, network_fault).await;
             }
-            Fault::JumpClockOfReplica(jump) => self.clocks(&[Owner::Replica(replica)], jump).await,
-            Fault::JumpClockOfPostgres(jump) => self.clocks(&[Owner::Postgres], jump).await,
+            Fault::JumpClockOfReplica(jump) => {
+                self.clocks(&[ClockOwner::Replica(replica)], jump).await
+            }
+            Fault::JumpClockOfPostgres(jump) => self.clocks(&[ClockOwner::Postgres], jump).await,
             Fault::JumpClockOfAll(jump) => {
-                let replicas = (0..self.world.replicas.len()).map(Owner::Replica);
-                let all: Vec<Owner> = replicas.chain([Owner::Postgres]).collect();
+                let replicas = (0..self.cluster.replicas.len()).map(ClockOwner::Replica);
+                let all: Vec<ClockOwner> = replicas.chain([ClockOwner::Postgres]).collect();
                 self.clocks(&all, jump).await;
             }
-            Fault::FillDisk => self.disk(Ill::Full).await,
-            Fault::BreakDisk => self.disk(Ill::Broken).await,
+            Fault::FillDisk => self.disk(DiskFault::Full).await,
+            Fault::BreakDisk => self.disk(DiskFault::Broken).await,
             Fault::KillPostgres | Fault::ExhaustConnections => self.postgres(fault).await,
             Fault::FailOver | Fault::FailOverWhileFrozen | Fault::FailOverLosingWrites => {
                 self.fail_over(fault).await;
@@ -146,32 +153,32 @@ impl Nemesis<'_> {
 
     /// One replica issues access tokens with another lifetime than the others.
     async fn restart_with(&mut self, access_ttl: Duration) {
-        let replica = &self.world.replicas[0];
+        let replica = &self.cluster.replicas[0];
         replica.set_access_ttl(access_ttl);
         replica.end(Signal::TERM);
-        self.world.resume(0);
+        self.cluster.resume(0);
         replica.ready().await;
-        let lasts = match self.world.replicas.len() {
+        let lasts = match self.cluster.replicas.len() {
             1 => LONG_TTL_LASTS_ALONE,
             _ => LONG_TTL_LASTS,
         };
         self.restore_at = (access_ttl != ACCESS_TTL).then(|| Instant::now() + lasts);
     }
 
-    async fn disk(&mut self, ill: Ill) {
-        let Some(disk) = &self.world.disk else {
+    async fn disk(&mut self, fault: DiskFault) {
+        let Some(disk) = &self.cluster.disk else {
             return;
         };
-        disk.fall(ill);
-        self.last(2000).await;
-        disk.mend();
+        disk.inject(fault);
+        self.keep_fault_for(2000).await;
+        disk.repair();
         // PostgreSQL stops when it cannot write its log, and gives up when it cannot recover either.
-        self.world.postgres.iter().for_each(Postgres::revive);
+        self.cluster.postgres.iter().for_each(Postgres::revive);
     }
 
     /// These clocks jump, and after a while back.
-    async fn clocks(&mut self, owners: &[Owner], jump: Jump) {
-        let Some(clocks) = &self.world.clocks else {
+    async fn clocks(&mut self, owners: &[ClockOwner], jump: ClockJump) {
+        let Some(clocks) = &self.cluster.clocks else {
             return;
         };
         for owner in owners {
@@ -179,91 +186,91 @@ impl Nemesis<'_> {
         }
         sleep(Duration::from_millis(self.random.u64(3000..=8000))).await;
         for owner in owners {
-            clocks.mend(*owner);
+            clocks.repair(*owner);
         }
     }
 
     async fn postgres(&mut self, fault: Fault) {
-        let Some(postgres) = &self.world.postgres else {
+        let Some(postgres) = &self.cluster.postgres else {
             return;
         };
         if fault == Fault::KillPostgres {
             postgres.kill();
-            self.last(1500).await;
+            self.keep_fault_for(1500).await;
             postgres.resume();
         } else {
-            let connections = self.world.exhaust();
-            self.last(2000).await;
+            let connections = self.cluster.exhaust_connections();
+            self.keep_fault_for(2000).await;
             drop(connections);
         }
     }
 
     async fn fail_over(&mut self, fault: Fault) {
-        let Some(watched) = &self.world.watched else {
+        let Some(watched) = &self.cluster.watched else {
             return;
         };
         match fault {
             Fault::FailOver => watched.fail_over(Signal::KILL),
             Fault::FailOverWhileFrozen => watched.fail_over(Signal::STOP),
             _ => {
-                watched.deafen_replica();
-                self.last(1000).await;
+                watched.cut_off_redis_replica();
+                self.keep_fault_for(1000).await;
                 watched.fail_over(Signal::KILL);
             }
         }
     }
 
     async fn redis(&mut self, fault: Fault) {
-        let Some(redis) = &self.world.redis else {
+        let Some(redis) = &self.cluster.redis else {
             return;
         };
         match fault {
             Fault::RestartRedisEmpty => {
                 redis.kill();
-                self.last(800).await;
+                self.keep_fault_for(800).await;
                 redis.resume();
             }
             Fault::RestartRedisFromOldDump => {
                 redis.save();
-                self.last(2000).await;
+                self.keep_fault_for(2000).await;
                 redis.kill();
                 redis.resume();
             }
             Fault::EvictFromRedis => {
                 redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
                 redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-                self.last(1500).await;
+                self.keep_fault_for(1500).await;
                 redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
                 redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
             }
             Fault::FillRedis => {
                 redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-                self.last(2000).await;
+                self.keep_fault_for(2000).await;
                 redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
             }
             Fault::FreezeRedis => {
                 redis.freeze();
-                self.last(2500).await;
+                self.keep_fault_for(2500).await;
                 redis.thaw();
             }
             _ => redis.ask::<()>(&["FLUSHALL"]),
         }
     }
 
-    /// Bad weather between these replicas and both databases, for a while.
-    async fn weather(&mut self, replicas: &[usize], weather: Weather) {
+    /// A network fault between these replicas and both databases, for a while.
+    async fn break_network(&mut self, replicas: &[usize], network_fault: NetworkFault) {
         for replica in replicas {
-            self.world.replicas[*replica].network(weather);
+            self.cluster.replicas[*replica].network(network_fault);
         }
-        self.last(4000).await;
-        self.mended = self.recorder.now();
+        self.keep_fault_for(4000).await;
+        self.repaired = self.recorder.now();
         for replica in replicas {
-            self.world.replicas[*replica].network(Weather::Fair);
+            self.cluster.replicas[*replica].network(NetworkFault::Fair);
         }
     }
 
     /// Waits for about so many milliseconds.
-    async fn last(&mut self, millis: u64) {
+    async fn keep_fault_for(&mut self, millis: u64) {
         sleep(Duration::from_millis(
             self.random.u64(millis / 2..=millis * 3 / 2),
         ))

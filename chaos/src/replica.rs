@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::poll;
-use crate::support::proxy::{Proxy, Weather};
+use crate::support::proxy::{NetworkFault, Proxy};
 
 /// One process of Latchet, and its own way to the databases.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Replica {
         command
             .stdout(log.try_clone().expect("files can be cloned"))
             .stderr(log);
-        *self.child() = Some(Child::start(&mut command, Ending::Kill));
+        *self.child() = Some(Child::start(&mut command, EndSignal::Kill));
     }
 
     fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
@@ -56,7 +56,7 @@ impl Replica {
     /// Waits until it says that it is ready.
     pub(crate) async fn ready(&self) {
         let client = reqwest::Client::new();
-        poll::some("a replica to be ready", async || {
+        poll::until_some("a replica to be ready", async || {
             let ended = self.child().as_mut().and_then(Child::ended);
             assert!(
                 ended.is_none(),
@@ -80,7 +80,7 @@ impl Replica {
 
     /// Waits until it is ready, which gives nothing, or has ended, which gives its exit code.
     pub(crate) async fn ready_or_ended(&self) -> Option<i32> {
-        poll::some("a replica to be ready or to end", async || {
+        poll::until_some("a replica to be ready or to end", async || {
             let ended = self.child().as_mut().and_then(Child::ended);
             if let Some(ended) = ended {
                 return Some(Some(ended.code().unwrap_or(-1)));
@@ -117,10 +117,10 @@ impl Replica {
         }
     }
 
-    /// Changes the weather on its way to both databases.
-    pub(crate) fn network(&self, weather: Weather) {
+    /// Sets the fault of its network to both databases.
+    pub(crate) fn network(&self, network_fault: NetworkFault) {
         for proxy in [&self.to_postgres, &self.to_redis].into_iter().flatten() {
-            proxy.set(weather);
+            proxy.set(network_fault);
         }
     }
 }

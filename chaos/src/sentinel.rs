@@ -6,20 +6,20 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::child::{Child, Ending, program};
+use crate::support::child::{Child, EndSignal, program};
 use crate::support::redis::Redis;
 use crate::support::{poll, port, scratch};
 
 /// Two servers, of which one is the master, and who decides that.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct WatchedRedis {
     pub(crate) servers: [Redis; 2],
     port: u16,
     _sentinel: Child,
     _folder: TempDir,
 }
 
-impl Watched {
+impl WatchedRedis {
     /// Starts all of them, and waits until they know each other.
     pub(crate) fn start() -> Self {
         let servers = [Redis::start(), Redis::start()];
@@ -42,10 +42,10 @@ impl Watched {
         let watched = Self {
             servers,
             port,
-            _sentinel: Child::start(&mut command, Ending::Kill),
+            _sentinel: Child::start(&mut command, EndSignal::Kill),
             _folder: folder,
         };
-        watched.settle();
+        watched.wait_until_replicated();
         watched
     }
 
@@ -56,7 +56,7 @@ impl Watched {
 
     /// Waits until one server is the master and the other copies it, for which a Sentinel takes its
     /// time after a failover.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn wait_until_replicated(&self) {
         poll::until("the replica to copy the master", || {
             let states = self.servers.each_ref().map(replication);
             let masters = states
@@ -81,7 +81,7 @@ impl Watched {
     }
 
     /// The replica is deaf from now on: what is acknowledged is not copied to it.
-    pub(crate) fn deafen_replica(&self) {
+    pub(crate) fn cut_off_redis_replica(&self) {
         self.servers[1 - self.master()].ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     }
 

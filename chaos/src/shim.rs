@@ -35,7 +35,7 @@ pub(crate) fn build(source: &str, library: &Path) {
 }
 
 /// Writes a control file atomically, since the library may read it at any time.
-pub(crate) fn tell(file: &Path, text: &str) {
+pub(crate) fn write_control_file(file: &Path, text: &str) {
     let draft = file.with_extension("draft");
     std::fs::write(&draft, text).expect("the folder is ours");
     std::fs::rename(draft, file).expect("the folder is ours");

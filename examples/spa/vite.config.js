@@ -9,7 +9,7 @@ export default defineConfig({
     host: '127.0.0.1',
     port: Number(PORT),
     strictPort: true,
-    // One origin for pages, notes and Latchet, as docs/spa.md requires and as a proxy provides in production.
+    // One origin for pages, notes and Latchet, as docs/how-to/spa.md requires and as a proxy provides in production.
     proxy: { '/api': `http://${LATCHET_LISTEN}`, '/v1': `http://${LATCHET_LISTEN}` },
   },
 });

@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchet::keys::{KeySet, VerifyingKey};
-use latchet::token::{Expected, Verifier, VerifierSettings};
+use latchet::token::{ExpectedKind, Verifier, VerifierSettings};
 use latchet_fuzz::{ISSUER, NOW, SECRET};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -34,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let (header, claims) = (&input[..at], &input[at + 1..]);
-    let Ok(seen) = VERIFIER.verify(&sign(header, claims), Expected::Access, NOW) else {
+    let Ok(seen) = VERIFIER.verify(&sign(header, claims), ExpectedKind::Access, NOW) else {
         return;
     };
 

@@ -63,7 +63,7 @@ async fn page(request: &Request) -> poem::Result<()> {
 static SHOP: LazyLock<Shop> = LazyLock::new(|| {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let settings = VerifierSettings::new(ISSUER, [ISSUER]);
-    let verifier = Verifier::new(KeySet::new([key.verifying()]), settings);
+    let verifier = Verifier::new(KeySet::new([key.verifying_key()]), settings);
     let cookies = Arc::new(Cookies::default());
     let denylist = Arc::new(MemoryDenylist::new());
     let guards = Guards::new(Arc::new(verifier), denylist, Clock::system())

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use latchet::clock::Clock;
 use latchet::server::accounts::NewAccount;
 use latchet::server::config::Config;
-use latchet::server::events::Actor;
-use latchet::server::names::{ADMIN, Role, Username};
+use latchet::server::security_events::Actor;
+use latchet::server::names::{ADMIN, UserRole, Username};
 use latchet::server::serve::Lifecycle;
 use latchet::server::{App, routes};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -120,10 +120,10 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
         let alice = NewAccount {
             username: Username::parse("alice").unwrap(),
             password: PASSWORD.into(),
-            roles: vec![Role::parse(ADMIN).unwrap()],
+            roles: vec![UserRole::parse(ADMIN).unwrap()],
         };
         app.create_user(alice, &Actor::Operator).await.unwrap();
-        let upkeep = app.maintain();
+        let upkeep = app.spawn_background_tasks();
         (
             routes(&app, Lifecycle::default()).map_to_response().boxed(),
             upkeep,

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use latchet::clock::Time;
-use latchet::server::refresh_token::RefreshTokens;
+use latchet::server::refresh_token::RefreshTokenCodec;
 use latchet::server::rotation::{SessionState, Superseded};
-use latchet::server::secret::DerivedKeys;
+use latchet::server::derived_keys::DerivedKeys;
 use latchet::server::store::Session;
 use latchet_fuzz::{Edit, ISSUER, edited};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -17,9 +17,9 @@ use secrecy::ExposeSecret;
 /// Ids are 22 characters, which the server makes itself.
 const LONGEST_ID: usize = 64;
 
-static TOKENS: LazyLock<RefreshTokens> = LazyLock::new(|| {
+static TOKENS: LazyLock<RefreshTokenCodec> = LazyLock::new(|| {
     let keys = DerivedKeys::derive("a root secret that is long enough");
-    RefreshTokens::new(&keys, ISSUER)
+    RefreshTokenCodec::new(&keys, ISSUER)
 });
 
 #[derive(Arbitrary, Debug)]
@@ -42,7 +42,7 @@ fn session(input: &Input<'_>) -> Session {
             generation: input.generation,
             rotated_at,
             superseded: Superseded::default(),
-            key: None,
+            retry_key: None,
             expires_at: Time::MAX,
             idle_limit: Duration::from_secs(input.idle_limit.into()),
             revoked: None,
@@ -62,11 +62,11 @@ fuzz_target!(|input: Input<'_>| {
     }
     let session = session(&input);
     let token = TOKENS
-        .mint(&session)
+        .issue(&session)
         .expect("text and numbers have a JSON form");
     let token = token.expose_secret();
 
-    let read = TOKENS.read(token).expect("it was minted here");
+    let read = TOKENS.verify(token).expect("it was minted here");
     assert_eq!(read.session, session.id);
     assert_eq!(read.user, session.user_id);
     assert_eq!(read.generation, session.state.generation);
@@ -74,5 +74,5 @@ fuzz_target!(|input: Input<'_>| {
     let Some(shown) = edited(token, &input.edits) else {
         return;
     };
-    assert_eq!(TOKENS.read(&shown).is_ok(), shown == token, "{shown}");
+    assert_eq!(TOKENS.verify(&shown).is_ok(), shown == token, "{shown}");
 });

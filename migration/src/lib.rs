@@ -30,7 +30,7 @@ impl MigratorTrait for Migrator {
 }
 
 /// Returns the names of the migrations that this program knows.
-pub fn known() -> Vec<String> {
+pub fn known_migrations() -> Vec<String> {
     Migrator::migrations()
         .iter()
         .map(|migration| migration.name().to_owned())
@@ -41,7 +41,7 @@ pub fn known() -> Vec<String> {
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn applied<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
+pub async fn applied_migrations<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
     // The listing of sea-orm-migration fails on a migration that this program does not know; this one
     // returns it.
     let table = Migrator::migration_table_name().to_string();

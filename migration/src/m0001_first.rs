@@ -21,7 +21,7 @@ impl MigrationTrait for Migration {
         let db = manager.get_connection();
         let postgres = db.get_database_backend() == DbBackend::Postgres;
         for sql in TABLES {
-            db.execute_unprepared(&dialect(sql, postgres)).await?;
+            db.execute_unprepared(&with_types_of(sql, postgres)).await?;
         }
         if postgres {
             // With free space in each page, a rotation is a heap-only update, which changes no index.
@@ -35,7 +35,7 @@ impl MigrationTrait for Migration {
 /// Replaces `{key}` and `{serial}` by types of the database.
 ///
 /// Keys are compared byte by byte on both, so that a page of users ends at the same name.
-pub(crate) fn dialect(sql: &str, postgres: bool) -> String {
+pub(crate) fn with_types_of(sql: &str, postgres: bool) -> String {
     let (key, serial) = if postgres {
         (
             "text COLLATE \"C\"",

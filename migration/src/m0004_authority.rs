@@ -4,7 +4,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::m0001_first::dialect;
+use crate::m0001_first::with_types_of;
 
 /// Adds the columns, the table and the indexes.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl MigrationTrait for Migration {
         let postgres = db.get_database_backend() == DbBackend::Postgres;
         let revocations = if postgres { POSTGRES } else { SQLITE };
         for sql in COLUMNS.iter().chain(revocations) {
-            db.execute_unprepared(&dialect(sql, postgres)).await?;
+            db.execute_unprepared(&with_types_of(sql, postgres)).await?;
         }
         Ok(())
     }

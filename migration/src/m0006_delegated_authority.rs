@@ -4,7 +4,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::m0001_first::dialect;
+use crate::m0001_first::with_types_of;
 
 /// Adds the columns.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl MigrationTrait for Migration {
         let db = manager.get_connection();
         let postgres = db.get_database_backend() == DbBackend::Postgres;
         for sql in STATEMENTS {
-            db.execute_unprepared(&dialect(sql, postgres)).await?;
+            db.execute_unprepared(&with_types_of(sql, postgres)).await?;
         }
         Ok(())
     }

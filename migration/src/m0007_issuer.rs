@@ -3,7 +3,7 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
-use crate::m0001_first::dialect;
+use crate::m0001_first::with_types_of;
 
 /// Creates the table with its only row.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl MigrationTrait for Migration {
         let db = manager.get_connection();
         let postgres = db.get_database_backend() == DbBackend::Postgres;
         for sql in STATEMENTS {
-            db.execute_unprepared(&dialect(sql, postgres)).await?;
+            db.execute_unprepared(&with_types_of(sql, postgres)).await?;
         }
         Ok(())
     }

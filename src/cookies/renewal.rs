@@ -24,7 +24,7 @@ use super::Cookies;
 use crate::clock::Time;
 use crate::guard::Guards;
 use crate::keys::random_id;
-use crate::token::{Claims, Fresh, Issuer, Kind};
+use crate::token::{Claims, FreshClaim, Issuer, TokenKind};
 
 /// Claim with the final end of a session, in seconds since the unix epoch. Tokens may be issued with it;
 /// renewal adds it.
@@ -47,7 +47,7 @@ pub const SESSION_END: &str = "session_end";
 /// fn site(pages: Route, guards: Guards, issuer: Issuer) -> impl Endpoint {
 ///     let renewal = Renewal {
 ///         issuer,
-///         when_left: Duration::from_secs(30 * 60),
+///         renew_when_left: Duration::from_secs(30 * 60),
 ///         longest_session: Duration::from_secs(30 * 24 * 60 * 60),
 ///     };
 ///     pages.with(renewal).data(guards)
@@ -58,22 +58,22 @@ pub struct Renewal {
     /// Signs the new tokens; guards have to trust it.
     pub issuer: Issuer,
     /// A token with less remaining lifetime is renewed, and gets its full lifetime again.
-    pub when_left: Duration,
+    pub renew_when_left: Duration,
     /// Longest time from the sign-in (`auth_time`, else `iat`) to the expiry of the last token.
     pub longest_session: Duration,
 }
 
 impl Renewal {
     /// Returns the claims that continue these; `None` when it is too early or too late.
-    fn next(&self, old: &Claims, now: Time) -> Option<Claims> {
+    fn renewed_claims(&self, old: &Claims, now: Time) -> Option<Claims> {
         let end = old.exp.map(Time::from_secs)?;
-        let may = old.kind == Kind::Access && old.sid.is_some();
-        if !may || now >= end || end.since(now) >= self.when_left {
+        let is_renewable = old.kind == TokenKind::Access && old.sid.is_some();
+        if !is_renewable || now >= end || end.since(now) >= self.renew_when_left {
             return None;
         }
         let session_end = self.session_end(old)?;
-        let life = end.since(Time::from_secs(old.iat));
-        let next_end = (now + life).min(session_end);
+        let lifetime = end.since(Time::from_secs(old.iat));
+        let next_end = (now + lifetime).min(session_end);
         if next_end <= end {
             return None;
         }
@@ -83,7 +83,7 @@ impl Renewal {
             nbf: old.nbf.map(|_| now.secs()),
             exp: Some(next_end.secs()),
             fresh: match old.fresh {
-                Fresh::Yes => Fresh::until(end),
+                FreshClaim::Yes => FreshClaim::until(end),
                 other => other,
             },
             ..old.clone()
@@ -103,17 +103,17 @@ impl Renewal {
         }
     }
 
-    async fn renew(&self, admitted: &Admitted, headers: &mut HeaderMap) {
-        let Admitted {
+    async fn renew(&self, authentication: &CookieAuthentication, headers: &mut HeaderMap) {
+        let CookieAuthentication {
             guards,
             claims,
             cookies,
-        } = admitted;
+        } = authentication;
         let now = guards.now();
-        if sets(headers, &cookies.access.name) || is_for_caches(headers) {
+        if sets_cookie(headers, &cookies.access.name) || is_cacheable(headers) {
             return;
         }
-        let Some(next) = self.next(claims, now) else {
+        let Some(next) = self.renewed_claims(claims, now) else {
             return;
         };
         let set = self
@@ -128,7 +128,7 @@ impl Renewal {
             Err(error) => tracing::error!(error, "failed to renew an access cookie"),
             // Nothing is awaited between this check and setting the cookie.
             Ok(set) => {
-                if guards.has_been_left_alone(claims).await {
+                if guards.is_still_valid(claims).await {
                     set.add_to(headers);
                 }
             }
@@ -136,7 +136,7 @@ impl Renewal {
     }
 }
 
-fn sets(headers: &HeaderMap, name: &str) -> bool {
+fn sets_cookie(headers: &HeaderMap, name: &str) -> bool {
     headers.get_all(SET_COOKIE).into_iter().any(|line| {
         let rest = line.as_bytes().strip_prefix(name.as_bytes());
         rest.is_some_and(|rest| rest.first() == Some(&b'='))
@@ -144,7 +144,7 @@ fn sets(headers: &HeaderMap, name: &str) -> bool {
 }
 
 /// A cache that stores the response would send the cookie to other users.
-fn is_for_caches(headers: &HeaderMap) -> bool {
+fn is_cacheable(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CACHE_CONTROL);
     let mut lines = lines.into_iter().map(HeaderValue::to_str).peekable();
     lines.peek().is_some()
@@ -154,7 +154,7 @@ fn is_for_caches(headers: &HeaderMap) -> bool {
 }
 
 /// Token that a guard accepted from an access cookie.
-struct Admitted {
+struct CookieAuthentication {
     guards: Guards,
     claims: Arc<Claims>,
     cookies: Arc<Cookies>,
@@ -162,18 +162,18 @@ struct Admitted {
 
 /// Slot in which a guard passes the accepted token to the middleware around it.
 #[derive(Clone, Default)]
-struct Slot(Arc<OnceLock<Admitted>>);
+struct AuthenticationSlot(Arc<OnceLock<CookieAuthentication>>);
 
 /// Passes a token that was accepted from an access cookie to the middleware, if there is one.
-pub(crate) fn note(
+pub(crate) fn record_authentication(
     request: &Request,
     guards: &Guards,
     claims: &Arc<Claims>,
     cookies: &Arc<Cookies>,
 ) {
-    if let Some(Slot(slot)) = request.data::<Slot>() {
+    if let Some(AuthenticationSlot(slot)) = request.data::<AuthenticationSlot>() {
         // A second guard in one request would pass the same token.
-        let _ = slot.set(Admitted {
+        let _ = slot.set(CookieAuthentication {
             guards: guards.clone(),
             claims: Arc::clone(claims),
             cookies: Arc::clone(cookies),
@@ -183,31 +183,33 @@ pub(crate) fn note(
 
 /// Routes with renewal of access cookies.
 #[derive(Debug)]
-pub struct Renewing<E> {
+pub struct RenewalEndpoint<E> {
     renewal: Renewal,
     inner: E,
 }
 
 impl<E: Endpoint> Middleware<E> for Renewal {
-    type Output = Renewing<E>;
+    type Output = RenewalEndpoint<E>;
 
-    fn transform(&self, inner: E) -> Renewing<E> {
-        Renewing {
+    fn transform(&self, inner: E) -> RenewalEndpoint<E> {
+        RenewalEndpoint {
             renewal: self.clone(),
             inner,
         }
     }
 }
 
-impl<E: Endpoint> Endpoint for Renewing<E> {
+impl<E: Endpoint> Endpoint for RenewalEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let slot = Slot::default();
+        let slot = AuthenticationSlot::default();
         request.set_data(slot.clone());
         let mut response = self.inner.call(request).await?.into_response();
-        if let Some(admitted) = slot.0.get() {
-            self.renewal.renew(admitted, response.headers_mut()).await;
+        if let Some(authentication) = slot.0.get() {
+            self.renewal
+                .renew(authentication, response.headers_mut())
+                .await;
         }
         Ok(response)
     }

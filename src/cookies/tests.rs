@@ -19,7 +19,7 @@ mod shop;
 
 const NOW: Time = Time::from_secs(4_000_000_000);
 
-fn claims(kind: Kind) -> Claims {
+fn claims(kind: TokenKind) -> Claims {
     Claims {
         kind,
         csrf: Some("proof".to_owned()),
@@ -37,18 +37,26 @@ fn lines(set: SetCookies) -> Vec<String> {
 }
 
 #[test]
-fn cookies_are_safe_and_live_as_long_as_their_token() {
+fn cookies_are_secure_and_expire_with_their_token() {
     let cookies = Cookies::default();
 
     assert_eq!(
-        lines(cookies.set("a.b.c", &claims(Kind::Access), NOW).unwrap()),
+        lines(
+            cookies
+                .set("a.b.c", &claims(TokenKind::Access), NOW)
+                .unwrap()
+        ),
         [
             "__Host-latchet_at=a.b.c; Path=/; Max-Age=900; SameSite=Strict; Secure; HttpOnly",
             "__Host-latchet_at_csrf=proof; Path=/; Max-Age=900; SameSite=Strict; Secure",
         ]
     );
     assert_eq!(
-        lines(cookies.set("a.b.c", &claims(Kind::Refresh), NOW).unwrap()),
+        lines(
+            cookies
+                .set("a.b.c", &claims(TokenKind::Refresh), NOW)
+                .unwrap()
+        ),
         [
             "__Host-latchet_rt=a.b.c; Path=/; Max-Age=900; SameSite=Strict; Secure; HttpOnly",
             "__Host-latchet_rt_csrf=proof; Path=/; Max-Age=900; SameSite=Strict; Secure",
@@ -57,11 +65,11 @@ fn cookies_are_safe_and_live_as_long_as_their_token() {
 }
 
 #[test]
-fn a_token_set_late_is_not_kept_longer_for_it() {
+fn a_cookie_set_late_expires_with_its_token() {
     let set = |now| {
         lines(
             Cookies::default()
-                .set("t", &claims(Kind::Access), now)
+                .set("t", &claims(TokenKind::Access), now)
                 .unwrap(),
         )
     };
@@ -72,14 +80,18 @@ fn a_token_set_late_is_not_kept_longer_for_it() {
 }
 
 #[test]
-fn a_cookie_may_end_with_the_browser_and_one_without_end_does() {
+fn a_cookie_can_be_a_session_cookie_and_is_one_without_exp() {
     let until_closed = Cookies {
-        keep: Keep::UntilClosed,
+        lifetime: CookieLifetime::UntilBrowserCloses,
         ..Cookies::default()
     };
-    let endless = Claims::access_without_end(NOW).with_csrf();
+    let endless = Claims::access_without_expiry(NOW).with_csrf();
 
-    let closed = lines(until_closed.set("t", &claims(Kind::Access), NOW).unwrap());
+    let closed = lines(
+        until_closed
+            .set("t", &claims(TokenKind::Access), NOW)
+            .unwrap(),
+    );
     let without_end = lines(Cookies::default().set("t", &endless, NOW).unwrap());
 
     for line in closed.iter().chain(&without_end) {
@@ -88,7 +100,7 @@ fn a_cookie_may_end_with_the_browser_and_one_without_end_does() {
 }
 
 #[test]
-fn one_kind_or_both_are_taken_away() {
+fn one_kind_or_both_can_be_cleared() {
     let cookies = Cookies::default();
     let access = [
         "__Host-latchet_at=; Path=/; Max-Age=0; SameSite=Strict; Secure; HttpOnly",
@@ -99,8 +111,8 @@ fn one_kind_or_both_are_taken_away() {
         "__Host-latchet_rt_csrf=; Path=/; Max-Age=0; SameSite=Strict; Secure",
     ];
 
-    assert_eq!(lines(cookies.unset(Kind::Access).unwrap()), access);
-    assert_eq!(lines(cookies.unset(Kind::Refresh).unwrap()), refresh);
+    assert_eq!(lines(cookies.unset(TokenKind::Access).unwrap()), access);
+    assert_eq!(lines(cookies.unset(TokenKind::Refresh).unwrap()), refresh);
     assert_eq!(
         lines(cookies.unset_all().unwrap()),
         [access, refresh].concat()
@@ -108,7 +120,7 @@ fn one_kind_or_both_are_taken_away() {
 }
 
 #[test]
-fn names_paths_and_attributes_can_be_chosen() {
+fn names_paths_and_attributes_are_configurable() {
     let mut cookies = Cookies {
         domain: Some("example.com".to_owned()),
         same_site: SameSite::Lax,
@@ -117,22 +129,24 @@ fn names_paths_and_attributes_can_be_chosen() {
     cookies.access.path = "/api".to_owned();
 
     assert_eq!(
-        lines(cookies.set("t", &claims(Kind::Access), NOW).unwrap()),
+        lines(cookies.set("t", &claims(TokenKind::Access), NOW).unwrap()),
         [
             "access_token_cookie=t; Path=/api; Domain=example.com; Max-Age=900; SameSite=Lax; Secure; HttpOnly",
             "csrf_access_token=proof; Path=/; Domain=example.com; Max-Age=900; SameSite=Lax; Secure",
         ]
     );
     assert_eq!(
-        lines(cookies.unset(Kind::Access).unwrap())[0],
+        lines(cookies.unset(TokenKind::Access).unwrap())[0],
         "access_token_cookie=; Path=/api; Domain=example.com; Max-Age=0; SameSite=Lax; Secure; HttpOnly"
     );
-    assert!(lines(cookies.unset(Kind::Refresh).unwrap())[1].starts_with("csrf_refresh_token=;"));
+    assert!(
+        lines(cookies.unset(TokenKind::Refresh).unwrap())[1].starts_with("csrf_refresh_token=;")
+    );
 }
 
 #[test]
-fn cookies_for_plain_http_are_not_secure_and_promise_nothing() {
-    let set = Cookies::plain_http().set("t", &claims(Kind::Access), NOW);
+fn cookies_for_plain_http_are_not_secure_and_have_no_prefix() {
+    let set = Cookies::plain_http().set("t", &claims(TokenKind::Access), NOW);
 
     assert_eq!(
         lines(set.unwrap())[0],
@@ -147,7 +161,7 @@ fn the_csrf_value_can_stay_out_of_cookies() {
     let without_csrf = Claims::access(NOW, Duration::from_mins(15));
 
     let one = lines(cookies.set("t", &without_csrf, NOW).unwrap());
-    let none_to_unset = lines(cookies.unset(Kind::Access).unwrap());
+    let none_to_unset = lines(cookies.unset(TokenKind::Access).unwrap());
 
     assert_eq!((one.len(), none_to_unset.len()), (1, 1));
     assert_eq!(
@@ -157,7 +171,7 @@ fn the_csrf_value_can_stay_out_of_cookies() {
 }
 
 #[test]
-fn a_cookie_that_browsers_would_drop_is_not_made() {
+fn a_cookie_that_browsers_would_drop_is_refused() {
     let mut elsewhere = Cookies::default();
     elsewhere.access.path = "/api".to_owned();
     let broken = [
@@ -177,21 +191,21 @@ fn a_cookie_that_browsers_would_drop_is_not_made() {
     ];
 
     for cookies in broken {
-        let set = cookies.set("t", &claims(Kind::Access), NOW);
+        let set = cookies.set("t", &claims(TokenKind::Access), NOW);
 
         assert!(
             matches!(set, Err(CookieError::Dropped { .. })),
             "{cookies:?}"
         );
         assert!(matches!(
-            cookies.unset(Kind::Access),
+            cookies.unset(TokenKind::Access),
             Err(CookieError::Dropped { .. })
         ));
     }
 }
 
 #[test]
-fn nothing_can_be_smuggled_into_a_cookie() {
+fn forbidden_characters_in_a_cookie_are_refused() {
     for bad in ["a b", "a;b", "a\r\nb", "a,b", "ä", "\"", "a\\b"] {
         let mut named = Cookies::plain_http();
         named.access.name = bad.to_owned();
@@ -201,10 +215,10 @@ fn nothing_can_be_smuggled_into_a_cookie() {
             domain: Some(bad.to_owned()),
             ..Cookies::plain_http()
         };
-        let good = claims(Kind::Access);
+        let good = claims(TokenKind::Access);
         let csrf = Claims {
             csrf: Some(bad.to_owned()),
-            ..claims(Kind::Access)
+            ..claims(TokenKind::Access)
         };
 
         for (cookies, token, claims) in [
@@ -228,7 +242,7 @@ async fn who(request: &Request) -> poem::Result<String> {
 }
 
 /// Returns the `Cookie` header that a browser sends after this response, and the CSRF value.
-fn kept(response: &Response) -> (String, String) {
+fn stored_cookies(response: &Response) -> (String, String) {
     let lines = response.headers().get_all(SET_COOKIE).into_iter();
     let pairs: Vec<_> = lines
         .map(|line| line.to_str().unwrap().split(';').next().unwrap())
@@ -238,13 +252,13 @@ fn kept(response: &Response) -> (String, String) {
 }
 
 #[tokio::test]
-async fn what_was_set_opens_what_guards_protect() {
+async fn guards_accept_the_cookies_that_were_set() {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let settings = VerifierSettings {
         typ: vec![Typ::Access, Typ::Refresh],
         ..VerifierSettings::new("https://shop", ["https://shop"])
     };
-    let verifier = Verifier::new(KeySet::new([key.verifying()]), settings);
+    let verifier = Verifier::new(KeySet::new([key.verifying_key()]), settings);
     let clock = Clock::system();
     let guards = Guards::new(
         Arc::new(verifier),
@@ -256,7 +270,10 @@ async fn what_was_set_opens_what_guards_protect() {
         Cookies::plain_http(),
         Cookies::flask_jwt_extended(),
     ] {
-        for (kind, typ) in [(Kind::Access, Typ::Access), (Kind::Refresh, Typ::Refresh)] {
+        for (kind, typ) in [
+            (TokenKind::Access, Typ::Access),
+            (TokenKind::Refresh, Typ::Refresh),
+        ] {
             let location = Location::cookies(cookies.clone());
             let app = Route::new()
                 .at("/", poem::post(who))
@@ -268,11 +285,11 @@ async fn what_was_set_opens_what_guards_protect() {
                 kind,
                 ..Claims::access(clock.now(), Duration::from_mins(15)).with_csrf()
             };
-            let token = Issuer::of(typ, key.clone()).sign(&claims).unwrap();
+            let token = Issuer::with_typ(typ, key.clone()).sign(&claims).unwrap();
             let mut login = Response::default();
             let set = cookies.set(&token, &claims, clock.now()).unwrap();
             set.add_to(login.headers_mut());
-            let (cookie, csrf) = kept(&login);
+            let (cookie, csrf) = stored_cookies(&login);
             let request = Request::builder()
                 .method(Method::POST)
                 .header(COOKIE, cookie)

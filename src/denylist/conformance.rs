@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Denial, Denied, Denylist, TokenIds, TokenStatus};
+use super::{Denial, DenialTarget, Denylist, TokenIds, TokenStatus};
 use crate::clock::Time;
 use crate::keys::random_id;
 
@@ -26,57 +26,61 @@ const ODD_IDS: [&str; 8] = [
 /// # Errors
 /// A description of the first requirement that `list` violates.
 pub async fn check(list: &dyn Denylist, now: Time) -> Result<(), String> {
-    let probe = Probe { list, now };
-    probe.a_session_takes_its_tokens_along().await?;
-    probe.a_token_goes_alone().await?;
-    probe.sessions_and_tokens_do_not_mix().await?;
-    probe.one_call_denies_many().await?;
-    probe.denying_again_never_shortens().await?;
-    probe.older_versions_of_a_user_are_outdated().await?;
-    probe.a_repeated_version_never_lowers_another().await?;
-    probe.odd_ids_are_ids().await
+    let conformance = ConformanceCheck { list, now };
+    conformance.a_session_takes_its_tokens_along().await?;
+    conformance.a_token_goes_alone().await?;
+    conformance.sessions_and_tokens_do_not_mix().await?;
+    conformance.one_call_denies_many().await?;
+    conformance.denying_again_never_shortens().await?;
+    conformance.older_versions_of_a_user_are_outdated().await?;
+    conformance
+        .a_repeated_version_never_lowers_another()
+        .await?;
+    conformance.odd_ids_are_ids().await
 }
 
-struct Probe<'a> {
+struct ConformanceCheck<'a> {
     list: &'a dyn Denylist,
     now: Time,
 }
 
-impl Probe<'_> {
+impl ConformanceCheck<'_> {
     async fn a_session_takes_its_tokens_along(&self) -> Result<(), String> {
         let (sid, other) = (random_id(), random_id());
-        self.expect(Some(&sid), &random_id(), Answer::Admitted)
+        self.expect(Some(&sid), &random_id(), ExpectedStatus::NotDenied)
             .await?;
-        self.deny(&[self.denial(Denied::Session(sid.clone()))])
+        self.deny(&[self.denial(DenialTarget::Session(sid.clone()))])
             .await?;
-        self.expect(Some(&sid), &random_id(), Answer::Denied)
+        self.expect(Some(&sid), &random_id(), ExpectedStatus::Revoked)
             .await?;
-        self.expect(Some(&sid), &random_id(), Answer::Denied)
+        self.expect(Some(&sid), &random_id(), ExpectedStatus::Revoked)
             .await?;
-        self.expect(Some(&other), &random_id(), Answer::Admitted)
+        self.expect(Some(&other), &random_id(), ExpectedStatus::NotDenied)
             .await?;
-        self.expect(None, &random_id(), Answer::Admitted).await
+        self.expect(None, &random_id(), ExpectedStatus::NotDenied)
+            .await
     }
 
     async fn a_token_goes_alone(&self) -> Result<(), String> {
         let (sid, jti) = (random_id(), random_id());
-        self.deny(&[self.denial(Denied::Token(jti.clone()))])
+        self.deny(&[self.denial(DenialTarget::Token(jti.clone()))])
             .await?;
-        self.expect(Some(&sid), &jti, Answer::Denied).await?;
-        self.expect(None, &jti, Answer::Denied).await?;
-        self.expect(Some(&sid), &random_id(), Answer::Admitted)
+        self.expect(Some(&sid), &jti, ExpectedStatus::Revoked)
+            .await?;
+        self.expect(None, &jti, ExpectedStatus::Revoked).await?;
+        self.expect(Some(&sid), &random_id(), ExpectedStatus::NotDenied)
             .await
     }
 
     async fn sessions_and_tokens_do_not_mix(&self) -> Result<(), String> {
         let (sid, jti) = (random_id(), random_id());
         self.deny(&[
-            self.denial(Denied::Session(sid.clone())),
-            self.denial(Denied::Token(jti.clone())),
+            self.denial(DenialTarget::Session(sid.clone())),
+            self.denial(DenialTarget::Token(jti.clone())),
         ])
         .await?;
-        self.expect(None, &sid, Answer::Admitted).await?;
-        self.expect(Some(&jti), &random_id(), Answer::Admitted)
+        self.expect(None, &sid, ExpectedStatus::NotDenied).await?;
+        self.expect(Some(&jti), &random_id(), ExpectedStatus::NotDenied)
             .await
     }
 
@@ -85,41 +89,44 @@ impl Probe<'_> {
         let sids: Vec<String> = (0..300).map(|_| random_id()).collect();
         let denials: Vec<Denial> = sids
             .iter()
-            .map(|sid| self.denial(Denied::Session(sid.clone())))
+            .map(|sid| self.denial(DenialTarget::Session(sid.clone())))
             .collect();
         self.deny(&denials).await?;
         for sid in &sids {
-            self.expect(Some(sid), &random_id(), Answer::Denied).await?;
+            self.expect(Some(sid), &random_id(), ExpectedStatus::Revoked)
+                .await?;
         }
         Ok(())
     }
 
     async fn denying_again_never_shortens(&self) -> Result<(), String> {
         let jti = random_id();
-        let long = self.denial(Denied::Token(jti.clone()));
+        let long = self.denial(DenialTarget::Token(jti.clone()));
         let lapsed = Denial {
             denied: long.denied.clone(),
             not_after: self.now - Duration::from_mins(1),
         };
         self.deny(&[long.clone(), long]).await?;
         self.deny(&[lapsed]).await?;
-        self.expect(None, &jti, Answer::Denied).await
+        self.expect(None, &jti, ExpectedStatus::Revoked).await
     }
 
     async fn older_versions_of_a_user_are_outdated(&self) -> Result<(), String> {
         let (user, sid, jti) = (random_id(), random_id(), random_id());
-        self.expect_of(&user, FIRST_VERSION, Answer::Admitted)
+        self.expect_of(&user, FIRST_VERSION, ExpectedStatus::NotDenied)
             .await?;
         self.deny(&[self.user(&user, FIRST_VERSION)]).await?;
-        self.expect_of(&user, 0, Answer::Outdated).await?;
-        self.expect_of(&user, FIRST_VERSION - 1, Answer::Outdated)
+        self.expect_of(&user, 0, ExpectedStatus::Outdated).await?;
+        self.expect_of(&user, FIRST_VERSION - 1, ExpectedStatus::Outdated)
             .await?;
-        self.expect_of(&user, FIRST_VERSION, Answer::Admitted)
+        self.expect_of(&user, FIRST_VERSION, ExpectedStatus::NotDenied)
             .await?;
-        self.expect_of(&random_id(), 0, Answer::Admitted).await?;
+        self.expect_of(&random_id(), 0, ExpectedStatus::NotDenied)
+            .await?;
         // A user id denies no session and no token with the same id.
-        self.expect(Some(&user), &user, Answer::Admitted).await?;
-        self.deny(&[self.denial(Denied::Session(sid.clone()))])
+        self.expect(Some(&user), &user, ExpectedStatus::NotDenied)
+            .await?;
+        self.deny(&[self.denial(DenialTarget::Session(sid.clone()))])
             .await?;
         self.deny(&[self.user(&jti, FIRST_VERSION)]).await?;
         let both = TokenIds {
@@ -128,7 +135,7 @@ impl Probe<'_> {
             sub: &user,
             authority_version: 0,
         };
-        self.expect_ids(both, Answer::Denied).await
+        self.expect_ids(both, ExpectedStatus::Revoked).await
     }
 
     async fn a_repeated_version_never_lowers_another(&self) -> Result<(), String> {
@@ -140,15 +147,15 @@ impl Probe<'_> {
         };
         self.deny(&[newer, older]).await?;
         self.deny(&[self.user(&user, FIRST_VERSION + 1)]).await?;
-        self.expect_of(&user, FIRST_VERSION + 1, Answer::Outdated)
+        self.expect_of(&user, FIRST_VERSION + 1, ExpectedStatus::Outdated)
             .await?;
-        self.expect_of(&user, FIRST_VERSION + 2, Answer::Admitted)
+        self.expect_of(&user, FIRST_VERSION + 2, ExpectedStatus::NotDenied)
             .await?;
         // Of another length: versions are numbers, not texts.
         self.deny(&[self.user(&user, 10 * FIRST_VERSION)]).await?;
-        self.expect_of(&user, 9 * FIRST_VERSION, Answer::Outdated)
+        self.expect_of(&user, 9 * FIRST_VERSION, ExpectedStatus::Outdated)
             .await?;
-        self.expect_of(&user, 10 * FIRST_VERSION, Answer::Admitted)
+        self.expect_of(&user, 10 * FIRST_VERSION, ExpectedStatus::NotDenied)
             .await
     }
 
@@ -156,23 +163,25 @@ impl Probe<'_> {
         let prefix = random_id();
         for odd in ODD_IDS {
             let id = format!("{prefix}{odd}");
-            self.expect(Some(&id), &id, Answer::Admitted).await?;
-            self.deny(&[self.denial(Denied::Session(id.clone()))])
+            self.expect(Some(&id), &id, ExpectedStatus::NotDenied)
                 .await?;
-            self.expect(Some(&id), &random_id(), Answer::Denied).await?;
-            self.expect_of(&id, 0, Answer::Admitted).await?;
+            self.deny(&[self.denial(DenialTarget::Session(id.clone()))])
+                .await?;
+            self.expect(Some(&id), &random_id(), ExpectedStatus::Revoked)
+                .await?;
+            self.expect_of(&id, 0, ExpectedStatus::NotDenied).await?;
             self.deny(&[self.user(&id, FIRST_VERSION)]).await?;
-            self.expect_of(&id, 0, Answer::Outdated).await?;
+            self.expect_of(&id, 0, ExpectedStatus::Outdated).await?;
         }
         Ok(())
     }
 
     fn user(&self, id: &str, below: u64) -> Denial {
         let id = id.to_owned();
-        self.denial(Denied::User { id, below })
+        self.denial(DenialTarget::User { id, below })
     }
 
-    fn denial(&self, denied: Denied) -> Denial {
+    fn denial(&self, denied: DenialTarget) -> Denial {
         Denial {
             denied,
             not_after: self.now + Duration::from_mins(10),
@@ -186,7 +195,12 @@ impl Probe<'_> {
             .map_err(|_| format!("could not deny {} entries", denials.len()))
     }
 
-    async fn expect(&self, sid: Option<&str>, jti: &str, expected: Answer) -> Result<(), String> {
+    async fn expect(
+        &self,
+        sid: Option<&str>,
+        jti: &str,
+        expected: ExpectedStatus,
+    ) -> Result<(), String> {
         let ids = TokenIds {
             sid,
             jti,
@@ -197,7 +211,12 @@ impl Probe<'_> {
     }
 
     /// Expects this status for a token of the user with this version.
-    async fn expect_of(&self, sub: &str, version: u64, expected: Answer) -> Result<(), String> {
+    async fn expect_of(
+        &self,
+        sub: &str,
+        version: u64,
+        expected: ExpectedStatus,
+    ) -> Result<(), String> {
         let ids = TokenIds {
             sid: Some(&random_id()),
             jti: &random_id(),
@@ -207,17 +226,17 @@ impl Probe<'_> {
         self.expect_ids(ids, expected).await
     }
 
-    async fn expect_ids(&self, ids: TokenIds<'_>, expected: Answer) -> Result<(), String> {
-        let answer = match self.list.check(ids, self.now).await {
-            Ok(TokenStatus::Revoked) => Answer::Denied,
-            Ok(TokenStatus::Outdated) => Answer::Outdated,
-            Ok(TokenStatus::NotDenied) => Answer::Admitted,
+    async fn expect_ids(&self, ids: TokenIds<'_>, expected: ExpectedStatus) -> Result<(), String> {
+        let status = match self.list.check(ids, self.now).await {
+            Ok(TokenStatus::Revoked) => ExpectedStatus::Revoked,
+            Ok(TokenStatus::Outdated) => ExpectedStatus::Outdated,
+            Ok(TokenStatus::NotDenied) => ExpectedStatus::NotDenied,
             Err(_) => return Err(format!("no response for {ids:?}")),
         };
-        if answer == expected {
+        if status == expected {
             return Ok(());
         }
-        Err(format!("{ids:?}: {answer:?}, not {expected:?}"))
+        Err(format!("{ids:?}: {status:?}, not {expected:?}"))
     }
 }
 
@@ -225,8 +244,8 @@ impl Probe<'_> {
 const FIRST_VERSION: u64 = 1_800_000_000_000;
 
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
-    Denied,
+enum ExpectedStatus {
+    Revoked,
     Outdated,
-    Admitted,
+    NotDenied,
 }

@@ -4,7 +4,7 @@
 //! A response is cached for a second, so that twenty requests of one page cause one introspection.
 //! Without a response the check fails with 503: a token is never accepted unchecked.
 
-mod account;
+mod service_account;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +18,18 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
+use super::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 use crate::clock::Time;
-use crate::remote::{FetchError, Http, Plaintext, Proof, SetupError, parse};
+use crate::remote::{
+    ClientAuthentication, FetchError, IssuerClient, PlaintextPolicy, SetupError, parse_address,
+};
 use crate::token::Claims;
 
-use account::Account;
+use service_account::ServiceAccount;
 
 /// Credential with which this service authenticates at the issuer.
 #[derive(Clone, Debug)]
-pub enum Credential {
+pub enum IssuerCredential {
     /// A user of a Latchet with the role `introspect`. The service signs in, and refreshes its token or
     /// signs in again before the token expires.
     Account {
@@ -55,9 +57,9 @@ pub struct IntrospectionSettings {
     /// Introspection endpoint, for example `https://auth.example/oauth/introspect`.
     pub endpoint: String,
     /// Credential of this service.
-    pub credential: Credential,
+    pub credential: IssuerCredential,
     /// Addresses for which `http://` is allowed.
-    pub plaintext: Plaintext,
+    pub plaintext: PlaintextPolicy,
     /// Longest time that a check waits for a response.
     pub deadline: Duration,
     /// Lifetime of the response "active": a logout takes effect here at most this much later. With zero
@@ -73,11 +75,11 @@ pub struct IntrospectionSettings {
 
 impl IntrospectionSettings {
     /// Returns the settings: "active" counts for 1 s, "not active" for 1 min, and a check waits 1 s.
-    pub fn new(endpoint: impl Into<String>, credential: Credential) -> Self {
+    pub fn new(endpoint: impl Into<String>, credential: IssuerCredential) -> Self {
         Self {
             endpoint: endpoint.into(),
             credential,
-            plaintext: Plaintext::default(),
+            plaintext: PlaintextPolicy::default(),
             deadline: Duration::from_secs(1),
             active_for: Duration::from_secs(1),
             inactive_for: Duration::from_mins(1),
@@ -88,15 +90,15 @@ impl IntrospectionSettings {
 
 /// A [`Denylist`] that calls the issuer. It checks tokens, not ids, and cannot deny.
 pub struct IntrospectionDenylist {
-    http: Http,
+    http: IssuerClient,
     endpoint: Url,
-    identity: Identity,
+    authentication: Authentication,
     settings: IntrospectionSettings,
-    answers: Cache<TokenHash, Answer>,
+    results: Cache<TokenHash, CachedResult>,
 }
 
-enum Identity {
-    Account(Account),
+enum Authentication {
+    ServiceAccount(ServiceAccount),
     Client { id: String, secret: SecretString },
     Bearer(SecretString),
 }
@@ -106,7 +108,7 @@ type TokenHash = [u8; 32];
 /// Result of an introspection, with the time of the request on both clocks: the monotonic clock may stop
 /// while a machine is suspended, the other may be set back.
 #[derive(Clone, Copy, Debug)]
-struct Answer {
+struct CachedResult {
     is_active: bool,
     instant: Instant,
     time: Time,
@@ -114,20 +116,20 @@ struct Answer {
 
 /// Members of the response that are read.
 #[derive(Deserialize)]
-struct Body {
+struct IntrospectionResponse {
     active: bool,
     jti: Option<String>,
 }
 
 /// Reason for a missing result.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum IntrospectionError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("the issuer did not respond in time")]
-    Deadline,
+    TimedOut,
     #[error("the issuer's response is about another token")]
-    OtherToken,
+    WrongToken,
 }
 
 impl IntrospectionDenylist {
@@ -136,71 +138,87 @@ impl IntrospectionDenylist {
     /// # Errors
     /// [`SetupError`] when an address is not allowed.
     pub fn new(settings: IntrospectionSettings) -> Result<Self, SetupError> {
-        let endpoint = parse(&settings.endpoint, settings.plaintext)?;
-        let http = Http::new(&endpoint, settings.deadline)?;
-        let identity = match settings.credential.clone() {
-            Credential::Account {
+        let endpoint = parse_address(&settings.endpoint, settings.plaintext)?;
+        let http = IssuerClient::new(&endpoint, settings.deadline)?;
+        let authentication = match settings.credential.clone() {
+            IssuerCredential::Account {
                 token_endpoint,
                 username,
                 password,
-            } => Identity::Account(Account::new(
-                parse(&token_endpoint, settings.plaintext)?,
+            } => Authentication::ServiceAccount(ServiceAccount::new(
+                parse_address(&token_endpoint, settings.plaintext)?,
                 username,
                 password,
             )),
-            Credential::Client { id, secret } => Identity::Client { id, secret },
-            Credential::Bearer(token) => Identity::Bearer(token),
+            IssuerCredential::Client { id, secret } => Authentication::Client { id, secret },
+            IssuerCredential::Bearer(token) => Authentication::Bearer(token),
         };
         Ok(Self {
             http,
             endpoint,
-            identity,
-            answers: Cache::new(settings.cached_tokens),
+            authentication,
+            results: Cache::new(settings.cached_tokens),
             settings,
         })
     }
 
     /// Returns whether the token is active, and calls the issuer only without a recent result.
     /// Concurrent checks of one token share one call.
-    async fn is_active(&self, token: &str, claims: &Claims, now: Time) -> Result<bool, Failure> {
-        let began = Instant::now();
+    async fn is_active(
+        &self,
+        token: &str,
+        claims: &Claims,
+        now: Time,
+    ) -> Result<bool, IntrospectionError> {
+        let started = Instant::now();
         let hash = hash(token);
-        self.answers
-            .remove_if(&hash, |known| !self.counts(known, began, now));
+        self.results
+            .remove_if(&hash, |known| !self.is_recent(known, started, now));
         let known = self
-            .answers
-            .get_or_insert_async(&hash, self.ask(token, claims, now))
+            .results
+            .get_or_insert_async(&hash, self.introspect(token, claims, now))
             .await?;
-        if self.counts(&known, began, now) {
+        if self.is_recent(&known, started, now) {
             return Ok(known.is_active);
         }
         // The result of a concurrent check whose call began too early for this one.
-        let answer = self.ask(token, claims, now).await?;
-        self.answers.insert(hash, answer);
-        Ok(answer.is_active)
+        let result = self.introspect(token, claims, now).await?;
+        self.results.insert(hash, result);
+        Ok(result.is_active)
     }
 
-    fn counts(&self, answer: &Answer, instant: Instant, time: Time) -> bool {
-        let longest = if answer.is_active {
+    fn is_recent(&self, result: &CachedResult, instant: Instant, time: Time) -> bool {
+        let longest = if result.is_active {
             self.settings.active_for
         } else {
             self.settings.inactive_for
         };
-        let age = instant.saturating_duration_since(answer.instant);
-        age.max(time.since(answer.time)) <= longest
+        let age = instant.saturating_duration_since(result.instant);
+        age.max(time.since(result.time)) <= longest
     }
 
-    async fn ask(&self, token: &str, claims: &Claims, time: Time) -> Result<Answer, Failure> {
+    async fn introspect(
+        &self,
+        token: &str,
+        claims: &Claims,
+        time: Time,
+    ) -> Result<CachedResult, IntrospectionError> {
         let instant = Instant::now();
-        let body = match &self.identity {
-            Identity::Account(account) => self.ask_by(account, token).await?,
-            Identity::Client { id, secret } => self.post(token, Proof::Basic(id, secret)).await?,
-            Identity::Bearer(bearer) => self.post(token, Proof::Bearer(bearer)).await?,
+        let body = match &self.authentication {
+            Authentication::ServiceAccount(account) => self.introspect_as(account, token).await?,
+            Authentication::Client { id, secret } => {
+                self.post(token, ClientAuthentication::Basic(id, secret))
+                    .await?
+            }
+            Authentication::Bearer(bearer) => {
+                self.post(token, ClientAuthentication::Bearer(bearer))
+                    .await?
+            }
         };
         if body.active && body.jti.is_some_and(|jti| jti != claims.jti) {
-            return Err(Failure::OtherToken);
+            return Err(IntrospectionError::WrongToken);
         }
-        Ok(Answer {
+        Ok(CachedResult {
             is_active: body.active,
             instant,
             time,
@@ -208,19 +226,31 @@ impl IntrospectionDenylist {
     }
 
     /// The account's session may have been ended although its token has not expired: retry once.
-    async fn ask_by(&self, account: &Account, token: &str) -> Result<Body, FetchError> {
-        let own = account.token(&self.http).await?;
-        match self.post(token, Proof::Bearer(&own)).await {
+    async fn introspect_as(
+        &self,
+        account: &ServiceAccount,
+        token: &str,
+    ) -> Result<IntrospectionResponse, FetchError> {
+        let access_token = account.access_token(&self.http).await?;
+        match self
+            .post(token, ClientAuthentication::Bearer(&access_token))
+            .await
+        {
             Err(FetchError::Status { status: 401, .. }) => {
-                account.forget(&own).await;
-                let own = account.token(&self.http).await?;
-                self.post(token, Proof::Bearer(&own)).await
+                account.drop_session(&access_token).await;
+                let access_token = account.access_token(&self.http).await?;
+                self.post(token, ClientAuthentication::Bearer(&access_token))
+                    .await
             }
-            answer => answer,
+            result => result,
         }
     }
 
-    async fn post(&self, token: &str, proof: Proof<'_>) -> Result<Body, FetchError> {
+    async fn post(
+        &self,
+        token: &str,
+        proof: ClientAuthentication<'_>,
+    ) -> Result<IntrospectionResponse, FetchError> {
         let form = [("token", token), ("token_type_hint", "access_token")];
         self.http.post(&self.endpoint, &form, proof).await
     }
@@ -229,8 +259,10 @@ impl IntrospectionDenylist {
 #[async_trait]
 impl Denylist for IntrospectionDenylist {
     /// Fails: introspection requires the token, not its ids.
-    async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, Unavailable> {
-        Err(Unavailable(Some("introspection needs the token".into())))
+    async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, DenylistUnavailable> {
+        Err(DenylistUnavailable(Some(
+            "introspection needs the token".into(),
+        )))
     }
 
     /// The issuer reports only whether a token is active: an outdated token counts as revoked.
@@ -239,19 +271,19 @@ impl Denylist for IntrospectionDenylist {
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<TokenStatus, Unavailable> {
-        let answer = self.is_active(token, claims, now);
-        let answer = tokio::time::timeout(self.settings.deadline, answer).await;
-        match answer.unwrap_or(Err(Failure::Deadline)) {
+    ) -> Result<TokenStatus, DenylistUnavailable> {
+        let result = self.is_active(token, claims, now);
+        let result = tokio::time::timeout(self.settings.deadline, result).await;
+        match result.unwrap_or(Err(IntrospectionError::TimedOut)) {
             Ok(true) => Ok(TokenStatus::NotDenied),
             Ok(false) => Ok(TokenStatus::Revoked),
-            Err(failure) => Err(Unavailable(Some(failure.into()))),
+            Err(failure) => Err(DenylistUnavailable(Some(failure.into()))),
         }
     }
 
     /// Fails: tokens are revoked at the server that issued them.
-    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), Unavailable> {
-        Err(Unavailable(Some(
+    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), DenylistUnavailable> {
+        Err(DenylistUnavailable(Some(
             "this service cannot deny tokens, only introspect them".into(),
         )))
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Denial, Denied, Denylist, TokenIds, TokenStatus, Unavailable};
+use super::{Denial, DenialTarget, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 use crate::clock::Time;
 
 /// Enough that a purge of a large list blocks only a small part of the checks, for a moment.
@@ -31,13 +31,13 @@ pub struct MemoryDenylist {
 /// A map for each kind rather than one keyed by [`Denied`], so that a check borrows its ids.
 #[derive(Default)]
 struct Shard {
-    sessions: Expiring,
-    tokens: Expiring,
-    users: Expiring,
+    sessions: ExpiringMap,
+    tokens: ExpiringMap,
+    users: ExpiringMap,
 }
 
 impl Shard {
-    fn maps(&self) -> [&Expiring; 3] {
+    fn maps(&self) -> [&ExpiringMap; 3] {
         [&self.sessions, &self.tokens, &self.users]
     }
 }
@@ -52,7 +52,7 @@ struct Entry {
 const ALL_VERSIONS: u64 = u64::MAX;
 
 #[derive(Default)]
-struct Expiring {
+struct ExpiringMap {
     entries: HashMap<Box<str>, Entry>,
     /// Purge when this many entries are held, …
     purge_at: usize,
@@ -60,7 +60,7 @@ struct Expiring {
     purge_after: Time,
 }
 
-impl Expiring {
+impl ExpiringMap {
     fn denies(&self, id: &str, authority_version: u64, now: Time) -> bool {
         self.entries
             .get(id)
@@ -70,9 +70,9 @@ impl Expiring {
     /// The later end and the greater version are kept, in any order of denials: a repeated denial never
     /// weakens another.
     fn insert(&mut self, id: &str, entry: Entry, now: Time) {
-        if let Some(kept) = self.entries.get_mut(id) {
-            kept.not_after = kept.not_after.max(entry.not_after);
-            kept.below = kept.below.max(entry.below);
+        if let Some(existing) = self.entries.get_mut(id) {
+            existing.not_after = existing.not_after.max(entry.not_after);
+            existing.below = existing.below.max(entry.below);
             return;
         }
         if self.entries.len() >= self.purge_at || now >= self.purge_after {
@@ -123,17 +123,17 @@ impl MemoryDenylist {
             return;
         }
         let (id, below) = match &denial.denied {
-            Denied::Session(id) | Denied::Token(id) => (id, ALL_VERSIONS),
-            Denied::User { id, below } => (id, *below),
+            DenialTarget::Session(id) | DenialTarget::Token(id) => (id, ALL_VERSIONS),
+            DenialTarget::User { id, below } => (id, *below),
         };
         let mut shard = self
             .shard(id)
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let map = match denial.denied {
-            Denied::Session(_) => &mut shard.sessions,
-            Denied::Token(_) => &mut shard.tokens,
-            Denied::User { .. } => &mut shard.users,
+            DenialTarget::Session(_) => &mut shard.sessions,
+            DenialTarget::Token(_) => &mut shard.tokens,
+            DenialTarget::User { .. } => &mut shard.users,
         };
         let not_after = denial.not_after;
         map.insert(id, Entry { not_after, below }, now);
@@ -185,11 +185,15 @@ impl fmt::Debug for MemoryDenylist {
 
 #[async_trait]
 impl Denylist for MemoryDenylist {
-    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
+    async fn check(
+        &self,
+        ids: TokenIds<'_>,
+        now: Time,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
         Ok(self.status(ids, now))
     }
 
-    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
+    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), DenylistUnavailable> {
         for denial in denials {
             self.insert(denial, now);
         }
@@ -217,13 +221,13 @@ mod tests {
 
     fn token(id: impl Into<String>, not_after: Time) -> Denial {
         Denial {
-            denied: Denied::Token(id.into()),
+            denied: DenialTarget::Token(id.into()),
             not_after,
         }
     }
 
     #[tokio::test]
-    async fn it_conforms() {
+    async fn the_memory_denylist_conforms() {
         conformance::check(&MemoryDenylist::new(), NOW)
             .await
             .unwrap();
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_can_no_longer_matter_is_not_kept() {
+    fn expired_entries_are_not_added() {
         let list = MemoryDenylist::new();
 
         list.insert(&token("past", NOW), NOW + MINUTE);
@@ -271,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_not_walked_for_every_denial() {
+    fn a_denial_does_not_scan_the_list() {
         let second = Duration::from_secs(1);
         for early in [100, 10_000] {
             let list = MemoryDenylist::new();
@@ -292,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_purge_keeps_what_still_matters_and_gives_memory_back() {
+    fn a_purge_keeps_current_entries_and_frees_memory() {
         let list = MemoryDenylist::new();
         list.insert(&token("long", NOW + 60 * MINUTE), NOW);
         for n in 0..100_000 {
@@ -318,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn parallel_checks_and_denials_agree() {
+    fn parallel_checks_see_every_denial() {
         let list = MemoryDenylist::new();
 
         std::thread::scope(|scope| {

@@ -16,7 +16,7 @@ pub mod redis;
 
 /// A session, a token, or a part of the tokens of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Denied {
+pub enum DenialTarget {
     /// All tokens that carry this `sid`.
     Session(String),
     /// The token with this `jti`.
@@ -34,7 +34,7 @@ pub enum Denied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// Subject of the denial.
-    pub denied: Denied,
+    pub denied: DenialTarget,
     /// After this time no affected token can be valid, and the entry may be removed.
     pub not_after: Time,
 }
@@ -42,7 +42,7 @@ pub struct Denial {
 /// The denylist could not be read or written. Retryable; never a reason to accept or refuse a token.
 #[derive(Debug, thiserror::Error)]
 #[error("the denylist is unavailable")]
-pub struct Unavailable(#[source] pub Option<Box<dyn std::error::Error + Send + Sync>>);
+pub struct DenylistUnavailable(#[source] pub Option<Box<dyn std::error::Error + Send + Sync>>);
 
 /// The claims of a token by which it can be denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,9 @@ pub trait Denylist: fmt::Debug + Send + Sync {
     /// Returns the status of a token by its ids.
     ///
     /// # Errors
-    /// [`Unavailable`] when the status cannot be determined now.
-    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable>;
+    /// [`DenylistUnavailable`] when the status cannot be determined now.
+    async fn check(&self, ids: TokenIds<'_>, now: Time)
+    -> Result<TokenStatus, DenylistUnavailable>;
 
     /// Returns the status of a token whose signature was verified. Guards call this.
     ///
@@ -95,13 +96,13 @@ pub trait Denylist: fmt::Debug + Send + Sync {
     /// token's issuer needs the token.
     ///
     /// # Errors
-    /// [`Unavailable`] when the status cannot be determined now.
+    /// [`DenylistUnavailable`] when the status cannot be determined now.
     async fn check_token(
         &self,
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<TokenStatus, Unavailable> {
+    ) -> Result<TokenStatus, DenylistUnavailable> {
         let _ = token;
         self.check(claims.into(), now).await
     }
@@ -109,6 +110,6 @@ pub trait Denylist: fmt::Debug + Send + Sync {
     /// Denies; once this returns `Ok`, every check that starts later sees it, on every replica.
     ///
     /// # Errors
-    /// [`Unavailable`] when that cannot be guaranteed.
-    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable>;
+    /// [`DenylistUnavailable`] when that cannot be guaranteed.
+    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), DenylistUnavailable>;
 }

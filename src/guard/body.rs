@@ -12,69 +12,69 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
-use super::location::Place;
+use super::location::LocationKind;
 use crate::error::AuthError;
 
 /// Access of a guard to the body of its request.
-pub(super) enum BodySlot<'b> {
+pub(super) enum BodyAccess<'b> {
     /// No access: [`authenticate`](super::authenticate) received only the request.
-    Closed,
+    NoAccess,
     /// Body that extractors share.
     Shared(&'b mut RequestBody),
     /// Body of a plain handler.
-    Own(&'b mut Body),
+    Owned(&'b mut Body),
 }
 
 /// Part of a body that was read.
-enum Start {
-    Whole(Vec<u8>),
-    Longer,
+enum BodyPrefix {
+    Complete(Vec<u8>),
+    Truncated,
 }
 
-impl BodySlot<'_> {
+impl BodyAccess<'_> {
     /// Inspects the whole body, and puts it back.
     ///
     /// # Errors
     /// [`AuthError::BodyTooLarge`], the body is restored in this case too; [`AuthError::Unavailable`]
     /// when it cannot be read.
-    async fn look<T>(
+    async fn inspect<T>(
         &mut self,
         limit: usize,
-        look: impl FnOnce(&[u8]) -> T,
+        inspect: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, AuthError> {
-        let (start, body) = read(self.take()?, limit).await?;
-        let (seen, body) = match start {
-            Start::Longer => (Err(AuthError::BodyTooLarge), body),
-            Start::Whole(bytes) => (Ok(look(&bytes)), Body::from_vec(bytes)),
+        let (prefix, body) = read(self.take()?, limit).await?;
+        let (result, body) = match prefix {
+            BodyPrefix::Truncated => (Err(AuthError::BodyTooLarge), body),
+            BodyPrefix::Complete(bytes) => (Ok(inspect(&bytes)), Body::from_vec(bytes)),
         };
         match self {
-            Self::Closed => {}
+            Self::NoAccess => {}
             Self::Shared(slot) => **slot = RequestBody::new(body),
-            Self::Own(slot) => **slot = body,
+            Self::Owned(slot) => **slot = body,
         }
-        seen
+        result
     }
 
     fn take(&mut self) -> Result<Body, AuthError> {
-        let mistake = match self {
-            Self::Own(body) => return Ok(std::mem::replace(*body, Body::empty())),
+        let problem = match self {
+            Self::Owned(body) => return Ok(std::mem::replace(*body, Body::empty())),
             Self::Shared(body) => match body.take() {
                 Ok(body) => return Ok(body),
                 Err(_) => "a guard that reads the body must be the first argument of its handler",
             },
-            Self::Closed => "where tokens may be in the body, call `authenticate_with_body`",
+            Self::NoAccess => "where tokens may be in the body, call `authenticate_with_body`",
         };
-        tracing::error!("{mistake}");
+        tracing::error!("{problem}");
         Err(AuthError::Unavailable)
     }
 }
 
 /// Reads up to `limit` bytes. For a longer body, the bytes that were read are prepended to the rest.
-async fn read(body: Body, limit: usize) -> Result<(Start, Body), AuthError> {
+async fn read(body: Body, limit: usize) -> Result<(BodyPrefix, Body), AuthError> {
     let mut reader = body.into_async_read();
-    let mut start = Vec::new();
+    let mut prefix = Vec::new();
     let more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let length = (&mut reader).take(more).read_to_end(&mut start).await;
+    let length = (&mut reader).take(more).read_to_end(&mut prefix).await;
     let length = length.map_err(|cause| {
         if cause.kind() == std::io::ErrorKind::FileTooLarge {
             return AuthError::BodyTooLarge;
@@ -83,30 +83,32 @@ async fn read(body: Body, limit: usize) -> Result<(Start, Body), AuthError> {
         AuthError::Unavailable
     })?;
     if length > limit {
-        let whole = Body::from_async_read(Cursor::new(start).chain(reader));
-        return Ok((Start::Longer, whole));
+        let whole = Body::from_async_read(Cursor::new(prefix).chain(reader));
+        return Ok((BodyPrefix::Truncated, whole));
     }
-    Ok((Start::Whole(start), Body::empty()))
+    Ok((BodyPrefix::Complete(prefix), Body::empty()))
 }
 
 /// Returns the token in a JSON body: the first of `names` that is present and not empty. A body that is
 /// not a JSON object has none; the handler reports what is wrong with it.
-pub(super) async fn token(
+pub(super) async fn find_json_token(
     request: &Request,
-    body: &mut BodySlot<'_>,
+    body: &mut BodyAccess<'_>,
     names: &[&str],
     limit: usize,
 ) -> Result<Option<String>, AuthError> {
-    if !has_type(request, "application/json") {
+    if !has_content_type(request, "application/json") {
         return Ok(None);
     }
-    let members = body.look(limit, |json| members(json, names)).await?;
-    for mut shown in members {
-        if shown.len() > 1 {
-            let body = Place::Json.shown();
+    let members = body
+        .inspect(limit, |json| collect_members(json, names))
+        .await?;
+    for mut values in members {
+        if values.len() > 1 {
+            let body = LocationKind::Json.description();
             return Err(AuthError::AmbiguousToken(body, body));
         }
-        match shown.pop() {
+        match values.pop() {
             None | Some(Value::Null) => {}
             Some(Value::String(token)) if token.is_empty() => {}
             Some(Value::String(token)) => return Ok(Some(token)),
@@ -119,22 +121,22 @@ pub(super) async fn token(
 /// Returns a field of a form.
 pub(super) async fn form_field(
     request: &Request,
-    body: &mut BodySlot<'_>,
+    body: &mut BodyAccess<'_>,
     name: &str,
 ) -> Result<Option<String>, AuthError> {
     const LIMIT: usize = 64 * 1024;
-    if !has_type(request, "application/x-www-form-urlencoded") {
+    if !has_content_type(request, "application/x-www-form-urlencoded") {
         return Ok(None);
     }
-    let find = |form: &[u8]| {
+    let find_field = |form: &[u8]| {
         let mut fields = form_urlencoded::parse(form);
         let field = fields.find(|(field, _)| field == name);
         field.map(|(_, value)| value.into_owned())
     };
-    body.look(LIMIT, find).await
+    body.inspect(LIMIT, find_field).await
 }
 
-pub(super) fn has_type(request: &Request, expected: &str) -> bool {
+pub(super) fn has_content_type(request: &Request, expected: &str) -> bool {
     let sent = request.headers().get(CONTENT_TYPE);
     let sent = sent.map(HeaderValue::as_bytes).unwrap_or_default();
     let essence = sent.split(|&byte| byte == b';').next().unwrap_or_default();
@@ -144,8 +146,8 @@ pub(super) fn has_type(request: &Request, expected: &str) -> bool {
 }
 
 /// Returns every value of each name. Other members are skipped.
-fn members(json: &[u8], names: &[&str]) -> Vec<Vec<Value>> {
-    let mut found = Members {
+fn collect_members(json: &[u8], names: &[&str]) -> Vec<Vec<Value>> {
+    let mut found = MemberCollector {
         names,
         values: vec![Vec::new(); names.len()],
     };
@@ -160,12 +162,12 @@ fn members(json: &[u8], names: &[&str]) -> Vec<Vec<Value>> {
     found.values
 }
 
-struct Members<'n> {
+struct MemberCollector<'n> {
     names: &'n [&'n str],
     values: Vec<Vec<Value>>,
 }
 
-impl<'de> DeserializeSeed<'de> for &mut Members<'_> {
+impl<'de> DeserializeSeed<'de> for &mut MemberCollector<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -173,7 +175,7 @@ impl<'de> DeserializeSeed<'de> for &mut Members<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for &mut Members<'_> {
+impl<'de> Visitor<'de> for &mut MemberCollector<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

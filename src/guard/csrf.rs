@@ -12,15 +12,15 @@ use poem::Request;
 use poem::http::header::{HOST, ORIGIN, UPGRADE};
 use poem::http::{HeaderValue, Method};
 
-use super::body::{self, BodySlot};
-use super::location::Shown;
+use super::body::{self, BodyAccess};
+use super::location::PresentedToken;
 use crate::cookies::TokenCookie;
 use crate::error::AuthError;
 use crate::token::Claims;
 
-pub(super) const VALUE_MISSING: &str = "the header with the CSRF value is missing";
-pub(super) const NO_CLAIM: &str = "the token has no `csrf` claim";
-pub(super) const MISMATCH: &str = "the value in the request does not match the token";
+pub(super) const CSRF_VALUE_MISSING: &str = "the header with the CSRF value is missing";
+pub(super) const CSRF_CLAIM_MISSING: &str = "the token has no `csrf` claim";
+pub(super) const CSRF_VALUE_MISMATCH: &str = "the value in the request does not match the token";
 
 /// CSRF check of requests that carry a token in a cookie. The header that repeats the `csrf` claim is
 /// configured per cookie, in [`TokenCookie`].
@@ -55,7 +55,7 @@ impl CsrfMethods {
 
 /// Value to compare with the `csrf` claim once the token is verified.
 #[derive(Debug)]
-pub(super) enum Proof<'r> {
+pub(super) enum CsrfProof<'r> {
     /// The token was not in a cookie, or the method changes nothing.
     NotNeeded,
     /// Value from the request.
@@ -63,13 +63,13 @@ pub(super) enum Proof<'r> {
 }
 
 /// Extracts the value from a request, before any work is spent on its token.
-pub(super) async fn proof<'r>(
-    shown: &Shown<'r>,
+pub(super) async fn extract_proof<'r>(
+    presented: &PresentedToken<'r>,
     request: &'r Request,
-    body: &mut BodySlot<'_>,
-) -> Result<Proof<'r>, AuthError> {
-    let Some((cookies, kind)) = shown.cookie else {
-        return Ok(Proof::NotNeeded);
+    body: &mut BodyAccess<'_>,
+) -> Result<CsrfProof<'r>, AuthError> {
+    let Some((cookies, kind)) = presented.cookie else {
+        return Ok(CsrfProof::NotNeeded);
     };
     let csrf = &cookies.csrf;
     let checked = csrf.methods.contain(request.method());
@@ -79,19 +79,19 @@ pub(super) async fn proof<'r>(
         return Err(AuthError::CsrfFailed("the request comes from another site"));
     }
     if !checked {
-        return Ok(Proof::NotNeeded);
+        return Ok(CsrfProof::NotNeeded);
     }
-    let value = value(cookies.of(kind), request, body).await?;
+    let value = submitted_value(cookies.of(kind), request, body).await?;
     value
-        .map(Proof::Value)
-        .ok_or(AuthError::CsrfFailed(VALUE_MISSING))
+        .map(CsrfProof::Value)
+        .ok_or(AuthError::CsrfFailed(CSRF_VALUE_MISSING))
 }
 
 /// The header takes precedence over the form: scripts set it deliberately.
-async fn value<'r>(
+async fn submitted_value<'r>(
     cookie: &TokenCookie,
     request: &'r Request,
-    body: &mut BodySlot<'_>,
+    body: &mut BodyAccess<'_>,
 ) -> Result<Option<Cow<'r, [u8]>>, AuthError> {
     let header = request.headers().get(&cookie.csrf_header);
     if let Some(value) = header.filter(|value| !value.is_empty()) {
@@ -100,7 +100,7 @@ async fn value<'r>(
     let Some(field) = &cookie.csrf_field else {
         return Ok(None);
     };
-    // Boxed, as in `location::find`.
+    // Boxed, as in `location::find_token`.
     let value = Box::pin(body::form_field(request, body, field)).await?;
     let value = value.filter(|value| !value.is_empty());
     Ok(value.map(|value| Cow::Owned(value.into_bytes())))
@@ -122,22 +122,22 @@ impl Csrf {
         }
         match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
             Some(site) => matches!(site, b"same-origin" | b"none"),
-            None => origin.is_none_or(|origin| is_own(origin, request)),
+            None => origin.is_none_or(|origin| is_same_origin(origin, request)),
         }
     }
 }
 
-impl Proof<'_> {
+impl CsrfProof<'_> {
     /// Compares in constant time, so that the claim cannot be guessed byte by byte.
-    pub(super) fn check(&self, claims: &Claims) -> Result<(), AuthError> {
-        let Self::Value(shown) = self else {
+    pub(super) fn verify(&self, claims: &Claims) -> Result<(), AuthError> {
+        let Self::Value(presented) = self else {
             return Ok(());
         };
         let Some(expected) = claims.csrf.as_deref() else {
-            return Err(AuthError::CsrfFailed(NO_CLAIM));
+            return Err(AuthError::CsrfFailed(CSRF_CLAIM_MISSING));
         };
-        constant_time::verify_slices_are_equal(shown, expected.as_bytes())
-            .map_err(|_| AuthError::CsrfFailed(MISMATCH))
+        constant_time::verify_slices_are_equal(presented, expected.as_bytes())
+            .map_err(|_| AuthError::CsrfFailed(CSRF_VALUE_MISMATCH))
     }
 }
 
@@ -149,18 +149,20 @@ fn is_safe(method: &Method) -> bool {
 }
 
 /// The scheme is ignored: behind a proxy the service does not know its own scheme.
-fn is_own(origin: &[u8], request: &Request) -> bool {
+fn is_same_origin(origin: &[u8], request: &Request) -> bool {
     let authority = origin
         .strip_prefix(b"https://")
         .or_else(|| origin.strip_prefix(b"http://"));
-    let own = own_authority(request);
+    let authority_of_request = request_authority(request);
     authority
-        .zip(own)
-        .is_some_and(|(theirs, own)| theirs.eq_ignore_ascii_case(own))
+        .zip(authority_of_request)
+        .is_some_and(|(theirs, authority_of_request)| {
+            theirs.eq_ignore_ascii_case(authority_of_request)
+        })
 }
 
 /// HTTP/2 has no `Host` header: its authority is part of the URI.
-fn own_authority(request: &Request) -> Option<&[u8]> {
+fn request_authority(request: &Request) -> Option<&[u8]> {
     request
         .headers()
         .get(HOST)

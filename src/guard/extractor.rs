@@ -7,12 +7,12 @@ use poem::{Body, Request, RequestBody};
 use poem_openapi::registry::{MetaOAuthFlow, MetaOAuthFlows, MetaSecurityScheme, Registry};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 
-use super::body::BodySlot;
-use super::check::Refused;
-use super::refusal::Wording;
+use super::body::BodyAccess;
+use super::enforcement::Rejection;
+use super::refusal::ErrorResponder;
 use super::{
-    Admission, CurrentUser, Fresh, Guards, Optional, Place, Policy, Refresh, Refusal, Required,
-    RoleName,
+    CurrentUser, Fresh, Guards, LocationKind, Optional, Refresh, Refusal, Required, Requirement,
+    RoleName, TokenPolicy,
 };
 use crate::error::AuthError;
 use crate::token::{Claims, Header};
@@ -28,16 +28,16 @@ pub const SECURITY_SCHEME: &str = "password";
 /// present two as alternatives.
 ///
 /// Behind [`Optional`] every field is an `Option`, and all are `None` together.
-pub struct Jwt<A: Admission, U: CurrentUser = ()> {
+pub struct Jwt<A: Requirement, U: CurrentUser = ()> {
     /// The claims of the token.
-    pub claims: A::Of<Arc<Claims>>,
+    pub claims: A::Output<Arc<Claims>>,
     /// The header of the token.
-    pub header: A::Of<Header>,
+    pub header: A::Output<Header>,
     /// Location of the token.
-    pub place: A::Of<Place>,
+    pub location: A::Output<LocationKind>,
     /// User of the token.
-    pub user: A::Of<U>,
-    wording: Wording,
+    pub user: A::Output<U>,
+    responder: ErrorResponder,
 }
 
 /// Any valid access token.
@@ -49,7 +49,7 @@ pub type JwtRefresh = Jwt<Refresh>;
 /// An access token, or none.
 pub type JwtOptional = Jwt<Optional>;
 
-impl<A: Admission, U: CurrentUser> Jwt<A, U> {
+impl<A: Requirement, U: CurrentUser> Jwt<A, U> {
     /// Checks a request: the guard of plain poem handlers, to be called first.
     ///
     /// ```
@@ -59,14 +59,14 @@ impl<A: Admission, U: CurrentUser> Jwt<A, U> {
     /// #[handler]
     /// async fn hello(request: &Request) -> Result<String> {
     ///     let jwt = Jwt::<Required>::authenticate(request).await?;
-    ///     Ok(format!("hello {}, your token came by {:?}", jwt.claims.sub, jwt.place))
+    ///     Ok(format!("hello {}, your token came by {:?}", jwt.claims.sub, jwt.location))
     /// }
     /// ```
     ///
     /// # Errors
     /// As [`authenticate`](super::authenticate).
     pub async fn authenticate(request: &Request) -> poem::Result<Self> {
-        Self::check(request, &mut BodySlot::Closed).await
+        Self::check_request(request, &mut BodyAccess::NoAccess).await
     }
 
     /// Checks a request whose body may contain the token ([`Location::Json`](super::Location::Json)) or
@@ -86,46 +86,53 @@ impl<A: Admission, U: CurrentUser> Jwt<A, U> {
     /// # Errors
     /// As [`authenticate`](super::authenticate).
     pub async fn authenticate_with_body(request: &Request, body: &mut Body) -> poem::Result<Self> {
-        Self::check(request, &mut BodySlot::Own(body)).await
+        Self::check_request(request, &mut BodyAccess::Owned(body)).await
     }
 
-    async fn check(request: &Request, body: &mut BodySlot<'_>) -> poem::Result<Self> {
+    async fn check_request(request: &Request, body: &mut BodyAccess<'_>) -> poem::Result<Self> {
         let Some(guards) = request.data::<Guards>() else {
             tracing::error!(
                 "a guarded route has no `Guards`: add `.data(guards)` to the outermost route"
             );
             return Err(AuthError::Unavailable.into());
         };
-        let refuse = |refused: Refused| guards.refuse::<A::Policy>(request, &refused);
-        let admitted = guards.check::<A::Policy>(request, body).await;
-        let Some(admitted) = admitted.map_err(refuse)? else {
-            return Self::of(guards, None).map_err(|error| refuse(error.into()));
+        let refuse = |rejection: Rejection| guards.refuse::<A::Policy>(request, &rejection);
+        let authenticated = guards
+            .authenticate_request::<A::Policy>(request, body)
+            .await;
+        let Some(authenticated) = authenticated.map_err(refuse)? else {
+            return Self::from_authenticated(guards, None).map_err(|error| refuse(error.into()));
         };
-        let claims = admitted.verified.claims;
-        let user = load(&claims, request).await.map_err(|error| {
+        let claims = authenticated.verified.claims;
+        let user = load_user(&claims, request).await.map_err(|error| {
             let claims = Some(Arc::clone(&claims));
-            refuse(Refused { error, claims })
+            refuse(Rejection { error, claims })
         })?;
-        let shown = (claims, admitted.verified.header, admitted.place, user);
-        Self::of(guards, Some(shown)).map_err(|error| refuse(error.into()))
+        let presented = (
+            claims,
+            authenticated.verified.header,
+            authenticated.location,
+            user,
+        );
+        Self::from_authenticated(guards, Some(presented)).map_err(|error| refuse(error.into()))
     }
 
-    fn of(
+    fn from_authenticated(
         guards: &Guards,
-        shown: Option<(Arc<Claims>, Header, Place, U)>,
+        presented: Option<(Arc<Claims>, Header, LocationKind, U)>,
     ) -> Result<Self, AuthError> {
-        let (claims, header, place, user) = match shown {
-            Some((claims, header, place, user)) => {
-                (Some(claims), Some(header), Some(place), Some(user))
+        let (claims, header, location, user) = match presented {
+            Some((claims, header, location, user)) => {
+                (Some(claims), Some(header), Some(location), Some(user))
             }
             None => (None, None, None, None),
         };
         Ok(Self {
-            claims: A::admit(claims)?,
-            header: A::admit(header)?,
-            place: A::admit(place)?,
-            user: A::admit(user)?,
-            wording: guards.0.wording.clone(),
+            claims: A::apply(claims)?,
+            header: A::apply(header)?,
+            location: A::apply(location)?,
+            user: A::apply(user)?,
+            responder: guards.0.responder.clone(),
         })
     }
 
@@ -142,15 +149,15 @@ impl<A: Admission, U: CurrentUser> Jwt<A, U> {
     /// }
     /// ```
     pub fn refuse(&self, error: &AuthError) -> poem::Error {
-        self.wording.say(&Refusal {
+        self.responder.respond(&Refusal {
             error,
             claims: None,
-            asked: None,
+            context: None,
         })
     }
 }
 
-impl<P: Policy, U: CurrentUser> Jwt<P, U> {
+impl<P: TokenPolicy, U: CurrentUser> Jwt<P, U> {
     /// Admits the user `owner` and users with the role: for the handler's body, where the owner of the
     /// resource is known.
     ///
@@ -176,7 +183,7 @@ impl<P: Policy, U: CurrentUser> Jwt<P, U> {
     }
 }
 
-async fn load<U: CurrentUser>(claims: &Claims, request: &Request) -> Result<U, AuthError> {
+async fn load_user<U: CurrentUser>(claims: &Claims, request: &Request) -> Result<U, AuthError> {
     match U::load(claims, request).await {
         Ok(Some(user)) => Ok(user),
         Ok(None) => Err(AuthError::UnknownUser(claims.sub.clone())),
@@ -187,22 +194,22 @@ async fn load<U: CurrentUser>(claims: &Claims, request: &Request) -> Result<U, A
     }
 }
 
-impl<A: Admission, U: CurrentUser> fmt::Debug for Jwt<A, U>
+impl<A: Requirement, U: CurrentUser> fmt::Debug for Jwt<A, U>
 where
-    A::Of<Arc<Claims>>: fmt::Debug,
-    A::Of<Place>: fmt::Debug,
+    A::Output<Arc<Claims>>: fmt::Debug,
+    A::Output<LocationKind>: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwt")
             .field("claims", &self.claims)
-            .field("place", &self.place)
+            .field("location", &self.location)
             .finish_non_exhaustive()
     }
 }
 
 /// Implemented by hand: the derive of poem-openapi supports no generic scheme, and its fallback for
 /// optional authentication treats every error, including a forged token, as an absent token.
-impl<'a, A: Admission, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
+impl<'a, A: Requirement, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
 
     type ParamType = ();
@@ -219,7 +226,7 @@ impl<'a, A: Admission, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
     /// Documents that the operation also accepts requests without a token; it does not affect how a
     /// request is handled.
     fn has_security_fallback() -> bool {
-        A::admit::<()>(None).is_ok()
+        A::apply::<()>(None).is_ok()
     }
 
     async fn from_request(
@@ -227,7 +234,7 @@ impl<'a, A: Admission, U: CurrentUser> ApiExtractor<'a> for Jwt<A, U> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Self::check(request, &mut BodySlot::Shared(body)).await
+        Self::check_request(request, &mut BodyAccess::Shared(body)).await
     }
 }
 

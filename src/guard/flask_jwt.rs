@@ -5,7 +5,7 @@ use poem::{Request, Response};
 use serde_json::json;
 
 use super::Refusal;
-use super::location::NOTHING_AFTER_SCHEME;
+use super::location::NO_TOKEN_AFTER_SCHEME;
 use crate::error::AuthError;
 use crate::token::reason;
 
@@ -34,12 +34,12 @@ pub fn flask_jwt_errors(
         let problem = refusal.error().problem();
         let status = problem.status;
         let headers = refusal.request().map(Request::headers);
-        let shown = headers.and_then(|headers| headers.get(header::AUTHORIZATION));
-        let words = Words::of(refusal.error(), shown);
+        let presented = headers.and_then(|headers| headers.get(header::AUTHORIZATION));
+        let flask_error = FlaskJwtError::for_refusal(refusal.error(), presented);
         let body = json!({
             "status_code": status.as_u16(),
-            "error": words.error,
-            "description": words.description,
+            "error": flask_error.error,
+            "description": flask_error.description,
         });
         let mut response = problem.into_response(None);
         response.set_body(body.to_string());
@@ -55,12 +55,12 @@ pub fn flask_jwt_errors(
 
 /// Refusal as Flask-JWT reports it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Words {
+pub(crate) struct FlaskJwtError {
     pub(crate) error: &'static str,
     pub(crate) description: String,
 }
 
-impl Words {
+impl FlaskJwtError {
     /// The only refusal to which Flask-JWT adds a challenge.
     pub(crate) const NO_TOKEN: &str = "Authorization Required";
 
@@ -72,24 +72,26 @@ impl Words {
     }
 
     /// Returns the error for a refused request with this `Authorization` header.
-    pub(crate) fn of(error: &AuthError, authorization: Option<&HeaderValue>) -> Self {
+    pub(crate) fn for_refusal(error: &AuthError, authorization: Option<&HeaderValue>) -> Self {
         const HEADER: &str = "Invalid JWT header";
-        let shown = authorization
+        let presented = authorization
             .map_or(&b""[..], HeaderValue::as_bytes)
             .trim_ascii();
         match error {
-            AuthError::MissingToken if shown.is_empty() => {
+            AuthError::MissingToken if presented.is_empty() => {
                 Self::new(Self::NO_TOKEN, "Request does not contain an access token")
             }
             AuthError::MissingToken => Self::new(HEADER, "Unsupported authorization type"),
-            AuthError::MalformedToken(NOTHING_AFTER_SCHEME) => Self::new(HEADER, "Token missing"),
-            AuthError::MalformedToken(_) if words_in(shown) > 2 => {
+            AuthError::MalformedToken(NO_TOKEN_AFTER_SCHEME) => Self::new(HEADER, "Token missing"),
+            AuthError::MalformedToken(_) if count_words(presented) > 2 => {
                 Self::new(HEADER, "Token contains spaces")
             }
             AuthError::MalformedToken(reason) => {
-                Self::new("Invalid token", malformed(reason, shown))
+                Self::new("Invalid token", malformed_description(reason, presented))
             }
-            AuthError::InvalidToken(reason) => Self::new("Invalid token", invalid(reason)),
+            AuthError::InvalidToken(reason) => {
+                Self::new("Invalid token", invalid_description(reason))
+            }
             AuthError::TokenExpired => Self::new("Invalid token", "Signature has expired"),
             AuthError::UnknownUser(_) => Self::new("Invalid JWT", "User does not exist"),
             AuthError::WrongTokenType
@@ -106,14 +108,14 @@ impl Words {
     }
 }
 
-fn words_in(header: &[u8]) -> usize {
+fn count_words(header: &[u8]) -> usize {
     let words = header.split(u8::is_ascii_whitespace);
     words.filter(|word| !word.is_empty()).count()
 }
 
 /// The texts are those of the JWT library that Flask-JWT requires, `PyJWT` below 1.5.
-fn malformed(reason: &'static str, shown: &[u8]) -> String {
-    let has_too_few_parts = shown.split(|&byte| byte == b'.').count() < 3;
+fn malformed_description(reason: &'static str, presented: &[u8]) -> String {
+    let has_too_few_parts = presented.split(|&byte| byte == b'.').count() < 3;
     if reason == reason::NOT_THREE_PARTS && has_too_few_parts {
         return "Not enough segments".to_owned();
     }
@@ -126,7 +128,7 @@ fn malformed(reason: &'static str, shown: &[u8]) -> String {
     }
 }
 
-fn invalid(reason: &'static str) -> &'static str {
+fn invalid_description(reason: &'static str) -> &'static str {
     match reason {
         reason::BAD_SIGNATURE => "Signature verification failed",
         reason::NOT_YET => "The token is not yet valid (nbf)",

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use poem::Response;
 
-use super::refusal::Wording;
+use super::refusal::ErrorResponder;
 use super::{Location, Refusal};
 use crate::clock::{Clock, Time};
-use crate::denylist::{Denial, Denied, Denylist, Unavailable};
+use crate::denylist::{Denial, DenialTarget, Denylist, DenylistUnavailable};
 use crate::error::AuthError;
 use crate::token::{Claims, Verifier};
 
@@ -17,29 +17,29 @@ use crate::token::{Claims, Verifier};
 /// Clones share everything; `.data(guards)` on the outermost route makes it available to every guard.
 /// Another `.data(other_guards)` on an inner route applies to the routes inside it.
 #[derive(Clone, Debug)]
-pub struct Guards(pub(super) Arc<Inner>);
+pub struct Guards(pub(super) Arc<GuardState>);
 
 #[derive(Clone, Debug)]
-pub(super) struct Inner {
+pub(super) struct GuardState {
     pub(super) verifier: Arc<Verifier>,
     pub(super) denylist: Arc<dyn Denylist>,
     pub(super) clock: Clock,
     pub(super) locations: Vec<Location>,
     /// Searched only by guards that name locations.
     pub(super) named_locations: Vec<Location>,
-    pub(super) wording: Wording,
+    pub(super) responder: ErrorResponder,
 }
 
 impl Guards {
     /// Returns guards that look for tokens in the `Authorization` header alone.
     pub fn new(verifier: Arc<Verifier>, denylist: Arc<dyn Denylist>, clock: Clock) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(GuardState {
             verifier,
             denylist,
             clock,
             locations: vec![Location::header()],
             named_locations: Vec::new(),
-            wording: Wording::default(),
+            responder: ErrorResponder::default(),
         }))
     }
 
@@ -50,7 +50,7 @@ impl Guards {
         self.with(|inner| inner.locations = locations.into_iter().collect())
     }
 
-    /// Adds locations that only guards search which name them with [`In`](super::In).
+    /// Adds locations that only guards search which name them with [`OnlyIn`](super::OnlyIn).
     #[must_use]
     pub fn with_named_locations(self, locations: impl IntoIterator<Item = Location>) -> Self {
         self.with(|inner| inner.named_locations = locations.into_iter().collect())
@@ -76,12 +76,12 @@ impl Guards {
     #[must_use]
     pub fn with_refusals(
         self,
-        answer: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static,
+        respond: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static,
     ) -> Self {
-        self.with(|inner| inner.wording = Wording::by(answer))
+        self.with(|inner| inner.responder = ErrorResponder::custom(respond))
     }
 
-    fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
+    fn with(self, change: impl FnOnce(&mut GuardState)) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         change(&mut inner);
         Self(Arc::new(inner))
@@ -90,7 +90,7 @@ impl Guards {
     /// Logs a session out: from now on every token of it is refused, access and refresh. If the token
     /// has no session, only this token is refused.
     ///
-    /// `longest_life` is the longest lifetime of any token of the session; the denial expires when the
+    /// `longest_lifetime` is the longest lifetime of any token of the session; the denial expires when the
     /// last of them has expired.
     ///
     /// ```
@@ -116,13 +116,13 @@ impl Guards {
     pub async fn deny_session(
         &self,
         claims: &Claims,
-        longest_life: Duration,
+        longest_lifetime: Duration,
     ) -> Result<(), AuthError> {
         let Some(sid) = &claims.sid else {
             return self.deny_token(claims).await;
         };
-        let denied = Denied::Session(sid.clone());
-        self.deny(denied, self.now() + longest_life).await
+        let denied = DenialTarget::Session(sid.clone());
+        self.deny(denied, self.now() + longest_lifetime).await
     }
 
     /// Refuses this token from now on, until it would have expired.
@@ -130,16 +130,16 @@ impl Guards {
     /// # Errors
     /// As [`deny_session`](Self::deny_session).
     pub async fn deny_token(&self, claims: &Claims) -> Result<(), AuthError> {
-        let denied = Denied::Token(claims.jti.clone());
+        let denied = DenialTarget::Token(claims.jti.clone());
         self.deny(denied, claims.expires_at()).await
     }
 
-    async fn deny(&self, denied: Denied, end: Time) -> Result<(), AuthError> {
+    async fn deny(&self, denied: DenialTarget, end: Time) -> Result<(), AuthError> {
         let settings = self.0.verifier.settings();
         let not_after = end + settings.leeway + settings.clock_ahead;
         let denials = [Denial { denied, not_after }];
-        let answer = self.0.denylist.deny(&denials, self.now()).await;
-        answer.map_err(unavailable)
+        let result = self.0.denylist.deny(&denials, self.now()).await;
+        result.map_err(log_unavailable)
     }
 
     pub(crate) fn now(&self) -> Time {
@@ -148,7 +148,7 @@ impl Guards {
 }
 
 /// Logs the cause once, here.
-pub(super) fn unavailable(Unavailable(cause): Unavailable) -> AuthError {
+pub(super) fn log_unavailable(DenylistUnavailable(cause): DenylistUnavailable) -> AuthError {
     tracing::warn!(
         cause = cause.map(tracing::field::display),
         "the denylist did not respond"

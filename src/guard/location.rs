@@ -8,10 +8,10 @@ use poem::Request;
 use poem::http::header::{AUTHORIZATION, COOKIE};
 use poem::http::{HeaderMap, HeaderName};
 
-use super::body::{self, BodySlot};
+use super::body::{self, BodyAccess};
 use crate::cookies::Cookies;
 use crate::error::AuthError;
-use crate::token::{Expected, Kind};
+use crate::token::{ExpectedKind, TokenKind};
 
 /// A location where clients may put a token, with its name.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub enum Location {
 
 /// Kind of a [`Location`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum LocationKind {
     /// A header.
     Header,
     /// A cookie.
@@ -96,19 +96,19 @@ impl Location {
     }
 
     /// Returns the kind of this location.
-    pub fn place(&self) -> Place {
+    pub fn kind(&self) -> LocationKind {
         match self {
-            Self::Header { .. } => Place::Header,
-            Self::Cookie(_) => Place::Cookie,
-            Self::Query { .. } => Place::Query,
-            Self::Json { .. } => Place::Json,
+            Self::Header { .. } => LocationKind::Header,
+            Self::Cookie(_) => LocationKind::Cookie,
+            Self::Query { .. } => LocationKind::Query,
+            Self::Json { .. } => LocationKind::Json,
         }
     }
 }
 
-impl Place {
+impl LocationKind {
     /// Returns the name in error messages.
-    pub(super) const fn shown(self) -> &'static str {
+    pub(super) const fn description(self) -> &'static str {
         match self {
             Self::Header => "a header",
             Self::Cookie => "a cookie",
@@ -120,30 +120,32 @@ impl Place {
 
 /// A token as it was sent, not yet verified.
 #[derive(Debug)]
-pub(super) struct Shown<'r> {
+pub(super) struct PresentedToken<'r> {
     pub(super) token: Cow<'r, str>,
-    pub(super) place: Place,
+    pub(super) location: LocationKind,
     /// Present if a cookie carried the token, because browsers attach cookies to any request.
-    pub(super) cookie: Option<(&'r Arc<Cookies>, Kind)>,
+    pub(super) cookie: Option<(&'r Arc<Cookies>, TokenKind)>,
     /// Values of further cookies with that name: stale ones, or ones planted by a sibling host.
-    pub(super) rivals: Vec<&'r str>,
+    pub(super) duplicates: Vec<&'r str>,
 }
 
 /// Finds the one token of a request.
-pub(super) async fn find<'r>(
+pub(super) async fn find_token<'r>(
     locations: impl Iterator<Item = &'r Location> + Clone,
     request: &'r Request,
-    body: &mut BodySlot<'_>,
-    expected: Expected,
-) -> Result<Option<Shown<'r>>, AuthError> {
-    let mut found = Found(None);
+    body: &mut BodyAccess<'_>,
+    expected: ExpectedKind,
+) -> Result<Option<PresentedToken<'r>>, AuthError> {
+    let mut search = TokenSearch(None);
     for location in locations.clone() {
         match location {
             Location::Header { name, scheme } => {
-                header(request.headers(), name, scheme.as_deref(), &mut found)?;
+                search_header(request.headers(), name, scheme.as_deref(), &mut search)?;
             }
-            Location::Cookie(cookies) => cookie(cookies, request.headers(), expected, &mut found)?,
-            Location::Query { name, prefix } => query(request, name, prefix, &mut found)?,
+            Location::Cookie(cookies) => {
+                search_cookies(cookies, request.headers(), expected, &mut search)?;
+            }
+            Location::Query { name, prefix } => search_query(request, name, prefix, &mut search)?,
             Location::Json { .. } => {}
         }
     }
@@ -154,45 +156,45 @@ pub(super) async fn find<'r>(
             limit,
         } = location
         {
-            let name = |kind: &Kind| match kind {
-                Kind::Access => access.as_str(),
-                Kind::Refresh => refresh,
+            let name = |kind: &TokenKind| match kind {
+                TokenKind::Access => access.as_str(),
+                TokenKind::Refresh => refresh,
             };
             let names: Vec<_> = expected.kinds().iter().map(name).collect();
             // Boxed, so that the future of guards that read no body does not grow.
-            let token = Box::pin(body::token(request, body, &names, *limit));
+            let token = Box::pin(body::find_json_token(request, body, &names, *limit));
             match token.await {
-                Ok(Some(token)) => found.add(Cow::Owned(token), Place::Json, None)?,
-                Err(AuthError::BodyTooLarge) if found.0.is_some() => {}
+                Ok(Some(token)) => search.add(Cow::Owned(token), LocationKind::Json, None)?,
+                Err(AuthError::BodyTooLarge) if search.0.is_some() => {}
                 Ok(None) => {}
                 Err(error) => return Err(error),
             }
         }
     }
-    Ok(found.0)
+    Ok(search.0)
 }
 
-struct Found<'r>(Option<Shown<'r>>);
+struct TokenSearch<'r>(Option<PresentedToken<'r>>);
 
-impl<'r> Found<'r> {
+impl<'r> TokenSearch<'r> {
     /// Refuses a second token: choosing one would be a guess, and a proxy in front may choose the other.
     fn add(
         &mut self,
         token: Cow<'r, str>,
-        place: Place,
-        cookie: Option<(&'r Arc<Cookies>, Kind)>,
+        location: LocationKind,
+        cookie: Option<(&'r Arc<Cookies>, TokenKind)>,
     ) -> Result<(), AuthError> {
         if let Some(first) = &self.0 {
             return Err(AuthError::AmbiguousToken(
-                first.place.shown(),
-                place.shown(),
+                first.location.description(),
+                location.description(),
             ));
         }
-        self.0 = Some(Shown {
+        self.0 = Some(PresentedToken {
             token,
-            place,
+            location,
             cookie,
-            rivals: Vec::new(),
+            duplicates: Vec::new(),
         });
         Ok(())
     }
@@ -201,26 +203,30 @@ impl<'r> Found<'r> {
 /// Reads a header, also where several credentials are joined by commas, as Flask apps send them. Other
 /// schemes count as absent. The verifier rejects spaces inside a token when it decodes it; checking for
 /// them here would cost more than the rest.
-fn header<'r>(
+fn search_header<'r>(
     headers: &'r HeaderMap,
     name: &HeaderName,
     scheme: Option<&str>,
-    found: &mut Found<'r>,
+    search: &mut TokenSearch<'r>,
 ) -> Result<(), AuthError> {
     for value in headers.get_all(name) {
         let value = value.as_bytes();
         let Some(scheme) = scheme else {
-            let token = ascii(value.trim_ascii())?;
+            let token = decode_utf8(value.trim_ascii())?;
             if !token.is_empty() {
-                found.add(Cow::Borrowed(token), Place::Header, None)?;
+                search.add(Cow::Borrowed(token), LocationKind::Header, None)?;
             }
             continue;
         };
         for token in credentials(value, scheme) {
             if token.is_empty() {
-                return Err(AuthError::MalformedToken(NOTHING_AFTER_SCHEME));
+                return Err(AuthError::MalformedToken(NO_TOKEN_AFTER_SCHEME));
             }
-            found.add(Cow::Borrowed(ascii(token)?), Place::Header, None)?;
+            search.add(
+                Cow::Borrowed(decode_utf8(token)?),
+                LocationKind::Header,
+                None,
+            )?;
         }
     }
     Ok(())
@@ -244,39 +250,45 @@ pub(crate) fn credentials<'h>(
         })
 }
 
-pub(crate) const NOTHING_AFTER_SCHEME: &str = "there is no token after the scheme";
-pub(super) const NO_PREFIX: &str = "its prefix in the query is missing";
+pub(crate) const NO_TOKEN_AFTER_SCHEME: &str = "there is no token after the scheme";
+pub(super) const QUERY_PREFIX_MISSING: &str = "its prefix in the query is missing";
 
 /// UTF-8 is accepted for speed: the verifier accepts only base64url.
-fn ascii(bytes: &[u8]) -> Result<&str, AuthError> {
+fn decode_utf8(bytes: &[u8]) -> Result<&str, AuthError> {
     std::str::from_utf8(bytes).map_err(|_| AuthError::MalformedToken("it is not ASCII"))
 }
 
 /// Browsers send both cookies with every request, so the guard's kind selects one. An empty cookie has
 /// been cleared and counts as absent. If there are several cookies with the same name, which browsers
 /// send when they differ in path or domain, the verifier finds the valid one.
-fn cookie<'r>(
+fn search_cookies<'r>(
     cookies: &'r Arc<Cookies>,
     headers: &'r HeaderMap,
-    expected: Expected,
-    found: &mut Found<'r>,
+    expected: ExpectedKind,
+    search: &mut TokenSearch<'r>,
 ) -> Result<(), AuthError> {
     for &kind in expected.kinds() {
         let name = cookies.of(kind).name.as_bytes();
-        let mut values = values(headers, name);
-        let Some(first) = values.next() else {
+        let mut candidates = cookie_values(headers, name);
+        let Some(first) = candidates.next() else {
             continue;
         };
-        let mut rivals: Vec<_> = values.filter_map(|value| ascii(value).ok()).collect();
-        let token = match ascii(first) {
+        let mut duplicates: Vec<_> = candidates
+            .filter_map(|value| decode_utf8(value).ok())
+            .collect();
+        let token = match decode_utf8(first) {
             Ok(token) => token,
-            Err(_) if !rivals.is_empty() => rivals.remove(0),
+            Err(_) if !duplicates.is_empty() => duplicates.remove(0),
             Err(error) => return Err(error),
         };
-        rivals.retain(|rival| *rival != token);
-        found.add(Cow::Borrowed(token), Place::Cookie, Some((cookies, kind)))?;
-        if let Some(shown) = &mut found.0 {
-            shown.rivals = rivals;
+        duplicates.retain(|duplicate| *duplicate != token);
+        search.add(
+            Cow::Borrowed(token),
+            LocationKind::Cookie,
+            Some((cookies, kind)),
+        )?;
+        if let Some(presented) = &mut search.0 {
+            presented.duplicates = duplicates;
         }
         return Ok(());
     }
@@ -284,11 +296,11 @@ fn cookie<'r>(
 }
 
 /// `Request::cookie()` panics without poem's cookie middleware: the header is read here.
-fn values<'r>(headers: &'r HeaderMap, name: &[u8]) -> impl Iterator<Item = &'r [u8]> {
+fn cookie_values<'r>(headers: &'r HeaderMap, name: &[u8]) -> impl Iterator<Item = &'r [u8]> {
     headers
         .get_all(COOKIE)
         .into_iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'))
+        .flat_map(|header_line| header_line.as_bytes().split(|&byte| byte == b';'))
         .filter_map(move |pair| {
             let pair = pair.trim_ascii();
             let at = pair.iter().position(|&byte| byte == b'=')?;
@@ -297,11 +309,11 @@ fn values<'r>(headers: &'r HeaderMap, name: &[u8]) -> impl Iterator<Item = &'r [
         })
 }
 
-fn query<'r>(
+fn search_query<'r>(
     request: &'r Request,
     name: &str,
     prefix: &str,
-    found: &mut Found<'r>,
+    search: &mut TokenSearch<'r>,
 ) -> Result<(), AuthError> {
     let query = request.uri().query().unwrap_or_default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -309,10 +321,10 @@ fn query<'r>(
             continue;
         }
         let Some(token) = value.strip_prefix(prefix) else {
-            return Err(AuthError::MalformedToken(NO_PREFIX));
+            return Err(AuthError::MalformedToken(QUERY_PREFIX_MISSING));
         };
         let token = Cow::Owned(token.to_owned());
-        found.add(token, Place::Query, None)?;
+        search.add(token, LocationKind::Query, None)?;
     }
     Ok(())
 }

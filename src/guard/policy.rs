@@ -1,8 +1,8 @@
 //! Conditions on tokens, as types, so that a route declares them in its signature.
 
-use super::location::Place;
+use super::location::LocationKind;
 use crate::error::AuthError;
-use crate::token::{Claims, Expected};
+use crate::token::{Claims, ExpectedKind};
 
 /// Conditions that a presented token must satisfy. A tuple of two to four policies is a policy too: all
 /// of them apply.
@@ -11,11 +11,11 @@ use crate::token::{Claims, Expected};
 ///
 /// ```
 /// use latchet::error::AuthError;
-/// use latchet::guard::{Fresh, Jwt, Policy};
+/// use latchet::guard::{Fresh, Jwt, TokenPolicy};
 /// use latchet::token::Claims;
 ///
 /// struct Paying;
-/// impl Policy for Paying {
+/// impl TokenPolicy for Paying {
 ///     fn check(claims: &Claims) -> Result<(), AuthError> {
 ///         let plan = claims.extra.get("plan").and_then(|plan| plan.as_str());
 ///         plan.filter(|&plan| plan != "free").map(|_| ()).ok_or(AuthError::InsufficientScope)
@@ -28,26 +28,26 @@ use crate::token::{Claims, Expected};
 /// A tuple whose members require different kinds does not compile:
 ///
 /// ```compile_fail,E0080
-/// use latchet::guard::{Fresh, Policy, Refresh};
+/// use latchet::guard::{Fresh, TokenPolicy, Refresh};
 ///
-/// const KIND: Option<latchet::token::Expected> = <(Fresh, Refresh)>::KIND;
+/// const KIND: Option<latchet::token::ExpectedKind> = <(Fresh, Refresh)>::KIND;
 /// ```
 ///
 /// A type alias names a combination that many handlers use: `type PayingUser = Jwt<(Fresh, Paying)>`
 /// above.
-pub trait Policy: Send + Sync + 'static {
+pub trait TokenPolicy: Send + Sync + 'static {
     /// Required kind of token. If no member of a tuple requires one, it is access.
-    const KIND: Option<Expected> = None;
+    const KIND: Option<ExpectedKind> = None;
 
     /// Required freshness of the password entry.
     const FRESHNESS: Freshness = Freshness::Any;
 
     /// Check for revoked tokens.
-    const REVOCATION: Revocation = Revocation::Checked;
+    const REVOCATION_CHECK: RevocationCheck = RevocationCheck::Required;
 
     /// The only locations that may contain the token; `None` means all locations of
     /// [`Guards`](super::Guards). At most one member of a tuple may set this.
-    const PLACES: Option<&'static [Place]> = None;
+    const LOCATIONS: Option<&'static [LocationKind]> = None;
 
     /// Checks the claims of a token that is valid, of the right kind and not revoked.
     ///
@@ -71,52 +71,53 @@ pub enum Freshness {
 
 /// Use of the denylist by a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revocation {
+pub enum RevocationCheck {
     /// The denylist is queried for every request.
-    Checked,
+    Required,
     /// The denylist is not queried: a token is accepted until it expires, even after a logout.
-    Ignored,
+    Skipped,
 }
 
 /// Two members that require different kinds could never be satisfied: a compile error, instead of a
 /// route that refuses every request.
-const fn agreed(a: Option<Expected>, b: Option<Expected>) -> Option<Expected> {
+const fn common_kind(a: Option<ExpectedKind>, b: Option<ExpectedKind>) -> Option<ExpectedKind> {
     match (a, b) {
         (None, one) | (one, None) => one,
-        (Some(Expected::Access), Some(Expected::Access))
-        | (Some(Expected::Refresh), Some(Expected::Refresh))
-        | (Some(Expected::Either), Some(Expected::Either)) => a,
+        (Some(ExpectedKind::Access), Some(ExpectedKind::Access))
+        | (Some(ExpectedKind::Refresh), Some(ExpectedKind::Refresh))
+        | (Some(ExpectedKind::Either), Some(ExpectedKind::Either)) => a,
         _ => panic!("these policies require different kinds of token"),
     }
 }
 
-const fn stricter(a: Freshness, b: Freshness) -> Freshness {
+const fn stricter_freshness(a: Freshness, b: Freshness) -> Freshness {
     match (a, b) {
         (Freshness::Any, Freshness::Any) => Freshness::Any,
         _ => Freshness::Fresh,
     }
 }
 
-const fn laxer(a: Revocation, b: Revocation) -> Revocation {
+const fn laxer_revocation_check(a: RevocationCheck, b: RevocationCheck) -> RevocationCheck {
     match (a, b) {
-        (Revocation::Checked, Revocation::Checked) => Revocation::Checked,
-        _ => Revocation::Ignored,
+        (RevocationCheck::Required, RevocationCheck::Required) => RevocationCheck::Required,
+        _ => RevocationCheck::Skipped,
     }
 }
 
 /// Two lists of locations would be ambiguous: they could mean all or either.
-const fn only_one<T: Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
+const fn at_most_one<T: Copy>(a: Option<T>, b: Option<T>) -> Option<T> {
     match (a, b) {
         (None, one) | (one, None) => one,
         _ => panic!("two of these policies restrict the location of the token"),
     }
 }
 
-impl<A: Policy, B: Policy> Policy for (A, B) {
-    const KIND: Option<Expected> = agreed(A::KIND, B::KIND);
-    const FRESHNESS: Freshness = stricter(A::FRESHNESS, B::FRESHNESS);
-    const REVOCATION: Revocation = laxer(A::REVOCATION, B::REVOCATION);
-    const PLACES: Option<&'static [Place]> = only_one(A::PLACES, B::PLACES);
+impl<A: TokenPolicy, B: TokenPolicy> TokenPolicy for (A, B) {
+    const KIND: Option<ExpectedKind> = common_kind(A::KIND, B::KIND);
+    const FRESHNESS: Freshness = stricter_freshness(A::FRESHNESS, B::FRESHNESS);
+    const REVOCATION_CHECK: RevocationCheck =
+        laxer_revocation_check(A::REVOCATION_CHECK, B::REVOCATION_CHECK);
+    const LOCATIONS: Option<&'static [LocationKind]> = at_most_one(A::LOCATIONS, B::LOCATIONS);
 
     fn check(claims: &Claims) -> Result<(), AuthError> {
         A::check(claims)?;
@@ -127,11 +128,11 @@ impl<A: Policy, B: Policy> Policy for (A, B) {
 /// A longer tuple is a pair of shorter ones.
 macro_rules! tuple_is_pair {
     (($($member:ident),+) is $pair:ty) => {
-        impl<$($member: Policy),+> Policy for ($($member,)+) {
-            const KIND: Option<Expected> = <$pair>::KIND;
+        impl<$($member: TokenPolicy),+> TokenPolicy for ($($member,)+) {
+            const KIND: Option<ExpectedKind> = <$pair>::KIND;
             const FRESHNESS: Freshness = <$pair>::FRESHNESS;
-            const REVOCATION: Revocation = <$pair>::REVOCATION;
-            const PLACES: Option<&'static [Place]> = <$pair>::PLACES;
+            const REVOCATION_CHECK: RevocationCheck = <$pair>::REVOCATION_CHECK;
+            const LOCATIONS: Option<&'static [LocationKind]> = <$pair>::LOCATIONS;
 
             fn check(claims: &Claims) -> Result<(), AuthError> {
                 <$pair>::check(claims)

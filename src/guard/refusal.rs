@@ -7,22 +7,22 @@ use poem::{Request, Response};
 
 use super::location::Location;
 use crate::error::AuthError;
-use crate::token::{Claims, Expected};
+use crate::token::{Claims, ExpectedKind};
 
 /// A refusal, with everything about the request that a response may use.
 #[derive(Clone, Copy)]
 pub struct Refusal<'a> {
     pub(super) error: &'a AuthError,
     pub(super) claims: Option<&'a Claims>,
-    pub(super) asked: Option<Asked<'a>>,
+    pub(super) context: Option<RefusalContext<'a>>,
 }
 
 /// The request, the locations that its guard searched, and the kind of token that it expected.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct RefusalContext<'a> {
     pub(super) request: &'a Request,
     pub(super) locations: &'a [&'a Location],
-    pub(super) expected: Expected,
+    pub(super) expected: ExpectedKind,
 }
 
 impl<'a> Refusal<'a> {
@@ -38,7 +38,7 @@ impl<'a> Refusal<'a> {
 
     /// Returns the request; `None` if the handler's body refused.
     pub fn request(&self) -> Option<&'a Request> {
-        self.asked.map(|asked| asked.request)
+        self.context.map(|context| context.request)
     }
 }
 
@@ -51,16 +51,18 @@ impl fmt::Debug for Refusal<'_> {
     }
 }
 
-type Answer = dyn Fn(&Refusal<'_>) -> Response + Send + Sync;
+type ResponseBuilder = dyn Fn(&Refusal<'_>) -> Response + Send + Sync;
 
 /// Source of the responses to refusals: [`Problem`](crate::error::Problem), or a function of the
 /// service.
 #[derive(Clone, Default)]
-pub(super) struct Wording(Option<Arc<Answer>>);
+pub(super) struct ErrorResponder(Option<Arc<ResponseBuilder>>);
 
-impl Wording {
-    pub(super) fn by(answer: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(answer)))
+impl ErrorResponder {
+    pub(super) fn custom(
+        build_response: impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(build_response)))
     }
 
     pub(super) fn is_custom(&self) -> bool {
@@ -69,17 +71,17 @@ impl Wording {
 
     /// Middleware finds the reason in the error in both cases: by `downcast_ref` or, with a function of
     /// the service, by `data`.
-    pub(super) fn say(&self, refusal: &Refusal<'_>) -> poem::Error {
-        let Some(answer) = &self.0 else {
+    pub(super) fn respond(&self, refusal: &Refusal<'_>) -> poem::Error {
+        let Some(build_response) = &self.0 else {
             return refusal.error.clone().into();
         };
-        let mut error = poem::Error::from_response(answer(refusal));
+        let mut error = poem::Error::from_response(build_response(refusal));
         error.set_data(refusal.error.clone());
         error
     }
 }
 
-impl fmt::Debug for Wording {
+impl fmt::Debug for ErrorResponder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_custom() {
             "custom"

@@ -13,7 +13,7 @@ pub(crate) struct RequestUser(Arc<OnceLock<Arc<Claims>>>);
 
 impl RequestUser {
     /// Records the user of a request, if the request has a slot.
-    pub(super) fn note(request: &Request, claims: &Arc<Claims>) {
+    pub(super) fn record(request: &Request, claims: &Arc<Claims>) {
         if let Some(Self(slot)) = request.data() {
             // A request that passes two guards has one user.
             let _known = slot.set(Arc::clone(claims));

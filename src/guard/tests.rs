@@ -9,56 +9,56 @@ use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
 use super::*;
-use crate::denylist::Denied;
-use crate::token::{self, Kind};
+use crate::denylist::DenialTarget;
+use crate::token::{self, TokenKind};
 use support::*;
 
 mod bodies;
 mod browser;
 mod csrf_choices;
-mod flask;
 mod flask_jwt;
-mod flask_places;
+mod flask_jwt_extended;
+mod flask_jwt_extended_locations;
 mod header_variants;
+mod location_names;
+mod locations;
 mod logout;
 mod matrix;
 mod openapi;
 mod order;
 mod parity;
-mod place_names;
-mod places;
 mod refusals;
 mod rules;
 mod support;
 mod users;
 
 #[tokio::test]
-async fn a_stranger_with_a_broken_body_is_told_401() {
-    let desk = Desk::new();
+async fn an_unauthenticated_request_with_a_broken_body_gets_401() {
+    let service = TestService::new();
     let post = |headers: &[(HeaderName, &str)]| {
         let mut request = request(Method::POST, "/notes", headers);
         request.set_body(Body::from_string("{ not json".to_owned()));
         request
     };
-    let (name, value) = bearer(&desk.token());
+    let (name, value) = bearer(&service.token());
 
-    let stranger = desk.app().get_response(post(&[])).await;
-    let alice = desk.app().get_response(post(&[(name, &value)])).await;
+    let stranger = service.app().get_response(post(&[])).await;
+    let alice = service.app().get_response(post(&[(name, &value)])).await;
 
-    assert_eq!(see(stranger).await, refused(401, "missing_token"));
+    assert_eq!(read_response(stranger).await, refused(401, "missing_token"));
     assert_ne!(alice.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn a_denylist_out_of_order_is_503_for_good_tokens_alone() {
-    let desk = Desk::new();
+async fn an_unavailable_denylist_is_503_only_for_valid_tokens() {
+    let service = TestService::new();
     let guards = Guards::new(
-        desk.verifier.clone(),
+        service.verifier.clone(),
         Arc::new(Unreachable),
-        desk.clock.clone(),
+        service.clock.clone(),
     );
     let app = app(guards);
-    let (name, value) = bearer(&desk.token());
+    let (name, value) = bearer(&service.token());
 
     let response = app
         .get_response(request(Method::GET, "/required", &[(name, &value)]))
@@ -66,7 +66,7 @@ async fn a_denylist_out_of_order_is_503_for_good_tokens_alone() {
 
     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
     assert!(!response.headers().contains_key(header::WWW_AUTHENTICATE));
-    assert_eq!(see(response).await, refused(503, "unavailable"));
+    assert_eq!(read_response(response).await, refused(503, "unavailable"));
     assert_eq!(
         get(&app, "/optional", Some(&value)).await,
         refused(503, "unavailable")
@@ -83,7 +83,7 @@ async fn a_denylist_out_of_order_is_503_for_good_tokens_alone() {
 }
 
 #[tokio::test]
-async fn a_route_without_guards_admits_nobody() {
+async fn a_route_without_guards_refuses_every_request() {
     let app = Route::new().nest("/", OpenApiService::new(Api, "test", "1"));
 
     assert_eq!(
@@ -98,13 +98,13 @@ async fn a_route_without_guards_admits_nobody() {
 
 #[tokio::test]
 async fn a_token_is_refused_by_the_request_after_its_session_was_denied() {
-    let desk = Desk::new();
-    let claims = desk.claims();
-    let authorization = format!("Bearer {}", desk.sign(&claims));
-    let app = desk.app();
+    let service = TestService::new();
+    let claims = service.claims();
+    let authorization = format!("Bearer {}", service.sign(&claims));
+    let app = service.app();
 
     let before = get(&app, "/required", Some(&authorization)).await;
-    desk.deny(Denied::Session(claims.sid.unwrap()));
+    service.deny(DenialTarget::Session(claims.sid.unwrap()));
     let after = get(&app, "/required", Some(&authorization)).await;
 
     assert_eq!(before, ok("alice"));
@@ -113,27 +113,27 @@ async fn a_token_is_refused_by_the_request_after_its_session_was_denied() {
 
 #[tokio::test]
 async fn a_token_without_a_session_is_denied_by_its_own_id() {
-    let desk = Desk::new();
+    let service = TestService::new();
     let claims = Claims {
         sid: None,
-        ..desk.claims()
+        ..service.claims()
     };
-    let authorization = format!("Bearer {}", desk.sign(&claims));
+    let authorization = format!("Bearer {}", service.sign(&claims));
 
-    desk.deny(Denied::Token(claims.jti));
+    service.deny(DenialTarget::Token(claims.jti));
 
     assert_eq!(
-        get(&desk.app(), "/required", Some(&authorization)).await,
+        get(&service.app(), "/required", Some(&authorization)).await,
         refused(401, "token_revoked")
     );
 }
 
 #[tokio::test]
-async fn the_challenge_blames_a_token_only_when_one_was_shown() {
-    let desk = Desk::new();
+async fn the_challenge_has_an_error_only_if_a_token_was_presented() {
+    let service = TestService::new();
     let challenge = async |authorization: &str| {
         let headers = [(header::AUTHORIZATION, authorization)];
-        let response = desk
+        let response = service
             .app()
             .get_response(request(Method::GET, "/required", &headers))
             .await;

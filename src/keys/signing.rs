@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::EncodingKey;
 use secrecy::SecretString;
 
-use super::parsed::{PRIVATE, Private};
+use super::key_material::{PRIVATE_KEYS, PrivateKey};
 use super::{Algorithm, KeyError, MIN_SECRET_BYTES, VerifyingKey, check_secret};
 
 /// A private key (or an HMAC secret) with its one algorithm and its `kid`.
@@ -22,10 +22,10 @@ use super::{Algorithm, KeyError, MIN_SECRET_BYTES, VerifyingKey, check_secret};
 /// Cloning is cheap: clones share the parsed key.
 #[derive(Clone)]
 pub struct SigningKey {
-    encoding: EncodingKey,
-    verifying: VerifyingKey,
+    encoding_key: EncodingKey,
+    verifying_key: VerifyingKey,
     /// Keeps the parsed key in the registry.
-    _parsed: Arc<Private>,
+    _parsed: Arc<PrivateKey>,
 }
 
 impl SigningKey {
@@ -65,7 +65,7 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::Weak`] or [`KeyError::Malformed`].
     pub fn from_private_bytes(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
-        let encoding = match algorithm {
+        let encoding_key = match algorithm {
             Algorithm::EdDsa => EncodingKey::from_ed_der(bytes),
             Algorithm::Es256 => EncodingKey::from_ec_der(bytes),
             Algorithm::Rs256 => rsa_encoding_key(bytes)?,
@@ -74,16 +74,17 @@ impl SigningKey {
                 EncodingKey::from_secret(bytes)
             }
         };
-        let parsed = PRIVATE.register(algorithm, encoding.as_bytes(), Private::parse)?;
-        let verifying = match &*parsed {
-            Private::Ed(pair) => VerifyingKey::from_raw(algorithm, pair.public_key().as_ref())?,
-            Private::Ec(pair) => VerifyingKey::from_raw(algorithm, pair.public_key().as_ref())?,
-            Private::Rsa(pair) => VerifyingKey::from_raw(algorithm, pair.public_key().as_ref())?,
-            Private::Hmac(_) => VerifyingKey::from_secret(encoding.as_bytes())?,
+        let parsed =
+            PRIVATE_KEYS.register(algorithm, encoding_key.as_bytes(), PrivateKey::parse)?;
+        let verifying_key = match &*parsed {
+            PrivateKey::Ed(pair) => VerifyingKey::from_raw(algorithm, pair.public_key().as_ref())?,
+            PrivateKey::Ec(pair) => VerifyingKey::from_raw(algorithm, pair.public_key().as_ref())?,
+            PrivateKey::Rsa(pair) => VerifyingKey::from_raw(algorithm, pair.public_key().as_ref())?,
+            PrivateKey::Hmac(_) => VerifyingKey::from_secret(encoding_key.as_bytes())?,
         };
         Ok(Self {
-            encoding,
-            verifying,
+            encoding_key,
+            verifying_key,
             _parsed: parsed,
         })
     }
@@ -126,26 +127,26 @@ impl SigningKey {
 
     /// Returns the private part for storage; encrypt it before you store it.
     pub fn private_bytes(&self) -> &[u8] {
-        self.encoding.as_bytes()
+        self.encoding_key.as_bytes()
     }
 
     /// Returns the id of this key in key sets and tokens.
     pub fn kid(&self) -> &str {
-        self.verifying.kid()
+        self.verifying_key.kid()
     }
 
     /// Returns the one algorithm of this key.
     pub fn algorithm(&self) -> Algorithm {
-        self.verifying.algorithm()
+        self.verifying_key.algorithm()
     }
 
     /// Returns the key that verifies signatures.
-    pub fn verifying(&self) -> VerifyingKey {
-        self.verifying.clone()
+    pub fn verifying_key(&self) -> VerifyingKey {
+        self.verifying_key.clone()
     }
 
-    pub(crate) fn encoding(&self) -> &EncodingKey {
-        &self.encoding
+    pub(crate) fn encoding_key(&self) -> &EncodingKey {
+        &self.encoding_key
     }
 }
 

@@ -88,7 +88,10 @@ pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
             "an RSA key needs at least {MIN_RSA_BITS} bits, this one has {bits}"
         )));
     }
-    if ROCA_PRIMES.iter().all(|prime| is_telling(modulus, *prime)) {
+    if ROCA_PRIMES
+        .iter()
+        .all(|prime| matches_roca(modulus, *prime))
+    {
         return Err(KeyError::Weak(
             "the RSA key comes from a chip whose keys can be factored (ROCA)".into(),
         ));
@@ -98,7 +101,7 @@ pub(super) fn check_modulus(modulus: &[u8]) -> Result<(), KeyError> {
 
 /// Returns whether the remainder by this prime is a power of 65537, as it always is for moduli of that
 /// library. One in 240 million other moduli has only such remainders.
-fn is_telling(modulus: &[u8], prime: u32) -> bool {
+fn matches_roca(modulus: &[u8], prime: u32) -> bool {
     let remainder = modulus
         .iter()
         .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);

@@ -36,17 +36,17 @@ fn the_kid_is_the_thumbprint_of_rfc_7638() {
 }
 
 #[test]
-fn a_generated_key_comes_back_from_its_private_bytes_and_its_jwk() {
+fn a_generated_key_can_be_loaded_from_its_private_bytes_and_its_jwk() {
     for algorithm in Algorithm::ALL {
         let key = SigningKey::generate(algorithm).unwrap();
 
         let again = SigningKey::from_private_bytes(algorithm, key.private_bytes()).unwrap();
 
-        assert_eq!(again.verifying(), key.verifying());
+        assert_eq!(again.verifying_key(), key.verifying_key());
         assert_eq!(key.algorithm(), algorithm);
         assert_eq!(key.kid().len(), 43);
-        match key.verifying().jwk() {
-            Some(jwk) => assert_eq!(VerifyingKey::from_jwk(&jwk).unwrap(), key.verifying()),
+        match key.verifying_key().jwk() {
+            Some(jwk) => assert_eq!(VerifyingKey::from_jwk(&jwk).unwrap(), key.verifying_key()),
             None => assert_eq!(algorithm, Algorithm::Hs256),
         }
     }
@@ -64,7 +64,7 @@ fn two_generated_keys_differ() {
 }
 
 #[test]
-fn private_keys_made_with_openssl_are_taken_in() {
+fn private_keys_of_openssl_are_imported() {
     let table = [
         (
             include_str!("fixtures/ed25519-pkcs8.pem"),
@@ -90,7 +90,7 @@ fn private_keys_made_with_openssl_are_taken_in() {
     for (private, public) in table {
         let signing = SigningKey::from_pem(private).unwrap();
         let verifying = VerifyingKey::from_pem(public).unwrap();
-        assert_eq!(signing.verifying(), verifying);
+        assert_eq!(signing.verifying_key(), verifying);
 
         let written = signing.to_pem().unwrap();
         let again = SigningKey::from_pem(written.expose_secret()).unwrap();
@@ -114,7 +114,7 @@ fn an_rsa_key_in_pkcs8_is_kept_in_pkcs1() {
 }
 
 #[test]
-fn what_is_not_a_private_key_of_ours_is_refused_with_the_reason() {
+fn an_unsupported_private_key_is_refused_with_the_reason() {
     let table = [
         (include_str!("fixtures/p256-sec1.pem"), "openssl pkcs8"),
         (include_str!("fixtures/ed25519-encrypted.pem"), "passphrase"),
@@ -137,7 +137,7 @@ fn what_is_not_a_private_key_of_ours_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_is_not_a_public_key_of_ours_is_refused_with_the_reason() {
+fn an_unsupported_public_key_is_refused_with_the_reason() {
     let table = [
         (
             include_str!("fixtures/ed25519-pkcs8.pem"),
@@ -158,7 +158,7 @@ fn what_is_not_a_public_key_of_ours_is_refused_with_the_reason() {
 fn generated_jwk(algorithm: Algorithm) -> Value {
     SigningKey::generate(algorithm)
         .unwrap()
-        .verifying()
+        .verifying_key()
         .jwk()
         .unwrap()
 }
@@ -231,17 +231,19 @@ fn a_jwk_keeps_the_kid_that_its_issuer_gave_it() {
 }
 
 #[test]
-fn a_key_set_comes_back_from_its_jwks() {
+fn a_key_set_can_be_loaded_from_its_jwks() {
     let keys = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256]
-        .map(|algorithm| SigningKey::generate(algorithm).unwrap().verifying());
+        .map(|algorithm| SigningKey::generate(algorithm).unwrap().verifying_key());
     let set = KeySet::new(keys);
 
     assert_eq!(KeySet::from_jwks(&set.jwks()), Ok(set));
 }
 
 #[test]
-fn a_jwks_may_hold_keys_that_are_not_understood_but_no_weak_ones() {
-    let known = SigningKey::generate(Algorithm::EdDsa).unwrap().verifying();
+fn a_jwks_may_contain_unsupported_keys_but_no_weak_ones() {
+    let known = SigningKey::generate(Algorithm::EdDsa)
+        .unwrap()
+        .verifying_key();
     let foreign = json!({"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"});
     let weak = json!({"kty": "RSA", "n": base64url(&[255; 64]), "e": "AQAB"});
 
@@ -257,13 +259,16 @@ fn a_jwks_may_hold_keys_that_are_not_understood_but_no_weak_ones() {
 fn a_secret_is_never_published() {
     let key = SigningKey::generate(Algorithm::Hs256).unwrap();
 
-    assert_eq!(key.verifying().jwk(), None);
+    assert_eq!(key.verifying_key().jwk(), None);
     assert!(key.to_pem().is_none());
-    assert_eq!(KeySet::new([key.verifying()]).jwks(), json!({"keys": []}));
+    assert_eq!(
+        KeySet::new([key.verifying_key()]).jwks(),
+        json!({"keys": []})
+    );
 }
 
 #[test]
-fn weak_secrets_make_no_key() {
+fn weak_secrets_are_refused_as_keys() {
     for secret in [
         &b"short"[..],
         &[0; 64],
@@ -284,8 +289,8 @@ fn debug_output_shows_no_key() {
 
     let shown = format!(
         "{key:?} {:?} {:?}",
-        key.verifying(),
-        KeySet::new([key.verifying()])
+        key.verifying_key(),
+        KeySet::new([key.verifying_key()])
     );
 
     assert!(shown.contains(key.kid()), "{shown}");
@@ -299,7 +304,9 @@ fn debug_output_shows_no_key() {
 
 #[test]
 fn a_key_is_found_by_its_kid_and_algorithm_only() {
-    let ed = SigningKey::generate(Algorithm::EdDsa).unwrap().verifying();
+    let ed = SigningKey::generate(Algorithm::EdDsa)
+        .unwrap()
+        .verifying_key();
     let set = KeySet::new([ed.clone()]);
 
     assert_eq!(set.find(Some(ed.kid()), Algorithm::EdDsa), Some(&ed));
@@ -309,9 +316,11 @@ fn a_key_is_found_by_its_kid_and_algorithm_only() {
 }
 
 #[test]
-fn a_token_without_kid_finds_the_one_key_that_was_allowed_to_check_it() {
+fn a_token_without_kid_is_checked_by_the_only_allowed_key() {
     let [one, other] = [(); 2].map(|()| {
-        let key = SigningKey::generate(Algorithm::EdDsa).unwrap().verifying();
+        let key = SigningKey::generate(Algorithm::EdDsa)
+            .unwrap()
+            .verifying_key();
         key.for_tokens_without_kid()
     });
 
@@ -339,7 +348,7 @@ fn algorithms_are_read_exactly_as_they_are_written() {
 }
 
 #[test]
-fn ids_are_22_letters_and_never_the_same() {
+fn ids_have_22_characters_and_are_unique() {
     let ids: std::collections::HashSet<_> = (0..1000).map(|_| random_id()).collect();
 
     assert_eq!(ids.len(), 1000);
@@ -347,28 +356,29 @@ fn ids_are_22_letters_and_never_the_same() {
 }
 
 #[test]
-fn a_parsed_private_key_leaves_memory_with_its_owner() {
+fn a_parsed_private_key_is_freed_with_its_owner() {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-    let fingerprint = parsed::fingerprint(Algorithm::EdDsa, key.private_bytes());
-    assert!(parsed::PRIVATE.find(&fingerprint).is_some());
+    let fingerprint = key_material::fingerprint(Algorithm::EdDsa, key.private_bytes());
+    assert!(key_material::PRIVATE_KEYS.find(&fingerprint).is_some());
 
     drop(key);
 
-    assert!(parsed::PRIVATE.find(&fingerprint).is_none());
+    assert!(key_material::PRIVATE_KEYS.find(&fingerprint).is_none());
 }
 
 #[test]
-fn the_library_signs_and_checks_with_the_keys_that_were_parsed() {
+fn the_jwt_library_uses_the_parsed_keys() {
     let real = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let raw = real
-        .verifying()
-        .decoding()
+        .verifying_key()
+        .decoding_key()
         .try_get_as_bytes()
         .unwrap()
         .to_vec();
     let (alias, message) = (b"not a key", b"message");
-    let private = |algorithm, _: &[u8]| parsed::Private::parse(algorithm, real.private_bytes());
-    let public = |algorithm, _: &[u8]| parsed::Public::parse(algorithm, &raw);
+    let private =
+        |algorithm, _: &[u8]| key_material::PrivateKey::parse(algorithm, real.private_bytes());
+    let public = |algorithm, _: &[u8]| key_material::PublicKey::parse(algorithm, &raw);
     let jose = Algorithm::EdDsa.jose();
     let (signs, checks) = (
         jsonwebtoken::EncodingKey::from_ed_der(alias),
@@ -377,10 +387,10 @@ fn the_library_signs_and_checks_with_the_keys_that_were_parsed() {
     assert!(jsonwebtoken::crypto::sign(message, &signs, jose).is_err());
 
     let _owners = (
-        parsed::PRIVATE
+        key_material::PRIVATE_KEYS
             .register(Algorithm::EdDsa, alias, private)
             .unwrap(),
-        parsed::PUBLIC
+        key_material::PUBLIC_KEYS
             .register(Algorithm::EdDsa, alias, public)
             .unwrap(),
     );

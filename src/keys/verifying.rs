@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
-use super::parsed::{PUBLIC, Public, fingerprint};
+use super::key_material::{PUBLIC_KEYS, PublicKey, fingerprint};
 use super::strength::check_modulus;
 use super::{Algorithm, KeyError, base64url, check_secret};
 
@@ -27,10 +27,10 @@ pub struct VerifyingKey {
     kid: Arc<str>,
     algorithm: Algorithm,
     checks_tokens_without_kid: bool,
-    decoding: DecodingKey,
+    decoding_key: DecodingKey,
     fingerprint: [u8; 32],
     /// Keeps the parsed key in the registry.
-    _parsed: Arc<Public>,
+    _parsed: Arc<PublicKey>,
 }
 
 impl VerifyingKey {
@@ -101,13 +101,18 @@ impl VerifyingKey {
     pub fn from_secret(secret: &[u8]) -> Result<Self, KeyError> {
         check_secret(secret)?;
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), b"latchet kid");
-        let decoding = DecodingKey::from_secret(secret);
-        Self::new(Algorithm::Hs256, secret, &base64url(tag.as_ref()), decoding)
+        let decoding_key = DecodingKey::from_secret(secret);
+        Self::new(
+            Algorithm::Hs256,
+            secret,
+            &base64url(tag.as_ref()),
+            decoding_key,
+        )
     }
 
     /// Imports the raw key (EdDSA), the uncompressed point (ES256) or PKCS#1 (RS256).
     pub(super) fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Result<Self, KeyError> {
-        let decoding = match algorithm {
+        let decoding_key = match algorithm {
             Algorithm::EdDsa => DecodingKey::from_ed_der(raw),
             Algorithm::Es256 => {
                 let length = 1 + 2 * P256_COORDINATE_BYTES;
@@ -125,22 +130,22 @@ impl VerifyingKey {
             Algorithm::Hs256 => return Self::from_secret(raw),
         };
         let kid = thumbprint(&public_members(algorithm, raw)?);
-        Self::new(algorithm, raw, &kid, decoding)
+        Self::new(algorithm, raw, &kid, decoding_key)
     }
 
     fn new(
         algorithm: Algorithm,
         raw: &[u8],
         kid: &str,
-        decoding: DecodingKey,
+        decoding_key: DecodingKey,
     ) -> Result<Self, KeyError> {
         Ok(Self {
             kid: kid.into(),
             algorithm,
             checks_tokens_without_kid: false,
-            decoding,
+            decoding_key,
             fingerprint: fingerprint(algorithm, raw),
-            _parsed: PUBLIC.register(algorithm, raw, Public::parse)?,
+            _parsed: PUBLIC_KEYS.register(algorithm, raw, PublicKey::parse)?,
         })
     }
 
@@ -156,8 +161,8 @@ impl VerifyingKey {
     /// Imports a secret of any strength, with the `kid` of the test's tokens.
     #[cfg(test)]
     pub(crate) fn from_any_secret(secret: &[u8], kid: &str) -> Self {
-        let decoding = DecodingKey::from_secret(secret);
-        Self::new(Algorithm::Hs256, secret, kid, decoding).unwrap()
+        let decoding_key = DecodingKey::from_secret(secret);
+        Self::new(Algorithm::Hs256, secret, kid, decoding_key).unwrap()
     }
 
     /// Returns the id by which tokens refer to this key.
@@ -172,7 +177,7 @@ impl VerifyingKey {
 
     /// Returns the public key as a JWK, or `None` for HMAC, whose secret is never published.
     pub fn jwk(&self) -> Option<Value> {
-        let raw = self.decoding.try_get_as_bytes().ok()?;
+        let raw = self.decoding_key.try_get_as_bytes().ok()?;
         let mut jwk = public_members(self.algorithm, raw).ok()?;
         jwk["kid"] = json!(*self.kid);
         jwk["alg"] = json!(self.algorithm.name());
@@ -184,8 +189,8 @@ impl VerifyingKey {
         self.checks_tokens_without_kid
     }
 
-    pub(crate) fn decoding(&self) -> &DecodingKey {
-        &self.decoding
+    pub(crate) fn decoding_key(&self) -> &DecodingKey {
+        &self.decoding_key
     }
 }
 

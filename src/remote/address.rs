@@ -6,7 +6,7 @@ use reqwest::Url;
 
 /// Addresses for which `http://` is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Plaintext {
+pub enum PlaintextPolicy {
     /// On this machine only. On other hosts an attacker on the network could replace the issuer's keys.
     #[default]
     Loopback,
@@ -24,12 +24,12 @@ pub enum AddressError {
     #[error("`{0}` must have no user, no password, no query and no fragment")]
     Extra(String),
     /// Not encrypted, and not on this machine.
-    #[error("`{0}` is not encrypted: use https://, or allow `Plaintext::Anywhere`")]
+    #[error("`{0}` is not encrypted: use https://, or allow `PlaintextPolicy::Anywhere`")]
     Plaintext(String),
 }
 
 /// Parses an address, and refuses one that is not allowed.
-pub(crate) fn parse(text: &str, plaintext: Plaintext) -> Result<Url, AddressError> {
+pub(crate) fn parse_address(text: &str, plaintext: PlaintextPolicy) -> Result<Url, AddressError> {
     let url = Url::parse(text).map_err(|_| AddressError::NotAUrl(text.to_owned()))?;
     if !url.username().is_empty()
         || url.password().is_some()
@@ -42,7 +42,7 @@ pub(crate) fn parse(text: &str, plaintext: Plaintext) -> Result<Url, AddressErro
     }
     match url.scheme() {
         "https" => Ok(url),
-        "http" if plaintext == Plaintext::Anywhere || is_loopback(&url) => Ok(url),
+        "http" if plaintext == PlaintextPolicy::Anywhere || is_loopback(&url) => Ok(url),
         "http" => Err(AddressError::Plaintext(text.to_owned())),
         _ => Err(AddressError::NotAUrl(text.to_owned())),
     }
@@ -56,7 +56,7 @@ fn is_loopback(url: &Url) -> bool {
 
 /// Returns the address of an issuer's metadata: the well-known path is inserted between host and the
 /// issuer's path (RFC 8414, section 3.1).
-pub(super) fn metadata_of(issuer: &Url) -> Url {
+pub(super) fn metadata_url(issuer: &Url) -> Url {
     const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
     let mut url = issuer.clone();
     url.set_path(&format!(
@@ -71,26 +71,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_http_stays_on_this_machine() {
+    fn plain_http_is_limited_to_this_machine() {
         for good in [
             "https://auth.example",
             "http://localhost:8080",
             "http://127.0.0.1",
             "http://[::1]:80/x",
         ] {
-            assert!(parse(good, Plaintext::Loopback).is_ok(), "{good}");
+            assert!(
+                parse_address(good, PlaintextPolicy::Loopback).is_ok(),
+                "{good}"
+            );
         }
         let inside = "http://latchet.auth.svc";
         assert_eq!(
-            parse(inside, Plaintext::Loopback),
+            parse_address(inside, PlaintextPolicy::Loopback),
             Err(AddressError::Plaintext(inside.into()))
         );
-        assert!(parse(inside, Plaintext::Anywhere).is_ok());
-        assert!(parse("http://127.0.0.1.example", Plaintext::Loopback).is_err());
+        assert!(parse_address(inside, PlaintextPolicy::Anywhere).is_ok());
+        assert!(parse_address("http://127.0.0.1.example", PlaintextPolicy::Loopback).is_err());
     }
 
     #[test]
-    fn what_is_no_address_of_an_issuer_is_refused() {
+    fn invalid_issuer_addresses_are_refused() {
         for bad in [
             "",
             "auth.example",
@@ -98,7 +101,7 @@ mod tests {
             "file:///etc/passwd",
         ] {
             assert_eq!(
-                parse(bad, Plaintext::Anywhere),
+                parse_address(bad, PlaintextPolicy::Anywhere),
                 Err(AddressError::NotAUrl(bad.into()))
             );
         }
@@ -107,13 +110,13 @@ mod tests {
             "https://a.example?x",
             "https://a.example#x",
         ] {
-            let error = parse(extra, Plaintext::Anywhere).unwrap_err();
+            let error = parse_address(extra, PlaintextPolicy::Anywhere).unwrap_err();
             assert_eq!(error, AddressError::Extra("https://a.example".into()));
         }
     }
 
     #[test]
-    fn metadata_is_where_rfc_8414_puts_it() {
+    fn the_metadata_url_follows_rfc_8414() {
         for (issuer, expected) in [
             (
                 "https://a.example",
@@ -128,8 +131,8 @@ mod tests {
                 "https://a.example/.well-known/oauth-authorization-server/one",
             ),
         ] {
-            let url = parse(issuer, Plaintext::Loopback).unwrap();
-            assert_eq!(metadata_of(&url).as_str(), expected);
+            let url = parse_address(issuer, PlaintextPolicy::Loopback).unwrap();
+            assert_eq!(metadata_url(&url).as_str(), expected);
         }
     }
 }

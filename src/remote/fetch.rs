@@ -6,8 +6,8 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::address::metadata_of;
-use super::{AddressError, Http, Plaintext, parse};
+use super::address::metadata_url;
+use super::{AddressError, IssuerClient, PlaintextPolicy, parse_address};
 use crate::keys::{KeySet, VerifyingKey};
 
 /// Failure to set up requests to an issuer: an error in the settings, or of the machine.
@@ -76,7 +76,7 @@ pub enum FetchError {
 
 /// Members of an authorization server's metadata that are read.
 #[derive(Debug, Deserialize)]
-struct Metadata {
+struct IssuerMetadata {
     issuer: String,
     jwks_uri: String,
 }
@@ -88,43 +88,43 @@ struct Jwks {
 
 /// Keys, and their lifetime if the issuer sends one.
 #[derive(Debug)]
-pub(super) struct Fetched {
+pub(super) struct FetchedKeys {
     pub(super) keys: KeySet,
-    pub(super) kept_for: Option<Duration>,
+    pub(super) lifetime: Option<Duration>,
 }
 
 /// Fetches the keys of `issuer`, which is `url` as configured and is compared literally:
 /// `https://a.example` and `https://a.example/` are two issuers.
-pub(super) async fn keys_of(
-    http: &Http,
+pub(super) async fn fetch_keys(
+    http: &IssuerClient,
     url: &Url,
     issuer: &str,
-    plaintext: Plaintext,
-) -> Result<Fetched, FetchError> {
-    let metadata: Metadata = http.get(&metadata_of(url)).await?.body;
+    plaintext: PlaintextPolicy,
+) -> Result<FetchedKeys, FetchError> {
+    let metadata: IssuerMetadata = http.get(&metadata_url(url)).await?.body;
     if metadata.issuer != issuer {
         return Err(FetchError::OtherIssuer {
             expected: issuer.to_owned(),
             found: metadata.issuer,
         });
     }
-    let jwks_uri = jwks_address(url, &metadata.jwks_uri, plaintext)?;
+    let jwks_uri = jwks_url(url, &metadata.jwks_uri, plaintext)?;
     let jwks = http.get::<Jwks>(&jwks_uri).await?;
-    let keys = KeySet::new(jwks.body.keys.iter().filter_map(usable));
+    let keys = KeySet::new(jwks.body.keys.iter().filter_map(usable_key));
     if keys.is_empty() {
         return Err(FetchError::NoKeys {
             url: jwks_uri.to_string(),
         });
     }
-    Ok(Fetched {
+    Ok(FetchedKeys {
         keys,
-        kept_for: jwks.kept_for,
+        lifetime: jwks.lifetime,
     })
 }
 
 /// The keys may be on another host, as large issuers do it, but are never fetched less securely than the
 /// metadata.
-fn jwks_address(issuer: &Url, jwks_uri: &str, plaintext: Plaintext) -> Result<Url, FetchError> {
+fn jwks_url(issuer: &Url, jwks_uri: &str, plaintext: PlaintextPolicy) -> Result<Url, FetchError> {
     let url = parse_with_query(jwks_uri, plaintext).map_err(FetchError::JwksAddress)?;
     if issuer.scheme() == "https" && url.scheme() != "https" {
         let refusal = AddressError::Plaintext(jwks_uri.to_owned());
@@ -134,19 +134,19 @@ fn jwks_address(issuer: &Url, jwks_uri: &str, plaintext: Plaintext) -> Result<Ur
 }
 
 /// Unlike an issuer identifier, the address of its keys may have a query.
-fn parse_with_query(text: &str, plaintext: Plaintext) -> Result<Url, AddressError> {
+fn parse_with_query(text: &str, plaintext: PlaintextPolicy) -> Result<Url, AddressError> {
     let (path, query) = match text.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (text, None),
     };
-    let mut url = parse(path, plaintext)?;
+    let mut url = parse_address(path, plaintext)?;
     url.set_query(query);
     Ok(url)
 }
 
 /// Skips unusable keys, as RFC 7517 requires (section 5): one bad entry must not cause the refusal of
 /// all tokens. A published symmetric key is never used.
-fn usable(jwk: &Value) -> Option<VerifyingKey> {
+fn usable_key(jwk: &Value) -> Option<VerifyingKey> {
     match VerifyingKey::from_jwk(jwk) {
         Ok(key) => Some(key),
         Err(error) => {

@@ -7,15 +7,17 @@ use secrecy::SecretString;
 
 use super::App;
 use super::error::ApiError;
-use super::events::Actor;
-use super::names::{ADMIN, Role, Username};
+use super::names::{ADMIN, UserRole, Username};
 use super::rotation::RevokeReason;
-use super::sessions::Grant;
-use super::store::{Current, NewUser, SessionId, StoreError, User, UserId, UserPage};
+use super::security_events::Actor;
+use super::sessions::IssuedTokens;
+use super::store::{
+    NewUser, SessionId, SessionWithOwner, StoreError, User, UserId, UserPageRequest,
+};
 use super::text_file;
 use crate::error::AuthError;
 use crate::keys::random_id;
-use crate::token::{Claims, Fresh};
+use crate::token::{Claims, FreshClaim};
 
 /// An account to be created.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct NewAccount {
     /// First password.
     pub password: SecretString,
     /// Roles from the start.
-    pub roles: Vec<Role>,
+    pub roles: Vec<UserRole>,
 }
 
 impl App {
@@ -35,9 +37,9 @@ impl App {
     /// `weak_password`, `conflict` when the name is taken.
     pub async fn create_user(&self, account: NewAccount, by: &Actor) -> Result<User, ApiError> {
         let now = self.clock.now();
-        let new = self.prepare(account).await?;
-        let made = self.store.create_user(new, by, now).await;
-        let user = made.map_err(name_taken)?;
+        let new = self.hash_new_account(account).await?;
+        let created = self.store.create_user(new, by, now).await;
+        let user = created.map_err(name_conflict)?;
         tracing::info!(user.id = %user.id, "user created");
         Ok(user)
     }
@@ -46,7 +48,7 @@ impl App {
     ///
     /// # Errors
     /// `not_found` for a link that is wrong, used or expired; otherwise as [`App::create_user`].
-    pub async fn set_up(
+    pub async fn create_administrator_by_link(
         &self,
         link: &str,
         account: NewAccount,
@@ -58,17 +60,17 @@ impl App {
             return Err(NO_SUCH_LINK);
         }
         let new = self
-            .prepare(NewAccount {
-                roles: vec![Role::admin()],
+            .hash_new_account(NewAccount {
+                roles: vec![UserRole::admin()],
                 ..account
             })
             .await?;
-        let made = self
+        let created = self
             .store
             .use_setup_link(&hash, new, by, now)
             .await
-            .map_err(name_taken)?;
-        let user = made.ok_or(NO_SUCH_LINK)?;
+            .map_err(name_conflict)?;
+        let user = created.ok_or(NO_SUCH_LINK)?;
         tracing::info!(user.id = %user.id, "first administrator created");
         Ok(user)
     }
@@ -85,12 +87,12 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn setup_link(&self) -> Result<Option<String>, ApiError> {
+    pub async fn create_setup_link(&self) -> Result<Option<String>, ApiError> {
         if self.has_administrator().await? {
             return Ok(None);
         }
-        let secret = link_secret();
-        let expires_at = self.clock.now() + SETUP_LINK_LIFE;
+        let secret = new_link_secret();
+        let expires_at = self.clock.now() + SETUP_LINK_LIFETIME;
         self.store
             .create_setup_link(&link_hash(&secret), expires_at)
             .await?;
@@ -103,7 +105,7 @@ impl App {
     ///
     /// # Errors
     /// `weak_password`, an invalid name, or a file that cannot be read, if the account is needed.
-    pub async fn bootstrap(&self) -> Result<(), ApiError> {
+    pub async fn create_configured_administrator(&self) -> Result<(), ApiError> {
         let config = &self.config;
         let (Some(name), Some(file)) = (
             &config.bootstrap_admin,
@@ -111,7 +113,7 @@ impl App {
         ) else {
             return Ok(());
         };
-        if self.is_bootstrapped(name).await? {
+        if self.needs_no_administrator(name).await? {
             return Ok(());
         }
         let username = Username::parse(name)
@@ -125,9 +127,9 @@ impl App {
         let account = NewAccount {
             username,
             password,
-            roles: vec![Role::admin()],
+            roles: vec![UserRole::admin()],
         };
-        let new = self.prepare(account).await?;
+        let new = self.hash_new_account(account).await?;
         let now = self.clock.now();
         match self.store.create_first_administrator(new, now).await {
             Ok(user) => {
@@ -135,13 +137,13 @@ impl App {
                 Ok(())
             }
             // Another replica, started at the same time, was faster.
-            Err(StoreError::Conflict) if self.is_bootstrapped(name).await? => Ok(()),
-            Err(error) => Err(name_taken(error)),
+            Err(StoreError::Conflict) if self.needs_no_administrator(name).await? => Ok(()),
+            Err(error) => Err(name_conflict(error)),
         }
     }
 
     /// Returns whether no account has to be created. Warns if there is no administrator then.
-    async fn is_bootstrapped(&self, name: &str) -> Result<bool, ApiError> {
+    async fn needs_no_administrator(&self, name: &str) -> Result<bool, ApiError> {
         if self.store.has_user_with_role(ADMIN).await? {
             return Ok(true);
         }
@@ -178,13 +180,15 @@ impl App {
         current: SecretString,
         new: SecretString,
         ip: IpAddr,
-    ) -> Result<Grant, ApiError> {
+    ) -> Result<IssuedTokens, ApiError> {
         let session = claims.sid.as_deref().map(SessionId::from);
         let session = session.ok_or(ApiError::SessionExpired)?;
         let account = self.user(&UserId::from(claims.sub.as_str())).await?;
-        self.acceptable(&new, &account.username)?;
+        self.check_new_password(&new, &account.username)?;
         let now = self.clock.now();
-        let user = self.prove_in_session(claims, &current, ip, now).await?;
+        let user = self
+            .verify_session_password(claims, &current, ip, now)
+            .await?;
         let by = Actor::User {
             id: user.id.clone(),
             session: Some(session),
@@ -194,7 +198,8 @@ impl App {
         };
         let kept = self.replace_password(&user, new, &by).await?;
         let kept = kept.ok_or(ApiError::SessionExpired)?;
-        self.grant(&kept, Fresh::Yes, self.clock.now()).await
+        self.issue_tokens(&kept, FreshClaim::Yes, self.clock.now())
+            .await
     }
 
     /// Sets a password without the old one, for the command line. All sessions of the user end.
@@ -203,7 +208,7 @@ impl App {
     /// `weak_password`, `not_found`.
     pub async fn set_password(&self, id: &UserId, new: SecretString) -> Result<(), ApiError> {
         let user = self.user(id).await?;
-        self.acceptable(&new, &user.username)?;
+        self.check_new_password(&new, &user.username)?;
         self.replace_password(&user, new, &Actor::Operator).await?;
         Ok(())
     }
@@ -213,7 +218,7 @@ impl App {
         user: &User,
         new: SecretString,
         by: &Actor,
-    ) -> Result<Option<Current>, ApiError> {
+    ) -> Result<Option<SessionWithOwner>, ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
         let revocation = self.revocation(RevokeReason::PasswordChanged, now).await?;
@@ -233,7 +238,7 @@ impl App {
     /// # Errors
     /// `not_found`; `conflict` when administrators disable their own account.
     pub async fn disable_user(&self, id: &UserId, by: &Actor) -> Result<User, ApiError> {
-        if by.is(id) {
+        if by.is_user(id) {
             return Err(OWN_ACCOUNT);
         }
         let now = self.clock.now();
@@ -268,13 +273,13 @@ impl App {
     pub async fn set_roles(
         &self,
         id: &UserId,
-        roles: &[Role],
+        roles: &[UserRole],
         by: &Actor,
     ) -> Result<User, ApiError> {
-        if by.is(id) && !roles.contains(&Role::admin()) {
+        if by.is_user(id) && !roles.contains(&UserRole::admin()) {
             return Err(OWN_ROLE);
         }
-        let roles = names(roles);
+        let roles = unique_role_names(roles);
         let now = self.clock.now();
         let period = self.denial_period(now).await?;
         let set = self.store.set_roles(id, &roles, by, period).await;
@@ -298,7 +303,7 @@ impl App {
     /// # Errors
     /// `unknown_user` when there is none, or the account is disabled: a token of another issuer may
     /// name a disabled one.
-    pub async fn active_user(&self, id: &UserId) -> Result<User, ApiError> {
+    pub async fn enabled_user(&self, id: &UserId) -> Result<User, ApiError> {
         let user = self.store.user(id).await?;
         let active = user.filter(|user| !user.is_disabled());
         active.ok_or_else(|| AuthError::UnknownUser(id.to_string()).into())
@@ -308,21 +313,21 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn users(&self, page: &UserPage) -> Result<Vec<User>, ApiError> {
+    pub async fn users(&self, page: &UserPageRequest) -> Result<Vec<User>, ApiError> {
         Ok(self.store.users(page).await?)
     }
 
-    async fn prepare(&self, account: NewAccount) -> Result<NewUser, ApiError> {
-        self.acceptable(&account.password, account.username.as_str())?;
+    async fn hash_new_account(&self, account: NewAccount) -> Result<NewUser, ApiError> {
+        self.check_new_password(&account.password, account.username.as_str())?;
         let password_hash = SecretString::from(self.passwords.hash(account.password).await?);
         Ok(NewUser {
             username: account.username.into_string(),
             password_hash,
-            roles: names(&account.roles),
+            roles: unique_role_names(&account.roles),
         })
     }
 
-    pub(super) fn acceptable(
+    pub(super) fn check_new_password(
         &self,
         password: &SecretString,
         username: &str,
@@ -334,7 +339,7 @@ impl App {
 }
 
 /// Lifetime of a link that creates the first administrator.
-const SETUP_LINK_LIFE: Duration = Duration::from_mins(30);
+const SETUP_LINK_LIFETIME: Duration = Duration::from_mins(30);
 /// Keeps administrators from locking themselves out by mistake.
 const OWN_ACCOUNT: ApiError = ApiError::Conflict(
     "this is your own account: let another administrator disable it, or run `latchet user disable`",
@@ -356,20 +361,20 @@ fn no_such_user(error: StoreError) -> ApiError {
     }
 }
 
-fn name_taken(error: StoreError) -> ApiError {
+fn name_conflict(error: StoreError) -> ApiError {
     match error {
         StoreError::Conflict => ApiError::Conflict("this user name is taken"),
         other => other.into(),
     }
 }
 
-fn names(roles: &[Role]) -> Vec<String> {
-    let unique: std::collections::BTreeSet<&str> = roles.iter().map(Role::as_str).collect();
+fn unique_role_names(roles: &[UserRole]) -> Vec<String> {
+    let unique: std::collections::BTreeSet<&str> = roles.iter().map(UserRole::as_str).collect();
     unique.into_iter().map(str::to_owned).collect()
 }
 
 /// Returns the secret of a new link: 256 bits, which cannot be guessed.
-pub(super) fn link_secret() -> String {
+pub(super) fn new_link_secret() -> String {
     format!("{}{}", random_id(), random_id())
 }
 

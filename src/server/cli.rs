@@ -6,25 +6,25 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use super::config::{Config, ConfigError, DatabaseKind, RootSecret, SecretError, load};
+use super::config::{Config, ConfigError, DatabaseKind, RootSecret, RootSecretError, load};
 use super::error::ApiError;
 use super::keyring::KeyringError;
-use super::names::Role;
+use super::names::UserRole;
 use super::serve::TlsError;
-use super::store::{Opening, Store, StoreError, sqlite_file};
+use super::store::{OpenMode, Store, StoreError, sqlite_file};
 use super::{App, OpenError, api, logging};
 use crate::clock::Clock;
 use crate::keys::{Algorithm, KeyError};
 
 mod banner;
 mod doctor;
-mod key;
-mod prompt;
+mod key_commands;
+mod password_prompt;
 mod run;
-mod stop;
+mod signals;
 #[cfg(test)]
 mod tests;
-mod user;
+mod user_commands;
 
 const EXAMPLES: &str = "\
 Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
@@ -87,9 +87,9 @@ enum UserCommand {
         admin: bool,
         /// With this role; may be repeated
         #[arg(long = "role", value_name = "ROLE", value_parser = role)]
-        roles: Vec<Role>,
+        roles: Vec<UserRole>,
         #[command(flatten)]
-        password: PasswordFrom,
+        password: PasswordSource,
     },
     /// List accounts
     List {
@@ -119,7 +119,7 @@ enum UserCommand {
         name: String,
         /// The new roles; without any, the current ones are printed
         #[arg(value_name = "ROLE", value_parser = role)]
-        roles: Vec<Role>,
+        roles: Vec<UserRole>,
         /// Remove all roles
         #[arg(long, conflicts_with = "roles")]
         none: bool,
@@ -129,7 +129,7 @@ enum UserCommand {
         /// User name
         name: String,
         #[command(flatten)]
-        password: PasswordFrom,
+        password: PasswordSource,
     },
     /// Print a one-time link, valid for 24 hours, that sets a new password
     ResetLink {
@@ -144,7 +144,7 @@ enum UserCommand {
 }
 
 #[derive(Args, Debug)]
-struct PasswordFrom {
+struct PasswordSource {
     /// Read the password from this file
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -166,13 +166,13 @@ enum KeyCommand {
     ExportJwks,
 }
 
-fn role(text: &str) -> Result<Role, String> {
-    Role::parse(text).map_err(|why| format!("a role {why}"))
+fn role(text: &str) -> Result<UserRole, String> {
+    UserRole::parse(text).map_err(|why| format!("a role {why}"))
 }
 
 /// Failure of a command.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CliError {
     /// The settings were refused, or help was requested.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -193,7 +193,7 @@ pub enum Failure {
     Key(#[from] KeyError),
     /// There is no root secret, or it is weak.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Secret(#[from] RootSecretError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -214,7 +214,7 @@ pub enum Failure {
     Other(String),
 }
 
-impl Failure {
+impl CliError {
     /// Returns the exit code of the program.
     pub fn code(&self) -> u8 {
         match self {
@@ -234,7 +234,7 @@ impl Failure {
 ///
 /// # Errors
 /// When the settings are refused or the command fails.
-pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<(), Failure> {
+pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<(), CliError> {
     let (Cli { command, config }, tables) = load(&args, &env)?;
     let config = config.complete(tables, &env)?;
     let output = match command.unwrap_or(Command::Serve) {
@@ -242,61 +242,63 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
         Command::Secret => RootSecret::generate()?.expose().to_owned() + "\n",
         Command::Openapi { json: true } => api::spec::document().json(),
         Command::Openapi { json: false } => api::spec::document().yaml(),
-        Command::Key(KeyCommand::Generate) => key::generate(config.algorithm)?,
+        Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
         Command::Doctor => {
-            name_database(&config);
-            return doctor::examine(&config).await;
+            print_database(&config);
+            return doctor::diagnose(&config).await;
         }
         command => {
             config.check()?;
             // A command works without a log.
-            let _ = logging::start_quiet(&config);
-            name_database(&config);
-            administrate(command, config).await?
+            let _ = logging::start_for_command(&config);
+            print_database(&config);
+            run_with_database(command, config).await?
         }
     };
     print(&output)
 }
 
-async fn administrate(command: Command, config: Config) -> Result<String, Failure> {
+async fn run_with_database(command: Command, config: Config) -> Result<String, CliError> {
     match command {
         Command::Migrate => {
             Store::open(&config.database_url).await?;
             Ok("The database is up to date.\n".to_owned())
         }
-        Command::SetupLink => setup_link(&open(config, Opening::Existing).await?).await,
+        Command::SetupLink => setup_link(&open(config, OpenMode::ExistingOnly).await?).await,
         Command::User(command) => {
             // The first account may be created before the first start.
-            let opening = match command {
-                UserCommand::Add { .. } => Opening::New,
-                _ => Opening::Existing,
+            let mode = match command {
+                UserCommand::Add { .. } => OpenMode::CreateIfMissing,
+                _ => OpenMode::ExistingOnly,
             };
-            user::run(&open(config, opening).await?, command).await
+            user_commands::run(&open(config, mode).await?, command).await
         }
-        Command::Key(command) => key::run(&open(config, Opening::Existing).await?, command).await,
+        Command::Key(command) => {
+            key_commands::run(&open(config, OpenMode::ExistingOnly).await?, command).await
+        }
         _ => Ok(String::new()),
     }
 }
 
-async fn setup_link(app: &App) -> Result<String, Failure> {
-    match app.setup_link().await? {
-        Some(secret) => Ok(banner::invitation(app, &secret)),
-        None => Err(Failure::Other(
+async fn setup_link(app: &App) -> Result<String, CliError> {
+    match app.create_setup_link().await? {
+        Some(secret) => Ok(banner::setup_instructions(app, &secret)),
+        None => Err(CliError::Other(
             "an administrator exists already: create another one with `latchet user add NAME --admin`"
                 .to_owned(),
         )),
     }
 }
 
-async fn open(config: Config, opening: Opening) -> Result<App, Failure> {
-    Ok(App::open_beside_server(config, Clock::system(), opening).await?)
+async fn open(config: Config, mode: OpenMode) -> Result<App, CliError> {
+    Ok(App::open_for_command(config, Clock::system(), mode).await?)
 }
 
 /// Prints the database that a command uses: it may have been started in another folder than the server.
-fn name_database(config: &Config) {
+fn print_database(config: &Config) {
     let url = &config.database_url;
     let text = match url.kind() {
-        DatabaseKind::Postgres => format!("database {}", url.described()),
+        DatabaseKind::Postgres => format!("database {}", url.redacted()),
         DatabaseKind::Sqlite => match sqlite_file(url.expose()) {
             Ok(file) => {
                 let is_new = if file.exists() { "" } else { " (new)" };
@@ -311,12 +313,12 @@ fn name_database(config: &Config) {
     let _ = writeln!(std::io::stderr(), "latchet: {text}");
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+fn print(text: &str) -> Result<(), CliError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // `latchet user list | head` is not an error.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        done => done.map_err(Failure::system("write the output")),
+        done => done.map_err(CliError::system("write the output")),
     }
 }
 

@@ -15,11 +15,11 @@ use poem::http::{HeaderMap, HeaderName, header};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Headers in which some proxies write the address. They are not read.
-const UNREAD: [&str; 3] = ["x-real-ip", "cf-connecting-ip", "true-client-ip"];
+const UNSUPPORTED_HEADERS: [&str; 3] = ["x-real-ip", "cf-connecting-ip", "true-client-ip"];
 /// Connections that have no address, such as those of tests, count as one client.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const UNKNOWN_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Longest part of a header that is logged.
-const LONGEST_SHOWN: usize = 64;
+const MAX_LOGGED_LENGTH: usize = 64;
 
 /// The address of the client of a request. Routes read it from the data of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +27,20 @@ pub(super) struct ClientAddress(pub(super) IpAddr);
 
 /// Resolver of client addresses. Clones share the record of logged warnings.
 #[derive(Clone, Debug)]
-pub(super) struct ClientAddresses {
+pub(super) struct ClientAddressResolver {
     trusted: Arc<[IpNet]>,
-    reported: Arc<Reported>,
+    reported: Arc<LoggedWarnings>,
 }
 
 /// Warnings that were logged: each once, because every request would repeat it.
 #[derive(Debug, Default)]
-struct Reported {
+struct LoggedWarnings {
     untrusted_proxy: AtomicBool,
     unreadable: AtomicBool,
-    unread_header: AtomicBool,
+    unsupported_header: AtomicBool,
 }
 
-impl ClientAddresses {
+impl ClientAddressResolver {
     /// Returns a resolver that trusts these proxies.
     pub(super) fn new(trusted: &[IpNet]) -> Self {
         Self {
@@ -50,23 +50,26 @@ impl ClientAddresses {
     }
 
     /// Returns the address of the client of a request.
-    pub(super) fn of(&self, request: &Request) -> ClientAddress {
+    pub(super) fn resolve(&self, request: &Request) -> ClientAddress {
         let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        ClientAddress(self.find(peer.unwrap_or(UNKNOWN).to_canonical(), request.headers()))
+        ClientAddress(self.find_client(
+            peer.unwrap_or(UNKNOWN_ADDRESS).to_canonical(),
+            request.headers(),
+        ))
     }
 
     /// Returns the address of the peer of the farthest trusted proxy.
-    fn find(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    fn find_client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
             self.report_untrusted(peer, headers);
             return peer;
         }
         let mut nearest = peer;
-        let mut has_hops = false;
-        for hop in hops(headers) {
-            has_hops = true;
-            let Some(address) = hop.address() else {
-                self.report_unreadable(nearest, &hop);
+        let mut has_entries = false;
+        for entry in forwarded_entries(headers) {
+            has_entries = true;
+            let Some(address) = entry.address() else {
+                self.report_unreadable(nearest, &entry);
                 break;
             };
             nearest = address.to_canonical();
@@ -74,8 +77,8 @@ impl ClientAddresses {
                 break;
             }
         }
-        if !has_hops {
-            self.report_unread_header(peer, headers);
+        if !has_entries {
+            self.report_unsupported_header(peer, headers);
         }
         nearest
     }
@@ -104,22 +107,25 @@ impl ClientAddresses {
         }
     }
 
-    fn report_unreadable(&self, proxy: IpAddr, hop: &Hop<'_>) {
+    fn report_unreadable(&self, proxy: IpAddr, entry: &ForwardedEntry<'_>) {
         if !self.reported.unreadable.swap(true, Ordering::Relaxed) {
-            let text = hop.text().escape_ascii().to_string();
-            let text: String = text.chars().take(LONGEST_SHOWN).collect();
+            let text = entry.text().escape_ascii().to_string();
+            let text: String = text.chars().take(MAX_LOGGED_LENGTH).collect();
             tracing::warn!(
                 client.address = %proxy,
-                header = hop.header(),
+                header = entry.header(),
                 value = text,
                 "a trusted proxy sends a client address that cannot be read: all such clients share its login throttle (logged once)"
             );
         }
     }
 
-    fn report_unread_header(&self, proxy: IpAddr, headers: &HeaderMap) {
-        let reported = &self.reported.unread_header;
-        let Some(name) = UNREAD.iter().find(|name| headers.contains_key(**name)) else {
+    fn report_unsupported_header(&self, proxy: IpAddr, headers: &HeaderMap) {
+        let reported = &self.reported.unsupported_header;
+        let Some(name) = UNSUPPORTED_HEADERS
+            .iter()
+            .find(|name| headers.contains_key(**name))
+        else {
             return;
         };
         if !reported.swap(true, Ordering::Relaxed) {
@@ -133,7 +139,7 @@ impl ClientAddresses {
 }
 
 /// One entry of a header, as a proxy has appended it.
-enum Hop<'h> {
+enum ForwardedEntry<'h> {
     /// Of `X-Forwarded-For`: the address alone.
     Address(&'h [u8]),
     /// Of `Forwarded`: pairs, of which `for` has the address.
@@ -142,7 +148,7 @@ enum Hop<'h> {
 
 /// Returns the entries, the last first. `Forwarded` is read only if there is no `X-Forwarded-For`: most
 /// proxies write the latter, and pass on a `Forwarded` header of the client unchanged.
-fn hops(headers: &HeaderMap) -> impl Iterator<Item = Hop<'_>> {
+fn forwarded_entries(headers: &HeaderMap) -> impl Iterator<Item = ForwardedEntry<'_>> {
     let is_usual = headers.contains_key(FORWARDED_FOR);
     let name = if is_usual {
         FORWARDED_FOR
@@ -154,21 +160,21 @@ fn hops(headers: &HeaderMap) -> impl Iterator<Item = Hop<'_>> {
     lines
         .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
         .map(<[u8]>::trim_ascii)
-        .filter(|hop| !hop.is_empty())
-        .map(move |hop| {
+        .filter(|entry| !entry.is_empty())
+        .map(move |entry| {
             if is_usual {
-                Hop::Address(hop)
+                ForwardedEntry::Address(entry)
             } else {
-                Hop::Pairs(hop)
+                ForwardedEntry::Pairs(entry)
             }
         })
 }
 
-impl Hop<'_> {
+impl ForwardedEntry<'_> {
     fn address(&self) -> Option<IpAddr> {
         match self {
-            Self::Address(node) => address_of(node),
-            Self::Pairs(pairs) => address_of(node_of(pairs)?),
+            Self::Address(node) => parse_address(node),
+            Self::Pairs(pairs) => parse_address(forwarded_for(pairs)?),
         }
     }
 
@@ -187,7 +193,7 @@ impl Hop<'_> {
 }
 
 /// Returns the value of `for`, which must occur exactly once.
-fn node_of(pairs: &[u8]) -> Option<&[u8]> {
+fn forwarded_for(pairs: &[u8]) -> Option<&[u8]> {
     let mut nodes = pairs.split(|&byte| byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|&byte| byte == b'=')?;
         let name = pair[..at].trim_ascii();
@@ -200,7 +206,7 @@ fn node_of(pairs: &[u8]) -> Option<&[u8]> {
 
 /// Reads `192.0.2.1`, `192.0.2.1:50001`, `2001:db8::1`, `[2001:db8::1]` and `[2001:db8::1]:443`, in quotes
 /// or not.
-fn address_of(node: &[u8]) -> Option<IpAddr> {
+fn parse_address(node: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(node).ok()?;
     let quoted = text
         .strip_prefix('"')
@@ -209,9 +215,9 @@ fn address_of(node: &[u8]) -> Option<IpAddr> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         let is_good = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        return is_good.then(|| without_zone(address).parse().ok().map(IpAddr::V6))?;
+        return is_good.then(|| strip_zone(address).parse().ok().map(IpAddr::V6))?;
     }
-    if let Ok(address) = without_zone(text).parse() {
+    if let Ok(address) = strip_zone(text).parse() {
         return Some(address);
     }
     let (address, port) = text.split_once(':')?;
@@ -219,7 +225,7 @@ fn address_of(node: &[u8]) -> Option<IpAddr> {
 }
 
 /// Removes the network interface, which has a meaning on the proxy's machine alone: `fe80::1%eth0`.
-fn without_zone(address: &str) -> &str {
+fn strip_zone(address: &str) -> &str {
     match address.split_once('%') {
         Some((address, zone)) if address.contains(':') && !zone.is_empty() => address,
         _ => address,
@@ -228,11 +234,11 @@ fn without_zone(address: &str) -> &str {
 
 /// Port of RFC 7239, section 6: a number, or an obfuscated name.
 fn is_port(text: &str) -> bool {
-    let is_made_up = |name: &str| {
+    let is_obfuscated = |name: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         !name.is_empty() && name.bytes().all(allowed)
     };
-    text.parse::<u16>().is_ok() || text.strip_prefix('_').is_some_and(is_made_up)
+    text.parse::<u16>().is_ok() || text.strip_prefix('_').is_some_and(is_obfuscated)
 }
 
 #[cfg(test)]

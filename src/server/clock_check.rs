@@ -27,7 +27,7 @@ pub enum ClockState {
 pub struct ClockCheck {
     store: Store,
     clock: Clock,
-    log: Arc<StateLog>,
+    log: Arc<ClockStateLog>,
 }
 
 impl ClockCheck {
@@ -53,13 +53,13 @@ impl ClockCheck {
     /// [`StoreError::Unavailable`] when the database does not respond.
     pub async fn state(&self) -> Result<ClockState, StoreError> {
         let state = self.compare().await?;
-        self.log.note(state);
+        self.log.log_change(state);
         Ok(state)
     }
 
     async fn compare(&self) -> Result<ClockState, StoreError> {
         let before = self.clock.now();
-        let database = self.store.time().await?;
+        let database = self.store.database_time().await?;
         let after = self.clock.now();
         let deviation =
             database.and_then(|database| ClockDeviation::between(before, database, after));
@@ -78,17 +78,17 @@ impl ClockCheck {
 
 /// The result that was logged last.
 #[derive(Debug)]
-struct StateLog(Mutex<ClockState>);
+struct ClockStateLog(Mutex<ClockState>);
 
-impl Default for StateLog {
+impl Default for ClockStateLog {
     fn default() -> Self {
         Self(Mutex::new(ClockState::Agrees))
     }
 }
 
-impl StateLog {
+impl ClockStateLog {
     /// Logs the first of several deviations, and the end of the last.
-    fn note(&self, state: ClockState) {
+    fn log_change(&self, state: ClockState) {
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match (*logged, state) {
             (ClockState::Agrees, ClockState::Deviates(deviation)) => tracing::error!(
@@ -118,16 +118,16 @@ pub(super) enum ClockCheckError {
 mod tests {
     use super::*;
     use crate::clock::Time;
-    use crate::server::logging::captured::Captured;
+    use crate::server::logging::captured_log::CapturedLog;
 
     #[test]
     fn a_deviation_is_logged_once_and_so_is_its_end() {
-        let states = StateLog::default();
+        let states = ClockStateLog::default();
         let deviation = ClockDeviation {
             own: Time::from_secs(2_000),
             database: Time::from_secs(1_000),
         };
-        let log = Captured::begin();
+        let log = CapturedLog::begin();
 
         for state in [
             ClockState::Agrees,
@@ -136,7 +136,7 @@ mod tests {
             ClockState::Agrees,
             ClockState::Agrees,
         ] {
-            states.note(state);
+            states.log_change(state);
         }
 
         let lines = log.lines();

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_answer_is_no_deviation() {
+    fn a_slow_response_is_no_deviation() {
         let after = NOW + MAX_DEVIATION * 4;
 
         for database in [NOW, NOW + MAX_DEVIATION * 2, after] {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn two_replicas_within_the_bound_differ_by_no_more_than_tokens_allow() {
+    fn two_replicas_within_the_limit_differ_by_at_most_the_clock_skew() {
         assert!(MAX_DEVIATION * 2 <= CLOCK_SKEW);
         assert!(!MAX_DEVIATION.is_zero());
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::causes;
+use super::error::error_chain;
 use super::store::{Store, StoreError};
 
 /// Checks the database, and logs when its fault changes. Clones share the logged fault.
@@ -21,14 +21,17 @@ impl DatabaseCheck {
     }
 
     /// Returns whether the database responds and accepts writes.
-    pub async fn is_fit(&self) -> bool {
-        let checked = self.store.check().await;
-        self.note(&checked);
+    pub async fn can_serve(&self) -> bool {
+        let checked = self.store.check_suitability().await;
+        self.log_change(&checked);
         checked.is_ok()
     }
 
-    fn note(&self, checked: &Result<(), StoreError>) {
-        let fault = checked.as_ref().err().map(|error| causes(error).join(": "));
+    fn log_change(&self, checked: &Result<(), StoreError>) {
+        let fault = checked
+            .as_ref()
+            .err()
+            .map(|error| error_chain(error).join(": "));
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if *logged == fault {
             return;

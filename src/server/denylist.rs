@@ -2,7 +2,7 @@
 //!
 //! SQL is the source of truth. Depending on the configuration there is a copy in memory (SQLite, one
 //! process), no copy (PostgreSQL alone), or a copy in Redis that is trusted only while all conditions
-//! hold. `docs/denylist.md` explains why no revoked token passes.
+//! hold. `docs/explanation/redis-trust.md` explains why no revoked token passes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,87 +10,91 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, Time};
-use crate::denylist::redis::TargetError;
-use crate::denylist::{Denial, Denylist, Unavailable};
+use crate::denylist::redis::RedisUrlError;
+use crate::denylist::{Denial, Denylist, DenylistUnavailable};
 use crate::server::config::DatabaseKind;
 use crate::server::store::{Store, StoreError};
 
-mod keeper;
-mod memory;
+mod backfill;
+mod background;
 #[cfg(test)]
 mod model;
 mod redis;
-mod seed;
+mod replicated_memory;
+mod revocation_feed;
 mod sql;
-mod tail;
 #[cfg(test)]
 mod tests;
 mod trust;
 
-use memory::FollowingDenylist;
 use redis::RedisDenylist;
+use replicated_memory::ReplicatedMemoryDenylist;
 use sql::SqlDenylist;
 
 /// Source of the results of checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum DenylistHealth {
     /// The configured source.
-    Good,
+    Healthy,
     /// SQL, because the copy cannot be trusted now, for this reason.
-    AskingSql(String),
+    UsingSql(String),
     /// None: neither the copy nor SQL can be relied upon.
-    Down,
+    Unavailable,
 }
 
 /// Denylist that the settings select. Clones share it.
 #[derive(Clone)]
-pub struct OpenDenylist(Kind);
+pub struct DenylistBackend(BackendKind);
 
 #[derive(Clone)]
-enum Kind {
-    Memory(Arc<FollowingDenylist>),
+enum BackendKind {
+    Memory(Arc<ReplicatedMemoryDenylist>),
     Sql(Arc<SqlDenylist>),
     Redis(Arc<RedisDenylist>),
 }
 
-impl OpenDenylist {
+impl DenylistBackend {
     /// Opens the denylist for this database and this Redis. It does not connect and starts no task:
-    /// checks use SQL until the copy is [maintained](Self::keep).
+    /// checks use SQL until the copy is [maintained](Self::maintain).
     ///
     /// # Errors
-    /// [`TargetError`] when the URL is not a Redis URL.
+    /// [`RedisUrlError`] when the URL is not a Redis URL.
     pub fn open(
         database: DatabaseKind,
         redis_url: Option<&str>,
         store: Store,
         clock: Clock,
-    ) -> Result<Self, TargetError> {
+    ) -> Result<Self, RedisUrlError> {
         Ok(Self(match (redis_url, database) {
-            (Some(url), _) => Kind::Redis(Arc::new(RedisDenylist::new(url.parse()?, store, clock))),
-            (None, DatabaseKind::Postgres) => Kind::Sql(Arc::new(SqlDenylist::new(store, clock))),
+            (Some(url), _) => {
+                BackendKind::Redis(Arc::new(RedisDenylist::new(url.parse()?, store, clock)))
+            }
+            (None, DatabaseKind::Postgres) => {
+                BackendKind::Sql(Arc::new(SqlDenylist::new(store, clock)))
+            }
             (None, DatabaseKind::Sqlite) => {
-                Kind::Memory(Arc::new(FollowingDenylist::new(store, clock)))
+                BackendKind::Memory(Arc::new(ReplicatedMemoryDenylist::new(store, clock)))
             }
         }))
     }
 
     /// Keeps the copy complete and current until `tasks` is dropped. For the server process; a process
     /// that only denies something and exits, such as the command line, does not need it.
-    pub fn keep(&self, tasks: &mut JoinSet<()>) {
+    pub fn maintain(&self, tasks: &mut JoinSet<()>) {
         match &self.0 {
-            Kind::Memory(list) => {
-                list.serve();
+            BackendKind::Memory(list) => {
+                list.mark_as_server();
                 let list = Arc::clone(list);
-                tasks.spawn(async move { list.keep_following().await });
+                tasks.spawn(async move { list.keep_replicating().await });
             }
-            Kind::Sql(_) => {}
-            Kind::Redis(list) => {
-                list.serve();
-                let [sql, redis, seeder, tail] = std::array::from_fn(|_| Arc::clone(list));
-                tasks.spawn(async move { keeper::watch_sql(&sql).await });
-                tasks.spawn(async move { keeper::watch_redis(&redis).await });
-                tasks.spawn(async move { seed::keep_filled(&seeder).await });
-                tasks.spawn(async move { keeper::follow_sql(&tail).await });
+            BackendKind::Sql(_) => {}
+            BackendKind::Redis(list) => {
+                list.mark_as_server();
+                let [sql, redis, backfiller, copier] = std::array::from_fn(|_| Arc::clone(list));
+                tasks.spawn(async move { background::keep_epoch_record_current(&sql).await });
+                tasks.spawn(async move { background::keep_connection_current(&redis).await });
+                tasks.spawn(async move { backfill::keep_backfilled(&backfiller).await });
+                tasks.spawn(async move { background::copy_missed_denials(&copier).await });
             }
         }
     }
@@ -98,9 +102,9 @@ impl OpenDenylist {
     /// Returns the denylist for guards.
     pub fn list(&self) -> Arc<dyn Denylist> {
         match &self.0 {
-            Kind::Memory(list) => Arc::clone(list) as Arc<dyn Denylist>,
-            Kind::Sql(list) => Arc::clone(list) as Arc<dyn Denylist>,
-            Kind::Redis(list) => Arc::clone(list) as Arc<dyn Denylist>,
+            BackendKind::Memory(list) => Arc::clone(list) as Arc<dyn Denylist>,
+            BackendKind::Sql(list) => Arc::clone(list) as Arc<dyn Denylist>,
+            BackendKind::Redis(list) => Arc::clone(list) as Arc<dyn Denylist>,
         }
     }
 
@@ -108,33 +112,33 @@ impl OpenDenylist {
     /// returns `Ok`, every check that starts later sees it, on every replica.
     ///
     /// # Errors
-    /// [`Unavailable`] when that cannot be guaranteed.
-    pub async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
+    /// [`DenylistUnavailable`] when that cannot be guaranteed.
+    pub async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), DenylistUnavailable> {
         self.list().deny(denials, now).await
     }
 
     /// Returns the current source of the results of checks. It does not test SQL itself: ping the store
     /// for that.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> DenylistHealth {
         match &self.0 {
-            Kind::Memory(list) => list.health(),
-            Kind::Sql(_) => Health::Good,
-            Kind::Redis(list) => list.health(),
+            BackendKind::Memory(list) => list.health(),
+            BackendKind::Sql(_) => DenylistHealth::Healthy,
+            BackendKind::Redis(list) => list.health(),
         }
     }
 }
 
-impl fmt::Debug for OpenDenylist {
+impl fmt::Debug for DenylistBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.0 {
-            Kind::Memory(_) => "memory",
-            Kind::Sql(_) => "sql",
-            Kind::Redis(_) => "redis",
+            BackendKind::Memory(_) => "memory",
+            BackendKind::Sql(_) => "sql",
+            BackendKind::Redis(_) => "redis",
         };
-        f.debug_tuple("OpenDenylist").field(&kind).finish()
+        f.debug_tuple("DenylistBackend").field(&kind).finish()
     }
 }
 
-fn unavailable(error: StoreError) -> Unavailable {
-    Unavailable(Some(Box::new(error)))
+fn unavailable(error: StoreError) -> DenylistUnavailable {
+    DenylistUnavailable(Some(Box::new(error)))
 }

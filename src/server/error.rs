@@ -16,7 +16,7 @@ use poem_openapi::registry::{MetaResponses, Registry};
 use super::password::Weakness;
 use super::store::StoreError;
 use super::throttle::BudgetKind;
-use crate::denylist::Unavailable;
+use crate::denylist::DenylistUnavailable;
 use crate::error::{AuthError, FieldError, Problem};
 
 /// Cause of a failure: for the log, never for the client.
@@ -77,7 +77,7 @@ pub enum ApiError {
     UnsupportedGrantType,
     /// A token that was issued to another client than the one that the request names.
     #[error("the token was issued to another client")]
-    AnotherClient,
+    WrongClient,
     /// A scope that the user does not have.
     #[error("`scope` asks for more than this user may have")]
     InvalidScope,
@@ -129,7 +129,7 @@ impl ApiError {
     pub fn problem(&self) -> Problem {
         let (status, code) = match self {
             Self::Auth(error) => return error.problem(),
-            _ => self.row(),
+            _ => self.status_and_code(),
         };
         let mut problem = Problem::new(status, code, self.to_string());
         match self {
@@ -161,7 +161,7 @@ impl ApiError {
     }
 
     /// The table of errors: status and `code`.
-    fn row(&self) -> (StatusCode, &'static str) {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Auth(error) => {
                 let problem = error.problem();
@@ -183,7 +183,7 @@ impl ApiError {
             }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
-            Self::AnotherClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            Self::WrongClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Self::InvalidInput { .. } | Self::InvalidScope => {
                 (StatusCode::BAD_REQUEST, "validation_failed")
             }
@@ -212,15 +212,15 @@ impl From<StoreError> for ApiError {
     }
 }
 
-impl From<Unavailable> for ApiError {
-    fn from(error: Unavailable) -> Self {
+impl From<DenylistUnavailable> for ApiError {
+    fn from(error: DenylistUnavailable) -> Self {
         Self::unavailable(error)
     }
 }
 
 impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
-        self.row().0
+        self.status_and_code().0
     }
 
     fn as_response(&self) -> Response {
@@ -240,8 +240,8 @@ impl ApiResponse for ApiError {
     fn register(_registry: &mut Registry) {}
 }
 
-/// Returns the texts of an error and of its causes, without causes whose text ends the one before.
-pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+/// Returns the texts of an error and of its error_chain, without causes whose text ends the one before.
+pub fn error_chain(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     let mut next = error.source();
     while let Some(cause) = next {
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_told_to_wait_at_least_as_long_as_the_throttle_does() {
+    fn retry_after_is_at_least_the_wait_of_the_throttle() {
         let error = ApiError::TooManyRequests {
             retry_after: Duration::from_millis(1_001),
             budget: BudgetKind::Network,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_named_where_one_is_at_fault() {
+    fn an_invalid_field_is_named() {
         let error = ApiError::invalid_field("label", "is longer than 100 characters");
 
         let problem = error.problem();

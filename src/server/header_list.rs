@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_of_strange_bytes_hides_no_other() {
+    fn an_item_that_is_not_utf8_does_not_hide_others() {
         let lines: [&[u8]; 4] = [b"a, \xff, b;q=1", b"", b" , c", "d, ü".as_bytes()];
         let lines = lines.map(|line| (ACCEPT, HeaderValue::from_bytes(line).unwrap()));
         let mut headers = HeaderMap::new();

@@ -10,10 +10,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::clock_skew::CLOCK_SKEW;
+use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
-use super::events::Actor;
-use super::secret::DerivedKeys;
-use super::store::{Store, StoreError, StoredKey};
+use super::security_events::Actor;
+use super::store::{Store, StoreError, StoredSigningKey};
 use super::token_lifetimes::TokenLifetimes;
 use crate::clock::{Clock, Time};
 use crate::keys::{Algorithm, KeyError, KeySet, SigningKey, VerifyingKey};
@@ -22,7 +22,7 @@ use crate::token::{Issuer, MAX_LEEWAY, Verifier};
 /// Time for which verifiers may cache our JWKS (`Cache-Control: max-age`).
 pub const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
 /// Interval at which each replica reads the key set.
-pub const RELOAD: Duration = Duration::from_secs(5);
+pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// State of a key in its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl KeyState {
 
 impl KeyState {
     /// Returns the state of a key at `now`.
-    pub fn of(key: &StoredKey, now: Time) -> Self {
+    pub fn of(key: &StoredSigningKey, now: Time) -> Self {
         let past = |time: Option<Time>| time.is_some_and(|time| time <= now);
         if past(key.gone_from) {
             Self::Gone
@@ -84,7 +84,7 @@ pub enum KeyringError {
     #[error(
         "the signing keys in the database were sealed under another root secret: use the one with which this database was created"
     )]
-    NotOurs,
+    WrongRootSecret,
     /// Every key is gone.
     #[error("no signing key in the database is in use: create one with `latchet key rotate --now`")]
     NoneInUse,
@@ -108,17 +108,17 @@ impl From<KeyringError> for ApiError {
     }
 }
 
-struct Signer {
+struct SigningIssuer {
     active_from: Time,
     issuer: Arc<Issuer>,
 }
 
-struct Loaded {
-    rows: Vec<StoredKey>,
+struct LoadedKeys {
+    rows: Vec<StoredSigningKey>,
     /// Newest `active_from` first, without the oldest.
-    signers: Vec<Signer>,
+    signers: Vec<SigningIssuer>,
     /// Signs if no key is active yet, as may happen when the clock was set back.
-    oldest: Signer,
+    oldest: SigningIssuer,
     jwks: serde_json::Value,
 }
 
@@ -129,7 +129,7 @@ pub struct Keyring {
     derived: Arc<DerivedKeys>,
     /// Keys of other issuers whose tokens are accepted too.
     foreign: Arc<Vec<VerifyingKey>>,
-    loaded: Arc<ArcSwap<Loaded>>,
+    loaded: Arc<ArcSwap<LoadedKeys>>,
     /// Determine how long tokens of a retiring key may be valid.
     token_lifetimes: TokenLifetimes,
 }
@@ -165,7 +165,7 @@ impl Keyring {
     ) -> Result<Self, KeyringError> {
         let mut rows = store.keys().await?;
         if rows.is_empty() {
-            let first = new_key(&derived, settings.algorithm, now, now)?;
+            let first = generate_key(&derived, settings.algorithm, now, now)?;
             rows = store
                 .revise_keys(|present| {
                     if present.is_empty() {
@@ -176,7 +176,7 @@ impl Keyring {
                 })
                 .await?;
         }
-        let loaded = load(rows, &derived, now)?;
+        let loaded = load_keys(rows, &derived, now)?;
         Ok(Self {
             store,
             derived,
@@ -189,13 +189,13 @@ impl Keyring {
     /// Checks that the root secret opens these sealed keys.
     ///
     /// # Errors
-    /// [`KeyringError::NotOurs`] when they were sealed under another one.
-    pub fn try_out(
-        rows: Vec<StoredKey>,
+    /// [`KeyringError::WrongRootSecret`] when they were sealed under another one.
+    pub fn check_root_secret(
+        rows: Vec<StoredSigningKey>,
         derived: &DerivedKeys,
         now: Time,
     ) -> Result<(), KeyringError> {
-        load(rows, derived, now).map(|_| ())
+        load_keys(rows, derived, now).map(|_| ())
     }
 
     /// Returns the issuer whose key is active at `now`.
@@ -209,15 +209,15 @@ impl Keyring {
     }
 
     /// Returns every key that verifies at `now`: our own and those of other issuers.
-    pub fn verifying(&self, now: Time) -> KeySet {
+    pub fn verifying_keys(&self, now: Time) -> KeySet {
         let loaded = self.loaded.load();
         let own = loaded
             .rows
             .iter()
             .filter(|row| KeyState::of(row, now) != KeyState::Gone);
         let own = own
-            .filter_map(|row| open(row, &self.derived).ok())
-            .map(|key| key.verifying());
+            .filter_map(|row| open_key(row, &self.derived).ok())
+            .map(|key| key.verifying_key());
         KeySet::new(own.chain(self.foreign.iter().cloned()))
     }
 
@@ -227,7 +227,7 @@ impl Keyring {
     }
 
     /// Returns every key that was ever created, newest first.
-    pub fn rows(&self) -> Vec<StoredKey> {
+    pub fn stored_keys(&self) -> Vec<StoredSigningKey> {
         self.loaded.load().rows.clone()
     }
 
@@ -241,17 +241,20 @@ impl Keyring {
         rollover: Rollover,
         by: &Actor,
         now: Time,
-    ) -> Result<StoredKey, KeyringError> {
+    ) -> Result<StoredSigningKey, KeyringError> {
         let longest = self.token_lifetimes.longest().await? + MAX_LEEWAY;
-        let (active_from, gone_from) = takeover(rollover, now, longest);
-        let next = new_key(&self.derived, algorithm, now, active_from)?;
+        let (active_from, gone_from) = takeover_times(rollover, now, longest);
+        let next = generate_key(&self.derived, algorithm, now, active_from)?;
         let revised = next.clone();
-        let revise = move |present: &[StoredKey]| succeed(present, revised, rollover, gone_from);
+        let revise = move |present: &[StoredSigningKey]| {
+            plan_takeover(present, revised, rollover, gone_from)
+        };
         let rows = self.store.rotate_keys(revise, by, now).await?;
         if !rows.iter().any(|row| row.kid == next.kid) {
             return Err(KeyringError::AlreadyWaiting);
         }
-        self.loaded.store(Arc::new(load(rows, &self.derived, now)?));
+        self.loaded
+            .store(Arc::new(load_keys(rows, &self.derived, now)?));
         Ok(next)
     }
 
@@ -264,29 +267,30 @@ impl Keyring {
         if rows != self.loaded.load().rows {
             tracing::info!(keys = rows.len(), "the key set changed");
         }
-        self.loaded.store(Arc::new(load(rows, &self.derived, now)?));
+        self.loaded
+            .store(Arc::new(load_keys(rows, &self.derived, now)?));
         Ok(())
     }
 
     /// Keeps this keyring and a verifier up to date until the task is dropped.
-    pub async fn follow(self, verifier: Arc<Verifier>, clock: Clock) {
-        let mut seen = self.fingerprint(clock.now());
+    pub async fn reload_periodically(self, verifier: Arc<Verifier>, clock: Clock) {
+        let mut seen = self.live_key_ids(clock.now());
         loop {
-            tokio::time::sleep(RELOAD).await;
+            tokio::time::sleep(RELOAD_INTERVAL).await;
             let now = clock.now();
             if let Err(error) = self.reload(now).await {
                 tracing::warn!(%error, "cannot reload the signing keys; the ones in memory stay in use");
             }
-            let fingerprint = self.fingerprint(now);
-            if fingerprint != seen {
-                verifier.replace_keys(self.verifying(now));
-                seen = fingerprint;
+            let live_key_ids = self.live_key_ids(now);
+            if live_key_ids != seen {
+                verifier.replace_keys(self.verifying_keys(now));
+                seen = live_key_ids;
             }
         }
     }
 
     /// Returns the ids of the keys that verify at `now`.
-    fn fingerprint(&self, now: Time) -> Vec<String> {
+    fn live_key_ids(&self, now: Time) -> Vec<String> {
         let loaded = self.loaded.load();
         let live = loaded
             .rows
@@ -297,11 +301,11 @@ impl Keyring {
 }
 
 /// Returns the time from which the next key signs, and the time from which earlier keys are refused.
-fn takeover(rollover: Rollover, now: Time, longest_token: Duration) -> (Time, Time) {
+fn takeover_times(rollover: Rollover, now: Time, longest_token: Duration) -> (Time, Time) {
     match rollover {
         Rollover::Gradual => {
-            let from = now + JWKS_MAX_AGE + RELOAD;
-            (from, from + longest_token + RELOAD)
+            let from = now + JWKS_MAX_AGE + RELOAD_INTERVAL;
+            (from, from + longest_token + RELOAD_INTERVAL)
         }
         Rollover::AtOnce => {
             // Each replica uses its own clock: one whose clock is behind must refuse the leaked key too.
@@ -311,18 +315,18 @@ fn takeover(rollover: Rollover, now: Time, longest_token: Duration) -> (Time, Ti
     }
 }
 
-fn new_key(
+fn generate_key(
     derived: &DerivedKeys,
     algorithm: Algorithm,
     now: Time,
     active_from: Time,
-) -> Result<StoredKey, KeyringError> {
+) -> Result<StoredSigningKey, KeyringError> {
     let key = SigningKey::generate(algorithm)?;
-    Ok(StoredKey {
+    Ok(StoredSigningKey {
         kid: key.kid().to_owned(),
         algorithm: algorithm.to_string(),
         public_jwk: key
-            .verifying()
+            .verifying_key()
             .jwk()
             .map(|jwk| jwk.to_string())
             .unwrap_or_default(),
@@ -335,18 +339,18 @@ fn new_key(
 }
 
 /// Returns the keys to write so that `next` takes over; none while another key waits to become active.
-fn succeed(
-    present: &[StoredKey],
-    next: StoredKey,
+fn plan_takeover(
+    present: &[StoredSigningKey],
+    next: StoredSigningKey,
     rollover: Rollover,
     gone_from: Time,
-) -> Vec<StoredKey> {
-    let waiting = |key: &StoredKey| KeyState::of(key, next.created_at) == KeyState::Next;
+) -> Vec<StoredSigningKey> {
+    let waiting = |key: &StoredSigningKey| KeyState::of(key, next.created_at) == KeyState::Next;
     if rollover == Rollover::Gradual && present.iter().any(waiting) {
         return Vec::new();
     }
-    let live = |key: &&StoredKey| KeyState::of(key, next.created_at) != KeyState::Gone;
-    let retired = present.iter().filter(live).map(|key| StoredKey {
+    let live = |key: &&StoredSigningKey| KeyState::of(key, next.created_at) != KeyState::Gone;
+    let retired = present.iter().filter(live).map(|key| StoredSigningKey {
         retiring_from: Some(
             key.retiring_from
                 .unwrap_or(next.active_from)
@@ -355,24 +359,24 @@ fn succeed(
         gone_from: Some(key.gone_from.unwrap_or(gone_from).min(gone_from)),
         ..key.clone()
     });
-    let mut revised: Vec<StoredKey> = retired.collect();
+    let mut revised: Vec<StoredSigningKey> = retired.collect();
     revised.push(next);
     revised
 }
 
-fn open(row: &StoredKey, derived: &DerivedKeys) -> Result<SigningKey, KeyringError> {
+fn open_key(row: &StoredSigningKey, derived: &DerivedKeys) -> Result<SigningKey, KeyringError> {
     let algorithm: Algorithm = row.algorithm.parse()?;
     let private = derived
         .open(&row.kid, &row.sealed_private)
-        .map_err(|_| KeyringError::NotOurs)?;
+        .map_err(|_| KeyringError::WrongRootSecret)?;
     Ok(SigningKey::from_private_bytes(algorithm, &private)?)
 }
 
-fn load(
-    mut rows: Vec<StoredKey>,
+fn load_keys(
+    mut rows: Vec<StoredSigningKey>,
     derived: &DerivedKeys,
     now: Time,
-) -> Result<Loaded, KeyringError> {
+) -> Result<LoadedKeys, KeyringError> {
     rows.sort_by_key(|row| std::cmp::Reverse(row.active_from));
     let mut signers = Vec::new();
     let mut jwks = Vec::new();
@@ -380,15 +384,15 @@ fn load(
         .iter()
         .filter(|row| KeyState::of(row, now) != KeyState::Gone)
     {
-        let key = open(row, derived)?;
-        jwks.extend(key.verifying().jwk());
-        signers.push(Signer {
+        let key = open_key(row, derived)?;
+        jwks.extend(key.verifying_key().jwk());
+        signers.push(SigningIssuer {
             active_from: row.active_from,
             issuer: Arc::new(Issuer::new(key)),
         });
     }
     let oldest = signers.pop().ok_or(KeyringError::NoneInUse)?;
-    Ok(Loaded {
+    Ok(LoadedKeys {
         rows,
         signers,
         oldest,
@@ -396,5 +400,6 @@ fn load(
     })
 }
 
+mod rotation;
 #[cfg(test)]
 mod tests;

@@ -19,16 +19,16 @@ use super::config::{Config, LogFilter, LogFormat};
 use queue::LogQueue;
 
 #[cfg(test)]
-pub(super) mod captured;
+pub(super) mod captured_log;
 mod queue;
-mod text;
+mod untrusted_text;
 
-pub(super) use text::Typed;
+pub(super) use untrusted_text::UntrustedText;
 
-type Lines = SubscriberBuilder<DefaultFields, Format, EnvFilter>;
+type LineSubscriberBuilder = SubscriberBuilder<DefaultFields, Format, EnvFilter>;
 
 /// Longest wait for the last lines to be written, at the end of the program.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The log of this process.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
@@ -45,7 +45,7 @@ pub fn start(config: &Config) -> io::Result<()> {
 ///
 /// # Errors
 /// When the thread that writes it cannot be started.
-pub fn start_quiet(config: &Config) -> io::Result<()> {
+pub fn start_for_command(config: &Config) -> io::Result<()> {
     start_at(&LogFilter::warnings(), config.log_format)
 }
 
@@ -64,9 +64,9 @@ pub fn lost_lines() -> u64 {
 }
 
 /// Waits until all lines are written. Call it at the end of the program, which ends the writing thread.
-pub fn finish() {
+pub fn flush() {
     if let Some(queue) = QUEUE.get() {
-        queue.wait_until_empty(LAST_LINES);
+        queue.wait_until_empty(FLUSH_TIMEOUT);
     }
 }
 
@@ -79,9 +79,11 @@ fn start_at(filter: &LogFilter, format: LogFormat) -> io::Result<()> {
     let queue = QUEUE.get_or_init(|| queue).clone();
     // Fails if another subscriber is installed already, as in tests; that one stays.
     let _ = if is_json(format) {
-        set_global_default(objects(filter.as_str(), queue))
+        set_global_default(json_subscriber(filter.as_str(), queue))
     } else {
-        let lines = lines(filter.as_str()).with_writer(queue).with_target(false);
+        let lines = line_subscriber(filter.as_str())
+            .with_writer(queue)
+            .with_target(false);
         set_global_default(lines.with_ansi(stderr().is_terminal()).finish())
     };
     log_panics();
@@ -98,7 +100,7 @@ fn report_lost_lines(lines: u64) {
     );
 }
 
-fn lines(filter: &str) -> Lines {
+fn line_subscriber(filter: &str) -> LineSubscriberBuilder {
     // That crate logs every migration at `info`.
     let filter = EnvFilter::new(format!("sea_orm_migration=warn,{filter}"));
     // An error message about the log would go to the output of the log, and panic if that is broken.
@@ -106,11 +108,11 @@ fn lines(filter: &str) -> Lines {
 }
 
 /// Returns a subscriber that writes JSON objects, one per line.
-fn objects<W>(filter: &str, writer: W) -> impl Subscriber + use<W>
+fn json_subscriber<W>(filter: &str, writer: W) -> impl Subscriber + use<W>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let json = lines(filter).with_writer(writer).json();
+    let json = line_subscriber(filter).with_writer(writer).json();
     json.flatten_event(true).with_span_list(false).finish()
 }
 

@@ -18,26 +18,26 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::App;
-use super::denylist::Health;
+use super::denylist::DenylistHealth;
 use super::error::ApiError;
 use super::logging;
-use super::sessions::Grant;
-use super::store::Rotation;
+use super::sessions::IssuedTokens;
+use super::store::RotationOutcome;
 
-mod format;
+mod exposition_format;
 
-use format::Format;
+use exposition_format::ExpositionFormat;
 
 /// Counters and gauges of a server. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Numbers>);
+pub struct Metrics(Arc<MetricFamilies>);
 
 #[derive(Debug)]
-struct Numbers {
+struct MetricFamilies {
     registry: Registry,
-    requests: Family<Answered, Counter>,
-    logins: Family<Outcome, Counter>,
-    refreshes: Family<Outcome, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    logins: Family<OutcomeLabel, Counter>,
+    refreshes: Family<OutcomeLabel, Counter>,
     denials: Counter,
     denylist_trusted: Gauge,
     passwords_waiting: Gauge,
@@ -45,20 +45,20 @@ struct Numbers {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct RequestLabels {
     operation: &'static str,
     status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
 impl Metrics {
     /// Returns metrics that are all zero.
     pub fn new() -> Self {
-        let mut numbers = Numbers {
+        let mut families = MetricFamilies {
             registry: Registry::with_prefix("latchet"),
             requests: Family::default(),
             logins: Family::default(),
@@ -68,98 +68,101 @@ impl Metrics {
             passwords_waiting: Gauge::default(),
             log_lines_lost: Counter::default(),
         };
-        let registry = &mut numbers.registry;
+        let registry = &mut families.registry;
         registry.register(
             "requests",
             "Responses, by operation (other for pages) and class of the status",
-            numbers.requests.clone(),
+            families.requests.clone(),
         );
         registry.register(
             "logins",
             "Logins: accepted, refused, throttled, or failed by a fault of the server",
-            numbers.logins.clone(),
+            families.logins.clone(),
         );
         registry.register(
             "refreshes",
             "Refresh tokens that were presented, by outcome: rotated, replayed, reused, undecided, unknown or ended",
-            numbers.refreshes.clone(),
+            families.refreshes.clone(),
         );
         registry.register(
             "denials",
             "Denials of sessions and tokens that were written to the denylist",
-            numbers.denials.clone(),
+            families.denials.clone(),
         );
         registry.register(
             "denylist_trusted",
             "1 while checks use the configured denylist; 0 while they query SQL instead, or fail",
-            numbers.denylist_trusted.clone(),
+            families.denylist_trusted.clone(),
         );
         registry.register(
             "passwords_waiting",
             "Passwords that wait for a hashing thread",
-            numbers.passwords_waiting.clone(),
+            families.passwords_waiting.clone(),
         );
         registry.register(
             "log_lines_lost",
             "Log lines that could not be written, because the reader hangs or has ended or the disk is full",
-            numbers.log_lines_lost.clone(),
+            families.log_lines_lost.clone(),
         );
-        Self(Arc::new(numbers))
+        Self(Arc::new(families))
     }
 
     /// Counts a response.
-    pub fn answered(&self, response: &Response) {
+    pub fn count_response(&self, response: &Response) {
         let operation = response.data::<OperationId>();
-        let answered = Answered {
+        let labels = RequestLabels {
             operation: operation.map_or("other", |id| id.0),
-            status: class(response.status()),
+            status: status_class(response.status()),
         };
-        self.0.requests.get_or_create(&answered).inc();
+        self.0.requests.get_or_create(&labels).inc();
     }
 
     /// Counts a login.
-    pub fn logged_in(&self, login: &Result<Grant, ApiError>) {
+    pub fn count_login(&self, login: &Result<IssuedTokens, ApiError>) {
         let outcome = match login {
             Ok(_) => "accepted",
             Err(ApiError::InvalidCredentials) => "refused",
             Err(ApiError::TooManyRequests { .. }) => "throttled",
             Err(_) => "failed",
         };
-        self.0.logins.get_or_create(&Outcome { outcome }).inc();
+        self.0.logins.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// Counts the outcome of a refresh.
-    pub fn decided(&self, rotation: &Rotation) {
+    pub fn count_refresh(&self, rotation: &RotationOutcome) {
         let outcome = match rotation {
-            Rotation::Rotated(_) => "rotated",
-            Rotation::Replayed(_) => "replayed",
-            Rotation::Reused { .. } => "reused",
-            Rotation::Undecided => "undecided",
-            Rotation::Unknown => "unknown",
-            Rotation::Ended(_) | Rotation::NoSuchSession => "ended",
+            RotationOutcome::Rotated(_) => "rotated",
+            RotationOutcome::Retried(_) => "replayed",
+            RotationOutcome::Reused { .. } => "reused",
+            RotationOutcome::Indeterminate => "undecided",
+            RotationOutcome::UnknownGeneration => "unknown",
+            RotationOutcome::Ended(_) | RotationOutcome::NoSuchSession => "ended",
         };
-        self.0.refreshes.get_or_create(&Outcome { outcome }).inc();
+        self.0
+            .refreshes
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
     }
 
     /// Counts denials.
-    pub fn denied(&self, count: usize) {
+    pub fn count_denials(&self, count: usize) {
         self.0.denials.inc_by(count as u64);
     }
 
-    fn page(&self, app: &App, asked: &HeaderMap) -> Response {
-        let numbers = &self.0;
-        let is_trusted = matches!(app.denylist.health(), Health::Good);
-        numbers.denylist_trusted.set(i64::from(is_trusted));
+    fn render(&self, app: &App, headers: &HeaderMap) -> Response {
+        let families = &self.0;
+        let is_trusted = matches!(app.denylist.health(), DenylistHealth::Healthy);
+        families.denylist_trusted.set(i64::from(is_trusted));
         let waiting = i64::try_from(app.passwords.waiting()).unwrap_or(i64::MAX);
-        numbers.passwords_waiting.set(waiting);
+        families.passwords_waiting.set(waiting);
         let lost = logging::lost_lines();
-        numbers
+        families
             .log_lines_lost
             .inner()
             .store(lost, Ordering::Relaxed);
-        let format = Format::accepted(asked);
+        let format = ExpositionFormat::accepted(headers);
         let mut text = String::new();
-        if format.encode(&mut text, &numbers.registry).is_err() {
+        if format.encode(&mut text, &families.registry).is_err() {
             return StatusCode::INTERNAL_SERVER_ERROR.into();
         }
         text.with_content_type(format.content_type())
@@ -177,11 +180,11 @@ impl Default for Metrics {
 /// Returns the only route of the metrics address.
 pub fn route(app: &App, metrics: Metrics) -> impl Endpoint + use<> {
     let app = app.clone();
-    let page = make_sync(move |request: Request| metrics.page(&app, request.headers()));
+    let page = make_sync(move |request: Request| metrics.render(&app, request.headers()));
     Route::new().at("/metrics", get(page))
 }
 
-fn class(status: StatusCode) -> &'static str {
+fn status_class(status: StatusCode) -> &'static str {
     match status.as_u16() {
         ..200 => "1xx",
         200..300 => "2xx",

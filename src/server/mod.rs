@@ -17,77 +17,76 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::denylist::redis::TargetError;
+use crate::denylist::redis::RedisUrlError;
 use crate::guard::{Guards, Location};
 use crate::keys::VerifyingKey;
 use crate::token::{Verifier, VerifierSettings};
 
 use clock_check::{ClockCheck, ClockCheckError, ClockState};
 use clock_skew::ClockDeviation;
-use config::profiles::FileError;
-use config::{Config, RootSecret, SecretError};
+use config::profile_tables::SecretFileError;
+use config::{Config, RootSecret, RootSecretError};
 use database_check::DatabaseCheck;
-use denylist::OpenDenylist;
-use envelope::Envelope;
-use error::causes;
+use denylist::DenylistBackend;
+use derived_keys::DerivedKeys;
+use error::error_chain;
 use keyring::{Keyring, KeyringError, KeyringSettings};
 use metrics::Metrics;
-use password::{Cost, Passwords, Policy};
-use profiles::Profiles;
-use refresh_token::RefreshTokens;
+use middleware::RequestLayer;
+use password::{HashCost, PasswordHasher, PasswordPolicy};
+use refresh_token::RefreshTokenCodec;
 use rotation::Grace;
-use secret::DerivedKeys;
 use serve::Lifecycle;
-use store::{DEFAULT_CONNECTIONS, Opening, ServerLock, ServerLockError, Store, StoreError};
+use store::{DEFAULT_CONNECTIONS, OpenMode, ServerLock, ServerLockError, Store, StoreError};
+use third_party_tokens::TokenProfiles;
 use throttle::Throttle;
 use token_lifetimes::TokenLifetimes;
 
 pub mod accounts;
-pub mod administration;
 pub mod api;
 pub mod cli;
 mod client_address;
 pub mod clock_check;
 pub mod clock_skew;
 pub mod config;
-mod credentials;
 pub mod database_check;
 pub mod denylist;
-pub mod envelope;
+pub mod derived_keys;
 pub mod error;
-pub mod events;
 mod header_list;
+pub mod introspection;
 pub mod keyring;
 pub mod logging;
 pub mod metrics;
+pub mod middleware;
 pub mod names;
 pub mod password;
+pub mod password_reset;
+mod password_verification;
 pub mod problem_codes;
-pub mod profiles;
 pub mod refresh_token;
 mod refused_attempts;
 mod registration;
-pub mod reset;
 pub mod rotation;
-pub mod secret;
+pub mod security_events;
 pub mod serve;
 pub mod sessions;
 pub mod store;
 #[cfg(test)]
 mod test_app;
 mod text_file;
+pub mod third_party_tokens;
 pub mod throttle;
 pub mod token_lifetimes;
-pub mod tokens;
 mod web;
 
 /// One server: its settings and the parts that were opened with them. Clones share it.
 #[derive(Clone, Debug)]
-pub struct App(Arc<Parts>);
+pub struct App(Arc<AppParts>);
 
 /// The parts of an [`App`].
 #[derive(Debug)]
-pub struct Parts {
+pub struct AppParts {
     /// The settings.
     pub config: Config,
     /// The clock of this process.
@@ -99,7 +98,7 @@ pub struct Parts {
     /// Checks that the database can serve.
     pub database_check: DatabaseCheck,
     /// The denylist that every check of a token queries.
-    pub denylist: OpenDenylist,
+    pub denylist: DenylistBackend,
     /// The signing keys.
     pub keyring: Keyring,
     /// Protects this server's own routes.
@@ -107,15 +106,15 @@ pub struct Parts {
     /// Checks access tokens.
     pub verifier: Arc<Verifier>,
     /// Signs and reads refresh tokens.
-    pub refresh_tokens: RefreshTokens,
+    pub refresh_tokens: RefreshTokenCodec,
     /// Hashes passwords.
-    pub passwords: Passwords,
+    pub passwords: PasswordHasher,
     /// Rules for new passwords.
-    pub password_policy: Policy,
+    pub password_policy: PasswordPolicy,
     /// Keys derived from the root secret.
     pub derived: Arc<DerivedKeys>,
     /// Profiles of third-party tokens.
-    pub profiles: Profiles,
+    pub profiles: TokenProfiles,
     /// Lifetimes of access tokens of all servers.
     pub token_lifetimes: TokenLifetimes,
     /// Metrics, if they are enabled.
@@ -127,9 +126,9 @@ pub struct Parts {
 }
 
 impl Deref for App {
-    type Target = Parts;
+    type Target = AppParts;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &AppParts {
         &self.0
     }
 }
@@ -139,7 +138,7 @@ impl Deref for App {
 pub enum OpenError {
     /// There is no root secret.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Secret(#[from] RootSecretError),
     /// The database cannot be used.
     #[error("cannot open the database")]
     Store(#[from] StoreError),
@@ -151,7 +150,7 @@ pub enum OpenError {
     Clock(#[from] ClockDeviation),
     /// The URL of Redis is invalid.
     #[error(transparent)]
-    Redis(#[from] TargetError),
+    Redis(#[from] RedisUrlError),
     /// The signing keys cannot be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -166,7 +165,7 @@ pub enum OpenError {
     },
     /// The key of a third party, or the secret of a service, cannot be used.
     #[error(transparent)]
-    Profiles(#[from] FileError),
+    Profiles(#[from] SecretFileError),
     /// The system provides no more threads.
     #[error("cannot start the threads that hash passwords")]
     Threads(#[source] std::io::Error),
@@ -175,10 +174,10 @@ pub enum OpenError {
 /// Number of passwords of each class that may wait, per hashing thread. With 15 ms per hash the last one of
 /// a single network waits for four seconds. A flood from fewer networks than this refuses no other client:
 /// the longest queue makes room.
-const QUEUED_PER_THREAD: usize = 256;
+const MAX_QUEUED_PER_THREAD: usize = 256;
 
 /// Time between two reads of the costs of all stored passwords.
-const COSTS_READ_EVERY: Duration = Duration::from_hours(1);
+const COSTS_READ_INTERVAL: Duration = Duration::from_hours(1);
 
 impl App {
     /// Opens everything the settings name: secrets, database, keys, denylist. From now on this is the only
@@ -188,15 +187,15 @@ impl App {
     /// When a part cannot be opened; the text suggests a fix.
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
         let lock = ServerLock::take(&config.database_url)?;
-        let app = Self::assemble(config, clock, (Some(lock), Opening::New)).await?;
-        app.note_issuer().await?;
+        let app = Self::assemble(config, clock, (Some(lock), OpenMode::CreateIfMissing)).await?;
+        app.warn_of_new_issuer().await?;
         Ok(app)
     }
 
     /// Warns if the issuer has changed, which is rarely intended: by default it is the public URL.
-    async fn note_issuer(&self) -> Result<(), OpenError> {
+    async fn warn_of_new_issuer(&self) -> Result<(), OpenError> {
         let new = &self.config.issuer;
-        if let Some(change) = self.store.note_issuer(new, self.clock.now()).await? {
+        if let Some(change) = self.store.record_issuer(new, self.clock.now()).await? {
             tracing::warn!(
                 old = change.old,
                 new,
@@ -212,28 +211,28 @@ impl App {
     ///
     /// # Errors
     /// As [`App::open`].
-    pub(in crate::server) async fn open_beside_server(
+    pub(in crate::server) async fn open_for_command(
         config: Config,
         clock: Clock,
-        opening: Opening,
+        mode: OpenMode,
     ) -> Result<Self, OpenError> {
-        Self::assemble(config, clock, (None, opening)).await
+        Self::assemble(config, clock, (None, mode)).await
     }
 
     async fn assemble(
         config: Config,
         clock: Clock,
-        (lock, opening): (Option<ServerLock>, Opening),
+        (lock, mode): (Option<ServerLock>, OpenMode),
     ) -> Result<Self, OpenError> {
         let found = RootSecret::find(&config)?;
         let connections = config.database_connections.unwrap_or(DEFAULT_CONNECTIONS);
-        let store = Store::open_with(&config.database_url, connections, opening).await?;
+        let store = Store::open_with(&config.database_url, connections, mode).await?;
         let root = match found {
             Some(root) => root,
-            None => first_secret(&config, &store).await?,
+            None => create_first_root_secret(&config, &store).await?,
         };
         let derived = Arc::new(DerivedKeys::derive(root.expose()));
-        let profiles = Profiles::open(&config.tables, &root)?;
+        let profiles = TokenProfiles::open(&config.tables, &root)?;
         let clock_check = ClockCheck::new(store.clone(), clock.clone());
         // Before any row with a time is written.
         clock_check.require_agreement().await?;
@@ -243,29 +242,36 @@ impl App {
             Arc::clone(&derived),
             KeyringSettings {
                 algorithm: config.algorithm,
-                foreign: foreign_keys(&config.verification_keys)?,
+                foreign: load_foreign_keys(&config.verification_keys)?,
                 token_lifetimes: token_lifetimes.clone(),
             },
             clock.now(),
         )
         .await?;
-        let denylist = OpenDenylist::open(
+        let denylist = DenylistBackend::open(
             config.database_url.kind(),
             config.redis_url.as_ref().map(ExposeSecret::expose_secret),
             store.clone(),
             clock.clone(),
         )?;
-        let verifier = Verifier::new(keyring.verifying(clock.now()), verifying(&config));
+        let verifier = Verifier::new(
+            keyring.verifying_keys(clock.now()),
+            verifier_settings(&config),
+        );
         let verifier = Arc::new(verifier);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = config.password_threads.unwrap_or(cores);
-        Ok(Self(Arc::new(Parts {
+        Ok(Self(Arc::new(AppParts {
             guards: Guards::new(Arc::clone(&verifier), denylist.list(), clock.clone())
                 .with_locations(config.schemes().iter().copied().map(Location::scheme)),
-            refresh_tokens: RefreshTokens::new(&derived, &config.issuer),
-            passwords: Passwords::start(cost(&config), threads, threads * QUEUED_PER_THREAD)
-                .map_err(OpenError::Threads)?,
-            password_policy: Policy::new(config.min_password)
+            refresh_tokens: RefreshTokenCodec::new(&derived, &config.issuer),
+            passwords: PasswordHasher::start(
+                hash_cost(&config),
+                threads,
+                threads * MAX_QUEUED_PER_THREAD,
+            )
+            .map_err(OpenError::Threads)?,
+            password_policy: PasswordPolicy::new(config.min_password)
                 .with_service(config.public_url.host()),
             grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
             token_lifetimes,
@@ -288,14 +294,14 @@ impl App {
 
 /// Creates the root secret of a new installation. If there are keys already, the secret has been lost: a new
 /// one would open none of them.
-async fn first_secret(config: &Config, store: &Store) -> Result<RootSecret, OpenError> {
+async fn create_first_root_secret(config: &Config, store: &Store) -> Result<RootSecret, OpenError> {
     if store.keys().await?.is_empty() {
         return Ok(RootSecret::load(config)?);
     }
     // Another process may have created both in between.
     let found = RootSecret::find(config)?;
     let path = RootSecret::path(config);
-    Ok(found.ok_or(SecretError::Lost { path })?)
+    Ok(found.ok_or(RootSecretError::Lost { path })?)
 }
 
 /// Returns all routes of a server; `lifecycle` announces its end.
@@ -303,9 +309,9 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
     let prefix = &app.config.cookie_prefix;
     let pages = web::mount(Route::new(), &document.json(), &document.yaml(), prefix);
-    api::Addresses::new(pages, app, lifecycle.clone())
-        .with(api::Methods)
-        .with(Envelope::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))
+    api::ApiRouter::new(pages, app, lifecycle.clone())
+        .with(api::AllowHeaderLayer)
+        .with(RequestLayer::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))
         // Outermost: a page of another origin may read refusals too.
         .with(api::Cors::new(&app.config.allowed_origins))
 }
@@ -313,17 +319,17 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
 impl App {
     /// Starts the background tasks: they update the denylist, follow key changes of other replicas and
     /// delete obsolete rows, until the returned set is dropped. The lock of a SQLite file belongs to the set.
-    pub fn maintain(&self) -> JoinSet<()> {
+    pub fn spawn_background_tasks(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        self.denylist.keep(&mut tasks);
+        self.denylist.maintain(&mut tasks);
         let keyring = self.keyring.clone();
-        tasks.spawn(keyring.follow(Arc::clone(&self.verifier), self.clock.clone()));
-        tasks.spawn(note_password_costs(
+        tasks.spawn(keyring.reload_periodically(Arc::clone(&self.verifier), self.clock.clone()));
+        tasks.spawn(read_password_costs_periodically(
             self.store.clone(),
             self.passwords.clone(),
         ));
         let token_lifetimes = self.token_lifetimes.clone();
-        tasks.spawn(async move { token_lifetimes.keep_known().await });
+        tasks.spawn(async move { token_lifetimes.renew_periodically().await });
         let lock = self.server_lock.lock();
         let lock = lock.unwrap_or_else(PoisonError::into_inner).take();
         tasks.spawn(async move {
@@ -332,20 +338,20 @@ impl App {
         });
         tasks.spawn(self.clock_check.clone().watch());
         let app = self.clone();
-        tasks.spawn(async move { app.collect_garbage().await });
+        tasks.spawn(async move { app.delete_expired_rows().await });
         tasks
     }
 
-    async fn collect_garbage(&self) {
+    async fn delete_expired_rows(&self) {
         let every = self.config.collect_every;
         loop {
-            match self.collect_chunk().await {
+            match self.delete_obsolete_rows().await {
                 Ok(0) => tokio::time::sleep(every).await,
                 // There may be more than one chunk: go on, but let others write in between.
                 Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 Err(error) => {
                     tracing::warn!(
-                        error = causes(&error).join(": "),
+                        error = error_chain(&error).join(": "),
                         "cannot delete obsolete rows; retrying later"
                     );
                     tokio::time::sleep(every).await;
@@ -355,9 +361,9 @@ impl App {
     }
 
     /// Deletes some obsolete rows, and none while the clock cannot be trusted.
-    async fn collect_chunk(&self) -> Result<u64, StoreError> {
+    async fn delete_obsolete_rows(&self) -> Result<u64, StoreError> {
         match self.clock_check.state().await? {
-            ClockState::Agrees => self.store.collect_garbage(self.clock.now()).await,
+            ClockState::Agrees => self.store.delete_expired_rows(self.clock.now()).await,
             ClockState::Deviates(_) => Ok(0),
         }
     }
@@ -365,13 +371,13 @@ impl App {
 
 /// Reads the costs of the stored hashes, at the start and periodically: other servers may have stored hashes
 /// with another cost.
-async fn note_password_costs(store: Store, passwords: Passwords) {
+async fn read_password_costs_periodically(store: Store, passwords: PasswordHasher) {
     loop {
         match store.password_costs().await {
             Ok(costs) => costs.iter().for_each(|cost| passwords.note_cost(cost)),
             Err(error) => tracing::warn!(%error, "cannot read the costs of stored passwords"),
         }
-        tokio::time::sleep(COSTS_READ_EVERY).await;
+        tokio::time::sleep(COSTS_READ_INTERVAL).await;
     }
 }
 
@@ -384,15 +390,15 @@ impl From<ClockCheckError> for OpenError {
     }
 }
 
-fn cost(config: &Config) -> Cost {
-    Cost {
+fn hash_cost(config: &Config) -> HashCost {
+    HashCost {
         memory_kib: config.argon2_memory_kib,
         passes: config.argon2_passes,
         lanes: config.argon2_lanes,
     }
 }
 
-fn verifying(config: &Config) -> VerifierSettings {
+fn verifier_settings(config: &Config) -> VerifierSettings {
     let settings = VerifierSettings {
         leeway: config.leeway,
         clock_ahead: sessions::CLOCK_SKEW,
@@ -406,18 +412,18 @@ fn verifying(config: &Config) -> VerifierSettings {
     }
 }
 
-fn foreign_keys(paths: &[PathBuf]) -> Result<Vec<VerifyingKey>, OpenError> {
-    paths.iter().map(|path| foreign_key(path)).collect()
+fn load_foreign_keys(paths: &[PathBuf]) -> Result<Vec<VerifyingKey>, OpenError> {
+    paths.iter().map(|path| load_foreign_key(path)).collect()
 }
 
-fn foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
+fn load_foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
     let refuse = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::ForeignKey {
         path: path.to_owned(),
         source,
     };
     let text = text_file::read(path).map_err(|error| refuse(error.into()))?;
     let key = match serde_json::from_str::<Value>(&text) {
-        Ok(jwk) => match shared_secret(&jwk) {
+        Ok(jwk) => match jwk_secret(&jwk) {
             // Other key sets refuse secrets among public keys; here the operator configured it.
             Some(secret) => VerifyingKey::from_secret(secret.expose_secret()),
             None => VerifyingKey::from_jwk(&jwk),
@@ -430,7 +436,7 @@ fn foreign_key(path: &Path) -> Result<VerifyingKey, OpenError> {
 }
 
 /// Returns the secret in a JWK of the type `oct`: Flask apps sign with a shared secret by default.
-fn shared_secret(jwk: &Value) -> Option<SecretSlice<u8>> {
+fn jwk_secret(jwk: &Value) -> Option<SecretSlice<u8>> {
     if jwk["kty"] != "oct" {
         return None;
     }

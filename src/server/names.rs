@@ -6,7 +6,7 @@ mod client;
 mod precis;
 mod username;
 
-pub use client::{ClientId, NotAScope, is_scope, scopes};
+pub use client::{ClientId, InvalidScopeList, is_scope, parse_scopes};
 pub use username::{Username, fold_username, stored_forms};
 
 /// The role that administers this server.
@@ -14,9 +14,9 @@ pub const ADMIN: &str = "admin";
 
 /// The name of a role, which is part of tokens and compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Role(String);
+pub struct UserRole(String);
 
-impl Role {
+impl UserRole {
     /// Returns the role [`ADMIN`].
     pub fn admin() -> Self {
         Self(ADMIN.to_owned())
@@ -40,7 +40,7 @@ impl Role {
     }
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for UserRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn roles_are_plain_words() {
-        assert!(Role::parse("notes:write").is_ok());
+        assert!(UserRole::parse("notes:write").is_ok());
         for bad in ["", "Admin", "a b", "ä", &"x".repeat(65)] {
-            assert!(Role::parse(bad).is_err(), "{bad:?}");
+            assert!(UserRole::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Passwords: hashed with argon2id on threads of their own, and refused when they are easy to guess.
 //!
-//! A hash fills 19 MiB, so its cost is memory as much as time. [`Passwords`] bounds both: one hash
+//! A hash fills 19 MiB, so its cost is memory as much as time. [`PasswordHasher`] bounds both: one hash
 //! per thread at a time, in memory that the thread keeps, and a queue before them that refuses when it is
 //! full. It knows nothing of users. Every verification costs the same work, whatever is stored.
 
@@ -15,58 +15,58 @@ use tokio::sync::oneshot;
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::ApiError;
-use admission::Admission;
-use phc::Phc;
-use pool::Pool;
+use hashing_pool::HashingPool;
+use hashing_queue::HashingQueue;
+use phc::PhcHash;
 
-mod admission;
 mod breached;
-mod guess;
+mod hashing_pool;
+mod hashing_queue;
 mod keyboard;
 mod phc;
 mod policy;
-mod pool;
 mod spelling;
+mod strength;
 #[cfg(test)]
 mod tests;
 
-pub use admission::Priority;
-pub use phc::Cost;
-pub use policy::{MAX_BYTES, Policy, Weakness};
+pub use hashing_queue::HashingPriority;
+pub use phc::HashCost;
+pub use policy::{MAX_BYTES, PasswordPolicy, Weakness};
 
 /// Hashes and verifies passwords. Clones share the threads.
 #[derive(Clone, Debug)]
-pub struct Passwords {
-    cost: Cost,
-    admission: Admission,
-    pool: Arc<Pool>,
-    work: Arc<Work>,
+pub struct PasswordHasher {
+    cost: HashCost,
+    admission: HashingQueue,
+    pool: Arc<HashingPool>,
+    work: Arc<WorkMeter>,
 }
 
 /// The right to use a hashing thread, held until an attempt is decided.
 #[derive(Debug)]
-pub struct Seat {
-    passwords: Passwords,
-    _seat: admission::Seat,
+pub struct HashingPermit {
+    passwords: PasswordHasher,
+    _permit: hashing_queue::QueuePermit,
 }
 
 /// Amounts of work, in blocks of 1 KiB times passes.
 #[derive(Debug)]
-struct Work {
+struct WorkMeter {
     /// Cost of every verification: that of the most expensive hash known.
     of_verification: AtomicU64,
     done: AtomicU64,
 }
 
 /// Largest multiple of the configured cost that equal work may take.
-const MOST_TIMES: u64 = 32;
+const MAX_WORK_FACTOR: u64 = 32;
 
-/// Number of seats in addition to one per thread: for attempts that are being charged or answered.
-const MORE_SEATS: usize = 4;
+/// Number of permits in addition to one per thread: for attempts that are being charged or answered.
+const SPARE_PERMITS: usize = 4;
 
 /// Result of the verification of a password against a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordVerdict {
     /// It is not the password, or there is no such user.
     Wrong,
     /// It is the password.
@@ -98,20 +98,20 @@ impl From<PasswordError> for ApiError {
     }
 }
 
-impl Passwords {
+impl PasswordHasher {
     /// Starts `threads` threads that hash at `cost`; of each class of requests, up to `queue` wait for
     /// them.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(cost: Cost, threads: usize, queue: usize) -> std::io::Result<Self> {
-        let seats = threads.max(1) + MORE_SEATS;
+    pub fn start(cost: HashCost, threads: usize, queue: usize) -> std::io::Result<Self> {
+        let permits = threads.max(1) + SPARE_PERMITS;
         Ok(Self {
             cost,
-            admission: Admission::new(seats, queue),
-            // The caller has a seat.
-            pool: Arc::new(Pool::start(threads, seats)?),
-            work: Arc::new(Work {
+            admission: HashingQueue::new(permits, queue),
+            // The caller has a permit.
+            pool: Arc::new(HashingPool::start(threads, permits)?),
+            work: Arc::new(WorkMeter {
                 of_verification: AtomicU64::new(cost.work()),
                 done: AtomicU64::new(0),
             }),
@@ -128,13 +128,17 @@ impl Passwords {
         self.work.done.load(Ordering::Relaxed)
     }
 
-    /// Waits for a seat, in turns with others in `lane`.
+    /// Waits for a permit, in turns with others in `lane`.
     ///
     /// # Errors
     /// [`PasswordError::Busy`] when too many wait.
-    pub async fn seat(&self, priority: Priority, lane: &str) -> Result<Seat, PasswordError> {
-        Ok(Seat {
-            _seat: self.admission.enter(priority, lane).await?,
+    pub async fn acquire_permit(
+        &self,
+        priority: HashingPriority,
+        lane: &str,
+    ) -> Result<HashingPermit, PasswordError> {
+        Ok(HashingPermit {
+            _permit: self.admission.enter(priority, lane).await?,
             passwords: self.clone(),
         })
     }
@@ -144,14 +148,16 @@ impl Passwords {
     /// # Errors
     /// [`PasswordError::Busy`] when too many wait.
     pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
-        let seat = self.seat(Priority::NewPassword, "").await?;
-        seat.hash(password).await
+        let permit = self
+            .acquire_permit(HashingPriority::NewPassword, "")
+            .await?;
+        permit.hash(password).await
     }
 
     /// Takes note of the cost of a stored hash, given as it is stored: `m=19456,t=2,p=1`. From now on
     /// every verification costs at least as much.
     pub fn note_cost(&self, parameters: &str) {
-        if let Some(cost) = Cost::parse(parameters) {
+        if let Some(cost) = HashCost::parse(parameters) {
             self.work.raise_to(cost.work(), self.cost);
         }
     }
@@ -171,7 +177,7 @@ impl Passwords {
     }
 }
 
-impl Seat {
+impl HashingPermit {
     /// Returns the text to store for a password, in PHC form.
     ///
     /// # Errors
@@ -184,7 +190,7 @@ impl Seat {
         self.passwords
             .run(move |memory| {
                 let hash = work.derive(&password, cost, &salt, memory)?;
-                Ok(Phc::new(cost, salt.to_vec(), hash.to_vec()).to_string())
+                Ok(PhcHash::new(cost, salt.to_vec(), hash.to_vec()).to_string())
             })
             .await
     }
@@ -198,16 +204,16 @@ impl Seat {
         &self,
         password: SecretString,
         stored: Option<&str>,
-    ) -> Result<Verdict, PasswordError> {
+    ) -> Result<PasswordVerdict, PasswordError> {
         let cost = self.passwords.cost;
-        let stored: Option<Phc> = stored.map(str::parse).transpose()?;
+        let stored: Option<PhcHash> = stored.map(str::parse).transpose()?;
         let work = Arc::clone(&self.passwords.work);
         self.passwords
             .run(move |memory| {
                 let own = stored.as_ref().map_or(0, |stored| stored.cost.work());
                 let all = work.raise_to(own, cost);
                 let verdict = match &stored {
-                    None => Verdict::Wrong,
+                    None => PasswordVerdict::Wrong,
                     Some(stored) => work.verify(&password, stored, cost, memory)?,
                 };
                 if let Some(rest) = cost.of_work(all.saturating_sub(own)) {
@@ -219,11 +225,11 @@ impl Seat {
     }
 }
 
-impl Work {
+impl WorkMeter {
     /// Makes every verification cost at least `work`, and returns what it costs then. A row that is
     /// damaged must not make all logins slow: there is a limit.
-    fn raise_to(&self, work: u64, cost: Cost) -> u64 {
-        let work = work.min(cost.work().saturating_mul(MOST_TIMES));
+    fn raise_to(&self, work: u64, cost: HashCost) -> u64 {
+        let work = work.min(cost.work().saturating_mul(MAX_WORK_FACTOR));
         self.of_verification
             .fetch_max(work, Ordering::Relaxed)
             .max(work)
@@ -232,22 +238,22 @@ impl Work {
     fn verify(
         &self,
         password: &SecretString,
-        stored: &Phc,
-        cost: Cost,
+        stored: &PhcHash,
+        cost: HashCost,
         memory: &mut Vec<Block>,
-    ) -> Result<Verdict, PasswordError> {
+    ) -> Result<PasswordVerdict, PasswordError> {
         let hash = self.derive(password, stored.cost, &stored.salt, memory)?;
         Ok(match verify_slices_are_equal(&hash, &stored.hash) {
-            Err(_) => Verdict::Wrong,
-            Ok(()) if stored.cost == cost => Verdict::Right,
-            Ok(()) => Verdict::Outdated,
+            Err(_) => PasswordVerdict::Wrong,
+            Ok(()) if stored.cost == cost => PasswordVerdict::Right,
+            Ok(()) => PasswordVerdict::Outdated,
         })
     }
 
     fn derive(
         &self,
         password: &SecretString,
-        cost: Cost,
+        cost: HashCost,
         salt: &[u8],
         memory: &mut Vec<Block>,
     ) -> Result<[u8; 32], PasswordError> {
@@ -266,7 +272,7 @@ const MAPPED_BLOCKS: usize = 33 << 10;
 /// hash would cost up to half of the time.
 fn derive(
     password: &SecretString,
-    cost: Cost,
+    cost: HashCost,
     salt: &[u8],
     memory: &mut Vec<Block>,
 ) -> Result<[u8; 32], PasswordError> {

@@ -17,17 +17,17 @@ use jsonwebtoken::decode_header;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::secret::DerivedKeys;
-use super::store::{Presented, Session, SessionId, UserId};
+use super::derived_keys::DerivedKeys;
+use super::store::{PresentedRefreshToken, Session, SessionId, UserId};
 use crate::error::AuthError;
-use crate::token::Kind;
+use crate::token::TokenKind;
 
 /// Longest token that is read: those of this server have about 400 bytes.
-const LONGEST: usize = 2048;
+const MAX_TOKEN_LENGTH: usize = 2048;
 /// Initial capacity for the claims as JSON, which is usually enough.
-const USUAL_CLAIMS: usize = 512;
+const CLAIMS_CAPACITY: usize = 512;
 /// Bytes of an HMAC-SHA256.
-const TAG: usize = 32;
+const TAG_LENGTH: usize = 32;
 const TYP: &str = "rt+jwt";
 const HEADER: &str = r#"{"typ":"rt+jwt","alg":"HS256"}"#;
 
@@ -46,12 +46,12 @@ struct RefreshClaims<'a> {
     #[serde(borrow)]
     jti: Cow<'a, str>,
     /// First generation whose CSRF values are valid, at the time of issue.
-    #[serde(rename = "csrf", default, skip_serializing_if = "is_first")]
+    #[serde(rename = "csrf", default, skip_serializing_if = "is_initial")]
     csrf_epoch: u64,
     iat: i64,
     exp: i64,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: TokenKind,
 }
 
 /// Leaves the claim out of most tokens: few sessions outlive a change of the password.
@@ -59,32 +59,32 @@ struct RefreshClaims<'a> {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
 )]
-const fn is_first(epoch: &u64) -> bool {
+const fn is_initial(epoch: &u64) -> bool {
     *epoch == 0
 }
 
 /// Signs and reads refresh tokens.
-pub struct RefreshTokens {
+pub struct RefreshTokenCodec {
     key: hmac::Key,
     /// The encoded header, with the dot after it.
-    head: String,
+    encoded_header: String,
     issuer: String,
 }
 
-impl std::fmt::Debug for RefreshTokens {
+impl std::fmt::Debug for RefreshTokenCodec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RefreshTokens")
+        f.debug_struct("RefreshTokenCodec")
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
     }
 }
 
-impl RefreshTokens {
+impl RefreshTokenCodec {
     /// Returns the refresh tokens of the server with this `issuer`.
     pub fn new(keys: &DerivedKeys, issuer: &str) -> Self {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &keys.refresh),
-            head: URL_SAFE_NO_PAD.encode(HEADER) + ".",
+            encoded_header: URL_SAFE_NO_PAD.encode(HEADER) + ".",
             issuer: issuer.to_owned(),
         }
     }
@@ -93,7 +93,7 @@ impl RefreshTokens {
     ///
     /// # Errors
     /// When the claims have no JSON form, which text and numbers always have.
-    pub fn mint(&self, session: &Session) -> Result<SecretString, serde_json::Error> {
+    pub fn issue(&self, session: &Session) -> Result<SecretString, serde_json::Error> {
         let claims = RefreshClaims {
             iss: self.issuer.as_str().into(),
             aud: self.issuer.as_str().into(),
@@ -104,9 +104,9 @@ impl RefreshTokens {
             csrf_epoch: session.csrf_epoch,
             iat: session.state.rotated_at.secs(),
             exp: session.state.ends_at().secs(),
-            kind: Kind::Refresh,
+            kind: TokenKind::Refresh,
         };
-        let mut json = Vec::with_capacity(USUAL_CLAIMS);
+        let mut json = Vec::with_capacity(CLAIMS_CAPACITY);
         serde_json::to_writer(&mut json, &claims)?;
         Ok(self.sign(&json))
     }
@@ -114,9 +114,10 @@ impl RefreshTokens {
     fn sign(&self, claims: &[u8]) -> SecretString {
         let encoded = |bytes| encoded_len(bytes, false).unwrap_or_default();
         // The final length: growing or shrinking would leave a copy of the secret in freed memory.
-        let mut token =
-            String::with_capacity(self.head.len() + encoded(claims.len()) + 1 + encoded(TAG));
-        token.push_str(&self.head);
+        let mut token = String::with_capacity(
+            self.encoded_header.len() + encoded(claims.len()) + 1 + encoded(TAG_LENGTH),
+        );
+        token.push_str(&self.encoded_header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         let tag = hmac::sign(&self.key, token.as_bytes());
         token.push('.');
@@ -132,35 +133,38 @@ impl RefreshTokens {
     /// # Errors
     /// `MalformedToken` for text that is not a JWT, `WrongTokenType` for an access token,
     /// `InvalidToken` for everything that this server did not sign.
-    pub fn read(&self, token: &str) -> Result<Presented, AuthError> {
-        const NOT_OURS: AuthError = AuthError::InvalidToken("it was not issued by this server");
-        if token.len() > LONGEST {
+    pub fn verify(&self, token: &str) -> Result<PresentedRefreshToken, AuthError> {
+        const FOREIGN_TOKEN: AuthError =
+            AuthError::InvalidToken("it was not issued by this server");
+        if token.len() > MAX_TOKEN_LENGTH {
             return Err(AuthError::MalformedToken(
                 "it is longer than any refresh token",
             ));
         }
-        let claims = self.open(token).ok_or_else(|| refusal(token))?;
-        let claims: RefreshClaims = serde_json::from_slice(&claims).map_err(|_| NOT_OURS)?;
+        let claims = self
+            .signed_claims(token)
+            .ok_or_else(|| refusal_reason(token))?;
+        let claims: RefreshClaims = serde_json::from_slice(&claims).map_err(|_| FOREIGN_TOKEN)?;
         if claims.iss != self.issuer || claims.aud != self.issuer {
-            return Err(NOT_OURS);
+            return Err(FOREIGN_TOKEN);
         }
-        if claims.kind != Kind::Refresh {
+        if claims.kind != TokenKind::Refresh {
             return Err(AuthError::WrongTokenType);
         }
-        Ok(Presented {
+        Ok(PresentedRefreshToken {
             session: SessionId::from(&*claims.sid),
             user: UserId::from(&*claims.sub),
             generation: claims.generation,
             csrf_epoch: claims.csrf_epoch,
-            key: None,
+            retry_key: None,
             ip: None,
         })
     }
 
     /// Returns the claims of a token that has this header and was signed by this key.
-    fn open(&self, token: &str) -> Option<Vec<u8>> {
+    fn signed_claims(&self, token: &str) -> Option<Vec<u8>> {
         let (signed, tag) = token.rsplit_once('.')?;
-        let claims = signed.strip_prefix(&self.head)?;
+        let claims = signed.strip_prefix(&self.encoded_header)?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
         hmac::verify(&self.key, signed.as_bytes(), &tag).ok()?;
         URL_SAFE_NO_PAD.decode(claims).ok()
@@ -168,7 +172,7 @@ impl RefreshTokens {
 }
 
 /// Returns the reason of a refusal. It names the mistake of a client that sends an access token here.
-fn refusal(token: &str) -> AuthError {
+fn refusal_reason(token: &str) -> AuthError {
     match decode_header(token) {
         Err(_) => AuthError::MalformedToken("it is not a JWT"),
         Ok(header) if header.typ.as_deref() != Some(TYP) => AuthError::WrongTokenType,
@@ -195,8 +199,8 @@ mod tests {
         DerivedKeys::derive("a root secret that is long enough")
     }
 
-    fn tokens() -> RefreshTokens {
-        RefreshTokens::new(&keys(), ISSUER)
+    fn tokens() -> RefreshTokenCodec {
+        RefreshTokenCodec::new(&keys(), ISSUER)
     }
 
     fn session() -> Session {
@@ -207,7 +211,7 @@ mod tests {
                 generation: 7,
                 rotated_at: NOW,
                 superseded: Superseded::default(),
-                key: None,
+                retry_key: None,
                 expires_at: NOW + Duration::from_hours(24),
                 idle_limit: Duration::from_hours(1),
                 revoked: None,
@@ -221,13 +225,13 @@ mod tests {
         }
     }
 
-    fn mint(tokens: &RefreshTokens) -> String {
-        let token = tokens.mint(&session()).unwrap();
+    fn issue(tokens: &RefreshTokenCodec) -> String {
+        let token = tokens.issue(&session()).unwrap();
         token.expose_secret().to_owned()
     }
 
     /// Signs any header and claims with the right key, by another implementation.
-    fn foreign(header: &Header, claims: &Value) -> String {
+    fn signed_elsewhere(header: &Header, claims: &Value) -> String {
         let key = EncodingKey::from_secret(&keys().refresh);
         jsonwebtoken::encode(header, claims, &key).unwrap()
     }
@@ -240,15 +244,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_minted_is_read() {
-        let presented = tokens().read(&mint(&tokens())).unwrap();
+    fn an_issued_token_is_verified() {
+        let presented = tokens().verify(&issue(&tokens())).unwrap();
 
-        let expected = Presented {
+        let expected = PresentedRefreshToken {
             session: "session".into(),
             user: "user".into(),
             generation: 7,
             csrf_epoch: 0,
-            key: None,
+            retry_key: None,
             ip: None,
         };
         assert_eq!(presented, expected);
@@ -256,18 +260,18 @@ mod tests {
 
     #[test]
     fn the_same_row_gives_the_same_bytes() {
-        assert_eq!(mint(&tokens()), mint(&tokens()));
+        assert_eq!(issue(&tokens()), issue(&tokens()));
     }
 
     #[test]
-    fn it_is_a_jwt_to_others_who_hold_the_key() {
+    fn another_jwt_library_verifies_it_with_the_key() {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.validate_exp = false;
         let key = DecodingKey::from_secret(&keys().refresh);
 
-        let read = jsonwebtoken::decode::<Value>(mint(&tokens()), &key, &validation).unwrap();
+        let read = jsonwebtoken::decode::<Value>(issue(&tokens()), &key, &validation).unwrap();
 
         assert_eq!(read.header.typ.as_deref(), Some(TYP));
         assert_eq!(read.claims, claims());
@@ -275,34 +279,36 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_refused() {
-        let token = mint(&tokens());
+        let token = issue(&tokens());
         for index in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             changed[index] = if changed[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
 
-            assert!(tokens().read(&changed).is_err(), "byte {index}");
+            assert!(tokens().verify(&changed).is_err(), "byte {index}");
         }
     }
 
     #[test]
     fn a_token_of_another_server_or_another_root_secret_is_refused() {
-        let other_key = RefreshTokens::new(&DerivedKeys::derive("another root secret"), ISSUER);
-        let other_issuer = RefreshTokens::new(&keys(), "https://other.example");
+        let other_key = RefreshTokenCodec::new(&DerivedKeys::derive("another root secret"), ISSUER);
+        let other_issuer = RefreshTokenCodec::new(&keys(), "https://other.example");
 
-        for token in [mint(&other_key), mint(&other_issuer)] {
-            let refused = tokens().read(&token).unwrap_err();
+        for token in [issue(&other_key), issue(&other_issuer)] {
+            let refused = tokens().verify(&token).unwrap_err();
             assert!(matches!(refused, AuthError::InvalidToken(_)), "{refused:?}");
         }
     }
 
     #[test]
-    fn a_right_signature_under_another_header_is_refused() {
+    fn a_valid_signature_under_another_header_is_refused() {
         let mut header = Header::new(Algorithm::HS256);
         header.typ = Some(TYP.to_owned());
         header.kid = Some("../../etc/passwd".to_owned());
 
-        let refused = tokens().read(&foreign(&header, &claims())).unwrap_err();
+        let refused = tokens()
+            .verify(&signed_elsewhere(&header, &claims()))
+            .unwrap_err();
 
         assert!(matches!(refused, AuthError::InvalidToken(_)), "{refused:?}");
     }
@@ -311,18 +317,22 @@ mod tests {
     fn a_missing_or_wrong_claim_is_refused() {
         let mut header = Header::new(Algorithm::HS256);
         header.typ = Some(TYP.to_owned());
-        assert!(tokens().read(&foreign(&header, &claims())).is_ok());
+        assert!(
+            tokens()
+                .verify(&signed_elsewhere(&header, &claims()))
+                .is_ok()
+        );
         for name in [
             "iss", "aud", "sub", "sid", "gen", "jti", "iat", "exp", "type",
         ] {
             for value in [Value::Null, json!(-1), json!("x"), json!([])] {
                 let mut claims = claims();
                 claims[name] = value;
-                let token = foreign(&header, &claims);
+                let token = signed_elsewhere(&header, &claims);
                 let text_may_be_any = matches!(name, "sub" | "sid" | "jti") && claims[name] == "x";
                 let time_may_be_any = matches!(name, "iat" | "exp") && claims[name] == -1;
                 assert_eq!(
-                    tokens().read(&token).is_ok(),
+                    tokens().verify(&token).is_ok(),
                     text_may_be_any || time_may_be_any,
                     "{claims}"
                 );
@@ -338,11 +348,15 @@ mod tests {
             let token = tokens().sign(claims.to_string().as_bytes());
             token.expose_secret().to_owned()
         };
-        let longest = (0..LONGEST).map(of_user).find(|t| t.len() == LONGEST);
-        let longer = (0..LONGEST).map(of_user).find(|t| t.len() > LONGEST);
+        let longest = (0..MAX_TOKEN_LENGTH)
+            .map(of_user)
+            .find(|t| t.len() == MAX_TOKEN_LENGTH);
+        let longer = (0..MAX_TOKEN_LENGTH)
+            .map(of_user)
+            .find(|t| t.len() > MAX_TOKEN_LENGTH);
 
-        assert!(tokens().read(&longest.unwrap()).is_ok());
-        let refused = tokens().read(&longer.unwrap()).unwrap_err();
+        assert!(tokens().verify(&longest.unwrap()).is_ok());
+        let refused = tokens().verify(&longer.unwrap()).unwrap_err();
         assert!(
             matches!(refused, AuthError::MalformedToken(_)),
             "{refused:?}"
@@ -350,13 +364,20 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_is_told_from_junk() {
-        let access = foreign(&Header::new(Algorithm::HS256), &claims());
-        let refused = tokens().read(&access).unwrap_err();
+    fn an_access_token_and_other_text_get_different_errors() {
+        let access = signed_elsewhere(&Header::new(Algorithm::HS256), &claims());
+        let refused = tokens().verify(&access).unwrap_err();
         assert!(matches!(refused, AuthError::WrongTokenType), "{refused:?}");
 
-        for junk in ["", ".", "..", "a.b.c", "no token", &"x".repeat(LONGEST + 1)] {
-            let refused = tokens().read(junk).unwrap_err();
+        for junk in [
+            "",
+            ".",
+            "..",
+            "a.b.c",
+            "no token",
+            &"x".repeat(MAX_TOKEN_LENGTH + 1),
+        ] {
+            let refused = tokens().verify(junk).unwrap_err();
             assert!(matches!(refused, AuthError::MalformedToken(_)), "{junk}");
         }
     }

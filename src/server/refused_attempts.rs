@@ -1,12 +1,12 @@
 //! One log line for each refused attempt to authenticate, with the address that it came from.
 //!
 //! Programs such as fail2ban read these lines, so their texts and fields do not change, and the
-//! address precedes all text that the client chose: see `docs/running.md`.
+//! address precedes all text that the client chose: see `docs/how-to/running.md`.
 
 use std::net::IpAddr;
 
 use super::error::ApiError;
-use super::logging::Typed;
+use super::logging::UntrustedText;
 use super::store::UserId;
 
 /// Logs the refusal of a login, unless it is a fault of the server.
@@ -16,7 +16,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
             // Unknown user, wrong password or disabled account, at `/v1/login`, `/oauth/token` or `/auth`.
             event = "login_failed",
             client.address = %ip,
-            user.name = %Typed(username),
+            user.name = %UntrustedText(username),
             "login failed"
         ),
         ApiError::TooManyRequests {
@@ -26,7 +26,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
             // A login was refused before its password was checked.
             event = "login_throttled",
             client.address = %ip,
-            user.name = %Typed(username),
+            user.name = %UntrustedText(username),
             budget = budget.as_str(),
             setting = budget.setting(),
             retry_after_s = retry_after.as_secs(),
@@ -70,7 +70,7 @@ pub(super) fn log_service(name: &str, ip: IpAddr, error: &ApiError) {
             // Wrong name or secret of a service.
             event = "service_login_failed",
             client.address = %ip,
-            service.name = %Typed(name),
+            service.name = %UntrustedText(name),
             "service login failed"
         ),
         ApiError::TooManyRequests {
@@ -80,7 +80,7 @@ pub(super) fn log_service(name: &str, ip: IpAddr, error: &ApiError) {
             // A service was refused because too many attempts failed.
             event = "service_login_throttled",
             client.address = %ip,
-            service.name = %Typed(name),
+            service.name = %UntrustedText(name),
             budget = budget.as_str(),
             setting = budget.setting(),
             retry_after_s = retry_after.as_secs(),

@@ -7,16 +7,16 @@ use secrecy::SecretString;
 use super::App;
 use super::accounts::NewAccount;
 use super::error::ApiError;
-use super::events::Actor;
-use super::password::{Priority, Seat};
+use super::password::{HashingPermit, HashingPriority};
 use super::refused_attempts;
-use super::store::{NewUser, Protected, StoreError, User};
-use super::throttle::{Admitted, BudgetKind, CountedAttempt, network};
+use super::security_events::Actor;
+use super::store::{BudgetSubject, NewUser, StoreError, User};
+use super::throttle::{AdmissionResult, BudgetKind, ThrottleTicket, network_of};
 
 /// The registrations of this network that are in flight may use up its budget.
 #[derive(Debug, thiserror::Error)]
 #[error("other registrations from this network are still being decided")]
-struct Occupied;
+struct RegistrationsPending;
 
 impl App {
     /// Creates an account for an unauthenticated client. The attempt is counted even if the name is taken,
@@ -33,45 +33,58 @@ impl App {
     }
 
     async fn register_counted(&self, account: NewAccount, ip: IpAddr) -> Result<User, ApiError> {
-        self.acceptable(&account.password, account.username.as_str())?;
+        self.check_new_password(&account.password, account.username.as_str())?;
         let now = self.clock.now();
-        let network = network(ip);
+        let network = network_of(ip);
         let rate = self.config.throttle_registration;
         let mut budget = self.budget((BudgetKind::Registration, &network), rate);
-        budget.stored.protects = Protected::Registration;
-        let names = vec![budget.remembered_as.clone()];
-        let checked = self.refuse_if_remembered(names, now).await?;
-        let seat = match self.passwords.seat(Priority::NewPassword, &network).await {
-            Ok(seat) => seat,
-            Err(busy) => return Err(self.paced(busy).await),
+        budget.stored.subject = BudgetSubject::Registration;
+        let names = vec![budget.cache_name.clone()];
+        let checked = self.refuse_if_cached(names, now).await?;
+        let permit = match self
+            .passwords
+            .acquire_permit(HashingPriority::NewPassword, &network)
+            .await
+        {
+            Ok(permit) => permit,
+            Err(busy) => return Err(self.pace_refusal(busy).await),
         };
         let counters = match self.charge(&[budget], &checked, now).await {
-            Ok(Admitted::Charged(counters)) => counters,
-            Ok(Admitted::Occupied) => return Err(ApiError::unavailable(Occupied)),
+            Ok(AdmissionResult::Charged(counters)) => counters,
+            Ok(AdmissionResult::Pending) => {
+                return Err(ApiError::unavailable(RegistrationsPending));
+            }
             Err(refusal) => {
-                drop(seat);
-                return Err(self.paced(refusal).await);
+                drop(permit);
+                return Err(self.pace_refusal(refusal).await);
             }
         };
-        let made = self.make(account, &seat, &Actor::Stranger { ip }).await;
-        let seat = Some(seat);
-        let attempt = CountedAttempt { counters, seat };
-        match made {
+        let created = self
+            .create_registered_user(account, &permit, &Actor::Anonymous { ip })
+            .await;
+        let permit = Some(permit);
+        let attempt = ThrottleTicket { counters, permit };
+        match created {
             Ok(_) | Err(ApiError::Conflict(_)) => self.record_failure(attempt, ip, now).await?,
-            Err(_) => self.forgive_attempt(attempt).await,
+            Err(_) => self.refund_attempt(attempt).await,
         }
-        made
+        created
     }
 
-    async fn make(&self, account: NewAccount, seat: &Seat, by: &Actor) -> Result<User, ApiError> {
-        let password_hash = SecretString::from(seat.hash(account.password).await?);
+    async fn create_registered_user(
+        &self,
+        account: NewAccount,
+        permit: &HashingPermit,
+        by: &Actor,
+    ) -> Result<User, ApiError> {
+        let password_hash = SecretString::from(permit.hash(account.password).await?);
         let new = NewUser {
             username: account.username.into_string(),
             password_hash,
             roles: Vec::new(),
         };
-        let made = self.store.create_user(new, by, self.clock.now()).await;
-        let user = made.map_err(|error| match error {
+        let created = self.store.create_user(new, by, self.clock.now()).await;
+        let user = created.map_err(|error| match error {
             StoreError::Conflict => ApiError::Conflict("this user name is taken"),
             other => other.into(),
         })?;

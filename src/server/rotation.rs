@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use crate::clock::Time;
 
-mod key;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod properties;
+mod retry_key;
 mod superseded;
 
-pub use key::KeyHash;
+pub use retry_key::RetryKeyHash;
 pub use superseded::Superseded;
 
 /// Columns of a session row that [`decide`] uses.
@@ -29,7 +29,7 @@ pub struct SessionState {
     /// Times at which earlier generations were superseded.
     pub superseded: Superseded,
     /// Hash of the retry key of the request that created the current generation; `None` without one.
-    pub key: Option<KeyHash>,
+    pub retry_key: Option<RetryKeyHash>,
     /// Absolute end, never extended.
     pub expires_at: Time,
     /// Longest time between two rotations.
@@ -39,14 +39,14 @@ pub struct SessionState {
 }
 
 impl SessionState {
-    /// Returns this session one generation later, created by a request with `key`.
+    /// Returns this session one generation later, created by a request with `retry_key`.
     #[must_use]
-    pub fn rotated(&self, key: Option<KeyHash>, now: Time) -> Self {
+    pub fn rotated(&self, retry_key: Option<RetryKeyHash>, now: Time) -> Self {
         Self {
             generation: self.generation + 1,
             rotated_at: now,
-            superseded: self.superseded.with(now),
-            key,
+            superseded: self.superseded.with_newest(now),
+            retry_key,
             expires_at: self.expires_at,
             idle_limit: self.idle_limit,
             revoked: self.revoked,
@@ -59,11 +59,11 @@ impl SessionState {
     }
 
     /// Returns how the session has ended by `now`; `None` while it is live.
-    pub fn end(&self, now: Time) -> Option<End> {
+    pub fn end(&self, now: Time) -> Option<SessionEnd> {
         if let Some(reason) = self.revoked {
-            return Some(End::Revoked(reason));
+            return Some(SessionEnd::Revoked(reason));
         }
-        (now >= self.ends_at()).then_some(End::Expired)
+        (now >= self.ends_at()).then_some(SessionEnd::Expired)
     }
 
     /// Returns whether the token may have been a valid retry when it was sent, and the row no longer shows it.
@@ -72,56 +72,63 @@ impl SessionState {
     /// that would decide about it was removed from the row. Or the request carries a retry key: it was a
     /// retry until the successor was used, which overwrote the stored key. Such a request may be in transit
     /// for at most the grace period.
-    fn may_have_been_a_replay(&self, shown: Shown, back: u64, now: Time, grace: Grace) -> bool {
-        let is_forgotten = self.superseded.at(back).is_none() && self.rotated_at > now;
-        let used_at = back
+    fn may_have_been_a_retry(
+        &self,
+        presented: PresentedGeneration,
+        generations_back: u64,
+        now: Time,
+        grace: Grace,
+    ) -> bool {
+        let is_time_removed =
+            self.superseded.at(generations_back).is_none() && self.rotated_at > now;
+        let used_at = generations_back
             .checked_sub(1)
-            .and_then(|back| self.superseded.at(back));
-        let was_used_lately = used_at.is_some_and(|used| used > now || grace.covers(used, now));
-        is_forgotten || (was_used_lately && shown.key.is_some())
+            .and_then(|generations_back| self.superseded.at(generations_back));
+        let was_used_recently = used_at.is_some_and(|used| used > now || grace.covers(used, now));
+        is_time_removed || (was_used_recently && presented.retry_key.is_some())
     }
 
     /// Returns whether this request repeats, by its key, the one that created the current generation. Once
     /// the successor is used, its response was not lost, and the current generation is a later one.
-    fn is_asked_again(&self, shown: Shown, now: Time) -> bool {
-        let keys = self.key.zip(shown.key);
-        keys.is_some_and(|(made, shown)| made.matches(&shown))
-            && self.generation.checked_sub(shown.generation) == Some(1)
-            && now.since(self.rotated_at) < KeyHash::KEPT
+    fn is_retry_by_key(&self, presented: PresentedGeneration, now: Time) -> bool {
+        let keys = self.retry_key.zip(presented.retry_key);
+        keys.is_some_and(|(stored, presented)| stored.matches(&presented))
+            && self.generation.checked_sub(presented.generation) == Some(1)
+            && now.since(self.rotated_at) < RetryKeyHash::RETRY_WINDOW
     }
 }
 
 /// Parts of a presented refresh token that [`decide`] uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct PresentedGeneration {
     /// The generation of the refresh token.
     pub generation: u64,
     /// Hash of the retry key in the request.
-    pub key: Option<KeyHash>,
+    pub retry_key: Option<RetryKeyHash>,
 }
 
 /// Decision about a presented refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum RotationDecision {
     /// The token is the current one: create its successor.
     Rotate,
     /// The token has a successor, or must wait for one: return the current generation and change nothing.
-    Replay,
+    Retry,
     /// The grace period of the token is over, and its retry key does not match: two parties have the token.
     /// Revoke the session.
     Reuse,
     /// The session was rotated while the request waited or was in transit, and the row no longer shows whether
     /// the token was valid when it was sent: refuse this request and change nothing.
-    Undecided,
+    Indeterminate,
     /// The token is newer than the row, as after a restored backup: refuse and change nothing.
-    Unknown,
+    UnknownGeneration,
     /// The session is over.
-    Ended(End),
+    Ended(SessionEnd),
 }
 
 /// End of a session: expiry or revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum End {
+pub enum SessionEnd {
     /// Its absolute or its idle lifetime is over.
     Expired,
     /// It was revoked.
@@ -176,22 +183,22 @@ impl RevokeReason {
     }
 }
 
-/// Error for text that is not a valid [`RevokeReason`], [`Superseded`] or [`KeyHash`].
+/// Error for text that is not a valid [`RevokeReason`], [`Superseded`] or [`RetryKeyHash`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
-pub struct Malformed {
+pub struct MalformedColumn {
     text: String,
     expected: &'static str,
 }
 
 impl FromStr for RevokeReason {
-    type Err = Malformed;
+    type Err = MalformedColumn;
 
-    fn from_str(text: &str) -> Result<Self, Malformed> {
+    fn from_str(text: &str) -> Result<Self, MalformedColumn> {
         Self::ALL
             .into_iter()
             .find(|reason| reason.as_str() == text)
-            .ok_or_else(|| Malformed {
+            .ok_or_else(|| MalformedColumn {
                 text: text.to_owned(),
                 expected: "a revocation reason",
             })
@@ -247,26 +254,33 @@ impl Default for Grace {
 /// the direct predecessor: two tabs that rotate in turn leave a slow third request several generations
 /// behind, and it is legitimate. The retry key counts for the direct predecessor only: it identifies a
 /// response that was not used yet.
-pub fn decide(session: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
+pub fn decide(
+    session: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
     if let Some(end) = session.end(now) {
-        return Decision::Ended(end);
+        return RotationDecision::Ended(end);
     }
-    let Some(back) = session.generation.checked_sub(shown.generation) else {
-        return Decision::Unknown;
+    let Some(generations_back) = session.generation.checked_sub(presented.generation) else {
+        return RotationDecision::UnknownGeneration;
     };
     let inside_grace = |time: Option<Time>| time.is_some_and(|time| grace.covers(time, now));
-    if back == 0 {
+    if generations_back == 0 {
         // Rotating would remove a time that still decides between retry and reuse.
-        if inside_grace(session.superseded.next_forgotten()) {
-            return Decision::Replay;
+        if inside_grace(session.superseded.next_removed()) {
+            return RotationDecision::Retry;
         }
-        return Decision::Rotate;
+        return RotationDecision::Rotate;
     }
-    if inside_grace(session.superseded.at(back)) || session.is_asked_again(shown, now) {
-        return Decision::Replay;
+    if inside_grace(session.superseded.at(generations_back))
+        || session.is_retry_by_key(presented, now)
+    {
+        return RotationDecision::Retry;
     }
-    if session.may_have_been_a_replay(shown, back, now, grace) {
-        return Decision::Undecided;
+    if session.may_have_been_a_retry(presented, generations_back, now, grace) {
+        return RotationDecision::Indeterminate;
     }
-    Decision::Reuse
+    RotationDecision::Reuse
 }

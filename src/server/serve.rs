@@ -2,7 +2,7 @@
 //! neither closes half-sent requests nor backs off when file descriptors run out.
 //!
 //! It handles bytes and connections only. The meaning of a request, and the time it may take, are up to the
-//! endpoint (see [`super::envelope`]).
+//! endpoint (see [`super::middleware`]).
 
 use std::convert::Infallible;
 use std::io;
@@ -24,15 +24,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
-use paced::{Pace, Paced};
-use refused_heads::AnsweredHeads;
+use stall_guard::{GuardedStream, StallGuard};
+use unreadable_heads::HeadErrorStream;
 
 mod lifecycle;
-mod paced;
-mod refused_heads;
+mod stall_guard;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unreadable_heads;
 
 pub use lifecycle::Lifecycle;
 pub use tls::{TlsCertificate, TlsError};
@@ -41,19 +41,19 @@ pub use tls::{TlsCertificate, TlsError};
 pub(super) const MAX_HEAD_BYTES: usize = 16 << 10;
 pub(super) const MAX_HEADERS: usize = 64;
 /// Concurrent requests on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 32;
+const MAX_STREAMS_PER_CONNECTION: u32 = 32;
 /// Bytes of one body that an HTTP/2 client may send before a handler reads it.
-const STREAM_WINDOW: u32 = 16 << 10;
+const STREAM_WINDOW_BYTES: u32 = 16 << 10;
 /// The same for all bodies of a connection. No connection can have less (RFC 9113, 6.9.2).
-const CONNECTION_WINDOW: u32 = (64 << 10) - 1;
+const CONNECTION_WINDOW_BYTES: u32 = (64 << 10) - 1;
 /// Pause of the accept loop after a failure, such as no file descriptor left: without it the loop would spin.
-const BACK_OFF: Duration = Duration::from_millis(50);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Time for a closing connection to flush its last response.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limits on time and connections that clients may use.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Time for a client to send a request head, and for a TLS handshake.
     pub header_timeout: Duration,
     /// Time that a client may leave a response unread.
@@ -68,7 +68,7 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
-impl From<&Config> for Limits {
+impl From<&Config> for ConnectionLimits {
     fn from(config: &Config) -> Self {
         Self {
             header_timeout: config.header_timeout,
@@ -82,27 +82,27 @@ impl From<&Config> for Limits {
 }
 
 /// An HTTP server that is ready to run: listener, TLS and limits.
-pub struct Server {
+pub struct HttpServer {
     /// The socket, already listening.
     pub listener: TcpListener,
     /// Present if this server terminates TLS.
     pub tls: Option<TlsAcceptor>,
     /// Limits on time and connections.
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
     /// Phase of the server, and the work that must finish before it stops.
     pub lifecycle: Lifecycle,
 }
 
-impl std::fmt::Debug for Server {
+impl std::fmt::Debug for HttpServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
+        f.debug_struct("HttpServer")
             .field("listener", &self.listener)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }
 
-impl Server {
+impl HttpServer {
     /// Serves until `stop` resolves, then drains: readiness fails at once, the listener closes after
     /// the drain delay, and running requests may finish until the drain timeout.
     pub async fn run<E>(self, endpoint: E, stop: impl Future<Output = ()>)
@@ -118,14 +118,14 @@ impl Server {
                 () = &mut accepting => {}
                 () = stop => {
                     tracing::info!("stopping: finishing running requests, reporting not ready");
-                    lifecycle.drain();
+                    lifecycle.start_draining();
                     // A proxy that polls readiness needs a moment to route requests elsewhere.
                     let _ = tokio::time::timeout(limits.drain_delay, accepting).await;
                 }
             }
         }
-        lifecycle.close();
-        if tokio::time::timeout(limits.drain_timeout, lifecycle.finished())
+        lifecycle.start_closing();
+        if tokio::time::timeout(limits.drain_timeout, lifecycle.work_finished())
             .await
             .is_err()
         {
@@ -142,10 +142,10 @@ impl Server {
             };
             let (socket, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
-                Err(error) if concerns_one_client(&error) => continue,
+                Err(error) if affects_one_connection(&error) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "accept failed; retrying");
-                    tokio::time::sleep(BACK_OFF).await;
+                    tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
                     continue;
                 }
             };
@@ -162,7 +162,7 @@ impl Server {
     }
 }
 
-fn concerns_one_client(error: &io::Error) -> bool {
+fn affects_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -174,7 +174,7 @@ fn concerns_one_client(error: &io::Error) -> bool {
 struct Connection<E> {
     endpoint: Arc<E>,
     tls: Option<TlsAcceptor>,
-    limits: Limits,
+    limits: ConnectionLimits,
     lifecycle: Lifecycle,
     peer: SocketAddr,
     _slot: OwnedSemaphorePermit,
@@ -188,11 +188,11 @@ impl<E: Endpoint + 'static> Connection<E> {
             return;
         };
         match self.tls.clone() {
-            None => self.speak(socket, local, Scheme::HTTP).await,
+            None => self.serve_http(socket, local, Scheme::HTTP).await,
             Some(tls) => {
                 let handshake = tls.accept(socket);
                 match tokio::time::timeout(self.limits.header_timeout, handshake).await {
-                    Ok(Ok(stream)) => self.speak(stream, local, Scheme::HTTPS).await,
+                    Ok(Ok(stream)) => self.serve_http(stream, local, Scheme::HTTPS).await,
                     Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
                     Err(_) => tracing::debug!("the TLS handshake timed out"),
                 }
@@ -200,15 +200,15 @@ impl<E: Endpoint + 'static> Connection<E> {
         }
     }
 
-    async fn speak<S>(self, stream: S, local: SocketAddr, scheme: Scheme)
+    async fn serve_http<S>(self, stream: S, local: SocketAddr, scheme: Scheme)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pace = Pace::new(self.limits);
+        let stall_guard = StallGuard::new(self.limits);
         let local = LocalAddr(Addr::SocketAddr(local));
         let remote = RemoteAddr(Addr::SocketAddr(self.peer));
         let service = service_fn(|request: Request<Incoming>| {
-            let running = pace.begin(request.version() == Version::HTTP_2);
+            let running = stall_guard.start_request(request.version() == Version::HTTP_2);
             let endpoint = Arc::clone(&self.endpoint);
             let request = (request, local.clone(), remote.clone(), scheme.clone()).into();
             async move {
@@ -218,22 +218,22 @@ impl<E: Endpoint + 'static> Connection<E> {
                 Ok::<_, Infallible>(response)
             }
         });
-        let stream = AnsweredHeads::new(stream, self.peer.ip());
-        let stream = TokioIo::new(Paced::new(stream, pace.clone()));
-        let protocol = protocol();
+        let stream = HeadErrorStream::new(stream, self.peer.ip());
+        let stream = TokioIo::new(GuardedStream::new(stream, stall_guard.clone()));
+        let protocol = http_protocol();
         let connection = protocol.serve_connection(stream, service);
         tokio::pin!(connection);
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = pace.overdue() => {}
-            () = self.lifecycle.closing() => {}
+            () = stall_guard.stalled() => {}
+            () = self.lifecycle.wait_until_closing() => {}
         }
         connection.as_mut().graceful_shutdown();
-        while tokio::time::timeout(LAST_WORDS, connection.as_mut())
+        while tokio::time::timeout(FLUSH_TIMEOUT, connection.as_mut())
             .await
             .is_err()
         {
-            if !pace.is_busy() {
+            if !stall_guard.has_running_requests() {
                 return;
             }
         }
@@ -241,12 +241,12 @@ impl<E: Endpoint + 'static> Connection<E> {
 }
 
 /// Returns the server for HTTP/1.1 and HTTP/2; the first bytes of a client select the version.
-fn protocol() -> auto::Builder<TokioExecutor> {
+fn http_protocol() -> auto::Builder<TokioExecutor> {
     let mut protocol = auto::Builder::new(TokioExecutor::new());
     protocol
         .http1()
         .timer(TokioTimer::new())
-        // `Pace` has this timeout, and a longer one for idle connections.
+        // `StallGuard` has this timeout, and a longer one for idle connections.
         .header_read_timeout(None)
         // While a request runs, there is no check whether the client is still connected: changes run to
         // completion anyway, and the check costs a system call and a buffer for every request.
@@ -256,9 +256,9 @@ fn protocol() -> auto::Builder<TokioExecutor> {
     protocol
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     protocol
 }

@@ -8,28 +8,28 @@ use secrecy::{ExposeSecret, SecretString};
 use super::App;
 use super::error::ApiError;
 use super::refused_attempts;
-use super::rotation::End;
+use super::rotation::SessionEnd;
 use super::store::{
-    Current, Device, NamedSession, NewSession, Rotation, RotationRules, SessionId, SessionPage,
-    StartedSession,
+    LoginDevice, NewSession, RotationOutcome, RotationSettings, SessionId, SessionPageRequest,
+    SessionWithOwner, SessionWithUsername, StartedSession,
 };
 use super::throttle::KnownDevice;
 use crate::clock::Time;
-use crate::token::{Claims, Fresh};
+use crate::token::{Claims, FreshClaim};
 
 mod client_refresh;
-mod ends;
-mod grant;
+mod issue;
+mod logout;
 
 pub use client_refresh::ClientRefresh;
 pub(super) use client_refresh::require_client;
-pub(super) use ends::CLOCK_SKEW;
-pub(super) use grant::NARROWED;
-pub use grant::{AccessGrant, Grant};
+pub(super) use issue::NARROWED_CLAIM;
+pub use issue::{IssuedAccessToken, IssuedTokens};
+pub(super) use logout::CLOCK_SKEW;
 
 /// Origin of a request, for the throttle and the list of devices. It proves nothing.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct ClientInfo {
     /// Address of the client, behind trusted proxies.
     pub ip: IpAddr,
     /// `User-Agent`, truncated for the list of devices.
@@ -38,7 +38,7 @@ pub struct Caller {
 
 /// A login request.
 #[derive(Debug)]
-pub struct Login {
+pub struct LoginAttempt {
     /// User name as typed.
     pub username: String,
     /// Password as typed.
@@ -52,7 +52,7 @@ pub struct Login {
     /// Proofs of accounts that this device is known to.
     pub devices: Vec<KnownDevice>,
     /// Origin of the request.
-    pub caller: Caller,
+    pub client: ClientInfo,
 }
 
 impl App {
@@ -61,23 +61,23 @@ impl App {
     /// # Errors
     /// `invalid_credentials`, the same for unknown users, wrong passwords and disabled accounts;
     /// `too_many_requests` before any of them is checked; a scope that is not granted here.
-    pub async fn login(&self, login: Login) -> Result<Grant, ApiError> {
-        let (username, ip) = (login.username.clone(), login.caller.ip);
+    pub async fn login(&self, login: LoginAttempt) -> Result<IssuedTokens, ApiError> {
+        let (username, ip) = (login.username.clone(), login.client.ip);
         let outcome = self.start_session(login).await;
         if let Err(error) = &outcome {
             refused_attempts::log_login(&username, ip, error);
         }
         if let Some(metrics) = &self.metrics {
-            metrics.logged_in(&outcome);
+            metrics.count_login(&outcome);
         }
         outcome
     }
 
-    async fn start_session(&self, login: Login) -> Result<Grant, ApiError> {
+    async fn start_session(&self, login: LoginAttempt) -> Result<IssuedTokens, ApiError> {
         let now = self.clock.now();
-        let granted = self.grantable(login.scope.as_deref())?;
-        let proved = self.prove_login(&login, now).await?;
-        let user = proved.user;
+        let granted = self.resolve_scopes(login.scope.as_deref())?;
+        let verified = self.verify_login_password(&login, now).await?;
+        let user = verified.user;
         let period = self.denial_period(now).await?;
         let new = NewSession {
             limit: self.config.max_sessions,
@@ -88,18 +88,18 @@ impl App {
             scope: granted.scopes,
             is_narrowed: granted.is_narrowed,
             client_id: login.client_id,
-            device: Device {
-                user_agent: login.caller.user_agent,
-                ip: login.caller.ip.to_string(),
+            device: LoginDevice {
+                user_agent: login.client.user_agent,
+                ip: login.client.ip.to_string(),
                 label: login.label,
             },
         };
         let session = self
             .store
-            .create_session(&user, new, &proved.attempt.counters, now)
+            .create_session(&user, new, &verified.attempt.counters, now)
             .await;
         if !matches!(session, Ok(Some(_))) {
-            self.forgive_attempt(proved.attempt).await;
+            self.refund_attempt(verified.attempt).await;
         }
         let session = session?;
         // The account was disabled or its password changed after it was verified: as if that came first.
@@ -110,7 +110,7 @@ impl App {
                 "the least recently used sessions ended: the user has reached the limit of sessions");
         }
         tracing::info!(user.id = %user.id, session.id = %current.session.id, "logged in");
-        self.grant(&current, Fresh::Yes, now).await
+        self.issue_tokens(&current, FreshClaim::Yes, now).await
     }
 
     /// Exchanges a refresh token for the session's current tokens.
@@ -127,58 +127,59 @@ impl App {
         token: &str,
         key: Option<&SecretString>,
         ip: IpAddr,
-    ) -> Result<Grant, ApiError> {
+    ) -> Result<IssuedTokens, ApiError> {
         let now = self.clock.now();
-        let current = self.rotated(token, key, ip, now).await?;
-        self.grant(&current, Fresh::No, now).await
+        let current = self.rotate_session(token, key, ip, now).await?;
+        self.issue_tokens(&current, FreshClaim::No, now).await
     }
 
     /// Rotates the session of a refresh token, or repeats the last rotation, and returns the session.
-    async fn rotated(
+    async fn rotate_session(
         &self,
         token: &str,
         key: Option<&SecretString>,
         ip: IpAddr,
         now: Time,
-    ) -> Result<Arc<Current>, ApiError> {
-        let mut presented = self.refresh_tokens.read(token)?;
+    ) -> Result<Arc<SessionWithOwner>, ApiError> {
+        let mut presented = self.refresh_tokens.verify(token)?;
         presented.ip = Some(ip);
-        presented.key = key.map(|key| {
+        presented.retry_key = key.map(|key| {
             let (sid, generation) = (presented.session.as_str(), presented.generation);
-            self.derived.key_hash(sid, generation, key.expose_secret())
+            self.derived
+                .retry_key_hash(sid, generation, key.expose_secret())
         });
         let sid = presented.session.clone();
-        let rules = RotationRules {
+        let rules = RotationSettings {
             grace: self.grace,
-            deny_for: self.deny_for().await?,
+            denial_ttl: self.denial_ttl().await?,
         };
         let rotation = self.store.rotate(presented, now, rules).await?;
         if let Some(metrics) = &self.metrics {
-            metrics.decided(&rotation);
+            metrics.count_refresh(&rotation);
         }
         match rotation {
-            Rotation::Rotated(current) | Rotation::Replayed(current) => {
+            RotationOutcome::Rotated(current) | RotationOutcome::Retried(current) => {
                 if current.owner.disabled_at.is_some() {
                     return Err(ApiError::SessionRevoked);
                 }
                 Ok(current)
             }
-            Rotation::Reused { user, denials } => {
+            RotationOutcome::Reused { user, denials } => {
                 self.deny(&denials, now).await?;
                 tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
                     "a superseded refresh token was presented after grace: the session was ended");
                 Err(ApiError::RefreshReused)
             }
-            Rotation::Ended(End::Revoked(_)) => Err(ApiError::SessionRevoked),
-            Rotation::Undecided => Err(ApiError::unavailable(
+            RotationOutcome::Ended(SessionEnd::Revoked(_)) => Err(ApiError::SessionRevoked),
+            RotationOutcome::Indeterminate => Err(ApiError::unavailable(
                 "other requests rotated the session while a refresh token waited or was in transit",
             )),
-            Rotation::Unknown => {
+            RotationOutcome::UnknownGeneration => {
                 tracing::error!(session.id = %sid,
                     "a refresh token is ahead of its session: was an old backup restored?");
                 Err(ApiError::SessionExpired)
             }
-            Rotation::Ended(End::Expired) | Rotation::NoSuchSession => {
+            RotationOutcome::Ended(SessionEnd::Expired) | RotationOutcome::NoSuchSession => {
                 Err(ApiError::SessionExpired)
             }
         }
@@ -188,7 +189,10 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn sessions(&self, page: &SessionPage) -> Result<Vec<NamedSession>, ApiError> {
+    pub async fn sessions(
+        &self,
+        page: &SessionPageRequest,
+    ) -> Result<Vec<SessionWithUsername>, ApiError> {
         Ok(self.store.sessions(page, self.clock.now()).await?)
     }
 
@@ -201,9 +205,10 @@ impl App {
         claims: &Claims,
         password: SecretString,
         ip: IpAddr,
-    ) -> Result<AccessGrant, ApiError> {
+    ) -> Result<IssuedAccessToken, ApiError> {
         let now = self.clock.now();
-        self.prove_in_session(claims, &password, ip, now).await?;
+        self.verify_session_password(claims, &password, ip, now)
+            .await?;
         let sid = claims
             .sid
             .as_deref()
@@ -213,9 +218,12 @@ impl App {
         let current = self.store.session(&sid).await?;
         let current = current.ok_or(ApiError::SessionExpired)?;
         match current.session.end(now) {
-            None => self.access(&current, Fresh::Yes, now).await,
-            Some(End::Expired) => Err(ApiError::SessionExpired),
-            Some(End::Revoked(_)) => Err(ApiError::SessionRevoked),
+            None => {
+                self.issue_access_token(&current, FreshClaim::Yes, now)
+                    .await
+            }
+            Some(SessionEnd::Expired) => Err(ApiError::SessionExpired),
+            Some(SessionEnd::Revoked(_)) => Err(ApiError::SessionRevoked),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 /// As [`read`]; when it has several lines, or none.
 pub(super) fn read_line(path: &Path) -> io::Result<SecretString> {
     let text = read(path)?;
-    let line = without_line_end(&text);
+    let line = strip_line_end(&text);
     if line.contains(['\r', '\n']) {
         return Err(fault("it has more than one line"));
     }
@@ -43,11 +43,11 @@ pub(super) fn read_line(path: &Path) -> io::Result<SecretString> {
 pub(super) fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = std::fs::read(path)?;
     refuse_utf16(&bytes)?;
-    Ok(without_mark(&bytes).to_vec())
+    Ok(strip_byte_order_mark(&bytes).to_vec())
 }
 
 /// Returns text without the line breaks at its end, which editors and `echo` add.
-pub(super) fn without_line_end(text: &str) -> &str {
+pub(super) fn strip_line_end(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }
 
@@ -57,7 +57,7 @@ pub(super) fn without_line_end(text: &str) -> &str {
 /// When they are UTF-16, not UTF-8 for another reason, or hold NUL.
 pub(super) fn decode(bytes: &[u8]) -> io::Result<&str> {
     refuse_utf16(bytes)?;
-    let text = std::str::from_utf8(without_mark(bytes));
+    let text = std::str::from_utf8(strip_byte_order_mark(bytes));
     let text = text.map_err(|_| fault("it is not UTF-8; write it as UTF-8"))?;
     if text.contains('\0') {
         return Err(fault(
@@ -67,7 +67,7 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<&str> {
     Ok(text)
 }
 
-fn without_mark(bytes: &[u8]) -> &[u8] {
+fn strip_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes)
 }
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_and_the_end_of_the_line_are_no_part_of_a_secret() {
+    fn a_byte_order_mark_and_line_ends_are_removed_from_a_secret() {
         for bytes in [
             WORD.to_owned(),
             format!("{WORD}\n"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_utf8_text_of_one_line_is_refused_with_the_reason() {
+    fn files_that_are_not_one_line_of_utf8_are_refused_with_the_reason() {
         let mark = "\u{feff}";
         let table: [(Vec<u8>, &str); 9] = [
             (utf16(&format!("{mark}{WORD}"), u16::to_le_bytes), "UTF-16"),
@@ -139,12 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn only_one_mark_is_skipped() {
+    fn only_one_byte_order_mark_is_removed() {
         assert_eq!(decode("\u{feff}\u{feff}x".as_bytes()).unwrap(), "\u{feff}x");
     }
 
     #[test]
-    fn pem_may_have_any_comment() {
+    fn pem_files_may_have_comments_in_any_encoding() {
         let pem = b"issued for Caf\xe9\n-----BEGIN X-----\n";
         let marked = [UTF8_MARK, pem].concat();
 

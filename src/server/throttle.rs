@@ -2,7 +2,7 @@
 //!
 //! An attempt is charged before it is decided, and refunded unless it failed, so that parallel guesses
 //! cannot exceed a budget, on all replicas together. Refused attempts, attempts at a busy server and
-//! attempts that end with a fault of the server are not counted. `credentials` chooses the budgets of an
+//! attempts that end with a fault of the server are not counted. `password_verification` chooses the budgets of an
 //! attempt; this module charges them.
 
 use std::net::IpAddr;
@@ -11,32 +11,34 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::App;
-use super::config::Rate;
+use super::config::RateLimit;
 use super::error::ApiError;
-use super::password::Seat;
-use super::store::{Budget, Charge, Counter, Protected, StoreError, User};
+use super::password::HashingPermit;
+use super::store::{
+    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, StoreError, User,
+};
 use crate::clock::Time;
 
-mod kind;
+mod budget_kind;
 mod known_device;
-mod pace;
 mod recent_networks;
-mod refusals;
+mod refusal_cache;
+mod refusal_pacer;
 #[cfg(test)]
 mod tests;
 
-pub use kind::BudgetKind;
-pub use known_device::{KnownDevice, LONGEST_TOKEN};
+pub use budget_kind::BudgetKind;
+pub use known_device::{KnownDevice, MAX_TOKEN_LENGTH};
 
-use pace::Pace;
 use recent_networks::RecentNetworks;
-use refusals::Refusals;
+use refusal_cache::RefusalCache;
+use refusal_pacer::RefusalPacer;
 
 /// Number of database connections that the throttle uses at once. The rest is for all other work.
-const CONNECTIONS: usize = 4;
+const THROTTLE_CONNECTIONS: usize = 4;
 
 /// Number of attempts that may wait for one of these connections.
-const WAITING: usize = 256;
+const MAX_WAITING_ATTEMPTS: usize = 256;
 
 /// Time for which logins from a network wait in a separate queue after a failed one.
 const FAILURE_REMEMBERED: Duration = Duration::from_mins(15);
@@ -47,10 +49,10 @@ const UNKNOWN_REMEMBERED: Duration = Duration::from_mins(1);
 /// State of the throttle in this process; the budgets themselves are in the database.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    refusals: Refusals,
+    refusals: RefusalCache,
     failed_networks: RecentNetworks,
     unknown_networks: RecentNetworks,
-    pace: Pace,
+    refusal_pacer: RefusalPacer,
     connections: Semaphore,
     waiting: Semaphore,
 }
@@ -65,84 +67,84 @@ pub(super) struct BudgetName {
 /// A budget, and the name under which this process remembers that it is used up.
 #[derive(Clone, Debug)]
 pub(super) struct NamedBudget {
-    pub(super) remembered_as: BudgetName,
-    pub(super) stored: Budget,
+    pub(super) cache_name: BudgetName,
+    pub(super) stored: FailureBudget,
 }
 
 /// Proof that an attempt was charged, with its right to use a hashing thread.
 #[derive(Debug)]
-pub(super) struct CountedAttempt {
-    pub(super) counters: Vec<Counter>,
-    pub(super) seat: Option<Seat>,
+pub(super) struct ThrottleTicket {
+    pub(super) counters: Vec<BudgetReservation>,
+    pub(super) permit: Option<HashingPermit>,
 }
 
 /// The budget names that were checked in memory for an attempt, and the time of the check.
 #[derive(Clone, Debug)]
-pub(super) struct Checked {
+pub(super) struct CheckedBudgets {
     names: Vec<BudgetName>,
     at: Instant,
 }
 
 /// Result of charging an attempt.
 #[derive(Debug)]
-pub(super) enum Admitted {
+pub(super) enum AdmissionResult {
     /// It is charged.
-    Charged(Vec<Counter>),
+    Charged(Vec<BudgetReservation>),
     /// Attempts in flight may use a budget up: wait for them.
-    Occupied,
+    Pending,
 }
 
 /// The throttle itself is overloaded.
 #[derive(Debug, thiserror::Error)]
 #[error("too many attempts wait for the throttle")]
-struct Overloaded;
+struct ThrottleOverloaded;
 
 /// The attempt took so long that it cannot be counted any more. Its result must not be revealed.
 #[derive(Debug, thiserror::Error)]
 #[error("the attempt took too long to be counted")]
-struct TooLate;
+struct AttemptTooSlow;
 
 impl Throttle {
     pub(super) fn new() -> Self {
         Self {
-            refusals: Refusals::default(),
+            refusals: RefusalCache::default(),
             failed_networks: RecentNetworks::new(FAILURE_REMEMBERED),
             unknown_networks: RecentNetworks::new(UNKNOWN_REMEMBERED),
-            pace: Pace::new(),
-            connections: Semaphore::new(CONNECTIONS),
-            waiting: Semaphore::new(CONNECTIONS + WAITING),
+            refusal_pacer: RefusalPacer::new(),
+            connections: Semaphore::new(THROTTLE_CONNECTIONS),
+            waiting: Semaphore::new(THROTTLE_CONNECTIONS + MAX_WAITING_ATTEMPTS),
         }
     }
 
     /// Returns whether a login from this network failed a short time ago, as far as this process knows.
-    pub(super) fn has_failed(&self, network: &str) -> bool {
+    pub(super) fn has_recent_failure(&self, network: &str) -> bool {
         self.failed_networks.contains(network, Instant::now())
     }
 
     /// Returns whether a query a short time ago found no login to an account from a network. `name` is the
     /// budget of both.
-    pub(super) fn is_unknown(&self, name: &BudgetName) -> bool {
+    pub(super) fn is_unknown_network(&self, name: &BudgetName) -> bool {
         self.unknown_networks.contains(&name.key, Instant::now())
     }
 
     /// Records that an account has no login from a network.
-    pub(super) fn note_unknown(&self, name: &BudgetName) {
+    pub(super) fn record_unknown_network(&self, name: &BudgetName) {
         self.unknown_networks.add(&name.key, Instant::now());
     }
 
     /// Runs the statement that charges an attempt, unless too many wait for that.
-    async fn admit<T>(
+    async fn run_charge<T>(
         &self,
         statement: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, ApiError> {
         let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
-        self.run(statement).await
+        self.run_statement(statement).await
     }
 
     /// Runs a statement on one of the connections of the throttle. Statements that record the result of an
     /// attempt skip the waiting limit: a failure that is not recorded is refunded, so a flood would gain
     /// free guesses. Their number is bounded, since each of these attempts was charged before.
-    async fn run<T>(
+    async fn run_statement<T>(
         &self,
         statement: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, ApiError> {
@@ -155,7 +157,7 @@ impl Throttle {
     fn find_refusal<'a>(
         &self,
         names: impl Iterator<Item = &'a BudgetName>,
-        checked: &Checked,
+        checked: &CheckedBudgets,
         now: Time,
     ) -> Option<ApiError> {
         let instant = Instant::now();
@@ -175,9 +177,9 @@ impl Throttle {
     }
 }
 
-impl Checked {
+impl CheckedBudgets {
     /// Returns a check of no names.
-    pub(super) fn nothing() -> Self {
+    pub(super) fn none() -> Self {
         Self {
             names: Vec::new(),
             at: Instant::now(),
@@ -186,26 +188,26 @@ impl Checked {
 }
 
 fn overloaded(_: TryAcquireError) -> ApiError {
-    ApiError::unavailable(Overloaded)
+    ApiError::unavailable(ThrottleOverloaded)
 }
 
 impl App {
     /// Refuses an attempt on a budget that is known to be used up, without SQL.
-    pub(super) async fn refuse_if_remembered(
+    pub(super) async fn refuse_if_cached(
         &self,
         names: Vec<BudgetName>,
         now: Time,
-    ) -> Result<Checked, ApiError> {
-        let nothing = Checked::nothing();
-        match self.throttle.find_refusal(names.iter(), &nothing, now) {
-            None => Ok(Checked { names, ..nothing }),
-            Some(refusal) => Err(self.paced(refusal).await),
+    ) -> Result<CheckedBudgets, ApiError> {
+        let none = CheckedBudgets::none();
+        match self.throttle.find_refusal(names.iter(), &none, now) {
+            None => Ok(CheckedBudgets { names, ..none }),
+            Some(refusal) => Err(self.pace_refusal(refusal).await),
         }
     }
 
     /// Returns a refusal after the wait that the rate of refusals requires.
-    pub(super) async fn paced(&self, refusal: impl Into<ApiError>) -> ApiError {
-        self.throttle.pace.wait().await;
+    pub(super) async fn pace_refusal(&self, refusal: impl Into<ApiError>) -> ApiError {
+        self.throttle.refusal_pacer.wait().await;
         refusal.into()
     }
 
@@ -216,25 +218,26 @@ impl App {
     pub(super) async fn charge(
         &self,
         budgets: &[NamedBudget],
-        checked: &Checked,
+        checked: &CheckedBudgets,
         now: Time,
-    ) -> Result<Admitted, ApiError> {
+    ) -> Result<AdmissionResult, ApiError> {
         let throttle = &self.throttle;
-        let names = budgets.iter().map(|budget| &budget.remembered_as);
+        let names = budgets.iter().map(|budget| &budget.cache_name);
         if let Some(refusal) = throttle.find_refusal(names, checked, now) {
             return Err(refusal);
         }
-        let stored: Vec<Budget> = budgets.iter().map(|budget| budget.stored.clone()).collect();
-        match throttle.admit(self.store.charge(&stored, now)).await? {
-            Charge::Placed(counters) => {
+        let stored: Vec<FailureBudget> =
+            budgets.iter().map(|budget| budget.stored.clone()).collect();
+        match throttle.run_charge(self.store.charge(&stored, now)).await? {
+            ChargeResult::Reserved(counters) => {
                 for budget in budgets {
-                    throttle.refusals.forget(&budget.remembered_as.key, now);
+                    throttle.refusals.forget(&budget.cache_name.key, now);
                 }
-                Ok(Admitted::Charged(counters))
+                Ok(AdmissionResult::Charged(counters))
             }
-            Charge::Occupied => Ok(Admitted::Occupied),
-            Charge::UsedUp { budget, resets_at } => {
-                let BudgetName { kind, key } = &budgets[budget].remembered_as;
+            ChargeResult::FullyReserved => Ok(AdmissionResult::Pending),
+            ChargeResult::Exhausted { budget, resets_at } => {
+                let BudgetName { kind, key } = &budgets[budget].cache_name;
                 throttle.refusals.remember(key, resets_at, Instant::now());
                 Err(ApiError::TooManyRequests {
                     retry_after: resets_at.since(now),
@@ -247,16 +250,16 @@ impl App {
     /// Counts a failure. Only then may the response be sent.
     pub(super) async fn record_failure(
         &self,
-        attempt: CountedAttempt,
+        attempt: ThrottleTicket,
         ip: IpAddr,
         now: Time,
     ) -> Result<(), ApiError> {
         let failed_networks = &self.throttle.failed_networks;
-        failed_networks.add(&network(ip), Instant::now());
+        failed_networks.add(&network_of(ip), Instant::now());
         let recorded = self.store.record_failure(&attempt.counters, ip, now);
-        let recorded = self.throttle.run(async {
+        let recorded = self.throttle.run_statement(async {
             match recorded.await {
-                Err(StoreError::Conflict) => Ok(Err(TooLate)),
+                Err(StoreError::Conflict) => Ok(Err(AttemptTooSlow)),
                 other => other.map(Ok),
             }
         });
@@ -265,9 +268,9 @@ impl App {
 
     /// Refunds an attempt that did not fail. If that does not succeed, the charge expires after some
     /// minutes.
-    pub(super) async fn forgive_attempt(&self, attempt: CountedAttempt) {
-        let given_back = self.store.give_back_attempt(&attempt.counters);
-        if let Err(error) = self.throttle.run(given_back).await {
+    pub(super) async fn refund_attempt(&self, attempt: ThrottleTicket) {
+        let given_back = self.store.refund_attempt(&attempt.counters);
+        if let Err(error) = self.throttle.run_statement(given_back).await {
             tracing::warn!(%error, "cannot refund an attempt that did not fail; its charge expires in two minutes");
         }
     }
@@ -280,7 +283,7 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<(), ApiError> {
-        let network = network(ip);
+        let network = network_of(ip);
         let budgets = [
             self.network_budget(&network),
             self.budget(
@@ -288,14 +291,16 @@ impl App {
                 self.config.throttle_account_ip,
             ),
         ];
-        match self.charge(&budgets, &Checked::nothing(), now).await {
-            Ok(Admitted::Charged(counters)) => {
-                let seat = None;
-                self.record_failure(CountedAttempt { counters, seat }, ip, now)
+        match self.charge(&budgets, &CheckedBudgets::none(), now).await {
+            Ok(AdmissionResult::Charged(counters)) => {
+                let permit = None;
+                self.record_failure(ThrottleTicket { counters, permit }, ip, now)
                     .await
             }
-            Ok(Admitted::Occupied) => Err(self.paced(ApiError::unavailable(Overloaded)).await),
-            Err(refusal) => Err(self.paced(refusal).await),
+            Ok(AdmissionResult::Pending) => Err(self
+                .pace_refusal(ApiError::unavailable(ThrottleOverloaded))
+                .await),
+            Err(refusal) => Err(self.pace_refusal(refusal).await),
         }
     }
 
@@ -305,40 +310,44 @@ impl App {
     }
 
     /// Returns a budget that protects no account.
-    pub(super) fn budget(&self, (kind, whom): (BudgetKind, &str), rate: Rate) -> NamedBudget {
-        let key = self.derived.throttle_name(kind.as_str(), whom);
+    pub(super) fn budget(
+        &self,
+        (kind, subject): (BudgetKind, &str),
+        rate: RateLimit,
+    ) -> NamedBudget {
+        let key = self.derived.throttle_key(kind.as_str(), subject);
         NamedBudget {
-            remembered_as: BudgetName {
+            cache_name: BudgetName {
                 kind,
                 key: key.clone(),
             },
-            stored: Budget {
+            stored: FailureBudget {
                 key,
                 limit: rate.limit,
                 window: rate.window,
-                protects: Protected::Logins,
+                subject: BudgetSubject::Logins,
             },
         }
     }
 
     /// Returns a budget that protects an account. Each change of the password begins a new budget, so
     /// that a reset lifts the throttle, at once on every replica.
-    pub(super) fn budget_of(
+    pub(super) fn account_budget(
         &self,
-        (kind, whom): (BudgetKind, &str),
-        rate: Rate,
+        (kind, subject): (BudgetKind, &str),
+        rate: RateLimit,
         user: &User,
     ) -> NamedBudget {
         let changed_at = user.password_changed_at.millis();
-        let whom = format!("{} {changed_at} {whom}", user.id);
-        let mut budget = self.budget((kind, &whom), rate);
-        budget.stored.protects = Protected::Account(user.id.clone());
+        let subject = format!("{} {changed_at} {subject}", user.id);
+        let mut budget = self.budget((kind, &subject), rate);
+        budget.stored.subject = BudgetSubject::Account(user.id.clone());
         budget
     }
 }
 
 /// Returns the network that counts as one address: an IPv6 customer has a whole /64.
-pub(super) fn network(ip: IpAddr) -> String {
+pub(super) fn network_of(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => {

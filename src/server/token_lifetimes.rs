@@ -16,37 +16,37 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::store::{LIMIT, Store, StoreError};
+use super::store::{QUERY_DEADLINE, Store, StoreError};
 
 /// Validity of an announcement in SQL.
-const ANNOUNCED_FOR: Duration = Duration::from_hours(2);
+const ANNOUNCEMENT_VALIDITY: Duration = Duration::from_hours(2);
 /// Time for which a server relies on its announcement. It is half of the validity, so that the clocks of
 /// server and database may run at different rates.
-const RELIED_ON_FOR: Duration = Duration::from_hours(1);
+const TRUSTED_VALIDITY: Duration = Duration::from_hours(1);
 /// Age at which an announcement is renewed.
-const RENEWED_AFTER: Duration = Duration::from_mins(15);
+const RENEWAL_AGE: Duration = Duration::from_mins(15);
 /// Pause after a failed announcement while the earlier one is still valid.
-const RETRIED_AFTER: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Age from which the longest lifetime is read again before it is used.
-const READ_AFTER: Duration = Duration::from_secs(5);
+const MAX_READING_AGE: Duration = Duration::from_secs(5);
 /// Pause between two reads of the longest lifetime in the background.
-const READ_EVERY: Duration = Duration::from_secs(2);
+const READ_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between the announcement of a longer lifetime and the first token with it: by then every earlier
 /// read has expired, and the transaction that used it is over.
-const PHASED_IN_AFTER: Duration = Duration::from_secs(5 + 2 * LIMIT.as_secs());
+const PHASE_IN_DELAY: Duration = Duration::from_secs(5 + 2 * QUERY_DEADLINE.as_secs());
 
 /// The announced lifetime of this server, and the longest lifetime of all servers.
 #[derive(Clone, Debug)]
-pub struct TokenLifetimes(Arc<Inner>);
+pub struct TokenLifetimes(Arc<LifetimeState>);
 
 #[derive(Debug)]
-struct Inner {
+struct LifetimeState {
     store: Store,
     own: Duration,
     announcement: ArcSwapOption<Announcement>,
-    longest: ArcSwapOption<Reading>,
+    longest: ArcSwapOption<LongestLifetimeReading>,
     /// Held during a query, so that parallel requests query once.
-    asking: Mutex<()>,
+    queries: Mutex<()>,
 }
 
 /// An announcement that SQL has confirmed.
@@ -61,7 +61,7 @@ struct Announcement {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+struct LongestLifetimeReading {
     at: Instant,
     longest: Duration,
 }
@@ -70,12 +70,12 @@ impl TokenLifetimes {
     /// Returns the lifetimes for a server whose tokens have the lifetime `own`. Nothing is announced before
     /// the first token is issued.
     pub fn new(store: Store, own: Duration) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(LifetimeState {
             store,
             own,
             announcement: ArcSwapOption::empty(),
             longest: ArcSwapOption::empty(),
-            asking: Mutex::new(()),
+            queries: Mutex::new(()),
         }))
     }
 
@@ -84,16 +84,16 @@ impl TokenLifetimes {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when there is no valid announcement.
-    pub async fn to_issue(&self) -> Result<Duration, StoreError> {
+    pub async fn lifetime_to_issue(&self) -> Result<Duration, StoreError> {
         let now = Instant::now();
-        if let Some(announcement) = self.relied_on(now)
+        if let Some(announcement) = self.valid_announcement(now)
             && now < announcement.renew_from
         {
             return Ok(announcement.lifetime(self.0.own, now));
         }
-        let _one_at_a_time = self.ask().await?;
+        let _guard = self.lock_queries().await?;
         let now = Instant::now();
-        let known = self.relied_on(now);
+        let known = self.valid_announcement(now);
         if let Some(announcement) = &known
             && now < announcement.renew_from
         {
@@ -103,7 +103,7 @@ impl TokenLifetimes {
             (Ok(announcement), _) => announcement,
             (Err(error), Some(known)) => {
                 tracing::warn!(%error, "cannot announce the lifetime of access tokens; retrying");
-                let renew_from = now + RETRIED_AFTER;
+                let renew_from = now + RETRY_DELAY;
                 Announcement {
                     renew_from,
                     ..*known
@@ -120,7 +120,7 @@ impl TokenLifetimes {
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be read.
     pub async fn longest(&self) -> Result<Duration, StoreError> {
-        let fresh = |reading: &Reading| reading.at.elapsed() < READ_AFTER;
+        let fresh = |reading: &LongestLifetimeReading| reading.at.elapsed() < MAX_READING_AGE;
         if let Some(reading) = self
             .0
             .longest
@@ -130,7 +130,7 @@ impl TokenLifetimes {
         {
             return Ok(reading.longest);
         }
-        let _one_at_a_time = self.ask().await?;
+        let _guard = self.lock_queries().await?;
         if let Some(reading) = self
             .0
             .longest
@@ -146,12 +146,12 @@ impl TokenLifetimes {
     /// Renews the announcement and the longest lifetime until the task is dropped, so that requests rarely
     /// wait for either. A server that issues no tokens announces its lifetime too: it accepts tokens of
     /// other issuers with up to that lifetime.
-    pub async fn keep_known(&self) {
+    pub async fn renew_periodically(&self) {
         loop {
             // A failure here is reported by the request that needs the value.
-            let _announced = self.to_issue().await;
+            let _announced = self.lifetime_to_issue().await;
             let _read = self.read_longest().await;
-            tokio::time::sleep(READ_EVERY).await;
+            tokio::time::sleep(READ_INTERVAL).await;
         }
     }
 
@@ -161,20 +161,20 @@ impl TokenLifetimes {
         let longest = longest.unwrap_or_default().max(self.0.own);
         self.0
             .longest
-            .store(Some(Arc::new(Reading { at, longest })));
+            .store(Some(Arc::new(LongestLifetimeReading { at, longest })));
         Ok(longest)
     }
 
     /// Waits for the query of another request, no longer than a statement may take. So all callers fail after
     /// that time if SQL does not respond, and not one after the other.
-    async fn ask(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
-        let turn = tokio::time::timeout(LIMIT, self.0.asking.lock()).await;
+    async fn lock_queries(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        let turn = tokio::time::timeout(QUERY_DEADLINE, self.0.queries.lock()).await;
         turn.map_err(|_| StoreError::Unavailable(None))
     }
 
-    fn relied_on(&self, now: Instant) -> Option<Arc<Announcement>> {
+    fn valid_announcement(&self, now: Instant) -> Option<Arc<Announcement>> {
         let announcement = self.0.announcement.load_full();
-        announcement.filter(|announcement| now < announcement.at + RELIED_ON_FOR)
+        announcement.filter(|announcement| now < announcement.at + TRUSTED_VALIDITY)
     }
 
     async fn announce(
@@ -183,13 +183,17 @@ impl TokenLifetimes {
         known: Option<&Announcement>,
     ) -> Result<Announcement, StoreError> {
         let own = self.0.own;
-        let earlier = self.0.store.announce_lifetime(own, ANNOUNCED_FOR).await?;
+        let earlier = self
+            .0
+            .store
+            .announce_lifetime(own, ANNOUNCEMENT_VALIDITY)
+            .await?;
         let shorter = earlier.filter(|&earlier| known.is_none() && earlier < own);
         // Measured from the end of the announcement: reads before its commit did not see it.
-        let phase_in = shorter.map(|shorter| (Instant::now() + PHASED_IN_AFTER, shorter));
+        let phase_in = shorter.map(|shorter| (Instant::now() + PHASE_IN_DELAY, shorter));
         Ok(Announcement {
             at: now,
-            renew_from: now + RENEWED_AFTER,
+            renew_from: now + RENEWAL_AGE,
             phase_in: phase_in.or(known.and_then(|known| known.phase_in)),
         })
     }

@@ -6,9 +6,9 @@ use poem::{Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, p
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{TestIssuer, claims};
+use super::{TestIssuer, unverified_claims};
 use crate::denylist::TokenStatus;
-use crate::token::Expected;
+use crate::token::ExpectedKind;
 
 impl TestIssuer {
     /// Returns its metadata, JWK set and introspection as an endpoint, for tests that go over HTTP.
@@ -41,22 +41,25 @@ fn jwks(Data(issuer): Data<&TestIssuer>) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Question {
+struct IntrospectionRequest {
     token: String,
 }
 
 #[handler]
-fn introspect(Data(issuer): Data<&TestIssuer>, Form(question): Form<Question>) -> Json<Value> {
-    Json(answer(issuer, &question.token).unwrap_or_else(|| json!({"active": false})))
+fn introspect(
+    Data(issuer): Data<&TestIssuer>,
+    Form(request): Form<IntrospectionRequest>,
+) -> Json<Value> {
+    Json(introspection_response(issuer, &request.token).unwrap_or_else(|| json!({"active": false})))
 }
 
-fn answer(issuer: &TestIssuer, token: &str) -> Option<Value> {
+fn introspection_response(issuer: &TestIssuer, token: &str) -> Option<Value> {
     let now = issuer.clock().now();
     issuer
         .verifier()
-        .verify(token, Expected::Either, now)
+        .verify(token, ExpectedKind::Either, now)
         .ok()?;
-    let claims = claims(token)?;
+    let claims = unverified_claims(token)?;
     if issuer.denylist().status((&claims).into(), now) != TokenStatus::NotDenied {
         return None;
     }

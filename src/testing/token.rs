@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{TestIssuer, generate, sign};
 use crate::clock::Time;
 use crate::keys::random_id;
-use crate::token::{Claims, Fresh, Kind};
+use crate::token::{Claims, FreshClaim, TokenKind};
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
@@ -54,7 +54,7 @@ impl TestToken {
 
     /// Makes it fresh: the user entered the password for this token.
     pub fn fresh(mut self) -> Self {
-        self.claims.fresh = Fresh::Yes;
+        self.claims.fresh = FreshClaim::Yes;
         self.claims.auth_time = Some(self.claims.iat);
         self
     }
@@ -66,13 +66,13 @@ impl TestToken {
             reason = "f64 starts to round at 2^53 milliseconds, in the year 287396"
         )]
         let secs = then.millis() as f64 / 1000.0;
-        self.claims.fresh = Fresh::Until(secs);
+        self.claims.fresh = FreshClaim::Until(secs);
         self
     }
 
     /// Makes it a refresh token.
     pub fn refresh(mut self) -> Self {
-        self.claims.kind = Kind::Refresh;
+        self.claims.kind = TokenKind::Refresh;
         self
     }
 

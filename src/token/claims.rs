@@ -18,7 +18,7 @@ use crate::keys::random_id;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
     /// Issuer. Empty in a token without this claim, which only verifiers with
-    /// [`Unnamed::Admitted`](super::Unnamed::Admitted) accept.
+    /// [`MissingIssuer::Accepted`](super::MissingIssuer::Accepted) accept.
     #[serde(
         default,
         skip_serializing_if = "String::is_empty",
@@ -50,7 +50,7 @@ pub struct Claims {
     )]
     pub nbf: Option<i64>,
     /// Time from which the token is no longer valid. Absent in a token without an end, which only
-    /// verifiers with [`Endless::Admitted`](super::Endless::Admitted) accept.
+    /// verifiers with [`MissingExp::Accepted`](super::MissingExp::Accepted) accept.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -59,10 +59,10 @@ pub struct Claims {
     pub exp: Option<i64>,
     /// Access or refresh.
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Freshness of the password entry; a token without this claim is not fresh.
     #[serde(default)]
-    pub fresh: Fresh,
+    pub fresh: FreshClaim,
     /// Time of the user's last authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
@@ -88,7 +88,7 @@ pub struct Claims {
 }
 
 /// Names of the claims with their own field.
-pub(super) const NAMED: [&str; 17] = [
+pub(super) const NAMED_CLAIMS: [&str; 17] = [
     "iss",
     "aud",
     "sub",
@@ -114,7 +114,7 @@ impl Claims {
     pub fn access(now: Time, lifetime: Duration) -> Self {
         Self {
             exp: Some((now + lifetime).secs()),
-            ..Self::access_without_end(now)
+            ..Self::access_without_expiry(now)
         }
     }
 
@@ -122,15 +122,15 @@ impl Claims {
     /// [`access`](Self::access).
     pub fn refresh(now: Time, lifetime: Duration) -> Self {
         Self {
-            kind: Kind::Refresh,
+            kind: TokenKind::Refresh,
             ..Self::access(now, lifetime)
         }
     }
 
     /// Returns the claims of an access token that never expires: for machine users whose operators
     /// accept that only a revocation ends it. Verifiers refuse it unless they have
-    /// [`Endless::Admitted`](super::Endless::Admitted), and its denial must be kept forever.
-    pub fn access_without_end(now: Time) -> Self {
+    /// [`MissingExp::Accepted`](super::MissingExp::Accepted), and its denial must be kept forever.
+    pub fn access_without_expiry(now: Time) -> Self {
         Self {
             iss: String::new(),
             aud: Vec::new(),
@@ -141,8 +141,8 @@ impl Claims {
             iat: now.secs(),
             nbf: None,
             exp: None,
-            kind: Kind::Access,
-            fresh: Fresh::No,
+            kind: TokenKind::Access,
+            fresh: FreshClaim::No,
             auth_time: None,
             amr: Vec::new(),
             roles: Vec::new(),
@@ -174,18 +174,20 @@ impl Claims {
     /// Returns whether a claim of this name has its own field, hence cannot be in `extra`.
     #[cfg(feature = "server")]
     pub(crate) fn has_field(name: &str) -> bool {
-        NAMED.contains(&name)
+        NAMED_CLAIMS.contains(&name)
     }
 
     /// Returns whether the user has this role.
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|held| held == role)
+        self.roles.iter().any(|present| present == role)
     }
 
     /// Returns whether `scope` lists this one.
     pub fn has_scope(&self, scope: &str) -> bool {
-        let held = self.scope.as_deref().unwrap_or_default();
-        held.split_ascii_whitespace().any(|held| held == scope)
+        let present = self.scope.as_deref().unwrap_or_default();
+        present
+            .split_ascii_whitespace()
+            .any(|present| present == scope)
     }
 
     /// Returns the expiry of the token; [`Time::MAX`] if it has none.
@@ -205,7 +207,7 @@ fn is_zero(version: &u64) -> bool {
 /// Kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum TokenKind {
     /// Grants access to protected routes.
     Access,
     /// Is exchanged for the next access token.
@@ -214,7 +216,7 @@ pub enum Kind {
 
 /// Freshness: whether the user recently authenticated with a password or something stronger.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Fresh {
+pub enum FreshClaim {
     /// Not fresh.
     #[default]
     No,
@@ -224,7 +226,7 @@ pub enum Fresh {
     Until(f64),
 }
 
-impl Fresh {
+impl FreshClaim {
     /// Returns freshness that ends at this time.
     #[expect(
         clippy::cast_precision_loss,
@@ -248,7 +250,7 @@ impl Fresh {
     }
 }
 
-impl Serialize for Fresh {
+impl Serialize for FreshClaim {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
             Self::No => serializer.serialize_bool(false),
@@ -261,31 +263,35 @@ impl Serialize for Fresh {
 
 /// Implemented by hand, like that of `aud`: the derive for an untagged enum copies the value first, and
 /// every token has both claims.
-impl<'de> Deserialize<'de> for Fresh {
+impl<'de> Deserialize<'de> for FreshClaim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FlagOrTime;
 
         impl Visitor<'_> for FlagOrTime {
-            type Value = Fresh;
+            type Value = FreshClaim;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a flag or a time")
             }
 
-            fn visit_bool<E>(self, flag: bool) -> Result<Fresh, E> {
-                Ok(if flag { Fresh::Yes } else { Fresh::No })
+            fn visit_bool<E>(self, flag: bool) -> Result<FreshClaim, E> {
+                Ok(if flag {
+                    FreshClaim::Yes
+                } else {
+                    FreshClaim::No
+                })
             }
 
-            fn visit_f64<E>(self, secs: f64) -> Result<Fresh, E> {
-                Ok(Fresh::Until(secs))
+            fn visit_f64<E>(self, secs: f64) -> Result<FreshClaim, E> {
+                Ok(FreshClaim::Until(secs))
             }
 
-            fn visit_u64<E: de::Error>(self, secs: u64) -> Result<Fresh, E> {
-                f64::deserialize(secs.into_deserializer()).map(Fresh::Until)
+            fn visit_u64<E: de::Error>(self, secs: u64) -> Result<FreshClaim, E> {
+                f64::deserialize(secs.into_deserializer()).map(FreshClaim::Until)
             }
 
-            fn visit_i64<E: de::Error>(self, secs: i64) -> Result<Fresh, E> {
-                f64::deserialize(secs.into_deserializer()).map(Fresh::Until)
+            fn visit_i64<E: de::Error>(self, secs: i64) -> Result<FreshClaim, E> {
+                f64::deserialize(secs.into_deserializer()).map(FreshClaim::Until)
             }
         }
 
@@ -327,9 +333,9 @@ mod audience {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<String>, D::Error> {
-        struct OneOrSeveral;
+        struct StringOrList;
 
-        impl<'de> Visitor<'de> for OneOrSeveral {
+        impl<'de> Visitor<'de> for StringOrList {
             type Value = Vec<String>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,7 +355,7 @@ mod audience {
             }
         }
 
-        deserializer.deserialize_any(OneOrSeveral)
+        deserializer.deserialize_any(StringOrList)
     }
 }
 
@@ -358,9 +364,9 @@ mod audience {
 fn unique_entries<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Map<String, Value>, D::Error> {
-    struct Entries;
+    struct UniqueEntries;
 
-    impl<'de> Visitor<'de> for Entries {
+    impl<'de> Visitor<'de> for UniqueEntries {
         type Value = Map<String, Value>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -378,5 +384,5 @@ fn unique_entries<'de, D: Deserializer<'de>>(
         }
     }
 
-    deserializer.deserialize_map(Entries)
+    deserializer.deserialize_map(UniqueEntries)
 }

@@ -20,9 +20,9 @@ const NO_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE
 pub struct Header(Arc<str>);
 
 impl Header {
-    /// Returns the header of a token without verification. [`Verified`](super::Verified) has the header
+    /// Returns the header of a token without verification. [`VerifiedToken`](super::VerifiedToken) has the header
     /// of a verified token.
-    pub fn of(token: &str) -> Self {
+    pub fn unverified(token: &str) -> Self {
         Self(token.split('.').next().unwrap_or_default().into())
     }
 
@@ -39,7 +39,7 @@ impl Header {
 }
 
 /// A token in compact form (RFC 7515, section 3.1), split at its dots and not decoded.
-pub(super) struct Parts<'a> {
+pub(super) struct CompactToken<'a> {
     header: &'a str,
     pub(super) payload: &'a str,
     /// Input of the signature: header, dot, payload.
@@ -47,9 +47,9 @@ pub(super) struct Parts<'a> {
     pub(super) signature: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> CompactToken<'a> {
     pub(super) fn of(token: &'a str) -> Result<Self, AuthError> {
-        let parts = token.rsplit_once('.').and_then(|(message, signature)| {
+        let compact = token.rsplit_once('.').and_then(|(message, signature)| {
             let (header, payload) = message.split_once('.')?;
             (!payload.contains('.')).then_some(Self {
                 header,
@@ -58,14 +58,14 @@ impl<'a> Parts<'a> {
                 signature,
             })
         });
-        parts.ok_or(AuthError::MalformedToken(reason::NOT_THREE_PARTS))
+        compact.ok_or(AuthError::MalformedToken(reason::NOT_THREE_PARTS))
     }
 }
 
 /// Members of a JOSE header that are read. Keys and addresses of keys (`jwk`, `jku`, `x5c`, `x5u`) are
 /// ignored: only configured keys verify tokens.
 #[derive(Deserialize)]
-pub(super) struct Unverified {
+pub(super) struct UnverifiedHeader {
     alg: String,
     typ: Option<String>,
     kid: Option<String>,
@@ -73,10 +73,10 @@ pub(super) struct Unverified {
     has_crit: bool,
 }
 
-impl Unverified {
-    pub(super) fn read(parts: &Parts<'_>) -> Result<Self, AuthError> {
+impl UnverifiedHeader {
+    pub(super) fn read(compact: &CompactToken<'_>) -> Result<Self, AuthError> {
         let json = URL_SAFE_NO_PAD
-            .decode(parts.header)
+            .decode(compact.header)
             .map_err(|_| AuthError::MalformedToken("its header is not base64url"))?;
         // serde would also accept an array of the members in their order.
         if !json.trim_ascii_start().starts_with(b"{") {
@@ -86,9 +86,9 @@ impl Unverified {
     }
 
     /// Returns the type, if it is accepted.
-    pub(super) fn check(&self, accepted: &[Typ]) -> Result<Typ, AuthError> {
+    pub(super) fn accepted_type(&self, accepted: &[Typ]) -> Result<Typ, AuthError> {
         let typ = self.typ.as_deref().unwrap_or_default();
-        let Some(typ) = accepted.iter().find(|accepted| accepted.is(typ)) else {
+        let Some(typ) = accepted.iter().find(|accepted| accepted.matches(typ)) else {
             return Err(AuthError::InvalidToken("its `typ` is not accepted here"));
         };
         if self.has_crit {

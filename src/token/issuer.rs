@@ -5,20 +5,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Header, crypto};
 use serde_json::Value;
 
-use super::claims::NAMED;
+use super::claims::NAMED_CLAIMS;
 use super::{Claims, Typ};
 use crate::keys::{KeyError, SigningKey};
 
 /// Members of the header that control the verification, hence are set only here.
-const RESERVED: [&str; 11] = [
+const RESERVED_MEMBERS: [&str; 11] = [
     "alg", "typ", "kid", "crit", "b64", "cty", "jku", "jwk", "x5u", "x5c", "x5t",
 ];
 
 /// Initial capacity for the JSON of the claims.
-const USUAL_CLAIMS: usize = 768;
+const CLAIMS_CAPACITY: usize = 768;
 
 /// Capacity for a dot and a signature: enough for EdDSA and ES256.
-const USUAL_SIGNATURE: usize = 90;
+const SIGNATURE_CAPACITY: usize = 90;
 
 /// Signs tokens with one key.
 #[derive(Clone, Debug)]
@@ -26,22 +26,26 @@ pub struct Issuer {
     key: SigningKey,
     header: Header,
     /// The encoded header with the dot after it: the same in all tokens.
-    head: String,
+    encoded_header: String,
 }
 
 impl Issuer {
     /// Returns an issuer of access tokens (`typ: at+jwt`).
     pub fn new(key: SigningKey) -> Self {
-        Self::of(Typ::Access, key)
+        Self::with_typ(Typ::Access, key)
     }
 
     /// Returns an issuer whose tokens carry this `typ`.
-    pub fn of(typ: Typ, key: SigningKey) -> Self {
+    pub fn with_typ(typ: Typ, key: SigningKey) -> Self {
         let mut header = Header::new(key.algorithm().jose());
         header.typ = Some(typ.name().to_owned());
         header.kid = Some(key.kid().to_owned());
-        let head = written(&header);
-        Self { key, header, head }
+        let encoded_header = encode_header(&header);
+        Self {
+            key,
+            header,
+            encoded_header,
+        }
     }
 
     /// Adds a member to the header of every token. To add it to some tokens only, clone the issuer
@@ -50,11 +54,11 @@ impl Issuer {
     /// # Errors
     /// [`KeyError::ReservedHeader`] when the member controls the verification.
     pub fn with_header(mut self, name: &str, value: Value) -> Result<Self, KeyError> {
-        if RESERVED.contains(&name) || name.starts_with("x5t#") {
+        if RESERVED_MEMBERS.contains(&name) || name.starts_with("x5t#") {
             return Err(KeyError::ReservedHeader(name.to_owned()));
         }
         self.header.extras.insert(name, value);
-        self.head = written(&self.header);
+        self.encoded_header = encode_header(&self.header);
         Ok(self)
     }
 
@@ -70,24 +74,28 @@ impl Issuer {
     /// signing fails, or `fresh` has no JSON form.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
         const FAILED: KeyError = KeyError::Crypto("the token could not be signed");
-        if let Some(name) = NAMED.iter().find(|name| claims.extra.contains_key(**name)) {
+        if let Some(name) = NAMED_CLAIMS
+            .iter()
+            .find(|name| claims.extra.contains_key(**name))
+        {
             return Err(KeyError::ReservedClaim((*name).to_owned()));
         }
         // Sufficient for most tokens: growing the buffer costs more than writing.
-        let mut json = Vec::with_capacity(USUAL_CLAIMS);
+        let mut json = Vec::with_capacity(CLAIMS_CAPACITY);
         serde_json::to_writer(&mut json, claims).map_err(|_| FAILED)?;
-        let mut token =
-            String::with_capacity(self.head.len() + json.len() * 4 / 3 + USUAL_SIGNATURE);
-        token.push_str(&self.head);
+        let mut token = String::with_capacity(
+            self.encoded_header.len() + json.len() * 4 / 3 + SIGNATURE_CAPACITY,
+        );
+        token.push_str(&self.encoded_header);
         URL_SAFE_NO_PAD.encode_string(json, &mut token);
-        let signature = crypto::sign(token.as_bytes(), self.key.encoding(), self.header.alg);
+        let signature = crypto::sign(token.as_bytes(), self.key.encoding_key(), self.header.alg);
         token.push('.');
         token.push_str(&signature.map_err(|_| FAILED)?);
         Ok(token)
     }
 }
 
-fn written(header: &Header) -> String {
+fn encode_header(header: &Header) -> String {
     #[expect(
         clippy::expect_used,
         reason = "the members are text and JSON, which always have a JSON form"

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Kind, Typ};
+use super::{TokenKind, Typ};
 
 /// Kind of token that a caller accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedKind {
     /// Access tokens only.
     Access,
     /// Refresh tokens only.
@@ -15,50 +15,50 @@ pub enum Expected {
     Either,
 }
 
-impl Expected {
+impl ExpectedKind {
     /// Returns the accepted kinds, the preferred one first.
-    pub(crate) const fn kinds(self) -> &'static [Kind] {
+    pub(crate) const fn kinds(self) -> &'static [TokenKind] {
         match self {
-            Self::Access => &[Kind::Access],
-            Self::Refresh => &[Kind::Refresh],
-            Self::Either => &[Kind::Access, Kind::Refresh],
+            Self::Access => &[TokenKind::Access],
+            Self::Refresh => &[TokenKind::Refresh],
+            Self::Either => &[TokenKind::Access, TokenKind::Refresh],
         }
     }
 
-    pub(super) fn admits(self, kind: Kind) -> bool {
+    pub(super) fn admits(self, kind: TokenKind) -> bool {
         self.kinds().contains(&kind)
     }
 }
 
-impl From<Kind> for Expected {
-    fn from(kind: Kind) -> Self {
+impl From<TokenKind> for ExpectedKind {
+    fn from(kind: TokenKind) -> Self {
         match kind {
-            Kind::Access => Self::Access,
-            Kind::Refresh => Self::Refresh,
+            TokenKind::Access => Self::Access,
+            TokenKind::Refresh => Self::Refresh,
         }
     }
 }
 
 /// Treatment of a token without `exp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Endless {
+pub enum MissingExp {
     /// It is malformed. Most tokens without an end were issued by mistake.
     #[default]
     Refused,
     /// It is valid until it is revoked, or until `max_lifetime` has passed.
-    Admitted,
+    Accepted,
 }
 
 /// Treatment of a token without `iss` or `aud`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unnamed {
+pub enum MissingIssuer {
     /// It is malformed: it may have been issued for another service.
     #[default]
     Refused,
     /// It is valid if it was signed with a key that may check tokens [without
     /// `kid`](crate::keys::VerifyingKey::for_tokens_without_kid): only an application with this key
     /// issues them, so the key identifies the issuer. `iss` and `aud` are checked if they are present.
-    Admitted,
+    Accepted,
 }
 
 /// Settings of a [`Verifier`](super::Verifier).
@@ -78,9 +78,9 @@ pub struct VerifierSettings {
     /// keeps entries for this long then never removes one too early.
     pub max_lifetime: Option<Duration>,
     /// Treatment of tokens without `exp`.
-    pub endless: Endless,
+    pub missing_exp: MissingExp,
     /// Treatment of tokens without `iss` or `aud`.
-    pub unnamed: Unnamed,
+    pub missing_issuer: MissingIssuer,
     /// Accepted `typ` headers.
     pub typ: Vec<Typ>,
     /// Number of cached verified tokens. One takes as much memory as its claims and its header,
@@ -100,8 +100,8 @@ impl VerifierSettings {
             leeway: Duration::ZERO,
             clock_ahead: Duration::ZERO,
             max_lifetime: None,
-            endless: Endless::Refused,
-            unnamed: Unnamed::Refused,
+            missing_exp: MissingExp::Refused,
+            missing_issuer: MissingIssuer::Refused,
             typ: vec![Typ::Access],
             cached_tokens: 8192,
         }
@@ -114,7 +114,7 @@ impl VerifierSettings {
     /// that library accepts tokens without them.
     #[must_use]
     pub fn with_flask_jwt_extended(mut self) -> Self {
-        self.unnamed = Unnamed::Admitted;
+        self.missing_issuer = MissingIssuer::Accepted;
         if !self.typ.contains(&Typ::Plain) {
             self.typ.push(Typ::Plain);
         }

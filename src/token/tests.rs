@@ -36,7 +36,7 @@ fn key(algorithm: Algorithm) -> &'static SigningKey {
 }
 
 fn all_keys() -> KeySet {
-    KeySet::new(KEYS.iter().map(SigningKey::verifying))
+    KeySet::new(KEYS.iter().map(SigningKey::verifying_key))
 }
 
 fn settings() -> VerifierSettings {
@@ -68,8 +68,11 @@ fn sign_text(header: &str, claims: &str, key: &SigningKey) -> String {
     let message = [header, claims]
         .map(|part| URL_SAFE_NO_PAD.encode(part))
         .join(".");
-    let signature =
-        jsonwebtoken::crypto::sign(message.as_bytes(), key.encoding(), key.algorithm().jose());
+    let signature = jsonwebtoken::crypto::sign(
+        message.as_bytes(),
+        key.encoding_key(),
+        key.algorithm().jose(),
+    );
     format!("{message}.{}", signature.unwrap())
 }
 
@@ -108,7 +111,7 @@ fn with_claims(changes: &Value) -> String {
 }
 
 fn verify(token: &str) -> Result<Arc<Claims>, AuthError> {
-    verifier().verify(token, Expected::Access, NOW)
+    verifier().verify(token, ExpectedKind::Access, NOW)
 }
 
 #[track_caller]

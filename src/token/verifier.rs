@@ -13,19 +13,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto;
 use quick_cache::sync::Cache;
 
-use super::header::{Header, Parts, Unverified};
+use super::header::{CompactToken, Header, UnverifiedHeader};
 #[cfg(feature = "remote")]
-use super::wanted::Wanted;
-use super::{Claims, Endless, Expected, Unnamed, VerifierSettings, reason};
+use super::key_refresh::KeyRefreshSignal;
+use super::{Claims, ExpectedKind, MissingExp, MissingIssuer, VerifierSettings, reason};
 use crate::clock::Time;
 use crate::error::AuthError;
 use crate::keys::{KeySet, VerifyingKey};
 
-mod refusal;
+mod claims_error;
 #[cfg(test)]
 mod vectors;
 
-use refusal::unreadable;
+use claims_error::claims_error;
 
 /// Much larger than any legitimate token; most servers accept header lines of this length.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -40,14 +40,14 @@ type TokenHash = [u8; 32];
 
 /// Trusted keys, and the tokens that were verified with these keys. They are replaced together, so a
 /// cached token cannot outlive its key.
-struct Trust {
+struct TrustedKeys {
     keys: KeySet,
-    verified: Cache<TokenHash, Verified>,
+    verified: Cache<TokenHash, VerifiedToken>,
 }
 
 /// A token that passed every check of a [`Verifier`]. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Verified {
+pub struct VerifiedToken {
     /// Claims of the token.
     pub claims: Arc<Claims>,
     /// Header of the token, which the signature covers too.
@@ -58,12 +58,12 @@ pub struct Verified {
 /// algorithm is HS256.
 pub struct Verifier {
     settings: VerifierSettings,
-    trust: ArcSwap<Trust>,
+    trusted_keys: ArcSwap<TrustedKeys>,
     /// Time after which the keys are too old to verify a token, in unix milliseconds.
     trusted_until: AtomicI64,
     /// Signal to the task that fetches keys, if there is one.
     #[cfg(feature = "remote")]
-    wanted: Option<Arc<Wanted>>,
+    key_refresh: Option<Arc<KeyRefreshSignal>>,
 }
 
 impl Verifier {
@@ -73,29 +73,32 @@ impl Verifier {
             leeway: settings.leeway.min(MAX_LEEWAY),
             ..settings
         };
-        let trust = ArcSwap::from_pointee(settings.trust(keys));
+        let trusted_keys = ArcSwap::from_pointee(settings.trusted_keys(keys));
         Self {
             settings,
-            trust,
+            trusted_keys,
             trusted_until: AtomicI64::new(Time::MAX.millis()),
             #[cfg(feature = "remote")]
-            wanted: None,
+            key_refresh: None,
         }
     }
 
-    /// Returns a verifier whose keys are yet to be fetched, by the task that receives `wanted`.
+    /// Returns a verifier whose keys are yet to be fetched, by the task that receives `key_refresh`.
     #[cfg(feature = "remote")]
-    pub(crate) fn following(settings: VerifierSettings, wanted: Arc<Wanted>) -> Self {
+    pub(crate) fn with_remote_keys(
+        settings: VerifierSettings,
+        key_refresh: Arc<KeyRefreshSignal>,
+    ) -> Self {
         Self {
             trusted_until: AtomicI64::new(i64::MIN),
-            wanted: Some(wanted),
+            key_refresh: Some(key_refresh),
             ..Self::new(KeySet::default(), settings)
         }
     }
 
     /// Trusts these keys from now on, until the given time.
     #[cfg(feature = "remote")]
-    pub(crate) fn trust(&self, keys: KeySet, until: Time) {
+    pub(crate) fn trust_keys_until(&self, keys: KeySet, until: Time) {
         self.replace_keys(keys);
         self.trusted_until.store(until.millis(), Ordering::Relaxed);
     }
@@ -112,7 +115,7 @@ impl Verifier {
     pub fn verify(
         &self,
         token: &str,
-        expected: Expected,
+        expected: ExpectedKind,
         now: Time,
     ) -> Result<Arc<Claims>, AuthError> {
         Ok(self.verify_with_header(token, expected, now)?.claims)
@@ -125,22 +128,22 @@ impl Verifier {
     pub fn verify_with_header(
         &self,
         token: &str,
-        expected: Expected,
+        expected: ExpectedKind,
         now: Time,
-    ) -> Result<Verified, AuthError> {
+    ) -> Result<VerifiedToken, AuthError> {
         check_length(token)?;
         self.check_keys_are_current(now)?;
-        let trust = self.trust.load();
+        let trusted_keys = self.trusted_keys.load();
         let hash = hash(token);
-        let cached = trust.verified.get(&hash);
+        let cached = trusted_keys.verified.get(&hash);
         let verified = match &cached {
             Some(verified) => verified.clone(),
-            None => self.check_whole(token, &trust)?,
+            None => self.verify_uncached(token, &trusted_keys)?,
         };
-        self.check_end(&verified.claims, now)?;
-        self.check_start(&verified.claims, now)?;
+        self.check_expiry(&verified.claims, now)?;
+        self.check_not_before(&verified.claims, now)?;
         if cached.is_none() {
-            trust.verified.insert(hash, verified.clone());
+            trusted_keys.verified.insert(hash, verified.clone());
         }
         check_kind(&verified.claims, expected)?;
         Ok(verified)
@@ -154,21 +157,22 @@ impl Verifier {
     pub fn verify_even_expired(
         &self,
         token: &str,
-        expected: Expected,
+        expected: ExpectedKind,
         now: Time,
-    ) -> Result<Verified, AuthError> {
+    ) -> Result<VerifiedToken, AuthError> {
         check_length(token)?;
         self.check_keys_are_current(now)?;
-        let verified = self.check_whole(token, &self.trust.load())?;
-        self.check_start(&verified.claims, now)?;
+        let verified = self.verify_uncached(token, &self.trusted_keys.load())?;
+        self.check_not_before(&verified.claims, now)?;
         check_kind(&verified.claims, expected)?;
         Ok(verified)
     }
 
     /// Replaces the trusted keys. Tokens of removed keys are refused immediately, cached or not.
     pub fn replace_keys(&self, keys: KeySet) {
-        if self.trust.load().keys != keys {
-            self.trust.store(Arc::new(self.settings.trust(keys)));
+        if self.trusted_keys.load().keys != keys {
+            self.trusted_keys
+                .store(Arc::new(self.settings.trusted_keys(keys)));
         }
     }
 
@@ -178,64 +182,72 @@ impl Verifier {
     }
 
     #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        self.trust.load().verified.len()
+    pub(super) fn cached_count(&self) -> usize {
+        self.trusted_keys.load().verified.len()
     }
 
-    fn check_whole(&self, token: &str, trust: &Trust) -> Result<Verified, AuthError> {
-        let parts = Parts::of(token)?;
-        let header = Unverified::read(&parts)?;
-        let typ = header.check(&self.settings.typ)?;
-        let claims = self.signed_claims(&parts, &header, trust)?;
+    fn verify_uncached(
+        &self,
+        token: &str,
+        trusted_keys: &TrustedKeys,
+    ) -> Result<VerifiedToken, AuthError> {
+        let compact = CompactToken::of(token)?;
+        let header = UnverifiedHeader::read(&compact)?;
+        let typ = header.accepted_type(&self.settings.typ)?;
+        let claims = self.verify_signature_and_claims(&compact, &header, trusted_keys)?;
         if claims.sub.is_empty() || claims.jti.is_empty() {
             return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
         }
-        if claims.exp.is_none() && self.settings.endless == Endless::Refused {
+        if claims.exp.is_none() && self.settings.missing_exp == MissingExp::Refused {
             return Err(AuthError::MalformedToken("the claim `exp` is missing"));
         }
-        if !typ.may_be(claims.kind) {
+        if !typ.allows_kind(claims.kind) {
             return Err(AuthError::WrongTokenType);
         }
-        Ok(Verified {
+        Ok(VerifiedToken {
             claims: Arc::new(claims),
-            header: Header::of(token),
+            header: Header::unverified(token),
         })
     }
 
     /// Checks the signature with the key that the header names, and parses the claims.
-    fn signed_claims(
+    fn verify_signature_and_claims(
         &self,
-        parts: &Parts<'_>,
-        header: &Unverified,
-        trust: &Trust,
+        compact: &CompactToken<'_>,
+        header: &UnverifiedHeader,
+        trusted_keys: &TrustedKeys,
     ) -> Result<Claims, AuthError> {
-        let key = match header.key_in(&trust.keys) {
+        let key = match header.key_in(&trusted_keys.keys) {
             Ok(key) => key,
             #[cfg(feature = "remote")]
-            Err(_) if self.may_learn_the_key_of(header, &trust.keys) => {
+            Err(_) if self.may_fetch_key_of(header, &trusted_keys.keys) => {
                 return Err(AuthError::Unavailable);
             }
             Err(refusal) => return Err(refusal),
         };
-        check_signature(parts, key)?;
+        check_signature(compact, key)?;
         let payload = URL_SAFE_NO_PAD
-            .decode(parts.payload)
+            .decode(compact.payload)
             .map_err(|_| NOT_BASE64)?;
         let claims: Claims =
-            serde_json::from_slice(&payload).map_err(|error| unreadable(&error))?;
-        self.check_names(&claims, key)?;
+            serde_json::from_slice(&payload).map_err(|error| claims_error(&error))?;
+        self.check_issuer_and_audience(&claims, key)?;
         Ok(claims)
     }
 
     /// Checks issuer and audience. Both claims are required, unless the key identifies the issuer.
-    fn check_names(&self, claims: &Claims, key: &VerifyingKey) -> Result<(), AuthError> {
-        let may_be_unnamed =
-            self.settings.unnamed == Unnamed::Admitted && key.checks_tokens_without_kid();
+    fn check_issuer_and_audience(
+        &self,
+        claims: &Claims,
+        key: &VerifyingKey,
+    ) -> Result<(), AuthError> {
+        let may_omit_issuer = self.settings.missing_issuer == MissingIssuer::Accepted
+            && key.checks_tokens_without_kid();
         let Claims { iss, aud, .. } = claims;
-        if !may_be_unnamed && iss.is_empty() {
+        if !may_omit_issuer && iss.is_empty() {
             return Err(AuthError::MalformedToken("the claim `iss` is missing"));
         }
-        if !may_be_unnamed && aud.is_empty() {
+        if !may_omit_issuer && aud.is_empty() {
             return Err(AuthError::MalformedToken("the claim `aud` is missing"));
         }
         if !iss.is_empty() && !self.settings.issuers.contains(iss) {
@@ -253,9 +265,11 @@ impl Verifier {
     /// Until they are fetched the status of the token is unknown: "invalid" would send a client with a
     /// token of a recently added key to the login page.
     #[cfg(feature = "remote")]
-    fn may_learn_the_key_of(&self, header: &Unverified, keys: &KeySet) -> bool {
-        let wanted = self.wanted.as_deref();
-        wanted.is_some_and(|wanted| header.names_unknown_key(keys) && wanted.ask())
+    fn may_fetch_key_of(&self, header: &UnverifiedHeader, keys: &KeySet) -> bool {
+        let key_refresh = self.key_refresh.as_deref();
+        key_refresh.is_some_and(|key_refresh| {
+            header.names_unknown_key(keys) && key_refresh.request_refresh()
+        })
     }
 
     fn check_keys_are_current(&self, now: Time) -> Result<(), AuthError> {
@@ -265,7 +279,7 @@ impl Verifier {
         Ok(())
     }
 
-    fn check_end(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
+    fn check_expiry(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
         let longest = self
             .settings
             .max_lifetime
@@ -276,7 +290,7 @@ impl Verifier {
         Ok(())
     }
 
-    fn check_start(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
+    fn check_not_before(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
         let latest = now + self.settings.leeway + self.settings.clock_ahead;
         if claims.nbf.is_some_and(|nbf| Time::from_secs(nbf) > latest) {
             return Err(AuthError::InvalidToken(reason::NOT_YET));
@@ -297,9 +311,9 @@ fn check_length(token: &str) -> Result<(), AuthError> {
 
 /// Checks only the signature, and not the claims, with the library: it would parse header and claims a
 /// second time, and use the system's clock.
-fn check_signature(parts: &Parts<'_>, key: &VerifyingKey) -> Result<(), AuthError> {
-    let (message, algorithm) = (parts.message.as_bytes(), key.algorithm().jose());
-    let is_good = crypto::verify(parts.signature, message, key.decoding(), algorithm)
+fn check_signature(compact: &CompactToken<'_>, key: &VerifyingKey) -> Result<(), AuthError> {
+    let (message, algorithm) = (compact.message.as_bytes(), key.algorithm().jose());
+    let is_good = crypto::verify(compact.signature, message, key.decoding_key(), algorithm)
         // The key has been parsed before, so the signature is the unreadable part.
         .map_err(|_| NOT_BASE64)?;
     if is_good {
@@ -308,7 +322,7 @@ fn check_signature(parts: &Parts<'_>, key: &VerifyingKey) -> Result<(), AuthErro
     Err(AuthError::InvalidToken(reason::BAD_SIGNATURE))
 }
 
-fn check_kind(claims: &Claims, expected: Expected) -> Result<(), AuthError> {
+fn check_kind(claims: &Claims, expected: ExpectedKind) -> Result<(), AuthError> {
     if expected.admits(claims.kind) {
         return Ok(());
     }
@@ -316,8 +330,8 @@ fn check_kind(claims: &Claims, expected: Expected) -> Result<(), AuthError> {
 }
 
 impl VerifierSettings {
-    fn trust(&self, keys: KeySet) -> Trust {
-        Trust {
+    fn trusted_keys(&self, keys: KeySet) -> TrustedKeys {
+        TrustedKeys {
             keys,
             verified: Cache::new(self.cached_tokens),
         }
@@ -329,7 +343,7 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
             .field("settings", &self.settings)
-            .field("keys", &self.trust.load().keys)
+            .field("keys", &self.trusted_keys.load().keys)
             .finish_non_exhaustive()
     }
 }

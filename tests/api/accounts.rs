@@ -6,28 +6,28 @@ use serde_json::json;
 
 use crate::support::client::{ADMIN, Person, Session, claims};
 use crate::support::http::Http;
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::postgres::Postgres;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_person_sees_their_own_account,
-    a_person_lists_their_devices_and_ends_one,
+    a_user_reads_the_own_account,
+    a_user_lists_the_own_sessions_and_ends_one,
     a_session_of_someone_else_cannot_be_ended,
     a_new_password_ends_the_other_sessions,
     a_password_change_needs_the_old_password,
-    a_password_makes_a_token_fresh_again,
+    reauthentication_by_password_returns_a_fresh_token,
     unknown_user_wrong_password_and_disabled_account_look_the_same,
     weak_passwords_are_refused,
     breached_passwords_are_refused_and_other_phrases_accepted,
-    nobody_registers_where_registration_is_closed,
-    anybody_registers_where_registration_is_open,
-    nobody_is_called_like_another_by_invisible_letters,
-    password_managers_find_the_page_that_changes_a_password,
+    closed_registration_refuses_everybody,
+    open_registration_creates_accounts,
+    names_that_differ_by_invisible_characters_are_refused,
+    the_well_known_address_leads_to_the_change_of_a_password,
 }
 
-async fn a_person_sees_their_own_account(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_user_reads_the_own_account(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("Alice").await.login().await;
 
     let me = session.check().await.expect(200);
@@ -39,8 +39,8 @@ async fn a_person_sees_their_own_account(backend: Backend) {
     assert_eq!(me.header("cache-control"), "no-store");
 }
 
-async fn a_person_lists_their_devices_and_ends_one(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_user_lists_the_own_sessions_and_ends_one(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (phone, laptop) = (alice.login().await, alice.login().await);
 
@@ -82,7 +82,7 @@ async fn a_person_lists_their_devices_and_ends_one(backend: Backend) {
 }
 
 async fn a_session_of_someone_else_cannot_be_ended(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await;
     let bob = server.http.person("bob").await.login().await;
 
@@ -98,7 +98,7 @@ async fn a_session_of_someone_else_cannot_be_ended(backend: Backend) {
 }
 
 async fn a_new_password_ends_the_other_sessions(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let mut alice = server.http.person("alice").await;
     let (here, elsewhere) = (alice.login().await, alice.login().await);
 
@@ -143,7 +143,7 @@ async fn a_new_password_ends_the_other_sessions(backend: Backend) {
 }
 
 async fn a_password_change_needs_the_old_password(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
 
@@ -160,8 +160,8 @@ async fn a_password_change_needs_the_old_password(backend: Backend) {
     alice.login().await;
 }
 
-async fn a_password_makes_a_token_fresh_again(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn reauthentication_by_password_returns_a_fresh_token(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await.rotate().await;
 
@@ -197,7 +197,7 @@ async fn a_password_makes_a_token_fresh_again(backend: Backend) {
 }
 
 async fn unknown_user_wrong_password_and_disabled_account_look_the_same(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let bob = server.http.person("bob").await;
     let id = bob.login().await.user_id();
@@ -233,7 +233,7 @@ async fn weak_passwords_are_refused(backend: Backend) {
     let backend = backend
         .with("LATCHET_REGISTRATION", "open")
         .with("LATCHET_MIN_PASSWORD", "8");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
 
     for password in ["short", "password1", "12345678", "alicealice"] {
         let body = json!({"username": "alicealice", "password": password});
@@ -248,7 +248,7 @@ async fn weak_passwords_are_refused(backend: Backend) {
 }
 
 async fn breached_passwords_are_refused_and_other_phrases_accepted(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
     let register = async |password: &str| {
         let body = json!({"username": "alice", "password": password});
         server.http.post("/v1/register").json(&body).send().await
@@ -271,8 +271,8 @@ async fn breached_passwords_are_refused_and_other_phrases_accepted(backend: Back
     register("the quick brown otter").await.expect(201);
 }
 
-async fn nobody_registers_where_registration_is_closed(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn closed_registration_refuses_everybody(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
 
     let body = json!({"username": "alice", "password": "quite a long password"});
     let answer = server.http.post("/v1/register").json(&body).send().await;
@@ -281,8 +281,8 @@ async fn nobody_registers_where_registration_is_closed(backend: Backend) {
 }
 
 /// RFC 8265: at every place where an account gets its name.
-async fn nobody_is_called_like_another_by_invisible_letters(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
+async fn names_that_differ_by_invisible_characters_are_refused(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
     server.http.person("root").await;
     let admin = server.http.admin().login().await;
 
@@ -316,8 +316,8 @@ async fn nobody_is_called_like_another_by_invisible_letters(backend: Backend) {
     }
 }
 
-async fn password_managers_find_the_page_that_changes_a_password(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn the_well_known_address_leads_to_the_change_of_a_password(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let http = Http::without_redirects(server.http.base());
 
     let answer = http.get("/.well-known/change-password").send().await;
@@ -327,8 +327,8 @@ async fn password_managers_find_the_page_that_changes_a_password(backend: Backen
     http.get(absent).send().await.expect(404);
 }
 
-async fn anybody_registers_where_registration_is_open(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
+async fn open_registration_creates_accounts(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_REGISTRATION", "open")).await;
 
     let body = json!({"username": "alice", "password": "quite a long password"});
     server
@@ -355,9 +355,9 @@ async fn anybody_registers_where_registration_is_open(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_password_is_hashed_anew_when_the_parameters_have_grown() {
+async fn a_password_is_rehashed_at_login_after_the_cost_was_raised() {
     let backend = Backend::postgres_alone();
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let hash = || {
         let select = "SELECT password_hash FROM users WHERE username = 'alice'";
@@ -370,7 +370,7 @@ async fn a_password_is_hashed_anew_when_the_parameters_have_grown() {
     );
     server.stop().await;
 
-    let server = Local::start(&backend.clone().with("LATCHET_ARGON2_PASSES", "3")).await;
+    let server = InProcessServer::start(&backend.clone().with("LATCHET_ARGON2_PASSES", "3")).await;
     alice.at(&server.http).login().await;
 
     assert!(
@@ -384,7 +384,8 @@ async fn a_password_is_hashed_anew_when_the_parameters_have_grown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_link_for_the_first_administrator_works_for_half_an_hour() {
     let backend = Backend::sqlite().without("LATCHET_BOOTSTRAP_ADMIN");
-    let server = Local::start(&backend.without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE")).await;
+    let server =
+        InProcessServer::start(&backend.without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE")).await;
     let (late, timely) = (server.setup_link().await, server.setup_link().await);
     let set_up = async |link: &str, name: &str| {
         let body = json!({"link": link, "username": name, "password": ADMIN.password});

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::client::{Session, claims};
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 mod authority;
@@ -15,15 +15,15 @@ mod sessions;
 on_both! {
     administration_is_for_administrators,
     users_are_listed_page_by_page,
-    a_disabled_user_is_out_at_once_and_back_when_enabled,
+    disabling_ends_access_at_once_and_enabling_restores_it,
     an_administrator_ends_the_sessions_of_a_user,
     roles_reach_the_next_token,
     a_taken_name_is_a_conflict_in_any_case,
-    an_administrator_cannot_shut_itself_out,
+    an_administrator_cannot_disable_or_demote_itself,
 }
 
 async fn administration_is_for_administrators(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await;
     let id = alice.user_id();
 
@@ -62,7 +62,7 @@ async fn administration_is_for_administrators(backend: Backend) {
 }
 
 async fn users_are_listed_page_by_page(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     for name in ["alice", "bob", "carol", "dave"] {
         server.http.person(name).await;
     }
@@ -96,8 +96,8 @@ async fn users_are_listed_page_by_page(backend: Backend) {
     assert_eq!(names, ["alice", "bob", "carol", "dave", "root-of-tests"]);
 }
 
-async fn a_disabled_user_is_out_at_once_and_back_when_enabled(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn disabling_ends_access_at_once_and_enabling_restores_it(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let id = session.user_id();
@@ -128,7 +128,7 @@ async fn a_disabled_user_is_out_at_once_and_back_when_enabled(backend: Backend) 
 }
 
 async fn an_administrator_ends_the_sessions_of_a_user(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let id = session.user_id();
@@ -149,7 +149,7 @@ async fn an_administrator_ends_the_sessions_of_a_user(backend: Backend) {
 }
 
 async fn roles_reach_the_next_token(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let id = session.user_id();
@@ -178,7 +178,7 @@ async fn roles_reach_the_next_token(backend: Backend) {
 }
 
 async fn a_taken_name_is_a_conflict_in_any_case(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     server.http.person("alice").await;
     let admin = server.http.admin().login().await.access;
 
@@ -195,8 +195,8 @@ async fn a_taken_name_is_a_conflict_in_any_case(backend: Backend) {
     }
 }
 
-async fn an_administrator_cannot_shut_itself_out(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_administrator_cannot_disable_or_demote_itself(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let other = server.http.administrator("other").await.login().await;
     let disable = async |by: &Session, whom: &Session| {

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use crate::support::browser::{Browser, CSRF_COOKIE, REFRESH_COOKIE};
 use crate::support::client::Session;
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
@@ -19,7 +19,7 @@ on_both! {
     two_refresh_tokens_are_refused_with_their_places,
     a_session_ends_by_its_refresh_token_after_its_access_token_has_expired,
     tokens_of_two_sessions_end_neither,
-    a_page_that_sends_its_access_token_everywhere_refreshes_and_logs_out,
+    an_access_token_beside_the_refresh_token_is_accepted_at_refresh_and_logout,
 }
 
 /// Sends bytes, and returns all that comes back.
@@ -33,7 +33,7 @@ async fn raw(http: &Http, bytes: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_has_one_host() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for (version, hosts, status) in [
         ("1.1", "", "400"),
         ("1.1", "Host: a\r\nHost: a\r\n", "400"),
@@ -63,7 +63,7 @@ async fn a_request_has_one_host() {
 }
 
 async fn a_json_body_that_names_a_member_twice_is_refused(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_COMPAT_FLASK_JWT", "true")).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_COMPAT_FLASK_JWT", "true")).await;
     let alice = server.http.person("alice").await;
     let (name, password) = (&alice.name, &alice.password);
     let session = alice.login().await;
@@ -125,7 +125,7 @@ async fn a_json_body_that_names_a_member_twice_is_refused(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parameter_or_a_header_that_is_given_twice_is_refused() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     let admin = server.http.admin().login().await.access;
 
     for path in [
@@ -149,7 +149,7 @@ async fn a_parameter_or_a_header_that_is_given_twice_is_refused() {
 }
 
 /// Sends a refresh or a logout with tokens in `Authorization` and in the body.
-async fn send(http: &Http, path: &str, header: Option<&str>, body: Option<&str>) -> Answer {
+async fn send(http: &Http, path: &str, header: Option<&str>, body: Option<&str>) -> HttpResponse {
     let request = http.post(path);
     let request = match header {
         Some(value) => request.raw_header("authorization", value),
@@ -168,7 +168,7 @@ fn bearer(token: &str) -> String {
 }
 
 async fn an_access_token_beside_the_refresh_token_does_not_matter(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let expired = alice.login().await.access;
     server.pass(Duration::from_mins(16));
@@ -215,7 +215,7 @@ async fn an_access_token_beside_the_refresh_token_does_not_matter(backend: Backe
 }
 
 async fn one_refresh_token_in_two_places_is_one(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let header = bearer(&session.refresh);
@@ -246,7 +246,7 @@ async fn one_refresh_token_in_two_places_is_one(backend: Backend) {
 }
 
 async fn two_refresh_tokens_are_refused_with_their_places(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (one, two) = (alice.login().await, alice.login().await);
     let browser = Browser::login(&alice).await;
@@ -281,7 +281,7 @@ async fn two_refresh_tokens_are_refused_with_their_places(backend: Backend) {
 }
 
 async fn a_session_ends_by_its_refresh_token_after_its_access_token_has_expired(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let sessions = [
         alice.login().await,
@@ -331,7 +331,7 @@ async fn a_session_ends_by_its_refresh_token_after_its_access_token_has_expired(
 }
 
 async fn tokens_of_two_sessions_end_neither(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (one, two) = (alice.login().await, alice.login().await);
 
@@ -361,8 +361,10 @@ async fn tokens_of_two_sessions_end_neither(backend: Backend) {
     two.check().await.expect(200);
 }
 
-async fn a_page_that_sends_its_access_token_everywhere_refreshes_and_logs_out(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_access_token_beside_the_refresh_token_is_accepted_at_refresh_and_logout(
+    backend: Backend,
+) {
+    let server = InProcessServer::start(&backend).await;
     let mut browser = Browser::login(&server.http.person("alice").await).await;
 
     for _ in 0..2 {

@@ -5,14 +5,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::client::{Session, claims, header};
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    no_forged_token_is_let_in,
+    forged_tokens_are_refused,
     a_refresh_token_is_no_access_token_and_the_other_way_round,
     two_tokens_in_one_request_are_refused,
-    logins_of_one_server_are_worth_nothing_at_another,
+    tokens_of_one_server_are_refused_by_another,
 }
 
 fn encode(part: &Value) -> String {
@@ -174,8 +174,8 @@ fn misshapen(good: &str) -> Vec<Forgery> {
     .into()
 }
 
-async fn no_forged_token_is_let_in(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn forged_tokens_are_refused(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let jwks = server
@@ -207,7 +207,7 @@ async fn no_forged_token_is_let_in(backend: Backend) {
 }
 
 async fn a_refresh_token_is_no_access_token_and_the_other_way_round(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let swapped = Session {
@@ -222,7 +222,7 @@ async fn a_refresh_token_is_no_access_token_and_the_other_way_round(backend: Bac
 }
 
 async fn two_tokens_in_one_request_are_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let request = server
@@ -234,9 +234,9 @@ async fn two_tokens_in_one_request_are_refused(backend: Backend) {
     request.send().await.expect(400);
 }
 
-async fn logins_of_one_server_are_worth_nothing_at_another(backend: Backend) {
-    let server = Local::start(&backend).await;
-    let other = Local::start(&Backend::sqlite()).await;
+async fn tokens_of_one_server_are_refused_by_another(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
+    let other = InProcessServer::start(&Backend::sqlite()).await;
     let session = server.http.person("alice").await.login().await;
     let foreign = session.at(&other.http);
 

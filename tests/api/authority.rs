@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Session, claims};
-use crate::support::http::Answer;
-use crate::support::local::Local;
+use crate::support::http::HttpResponse;
+use crate::support::local::InProcessServer;
 use crate::support::server::{Replica, run};
 use crate::support::{Backend, on_both};
 
@@ -13,26 +13,26 @@ on_both! {
     a_retry_after_a_change_of_roles_has_the_same_refresh_token_and_the_new_roles,
     an_outdated_token_still_logs_out,
     an_outdated_token_is_inactive,
-    a_token_of_before_an_account_was_enabled_stays_refused,
+    a_token_from_before_the_account_was_disabled_stays_refused,
     a_changed_password_outdates_the_token_and_keeps_the_session,
     one_login_above_the_limit_ends_the_least_recently_used_session,
     the_sessions_of_a_user_are_listed_page_by_page,
     roles_set_by_the_command_line_outdate_tokens_of_a_running_server,
 }
 
-async fn set_roles(by: &Session, whom: &Session, roles: &[&str]) -> Answer {
+async fn set_roles(by: &Session, whom: &Session, roles: &[&str]) -> HttpResponse {
     let path = format!("/v1/users/{}/roles", whom.user_id());
     let request = by.http.request("PUT", &path).bearer(&by.access);
     request.json(&json!({"roles": roles})).send().await
 }
 
-async fn verify(session: &Session) -> Answer {
+async fn verify(session: &Session) -> HttpResponse {
     let request = session.http.get("/v1/verify").bearer(&session.access);
     request.send().await
 }
 
 async fn a_demoted_administrator_does_not_regain_the_role(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let mallory = server.http.administrator("mallory").await;
     let demoted = mallory.login().await;
@@ -56,7 +56,7 @@ async fn a_demoted_administrator_does_not_regain_the_role(backend: Backend) {
 async fn a_retry_after_a_change_of_roles_has_the_same_refresh_token_and_the_new_roles(
     backend: Backend,
 ) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("alice").await.login().await;
     let first = alice.rotate().await;
@@ -71,7 +71,7 @@ async fn a_retry_after_a_change_of_roles_has_the_same_refresh_token_and_the_new_
 }
 
 async fn an_outdated_token_still_logs_out(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("alice").await.login().await;
     set_roles(&admin, &alice, &["editor"]).await.expect(200);
@@ -83,7 +83,7 @@ async fn an_outdated_token_still_logs_out(backend: Backend) {
 }
 
 async fn an_outdated_token_is_inactive(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("alice").await.login().await;
     let active = async || -> Value {
@@ -98,8 +98,8 @@ async fn an_outdated_token_is_inactive(backend: Backend) {
     assert_eq!(active().await, json!(false));
 }
 
-async fn a_token_of_before_an_account_was_enabled_stays_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_token_from_before_the_account_was_disabled_stays_refused(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("alice").await.login().await;
     for change in ["disable", "enable"] {
@@ -113,7 +113,7 @@ async fn a_token_of_before_an_account_was_enabled_stays_refused(backend: Backend
 }
 
 async fn a_changed_password_outdates_the_token_and_keeps_the_session(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (here, elsewhere) = (alice.login().await, alice.login().await);
     let body = json!({
@@ -134,7 +134,7 @@ async fn a_changed_password_outdates_the_token_and_keeps_the_session(backend: Ba
 }
 
 async fn one_login_above_the_limit_ends_the_least_recently_used_session(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_MAX_SESSIONS", "2")).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_MAX_SESSIONS", "2")).await;
     let alice = server.http.person("alice").await;
     let (used, unused) = (alice.login().await, alice.login().await);
     let used = used.rotate().await;
@@ -160,7 +160,7 @@ async fn one_login_above_the_limit_ends_the_least_recently_used_session(backend:
 }
 
 async fn the_sessions_of_a_user_are_listed_page_by_page(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("alice").await;
     let mut expected = Vec::new();
@@ -191,7 +191,7 @@ async fn the_sessions_of_a_user_are_listed_page_by_page(backend: Backend) {
 }
 
 async fn roles_set_by_the_command_line_outdate_tokens_of_a_running_server(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.administrator("alice").await.login().await;
     alice.check().await.expect(200);
 

@@ -8,12 +8,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::http::Http;
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both, poll};
 
 on_both! {
-    unfinished_bodies_use_up_one_budget_and_leave_with_their_connections,
-    strangers_and_unknown_addresses_are_answered_before_their_bodies_arrive,
+    unfinished_bodies_share_one_budget_and_are_freed_with_their_connections,
+    anonymous_requests_and_unknown_paths_get_a_response_before_their_bodies_arrive,
 }
 
 /// A connection, which breaks when this is dropped.
@@ -57,8 +57,8 @@ impl Connection {
 }
 
 /// More than the budget: bodies of 33 kB, which take 64 KiB each, on 10 connections of 32 streams.
-async fn unfinished_bodies_use_up_one_budget_and_leave_with_their_connections(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn unfinished_bodies_share_one_budget_and_are_freed_with_their_connections(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (mut connections, mut halves, mut answers) = (Vec::new(), Vec::new(), JoinSet::new());
     for _ in 0..10 {
@@ -72,7 +72,7 @@ async fn unfinished_bodies_use_up_one_budget_and_leave_with_their_connections(ba
     }
 
     // 320 of these bodies would take 20 MiB, and the budget is 16.
-    let refused = poll::some("bodies to be refused", async || answers.try_join_next()).await;
+    let refused = poll::until_some("bodies to be refused", async || answers.try_join_next()).await;
     let refused = refused.unwrap().unwrap();
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "1");
@@ -90,7 +90,7 @@ async fn unfinished_bodies_use_up_one_budget_and_leave_with_their_connections(ba
 
     drop((connections, halves, answers));
 
-    poll::some("a body in two pieces to be taken again", async || {
+    poll::until_some("a body in two pieces to be taken again", async || {
         let connection = Connection::open(&server.http).await;
         let (mut body, response) = connection.begin(("POST", "/v1/login"), 40_000).await;
         body.send_data(Bytes::from_static(b"{}"), true).ok()?;
@@ -101,8 +101,10 @@ async fn unfinished_bodies_use_up_one_budget_and_leave_with_their_connections(ba
 }
 
 /// The rest of these bodies never comes.
-async fn strangers_and_unknown_addresses_are_answered_before_their_bodies_arrive(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn anonymous_requests_and_unknown_paths_get_a_response_before_their_bodies_arrive(
+    backend: Backend,
+) {
+    let server = InProcessServer::start(&backend).await;
     let connection = Connection::open(&server.http).await;
     let requests = [
         (("POST", "/nowhere"), 404),

@@ -5,11 +5,11 @@ use crate::support::server::{Replica, command, run};
 use crate::support::{Backend, on_both};
 
 on_both! {
-    the_administrator_is_made_where_there_is_none,
-    one_that_exists_needs_no_password_file,
-    one_that_was_disabled_stays_disabled_and_the_server_starts,
-    one_that_lost_the_role_stays_without_and_the_server_starts,
-    another_administrator_is_enough,
+    the_bootstrap_administrator_is_created_where_none_exists,
+    an_existing_bootstrap_administrator_needs_no_password_file,
+    a_disabled_bootstrap_administrator_stays_disabled_and_the_server_starts,
+    a_demoted_bootstrap_administrator_stays_demoted_and_the_server_starts,
+    an_existing_administrator_makes_bootstrap_unnecessary,
     an_unusable_name_or_password_refuses_to_start_only_where_it_is_needed,
 }
 
@@ -37,7 +37,7 @@ fn listed(backend: &Backend, name: &str) -> String {
     line.unwrap_or_default().to_owned()
 }
 
-async fn the_administrator_is_made_where_there_is_none(backend: Backend) {
+async fn the_bootstrap_administrator_is_created_where_none_exists(backend: Backend) {
     let server = Replica::start(&backend).await;
 
     let session = server.http.admin().login().await;
@@ -47,7 +47,7 @@ async fn the_administrator_is_made_where_there_is_none(backend: Backend) {
     assert!(!server.log().contains("there is no administrator"));
 }
 
-async fn one_that_exists_needs_no_password_file(backend: Backend) {
+async fn an_existing_bootstrap_administrator_needs_no_password_file(backend: Backend) {
     Replica::start(&backend).await.kill();
     std::fs::remove_file(password_file(&backend)).unwrap();
 
@@ -57,7 +57,7 @@ async fn one_that_exists_needs_no_password_file(backend: Backend) {
     assert!(!server.log().contains("there is no administrator"));
 }
 
-async fn one_that_was_disabled_stays_disabled_and_the_server_starts(backend: Backend) {
+async fn a_disabled_bootstrap_administrator_stays_disabled_and_the_server_starts(backend: Backend) {
     Replica::start(&backend).await.kill();
     run(&backend, &["user", "disable", ADMIN.name]);
     std::fs::remove_file(password_file(&backend)).unwrap();
@@ -72,7 +72,7 @@ async fn one_that_was_disabled_stays_disabled_and_the_server_starts(backend: Bac
     person.login().await;
 }
 
-async fn one_that_lost_the_role_stays_without_and_the_server_starts(backend: Backend) {
+async fn a_demoted_bootstrap_administrator_stays_demoted_and_the_server_starts(backend: Backend) {
     Replica::start(&backend).await.kill();
     run(&backend, &["user", "roles", ADMIN.name, "reader"]);
 
@@ -86,7 +86,7 @@ async fn one_that_lost_the_role_stays_without_and_the_server_starts(backend: Bac
     assert!(listed(&backend, ADMIN.name).contains("admin,reader"));
 }
 
-async fn another_administrator_is_enough(backend: Backend) {
+async fn an_existing_administrator_makes_bootstrap_unnecessary(backend: Backend) {
     add_grace(&backend);
 
     let server = Replica::start(&backend).await;

@@ -8,7 +8,7 @@ use latchet::clock::Clock;
 use latchet::server::clock_skew::MAX_DEVIATION;
 use latchet::server::store::Store;
 
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::postgres::Postgres;
 use crate::support::server::{Replica, command};
 use crate::support::{Backend, poll};
@@ -81,7 +81,7 @@ async fn garbage_collected_by_a_fast_clock_revives_no_token() {
     let store = Store::open(&url).await.unwrap();
     let ahead = Clock::system().now() + TWENTY_MINUTES;
 
-    store.collect_garbage(ahead).await.unwrap();
+    store.delete_expired_rows(ahead).await.unwrap();
 
     session.check().await.expect_problem(401, "token_revoked");
     let followed = store.revocations_after(0, 500, ahead).await.unwrap();
@@ -94,7 +94,7 @@ async fn garbage_collected_by_a_fast_clock_revives_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_steps_ahead_makes_a_server_not_ready_and_stops_it_from_deleting() {
     let backend = Backend::postgres().with("LATCHET_COLLECT_EVERY", "1s");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let database = backend.database();
     let old = || {
         let sql = "SELECT count(*) FROM throttles WHERE key = 'old'";
@@ -123,7 +123,7 @@ async fn a_clock_that_steps_ahead_makes_a_server_not_ready_and_stops_it_from_del
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_difference_within_the_bound_leaves_a_server_ready() {
-    let server = Local::start(&Backend::postgres_alone()).await;
+    let server = InProcessServer::start(&Backend::postgres_alone()).await;
 
     server.pass(MAX_DEVIATION.checked_sub(Duration::from_secs(5)).unwrap());
 
@@ -132,8 +132,8 @@ async fn a_difference_within_the_bound_leaves_a_server_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_sqlite_there_is_no_other_clock() {
-    let server = Local::start(&Backend::sqlite()).await;
+async fn on_sqlite_the_clock_check_is_skipped() {
+    let server = InProcessServer::start(&Backend::sqlite()).await;
 
     server.pass(TWENTY_MINUTES);
 
@@ -142,7 +142,7 @@ async fn on_sqlite_there_is_no_other_clock() {
 }
 
 #[test]
-fn a_file_of_sqlite_is_opened_whatever_the_clock_says() {
+fn a_sqlite_file_is_opened_at_any_clock_time() {
     let backend = Backend::sqlite();
     crate::support::server::run(&backend, &["migrate"]);
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::client::{Person, Session, header};
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::server::{command, run};
 use crate::support::{Backend, on_both, poll};
 
@@ -15,7 +15,7 @@ on_both! {
 
 async fn an_administrator_is_added_by_the_command_line(backend: Backend) {
     use std::io::Write;
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let mut add = command(&backend)
         .args(["user", "add", "grace", "--admin"])
         .stdin(std::process::Stdio::piped())
@@ -47,7 +47,7 @@ async fn an_administrator_is_added_by_the_command_line(backend: Backend) {
 }
 
 async fn keys_rotate_without_refusing_anyone(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let old = kid(&session);
@@ -74,7 +74,7 @@ async fn keys_rotate_without_refusing_anyone(backend: Backend) {
 }
 
 async fn a_link_of_the_command_line_sets_a_new_password(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let new = "another long password of alice";
 
@@ -94,8 +94,8 @@ fn kid(session: &Session) -> String {
         .to_owned()
 }
 
-async fn published(server: &Local, what: &str, is_so: impl Fn(&[String]) -> bool) {
-    poll::some(what, async || {
+async fn published(server: &InProcessServer, what: &str, is_so: impl Fn(&[String]) -> bool) {
+    poll::until_some(what, async || {
         let jwks = server
             .http
             .get("/.well-known/jwks.json")

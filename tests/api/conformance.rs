@@ -66,7 +66,7 @@ async fn without_grace_a_retry_fails_four_cases(backend: Backend) {
 }
 
 #[test]
-fn the_suite_tells_good_servers_from_bad_ones_and_its_table_is_what_was_recorded() {
+fn the_conformance_suite_finds_faulty_servers_and_its_recorded_table_is_current() {
     assert_passes(
         Command::new("python3")
             .args(["-B", "-m", "unittest", "discover", "-t", ".", "-s", "tests"])

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::browser::{Browser, CSRF_COOKIE, REFRESH_COOKIE};
-use crate::support::http::Answer;
-use crate::support::local::Local;
+use crate::support::http::HttpResponse;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
@@ -15,16 +15,16 @@ on_both! {
     a_foreign_origin_is_refused,
     a_form_cannot_use_the_cookie,
     a_refresh_after_a_logout_sets_no_cookie,
-    a_losing_refresh_clears_no_cookie,
-    the_csrf_value_of_one_session_is_worth_nothing_in_another,
-    another_password_ends_the_csrf_value_and_the_refresh_token,
-    a_lost_answer_to_another_password_signs_nobody_out,
+    a_refresh_that_loses_a_race_clears_no_cookie,
+    the_csrf_value_of_one_session_is_refused_in_another,
+    a_password_change_replaces_the_csrf_value_and_the_refresh_token,
+    a_lost_response_to_a_password_change_signs_nobody_out,
     a_login_by_cookie_ends_the_session_that_it_replaces,
-    a_login_without_the_proof_of_the_page_ends_no_session,
+    a_cookie_login_without_the_csrf_header_ends_no_session,
 }
 
 async fn a_page_logs_in_refreshes_and_logs_out_by_cookie(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let mut browser = Browser::login(&server.http.person("alice").await).await;
     let before = browser.jar[REFRESH_COOKIE].clone();
 
@@ -74,7 +74,7 @@ async fn a_page_logs_in_refreshes_and_logs_out_by_cookie(backend: Backend) {
 }
 
 async fn a_cookie_without_the_csrf_header_is_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let browser = Browser::login(&server.http.person("alice").await).await;
 
     let bare = browser.cookies_only("POST", "/v1/refresh").json(&json!({}));
@@ -91,7 +91,7 @@ async fn a_cookie_without_the_csrf_header_is_refused(backend: Backend) {
 }
 
 async fn a_foreign_origin_is_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let browser = Browser::login(&server.http.person("alice").await).await;
     let csrf = browser.jar[CSRF_COOKIE].clone();
 
@@ -115,7 +115,7 @@ async fn a_foreign_origin_is_refused(backend: Backend) {
 }
 
 async fn a_form_cannot_use_the_cookie(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let browser = Browser::login(&server.http.person("alice").await).await;
 
     for content_type in [
@@ -139,7 +139,7 @@ async fn a_form_cannot_use_the_cookie(backend: Backend) {
 
 /// FJE #454, geolens #1446.
 async fn a_refresh_after_a_logout_sets_no_cookie(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let browser = Browser::login(&server.http.person("alice").await).await;
     let mut late = browser.clone();
     late.take(&browser.refresh().await.expect(200));
@@ -160,8 +160,8 @@ async fn a_refresh_after_a_logout_sets_no_cookie(backend: Backend) {
 }
 
 /// revel-frontend #950, `OpenRisk` #700.
-async fn a_losing_refresh_clears_no_cookie(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_refresh_that_loses_a_race_clears_no_cookie(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let browser = Browser::login(&server.http.person("alice").await).await;
     browser.refresh().await.expect(200);
     server.pass(Duration::from_secs(11));
@@ -178,8 +178,8 @@ async fn a_losing_refresh_clears_no_cookie(backend: Backend) {
     );
 }
 
-async fn the_csrf_value_of_one_session_is_worth_nothing_in_another(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn the_csrf_value_of_one_session_is_refused_in_another(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let mut browser = Browser::login(&alice).await;
     let other = Browser::login(&alice).await;
@@ -194,7 +194,7 @@ async fn the_csrf_value_of_one_session_is_worth_nothing_in_another(backend: Back
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_https_the_cookies_are_bound_to_the_host() {
     let backend = Backend::sqlite().with("LATCHET_PUBLIC_URL", "https://auth.example.org");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let body = json!({"username": alice.name, "password": alice.password, "transport": "cookie"});
 
@@ -225,14 +225,14 @@ async fn behind_https_the_cookies_are_bound_to_the_host() {
 
 const NEW: &str = "another long password of alice";
 
-async fn change_password(browser: &Browser, old: &str) -> Answer {
+async fn change_password(browser: &Browser, old: &str) -> HttpResponse {
     let body = json!({"current_password": old, "new_password": NEW});
     let request = browser.page("POST", "/v1/me/password");
     request.bearer(&browser.access).json(&body).send().await
 }
 
-async fn another_password_ends_the_csrf_value_and_the_refresh_token(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_password_change_replaces_the_csrf_value_and_the_refresh_token(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let before = Browser::login(&alice).await;
     let mut after = before.clone();
@@ -261,8 +261,8 @@ async fn another_password_ends_the_csrf_value_and_the_refresh_token(backend: Bac
     after.refresh().await.expect(200);
 }
 
-async fn a_lost_answer_to_another_password_signs_nobody_out(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_lost_response_to_a_password_change_signs_nobody_out(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let mut browser = Browser::login(&alice).await;
     let lost = change_password(&browser, &alice.password).await.expect(200);
@@ -280,7 +280,7 @@ async fn a_lost_answer_to_another_password_signs_nobody_out(backend: Backend) {
 }
 
 async fn a_login_by_cookie_ends_the_session_that_it_replaces(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let (alice, bob) = (
         server.http.person("alice").await,
         server.http.person("bob").await,
@@ -302,8 +302,8 @@ async fn a_login_by_cookie_ends_the_session_that_it_replaces(backend: Backend) {
     }
 }
 
-async fn a_login_without_the_proof_of_the_page_ends_no_session(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_cookie_login_without_the_csrf_header_ends_no_session(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let bob = server.http.person("bob").await;
     let body = json!({"username": bob.name, "password": bob.password, "transport": "cookie"});

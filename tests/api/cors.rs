@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::spa;
-use crate::support::gateway::{Gateway, Running, behind_both};
-use crate::support::http::{Answer, Http};
+use crate::support::gateway::{Gateway, RunningGateway, behind_both};
+use crate::support::http::{Http, HttpResponse};
 use crate::support::port;
 use crate::support::server::Replica;
 
@@ -15,11 +15,11 @@ behind_both! {
 
 const LISTED: &str = "https://app.example.org";
 
-/// Latchet for pages of another origin, behind the proxy of `docs/spa.md` without its TLS.
+/// Latchet for pages of another origin, behind the proxy of `docs/how-to/spa.md` without its TLS.
 struct Site {
     http: Http,
     _latchet: Replica,
-    _running: Running,
+    _running: RunningGateway,
 }
 
 impl Site {
@@ -43,7 +43,7 @@ impl Site {
         }
     }
 
-    async fn preflight(&self, path: &str, origin: &str, headers: &str) -> Answer {
+    async fn preflight(&self, path: &str, origin: &str, headers: &str) -> HttpResponse {
         self.http
             .request("OPTIONS", path)
             .header("origin", origin)
@@ -56,7 +56,7 @@ impl Site {
 
 /// Returns the one value of a header; empty when it is missing.
 #[track_caller]
-fn only<'a>(answer: &'a Answer, name: &str) -> &'a str {
+fn only<'a>(answer: &'a HttpResponse, name: &str) -> &'a str {
     assert!(
         answer.headers.get_all(name).iter().count() <= 1,
         "{:?}",
@@ -66,7 +66,7 @@ fn only<'a>(answer: &'a Answer, name: &str) -> &'a str {
 }
 
 #[track_caller]
-fn assert_readable(answer: &Answer) {
+fn assert_readable(answer: &HttpResponse) {
     assert_eq!(only(answer, "access-control-allow-origin"), LISTED);
     assert_eq!(only(answer, "access-control-allow-credentials"), "true");
     let vary = answer.headers.get_all("vary").iter();

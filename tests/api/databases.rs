@@ -98,7 +98,7 @@ fn every_form_of_url_reaches_the_database() {
 }
 
 #[test]
-fn what_a_url_asks_in_vain_is_refused_with_the_reason() {
+fn unsupported_url_options_are_refused_with_the_reason() {
     let url = Postgres::shared().database();
 
     for (parameter, reason) in [
@@ -235,7 +235,7 @@ fn the_name_of_the_program_and_the_options_reach_the_server() {
 
 /// Role, database and server may each have other defaults.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_log_in_at_once_whatever_the_default_isolation() {
+async fn parallel_logins_succeed_at_every_default_isolation_level() {
     for isolation in ["serializable", "repeatable read"] {
         let server = Postgres::start();
         let url = server.database();

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use crate::support::client::Session;
 use crate::support::http::Http;
-use crate::support::local::Local;
-use crate::support::proxy::{Proxy, Weather};
+use crate::support::local::InProcessServer;
+use crate::support::proxy::{NetworkFault, Proxy};
 use crate::support::redis::Redis;
 use crate::support::server::{Replica, run};
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_logout_is_felt_by_the_next_request,
+    a_logout_takes_effect_on_the_next_request,
     logging_out_everywhere_ends_every_session_of_one_person,
     a_logout_survives_a_restart,
-    the_command_line_is_obeyed_by_a_running_server,
+    commands_take_effect_on_a_running_server,
 }
 
-async fn a_logout_is_felt_by_the_next_request(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_logout_takes_effect_on_the_next_request(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (session, other) = (alice.login().await, alice.login().await);
     let newer = session.rotate().await;
@@ -32,7 +32,7 @@ async fn a_logout_is_felt_by_the_next_request(backend: Backend) {
 }
 
 async fn logging_out_everywhere_ends_every_session_of_one_person(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let (alice, bob) = (
         server.http.person("alice").await,
         server.http.person("bob").await,
@@ -49,12 +49,12 @@ async fn logging_out_everywhere_ends_every_session_of_one_person(backend: Backen
 }
 
 async fn a_logout_survives_a_restart(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     session.logout().await.expect(204);
     server.stop().await;
 
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
 
     session
         .at(&server.http)
@@ -63,8 +63,8 @@ async fn a_logout_survives_a_restart(backend: Backend) {
         .expect_problem(401, "token_revoked");
 }
 
-async fn the_command_line_is_obeyed_by_a_running_server(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn commands_take_effect_on_a_running_server(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     run(&backend, &["user", "disable", "alice"]);
@@ -78,7 +78,7 @@ async fn the_command_line_is_obeyed_by_a_running_server(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_logout_on_one_replica_is_felt_by_all() {
+async fn a_logout_on_one_replica_takes_effect_on_all() {
     for backend in [Backend::postgres(), Backend::postgres_alone()] {
         let replicas = [
             Replica::start(&backend).await,
@@ -114,7 +114,7 @@ struct Ended {
     http: Http,
     revoked: Session,
     valid: Session,
-    _server: Local,
+    _server: InProcessServer,
 }
 
 impl Ended {
@@ -123,7 +123,7 @@ impl Ended {
     }
 
     async fn behind(backend: Backend) -> Self {
-        let server = Local::start(&backend).await;
+        let server = InProcessServer::start(&backend).await;
         let alice = server.http.person("alice").await;
         let (revoked, valid) = (alice.login().await, alice.login().await);
         revoked.logout().await.expect(204);
@@ -207,7 +207,7 @@ async fn a_redis_restarted_from_an_old_dump_revives_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_redis_down_sql_answers() {
+async fn with_redis_down_sql_is_asked() {
     let ended = Ended::new().await;
 
     ended.backend.redis().kill();
@@ -216,7 +216,7 @@ async fn with_redis_down_sql_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_redis_hung_sql_answers_soon() {
+async fn with_redis_hung_sql_is_asked_within_the_deadline() {
     let ended = Ended::new().await;
     ended.backend.redis().freeze();
 
@@ -241,7 +241,7 @@ async fn with_redis_hung_sql_answers_soon() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_may_evict_is_not_believed() {
+async fn a_redis_that_may_evict_is_not_trusted() {
     let ended = Ended::new().await;
     let redis = ended.backend.redis();
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
@@ -265,9 +265,9 @@ async fn a_redis_cut_off_in_the_middle_of_a_logout_revives_nothing() {
     let ended = Ended::behind(backend).await;
     let session = ended.http.person("bob").await.login().await;
 
-    proxy.set(Weather::LoseAnswers);
+    proxy.set(NetworkFault::LoseAnswers);
     let answer = session.logout().await;
-    proxy.set(Weather::Fair);
+    proxy.set(NetworkFault::Fair);
 
     if answer.status == 204 {
         session.check().await.expect_problem(401, "token_revoked");
@@ -280,7 +280,7 @@ async fn a_redis_cut_off_in_the_middle_of_a_logout_revives_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_redis_and_sql_down_nobody_is_let_in() {
+async fn with_redis_and_sql_down_every_check_is_503() {
     let postgres = crate::support::postgres::Postgres::start();
     let redis = Redis::start();
     let backend = Backend::on(&postgres).with("REDIS_URL", &redis.url());
@@ -297,7 +297,7 @@ async fn with_redis_and_sql_down_nobody_is_let_in() {
 
     postgres.resume();
     redis.resume();
-    crate::support::poll::some("PostgreSQL to be reached again", async || {
+    crate::support::poll::until_some("PostgreSQL to be reached again", async || {
         (ended.valid.check().await.status == 200).then_some(())
     })
     .await;
@@ -305,7 +305,7 @@ async fn with_redis_and_sql_down_nobody_is_let_in() {
 }
 
 async fn until_refused(session: &Session) {
-    crate::support::poll::some("the session to be refused", async || {
+    crate::support::poll::until_some("the session to be refused", async || {
         let answer = session.check().await;
         (answer.code() == "token_outdated").then_some(())
     })

@@ -45,12 +45,12 @@ fn spectral_finds_nothing() {
 }
 
 on_both! {
-    fuzzed_from_its_document_the_server_keeps_to_it,
+    responses_to_fuzzed_requests_conform_to_the_api_document,
 }
 
 /// Requests made from the document, well-formed and not: no 5xx, no undocumented status, content
 /// type or body.
-async fn fuzzed_from_its_document_the_server_keeps_to_it(backend: Backend) {
+async fn responses_to_fuzzed_requests_conform_to_the_api_document(backend: Backend) {
     let backend = backend
         .with("LATCHET_REGISTRATION", "open")
         .with("LATCHET_THROTTLE_IP", "100000/1s")

@@ -2,22 +2,22 @@
 
 use serde_json::json;
 
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::postgres::Postgres;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    no_token_comes_before_a_broken_body,
+    a_missing_token_is_reported_before_a_broken_body,
     odd_requests_are_refused_and_never_fail,
     bad_input_is_answered_with_the_field_named,
-    errors_of_the_framework_wear_the_same_envelope,
-    only_a_token_that_was_shown_is_called_invalid,
+    errors_of_the_framework_are_problem_documents,
+    only_a_presented_token_is_called_invalid,
 }
 
 /// Asserts what is true of every error response.
 #[track_caller]
-fn assert_envelope(answer: &Answer) {
+fn assert_envelope(answer: &HttpResponse) {
     let body = answer.json();
     assert_eq!(
         answer.header("content-type"),
@@ -39,8 +39,8 @@ fn assert_envelope(answer: &Answer) {
     );
 }
 
-async fn no_token_comes_before_a_broken_body(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_missing_token_is_reported_before_a_broken_body(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
 
     let protected = [
         ("POST", "/v1/logout/all"),
@@ -71,7 +71,7 @@ async fn no_token_comes_before_a_broken_body(backend: Backend) {
 
 /// FJE answered 500 to each of these.
 async fn odd_requests_are_refused_and_never_fail(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
 
     for value in [
         " , , ",
@@ -132,7 +132,7 @@ async fn odd_requests_are_refused_and_never_fail(backend: Backend) {
 }
 
 async fn bad_input_is_answered_with_the_field_named(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await.access;
     let create = async |body: serde_json::Value| {
         server
@@ -190,8 +190,8 @@ async fn bad_input_is_answered_with_the_field_named(backend: Backend) {
     );
 }
 
-async fn errors_of_the_framework_wear_the_same_envelope(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn errors_of_the_framework_are_problem_documents(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let http = &server.http;
 
     let requests = [
@@ -228,8 +228,8 @@ async fn errors_of_the_framework_wear_the_same_envelope(backend: Backend) {
 }
 
 /// RFC 6750 section 3.1: clients retry on exactly this.
-async fn only_a_token_that_was_shown_is_called_invalid(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn only_a_presented_token_is_called_invalid(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
 
     let absent = server
         .http
@@ -266,9 +266,9 @@ async fn only_a_token_that_was_shown_is_called_invalid(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_failure_tells_its_cause() {
+async fn no_5xx_body_contains_its_cause() {
     let postgres = Postgres::start();
-    let server = Local::start(&Backend::on(&postgres)).await;
+    let server = InProcessServer::start(&Backend::on(&postgres)).await;
     let session = server.http.person("alice").await.login().await;
 
     postgres.kill();
@@ -302,14 +302,14 @@ async fn no_failure_tells_its_cause() {
     }
 
     postgres.resume();
-    crate::support::poll::some("the server to recover", async || {
+    crate::support::poll::until_some("the server to recover", async || {
         (session.check().await.status == 200).then_some(())
     })
     .await;
     session.rotate().await;
 }
 
-async fn alice_login(http: &Http) -> Answer {
+async fn alice_login(http: &Http) -> HttpResponse {
     let body = json!({"username": "alice", "password": "a long password of alice"});
     http.post("/v1/login").json(&body).send().await
 }

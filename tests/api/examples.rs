@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::client::Session;
 use crate::support::http::Http;
 use crate::support::server::Replica;
@@ -39,7 +39,7 @@ impl Example {
         command
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap());
-        let mut child = Child::start(command, Ending::Kill);
+        let mut child = Child::start(command, EndSignal::Kill);
         let printed = || std::fs::read_to_string(&log).unwrap();
         poll::until("the example to listen", || {
             assert!(child.ended().is_none(), "it ended at once: {}", printed());
@@ -298,7 +298,7 @@ async fn revoked_by_redis() {
     let example = Example::start("revoked_by_redis", &[server.http.base(), &url]);
     let hello = ok(&format!("hello, {}", session.user_id()));
     // The first connection and the first keys take a moment, and until then the response is 503.
-    poll::some("the copy to be believed", async || {
+    poll::until_some("the copy to be believed", async || {
         let seen = example.show("GET", "/", &session.access).await;
         assert!(seen == hello || seen.0 == 503, "{seen:?}");
         (seen == hello).then_some(())
@@ -328,7 +328,7 @@ async fn introspection() {
         &[server.http.base(), "notes", password.to_str().unwrap()],
     );
     let hello = ok(&format!("hello, {}", session.user_id()));
-    poll::some("the keys to be fetched", async || {
+    poll::until_some("the keys to be fetched", async || {
         let seen = example.show("GET", "/", &session.access).await;
         assert!(seen == hello || seen.0 == 503, "{seen:?}");
         (seen == hello).then_some(())
@@ -338,7 +338,7 @@ async fn introspection() {
     session.logout().await.expect(204);
 
     // The last response is cached for a second.
-    poll::some("the logout to be felt", async || {
+    poll::until_some("the logout to be felt", async || {
         let (status, _) = example.show("GET", "/", &session.access).await;
         (status == 401).then_some(())
     })

@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{ADMIN, Session, claims};
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_narrowed_token_of_an_administrator_opens_no_guarded_route,
-    a_token_of_another_program_opens_neither_account_nor_administration,
-    a_login_that_asks_for_all_scopes_or_for_none_is_not_narrowed,
-    a_session_stays_as_narrow_as_it_was_made,
+    a_narrowed_token_of_an_administrator_is_refused_by_admin_routes,
+    a_token_of_another_client_is_refused_by_account_and_admin_routes,
+    a_login_with_all_scopes_or_none_is_not_narrowed,
+    a_session_keeps_its_narrowed_scope,
     a_narrowed_session_is_refreshed_and_logged_out,
 }
 
@@ -39,7 +39,7 @@ async fn login(http: &Http, scope: Option<&str>) -> Session {
     Session::of(http.clone(), &answer.expect(200))
 }
 
-async fn ask(by: &Session, method: &str, path: &str) -> Answer {
+async fn ask(by: &Session, method: &str, path: &str) -> HttpResponse {
     let request = by.http.request(method, path).bearer(&by.access);
     request.json(&json!({})).send().await
 }
@@ -64,8 +64,8 @@ async fn guarded(http: &Http) -> Vec<(String, String)> {
     found
 }
 
-async fn a_narrowed_token_of_an_administrator_opens_no_guarded_route(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_SCOPES", SCOPES)).await;
+async fn a_narrowed_token_of_an_administrator_is_refused_by_admin_routes(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_SCOPES", SCOPES)).await;
     let narrowed = [
         login(&server.http, Some("mail:read")).await,
         grant(&server.http, &[("scope", "mail:read")]).await,
@@ -92,8 +92,8 @@ async fn a_narrowed_token_of_an_administrator_opens_no_guarded_route(backend: Ba
     assert_eq!(users["items"].as_array().map(Vec::len), Some(1), "{users}");
 }
 
-async fn a_token_of_another_program_opens_neither_account_nor_administration(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_token_of_another_client_is_refused_by_account_and_admin_routes(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let other = grant(&server.http, &[("client_id", "mailer")]).await;
 
     for (method, path) in guarded(&server.http).await {
@@ -112,8 +112,8 @@ async fn a_token_of_another_program_opens_neither_account_nor_administration(bac
     }
 }
 
-async fn a_login_that_asks_for_all_scopes_or_for_none_is_not_narrowed(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_SCOPES", SCOPES)).await;
+async fn a_login_with_all_scopes_or_none_is_not_narrowed(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_SCOPES", SCOPES)).await;
 
     for session in [
         login(&server.http, None).await,
@@ -129,14 +129,14 @@ async fn a_login_that_asks_for_all_scopes_or_for_none_is_not_narrowed(backend: B
     }
 }
 
-async fn a_session_stays_as_narrow_as_it_was_made(backend: Backend) {
-    let server = Local::start(&backend.clone().with("LATCHET_SCOPES", SCOPES)).await;
+async fn a_session_keeps_its_narrowed_scope(backend: Backend) {
+    let server = InProcessServer::start(&backend.clone().with("LATCHET_SCOPES", SCOPES)).await;
     let whole = login(&server.http, None).await;
     let narrowed = login(&server.http, Some("mail:read")).await;
     server.stop().await;
 
     for scopes in ["mail:read", "mail:read,mail:send,mail:delete"] {
-        let server = Local::start(&backend.clone().with("LATCHET_SCOPES", scopes)).await;
+        let server = InProcessServer::start(&backend.clone().with("LATCHET_SCOPES", scopes)).await;
         let whole = whole.at(&server.http).rotate().await;
         ask(&whole, "GET", "/v1/users").await.expect(200);
         let narrowed = narrowed.at(&server.http).rotate().await;
@@ -147,7 +147,7 @@ async fn a_session_stays_as_narrow_as_it_was_made(backend: Backend) {
 }
 
 async fn a_narrowed_session_is_refreshed_and_logged_out(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_SCOPES", SCOPES)).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_SCOPES", SCOPES)).await;
     let session = login(&server.http, Some("mail:read")).await.rotate().await;
     assert_eq!(claims(&session.access)["scope"], "mail:read");
 

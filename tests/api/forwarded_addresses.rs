@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::server::Replica;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    clients_behind_a_proxy_are_told_apart_and_their_ports_do_not_matter,
+    clients_behind_a_proxy_are_distinguished_by_address_without_port,
     the_address_of_a_session_is_what_the_proxy_has_appended,
 }
 
@@ -16,9 +16,9 @@ fn behind_a_proxy(backend: &Backend) -> Backend {
     backend.with("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8")
 }
 
-async fn clients_behind_a_proxy_are_told_apart_and_their_ports_do_not_matter(backend: Backend) {
+async fn clients_behind_a_proxy_are_distinguished_by_address_without_port(backend: Backend) {
     let backend = behind_a_proxy(&backend).with("LATCHET_THROTTLE_IP", "3/15m");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let login = async |name: &str, header: &str, address: &str| {
         let body = json!({"username": name, "password": "wrong, but long enough"});
         let request = server.http.post("/v1/login").raw_header(header, address);
@@ -47,7 +47,7 @@ async fn clients_behind_a_proxy_are_told_apart_and_their_ports_do_not_matter(bac
 }
 
 async fn the_address_of_a_session_is_what_the_proxy_has_appended(backend: Backend) {
-    let server = Local::start(&behind_a_proxy(&backend)).await;
+    let server = InProcessServer::start(&behind_a_proxy(&backend)).await;
     let alice = server.http.person("alice").await;
 
     for (header, value, address) in [

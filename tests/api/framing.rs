@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 
 use crate::support::Backend;
 use crate::support::http::Http;
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::poll::DEADLINE;
 
 /// A request behind the one that is tried: where it is answered, that one ended early.
@@ -31,7 +31,7 @@ async fn raw(http: &Http, bytes: &str) -> (Vec<u16>, String) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_whose_length_is_doubtful_is_refused_and_ends_its_connection() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for lines in [
         "content-length: 2\r\ncontent-length: 3\r\n",
         "content-length: 3\r\nContent-Length: 2\r\n",
@@ -79,7 +79,7 @@ async fn a_request_whose_length_is_doubtful_is_refused_and_ends_its_connection()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_coding_beside_chunked_is_refused() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for lines in [
         "transfer-encoding: gzip, chunked\r\n",
         "transfer-encoding: chunked, chunked\r\n",
@@ -98,7 +98,7 @@ async fn a_coding_beside_chunked_is_refused() {
 /// RFC 9112, 6.1: the length counts for nothing, and whoever sent both is not listened to any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_beside_chunks_smuggles_nothing() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     let chunks = "2\r\n{}\r\n0\r\n\r\n";
     for lines in [
         "content-length: 4\r\ntransfer-encoding: chunked\r\n",
@@ -124,7 +124,7 @@ async fn a_length_beside_chunks_smuggles_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chunks_that_are_malformed_are_refused_and_end_their_connection() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for chunks in [
         "2\n{}\r\n0\r\n\r\n",
         "2\r\n{}0\r\n\r\n",
@@ -148,7 +148,7 @@ async fn chunks_that_are_malformed_are_refused_and_end_their_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_line_has_three_words_and_one_meaning() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for (line, status) in [
         ("GET /livez HTTP/1.1", 200),
         ("GET http://a/livez HTTP/1.1", 200),
@@ -178,7 +178,7 @@ async fn the_first_line_has_three_words_and_one_meaning() {
 /// request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn line_feeds_alone_end_lines_and_hide_nothing() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for (request, wanted) in [
         (
             "GET /livez HTTP/1.1\nhost: a\nconnection: close\n\n".to_owned(),

@@ -92,7 +92,7 @@ fn path_with(folder: &Path) -> OsString {
 
 /// Those of openapi-typescript want each field of a request that has a default.
 #[test]
-fn typescript_types_have_every_operation_and_ask_for_nothing_that_may_be_left_out() {
+fn typescript_types_have_every_operation_and_keep_optional_members_optional() {
     let folder = scratch::folder();
     let tools = installed("client/node_modules");
     let types = folder.path().join("latchet.ts");

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Weather};
+use crate::support::proxy::{NetworkFault, Proxy};
 use crate::support::redis::Redis;
 
 #[test]
@@ -24,7 +24,7 @@ fn a_killed_postgres_comes_back_with_its_data() {
 }
 
 #[test]
-fn databases_of_the_shared_postgres_are_apart() {
+fn databases_of_the_shared_postgres_are_separate() {
     let (one, other) = (Postgres::shared().database(), Postgres::shared().database());
 
     assert_ne!(one, other);
@@ -44,7 +44,7 @@ fn a_killed_redis_forgets_what_was_not_saved() {
 }
 
 #[test]
-fn a_frozen_redis_answers_once_it_is_thawed() {
+fn a_frozen_redis_responds_after_it_is_thawed() {
     let redis = Redis::start();
     let frozen = std::sync::atomic::AtomicBool::new(true);
     redis.freeze();
@@ -63,7 +63,7 @@ fn a_frozen_redis_answers_once_it_is_thawed() {
 }
 
 #[tokio::test]
-async fn the_proxy_loses_answers_and_hangs_and_cuts() {
+async fn the_proxy_loses_responses_hangs_and_cuts() {
     let redis = Redis::start();
     let proxy = Proxy::start(&redis.address()).await;
     let ping = async || {
@@ -80,7 +80,7 @@ async fn the_proxy_loses_answers_and_hangs_and_cuts() {
 
     assert_eq!(ping().await, ("+PONG\r\n".to_owned(), false));
 
-    proxy.set(Weather::Slow(Duration::from_millis(50)));
+    proxy.set(NetworkFault::Slow(Duration::from_millis(50)));
     let start = Instant::now();
     assert_eq!(ping().await, ("+PONG\r\n".to_owned(), false));
     assert!(
@@ -88,13 +88,13 @@ async fn the_proxy_loses_answers_and_hangs_and_cuts() {
         "there and back"
     );
 
-    proxy.set(Weather::LoseAnswers);
+    proxy.set(NetworkFault::LoseAnswers);
     assert_eq!(ping().await, (String::new(), true));
     assert_eq!(proxy.lost().await, "+PONG\r\n");
 
-    proxy.set(Weather::Hang);
+    proxy.set(NetworkFault::Hang);
     assert_eq!(ping().await, (String::new(), false));
 
-    proxy.set(Weather::Cut);
+    proxy.set(NetworkFault::Cut);
     assert!(ping().await.1, "a cut connection ends");
 }

@@ -17,14 +17,14 @@ mod flasks_are_taken;
 
 /// A running Latchet and a Flask app beside it: the app knows Latchet's keys by its JWKS, and Latchet
 /// knows the app's key.
-struct Neighbours {
+struct FlaskAndLatchet {
     server: Replica,
     flask: Flask,
     /// The key of the app.
     key: SigningKey,
 }
 
-impl Neighbours {
+impl FlaskAndLatchet {
     /// Starts both, with one algorithm; a setting of Latchet names the sort of app.
     async fn start(algorithm: Algorithm) -> Self {
         let told = named_by_its_address().with("LATCHET_COMPAT_FLASK_JWT_EXTENDED", "true");
@@ -35,7 +35,7 @@ impl Neighbours {
         let (key, text) = flask_key(algorithm);
         let backend = backend.with("LATCHET_ALGORITHM", algorithm.name());
         let file = backend.folder.path().join("flask-key.json");
-        let jwk = key.verifying().jwk();
+        let jwk = key.verifying_key().jwk();
         let jwk = jwk.unwrap_or_else(|| json!({"kty": "oct", "k": base64url(&text)}));
         std::fs::write(&file, jwk.to_string()).unwrap();
         let backend = backend.with("LATCHET_VERIFICATION_KEYS", file.to_str().unwrap());

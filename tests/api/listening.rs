@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::http::Http;
 use crate::support::server::{Replica, command};
 use crate::support::{Backend, poll, port};
@@ -25,7 +25,7 @@ impl Started {
             .envs(env.iter().copied())
             .stdout(Stdio::from(file.try_clone().unwrap()))
             .stderr(file);
-        let child = Child::start(&mut command, Ending::Kill);
+        let child = Child::start(&mut command, EndSignal::Kill);
         let mut address = None;
         poll::until("the address to be printed", || {
             let text = std::fs::read_to_string(&log).unwrap();

@@ -38,7 +38,7 @@ async fn lost_lines(metrics: &Http) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_outlives_the_reader_of_its_log_and_counts_what_is_lost() {
+async fn a_server_survives_a_closed_log_and_counts_lost_lines() {
     let address = format!("127.0.0.1:{}", port::free());
     let backend = Backend::sqlite().with("LATCHET_METRICS_LISTEN", &address);
     let (reader, writer) = pipe();
@@ -49,7 +49,7 @@ async fn a_server_outlives_the_reader_of_its_log_and_counts_what_is_lost() {
     refused_requests(&server, 20).await;
 
     let metrics = Http::new(format!("http://{address}"));
-    poll::some("lost lines to be counted", async || {
+    poll::until_some("lost lines to be counted", async || {
         (lost_lines(&metrics).await >= 20).then_some(())
     })
     .await;
@@ -58,7 +58,7 @@ async fn a_server_outlives_the_reader_of_its_log_and_counts_what_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_of_the_log_that_sleeps_keeps_nobody_waiting() {
+async fn a_stalled_reader_of_the_log_delays_no_request() {
     // The pipe holds 64 KiB, less what is left of its pages.
     const FULL: usize = 48 << 10;
     let (mut reader, writer) = pipe();
@@ -100,7 +100,7 @@ async fn a_full_disk_under_the_log_keeps_no_server_from_starting_serving_and_sto
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_in_json_is_nothing_else() {
+async fn a_json_log_contains_only_json() {
     let backend = Backend::sqlite()
         .with("LATCHET_LOG_FORMAT", "json")
         .with("LATCHET_LOG_LEVEL", "debug")
@@ -125,7 +125,7 @@ async fn a_log_in_json_is_nothing_else() {
 }
 
 #[test]
-fn a_start_that_is_refused_says_so_in_json_where_the_log_is() {
+fn a_refused_start_is_reported_in_json_when_the_log_is_json() {
     let file = "/nowhere/certificate.pem";
     let table = [
         (vec![("LATCHET_GRACE", "61s")], 2, "grace is 61s"),
@@ -158,7 +158,7 @@ fn a_start_that_is_refused_says_so_in_json_where_the_log_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_link_for_the_first_administrator_is_on_no_log_and_ends_with_the_first_one() {
+async fn the_setup_link_is_not_logged_and_ends_with_the_first_administrator() {
     for format in ["auto", "json", "pretty"] {
         let backend = Backend::sqlite()
             .with("LATCHET_LOG_FORMAT", format)
@@ -196,7 +196,7 @@ async fn the_link_for_the_first_administrator_is_on_no_log_and_ends_with_the_fir
 /// Returns the lines of the log with this event, once there are as many.
 async fn events(server: &Replica, event: &str, count: usize) -> Vec<String> {
     let what = format!("{count} lines of {event}");
-    poll::some(&what, async || {
+    poll::until_some(&what, async || {
         let mark = format!("\"event\":\"{event}\"");
         let log = server.log();
         let lines = log.lines().filter(|line| line.contains(&mark));
@@ -294,7 +294,7 @@ async fn a_login_that_the_throttle_refuses_says_which_budget_is_used_up(backend:
 }
 
 #[test]
-fn a_command_whose_output_nobody_reads_ends_without_a_fault() {
+fn a_command_with_a_closed_output_ends_without_a_panic() {
     let backend = Backend::sqlite();
 
     for arguments in [

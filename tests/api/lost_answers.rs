@@ -1,23 +1,23 @@
 //! Lost responses: Zitadel #9631, MAS #2795 and audiobookshelf #5281 log users out.
 
 use crate::support::http::Http;
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::poll;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Weather};
+use crate::support::proxy::{NetworkFault, Proxy};
 use crate::support::server::Replica;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_lost_answer_is_made_good_by_the_retry,
-    a_server_killed_after_its_commit_answers_the_retry_alike,
+    a_retry_after_a_lost_response_gets_the_successor,
+    a_retry_after_a_server_was_killed_gets_the_committed_successor,
 }
 
-async fn a_lost_answer_is_made_good_by_the_retry(backend: Backend) {
+async fn a_retry_after_a_lost_response_gets_the_successor(backend: Backend) {
     let server = Replica::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let proxy = Proxy::start(server.http.address()).await;
-    proxy.set(Weather::LoseAnswers);
+    proxy.set(NetworkFault::LoseAnswers);
 
     let lost = session
         .at(&Http::new(format!("http://{}", proxy.address())))
@@ -33,11 +33,11 @@ async fn a_lost_answer_is_made_good_by_the_retry(backend: Backend) {
     retried.rotate().await;
 }
 
-async fn a_server_killed_after_its_commit_answers_the_retry_alike(backend: Backend) {
+async fn a_retry_after_a_server_was_killed_gets_the_committed_successor(backend: Backend) {
     let server = Replica::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let proxy = Proxy::start(server.http.address()).await;
-    proxy.set(Weather::LoseAnswers);
+    proxy.set(NetworkFault::LoseAnswers);
     assert!(
         session
             .at(&Http::new(format!("http://{}", proxy.address())))
@@ -60,14 +60,14 @@ async fn a_server_killed_after_its_commit_answers_the_retry_alike(backend: Backe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_hangs_up_in_the_middle_has_still_rotated() {
+async fn a_refresh_completes_when_its_client_disconnects() {
     let backend = Backend::postgres_alone();
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let database = backend.database();
     let held = Postgres::shared().hold(&database, "sessions");
 
-    let connection = session.refresh_unread().await;
+    let connection = session.send_refresh().await;
     poll::until("the rotation to wait for the table", || {
         held.is_waited_for()
     });

@@ -5,7 +5,7 @@ use crate::support::server::Replica;
 use crate::support::{Backend, on_both, poll, port};
 
 on_both! {
-    what_happens_is_counted_and_shown_at_an_address_of_its_own,
+    metrics_are_served_at_their_own_address,
 }
 
 /// Returns the value of a series, `None` where there is none.
@@ -14,7 +14,7 @@ fn value(text: &str, series: &str) -> Option<u64> {
     line.map(|value| value.trim().parse().expect("a whole number"))
 }
 
-async fn what_happens_is_counted_and_shown_at_an_address_of_its_own(backend: Backend) {
+async fn metrics_are_served_at_their_own_address(backend: Backend) {
     let address = format!("127.0.0.1:{}", port::free());
     let backend = backend.with("LATCHET_METRICS_LISTEN", &address);
     let server = Replica::start(&backend).await;
@@ -28,7 +28,7 @@ async fn what_happens_is_counted_and_shown_at_an_address_of_its_own(backend: Bac
     server.http.get("/v1/nowhere").send().await.expect(404);
 
     let metrics = Http::new(format!("http://{address}"));
-    let page = poll::some("Redis to be filled", async || {
+    let page = poll::until_some("Redis to be filled", async || {
         let page = metrics.get("/metrics").send().await.expect(200);
         (value(&page.text, "latchet_denylist_trusted ") == Some(1)).then_some(page)
     })

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::support::backend::ISSUER;
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
@@ -12,13 +12,13 @@ on_both! {
     the_refresh_grant_rotates,
     errors_have_the_shape_of_the_standard,
     revoking_a_refresh_token_ends_its_session,
-    revoking_an_access_token_ends_it_alone,
-    revoking_anything_else_succeeds_as_well,
-    introspection_tells_what_a_token_is_worth,
-    the_metadata_leads_to_every_endpoint,
+    revoking_an_access_token_keeps_its_session,
+    revoking_an_unknown_token_succeeds,
+    introspection_reports_the_state_of_a_token,
+    the_metadata_names_every_endpoint,
 }
 
-async fn token(http: &Http, fields: &[(&str, &str)]) -> Answer {
+async fn token(http: &Http, fields: &[(&str, &str)]) -> HttpResponse {
     // What Swagger UI sends for an empty client id and secret.
     http.post("/oauth/token")
         .header("authorization", "Basic Og==")
@@ -28,7 +28,7 @@ async fn token(http: &Http, fields: &[(&str, &str)]) -> Answer {
 }
 
 async fn the_password_grant_takes_a_form_and_an_empty_client(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
 
     let fields = [
@@ -56,7 +56,7 @@ async fn the_password_grant_takes_a_form_and_an_empty_client(backend: Backend) {
 }
 
 async fn the_refresh_grant_rotates(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let fields = [
@@ -77,7 +77,7 @@ async fn the_refresh_grant_rotates(backend: Backend) {
 
 /// RFC 6749 section 5.2.
 async fn errors_have_the_shape_of_the_standard(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     server.http.person("alice").await;
 
     let refused = [
@@ -126,7 +126,7 @@ async fn errors_have_the_shape_of_the_standard(backend: Backend) {
 }
 
 async fn revoking_a_refresh_token_ends_its_session(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     server
@@ -144,8 +144,8 @@ async fn revoking_a_refresh_token_ends_its_session(backend: Backend) {
         .expect_problem(401, "session_revoked");
 }
 
-async fn revoking_an_access_token_ends_it_alone(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn revoking_an_access_token_keeps_its_session(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let newer = session.rotate().await;
 
@@ -163,8 +163,8 @@ async fn revoking_an_access_token_ends_it_alone(backend: Backend) {
 }
 
 /// RFC 7009 section 2.2: an invalid token is what the client wanted.
-async fn revoking_anything_else_succeeds_as_well(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn revoking_an_unknown_token_succeeds(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
 
     server
         .http
@@ -185,8 +185,8 @@ async fn revoking_anything_else_succeeds_as_well(backend: Backend) {
     );
 }
 
-async fn introspection_tells_what_a_token_is_worth(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn introspection_reports_the_state_of_a_token(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let admin = server.http.admin().login().await.access;
     let introspect = async |token: &str| {
@@ -216,8 +216,8 @@ async fn introspection_tells_what_a_token_is_worth(backend: Backend) {
     assert_eq!(anonymous.status, 401, "{}", anonymous.text);
 }
 
-async fn the_metadata_leads_to_every_endpoint(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn the_metadata_names_every_endpoint(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
 
     let metadata = server
         .http

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Session, claims};
-use crate::support::http::{Answer, Http, Request};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse, Request};
+use crate::support::local::InProcessServer;
 use crate::support::tool::root;
 use crate::support::{Backend, on_both};
 
@@ -17,20 +17,20 @@ on_both! {
     scopes_are_separated_by_spaces_and_come_from_the_list,
     a_refresh_may_ask_for_fewer_scopes_and_for_no_others,
     a_form_with_two_meanings_is_refused,
-    refusals_are_those_of_the_document,
-    tokens_are_kept_by_no_cache,
+    oauth_refusals_follow_the_documented_table,
+    token_responses_forbid_caching,
     metadata_has_no_empty_list_but_the_required_one,
-    tokens_say_from_when_they_count_only_to_flask_apps,
+    tokens_carry_nbf_only_for_flask_apps,
 }
 
 const SCOPES: (&str, &str) = ("LATCHET_SCOPES", "mail:read,mail:send");
 
-async fn post(http: &Http, path: &str, fields: &[(&str, &str)]) -> Answer {
+async fn post(http: &Http, path: &str, fields: &[(&str, &str)]) -> HttpResponse {
     http.post(path).form(fields).send().await
 }
 
 /// Asks for tokens with the password of the administrator, whose token may look into others.
-async fn grant(http: &Http, fields: &[(&str, &str)]) -> Answer {
+async fn grant(http: &Http, fields: &[(&str, &str)]) -> HttpResponse {
     let admin = http.admin();
     let mut all = vec![
         ("grant_type", "password"),
@@ -45,7 +45,7 @@ async fn granted(http: &Http, fields: &[(&str, &str)]) -> Session {
     Session::of(http.clone(), &grant(http, fields).await.expect(200))
 }
 
-async fn refresh(session: &Session, fields: &[(&str, &str)]) -> Answer {
+async fn refresh(session: &Session, fields: &[(&str, &str)]) -> HttpResponse {
     let mut all = vec![
         ("grant_type", "refresh_token"),
         ("refresh_token", &*session.refresh),
@@ -61,14 +61,14 @@ async fn introspect(session: &Session, token: &str) -> Value {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, status: u16, error: &str, what: &str) {
+fn assert_refused(answer: &HttpResponse, status: u16, error: &str, what: &str) {
     let found = (answer.status, answer.field("error"));
     assert_eq!(found, (status, error.to_owned()), "{what}: {}", answer.text);
 }
 
 /// RFC 7662, 2.2; RFC 6749, 5.1.
 async fn introspection_names_the_type_and_the_user_of_a_token(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("Alice").await.login().await;
 
@@ -94,7 +94,7 @@ async fn introspection_names_the_type_and_the_user_of_a_token(backend: Backend) 
 
 /// RFC 6749, 5.2 and 6; RFC 9700, 4.14.2.
 async fn a_refresh_token_belongs_to_the_client_it_was_issued_to(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let http = &server.http;
     for (own, others) in [
         (Some("phone"), ["kiosk", "latchet", "Phone"]),
@@ -129,7 +129,7 @@ async fn a_refresh_token_belongs_to_the_client_it_was_issued_to(backend: Backend
 
 /// RFC 7009, 2.1.
 async fn a_token_is_revoked_by_its_own_client(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = granted(&server.http, &[("client_id", "phone")]).await;
 
     for token in [&session.access, &session.refresh] {
@@ -156,7 +156,7 @@ fn basic(pair: &str) -> String {
 
 /// RFC 6749, 2.3 and 5.2. What was not checked must not seem to have been.
 async fn a_client_that_authenticates_is_refused_at_every_endpoint(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = granted(&server.http, &[("client_id", "app")]).await;
     let admin = server.http.admin();
     let token = [
@@ -212,7 +212,7 @@ async fn a_client_that_authenticates_is_refused_at_every_endpoint(backend: Backe
 
 /// RFC 6749, appendix A.1, and 2.3.1 for the encoding in the header.
 async fn the_name_of_a_client_is_visible_ascii_and_given_once(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let long = "x".repeat(101);
     for name in [
         "a\nX-Evil: 1",
@@ -243,7 +243,7 @@ async fn the_name_of_a_client_is_visible_ascii_and_given_once(backend: Backend) 
         let request = request.header("authorization", &basic(pair));
         request.form(&fields).send().await
     };
-    let client = |answer: &Answer| claims(&answer.field("access_token"))["client_id"].clone();
+    let client = |answer: &HttpResponse| claims(&answer.field("access_token"))["client_id"].clone();
     for (pair, named, name) in [
         ("my+app%3A2:", &[][..], "my app:2"),
         (":", &[("client_id", "app")], "app"),
@@ -261,7 +261,7 @@ async fn the_name_of_a_client_is_visible_ascii_and_given_once(backend: Backend) 
 
 /// RFC 6749, 3.3 and appendix A.4.
 async fn scopes_are_separated_by_spaces_and_come_from_the_list(backend: Backend) {
-    let server = Local::start(&backend.with(SCOPES.0, SCOPES.1)).await;
+    let server = InProcessServer::start(&backend.with(SCOPES.0, SCOPES.1)).await;
     for scope in [
         "nothing",
         "mail:read nothing",
@@ -289,7 +289,7 @@ async fn scopes_are_separated_by_spaces_and_come_from_the_list(backend: Backend)
 
 /// RFC 6749, 6.
 async fn a_refresh_may_ask_for_fewer_scopes_and_for_no_others(backend: Backend) {
-    let server = Local::start(&backend.with(SCOPES.0, SCOPES.1)).await;
+    let server = InProcessServer::start(&backend.with(SCOPES.0, SCOPES.1)).await;
     let session = granted(&server.http, &[]).await;
     let narrow = granted(&server.http, &[("scope", "mail:read")]).await;
 
@@ -331,7 +331,7 @@ async fn a_refresh_may_ask_for_fewer_scopes_and_for_no_others(backend: Backend) 
 
 /// RFC 6749, 3.2 and appendix B.
 async fn a_form_with_two_meanings_is_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let form = "application/x-www-form-urlencoded";
     for body in [
         "grant_type=password&grant_type=password&username=a&password=b",
@@ -356,8 +356,8 @@ async fn a_form_with_two_meanings_is_refused(backend: Backend) {
 }
 
 /// RFC 6749, 5.2: members, and the characters that they may have.
-async fn refusals_are_those_of_the_document(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn oauth_refusals_follow_the_documented_table(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let text = std::fs::read_to_string(root().join("openapi.yaml")).unwrap();
     let document: Value = serde_yaml_ng::from_str(&text).unwrap();
     let responses = &document["paths"]["/oauth/token"]["post"]["responses"];
@@ -403,8 +403,8 @@ async fn refusals_are_those_of_the_document(backend: Backend) {
 }
 
 /// RFC 6749, 5.1; RFC 7662, 4.
-async fn tokens_are_kept_by_no_cache(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn token_responses_forbid_caching(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let fields = [("token", &*admin.access)];
     let looked = server.http.post("/oauth/introspect").bearer(&admin.access);
@@ -430,7 +430,7 @@ async fn tokens_are_kept_by_no_cache(backend: Backend) {
 /// RFC 8414, 2 and 3.2.
 async fn metadata_has_no_empty_list_but_the_required_one(backend: Backend) {
     let metadata = async |backend: &Backend| {
-        let server = Local::start(backend).await;
+        let server = InProcessServer::start(backend).await;
         let path = "/.well-known/oauth-authorization-server";
         let answer = server
             .http
@@ -452,7 +452,7 @@ async fn metadata_has_no_empty_list_but_the_required_one(backend: Backend) {
 }
 
 /// RFC 9068 asks for no `nbf`, which a service a second behind would refuse; Flask-JWT requires one.
-async fn tokens_say_from_when_they_count_only_to_flask_apps(backend: Backend) {
+async fn tokens_carry_nbf_only_for_flask_apps(backend: Backend) {
     for (setting, says) in [
         (None, false),
         (Some("LATCHET_COMPAT_FLASK_JWT"), true),
@@ -462,7 +462,7 @@ async fn tokens_say_from_when_they_count_only_to_flask_apps(backend: Backend) {
             Some(name) => backend.clone().with(name, "true"),
             None => backend.clone(),
         };
-        let server = Local::start(&backend).await;
+        let server = InProcessServer::start(&backend).await;
         let login = server.http.admin().login().await;
         let refreshed = login.rotate().await;
         let admin = server.http.admin();

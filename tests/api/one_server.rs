@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::redis::Redis;
 use crate::support::server::{Replica, command, run};
 use crate::support::tool::assert_passes;
@@ -26,7 +26,7 @@ fn start_another(backend: &Backend) -> Refusal {
         .env("LATCHET_LISTEN", "127.0.0.1:0")
         .stdout(log.try_clone().unwrap())
         .stderr(log);
-    let status = Child::start(&mut command, Ending::Kill).wait(poll::DEADLINE);
+    let status = Child::start(&mut command, EndSignal::Kill).wait(poll::DEADLINE);
     Refusal {
         status,
         said: std::fs::read_to_string(path).unwrap(),
@@ -56,7 +56,7 @@ async fn a_second_server_on_the_file_refuses_and_names_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_paths_of_the_file_do_not_get_around_the_lock() {
+async fn other_paths_to_the_file_find_the_same_lock() {
     let backend = Backend::sqlite();
     let server = Replica::start(&backend).await;
     let folder = backend.folder.path();
@@ -74,7 +74,7 @@ async fn other_paths_of_the_file_do_not_get_around_the_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_does_not_make_a_second_server_on_the_file_safe() {
+async fn redis_does_not_allow_a_second_server_on_the_file() {
     let redis = Redis::start();
     let backend = Backend::sqlite().with("REDIS_URL", &redis.url());
     let server = Replica::start(&backend).await;

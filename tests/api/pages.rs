@@ -7,7 +7,7 @@ use crate::support::tool::{assert_passes_alone, browser_script};
 use crate::support::{Backend, server::Replica};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_person_signs_in_and_looks_after_the_account() {
+async fn a_user_signs_in_and_manages_the_account() {
     let backend = Backend::sqlite().with("LATCHET_THROTTLE_ACCOUNT", "6/15m");
     let server = Replica::start(&backend).await;
 
@@ -15,7 +15,7 @@ async fn a_person_signs_in_and_looks_after_the_account() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_administrator_comes_by_the_link() {
+async fn the_setup_link_creates_the_first_administrator() {
     let backend = Backend::sqlite()
         .without("LATCHET_BOOTSTRAP_ADMIN")
         .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE");
@@ -26,7 +26,7 @@ async fn the_first_administrator_comes_by_the_link() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_administrator_looks_after_users_sessions_and_keys() {
+async fn an_administrator_manages_users_sessions_and_keys() {
     let backend = Backend::sqlite();
     let server = Replica::start(&backend).await;
 
@@ -45,7 +45,7 @@ async fn a_cookie_that_is_not_the_sessions_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_find_cookies_whose_names_begin_otherwise() {
+async fn pages_find_cookies_with_a_custom_prefix() {
     let backend = Backend::sqlite().with("LATCHET_COOKIE_PREFIX", "shop-1");
     let server = Replica::start(&backend).await;
 

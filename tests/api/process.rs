@@ -42,7 +42,7 @@ async fn while_it_drains_the_server_says_that_it_is_not_ready() {
 
     server.terminate();
 
-    crate::support::poll::some("readyz to refuse", async || {
+    crate::support::poll::until_some("readyz to refuse", async || {
         // A connection that rests at this moment may be closed.
         let answer = server.http.get("/readyz").try_send().await.ok()?;
         (answer.status == 503).then_some(())
@@ -81,7 +81,7 @@ async fn half_sent_requests_are_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_no_settings_at_all_a_link_makes_the_first_administrator() {
+async fn without_settings_a_link_creates_the_first_administrator() {
     let backend = Backend::sqlite()
         .without("LATCHET_BOOTSTRAP_ADMIN")
         .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE")

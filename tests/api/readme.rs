@@ -59,7 +59,7 @@ fn the_readme_has_the_snippets_that_are_run_here() {
 }
 
 #[test]
-fn every_dependency_is_argued() {
+fn every_dependency_has_its_reason() {
     let read = |path| std::fs::read_to_string(root().join(path)).unwrap();
     let argued = read("docs/explanation/dependencies.md");
     let mut names = Vec::new();
@@ -100,7 +100,7 @@ fn first_start() -> Backend {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_session_of_the_readme_goes_as_it_says() {
+async fn the_session_of_the_readme_works_as_described() {
     let backend = first_start();
     let server = Replica::start(&backend).await;
     let script = shell_snippets()[2].replace("http://127.0.0.1:8080", server.http.base());

@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::Backend;
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::server::Replica;
 
 /// Sends bytes and then no more, and returns all that comes back.
@@ -83,7 +83,7 @@ async fn a_head_that_is_too_long_or_malformed_is_answered_with_a_problem_and_log
 }
 
 /// A login with a body that is not read.
-async fn refused_login(http: &Http, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+async fn refused_login(http: &Http, headers: &[(&str, &str)], body: &[u8]) -> HttpResponse {
     let login = http.post("/v1/login").raw_body(body);
     let login = headers
         .iter()
@@ -96,7 +96,7 @@ const CREDENTIALS: &[u8] = br#"{"username":"alice","password":"x"}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_of_a_body_name_its_type_and_its_coding() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     for (headers, body, parts) in [
         (
             vec![("content-type", "text/plain")],
@@ -142,7 +142,8 @@ async fn refusals_of_a_body_name_its_type_and_its_coding() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_refusal_of_a_large_body_names_the_limit() {
-    let server = Local::start(&Backend::sqlite().with("LATCHET_BODY_LIMIT", "2000")).await;
+    let server =
+        InProcessServer::start(&Backend::sqlite().with("LATCHET_BODY_LIMIT", "2000")).await;
 
     let answer = refused_login(&server.http, &[TYPE], &[b' '; 2001]).await;
 
@@ -229,7 +230,7 @@ async fn a_login_by_cookie_from_a_page_that_could_not_refresh_is_refused_at_once
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_by_cookie_beyond_this_machine_is_refused_with_the_host() {
-    let server = Local::start(&Backend::sqlite()).await;
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     let body = json!({"username": "alice", "password": "x", "transport": "cookie"});
 
     let answer = server
@@ -247,7 +248,7 @@ async fn a_login_by_cookie_beyond_this_machine_is_refused_with_the_host() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_line_of_a_refused_request_says_who_asked() {
+async fn the_log_line_of_a_refused_request_names_its_client() {
     let server = Replica::start(&Backend::sqlite()).await;
     let session = server.http.person("alice").await.login().await;
     let request = server.http.get("/v1/users").bearer(&session.access);

@@ -66,7 +66,7 @@ async fn without_grace_one_refresh_of_each_session_is_answered_on_three_replicas
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_on_an_empty_database_make_one_key_set_and_one_administrator() {
+async fn two_replicas_on_an_empty_database_create_one_key_set_and_one_administrator() {
     let backend = Backend::postgres();
     let (one, other) = tokio::join!(Replica::start(&backend), Replica::start(&backend));
 
@@ -102,7 +102,7 @@ async fn two_replicas_on_an_empty_database_make_one_key_set_and_one_administrato
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_dies_takes_no_session_along() {
+async fn a_replica_that_dies_ends_no_session() {
     let backend = Backend::postgres();
     let (one, other) = (
         Replica::start(&backend).await,

@@ -7,23 +7,23 @@ use tokio::task::JoinSet;
 
 use crate::support::browser::{Browser, REFRESH_COOKIE};
 use crate::support::client::Session;
-use crate::support::http::{Answer, Http, Request};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse, Request};
+use crate::support::local::InProcessServer;
 use crate::support::poll;
 use crate::support::postgres::Postgres;
-use crate::support::proxy::{Proxy, Weather};
+use crate::support::proxy::{NetworkFault, Proxy};
 use crate::support::server::Replica;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_laptop_that_slept_over_a_lost_answer_stays_logged_in,
-    a_retry_by_key_is_answered_alike_in_every_transport,
-    a_retry_by_key_is_answered_by_another_server_without_grace,
-    a_thief_without_the_key_is_caught,
-    a_key_is_worth_nothing_once_the_answer_was_used,
-    a_key_is_worth_nothing_after_a_day,
-    an_ended_session_is_ended_whatever_the_key,
-    what_is_no_key_is_refused_and_rotates_nothing,
+    a_retry_by_key_after_a_night_succeeds,
+    a_retry_by_key_gets_the_same_successor_in_every_transport,
+    a_retry_by_key_succeeds_at_another_replica_without_grace,
+    reuse_without_the_key_is_detected,
+    an_idempotency_key_ends_when_the_successor_is_used,
+    an_idempotency_key_expires_after_a_day,
+    an_idempotency_key_does_not_revive_an_ended_session,
+    an_invalid_idempotency_key_is_refused_and_rotates_nothing,
     retries_at_once_get_one_successor,
 }
 
@@ -44,11 +44,11 @@ impl Session {
     }
 }
 
-async fn a_laptop_that_slept_over_a_lost_answer_stays_logged_in(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_retry_by_key_after_a_night_succeeds(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let proxy = Proxy::start(server.http.address()).await;
-    proxy.set(Weather::LoseAnswers);
+    proxy.set(NetworkFault::LoseAnswers);
     let far = Http::new(format!("http://{}", proxy.address()));
     let lost = session.at(&far).refresh_with(KEY).try_send().await;
     assert!(lost.is_err(), "the answer was lost: {lost:?}");
@@ -64,8 +64,8 @@ async fn a_laptop_that_slept_over_a_lost_answer_stays_logged_in(backend: Backend
     retried.rotate_with("key-of-the-laptop-2").await;
 }
 
-async fn a_retry_by_key_is_answered_alike_in_every_transport(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_retry_by_key_gets_the_same_successor_in_every_transport(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let person = server.http.person("alice").await;
     let (header, form) = (person.login().await, person.login().await);
     let in_header = async || {
@@ -100,28 +100,28 @@ async fn a_retry_by_key_is_answered_alike_in_every_transport(backend: Backend) {
 
 /// Returns the refresh token of a response, from the body or the cookie.
 #[track_caller]
-fn successor(answer: &Answer) -> String {
+fn successor(answer: &HttpResponse) -> String {
     let mut cookies = answer.set_cookies().into_iter();
     let found = cookies.find_map(|cookie| cookie.split(';').next()?.strip_prefix(REFRESH_COOKIE));
     found.map_or_else(|| answer.field("refresh_token"), str::to_owned)
 }
 
-async fn a_retry_by_key_is_answered_by_another_server_without_grace(backend: Backend) {
+async fn a_retry_by_key_succeeds_at_another_replica_without_grace(backend: Backend) {
     let backend = backend.with("LATCHET_GRACE", "0s");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let lost = session.rotate_with(KEY).await;
     server.stop().await;
 
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     server.pass(NIGHT);
     let retried = session.at(&server.http).rotate_with(KEY).await;
 
     assert_eq!(retried.refresh, lost.refresh);
 }
 
-async fn a_thief_without_the_key_is_caught(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn reuse_without_the_key_is_detected(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let person = server.http.person("alice").await;
     let other = person.login().await;
     other.rotate_with("key-of-the-other-device").await;
@@ -149,8 +149,8 @@ async fn a_thief_without_the_key_is_caught(backend: Backend) {
     }
 }
 
-async fn a_key_is_worth_nothing_once_the_answer_was_used(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_idempotency_key_ends_when_the_successor_is_used(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     // One key for all requests, as a careless client sends it.
     session.rotate_with(KEY).await.rotate_with(KEY).await;
@@ -161,8 +161,8 @@ async fn a_key_is_worth_nothing_once_the_answer_was_used(backend: Backend) {
     answer.expect_problem(401, "refresh_reused");
 }
 
-async fn a_key_is_worth_nothing_after_a_day(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_idempotency_key_expires_after_a_day(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let person = server.http.person("alice").await;
     let (early, late) = (person.login().await, person.login().await);
     let lost = early.rotate_with(KEY).await;
@@ -177,9 +177,9 @@ async fn a_key_is_worth_nothing_after_a_day(backend: Backend) {
     answer.expect_problem(401, "refresh_reused");
 }
 
-async fn an_ended_session_is_ended_whatever_the_key(backend: Backend) {
+async fn an_idempotency_key_does_not_revive_an_ended_session(backend: Backend) {
     let backend = backend.with("LATCHET_IDLE_TTL", "4h");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let person = server.http.person("alice").await;
     let (logged_out, rested) = (person.login().await, person.login().await);
     let lost = logged_out.rotate_with(KEY).await;
@@ -194,8 +194,8 @@ async fn an_ended_session_is_ended_whatever_the_key(backend: Backend) {
     after_rest.expect_problem(401, "session_expired");
 }
 
-async fn what_is_no_key_is_refused_and_rotates_nothing(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_invalid_idempotency_key_is_refused_and_rotates_nothing(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let form = [
         ("grant_type", "refresh_token"),
@@ -224,7 +224,7 @@ async fn what_is_no_key_is_refused_and_rotates_nothing(backend: Backend) {
 }
 
 async fn retries_at_once_get_one_successor(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_GRACE", "0s")).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_GRACE", "0s")).await;
     let session = server.http.person("alice").await.login().await;
     let mut retries = JoinSet::new();
     for _ in 0..20 {
@@ -272,7 +272,7 @@ async fn a_key_is_in_neither_postgres_nor_redis() {
     assert!(rows.contains(&session.id), "the session is there: {rows}");
     assert!(!rows.contains(KEY), "{rows}");
     // Where Redis is slow, or its copy is not complete yet, the end is in SQL alone at first.
-    let names = poll::some("the end of the session to be in Redis", async || {
+    let names = poll::until_some("the end of the session to be in Redis", async || {
         let names: Vec<String> = backend.redis().ask(&["KEYS", "*"]);
         let is_there = names.iter().any(|name| name.contains(&session.id));
         is_there.then_some(names)

@@ -6,33 +6,33 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_refresh_token_shown_many_times_at_once_has_one_successor,
-    a_retry_gets_the_same_successor_and_is_no_theft,
-    a_retry_during_grace_gets_the_newest_token_and_mints_none,
+    a_refresh_token_presented_many_times_at_once_has_one_successor,
+    a_retry_gets_the_same_successor_and_is_not_reuse,
+    a_retry_during_grace_gets_the_newest_token_and_issues_none,
     two_clients_that_refresh_at_once_stay_logged_in,
-    a_superseded_token_is_theft_after_grace,
+    a_superseded_token_presented_after_grace_is_reuse,
     with_no_grace_a_token_works_once,
     a_stale_token_is_refused_though_rotations_share_a_moment,
     a_rotated_token_is_refused_after_a_restart,
-    a_thief_one_generation_behind_is_caught,
-    the_chain_of_a_thief_dies_with_its_detection,
+    reuse_one_generation_behind_is_detected,
+    detected_reuse_ends_the_tokens_of_the_thief,
     reuse_ends_one_session_and_no_other,
-    a_refresh_that_races_a_logout_does_not_survive_it,
-    a_logged_out_refresh_token_stays_dead,
-    the_access_token_before_a_refresh_lives_on,
+    a_refresh_in_parallel_with_a_logout_leaves_no_session,
+    a_logged_out_refresh_token_stays_refused,
+    a_refresh_keeps_the_previous_access_token_valid,
     an_idle_session_ends,
-    a_session_ends_however_often_it_is_refreshed,
+    a_session_reaches_its_absolute_expiry_despite_refreshes,
 }
 
 const PAST_GRACE: Duration = Duration::from_secs(11);
 
 /// Keycloak CVE-2026-1035, `SimpleJWT`, rauthy.
-async fn a_refresh_token_shown_many_times_at_once_has_one_successor(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_refresh_token_presented_many_times_at_once_has_one_successor(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let mut shown = JoinSet::new();
@@ -47,8 +47,8 @@ async fn a_refresh_token_shown_many_times_at_once_has_one_successor(backend: Bac
 }
 
 /// `SuperTokens` 12.1: the retry's token killed the first. Hydra: the retry counted as theft.
-async fn a_retry_gets_the_same_successor_and_is_no_theft(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_retry_gets_the_same_successor_and_is_not_reuse(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let first = session.rotate().await;
@@ -60,8 +60,8 @@ async fn a_retry_gets_the_same_successor_and_is_no_theft(backend: Backend) {
 }
 
 /// django-oauth-toolkit #1617 and #702: several generations minted, or the old token was answered.
-async fn a_retry_during_grace_gets_the_newest_token_and_mints_none(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_retry_during_grace_gets_the_newest_token_and_issues_none(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let newest = session.rotate().await.rotate().await;
 
@@ -72,7 +72,7 @@ async fn a_retry_during_grace_gets_the_newest_token_and_mints_none(backend: Back
 
 /// Keycloak #50721, `OpenRisk` #700, supabase #8959.
 async fn two_clients_that_refresh_at_once_stay_logged_in(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     let mut clients = JoinSet::new();
@@ -93,8 +93,8 @@ async fn two_clients_that_refresh_at_once_stay_logged_in(backend: Backend) {
 }
 
 /// supabase discussion 52614: a descendant refreshed 287 ms after its family was revoked.
-async fn a_superseded_token_is_theft_after_grace(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_superseded_token_presented_after_grace_is_reuse(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let old = server.http.person("alice").await.login().await;
     let new = old.rotate().await;
     server.pass(PAST_GRACE);
@@ -109,7 +109,7 @@ async fn a_superseded_token_is_theft_after_grace(backend: Backend) {
 }
 
 async fn with_no_grace_a_token_works_once(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_GRACE", "0s")).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_GRACE", "0s")).await;
     let session = server.http.person("alice").await.login().await;
     session.rotate().await;
 
@@ -121,7 +121,7 @@ async fn with_no_grace_a_token_works_once(backend: Backend) {
 
 /// Keycloak #50999: rotations within one second were ordered by the clock.
 async fn a_stale_token_is_refused_though_rotations_share_a_moment(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let oldest = server.http.person("alice").await.login().await;
     let middle = oldest.rotate().await;
     middle.rotate().await;
@@ -136,12 +136,12 @@ async fn a_stale_token_is_refused_though_rotations_share_a_moment(backend: Backe
 
 /// Keycloak CVE-2026-9802.
 async fn a_rotated_token_is_refused_after_a_restart(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     session.rotate().await;
     server.stop().await;
 
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     server.pass(PAST_GRACE);
 
     session
@@ -152,8 +152,8 @@ async fn a_rotated_token_is_refused_after_a_restart(backend: Backend) {
 }
 
 /// `GoTrue` v2: the parent was valid without a limit in time.
-async fn a_thief_one_generation_behind_is_caught(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn reuse_one_generation_behind_is_detected(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let mut owner = server.http.person("alice").await.login().await;
     let mut parent = owner.clone();
     for _ in 0..3 {
@@ -167,8 +167,8 @@ async fn a_thief_one_generation_behind_is_caught(backend: Backend) {
 }
 
 /// rauthy and Zitadel detected no reuse.
-async fn the_chain_of_a_thief_dies_with_its_detection(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn detected_reuse_ends_the_tokens_of_the_thief(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let owner = server.http.person("alice").await.login().await;
     let thief = owner.rotate().await.rotate().await;
     server.pass(PAST_GRACE);
@@ -181,7 +181,7 @@ async fn the_chain_of_a_thief_dies_with_its_detection(backend: Backend) {
 
 /// better-auth #8512: one replay logged every device out.
 async fn reuse_ends_one_session_and_no_other(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (phone, laptop) = (alice.login().await, alice.login().await);
     phone.rotate().await;
@@ -194,8 +194,8 @@ async fn reuse_ends_one_session_and_no_other(backend: Backend) {
 }
 
 /// Keycloak #51312.
-async fn a_refresh_that_races_a_logout_does_not_survive_it(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_refresh_in_parallel_with_a_logout_leaves_no_session(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
 
     for _ in 0..10 {
@@ -216,8 +216,8 @@ async fn a_refresh_that_races_a_logout_does_not_survive_it(backend: Backend) {
 }
 
 /// The FJE documentation keeps a refresh token's denial for the lifetime of an access token.
-async fn a_logged_out_refresh_token_stays_dead(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_logged_out_refresh_token_stays_refused(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     session.logout().await.expect(204);
 
@@ -233,8 +233,8 @@ async fn a_logged_out_refresh_token_stays_dead(backend: Backend) {
 }
 
 /// Zitadel #9331: requests in flight failed.
-async fn the_access_token_before_a_refresh_lives_on(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_refresh_keeps_the_previous_access_token_valid(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     session.rotate().await;
@@ -243,7 +243,7 @@ async fn the_access_token_before_a_refresh_lives_on(backend: Backend) {
 }
 
 async fn an_idle_session_ends(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     server.pass(Duration::from_hours(24 * 14) + PAST_GRACE);
 
@@ -253,8 +253,8 @@ async fn an_idle_session_ends(backend: Backend) {
         .expect_problem(401, "session_expired");
 }
 
-async fn a_session_ends_however_often_it_is_refreshed(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_session_reaches_its_absolute_expiry_despite_refreshes(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let mut session = server.http.person("alice").await.login().await;
     for _ in 0..3 {
         server.pass(Duration::from_hours(24 * 9));

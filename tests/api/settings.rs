@@ -9,11 +9,11 @@ use crate::support::server::{Replica, command, run};
 use crate::support::{Backend, on_both};
 
 on_both! {
-    a_password_from_a_file_or_a_pipe_is_the_one_that_people_type,
+    a_password_from_a_file_or_a_pipe_equals_the_typed_one,
     no_password_of_the_command_line_holds_nul,
     no_password_of_the_api_holds_nul,
-    listing_accounts_leaves_none_out_without_a_word,
-    roles_are_printed_unless_they_are_named_or_taken_away,
+    a_list_of_accounts_is_complete_or_says_that_it_is_cut,
+    user_roles_prints_the_roles_unless_it_changes_them,
 }
 
 const PASSWORD: &str = "a long password of frank";
@@ -40,7 +40,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-async fn a_password_from_a_file_or_a_pipe_is_the_one_that_people_type(backend: Backend) {
+async fn a_password_from_a_file_or_a_pipe_equals_the_typed_one(backend: Backend) {
     let server = Replica::start(&backend).await;
     let file = backend.folder.path().join("password");
     let path = file.to_str().unwrap();
@@ -156,7 +156,7 @@ async fn no_password_of_the_api_holds_nul(backend: Backend) {
     assert!(!run(&backend, &["user", "list"]).contains("gina"));
 }
 
-async fn listing_accounts_leaves_none_out_without_a_word(backend: Backend) {
+async fn a_list_of_accounts_is_complete_or_says_that_it_is_cut(backend: Backend) {
     run(&backend, &["migrate"]);
     let server = Replica::start(&backend).await;
     for name in ["alice", "bob", "carol"] {
@@ -186,7 +186,7 @@ async fn listing_accounts_leaves_none_out_without_a_word(backend: Backend) {
     assert_eq!(shown.send().await.expect(200).json()["items"], json);
 }
 
-async fn roles_are_printed_unless_they_are_named_or_taken_away(backend: Backend) {
+async fn user_roles_prints_the_roles_unless_it_changes_them(backend: Backend) {
     let server = Replica::start(&backend).await;
     server.http.person("alice").await;
     let roles = |arguments: &[&str]| {
@@ -211,7 +211,7 @@ async fn roles_are_printed_unless_they_are_named_or_taken_away(backend: Backend)
 }
 
 #[test]
-fn a_folder_whose_name_is_not_utf8_is_refused_and_no_other_one_is_made() {
+fn a_folder_whose_name_is_not_utf8_is_refused_and_none_is_created() {
     let backend = Backend::sqlite().without("LATCHET_DATA_DIR");
     let name = OsStr::from_bytes(b"caf\xe9");
     let folder = backend.folder.path().join(name);

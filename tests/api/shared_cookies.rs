@@ -3,14 +3,14 @@
 use serde_json::json;
 
 use crate::support::browser::{Browser, CSRF_COOKIE, REFRESH_COOKIE};
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
     cookies_of_others_do_not_matter_whatever_their_bytes,
     an_old_cookie_of_the_same_name_does_not_matter,
-    of_several_cookies_the_csrf_value_says_which_counts,
+    the_csrf_value_selects_one_of_several_cookies,
     a_known_device_is_found_beside_cookies_of_others,
     headers_of_others_do_not_matter_whatever_their_bytes,
 }
@@ -32,11 +32,11 @@ const OTHERS: [&[u8]; 12] = [
 ];
 
 /// Sends cookies and the CSRF value of a session as a page of the server does.
-async fn refresh(http: &Http, cookies: &[u8], csrf: &str) -> Answer {
+async fn refresh(http: &Http, cookies: &[u8], csrf: &str) -> HttpResponse {
     post(http, "/v1/refresh", cookies, csrf).await
 }
 
-async fn post(http: &Http, path: &str, cookies: &[u8], csrf: &str) -> Answer {
+async fn post(http: &Http, path: &str, cookies: &[u8], csrf: &str) -> HttpResponse {
     let request = http.post(path).raw_header("cookie", cookies);
     let request = request
         .raw_header("x-csrf-token", csrf)
@@ -53,7 +53,7 @@ fn joined(pairs: &[&[u8]]) -> Vec<u8> {
 }
 
 async fn cookies_of_others_do_not_matter_whatever_their_bytes(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let mut browser = Browser::login(&alice).await;
 
@@ -89,7 +89,7 @@ async fn cookies_of_others_do_not_matter_whatever_their_bytes(backend: Backend) 
 }
 
 async fn an_old_cookie_of_the_same_name_does_not_matter(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let mut browser = Browser::login(&alice).await;
     let old = browser.clone();
@@ -125,8 +125,8 @@ async fn an_old_cookie_of_the_same_name_does_not_matter(backend: Backend) {
     other.refresh().await.expect(200);
 }
 
-async fn of_several_cookies_the_csrf_value_says_which_counts(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn the_csrf_value_selects_one_of_several_cookies(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let (alice, bob) = (
         server.http.person("alice").await,
         server.http.person("bob").await,
@@ -164,7 +164,7 @@ async fn a_known_device_is_found_beside_cookies_of_others(backend: Backend) {
     let backend = backend
         .with("LATCHET_THROTTLE_ACCOUNT", "3/15m")
         .with("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let browser = Browser::login(&alice).await;
     let login = |password: &str| {
@@ -188,7 +188,7 @@ async fn a_known_device_is_found_beside_cookies_of_others(backend: Backend) {
 }
 
 async fn headers_of_others_do_not_matter_whatever_their_bytes(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     let bearer = format!("Bearer {}", session.access);
 
@@ -231,7 +231,7 @@ async fn headers_of_others_do_not_matter_whatever_their_bytes(backend: Backend) 
 }
 
 /// Two servers with accounts of their own, as on two ports of one host, and a browser between them.
-async fn two_servers(settings: [&[(&str, &str)]; 2]) -> [Local; 2] {
+async fn two_servers(settings: [&[(&str, &str)]; 2]) -> [InProcessServer; 2] {
     let start = async |settings: &[(&str, &str)]| {
         let backend = settings
             .iter()
@@ -239,13 +239,13 @@ async fn two_servers(settings: [&[(&str, &str)]; 2]) -> [Local; 2] {
                 backend.with(name, value)
             });
         // By default their names differ, as do their addresses.
-        Local::start(&backend.without("LATCHET_ISSUER")).await
+        InProcessServer::start(&backend.without("LATCHET_ISSUER")).await
     };
     [start(settings[0]).await, start(settings[1]).await]
 }
 
 /// Logs in at a server with the cookies of all servers of the host, and keeps those it sets.
-async fn login(server: &Local, browser: &mut Browser) -> String {
+async fn login(server: &InProcessServer, browser: &mut Browser) -> String {
     browser.http = server.http.clone();
     let admin = server.http.admin();
     let body = json!({"username": admin.name, "password": admin.password, "transport": "cookie"});
@@ -256,7 +256,7 @@ async fn login(server: &Local, browser: &mut Browser) -> String {
     answer.field("csrf_token")
 }
 
-async fn refreshed(server: &Local, browser: &mut Browser, csrf: &str) -> Answer {
+async fn refreshed(server: &InProcessServer, browser: &mut Browser, csrf: &str) -> HttpResponse {
     browser.http = server.http.clone();
     let request = browser.cookies_only("POST", "/v1/refresh");
     let request = request
@@ -319,7 +319,7 @@ async fn the_prefix_is_in_the_names_of_all_cookies() {
         let backend = Backend::sqlite()
             .with("LATCHET_COOKIE_PREFIX", "shop-1")
             .with("LATCHET_PUBLIC_URL", url);
-        let server = Local::start(&backend).await;
+        let server = InProcessServer::start(&backend).await;
         let admin = server.http.admin();
         let body =
             json!({"username": admin.name, "password": admin.password, "transport": "cookie"});

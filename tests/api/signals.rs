@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::server::{Replica, command};
 use crate::support::{Backend, poll, port};
 
@@ -102,7 +102,7 @@ fn install(name: &str, folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_renewed_certificate_is_served_by_itself_or_on_sighup_and_a_broken_one_never() {
+async fn a_renewed_certificate_is_reloaded_and_a_broken_one_is_not() {
     let backend = Backend::sqlite();
     let folder = backend.folder.path();
     install("localhost", folder);
@@ -117,10 +117,10 @@ async fn a_renewed_certificate_is_served_by_itself_or_on_sighup_and_a_broken_one
         .env("LATCHET_TLS_KEY", folder.join("key.pem"))
         .stdout(file.try_clone().unwrap())
         .stderr(file);
-    let mut server = Child::start(&mut command, Ending::Kill);
+    let mut server = Child::start(&mut command, EndSignal::Kill);
     let wait_for = async |name: &str| {
         let wanted = certificate(name);
-        poll::some("the certificate to be served", async || {
+        poll::until_some("the certificate to be served", async || {
             (served_certificate(port).await? == wanted).then_some(())
         })
         .await;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::readme::snippets;
 use crate::support::client::ADMIN;
-use crate::support::gateway::{Gateway, Running, behind_both, service};
+use crate::support::gateway::{Gateway, RunningGateway, behind_both, service};
 use crate::support::server::Replica;
 use crate::support::tool::{assert_passes_alone, browser_script, root};
 use crate::support::{Backend, port, scratch};
@@ -36,7 +36,7 @@ struct Layout {
     port: u16,
     /// Script that the page of this layout runs.
     script: String,
-    _running: Running,
+    _running: RunningGateway,
     _service: JoinSet<()>,
     _files: TempDir,
 }

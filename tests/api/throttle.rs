@@ -6,8 +6,8 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::client::Person;
-use crate::support::http::Answer;
-use crate::support::local::Local;
+use crate::support::http::HttpResponse;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 mod devices;
@@ -24,18 +24,18 @@ const GUESSES: usize = 3;
 const ADDRESSES: usize = 2;
 
 on_both! {
-    an_account_is_closed_after_ten_attempts_and_opens_again,
-    unknown_users_are_counted_alike,
+    an_account_is_throttled_after_ten_failures_and_opens_later,
+    unknown_users_are_throttled_like_known_ones,
     an_address_is_counted_over_all_accounts,
-    nobody_chooses_the_address_they_are_counted_as,
-    a_trusted_proxy_says_who_is_asking,
+    an_untrusted_forwarded_address_is_ignored,
+    a_trusted_proxy_names_the_client_address,
     attempts_at_once_are_all_counted,
     twenty_logins_at_once_with_the_right_password_succeed,
-    what_finds_the_server_busy_is_not_counted,
-    guesses_from_many_addresses_close_an_account_to_strangers,
-    strangers_elsewhere_lock_nobody_out_where_the_account_was_used,
-    guesses_where_the_account_was_used_have_a_budget_of_their_own,
-    a_wait_doubles_while_guessing_goes_on,
+    attempts_at_a_busy_server_are_not_counted,
+    guesses_from_many_addresses_throttle_an_account_for_unknown_devices,
+    strangers_in_other_networks_lock_nobody_out_of_a_known_network,
+    guesses_from_a_known_network_have_their_own_budget,
+    retry_after_doubles_while_guessing_continues,
     a_password_reset_lifts_the_throttle,
 }
 
@@ -47,25 +47,25 @@ fn behind_a_proxy(backend: &Backend) -> Backend {
 }
 
 /// A server behind a proxy, on which few guesses use a budget up: each of them is hashed.
-async fn few_guesses(backend: &Backend) -> Local {
+async fn server_with_small_budgets(backend: &Backend) -> InProcessServer {
     let backend = behind_a_proxy(backend)
         .with("LATCHET_THROTTLE_ACCOUNT_IP", &format!("{GUESSES}/15m"))
         .with(
             "LATCHET_THROTTLE_ACCOUNT",
             &format!("{}/15m", GUESSES * ADDRESSES),
         );
-    Local::start(&backend).await
+    InProcessServer::start(&backend).await
 }
 
 /// Tries to log in from an address.
-async fn login_from(person: &Person, password: &str, address: &str) -> Answer {
+async fn login_from(person: &Person, password: &str, address: &str) -> HttpResponse {
     let body = json!({"username": person.name, "password": password});
     let request = person.http.post("/v1/login").json(&body);
     request.header("x-forwarded-for", address).send().await
 }
 
 /// Uses up the shared budget of strangers for an account on such a server.
-async fn close_to_strangers(person: &Person) {
+async fn exhaust_stranger_budget(person: &Person) {
     for address in 1..=ADDRESSES {
         for _ in 0..GUESSES {
             login_from(person, WRONG, &format!("198.51.100.{address}"))
@@ -78,17 +78,17 @@ async fn close_to_strangers(person: &Person) {
         .expect_problem(429, "too_many_requests");
 }
 
-fn wait_of(refused: &Answer) -> Duration {
+fn wait_of(refused: &HttpResponse) -> Duration {
     Duration::from_secs(refused.header("retry-after").parse().expect("seconds"))
 }
 
-async fn attempt(person: &Person, forwarded: &str) -> Answer {
+async fn attempt(person: &Person, forwarded: &str) -> HttpResponse {
     let body = json!({"username": person.name, "password": "wrong, but long enough"});
     let request = person.http.post("/v1/login").json(&body);
     request.header("x-forwarded-for", forwarded).send().await
 }
 
-fn stranger(server: &Local, name: &str) -> Person {
+fn stranger(server: &InProcessServer, name: &str) -> Person {
     Person {
         http: server.http.clone(),
         name: name.to_owned(),
@@ -96,8 +96,8 @@ fn stranger(server: &Local, name: &str) -> Person {
     }
 }
 
-async fn an_account_is_closed_after_ten_attempts_and_opens_again(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_account_is_throttled_after_ten_failures_and_opens_later(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     for _ in 0..10 {
         alice
@@ -117,8 +117,8 @@ async fn an_account_is_closed_after_ten_attempts_and_opens_again(backend: Backen
     alice.login().await;
 }
 
-async fn unknown_users_are_counted_alike(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn unknown_users_are_throttled_like_known_ones(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let nobody = stranger(&server, "nobody");
     for _ in 0..10 {
         nobody
@@ -141,7 +141,7 @@ async fn unknown_users_are_counted_alike(backend: Backend) {
 }
 
 async fn an_address_is_counted_over_all_accounts(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_THROTTLE_IP", "5/15m")).await;
+    let server = InProcessServer::start(&backend.with("LATCHET_THROTTLE_IP", "5/15m")).await;
     for name in ["a", "b", "c", "d", "e"] {
         stranger(&server, name)
             .try_login("wrong, but long enough")
@@ -155,8 +155,8 @@ async fn an_address_is_counted_over_all_accounts(backend: Backend) {
         .expect_problem(429, "too_many_requests");
 }
 
-async fn nobody_chooses_the_address_they_are_counted_as(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_THROTTLE_IP", "5/15m")).await;
+async fn an_untrusted_forwarded_address_is_ignored(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_THROTTLE_IP", "5/15m")).await;
     for number in 0..5 {
         let person = stranger(&server, &format!("user{number}"));
         attempt(&person, &format!("198.51.100.{number}"))
@@ -169,11 +169,11 @@ async fn nobody_chooses_the_address_they_are_counted_as(backend: Backend) {
         .expect_problem(429, "too_many_requests");
 }
 
-async fn a_trusted_proxy_says_who_is_asking(backend: Backend) {
+async fn a_trusted_proxy_names_the_client_address(backend: Backend) {
     let backend = backend
         .with("LATCHET_THROTTLE_IP", "5/15m")
         .with("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     for number in 0..5 {
         attempt(&stranger(&server, &format!("user{number}")), "198.51.100.7")
             .await
@@ -193,7 +193,7 @@ async fn a_trusted_proxy_says_who_is_asking(backend: Backend) {
 }
 
 async fn attempts_at_once_are_all_counted(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
 
     let mut attempts = JoinSet::new();
@@ -212,7 +212,7 @@ async fn attempts_at_once_are_all_counted(backend: Backend) {
 }
 
 async fn twenty_logins_at_once_with_the_right_password_succeed(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
 
     for _ in 0..2 {
@@ -229,7 +229,10 @@ async fn twenty_logins_at_once_with_the_right_password_succeed(backend: Backend)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logins_over_two_replicas_wait_for_each_other_instead_of_being_refused() {
     let backend = Backend::postgres().with("LATCHET_THROTTLE_ACCOUNT_IP", "2/15m");
-    let servers = [Local::start(&backend).await, Local::start(&backend).await];
+    let servers = [
+        InProcessServer::start(&backend).await,
+        InProcessServer::start(&backend).await,
+    ];
     let alice = servers[0].http.person("alice").await;
 
     let mut logins = JoinSet::new();
@@ -241,8 +244,8 @@ async fn logins_over_two_replicas_wait_for_each_other_instead_of_being_refused()
     assert_eq!(logins.join_all().await, [200; 12]);
 }
 
-async fn what_finds_the_server_busy_is_not_counted(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_PASSWORD_THREADS", "1")).await;
+async fn attempts_at_a_busy_server_are_not_counted(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_PASSWORD_THREADS", "1")).await;
     let alice = server.http.person("alice").await;
     let mut logins = JoinSet::new();
     for _ in 0..320 {
@@ -267,8 +270,8 @@ async fn what_finds_the_server_busy_is_not_counted(backend: Backend) {
     alice.try_login(WRONG).await.expect(429);
 }
 
-async fn guesses_from_many_addresses_close_an_account_to_strangers(backend: Backend) {
-    let server = Local::start(&behind_a_proxy(&backend)).await;
+async fn guesses_from_many_addresses_throttle_an_account_for_unknown_devices(backend: Backend) {
+    let server = InProcessServer::start(&behind_a_proxy(&backend)).await;
     let alice = server.http.person("alice").await;
     let bob = server.http.person("bob").await;
     for _ in 0..10 {
@@ -296,8 +299,8 @@ async fn guesses_from_many_addresses_close_an_account_to_strangers(backend: Back
         .expect(200);
 }
 
-async fn strangers_elsewhere_lock_nobody_out_where_the_account_was_used(backend: Backend) {
-    let server = few_guesses(&backend).await;
+async fn strangers_in_other_networks_lock_nobody_out_of_a_known_network(backend: Backend) {
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     login_from(&alice, &alice.password, "203.0.113.9")
         .await
@@ -305,7 +308,7 @@ async fn strangers_elsewhere_lock_nobody_out_where_the_account_was_used(backend:
     login_from(&alice, &alice.password, "2001:db8:1:2::9")
         .await
         .expect(200);
-    close_to_strangers(&alice).await;
+    exhaust_stranger_budget(&alice).await;
 
     // The whole /64 of a customer is one network.
     for address in ["203.0.113.9", "2001:db8:1:2:ffff::1", "203.0.113.9"] {
@@ -320,13 +323,13 @@ async fn strangers_elsewhere_lock_nobody_out_where_the_account_was_used(backend:
     }
 }
 
-async fn guesses_where_the_account_was_used_have_a_budget_of_their_own(backend: Backend) {
-    let server = few_guesses(&backend).await;
+async fn guesses_from_a_known_network_have_their_own_budget(backend: Backend) {
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     login_from(&alice, &alice.password, "203.0.113.9")
         .await
         .expect(200);
-    close_to_strangers(&alice).await;
+    exhaust_stranger_budget(&alice).await;
 
     for _ in 0..GUESSES {
         login_from(&alice, WRONG, "203.0.113.9")
@@ -339,8 +342,8 @@ async fn guesses_where_the_account_was_used_have_a_budget_of_their_own(backend: 
         .expect_problem(429, "too_many_requests");
 }
 
-async fn a_wait_doubles_while_guessing_goes_on(backend: Backend) {
-    let server = Local::start(&backend.with("LATCHET_THROTTLE_IP", "1000/15m")).await;
+async fn retry_after_doubles_while_guessing_continues(backend: Backend) {
+    let server = InProcessServer::start(&backend.with("LATCHET_THROTTLE_IP", "1000/15m")).await;
     let alice = server.http.person("alice").await;
     let mut waits = Vec::new();
 
@@ -359,7 +362,7 @@ async fn a_wait_doubles_while_guessing_goes_on(backend: Backend) {
 }
 
 async fn a_password_reset_lifts_the_throttle(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let id = alice.login().await.user_id();
     for _ in 0..10 {
@@ -383,7 +386,7 @@ async fn a_password_reset_lifts_the_throttle(backend: Backend) {
     reset.expect(204);
 
     // The refusal is remembered for some seconds.
-    crate::support::poll::some("the throttle to be lifted", async || {
+    crate::support::poll::until_some("the throttle to be lifted", async || {
         let answer = alice.try_login(new).await;
         (answer.status == 200).then_some(())
     })

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::readme::{shell, snippets};
 use crate::support::backend::ISSUER;
 use crate::support::client::{Session, header};
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::server::{Replica, command, run};
 use crate::support::tool::assert_passes;
 use crate::support::{Backend, on_both};
@@ -21,8 +21,8 @@ mod refusals;
 
 on_both! {
     a_user_gets_exactly_the_claims_that_iterable_reads,
-    a_service_asks_on_behalf_of_a_user,
-    a_role_counts_as_it_is_now,
+    a_service_gets_a_token_on_behalf_of_a_user,
+    an_exchanged_token_carries_the_current_roles,
     a_session_that_was_ended_gets_no_token,
 }
 
@@ -76,12 +76,12 @@ fn profiles(backend: Backend, tables: &str, files: &[(&str, &str)]) -> Backend {
     backend.with("LATCHET_CONFIG", file.to_str().unwrap())
 }
 
-async fn start(backend: Backend) -> Local {
+async fn start(backend: Backend) -> InProcessServer {
     let files = [("key", KEY), ("shop", SHOP), ("bank", BANK)];
-    Local::start(&profiles(backend, PROFILES, &files)).await
+    InProcessServer::start(&profiles(backend, PROFILES, &files)).await
 }
 
-async fn ask(session: &Session, profile: &str) -> Answer {
+async fn ask(session: &Session, profile: &str) -> HttpResponse {
     let path = format!("/v1/tokens/{profile}");
     session
         .http
@@ -92,7 +92,12 @@ async fn ask(session: &Session, profile: &str) -> Answer {
 }
 
 /// Asks as the service of this name, on behalf of whom the body says.
-async fn order(http: &Http, profile: &str, (name, secret): (&str, &str), body: &Value) -> Answer {
+async fn order(
+    http: &Http,
+    profile: &str,
+    (name, secret): (&str, &str),
+    body: &Value,
+) -> HttpResponse {
     let basic = STANDARD.encode(format!("{name}:{secret}"));
     let request = http
         .post(&format!("/v1/tokens/{profile}"))
@@ -131,7 +136,7 @@ async fn a_user_gets_exactly_the_claims_that_iterable_reads(backend: Backend) {
     assert_eq!(time("exp") - time("iat"), 3600);
 }
 
-async fn a_service_asks_on_behalf_of_a_user(backend: Backend) {
+async fn a_service_gets_a_token_on_behalf_of_a_user(backend: Backend) {
     let server = start(backend).await;
     let alice = server.http.person("alice").await.login().await;
     let body = json!({"user_id": alice.user_id()});
@@ -145,7 +150,7 @@ async fn a_service_asks_on_behalf_of_a_user(backend: Backend) {
     other.expect(200);
 }
 
-async fn a_role_counts_as_it_is_now(backend: Backend) {
+async fn an_exchanged_token_carries_the_current_roles(backend: Backend) {
     let server = start(backend).await;
     let alice = server.http.person("alice").await.login().await;
     let admin = server.http.admin().login().await.access;
@@ -197,11 +202,11 @@ async fn a_session_that_was_ended_gets_no_token(backend: Backend) {
 /// Even where the key is trusted, tokens of Flask apps are taken, and the profile says everything that
 /// can be said to be like ours.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_guard_of_latchet_takes_a_token_for_another_party() {
+async fn guards_of_latchet_refuse_tokens_for_third_parties() {
     let backend = Backend::sqlite();
     let pem = run(&backend, &["key", "generate"]);
     let key = SigningKey::from_pem(&pem).unwrap();
-    let jwk = key.verifying().jwk().unwrap();
+    let jwk = key.verifying_key().jwk().unwrap();
     let jwk_file = backend.folder.path().join("jwk");
     std::fs::write(&jwk_file, jwk.to_string()).unwrap();
     let tables = format!(
@@ -219,7 +224,7 @@ users = "any"
     let backend = profiles(backend, &tables, &[("key", &pem)])
         .with("LATCHET_VERIFICATION_KEYS", jwk_file.to_str().unwrap())
         .with("LATCHET_COMPAT_FLASK_JWT_EXTENDED", "true");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
 
     let token = ask(&admin, "mimic").await.expect(200).field("token");
@@ -249,7 +254,7 @@ users = "any"
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_snippets_of_its_page_do_what_they_say() {
+async fn the_snippets_of_the_token_profiles_page_work() {
     let backend = Backend::sqlite();
     let page = "docs/how-to/third-party-tokens.md";
     let (commands, settings) = (snippets(page, "sh"), snippets(page, "toml"));

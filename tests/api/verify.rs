@@ -9,31 +9,31 @@ use latchet::token::{Claims, Issuer};
 use crate::support::backend::ISSUER;
 use crate::support::browser::Browser;
 use crate::support::client::Session;
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 mod proxies;
 
 on_both! {
-    a_good_token_is_told_whose_it_is,
-    what_is_no_good_access_token_is_refused,
-    no_cookie_passes,
-    a_refused_page_is_sent_to_sign_in_where_that_was_asked,
-    nobody_is_sent_to_a_site_that_was_not_named,
-    a_token_of_another_issuer_passes_for_an_active_user_alone,
+    a_valid_token_returns_its_user_to_the_proxy,
+    invalid_access_tokens_are_refused,
+    cookies_are_not_accepted_by_forward_auth,
+    a_refused_page_is_redirected_to_sign_in_when_configured,
+    redirects_lead_only_to_configured_sites,
+    a_token_of_another_issuer_passes_only_for_an_enabled_user,
 }
 
 /// `Accept` of a browser that opens an address.
 const PAGE: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
-async fn verify(session: &Session) -> Answer {
+async fn verify(session: &Session) -> HttpResponse {
     let request = session.http.get("/v1/verify").bearer(&session.access);
     request.send().await
 }
 
-async fn a_good_token_is_told_whose_it_is(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_valid_token_returns_its_user_to_the_proxy(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await;
     let zoe = server.http.administrator("zoë,").await.login().await;
 
@@ -50,8 +50,8 @@ async fn a_good_token_is_told_whose_it_is(backend: Backend) {
     assert_eq!(of_zoe.header("remote-session"), zoe.id);
 }
 
-async fn what_is_no_good_access_token_is_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn invalid_access_tokens_are_refused(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let person = server.http.person("alice").await;
     let (session, over) = (person.login().await, person.login().await);
     over.logout().await.expect(204);
@@ -75,8 +75,8 @@ async fn what_is_no_good_access_token_is_refused(backend: Backend) {
     verify(&session).await.expect_problem(401, "token_expired");
 }
 
-async fn no_cookie_passes(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn cookies_are_not_accepted_by_forward_auth(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let browser = Browser::login(&server.http.person("alice").await).await;
 
     let answer = browser.page("GET", "/v1/verify").send().await;
@@ -84,9 +84,9 @@ async fn no_cookie_passes(backend: Backend) {
     answer.expect_problem(401, "missing_token");
 }
 
-async fn a_refused_page_is_sent_to_sign_in_where_that_was_asked(backend: Backend) {
+async fn a_refused_page_is_redirected_to_sign_in_when_configured(backend: Backend) {
     let backend = backend.with("LATCHET_ALLOWED_ORIGINS", "https://app.example.org");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let http = Http::without_redirects(server.http.base());
     let session = server.http.person("alice").await.login().await;
     let own = format!("{}/docs", server.http.base());
@@ -114,8 +114,8 @@ async fn a_refused_page_is_sent_to_sign_in_where_that_was_asked(backend: Backend
     unasked.send().await.expect_problem(401, "missing_token");
 }
 
-async fn nobody_is_sent_to_a_site_that_was_not_named(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn redirects_lead_only_to_configured_sites(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
 
     for sign_in in [
@@ -137,12 +137,12 @@ async fn nobody_is_sent_to_a_site_that_was_not_named(backend: Backend) {
     }
 }
 
-async fn a_token_of_another_issuer_passes_for_an_active_user_alone(backend: Backend) {
+async fn a_token_of_another_issuer_passes_only_for_an_enabled_user(backend: Backend) {
     let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
     let file = backend.folder.path().join("key.json");
-    std::fs::write(&file, key.verifying().jwk().unwrap().to_string()).unwrap();
+    std::fs::write(&file, key.verifying_key().jwk().unwrap().to_string()).unwrap();
     let backend = backend.with("LATCHET_VERIFICATION_KEYS", file.to_str().unwrap());
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await;
     let issue = |user: &str| {
         let claims = Claims {

@@ -20,7 +20,7 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_client_keeps_its_rules() {
+fn the_page_client_passes_its_unit_tests() {
     assert_passes(
         Command::new("node")
             .arg("--test")
@@ -30,7 +30,7 @@ fn the_client_keeps_its_rules() {
 }
 
 #[test]
-fn the_client_that_is_served_is_what_its_source_makes() {
+fn the_served_page_client_is_built_from_its_source() {
     let client = root().join("web/client");
     let built = scratch::folder();
 
@@ -70,7 +70,7 @@ async fn tabs_share_a_session_and_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_that_loses_answers_signs_nobody_out() {
+async fn a_network_that_loses_responses_signs_nobody_out() {
     // A machine under load may need longer than ten seconds for what a person does in one.
     let backend = Backend::sqlite().with("LATCHET_GRACE", "60s");
     let server = Replica::start(&backend).await;
@@ -79,7 +79,7 @@ async fn a_network_that_loses_answers_signs_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_night_over_a_lost_answer_signs_nobody_out() {
+async fn a_night_after_a_lost_response_signs_nobody_out() {
     // The clock of tabs can be set, that of the server cannot: no grace is grace that is over.
     let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
     let server = Replica::start(&backend).await;
@@ -88,7 +88,7 @@ async fn a_night_over_a_lost_answer_signs_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_another_origin_achieves_nothing() {
+async fn requests_from_pages_of_another_origin_are_refused() {
     // Without grace a refresh that it brings about ends the session, and is noticed by that.
     let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
     let server = Replica::start(&backend).await;

@@ -2,7 +2,7 @@
 
 use crate::Options;
 use crate::support::process::Cores;
-use crate::support::report::{Finding, Target, median};
+use crate::support::report::{BenchResult, Target, median};
 use crate::support::worker::Worker;
 
 /// Memory in KiB, passes, and whether the memory is kept: the first is the default.
@@ -22,7 +22,7 @@ const VARIANTS: [(&str, [&str; 3]); 6] = [
 ];
 
 /// Hashes per second on one core, of each set of parameters that OWASP calls equal.
-pub(super) fn variants(options: &Options) -> Vec<Finding> {
+pub(super) fn variants(options: &Options) -> Vec<BenchResult> {
     let mut workers = VARIANTS.map(|(_, [memory, passes, kept])| {
         Worker::start(Cores::Server, &["argon2", memory, passes, kept])
     });
@@ -33,13 +33,16 @@ pub(super) fn variants(options: &Options) -> Vec<Finding> {
         }
     }
     let rates = rates.map(median);
-    let lines = VARIANTS.iter().zip(rates).map(|((what, _), rate)| Finding {
-        what,
-        ours: format!("{rate:.1}/s {:.1} ms", 1000.0 / rate),
-        floor: format!("{:.1}/s", rates[0]),
-        value: rate / rates[0],
-        target: Target::None,
-        note: String::new(),
-    });
+    let lines = VARIANTS
+        .iter()
+        .zip(rates)
+        .map(|((what, _), rate)| BenchResult {
+            what,
+            ours: format!("{rate:.1}/s {:.1} ms", 1000.0 / rate),
+            floor: format!("{:.1}/s", rates[0]),
+            value: rate / rates[0],
+            target: Target::None,
+            note: String::new(),
+        });
     lines.collect()
 }

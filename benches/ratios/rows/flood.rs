@@ -14,11 +14,11 @@ use crate::support::backend::{Postgres, Redis};
 use crate::support::connection::Connection;
 use crate::support::load::{get, post};
 use crate::support::process::Cores;
-use crate::support::report::{Finding, Target, median};
-use crate::support::service::{Home, NAME, PASSWORD, Service, Tokens, field};
+use crate::support::report::{BenchResult, Target, median};
+use crate::support::service::{DataFolder, NAME, PASSWORD, Service, Tokens, field};
 
 /// Connections that guess, each again as soon as it is answered.
-const CROWD: usize = 2_000;
+const FLOOD_CONNECTIONS: usize = 2_000;
 
 /// Where everybody else is.
 const HOME: &str = "203.0.113.7";
@@ -43,7 +43,7 @@ struct Flood {
 
 /// The times of one run, in milliseconds: those that 99 of 100 answers did not exceed.
 #[derive(Clone, Copy, Default)]
-struct Run {
+struct FloodRun {
     refresh: f64,
     check: f64,
     livez: f64,
@@ -52,7 +52,7 @@ struct Run {
     flooded: usize,
 }
 
-pub(super) fn sqlite(options: &Options) -> Vec<Finding> {
+pub(super) fn sqlite(options: &Options) -> Vec<BenchResult> {
     let one = Flood {
         addresses: 1,
         names: [
@@ -78,7 +78,7 @@ pub(super) fn sqlite(options: &Options) -> Vec<Finding> {
         .collect()
 }
 
-pub(super) fn postgres(options: &Options) -> Vec<Finding> {
+pub(super) fn postgres(options: &Options) -> Vec<BenchResult> {
     let one = Flood {
         addresses: 1,
         names: [
@@ -116,11 +116,11 @@ fn measure(
     options: &Options,
     flood: &Flood,
     storage: impl Fn(usize) -> Vec<(&'static str, String)>,
-) -> Vec<Finding> {
-    let runs: Vec<Run> = (0..options.rounds)
+) -> Vec<BenchResult> {
+    let runs: Vec<FloodRun> = (0..options.rounds)
         .map(|round| {
             // A new one each time: what a flood costs before it is refused is a part of it.
-            let home = Home::new();
+            let home = DataFolder::new();
             let storage = storage(round);
             let storage = storage.iter().map(|(name, value)| (*name, value.as_str()));
             let settings: Vec<_> = SETTINGS.into_iter().chain(storage).collect();
@@ -128,9 +128,9 @@ fn measure(
             run(&service, flood, options.window())
         })
         .collect();
-    let of = |value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
+    let of = |value: fn(&FloodRun) -> f64| median(runs.iter().map(value).collect());
     let flooded = runs.iter().map(|run| run.flooded).min().unwrap_or_default();
-    let line = |what, value: f64, most, note| Finding {
+    let line = |what, value: f64, most, note| BenchResult {
         what,
         ours: format!("{value:.1}"),
         floor: String::new(),
@@ -149,7 +149,7 @@ fn measure(
             livez,
             of(|run| run.livez),
             20.0,
-            format!("at least {flooded} logins of the flood were answered in each run"),
+            format!("at least {flooded} logins of the flood were on_response in each run"),
         ),
         line(
             login,
@@ -160,7 +160,7 @@ fn measure(
     ]
 }
 
-fn run(service: &Service, flood: &Flood, window: Duration) -> Run {
+fn run(service: &Service, flood: &Flood, window: Duration) -> FloodRun {
     let tokens = service.login(2);
     let is_over = Arc::new(AtomicBool::new(false));
     let flooded = Arc::new(AtomicUsize::new(0));
@@ -168,7 +168,7 @@ fn run(service: &Service, flood: &Flood, window: Duration) -> Run {
         let (is_over, flooded) = (Arc::clone(&is_over), Arc::clone(&flooded));
         let (address, addresses) = (service.address, flood.addresses);
         // A thread of its own, so that those who are measured do not wait for the load.
-        thread::spawn(move || pour(address, addresses, &is_over, &flooded))
+        thread::spawn(move || send_flood(address, addresses, &is_over, &flooded))
     };
     while flooded.load(Ordering::Relaxed) == 0 {
         thread::sleep(Duration::from_millis(1));
@@ -187,7 +187,7 @@ fn run(service: &Service, flood: &Flood, window: Duration) -> Run {
     is_over.store(true, Ordering::Relaxed);
     flooding.join().expect("the flood ends");
     let (refresh, check, livez, login) = measured;
-    Run {
+    FloodRun {
         refresh: refresh.p99(),
         check: check.p99(),
         livez: livez.p99(),
@@ -198,7 +198,7 @@ fn run(service: &Service, flood: &Flood, window: Duration) -> Run {
 }
 
 /// Guesses on all connections until it is over.
-fn pour(
+fn send_flood(
     address: SocketAddr,
     addresses: usize,
     is_over: &Arc<AtomicBool>,
@@ -206,7 +206,7 @@ fn pour(
 ) {
     LocalSet::new().block_on(&runtime(), async {
         let mut tasks = Vec::new();
-        for number in 0..CROWD {
+        for number in 0..FLOOD_CONNECTIONS {
             let (is_over, count) = (Arc::clone(is_over), Arc::clone(count));
             let from = format!("198.51.100.{}", number % addresses);
             // From one address at one account, which is refused soon; from many at as many names as
@@ -226,19 +226,19 @@ fn pour(
             }));
         }
         for task in tasks {
-            task.await.expect("every login is answered");
+            task.await.expect("every login is on_response");
         }
     });
 }
 
 /// Time that the answers took, and how many were refusals.
 #[derive(Default)]
-struct Times {
+struct ResponseTimes {
     took: Vec<Duration>,
     refused: usize,
 }
 
-impl Times {
+impl ResponseTimes {
     fn add(&mut self, sent: Instant, status: u16) {
         self.took.push(sent.elapsed());
         self.refused += usize::from(!(200..300).contains(&status));
@@ -252,9 +252,9 @@ impl Times {
     }
 }
 
-async fn ask(address: SocketAddr, request: Vec<u8>, until: Instant) -> Times {
+async fn ask(address: SocketAddr, request: Vec<u8>, until: Instant) -> ResponseTimes {
     let mut connection = Connection::open(address).await;
-    let mut times = Times::default();
+    let mut times = ResponseTimes::default();
     while Instant::now() < until {
         let sent = Instant::now();
         let status = connection.ask(&request).await.status;
@@ -263,9 +263,9 @@ async fn ask(address: SocketAddr, request: Vec<u8>, until: Instant) -> Times {
     times
 }
 
-async fn refresh(address: SocketAddr, tokens: &Tokens, until: Instant) -> Times {
+async fn refresh(address: SocketAddr, tokens: &Tokens, until: Instant) -> ResponseTimes {
     let mut connection = Connection::open(address).await;
-    let mut times = Times::default();
+    let mut times = ResponseTimes::default();
     let mut token = tokens.refresh.clone();
     while Instant::now() < until {
         let request = post("/v1/refresh", &format!(r#"{{"refresh_token":"{token}"}}"#));

@@ -8,14 +8,14 @@ use crate::Options;
 use crate::support::backend::Redis;
 use crate::support::floor::Floor;
 use crate::support::floor::handler::{claims, hs256_key};
-use crate::support::load::{CONNECTIONS, Repeat, Script, WARM_UP, get};
+use crate::support::load::{CONNECTIONS, RepeatedRequest, RequestScript, WARM_UP, get};
 use crate::support::process::Cores;
-use crate::support::report::{Finding, Target, median_ratio};
-use crate::support::service::{Home, Service};
-use crate::support::side::Side;
+use crate::support::report::{BenchResult, Target, median_ratio};
+use crate::support::service::{DataFolder, Service};
+use crate::support::side::BenchSide;
 
 /// Each connection presents a token of its own again and again.
-fn scripts(floor: &Floor) -> Vec<Repeat> {
+fn scripts(floor: &Floor) -> Vec<RepeatedRequest> {
     if floor.tokens.is_empty() {
         return vec![get("/", None); CONNECTIONS];
     }
@@ -27,27 +27,27 @@ fn scripts(floor: &Floor) -> Vec<Repeat> {
 }
 
 /// A token seen before and the denylist in memory, against a handler that does nothing.
-pub(super) fn memory(options: &Options) -> Vec<Finding> {
+pub(super) fn memory(options: &Options) -> Vec<BenchResult> {
     let (empty, guarded) = (
         Floor::start(&["empty"]),
         Floor::start(&["guarded", "memory"]),
     );
-    let home = Home::new();
+    let home = DataFolder::new();
     let service = Service::start(Cores::Server, &home, &[]);
     let tokens = service.login(CONNECTIONS);
     let me = tokens
         .iter()
         .map(|tokens| get("/v1/me", Some(&tokens.access)));
-    let mut floor = Side::new(empty.target(), scripts(&empty));
-    let mut ours = Side::new(guarded.target(), scripts(&guarded));
-    let mut livez = Side::new(service.target(), vec![get("/livez", None); CONNECTIONS]);
-    let mut me = Side::new(service.target(), me.collect());
+    let mut floor = BenchSide::new(empty.target(), scripts(&empty));
+    let mut ours = BenchSide::new(guarded.target(), scripts(&guarded));
+    let mut livez = BenchSide::new(service.target(), vec![get("/livez", None); CONNECTIONS]);
+    let mut me = BenchSide::new(service.target(), me.collect());
     for _ in 0..options.rounds {
         for side in [&mut floor, &mut ours, &mut livez, &mut me] {
             side.measure(options.window());
         }
     }
-    let line = |what, side: &Side<Repeat>, target| Finding {
+    let line = |what, side: &BenchSide<RepeatedRequest>, target| BenchResult {
         what,
         ours: side.summary(),
         floor: floor.summary(),
@@ -75,14 +75,14 @@ pub(super) fn memory(options: &Options) -> Vec<Finding> {
 }
 
 /// A token seen before and the denylist in Redis, against a handler that asks Redis the same.
-pub(super) fn redis(options: &Options) -> Vec<Finding> {
+pub(super) fn redis(options: &Options) -> Vec<BenchResult> {
     let redis = Redis::start();
     let asking = Floor::start(&["mget", &redis.url()]);
-    let home = Home::new();
+    let home = DataFolder::new();
     let role = ["guarded", "redis", &redis.url(), &home.sqlite("latchet")];
     let guarded = Floor::start(&role);
-    let mut floor = Side::new(asking.target(), scripts(&asking));
-    let mut ours = Side::new(guarded.target(), scripts(&guarded));
+    let mut floor = BenchSide::new(asking.target(), scripts(&asking));
+    let mut ours = BenchSide::new(guarded.target(), scripts(&guarded));
     for _ in 0..options.rounds {
         floor.measure(options.window());
         ours.measure(options.window());
@@ -93,15 +93,15 @@ pub(super) fn redis(options: &Options) -> Vec<Finding> {
 
 /// A new token for every request. They are signed before the load begins: a load that signs is slower
 /// than the server, which then goes to sleep and is woken for every request.
-struct Unseen {
+struct FreshTokens {
     issuer: Issuer,
     claims: Claims,
     count: usize,
-    requests: Vec<Repeat>,
-    current: Repeat,
+    requests: Vec<RepeatedRequest>,
+    current: RepeatedRequest,
 }
 
-impl Unseen {
+impl FreshTokens {
     /// Requests per second that no server here answers.
     const TOO_FAST: f64 = 150_000.0;
 
@@ -115,7 +115,7 @@ impl Unseen {
         }
     }
 
-    fn next(&mut self) -> Repeat {
+    fn next(&mut self) -> RepeatedRequest {
         self.count += 1;
         self.claims.jti = format!("{}-{:016}", self.claims.sub, self.count);
         let token = self.issuer.sign(&self.claims);
@@ -138,26 +138,27 @@ impl Unseen {
     }
 }
 
-impl Script for Unseen {
+impl RequestScript for FreshTokens {
     fn request(&mut self) -> &[u8] {
         self.current = self.requests.pop().unwrap_or_else(|| self.next());
         self.current.request()
     }
 
-    fn answered(&mut self, _body: &[u8]) {}
+    fn on_response(&mut self, _body: &[u8]) {}
 }
 
 /// The processor time that checking a token takes, beside a service that does it by hand.
-pub(super) fn costs(options: &Options) -> Vec<Finding> {
+pub(super) fn costs(options: &Options) -> Vec<BenchResult> {
     let empty = Floor::start(&["empty"]);
     let guarded = Floor::start(&["guarded", "memory"]);
     let by_hand = Floor::start(&["by hand", "eddsa"]);
     let guarded_hs256 = Floor::start(&["guarded", "hs256"]);
     let by_hand_hs256 = Floor::start(&["by hand", "hs256"]);
-    let unseen = || (0..CONNECTIONS).map(Unseen::of).collect();
-    let mut floor = Side::new(empty.target(), scripts(&empty));
-    let mut seen = [&guarded, &by_hand].map(|side| Side::new(side.target(), scripts(side)));
-    let mut hs256 = [&guarded_hs256, &by_hand_hs256].map(|side| Side::new(side.target(), unseen()));
+    let unseen = || (0..CONNECTIONS).map(FreshTokens::of).collect();
+    let mut floor = BenchSide::new(empty.target(), scripts(&empty));
+    let mut seen = [&guarded, &by_hand].map(|side| BenchSide::new(side.target(), scripts(side)));
+    let mut hs256 =
+        [&guarded_hs256, &by_hand_hs256].map(|side| BenchSide::new(side.target(), unseen()));
     for _ in 0..options.rounds {
         floor.measure(options.window());
         for side in &mut seen {
@@ -170,7 +171,7 @@ pub(super) fn costs(options: &Options) -> Vec<Finding> {
             side.measure(options.window());
         }
     }
-    let line = |what, micros: f64, target| Finding {
+    let line = |what, micros: f64, target| BenchResult {
         what,
         ours: format!("{micros:.1} µs"),
         floor: format!("{:.1} µs", floor.cpu_micros()),
@@ -206,10 +207,10 @@ pub(super) fn costs(options: &Options) -> Vec<Finding> {
 
 fn compared(
     what: &'static str,
-    (ours, floor): (&Side<Repeat>, &Side<Repeat>),
+    (ours, floor): (&BenchSide<RepeatedRequest>, &BenchSide<RepeatedRequest>),
     target: Target,
-) -> Finding {
-    Finding {
+) -> BenchResult {
+    BenchResult {
         what,
         ours: ours.summary(),
         floor: floor.summary(),

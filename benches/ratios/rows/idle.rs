@@ -6,8 +6,8 @@ use crate::Options;
 use crate::support::connection::Connection;
 use crate::support::load::get;
 use crate::support::process::Cores;
-use crate::support::report::{Finding, Target, median};
-use crate::support::service::{Home, Service};
+use crate::support::report::{BenchResult, Target, median};
+use crate::support::service::{DataFolder, Service};
 
 /// Requests after which a server is still called idle, when it has rested.
 const FEW: usize = 60;
@@ -15,13 +15,13 @@ const FEW: usize = 60;
 const REST: Duration = Duration::from_secs(3);
 
 /// Memory and time to start, on SQLite.
-pub(super) fn measure(options: &Options) -> Vec<Finding> {
+pub(super) fn measure(options: &Options) -> Vec<BenchResult> {
     let mut first = Vec::new();
     let mut again = Vec::new();
     let mut at_start = Vec::new();
     let mut after_a_few = Vec::new();
     for _ in 0..options.rounds {
-        let home = Home::new();
+        let home = DataFolder::new();
         first.push(
             Service::start(Cores::All, &home, &[])
                 .started_in
@@ -35,7 +35,7 @@ pub(super) fn measure(options: &Options) -> Vec<Finding> {
         std::thread::sleep(REST);
         after_a_few.push(service.process.resident_mib());
     }
-    let line = |what, unit, values: Vec<f64>, most| Finding {
+    let line = |what, unit, values: Vec<f64>, most| BenchResult {
         what,
         ours: format!("{:.1} {unit}", median(values.clone())),
         floor: String::new(),

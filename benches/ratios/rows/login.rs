@@ -1,11 +1,11 @@
 //! Cost of a login beyond its hash, and its effect on other requests.
 
 use crate::Options;
-use crate::support::load::{Repeat, get};
+use crate::support::load::{RepeatedRequest, get};
 use crate::support::process::Cores;
-use crate::support::report::{Finding, Target, median_ratio};
-use crate::support::service::{Home, Service, login_request};
-use crate::support::side::Side;
+use crate::support::report::{BenchResult, Target, median_ratio};
+use crate::support::service::{DataFolder, Service, login_request};
+use crate::support::side::BenchSide;
 use crate::support::storm::{people, waits};
 use crate::support::worker::Worker;
 
@@ -16,19 +16,19 @@ const WAITING: usize = 16;
 const ASKING: usize = 8;
 
 /// Logins per second against bare hashes per second, each on one core.
-pub(super) fn rate(options: &Options) -> Vec<Finding> {
+pub(super) fn rate(options: &Options) -> Vec<BenchResult> {
     let mut bare = Worker::start(Cores::Server, &["argon2", "19456", "2", "kept"]);
-    let home = Home::new();
+    let home = DataFolder::new();
     let service = Service::start(Cores::Server, &home, &[]);
-    let logins = vec![Repeat(login_request()); WAITING];
-    let mut ours = Side::new(service.target(), logins);
+    let logins = vec![RepeatedRequest(login_request()); WAITING];
+    let mut ours = BenchSide::new(service.target(), logins);
     let mut rates = Vec::new();
     for _ in 0..options.rounds {
         rates.push(bare.work(options.window()).per_second);
         ours.measure(options.window());
     }
     vec![
-        Finding {
+        BenchResult {
             what: "login / bare argon2id of the same cost, one core",
             ours: ours.summary(),
             floor: format!("{:.1}/s", crate::support::report::median(rates.clone())),
@@ -49,18 +49,18 @@ pub(super) fn rate(options: &Options) -> Vec<Finding> {
     ]
 }
 
-fn storm(options: &Options, cores: Cores, what: &'static str) -> Finding {
-    let home = Home::new();
+fn storm(options: &Options, cores: Cores, what: &'static str) -> BenchResult {
+    let home = DataFolder::new();
     let service = Service::start(cores, &home, &[]);
-    let logins = vec![Repeat(login_request()); WAITING];
+    let logins = vec![RepeatedRequest(login_request()); WAITING];
     let asking = vec![get("/livez", None); ASKING];
-    let mut side = Side::new(service.target(), people(logins, asking));
+    let mut side = BenchSide::new(service.target(), people(logins, asking));
     for _ in 0..options.rounds {
         side.measure(options.window());
     }
     let took = waits(side.scripts);
     let at = |part: usize| took[took.len() * part / 1000].as_secs_f64() * 1000.0;
-    Finding {
+    BenchResult {
         what,
         ours: format!("p50 {:.2} p99 {:.2} ms", at(500), at(990)),
         floor: String::new(),

@@ -1,7 +1,7 @@
 //! The rows of the table.
 
 use crate::Options;
-use crate::support::report::Finding;
+use crate::support::report::BenchResult;
 
 mod argon2;
 mod flood;
@@ -14,7 +14,7 @@ mod refresh;
 pub(crate) struct Row {
     /// Name that a filter matches.
     pub(crate) name: &'static str,
-    pub(crate) measure: fn(&Options) -> Vec<Finding>,
+    pub(crate) measure: fn(&Options) -> Vec<BenchResult>,
 }
 
 /// All rows, in the order of the table.

@@ -3,11 +3,11 @@
 use crate::Options;
 use crate::support::backend::Postgres;
 use crate::support::floor::Floor;
-use crate::support::load::{CONNECTIONS, Repeat, Script, get, post};
+use crate::support::load::{CONNECTIONS, RepeatedRequest, RequestScript, get, post};
 use crate::support::process::Cores;
-use crate::support::report::{Finding, Target, median, median_ratio};
-use crate::support::service::{Home, Service, field};
-use crate::support::side::Side;
+use crate::support::report::{BenchResult, Target, median, median_ratio};
+use crate::support::service::{DataFolder, Service, field};
+use crate::support::side::BenchSide;
 use crate::support::worker::{Work, Worker};
 
 /// A client that refreshes as soon as it can, each time with the token it was given last.
@@ -16,14 +16,14 @@ struct Refresher {
     request: Vec<u8>,
 }
 
-impl Script for Refresher {
+impl RequestScript for Refresher {
     fn request(&mut self) -> &[u8] {
         let body = format!(r#"{{"refresh_token":"{}"}}"#, self.token);
         self.request = post("/v1/refresh", &body);
         &self.request
     }
 
-    fn answered(&mut self, body: &[u8]) {
+    fn on_response(&mut self, body: &[u8]) {
         let next = field(body, "refresh_token");
         assert_ne!(self.token, next, "a token used once has a successor");
         self.token = next;
@@ -45,14 +45,14 @@ struct Names {
 
 /// The least that an HTTP request costs.
 struct Handlers<'a> {
-    empty: Side<'a, Repeat>,
+    empty: BenchSide<'a, RepeatedRequest>,
     /// One that waits for something in common, as for a commit: its answers leave in bursts, and each
     /// burst finds sleepers to wake.
-    waiting: Side<'a, Repeat>,
+    waiting: BenchSide<'a, RepeatedRequest>,
 }
 
-pub(super) fn sqlite(options: &Options) -> Vec<Finding> {
-    let home = Home::new();
+pub(super) fn sqlite(options: &Options) -> Vec<BenchResult> {
+    let home = DataFolder::new();
     let databases = Databases {
         ours: home.sqlite("latchet"),
         updates: home.sqlite("updates"),
@@ -65,7 +65,7 @@ pub(super) fn sqlite(options: &Options) -> Vec<Finding> {
     compare(options, &home, &databases, &names)
 }
 
-pub(super) fn postgres(options: &Options) -> Vec<Finding> {
+pub(super) fn postgres(options: &Options) -> Vec<BenchResult> {
     let postgres = Postgres::start();
     let databases = Databases {
         ours: postgres.database("latchet"),
@@ -76,10 +76,15 @@ pub(super) fn postgres(options: &Options) -> Vec<Finding> {
         rate: "refresh, PostgreSQL / one UPDATE per commit",
         cpu: "CPU per refresh, PostgreSQL / sum of its floors",
     };
-    compare(options, &Home::new(), &databases, &names)
+    compare(options, &DataFolder::new(), &databases, &names)
 }
 
-fn compare(options: &Options, home: &Home, databases: &Databases, names: &Names) -> Vec<Finding> {
+fn compare(
+    options: &Options,
+    home: &DataFolder,
+    databases: &Databases,
+    names: &Names,
+) -> Vec<BenchResult> {
     let (empty, waiting) = (Floor::start(&["empty"]), Floor::start(&["waiting"]));
     let worker = |role: &[&str]| Worker::start(Cores::Server, role);
     let mut updates = worker(&["updates", &databases.updates]);
@@ -102,11 +107,11 @@ fn compare(options: &Options, home: &Home, databases: &Databases, names: &Names)
             token: tokens.refresh,
             request: Vec::new(),
         });
-    let mut refresh = Side::new(service.target(), refreshers.collect());
+    let mut refresh = BenchSide::new(service.target(), refreshers.collect());
     let requests = || vec![get("/", None); CONNECTIONS];
     let mut handlers = Handlers {
-        empty: Side::new(empty.target(), requests()),
-        waiting: Side::new(waiting.target(), requests()),
+        empty: BenchSide::new(empty.target(), requests()),
+        waiting: BenchSide::new(waiting.target(), requests()),
     };
     let (mut single, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
@@ -118,7 +123,7 @@ fn compare(options: &Options, home: &Home, databases: &Databases, names: &Names)
         bare.push(parts.each_mut().map(|part| part.work(window / 2)));
     }
     let single_rates: Vec<f64> = single.iter().map(|work| work.per_second).collect();
-    let rate = Finding {
+    let rate = BenchResult {
         what: names.rate,
         ours: refresh.summary(),
         floor: format!("{:.0}/s", median(single_rates.clone())),
@@ -137,15 +142,15 @@ fn compare(options: &Options, home: &Home, databases: &Databases, names: &Names)
 
 fn processor(
     what: &'static str,
-    refresh: &Side<Refresher>,
+    refresh: &BenchSide<Refresher>,
     handlers: &Handlers<'_>,
     bare: &[[Work; 3]],
-) -> [Finding; 2] {
+) -> [BenchResult; 2] {
     let cpu = |part: usize| median(bare.iter().map(|round| round[part].cpu_micros).collect());
     let (hmac, eddsa, batch) = (cpu(0), cpu(1), cpu(2));
     let line = |what, handler: f64, target| {
         let floor = handler + 2.0 * hmac + eddsa + batch;
-        Finding {
+        BenchResult {
             what,
             ours: format!("{:.1} µs", refresh.cpu_micros()),
             floor: format!("{floor:.1} µs"),

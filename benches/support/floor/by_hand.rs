@@ -52,7 +52,7 @@ async fn guarded(caller: Caller) {
 
 pub(super) fn eddsa() {
     let key = eddsa_key();
-    let jwk = key.verifying().jwk().expect("the key is public");
+    let jwk = key.verifying_key().jwk().expect("the key is public");
     let jwk = serde_json::from_value(jwk).expect("it is a JWK");
     let public = DecodingKey::from_jwk(&jwk).expect("the key is sound");
     serve(Trust::new(Algorithm::EdDSA, public), &tokens(key));

@@ -4,7 +4,7 @@ use argon2::{Argon2, Block, Params, Version};
 use aws_lc_rs::hmac::{self as mac, HMAC_SHA256};
 use aws_lc_rs::signature::Ed25519KeyPair;
 
-use crate::support::worker::{obey, repeat};
+use crate::support::worker::{repeat, serve_commands};
 
 /// As long as what is signed of a refresh token and of an access token here.
 const REFRESH_BYTES: usize = 360;
@@ -31,7 +31,7 @@ pub(super) fn argon2(memory_kib: &str, passes: &str, memory: &str) {
     };
     let mut kept = Vec::new();
     let is_fresh = memory == "fresh";
-    obey(|window| {
+    serve_commands(|window| {
         repeat(window, || {
             if is_fresh {
                 hash(&mut Vec::new());
@@ -45,7 +45,7 @@ pub(super) fn argon2(memory_kib: &str, passes: &str, memory: &str) {
 pub(super) fn hmac() {
     let key = mac::Key::new(HMAC_SHA256, &[7; 32]);
     let message = [7; REFRESH_BYTES];
-    obey(|window| {
+    serve_commands(|window| {
         repeat(window, || {
             std::hint::black_box(mac::sign(&key, std::hint::black_box(&message)));
         })
@@ -55,7 +55,7 @@ pub(super) fn hmac() {
 pub(super) fn eddsa() {
     let key = Ed25519KeyPair::generate().expect("the system gives random bytes");
     let message = [7; ACCESS_BYTES];
-    obey(|window| {
+    serve_commands(|window| {
         repeat(window, || {
             std::hint::black_box(key.sign(std::hint::black_box(&message)));
         })

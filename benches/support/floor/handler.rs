@@ -101,7 +101,7 @@ pub(super) fn guarded_hs256() {
 /// With the denylist that a server has which is configured so.
 pub(super) fn guarded_copy(redis: Option<&str>, database: &str) {
     run(async {
-        let denylist = crate::support::service::kept_denylist(redis, database).await;
+        let denylist = crate::support::service::replicated_denylist(redis, database).await;
         guarded(eddsa_key(), denylist)
     });
 }
@@ -123,7 +123,7 @@ fn service<A: OpenApi + 'static>(api: A) -> impl Endpoint {
 
 /// A token for each connection, and the handler that accepts them.
 fn guarded(key: SigningKey, denylist: Arc<dyn Denylist>) -> (impl Endpoint, Vec<String>) {
-    let keys = KeySet::new(vec![key.verifying()]);
+    let keys = KeySet::new(vec![key.verifying_key()]);
     let verifier = Verifier::new(keys, VerifierSettings::new(ISSUER, [AUDIENCE]));
     let guards = Guards::new(Arc::new(verifier), denylist, Clock::system());
     (service(Guarded).data(guards), tokens(key))

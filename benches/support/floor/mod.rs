@@ -20,7 +20,7 @@ pub(crate) const ROLE: &str = "role";
 const PARALLEL: usize = crate::support::load::CONNECTIONS;
 
 /// Plays a floor until the parent ends.
-pub(crate) fn play(role: &[String]) {
+pub(crate) fn run_role(role: &[String]) {
     let role: Vec<&str> = role.iter().map(String::as_str).collect();
     match *role.as_slice() {
         ["handler", "empty"] => handler::empty(),

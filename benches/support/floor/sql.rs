@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use latchet::clock::Clock;
 use latchet::server::config::{DatabaseKind, DatabaseUrl};
-use latchet::server::events::Actor;
-use latchet::server::store::{DenialPeriod, Device, NewSession, NewUser, Store};
+use latchet::server::security_events::Actor;
+use latchet::server::store::{DenialPeriod, LoginDevice, NewSession, NewUser, Store};
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use super::PARALLEL;
-use crate::support::worker::obey;
+use crate::support::worker::serve_commands;
 
 /// PostgreSQL commits the most single updates with about this many connections.
 const POSTGRES_CONNECTIONS: u32 = 16;
@@ -33,7 +33,7 @@ const SUPERSEDED: &str = "1790000000015,1790000000014,1790000000013,179000000001
 pub(super) fn updates(url: &str) {
     let runtime = Runtime::new().expect("the system gives threads");
     let (db, sessions) = runtime.block_on(open(url));
-    obey(|window| {
+    serve_commands(|window| {
         let end = Instant::now() + window;
         runtime.block_on(async {
             let mut tasks = JoinSet::new();
@@ -63,7 +63,7 @@ async fn update_until(end: Instant, db: DatabaseConnection, session: String) -> 
 pub(super) fn batches(url: &str) {
     let runtime = Runtime::new().expect("the system gives threads");
     let (db, sessions) = runtime.block_on(open(url));
-    obey(|window| runtime.block_on(batch_until(Instant::now() + window, &db, &sessions)));
+    serve_commands(|window| runtime.block_on(batch_until(Instant::now() + window, &db, &sessions)));
 }
 
 async fn batch_until(end: Instant, db: &DatabaseConnection, sessions: &[String]) -> u64 {
@@ -164,7 +164,7 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
             scope: Vec::new(),
             is_narrowed: false,
             client_id: String::new(),
-            device: Device {
+            device: LoginDevice {
                 user_agent: "bench".to_owned(),
                 ip: "127.0.0.1".to_owned(),
                 label: String::new(),

@@ -4,54 +4,62 @@ use std::collections::BTreeMap;
 
 use super::ends::is_login;
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op, Span};
+use crate::history::{Action, Operation, TimeSpan};
 
 /// A password that an account got, or may have got.
 #[derive(Clone, Copy, Debug)]
-struct Change<'h> {
+struct PasswordChange<'h> {
     password: u32,
-    op: &'h Op,
+    op: &'h Operation,
 }
 
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
-    let mut users: BTreeMap<&str, Vec<&Op>> = BTreeMap::new();
-    for op in &history.ops {
+    let mut users: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for op in &history.operations {
         users.entry(&op.user).or_default().push(op);
     }
-    for ops in users.values() {
-        let changes: Vec<Change<'_>> = ops.iter().filter_map(|op| change(op)).collect();
+    for operations in users.values() {
+        let changes: Vec<PasswordChange<'_>> =
+            operations.iter().filter_map(|op| change(op)).collect();
         if changes.is_empty() {
             // An account from before the run, which nobody changes.
             continue;
         }
-        for op in ops.iter().filter(|op| is_login(op)) {
-            login(op, ops, &changes, violations);
+        for op in operations.iter().filter(|op| is_login(op)) {
+            check_login(op, operations, &changes, violations);
         }
         for change in changes.iter().filter(|change| change.op.is_unknown()) {
-            all_or_nothing(*change, ops, &changes, violations);
+            check_all_or_nothing(*change, operations, &changes, violations);
         }
     }
 }
 
-fn change(op: &Op) -> Option<Change<'_>> {
-    match op.act {
-        Act::SignUp { password } | Act::ChangePassword { password } if !op.is_no() => {
-            Some(Change { password, op })
+fn change(op: &Operation) -> Option<PasswordChange<'_>> {
+    match op.action {
+        Action::SignUp { password } | Action::ChangePassword { password } if !op.is_refused() => {
+            Some(PasswordChange { password, op })
         }
         _ => None,
     }
 }
 
-fn password_of(op: &Op) -> Option<u32> {
-    match op.act {
-        Act::LogIn { password } => Some(password),
+fn password_of(op: &Operation) -> Option<u32> {
+    match op.action {
+        Action::LogIn { password } => Some(password),
         _ => None,
     }
 }
 
-fn login(op: &Op, ops: &[&Op], changes: &[Change<'_>], violations: &mut Vec<Violation>) {
-    let Some(shown) = password_of(op) else { return };
-    let possible = possible(op, changes);
+fn check_login(
+    op: &Operation,
+    operations: &[&Operation],
+    changes: &[PasswordChange<'_>],
+    violations: &mut Vec<Violation>,
+) {
+    let Some(presented) = password_of(op) else {
+        return;
+    };
+    let possible_passwords = possible_passwords(op, changes);
     let mut broken = |text: &str| {
         violations.push(Violation {
             rule: Rule::I6,
@@ -59,22 +67,22 @@ fn login(op: &Op, ops: &[&Op], changes: &[Change<'_>], violations: &mut Vec<Viol
             text: format!("{text}: {}", describe(op)),
         });
     };
-    if op.is_ok() && !possible.contains(&shown) {
+    if op.is_ok() && !possible_passwords.contains(&presented) {
         broken("a password that was replaced, or never was, opened the account");
     }
-    if op.is_ok() && shut(op.span(), ops) == Shut::Surely {
+    if op.is_ok() && disabled_state(op.span(), operations) == DisabledState::Surely {
         broken("a disabled account was opened");
     }
     if op.code() == "invalid_credentials"
-        && possible == [shown]
-        && shut(op.span(), ops) == Shut::Never
+        && possible_passwords == [presented]
+        && disabled_state(op.span(), operations) == DisabledState::Never
     {
         broken("the acknowledged password does not open the account");
     }
 }
 
 /// Returns the passwords that may be the account's while `op` runs.
-fn possible(op: &Op, changes: &[Change<'_>]) -> Vec<u32> {
+fn possible_passwords(op: &Operation, changes: &[PasswordChange<'_>]) -> Vec<u32> {
     let settled = changes
         .iter()
         .filter(|change| change.op.is_ok() && change.op.end < op.start)
@@ -98,7 +106,7 @@ fn possible(op: &Op, changes: &[Change<'_>]) -> Vec<u32> {
 
 /// State of an account during a request: disabled, enabled, or unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shut {
+pub(super) enum DisabledState {
     Never,
     Perhaps,
     Surely,
@@ -106,50 +114,50 @@ pub(super) enum Shut {
 
 /// Time for which an unacknowledged change may still be under way after its client has given up: a network
 /// that hangs keeps it, and then the database may take it.
-pub(super) const UNDER_WAY: u64 = 15_000_000;
+pub(super) const PENDING_CHANGE: u64 = 15_000_000;
 
-pub(super) fn shut(op: Span, ops: &[&Op]) -> Shut {
-    let is_open = |other: &&Op| {
-        matches!(other.act, Act::Disable | Act::Enable)
+pub(super) fn disabled_state(op: TimeSpan, operations: &[&Operation]) -> DisabledState {
+    let is_open = |other: &&Operation| {
+        matches!(other.action, Action::Disable | Action::Enable)
             && other.is_unknown()
             && other.start < op.end
-            && op.start < other.end + UNDER_WAY
+            && op.start < other.end + PENDING_CHANGE
     };
-    if ops.iter().any(is_open) {
-        return Shut::Perhaps;
+    if operations.iter().any(is_open) {
+        return DisabledState::Perhaps;
     }
-    let last = |act: &Act| {
-        let before = ops
+    let last = |action: &Action| {
+        let before = operations
             .iter()
-            .filter(|other| other.act == *act && !other.is_no());
+            .filter(|other| other.action == *action && !other.is_refused());
         before
             .filter(|other| other.start < op.end)
             .max_by_key(|other| other.start)
     };
-    let Some(disable) = last(&Act::Disable) else {
-        return Shut::Never;
+    let Some(disable) = last(&Action::Disable) else {
+        return DisabledState::Never;
     };
-    match last(&Act::Enable) {
+    match last(&Action::Enable) {
         Some(enable) if enable.start > disable.end => {
             if enable.is_ok() && enable.end < op.start {
-                Shut::Never
+                DisabledState::Never
             } else {
-                Shut::Perhaps
+                DisabledState::Perhaps
             }
         }
-        _ if disable.is_ok() && disable.end < op.start => Shut::Surely,
-        _ => Shut::Perhaps,
+        _ if disable.is_ok() && disable.end < op.start => DisabledState::Surely,
+        _ => DisabledState::Perhaps,
     }
 }
 
 /// An unacknowledged change becomes visible by a login; from then on all of it is done.
-fn all_or_nothing(
-    change: Change<'_>,
-    ops: &[&Op],
-    changes: &[Change<'_>],
+fn check_all_or_nothing(
+    change: PasswordChange<'_>,
+    operations: &[&Operation],
+    changes: &[PasswordChange<'_>],
     violations: &mut Vec<Violation>,
 ) {
-    let with_new = ops
+    let with_new = operations
         .iter()
         .filter(|op| op.is_ok() && password_of(op) == Some(change.password));
     let Some(done) = with_new.map(|op| op.end).min() else {
@@ -162,17 +170,17 @@ fn all_or_nothing(
         later.any(|other| other.password == password)
     };
     let before = |session: &String| {
-        ops.iter().any(|op| {
+        operations.iter().any(|op| {
             is_login(op) && op.session.as_ref() == Some(session) && op.end < change.op.start
         })
     };
-    for op in ops.iter().filter(|op| op.is_ok() && op.start > done) {
+    for op in operations.iter().filter(|op| op.is_ok() && op.start > done) {
         let came_back = password_of(op)
             .is_some_and(|password| password != change.password && !later_change_to(password));
-        let lives_on = matches!(op.act, Act::Check | Act::Refresh)
+        let lives_on = matches!(op.action, Action::Check | Action::Refresh)
             && op.session != change.op.session
             && op.session.as_ref().is_some_and(before)
-            && matches!(change.op.act, Act::ChangePassword { .. });
+            && matches!(change.op.action, Action::ChangePassword { .. });
         if came_back || lives_on {
             violations.push(Violation {
                 rule: Rule::I7,

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::authority::Authority;
+use super::authority::AuthorityChanges;
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op, Who};
+use crate::history::{Action, Operation, Sender};
 
 /// Ends of tokens are whole seconds, as the server's clock counts them.
 const ROUNDING: u64 = 1_000_000;
@@ -13,39 +13,43 @@ const LATENCY: u64 = 3_000_000;
 
 /// Known bounds of one session's end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End {
+pub(super) struct EndBounds {
     /// From here on it may have ended.
-    pub(super) maybe: u64,
+    pub(super) possibly: u64,
     /// From here on it has.
-    pub(super) surely: u64,
+    pub(super) certainly: u64,
     /// True when nothing but the limit of sessions per user says so.
     is_by_limit: bool,
 }
 
-const NEVER: End = End {
-    maybe: u64::MAX,
-    surely: u64::MAX,
+const NOT_ENDED: EndBounds = EndBounds {
+    possibly: u64::MAX,
+    certainly: u64::MAX,
     is_by_limit: false,
 };
 
 /// Known bounds of the ends of all sessions.
 #[derive(Debug)]
-pub(super) struct Ends(HashMap<String, End>);
+pub(super) struct SessionEnds(HashMap<String, EndBounds>);
 
 /// A session as its login made it.
 #[derive(Debug)]
-struct Made<'h> {
+struct LoginOfSession<'h> {
     session: &'h str,
     start: u64,
     end: u64,
 }
 
-impl Ends {
+impl SessionEnds {
     pub(super) fn of(history: &History) -> Self {
-        let mut sessions: HashMap<&str, Vec<Made<'_>>> = HashMap::new();
-        for op in history.ops.iter().filter(|op| is_login(op) && op.is_ok()) {
+        let mut sessions: HashMap<&str, Vec<LoginOfSession<'_>>> = HashMap::new();
+        for op in history
+            .operations
+            .iter()
+            .filter(|op| is_login(op) && op.is_ok())
+        {
             if let Some(session) = &op.session {
-                sessions.entry(&op.user).or_default().push(Made {
+                sessions.entry(&op.user).or_default().push(LoginOfSession {
                     session,
                     start: op.start,
                     end: op.end,
@@ -53,134 +57,134 @@ impl Ends {
             }
         }
         let mut ends = Self(HashMap::new());
-        for op in &history.ops {
-            ends.take_in(
+        for op in &history.operations {
+            ends.record(
                 op,
                 sessions.get(op.user.as_str()).map_or(&[], Vec::as_slice),
             );
-            ends.told(op, history.head.recovery);
+            ends.record_refusal(op, history.head.recovery);
         }
         ends
     }
 
-    fn take_in(&mut self, op: &Op, of_user: &[Made<'_>]) {
+    fn record(&mut self, op: &Operation, of_user: &[LoginOfSession<'_>]) {
         let own = op.session.as_deref();
-        match &op.act {
-            Act::LogOut => self.one(own, op),
-            Act::Revoke { target } => self.one(Some(target), op),
-            Act::LogOutEverywhere | Act::Disable => self.all(of_user, None, op),
-            Act::ChangePassword { .. } => {
-                self.all(of_user, own, op);
+        match &op.action {
+            Action::LogOut => self.end_one(own, op),
+            Action::Revoke { target } => self.end_one(Some(target), op),
+            Action::LogOutEverywhere | Action::Disable => self.end_all(of_user, None, op),
+            Action::ChangePassword { .. } => {
+                self.end_all(of_user, own, op);
                 // It rotates the refresh token. A client that learns nothing of that asks without the key
                 // of this rotation, perhaps after grace.
                 if op.is_unknown() {
-                    self.maybe(own, op.start);
+                    self.possibly(own, op.start);
                 }
             }
-            Act::Refresh => self.refresh(own, op),
-            Act::SignUp { .. }
-            | Act::LogIn { .. }
-            | Act::Check
-            | Act::Govern
-            | Act::Verify
-            | Act::Reauthenticate
-            | Act::ListSessions
-            | Act::Enable
-            | Act::SetRoles { .. } => {}
+            Action::Refresh => self.refresh(own, op),
+            Action::SignUp { .. }
+            | Action::LogIn { .. }
+            | Action::Check
+            | Action::Govern
+            | Action::Verify
+            | Action::Reauthenticate
+            | Action::ListSessions
+            | Action::Enable
+            | Action::SetRoles { .. } => {}
         }
     }
 
-    fn refresh(&mut self, session: Option<&str>, op: &Op) {
+    fn refresh(&mut self, session: Option<&str>, op: &Operation) {
         // Two clients that present one token look like a thief and an owner; and what was presented without a key and
         // not answered may have arrived after grace.
-        if op.who == Who::Thief || (op.key.is_none() && op.is_unknown()) {
-            self.maybe(session, op.start);
+        if op.sender == Sender::Thief || (op.key.is_none() && op.is_unknown()) {
+            self.possibly(session, op.start);
         }
     }
 
     /// A refusal reports an end. One that is not acknowledged yet, as while Redis is unreachable, may be
     /// known to one replica before another; who answers that a token was reused has ended the session.
-    fn told(&mut self, op: &Op, recovery: u64) {
+    fn record_refusal(&mut self, op: &Operation, recovery: u64) {
         let session = op.session.as_deref();
-        match (&op.act, op.code()) {
-            (Act::Refresh, "refresh_reused") => self.surely(session, op.end),
+        match (&op.action, op.code()) {
+            (Action::Refresh, "refresh_reused") => self.certainly(session, op.end),
             (
-                Act::Check | Act::Govern | Act::Verify | Act::Refresh,
+                Action::Check | Action::Govern | Action::Verify | Action::Refresh,
                 "session_revoked" | "token_revoked",
             ) => {
-                self.surely(session, op.end + recovery);
+                self.certainly(session, op.end + recovery);
             }
             _ => {}
         }
     }
 
-    fn one(&mut self, session: Option<&str>, op: &Op) {
-        if op.is_no() {
+    fn end_one(&mut self, session: Option<&str>, op: &Operation) {
+        if op.is_refused() {
             return;
         }
-        self.maybe(session, op.start);
+        self.possibly(session, op.start);
         if op.is_ok() {
-            self.surely(session, op.end);
+            self.certainly(session, op.end);
         }
     }
 
-    fn all(&mut self, of_user: &[Made<'_>], but: Option<&str>, op: &Op) {
-        if op.is_no() {
+    fn end_all(&mut self, of_user: &[LoginOfSession<'_>], except: Option<&str>, op: &Operation) {
+        if op.is_refused() {
             return;
         }
-        for made in of_user.iter().filter(|made| Some(made.session) != but) {
+        for made in of_user.iter().filter(|made| Some(made.session) != except) {
             if made.start < op.end || op.is_unknown() {
-                self.maybe(Some(made.session), op.start);
+                self.possibly(Some(made.session), op.start);
             }
             if made.end < op.start && op.is_ok() {
-                self.surely(Some(made.session), op.end);
+                self.certainly(Some(made.session), op.end);
             }
         }
     }
 
     /// A login that exceeds the limit may end the session, or does.
-    pub(super) fn limit(&mut self, session: &str, login: &Op, is_sure: bool) {
-        self.maybe(Some(session), login.start);
+    pub(super) fn end_by_limit(&mut self, session: &str, login: &Operation, is_sure: bool) {
+        self.possibly(Some(session), login.start);
         let end = self.end(Some(session));
-        if is_sure && login.end < end.surely {
-            end.surely = login.end;
+        if is_sure && login.end < end.certainly {
+            end.certainly = login.end;
             end.is_by_limit = true;
         }
     }
 
-    fn maybe(&mut self, session: Option<&str>, from: u64) {
+    fn possibly(&mut self, session: Option<&str>, from: u64) {
         let end = self.end(session);
-        end.maybe = end.maybe.min(from);
+        end.possibly = end.possibly.min(from);
     }
 
-    fn surely(&mut self, session: Option<&str>, from: u64) {
+    fn certainly(&mut self, session: Option<&str>, from: u64) {
         let end = self.end(session);
-        end.surely = end.surely.min(from);
+        end.certainly = end.certainly.min(from);
     }
 
-    fn end(&mut self, session: Option<&str>) -> &mut End {
+    fn end(&mut self, session: Option<&str>) -> &mut EndBounds {
         let session = session.unwrap_or_default().to_owned();
-        self.0.entry(session).or_insert(NEVER)
+        self.0.entry(session).or_insert(NOT_ENDED)
     }
 
-    pub(super) fn known(&self, session: Option<&str>) -> End {
+    pub(super) fn known(&self, session: Option<&str>) -> EndBounds {
         let end = session.and_then(|session| self.0.get(session));
-        end.copied().unwrap_or(NEVER)
+        end.copied().unwrap_or(NOT_ENDED)
     }
 
     /// True when the session may have ended before the response to this request.
-    pub(super) fn may_have_ended(&self, op: &Op) -> bool {
-        self.known(op.session.as_deref()).maybe < op.end
+    pub(super) fn may_have_ended(&self, op: &Operation) -> bool {
+        self.known(op.session.as_deref()).possibly < op.end
     }
 }
 
-pub(super) fn is_login(op: &Op) -> bool {
-    matches!(op.act, Act::LogIn { .. })
+pub(super) fn is_login(op: &Operation) -> bool {
+    matches!(op.action, Action::LogIn { .. })
 }
 
 /// True when an access token was refused because of its age, and rightly. A process accepts none that is older
 /// than its own setting allows, whatever the token says.
-fn has_expired(op: &Op, shortest_life: Option<u64>) -> bool {
+fn has_expired(op: &Operation, shortest_life: Option<u64>) -> bool {
     let old = op.issued.zip(shortest_life);
     let ends = op
         .expires
@@ -193,17 +197,17 @@ fn has_expired(op: &Op, shortest_life: Option<u64>) -> bool {
 }
 
 /// True when a response proves that the session is alive. Logging out twice is no error.
-fn shows_life(op: &Op) -> bool {
-    op.is_ok() && !is_login(op) && op.act != Act::LogOut
+fn proves_session_alive(op: &Operation) -> bool {
+    op.is_ok() && !is_login(op) && op.action != Action::LogOut
 }
 
 pub(super) fn check(
     history: &History,
-    ends: &Ends,
-    authority: &Authority<'_>,
+    ends: &SessionEnds,
+    authority: &AuthorityChanges<'_>,
     violations: &mut Vec<Violation>,
 ) {
-    for op in &history.ops {
+    for op in &history.operations {
         let mut broken = |rule, what: &str| {
             violations.push(Violation {
                 rule,
@@ -212,10 +216,10 @@ pub(super) fn check(
             });
         };
         let end = ends.known(op.session.as_deref());
-        if shows_life(op) && end.surely < op.start {
-            let rule = match op.who {
+        if proves_session_alive(op) && end.certainly < op.start {
+            let rule = match op.sender {
                 _ if end.is_by_limit => Rule::I16,
-                Who::Prober => Rule::I8,
+                Sender::Prober => Rule::I8,
                 _ => Rule::I1,
             };
             broken(rule, "answered after its end");
@@ -227,12 +231,12 @@ pub(super) fn check(
         {
             broken(Rule::I10, "an expired token was let in");
         }
-        let is_honest = op.who == Who::Honest && op.session.is_some() && !is_login(op);
+        let is_honest = op.sender == Sender::Honest && op.session.is_some() && !is_login(op);
         let may_be_refused = ends.may_have_ended(op)
             || has_expired(op, history.head.shortest_life)
             || authority.may_refuse(op)
             || ["not_found", "fresh_token_required"].contains(&op.code());
-        if is_honest && op.is_no() && !may_be_refused {
+        if is_honest && op.is_refused() && !may_be_refused {
             broken(Rule::I4, "refused without a reason");
         }
     }

@@ -4,31 +4,37 @@ use std::collections::BTreeMap;
 
 use super::service::is_excused;
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op, Who};
+use crate::history::{Action, Operation, Sender};
 
 /// Largest lead of a clock over the database's, in seconds.
 const ALLOWED_SKEW: u64 = 60;
 
 /// Time for which a clock jump during a run may go unnoticed: the jump is followed once the clock has stayed
 /// where it was set for a minute.
-const UNNOTICED: u64 = 80_000_000;
+const NOTICE_CLOCK_WITHIN: u64 = 80_000_000;
 
 /// The fault that ends a great number of sessions of one user.
 const END_MANY_SESSIONS: &str = "EndManySessions";
 
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
-    known_devices(history, violations);
-    clocks(history, violations);
-    clocks_set(history, violations);
-    crowds(history, violations);
-    lists(history, violations);
+    check_known_devices(history, violations);
+    check_start_clocks(history, violations);
+    check_clock_jumps(history, violations);
+    check_mass_ends(history, violations);
+    check_session_lists(history, violations);
 }
 
 /// A known device with the right password is accepted, whatever strangers have guessed.
-fn known_devices(history: &History, violations: &mut Vec<Violation>) {
+fn check_known_devices(history: &History, violations: &mut Vec<Violation>) {
     let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
-    for op in history.ops.iter().filter(|op| op.who == Who::Honest) {
-        let Act::LogIn { .. } = op.act else { continue };
+    for op in history
+        .operations
+        .iter()
+        .filter(|op| op.sender == Sender::Honest)
+    {
+        let Action::LogIn { .. } = op.action else {
+            continue;
+        };
         if op.code() == "invalid_credentials" {
             *wrong.entry(&op.user).or_default() += 1;
         }
@@ -44,7 +50,7 @@ fn known_devices(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-fn clocks(history: &History, violations: &mut Vec<Violation>) {
+fn check_start_clocks(history: &History, violations: &mut Vec<Violation>) {
     for start in history
         .starts
         .iter()
@@ -67,10 +73,12 @@ fn clocks(history: &History, violations: &mut Vec<Violation>) {
 }
 
 /// A process whose clock went wrong while it ran says that it is not ready.
-fn clocks_set(history: &History, violations: &mut Vec<Violation>) {
+fn check_clock_jumps(history: &History, violations: &mut Vec<Violation>) {
     let mut asked = history.readiness.iter();
     let late = asked.find(|asked| {
-        asked.is_ready && asked.ahead > ALLOWED_SKEW && asked.start > asked.since + UNNOTICED
+        asked.is_ready
+            && asked.ahead > ALLOWED_SKEW
+            && asked.start > asked.since + NOTICE_CLOCK_WITHIN
     });
     if let Some(late) = late {
         violations.push(Violation {
@@ -81,23 +89,25 @@ fn clocks_set(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-fn ends_all(op: &Op) -> bool {
+fn ends_all(op: &Operation) -> bool {
     matches!(
-        op.act,
-        Act::Disable | Act::LogOutEverywhere | Act::ChangePassword { .. }
+        op.action,
+        Action::Disable | Action::LogOutEverywhere | Action::ChangePassword { .. }
     )
 }
 
 /// With nothing else wrong, the end of a great number of sessions is acknowledged at the first try.
-fn crowds(history: &History, violations: &mut Vec<Violation>) {
+fn check_mass_ends(history: &History, violations: &mut Vec<Violation>) {
     for fault in history
         .faults
         .iter()
         .filter(|fault| fault.name == END_MANY_SESSIONS)
     {
-        let during = |op: &&Op| op.start > fault.start && op.end < fault.end;
-        let ops = history.ops.iter().filter(during);
-        for op in ops.filter(|op| ends_all(op) && op.is_unknown() && op.who == Who::Honest) {
+        let during = |op: &&Operation| op.start > fault.start && op.end < fault.end;
+        let operations = history.operations.iter().filter(during);
+        for op in
+            operations.filter(|op| ends_all(op) && op.is_unknown() && op.sender == Sender::Honest)
+        {
             let mut others = history
                 .faults
                 .iter()
@@ -117,26 +127,28 @@ fn crowds(history: &History, violations: &mut Vec<Violation>) {
 }
 
 /// After all sessions of a user ended, no list contains one, until the next login.
-fn lists(history: &History, violations: &mut Vec<Violation>) {
+fn check_session_lists(history: &History, violations: &mut Vec<Violation>) {
     for op in history
-        .ops
+        .operations
         .iter()
         .filter(|op| op.listed.is_some_and(|count| count > 0))
     {
-        if op.act != Act::ListSessions {
+        if op.action != Action::ListSessions {
             continue;
         }
         let before = history
-            .ops
+            .operations
             .iter()
-            .filter(|other| other.user == op.user && !other.is_no() && other.start < op.end);
+            .filter(|other| other.user == op.user && !other.is_refused() && other.start < op.end);
         let (mut ended, mut login) = (None, 0);
         for other in before {
-            match other.act {
-                Act::Disable | Act::LogOutEverywhere if other.is_ok() && other.end < op.start => {
+            match other.action {
+                Action::Disable | Action::LogOutEverywhere
+                    if other.is_ok() && other.end < op.start =>
+                {
                     ended = ended.max(Some(other.start));
                 }
-                Act::LogIn { .. } => login = login.max(other.end),
+                Action::LogIn { .. } => login = login.max(other.end),
                 _ => {}
             }
         }

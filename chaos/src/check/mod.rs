@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use crate::history::{Fault, Head, Leak, Line, Op, Readiness, Start};
+use crate::history::{
+    HistoryLine, InjectedFault, LeakedSecret, Operation, ProcessStart, ReadinessCheck, RunSettings,
+};
 
 mod accounts;
 mod authority;
@@ -20,8 +22,8 @@ mod session_limit;
 #[cfg(test)]
 mod tests;
 
-use authority::Authority;
-use ends::Ends;
+use authority::AuthorityChanges;
+use ends::SessionEnds;
 pub use rule::Rule;
 
 /// A broken promise, and the request that broke it.
@@ -39,17 +41,17 @@ pub struct Violation {
 #[derive(Debug)]
 pub struct History {
     /// Settings and promises of the run.
-    pub head: Head,
+    pub head: RunSettings,
     /// Requests by when they were sent.
-    pub ops: Vec<Op>,
+    pub operations: Vec<Operation>,
     /// Faults that the nemesis injected.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<InjectedFault>,
     /// Secrets that were found where none may be.
-    pub leaks: Vec<Leak>,
+    pub leaks: Vec<LeakedSecret>,
     /// Processes that were started with a wrong clock.
-    pub starts: Vec<Start>,
+    pub starts: Vec<ProcessStart>,
     /// Processes whose clocks went wrong while they ran.
-    pub readiness: Vec<Readiness>,
+    pub readiness: Vec<ReadinessCheck>,
 }
 
 impl History {
@@ -57,14 +59,14 @@ impl History {
     ///
     /// # Errors
     /// When the first line is no head.
-    pub fn new(lines: impl IntoIterator<Item = Line>) -> Result<Self, &'static str> {
+    pub fn new(lines: impl IntoIterator<Item = HistoryLine>) -> Result<Self, &'static str> {
         let mut lines = lines.into_iter();
-        let Some(Line::Head(head)) = lines.next() else {
+        let Some(HistoryLine::RunSettings(head)) = lines.next() else {
             return Err("a history begins with its head");
         };
         let mut history = Self {
             head,
-            ops: Vec::new(),
+            operations: Vec::new(),
             faults: Vec::new(),
             leaks: Vec::new(),
             starts: Vec::new(),
@@ -72,21 +74,21 @@ impl History {
         };
         for line in lines {
             match line {
-                Line::Head(_) => return Err("a history has one head"),
-                Line::Op(op) => history.ops.push(*op),
-                Line::Fault(fault) => history.faults.push(fault),
-                Line::Leak(leak) => history.leaks.push(leak),
-                Line::Start(start) => history.starts.push(start),
-                Line::Readiness(asked) => history.readiness.push(asked),
+                HistoryLine::RunSettings(_) => return Err("a history has one head"),
+                HistoryLine::Operation(op) => history.operations.push(*op),
+                HistoryLine::InjectedFault(fault) => history.faults.push(fault),
+                HistoryLine::LeakedSecret(leak) => history.leaks.push(leak),
+                HistoryLine::ProcessStart(start) => history.starts.push(start),
+                HistoryLine::ReadinessCheck(asked) => history.readiness.push(asked),
             }
         }
-        history.ops.sort_by_key(|op| (op.start, op.end));
+        history.operations.sort_by_key(|op| (op.start, op.end));
         Ok(history)
     }
 
     /// Leaves out operations in flight at `time`, as if they had not been sent yet.
     pub fn until(&mut self, time: u64) {
-        self.ops.retain(|op| op.end < time);
+        self.operations.retain(|op| op.end < time);
         self.faults.retain(|fault| fault.start < time);
         self.starts.retain(|start| start.end < time);
     }
@@ -104,7 +106,7 @@ impl History {
     /// # Errors
     /// When it is none.
     pub fn parse(text: impl BufRead) -> Result<Self, Box<dyn Error>> {
-        let lines: Vec<Line> = text
+        let lines: Vec<HistoryLine> = text
             .lines()
             .map(|line| Ok(serde_json::from_str(&line?)?))
             .collect::<Result<_, Box<dyn Error>>>()?;
@@ -173,9 +175,9 @@ impl fmt::Display for Report {
 
 /// Checks a history against all rules.
 pub fn check(history: &History) -> Report {
-    let mut ends = Ends::of(history);
+    let mut ends = SessionEnds::of(history);
     session_limit::apply(history, &mut ends);
-    let authority = Authority::of(history);
+    let authority = AuthorityChanges::of(history);
     let mut violations = Vec::new();
     ends::check(history, &ends, &authority, &mut violations);
     authority::check(history, &authority, &mut violations);
@@ -198,17 +200,17 @@ pub fn check(history: &History) -> Report {
 }
 
 /// Describes a request for the reader of the report.
-fn describe(op: &Op) -> String {
+fn describe(op: &Operation) -> String {
     let session = op.session.as_deref().unwrap_or("no session");
-    let token = |token: &Option<crate::history::Token>| match token {
+    let token = |token: &Option<crate::history::TokenIdentity>| match token {
         Some(token) => format!(" of generation {}", token.generation),
         None => String::new(),
     };
     format!(
         "{:?} {:?}{} by {} ({session}) at replica {} from {} to {} µs: {:?}{}",
-        op.who,
-        op.act,
-        token(&op.shown),
+        op.sender,
+        op.action,
+        token(&op.presented),
         op.user,
         op.replica,
         op.start,

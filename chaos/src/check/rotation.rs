@@ -2,56 +2,60 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::ends::Ends;
+use super::ends::SessionEnds;
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op, Token, Who};
+use crate::history::{Action, Operation, Sender, TokenIdentity};
 
 /// The server counts in milliseconds.
 const ROUNDING: u64 = 2_000;
 /// Number of rotations within grace after which the server returns the presented token itself.
-const REMEMBERED: usize = 16;
+const REMEMBERED_ROTATIONS: usize = 16;
 
-pub(super) fn check(history: &History, ends: &Ends, violations: &mut Vec<Violation>) {
-    let mut sessions: BTreeMap<&str, Vec<&Op>> = BTreeMap::new();
-    for op in history.ops.iter().filter(|op| rotates(op)) {
+pub(super) fn check(history: &History, ends: &SessionEnds, violations: &mut Vec<Violation>) {
+    let mut sessions: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for op in history.operations.iter().filter(|op| rotates(op)) {
         if let Some(session) = &op.session {
             sessions.entry(session).or_default().push(op);
         }
     }
-    for ops in sessions.values() {
-        let known = Known::of(ops);
-        for op in ops {
-            if known.is_unasked(op) {
-                violations.push(broken(Rule::I2, op, "a successor that nobody asked for"));
+    for operations in sessions.values() {
+        let known = SessionFacts::of(operations);
+        for op in operations {
+            if known.has_no_cause(op) {
+                violations.push(violation(Rule::I2, op, "a successor that nobody asked for"));
             }
-            if let Some(text) = known.fork(op, history.head.grace) {
-                violations.push(broken(Rule::I2, op, text));
+            if let Some(text) = known.fork_of(op, history.head.grace) {
+                violations.push(violation(Rule::I2, op, text));
             }
             if known.is_late(op, history.head.grace) && !ends_the_session(op) {
-                violations.push(broken(Rule::I3, op, "shown after grace, and it goes on"));
+                violations.push(violation(
+                    Rule::I3,
+                    op,
+                    "presented after grace, and it goes on",
+                ));
             }
         }
-        lost(ops, ends, violations);
+        check_lost_responses(operations, ends, violations);
     }
-    logins_give_the_first(history, violations);
+    check_first_generations(history, violations);
 }
 
 /// True when this creates a successor: a refresh, or a password change, whose session continues with one.
-fn rotates(op: &Op) -> bool {
-    op.act == Act::Refresh || is_new_password(op)
+fn rotates(op: &Operation) -> bool {
+    op.action == Action::Refresh || is_new_password(op)
 }
 
-fn is_new_password(op: &Op) -> bool {
-    matches!(op.act, Act::ChangePassword { .. }) && !op.is_no()
+fn is_new_password(op: &Operation) -> bool {
+    matches!(op.action, Action::ChangePassword { .. }) && !op.is_refused()
 }
 
 /// True when the response says that the session has ended, or when there is none.
-fn ends_the_session(op: &Op) -> bool {
+fn ends_the_session(op: &Operation) -> bool {
     let codes = ["refresh_reused", "session_revoked", "session_expired"];
-    op.is_unknown() || (op.is_no() && codes.contains(&op.code()))
+    op.is_unknown() || (op.is_refused() && codes.contains(&op.code()))
 }
 
-fn broken(rule: Rule, op: &Op, what: &str) -> Violation {
+fn violation(rule: Rule, op: &Operation, what: &str) -> Violation {
     Violation {
         rule,
         at: op.start,
@@ -60,8 +64,8 @@ fn broken(rule: Rule, op: &Op, what: &str) -> Violation {
 }
 
 /// Facts from all responses of one session.
-struct Known<'h> {
-    ops: &'h [&'h Op],
+struct SessionFacts<'h> {
+    operations: &'h [&'h Operation],
     /// By generation, when it was first seen in a response.
     seen: BTreeMap<u64, u64>,
     digests: HashMap<u64, u64>,
@@ -69,15 +73,15 @@ struct Known<'h> {
     keys: HashMap<(u64, u64), u64>,
 }
 
-impl<'h> Known<'h> {
-    fn of(ops: &'h [&'h Op]) -> Self {
+impl<'h> SessionFacts<'h> {
+    fn of(operations: &'h [&'h Operation]) -> Self {
         let mut known = Self {
-            ops,
+            operations,
             seen: BTreeMap::new(),
             digests: HashMap::new(),
             keys: HashMap::new(),
         };
-        for op in ops {
+        for op in operations {
             if let Some(given) = &op.given {
                 let seen = known.seen.entry(given.generation).or_insert(op.end);
                 *seen = (*seen).min(op.end);
@@ -86,10 +90,10 @@ impl<'h> Known<'h> {
                     .entry(given.generation)
                     .or_insert(given.digest);
             }
-            if let (Some(shown), Some(key)) = (&op.shown, op.key) {
+            if let (Some(presented), Some(key)) = (&op.presented, op.key) {
                 let first = known
                     .keys
-                    .entry((shown.generation, key))
+                    .entry((presented.generation, key))
                     .or_insert(op.start);
                 *first = (*first).min(op.start);
             }
@@ -98,33 +102,36 @@ impl<'h> Known<'h> {
     }
 
     /// True when a generation was created although nobody had presented the one before it, or set a password.
-    fn is_unasked(&self, op: &Op) -> bool {
+    fn has_no_cause(&self, op: &Operation) -> bool {
         let Some(given) = &op.given else { return false };
         given.generation > 0
-            && !self.ops.iter().any(|other| {
-                let shown = other.shown.as_ref();
-                let is_before = shown.is_some_and(|shown| shown.generation + 1 == given.generation);
+            && !self.operations.iter().any(|other| {
+                let presented = other.presented.as_ref();
+                let is_before =
+                    presented.is_some_and(|presented| presented.generation + 1 == given.generation);
                 (is_before || is_new_password(other)) && other.start < op.end
             })
     }
 
     /// Returns the way in which a response is not the one successor.
-    fn fork(&self, op: &Op, grace: u64) -> Option<&'static str> {
-        let (shown, given) = (op.shown.as_ref()?, op.given.as_ref()?);
-        if shown.session != given.session {
+    fn fork_of(&self, op: &Operation, grace: u64) -> Option<&'static str> {
+        let (presented, given) = (op.presented.as_ref()?, op.given.as_ref()?);
+        if presented.session != given.session {
             return Some("the answer is of another session");
         }
         if self.digests.get(&given.generation) != Some(&given.digest) {
             return Some("two tokens of one generation");
         }
-        if given.generation < shown.generation {
+        if given.generation < presented.generation {
             return Some("the session went back");
         }
         let newest = self.newest_before(op.start);
         if given.generation < newest {
             return Some("an answer is older than one that was there before it was asked for");
         }
-        if given.generation == shown.generation && self.count_since(op.start, grace) < REMEMBERED {
+        if given.generation == presented.generation
+            && self.count_since(op.start, grace) < REMEMBERED_ROTATIONS
+        {
             return Some("the token was not rotated");
         }
         None
@@ -145,24 +152,26 @@ impl<'h> Known<'h> {
 
     /// True when the token was presented after it had been superseded for longer than grace, and not by
     /// the client who had asked for its successor with the same key.
-    fn is_late(&self, op: &Op, grace: u64) -> bool {
-        let Some(shown) = &op.shown else { return false };
-        let later = self.seen.range(shown.generation + 1..);
+    fn is_late(&self, op: &Operation, grace: u64) -> bool {
+        let Some(presented) = &op.presented else {
+            return false;
+        };
+        let later = self.seen.range(presented.generation + 1..);
         let Some(superseded) = later.map(|(_, seen)| *seen).min() else {
             return false;
         };
         let is_retry = op.key.is_some_and(|key| {
-            let first = self.keys.get(&(shown.generation, key));
-            first.is_some_and(|first| *first < superseded) && self.is_unused(shown, op)
+            let first = self.keys.get(&(presented.generation, key));
+            first.is_some_and(|first| *first < superseded) && self.is_unused(presented, op)
         });
         op.start > superseded + grace + ROUNDING && !is_retry
     }
 
     /// True when the successor of this token had not been presented itself.
-    fn is_unused(&self, shown: &Token, before: &Op) -> bool {
-        !self.ops.iter().any(|other| {
-            let token = other.shown.as_ref();
-            token.is_some_and(|token| token.generation > shown.generation)
+    fn is_unused(&self, presented: &TokenIdentity, before: &Operation) -> bool {
+        !self.operations.iter().any(|other| {
+            let token = other.presented.as_ref();
+            token.is_some_and(|token| token.generation > presented.generation)
                 && other.is_ok()
                 && other.end < before.start
         })
@@ -170,11 +179,18 @@ impl<'h> Known<'h> {
 }
 
 /// A refresh whose response was lost succeeds by a retry.
-fn lost(ops: &[&Op], ends: &Ends, violations: &mut Vec<Violation>) {
-    let mut chains: BTreeMap<(u64, u64), Vec<&Op>> = BTreeMap::new();
-    for op in ops.iter().filter(|op| op.who == Who::Honest) {
-        if let (Some(shown), Some(key)) = (&op.shown, op.key) {
-            chains.entry((shown.generation, key)).or_default().push(op);
+fn check_lost_responses(
+    operations: &[&Operation],
+    ends: &SessionEnds,
+    violations: &mut Vec<Violation>,
+) {
+    let mut chains: BTreeMap<(u64, u64), Vec<&Operation>> = BTreeMap::new();
+    for op in operations.iter().filter(|op| op.sender == Sender::Honest) {
+        if let (Some(presented), Some(key)) = (&op.presented, op.key) {
+            chains
+                .entry((presented.generation, key))
+                .or_default()
+                .push(op);
         }
     }
     for chain in chains.values() {
@@ -183,16 +199,20 @@ fn lost(ops: &[&Op], ends: &Ends, violations: &mut Vec<Violation>) {
         };
         let recovered = chain.iter().any(|op| op.is_ok());
         if !recovered && chain.iter().any(|op| op.is_unknown()) && !ends.may_have_ended(last) {
-            violations.push(broken(Rule::I5, last, "no retry was answered"));
+            violations.push(violation(Rule::I5, last, "no retry was answered"));
         }
     }
 }
 
 /// A login begins with the token that its session has had from the start.
-fn logins_give_the_first(history: &History, violations: &mut Vec<Violation>) {
-    for op in history.ops.iter().filter(|op| super::ends::is_login(op)) {
+fn check_first_generations(history: &History, violations: &mut Vec<Violation>) {
+    for op in history
+        .operations
+        .iter()
+        .filter(|op| super::ends::is_login(op))
+    {
         if op.given.as_ref().is_some_and(|given| given.generation != 0) {
-            violations.push(broken(Rule::I2, op, "a session that does not begin"));
+            violations.push(violation(Rule::I2, op, "a session that does not begin"));
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{History, Rule, Violation, describe};
-use crate::history::{Act, Op, Spares, Who};
+use crate::history::{Action, Operation, Sender, ServedClients};
 
 /// Time for which a response may rest on data that was read before the databases went down.
 const LEASE: u64 = 1_500_000;
 const SECOND: u64 = 1_000_000;
 
 pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
-    blackout(history, violations);
-    guesses(history, violations);
-    available(history, violations);
-    told(history, violations);
+    check_blackout(history, violations);
+    check_guesses(history, violations);
+    check_availability(history, violations);
+    check_failure_codes(history, violations);
     for leak in &history.leaks {
         violations.push(Violation {
             rule: Rule::I13,
@@ -23,15 +23,15 @@ pub(super) fn check(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-fn blackout(history: &History, violations: &mut Vec<Violation>) {
+fn check_blackout(history: &History, violations: &mut Vec<Violation>) {
     for fault in &history.faults {
         let until = fault.blackout.unwrap_or(0);
         let during = history
-            .ops
+            .operations
             .iter()
             .filter(|op| op.start > fault.start + LEASE && op.end < until);
         // Expiry needs no database, and after a while the key of the token is gone as well.
-        let is_old = |op: &&Op| {
+        let is_old = |op: &&Operation| {
             let has_expired = op.expires.is_some_and(|end| end < op.start);
             op.code() == "token_expired" || (op.code() == "invalid_token" && has_expired)
         };
@@ -45,10 +45,13 @@ fn blackout(history: &History, violations: &mut Vec<Violation>) {
     }
 }
 
-fn guesses(history: &History, violations: &mut Vec<Violation>) {
+fn check_guesses(history: &History, violations: &mut Vec<Violation>) {
     let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
-    let guesses = history.ops.iter().filter(|op| op.who == Who::Guesser);
-    for op in guesses {
+    let check_guesses = history
+        .operations
+        .iter()
+        .filter(|op| op.sender == Sender::Guesser);
+    for op in check_guesses {
         if op.is_ok() || op.code() == "invalid_credentials" {
             *wrong.entry(&op.user).or_default() += 1;
         }
@@ -58,37 +61,37 @@ fn guesses(history: &History, violations: &mut Vec<Violation>) {
             violations.push(Violation {
                 rule: Rule::I11,
                 at: 0,
-                text: format!("{count} guesses at the password of {user} were tried"),
+                text: format!("{count} check_guesses at the password of {user} were tried"),
             });
         }
     }
 }
 
 /// True when an operation fell into the time in which the service may be unavailable.
-pub(super) fn is_excused(history: &History, op: &Op) -> bool {
+pub(super) fn is_excused(history: &History, op: &Operation) -> bool {
     let has_session = matches!(
-        op.act,
-        Act::Check | Act::Govern | Act::Verify | Act::Refresh
+        op.action,
+        Action::Check | Action::Govern | Action::Verify | Action::Refresh
     );
     history.faults.iter().any(|fault| {
         let is_near = op.end > fault.start && op.start < fault.end + history.head.recovery;
-        let is_spared = match fault.spares {
-            Spares::Nobody => false,
-            Spares::Sessions => has_session,
-            Spares::Everybody => true,
+        let is_spared = match fault.serves {
+            ServedClients::Nobody => false,
+            ServedClients::Sessions => has_session,
+            ServedClients::Everybody => true,
         };
         is_near && !is_spared
     })
 }
 
-fn available(history: &History, violations: &mut Vec<Violation>) {
-    let outside: Vec<&Op> = history
-        .ops
+fn check_availability(history: &History, violations: &mut Vec<Violation>) {
+    let outside: Vec<&Operation> = history
+        .operations
         .iter()
-        .filter(|op| op.who == Who::Honest && !is_excused(history, op))
+        .filter(|op| op.sender == Sender::Honest && !is_excused(history, op))
         .collect();
     // A client that disconnects was not refused service.
-    let is_failed = |op: &Op| op.is_unknown() && op.code() != "hung_up";
+    let is_failed = |op: &Operation| op.is_unknown() && op.code() != "hung_up";
     let failed = outside.iter().filter(|op| is_failed(op)).count();
     if failed * 100 > outside.len() {
         let first = outside.iter().find(|op| is_failed(op));
@@ -106,12 +109,16 @@ fn available(history: &History, violations: &mut Vec<Violation>) {
 
 /// Codes that no failure may have, for any client at any time: a 500, a response of no known form, or one
 /// that says "later" and not when.
-const UNTOLD: [&str; 3] = ["internal", "no_code", "no_retry_after"];
+const FORBIDDEN_CODES: [&str; 3] = ["internal", "no_code", "no_retry_after"];
 
-fn told(history: &History, violations: &mut Vec<Violation>) {
+fn check_failure_codes(history: &History, violations: &mut Vec<Violation>) {
     // No user has the names that are tried in a flood.
-    let is_odd = |op: &&Op| op.is_ok() || (op.is_no() && op.code() != "invalid_credentials");
-    let flooders = history.ops.iter().filter(|op| op.who == Who::Flooder);
+    let is_odd =
+        |op: &&Operation| op.is_ok() || (op.is_refused() && op.code() != "invalid_credentials");
+    let flooders = history
+        .operations
+        .iter()
+        .filter(|op| op.sender == Sender::Flooder);
     for op in flooders.filter(is_odd) {
         violations.push(Violation {
             rule: Rule::I12,
@@ -119,8 +126,8 @@ fn told(history: &History, violations: &mut Vec<Violation>) {
             text: format!("a flood was neither refused nor put off: {}", describe(op)),
         });
     }
-    let untold = |op: &&Op| op.is_unknown() && UNTOLD.contains(&op.code());
-    for op in history.ops.iter().filter(untold) {
+    let untold = |op: &&Operation| op.is_unknown() && FORBIDDEN_CODES.contains(&op.code());
+    for op in history.operations.iter().filter(untold) {
         violations.push(Violation {
             rule: Rule::I12,
             at: op.start,
@@ -131,18 +138,20 @@ fn told(history: &History, violations: &mut Vec<Violation>) {
 
 /// Counts the events that the rules are about.
 pub(super) fn counts(history: &History) -> BTreeMap<&'static str, usize> {
-    let ops = &history.ops;
-    let count = |filter: &dyn Fn(&Op) -> bool| ops.iter().filter(|op| filter(op)).count();
-    let refresh = |op: &Op| op.act == Act::Refresh;
+    let operations = &history.operations;
+    let count =
+        |filter: &dyn Fn(&Operation) -> bool| operations.iter().filter(|op| filter(op)).count();
+    let refresh = |op: &Operation| op.action == Action::Refresh;
     let mut rotated = HashSet::new();
-    let replays = count(&|op| refresh(op) && op.is_ok() && op.who == Who::Honest)
+    let replays = count(&|op| refresh(op) && op.is_ok() && op.sender == Sender::Honest)
         - count_distinct(
-            ops.iter()
-                .filter(|op| refresh(op) && op.is_ok() && op.who == Who::Honest),
+            operations
+                .iter()
+                .filter(|op| refresh(op) && op.is_ok() && op.sender == Sender::Honest),
             &mut rotated,
         );
     BTreeMap::from([
-        ("requests", ops.len()),
+        ("requests", operations.len()),
         ("faults", history.faults.len()),
         ("rotations", rotated.len()),
         ("replays", replays),
@@ -150,31 +159,31 @@ pub(super) fn counts(history: &History) -> BTreeMap<&'static str, usize> {
         ("thefts seen", count(&|op| op.code() == "refresh_reused")),
         ("ends", count(&|op| op.is_ok() && is_end(op))),
         (
-            "expired tokens shown",
-            count(&|op| op.who == Who::Thief && op.expires.is_some_and(|end| op.start > end)),
+            "expired tokens presented",
+            count(&|op| op.sender == Sender::Thief && op.expires.is_some_and(|end| op.start > end)),
         ),
         (
             "probes of what has ended",
-            count(&|op| op.who == Who::Prober),
+            count(&|op| op.sender == Sender::Prober),
         ),
         (
             "changes of roles",
-            count(&|op| op.is_ok() && matches!(op.act, Act::SetRoles { .. })),
+            count(&|op| op.is_ok() && matches!(op.action, Action::SetRoles { .. })),
         ),
         (
             "logins on a known device",
             count(&|op| op.is_ok() && op.known_device),
         ),
-        ("sessions over the limit", over_limit(history)),
+        ("sessions over the limit", count_over_limit(history)),
     ])
 }
 
 /// Counts the logins of users who never log out, beyond those that the limit of sessions allows.
-fn over_limit(history: &History) -> usize {
+fn count_over_limit(history: &History) -> usize {
     let mut users: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
-    for op in &history.ops {
+    for op in &history.operations {
         let (logins, ends) = users.entry(&op.user).or_default();
-        *logins += usize::from(op.is_ok() && matches!(op.act, Act::LogIn { .. }));
+        *logins += usize::from(op.is_ok() && matches!(op.action, Action::LogIn { .. }));
         *ends |= is_end(op);
     }
     let limit = history.head.max_sessions.unwrap_or(usize::MAX);
@@ -184,22 +193,22 @@ fn over_limit(history: &History) -> usize {
         .sum()
 }
 
-fn is_end(op: &Op) -> bool {
+fn is_end(op: &Operation) -> bool {
     matches!(
-        op.act,
-        Act::LogOut
-            | Act::Revoke { .. }
-            | Act::LogOutEverywhere
-            | Act::Disable
-            | Act::ChangePassword { .. }
+        op.action,
+        Action::LogOut
+            | Action::Revoke { .. }
+            | Action::LogOutEverywhere
+            | Action::Disable
+            | Action::ChangePassword { .. }
     )
 }
 
 fn count_distinct<'h>(
-    ops: impl Iterator<Item = &'h Op>,
+    operations: impl Iterator<Item = &'h Operation>,
     tokens: &mut HashSet<(&'h str, u64)>,
 ) -> usize {
-    for op in ops {
+    for op in operations {
         if let Some(given) = &op.given {
             tokens.insert((&given.session, given.generation));
         }
@@ -221,7 +230,7 @@ pub(super) fn check_counts(
         ("answers lost", seconds / 20),
         ("thefts seen", seconds / 30),
         ("ends", seconds / 5),
-        ("expired tokens shown", seconds / 2),
+        ("expired tokens presented", seconds / 2),
         ("probes of what has ended", seconds),
         ("changes of roles", seconds / 6),
         ("logins on a known device", seconds / 10),
@@ -237,7 +246,7 @@ pub(super) fn check_counts(
             });
         }
     }
-    if let Some(last) = history.ops.iter().map(|op| op.end).max()
+    if let Some(last) = history.operations.iter().map(|op| op.end).max()
         && last < history.head.seconds * SECOND
     {
         violations.push(Violation {

@@ -13,8 +13,8 @@ use std::error::Error;
 
 use latchet::clock::Clock;
 use latchet::server::config::Config;
-use latchet::server::envelope::Envelope;
-use latchet::server::serve::{Lifecycle, Limits, Server};
+use latchet::server::middleware::RequestLayer;
+use latchet::server::serve::{ConnectionLimits, HttpServer, Lifecycle};
 use latchet::server::{App, routes};
 use poem::{EndpointExt, Route};
 use poem_openapi::OpenApiService;
@@ -29,21 +29,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(std::env::args(), std::env::vars())?;
     let listener = TcpListener::bind(config.listen_address()).await?;
     let app = App::open(config, Clock::system()).await?;
-    app.bootstrap().await?;
+    app.create_configured_administrator().await?;
 
     let lifecycle = Lifecycle::default();
-    let upkeep = app.maintain();
+    let upkeep = app.spawn_background_tasks();
     let notes = OpenApiService::new(NotesApi::new(app.clock.clone()), "notes", "1")
         .data(app.guards.clone())
         // The limits of size and time, and the error format, of Latchet's own routes.
-        .with(Envelope::new(&app.config, lifecycle.clone()));
+        .with(RequestLayer::new(&app.config, lifecycle.clone()));
     let all = Route::new()
         .nest("/api", notes)
         .nest("/", routes(&app, lifecycle.clone()));
-    let server = Server {
+    let server = HttpServer {
         listener,
         tls: None,
-        limits: Limits::from(&app.config),
+        limits: ConnectionLimits::from(&app.config),
         lifecycle,
     };
     let stop = async {

@@ -7,13 +7,13 @@ use poem::http::StatusCode;
 use poem::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE};
 use serde_json::json;
 
-use super::shop::Shop;
+use super::shop::TestShop;
 use super::*;
-use crate::token::Fresh;
+use crate::token::FreshClaim;
 
 #[tokio::test]
-async fn a_token_near_its_end_is_renewed_along_with_the_answer() {
-    let shop = Shop::new();
+async fn a_token_near_its_expiry_is_renewed_with_the_response() {
+    let shop = TestShop::new();
     let old = shop.claims(29).with_nbf();
 
     let answer = shop.visit("/", &old).await;
@@ -27,16 +27,16 @@ async fn a_token_near_its_end_is_renewed_along_with_the_answer() {
 }
 
 #[tokio::test]
-async fn a_token_that_has_time_left_stays() {
-    let shop = Shop::new();
+async fn a_token_with_enough_time_left_is_not_renewed() {
+    let shop = TestShop::new();
 
     assert_eq!(shop.renews("/", &shop.claims(31)).await, None);
     assert_eq!(shop.renews("/", &shop.claims(60)).await, None);
 }
 
 #[tokio::test]
-async fn everything_the_token_says_is_kept() {
-    let shop = Shop::new();
+async fn renewal_keeps_all_other_claims() {
+    let shop = TestShop::new();
     let old = Claims {
         client_id: Some("web".to_owned()),
         auth_time: Some(shop.clock.now().secs() - 3000),
@@ -64,14 +64,14 @@ async fn everything_the_token_says_is_kept() {
 }
 
 #[tokio::test]
-async fn renewal_does_not_stretch_freshness() {
-    let shop = Shop::new();
+async fn renewal_does_not_extend_freshness() {
+    let shop = TestShop::new();
     let old = shop.claims(10);
     let end = Time::from_secs(old.exp.unwrap());
     let table = [
-        (Fresh::No, Fresh::No),
-        (Fresh::Yes, Fresh::until(end)),
-        (Fresh::Until(7.5), Fresh::Until(7.5)),
+        (FreshClaim::No, FreshClaim::No),
+        (FreshClaim::Yes, FreshClaim::until(end)),
+        (FreshClaim::Until(7.5), FreshClaim::Until(7.5)),
     ];
 
     for (fresh, expected) in table {
@@ -87,8 +87,8 @@ async fn renewal_does_not_stretch_freshness() {
 }
 
 #[tokio::test]
-async fn no_renewal_passes_the_end_of_the_session() {
-    let shop = Shop::new();
+async fn no_renewal_extends_beyond_the_end_of_the_session() {
+    let shop = TestShop::new();
     let now = shop.clock.now().secs();
     let signed_in = |ago: i64| Claims {
         auth_time: Some(now - ago),
@@ -125,7 +125,7 @@ async fn no_renewal_passes_the_end_of_the_session() {
 
 #[tokio::test]
 async fn renewals_in_a_row_end_when_the_session_does() {
-    let shop = Shop::new();
+    let shop = TestShop::new();
     let first = shop.claims(10);
     let mut claims = first.clone();
     let mut renewals = 0;
@@ -143,8 +143,8 @@ async fn renewals_in_a_row_end_when_the_session_does() {
 }
 
 #[tokio::test]
-async fn a_logout_is_not_undone_by_its_own_answer() {
-    let shop = Shop::new();
+async fn a_logout_is_not_undone_by_its_own_response() {
+    let shop = TestShop::new();
 
     assert_eq!(shop.renews("/logout", &shop.claims(10)).await, None);
     assert_eq!(
@@ -155,7 +155,7 @@ async fn a_logout_is_not_undone_by_its_own_answer() {
 
 #[tokio::test]
 async fn cookies_that_the_handler_clears_stay_cleared() {
-    let shop = Shop::new();
+    let shop = TestShop::new();
 
     let answer = shop.visit("/clears", &shop.claims(10)).await;
 
@@ -165,8 +165,8 @@ async fn cookies_that_the_handler_clears_stay_cleared() {
 }
 
 #[tokio::test]
-async fn a_logout_is_not_undone_by_an_answer_that_was_on_its_way() {
-    let shop = Shop::new();
+async fn a_logout_is_not_undone_by_a_concurrent_response() {
+    let shop = TestShop::new();
     let old = shop.claims(10);
     let second_tab = async { shop.visit("/logout", &old).await.status() };
 
@@ -180,8 +180,8 @@ async fn a_logout_is_not_undone_by_an_answer_that_was_on_its_way() {
 }
 
 #[tokio::test]
-async fn a_logout_ends_what_was_renewed_a_moment_before_for_as_long_as_it_lives() {
-    let shop = Shop::new();
+async fn a_logout_ends_a_token_that_was_just_renewed() {
+    let shop = TestShop::new();
     let old = shop.claims(10);
 
     let renewed = shop.renews("/", &old).await.unwrap();
@@ -197,10 +197,10 @@ async fn a_logout_ends_what_was_renewed_a_moment_before_for_as_long_as_it_lives(
 }
 
 #[tokio::test]
-async fn without_an_answer_from_the_denylist_nothing_is_renewed() {
-    let shop = Shop::new();
+async fn nothing_is_renewed_while_the_denylist_is_unavailable() {
+    let shop = TestShop::new();
     let old = shop.claims(10);
-    let cut = async { shop.denylist.is_cut.store(true, Ordering::Relaxed) };
+    let cut = async { shop.denylist.is_interrupted.store(true, Ordering::Relaxed) };
 
     let (answer, ()) = shop.while_slow(&old, cut).await;
 
@@ -209,11 +209,11 @@ async fn without_an_answer_from_the_denylist_nothing_is_renewed() {
 }
 
 #[tokio::test]
-async fn only_what_a_guard_let_in_by_an_access_cookie_is_renewed() {
-    let shop = Shop::new();
+async fn only_tokens_accepted_from_an_access_cookie_are_renewed() {
+    let shop = TestShop::new();
     let old = shop.claims(10);
     let of_refresh = Claims {
-        kind: Kind::Refresh,
+        kind: TokenKind::Refresh,
         ..old.clone()
     };
     let without_session = Claims {
@@ -239,16 +239,16 @@ async fn only_what_a_guard_let_in_by_an_access_cookie_is_renewed() {
 }
 
 #[tokio::test]
-async fn an_answer_that_caches_may_keep_carries_no_cookie() {
-    let shop = Shop::new();
+async fn a_cacheable_response_sets_no_cookie() {
+    let shop = TestShop::new();
 
     assert_eq!(shop.renews("/for-caches", &shop.claims(10)).await, None);
     assert!(shop.renews("/for-me", &shop.claims(10)).await.is_some());
 }
 
 #[tokio::test]
-async fn a_renewed_token_opens_the_page_and_its_csrf_value_stays() {
-    let shop = Shop::new();
+async fn a_renewed_token_is_accepted_and_keeps_its_csrf_value() {
+    let shop = TestShop::new();
     let old = shop.claims(10);
 
     let new = shop.renews("/", &old).await.unwrap();

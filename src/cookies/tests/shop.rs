@@ -14,32 +14,36 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::clock::Clock;
 use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
+use crate::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 use crate::error::AuthError;
 use crate::guard::{Guards, Jwt, JwtRequired, Location, Optional, Refresh};
 use crate::keys::{Algorithm, KeySet, SigningKey};
-use crate::token::{Expected, Issuer, Typ, Verifier, VerifierSettings};
+use crate::token::{ExpectedKind, Issuer, Typ, Verifier, VerifierSettings};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 const SHOP: &str = "https://shop.example";
 
 /// A denylist in memory that can be cut off.
 #[derive(Debug, Default)]
-pub(super) struct Cable {
+pub(super) struct InterruptibleDenylist {
     list: MemoryDenylist,
-    pub(super) is_cut: AtomicBool,
+    pub(super) is_interrupted: AtomicBool,
 }
 
 #[async_trait]
-impl Denylist for Cable {
-    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
-        if self.is_cut.load(Ordering::Relaxed) {
-            return Err(Unavailable(None));
+impl Denylist for InterruptibleDenylist {
+    async fn check(
+        &self,
+        ids: TokenIds<'_>,
+        now: Time,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
+        if self.is_interrupted.load(Ordering::Relaxed) {
+            return Err(DenylistUnavailable(None));
         }
         self.list.check(ids, now).await
     }
 
-    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), Unavailable> {
+    async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), DenylistUnavailable> {
         self.list.deny(denials, now).await
     }
 }
@@ -52,10 +56,10 @@ struct Gate {
 }
 
 /// A service with pages, and a browser that is signed in.
-pub(super) struct Shop {
+pub(super) struct TestShop {
     pub(super) clock: Clock,
     pub(super) issuer: Issuer,
-    pub(super) denylist: Arc<Cable>,
+    pub(super) denylist: Arc<InterruptibleDenylist>,
     guards: Guards,
     cookies: Arc<Cookies>,
     gate: Gate,
@@ -122,15 +126,15 @@ fn cached(by: &'static str) -> impl Endpoint {
     poem::get(page).with(poem::middleware::SetHeader::new().appending(CACHE_CONTROL, by))
 }
 
-impl Shop {
+impl TestShop {
     pub(super) fn new() -> Self {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
         let settings = VerifierSettings {
             typ: vec![Typ::Access, Typ::Refresh],
             ..VerifierSettings::new(SHOP, [SHOP])
         };
-        let verifier = Arc::new(Verifier::new(KeySet::new([key.verifying()]), settings));
-        let (clock, denylist) = (Clock::system(), Arc::<Cable>::default());
+        let verifier = Arc::new(Verifier::new(KeySet::new([key.verifying_key()]), settings));
+        let (clock, denylist) = (Clock::system(), Arc::<InterruptibleDenylist>::default());
         let cookies = Arc::new(Cookies::default());
         let guards = Guards::new(verifier, denylist.clone(), clock.clone());
         let locations = [Location::header(), Location::cookies(Arc::clone(&cookies))];
@@ -150,7 +154,7 @@ impl Shop {
     fn renewal(&self) -> Renewal {
         Renewal {
             issuer: self.issuer.clone(),
-            when_left: HOUR / 2,
+            renew_when_left: HOUR / 2,
             longest_session: 24 * HOUR,
         }
     }
@@ -192,8 +196,8 @@ impl Shop {
 
     pub(super) async fn visit(&self, path: &str, claims: &Claims) -> Response {
         let issuer = match claims.kind {
-            Kind::Access => self.issuer.clone(),
-            Kind::Refresh => Issuer::of(Typ::Refresh, self.issuer.key().clone()),
+            TokenKind::Access => self.issuer.clone(),
+            TokenKind::Refresh => Issuer::with_typ(Typ::Refresh, self.issuer.key().clone()),
         };
         let token = issuer.sign(claims).unwrap();
         let cookie = format!("{}={token}", self.cookies.of(claims.kind).name);
@@ -236,8 +240,8 @@ impl Shop {
 
     fn read(&self, token: &str) -> Claims {
         let settings = VerifierSettings::new(SHOP, [SHOP]);
-        let verifier = Verifier::new(KeySet::new([self.issuer.key().verifying()]), settings);
-        let claims = verifier.verify(token, Expected::Access, self.clock.now());
+        let verifier = Verifier::new(KeySet::new([self.issuer.key().verifying_key()]), settings);
+        let claims = verifier.verify(token, ExpectedKind::Access, self.clock.now());
         (*claims.unwrap()).clone()
     }
 

@@ -1,6 +1,6 @@
 //! Introspection at a local issuer that revokes, hangs, stops and restarts.
 
-mod account;
+mod service_account;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,31 +13,31 @@ use serde_json::json;
 
 use super::*;
 use crate::guard::{Guards, Required, authenticate};
-use crate::remote::tests::site::Site;
+use crate::remote::tests::server::KillableServer;
 use crate::testing::TestIssuer;
-use crate::token::Expected;
+use crate::token::ExpectedKind;
 
 /// An issuer with an introspection endpoint.
-struct Pair {
-    site: Site,
+struct ServedIssuer {
+    server: KillableServer,
     issuer: TestIssuer,
 }
 
-impl Pair {
+impl ServedIssuer {
     fn new() -> Self {
-        let mut site = Site::new();
-        let issuer = TestIssuer::at(&site.url());
-        site.serve(issuer.endpoint());
-        Self { site, issuer }
+        let mut server = KillableServer::new();
+        let issuer = TestIssuer::at(&server.url());
+        server.serve(issuer.endpoint());
+        Self { server, issuer }
     }
 
     fn settings(&self) -> IntrospectionSettings {
-        let endpoint = format!("{}/oauth/introspect", self.site.url());
-        IntrospectionSettings::new(endpoint, Credential::Bearer("secret".into()))
+        let endpoint = format!("{}/oauth/introspect", self.server.url());
+        IntrospectionSettings::new(endpoint, IssuerCredential::Bearer("secret".into()))
     }
 
     /// A list that caches no response.
-    fn forgetful(&self) -> IntrospectionDenylist {
+    fn without_cache(&self) -> IntrospectionDenylist {
         list(IntrospectionSettings {
             active_for: Duration::ZERO,
             inactive_for: Duration::ZERO,
@@ -48,7 +48,7 @@ impl Pair {
     fn claims(&self, token: &str) -> Arc<Claims> {
         let now = self.issuer.clock().now();
         let verifier = self.issuer.verifier();
-        verifier.verify(token, Expected::Access, now).unwrap()
+        verifier.verify(token, ExpectedKind::Access, now).unwrap()
     }
 
     /// `None` without a response.
@@ -64,98 +64,106 @@ fn list(settings: IntrospectionSettings) -> IntrospectionDenylist {
 }
 
 #[tokio::test]
-async fn a_revocation_is_felt_by_the_next_check() {
-    let pair = Pair::new();
-    let list = pair.forgetful();
-    let [token, other] = std::array::from_fn(|_| pair.issuer.token("alice").sign());
+async fn a_revocation_takes_effect_with_the_next_check() {
+    let served_issuer = ServedIssuer::new();
+    let list = served_issuer.without_cache();
+    let [token, other] = std::array::from_fn(|_| served_issuer.issuer.token("alice").sign());
 
-    assert_eq!(pair.refuses(&list, &token).await, Some(false));
-    pair.issuer.revoke(&token);
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(false));
+    served_issuer.issuer.revoke(&token);
 
-    assert_eq!(pair.refuses(&list, &token).await, Some(true));
-    assert_eq!(pair.refuses(&list, &other).await, Some(false));
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(true));
+    assert_eq!(served_issuer.refuses(&list, &other).await, Some(false));
 }
 
 #[tokio::test]
-async fn an_answer_counts_for_a_while_and_no_longer() {
-    let pair = Pair::new();
+async fn a_result_is_cached_for_its_lifetime_only() {
+    let served_issuer = ServedIssuer::new();
     let list = list(IntrospectionSettings {
         active_for: Duration::from_mins(10),
-        ..pair.settings()
+        ..served_issuer.settings()
     });
-    let token = pair.issuer.token("alice").sign();
-    assert_eq!(pair.refuses(&list, &token).await, Some(false));
-    pair.issuer.revoke(&token);
-    let asked = pair.site.asked();
+    let token = served_issuer.issuer.token("alice").sign();
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(false));
+    served_issuer.issuer.revoke(&token);
+    let request_count = served_issuer.server.request_count();
 
-    assert_eq!(pair.refuses(&list, &token).await, Some(false));
-    assert_eq!(pair.site.asked(), asked);
-    pair.issuer.clock().shift(10 * 60 * 1000 + 1);
-    assert_eq!(pair.refuses(&list, &token).await, Some(true));
-    assert_eq!(pair.site.asked(), asked + 1);
-    assert_eq!(pair.refuses(&list, &token).await, Some(true));
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(false));
+    assert_eq!(served_issuer.server.request_count(), request_count);
+    served_issuer.issuer.clock().shift(10 * 60 * 1000 + 1);
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(true));
+    assert_eq!(served_issuer.server.request_count(), request_count + 1);
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(true));
     assert_eq!(
-        pair.site.asked(),
-        asked + 1,
+        served_issuer.server.request_count(),
+        request_count + 1,
         "a refusal counts for a minute"
     );
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_one_token_says_nothing_of_another() {
-    let pair = Pair::new();
+async fn cached_results_are_kept_per_token() {
+    let served_issuer = ServedIssuer::new();
     let list = list(IntrospectionSettings {
         active_for: Duration::from_mins(10),
-        ..pair.settings()
+        ..served_issuer.settings()
     });
-    let [token, revoked] = std::array::from_fn(|_| pair.issuer.token("alice").sign());
-    pair.issuer.revoke(&revoked);
+    let [token, revoked] = std::array::from_fn(|_| served_issuer.issuer.token("alice").sign());
+    served_issuer.issuer.revoke(&revoked);
 
     for _ in 0..2 {
-        assert_eq!(pair.refuses(&list, &token).await, Some(false));
-        assert_eq!(pair.refuses(&list, &revoked).await, Some(true));
+        assert_eq!(served_issuer.refuses(&list, &token).await, Some(false));
+        assert_eq!(served_issuer.refuses(&list, &revoked).await, Some(true));
     }
 }
 
 #[tokio::test]
-async fn checks_that_come_together_ask_once() {
-    let pair = Arc::new(Pair::new());
+async fn concurrent_checks_share_one_introspection() {
+    let served_issuer = Arc::new(ServedIssuer::new());
     let list = Arc::new(list(IntrospectionSettings {
         active_for: Duration::from_mins(10),
-        ..pair.settings()
+        ..served_issuer.settings()
     }));
-    let token: Arc<str> = pair.issuer.token("alice").sign().into();
-    let asked = pair.site.asked();
+    let token: Arc<str> = served_issuer.issuer.token("alice").sign().into();
+    let request_count = served_issuer.server.request_count();
     let mut checks = tokio::task::JoinSet::new();
 
     for _ in 0..50 {
-        let (pair, list, token) = (Arc::clone(&pair), Arc::clone(&list), Arc::clone(&token));
-        checks.spawn(async move { pair.refuses(&list, &token).await });
+        let (served_issuer, list, token) = (
+            Arc::clone(&served_issuer),
+            Arc::clone(&list),
+            Arc::clone(&token),
+        );
+        checks.spawn(async move { served_issuer.refuses(&list, &token).await });
     }
 
     for answer in checks.join_all().await {
         assert_eq!(answer, Some(false));
     }
-    assert_eq!(pair.site.asked(), asked + 1);
+    assert_eq!(served_issuer.server.request_count(), request_count + 1);
 }
 
 #[tokio::test]
-async fn without_an_answer_there_is_none() {
-    let mut pair = Pair::new();
+async fn without_a_valid_response_the_check_fails() {
+    let mut served_issuer = ServedIssuer::new();
     let list = list(IntrospectionSettings {
         deadline: Duration::from_secs(2),
         active_for: Duration::ZERO,
-        ..pair.settings()
+        ..served_issuer.settings()
     });
-    let token = pair.issuer.token("alice").sign();
-    assert_eq!(pair.refuses(&list, &token).await, Some(false));
+    let token = served_issuer.issuer.token("alice").sign();
+    assert_eq!(served_issuer.refuses(&list, &token).await, Some(false));
 
-    pair.site.kill();
-    assert_eq!(pair.refuses(&list, &token).await, None, "nobody answers");
+    served_issuer.server.kill();
+    assert_eq!(
+        served_issuer.refuses(&list, &token).await,
+        None,
+        "nobody answers"
+    );
 
     let hang = endpoint::make(async |_| std::future::pending::<poem::Result<()>>().await);
-    pair.site.serve(hang);
-    assert_eq!(pair.refuses(&list, &token).await, None, "it hangs");
+    served_issuer.server.serve(hang);
+    assert_eq!(served_issuer.refuses(&list, &token).await, None, "it hangs");
 
     for (status, body) in [
         (StatusCode::OK, json!({})),
@@ -165,17 +173,21 @@ async fn without_an_answer_there_is_none() {
         (StatusCode::FOUND, json!({"active": true})),
         (StatusCode::SERVICE_UNAVAILABLE, json!({"active": true})),
     ] {
-        pair.site.kill();
+        served_issuer.server.kill();
         let said = format!("{status} {body}");
-        pair.site.serve(endpoint::make_sync(move |_| {
+        served_issuer.server.serve(endpoint::make_sync(move |_| {
             Json(body.clone()).with_status(status)
         }));
-        assert_eq!(pair.refuses(&list, &token).await, None, "{said}");
+        assert_eq!(served_issuer.refuses(&list, &token).await, None, "{said}");
     }
 
-    pair.site.kill();
-    pair.site.serve(pair.issuer.endpoint());
-    assert_eq!(pair.refuses(&list, &token).await, Some(false), "it is back");
+    served_issuer.server.kill();
+    served_issuer.server.serve(served_issuer.issuer.endpoint());
+    assert_eq!(
+        served_issuer.refuses(&list, &token).await,
+        Some(false),
+        "it is back"
+    );
 }
 
 #[handler]
@@ -186,14 +198,14 @@ async fn hello(request: &Request) -> poem::Result<String> {
 
 #[tokio::test]
 async fn a_guarded_route_answers_503_while_the_issuer_is_away() {
-    let mut pair = Pair::new();
+    let mut served_issuer = ServedIssuer::new();
     let guards = Guards::new(
-        pair.issuer.verifier(),
-        Arc::new(pair.forgetful()),
-        pair.issuer.clock().clone(),
+        served_issuer.issuer.verifier(),
+        Arc::new(served_issuer.without_cache()),
+        served_issuer.issuer.clock().clone(),
     );
     let client = TestClient::new(Route::new().at("/", get(hello)).data(guards));
-    let token = pair.issuer.token("alice").sign();
+    let token = served_issuer.issuer.token("alice").sign();
     let status = async || {
         let request = client
             .get("/")
@@ -202,31 +214,31 @@ async fn a_guarded_route_answers_503_while_the_issuer_is_away() {
     };
 
     assert_eq!(status().await, StatusCode::OK);
-    pair.site.kill();
+    served_issuer.server.kill();
     assert_eq!(status().await, StatusCode::SERVICE_UNAVAILABLE);
-    pair.site.serve(pair.issuer.endpoint());
-    pair.issuer.revoke(&token);
+    served_issuer.server.serve(served_issuer.issuer.endpoint());
+    served_issuer.issuer.revoke(&token);
     assert_eq!(status().await, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn it_answers_about_no_id_and_denies_nothing() {
-    let pair = Pair::new();
-    let list = pair.forgetful();
-    let now = pair.issuer.clock().now();
+async fn introspection_needs_the_token_and_cannot_deny() {
+    let served_issuer = ServedIssuer::new();
+    let list = served_issuer.without_cache();
+    let now = served_issuer.issuer.clock().now();
 
-    let token = pair.issuer.token("alice").sign();
-    let claims = pair.claims(&token);
+    let token = served_issuer.issuer.token("alice").sign();
+    let claims = served_issuer.claims(&token);
     assert!(list.check((&*claims).into(), now).await.is_err());
     assert!(list.deny(&[], now).await.is_err());
 }
 
 #[test]
-fn a_secret_goes_to_no_foreign_machine_in_clear_text() {
+fn secrets_are_not_sent_over_plain_http_to_other_hosts() {
     let at = |endpoint: &str, token_endpoint: &str| {
         IntrospectionDenylist::new(IntrospectionSettings::new(
             endpoint,
-            Credential::Account {
+            IssuerCredential::Account {
                 token_endpoint: token_endpoint.into(),
                 username: "notes".into(),
                 password: "secret".into(),

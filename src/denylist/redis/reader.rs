@@ -3,7 +3,7 @@
 //! A denial that is found is true, even if other entries were lost. A missing denial counts only if the
 //! copy is marked as complete, its epoch names this server, and a Latchet server has recently renewed
 //! the epoch marker. A reader cannot see that SQL no longer trusts the copy; it notices when the marker
-//! is not renewed. `docs/other-services.md` explains why this is sufficient.
+//! is not renewed. `docs/explanation/redis-trust.md` explains why this is sufficient.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,19 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 
-use super::{Answer, FILLING, Fault, Line, Moment, Standing, Target, filled_server};
+use super::{
+    BACKFILL_PREFIX, DualInstant, Lookup, RedisHandle, RedisUrl, ServerFault, ServerStatus,
+    backfilled_server,
+};
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Time};
-use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
+use crate::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 use crate::token::Claims;
 
 /// Twice the interval of renewals: a single late renewal is no reason for distrust.
-const VOUCHED_WITHIN: Duration = Duration::from_secs(10);
+const MAX_MARKER_AGE: Duration = Duration::from_secs(10);
 /// Often enough that a lease is renewed although one inspection fails.
-const EVERY: Duration = Duration::from_millis(250);
+const INSPECT_EVERY: Duration = Duration::from_millis(250);
 /// Pause between two attempts to connect: the first and the longest.
 const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -31,38 +34,38 @@ const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::fr
 /// `SENTINEL`, with Cluster also `CLUSTER`.
 #[derive(Debug)]
 pub struct RedisReader {
-    line: Arc<Line>,
+    handle: Arc<RedisHandle>,
     /// Denylist to use while Redis cannot be trusted.
     fallback: Option<Arc<dyn Denylist>>,
     /// Ends when the reader is dropped.
-    _watching: JoinSet<()>,
+    _task: JoinSet<()>,
 }
 
 /// Reason why a missing denial does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Doubt {
+enum ReaderDistrust {
     NotConnected,
     NotInspected,
-    Fault(Fault),
-    NotComplete,
+    ServerFault(ServerFault),
+    NotBackfilled,
     OtherServer,
-    NotVouched,
+    MarkerNotRenewed,
 }
 
 impl RedisReader {
-    /// Returns a reader of the copy at `target`. It connects in the background: earlier checks fail with
-    /// [`Unavailable`], or use the fallback.
+    /// Returns a reader of the copy at `url`. It connects in the background: earlier checks fail with
+    /// [`DenylistUnavailable`], or use the fallback.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub fn start(target: Target, clock: Clock) -> Self {
-        let line = Arc::new(Line::new(target, clock));
-        let mut watching = JoinSet::new();
-        watching.spawn(watch(Arc::clone(&line)));
+    pub fn start(url: RedisUrl, clock: Clock) -> Self {
+        let handle = Arc::new(RedisHandle::new(url, clock));
+        let mut task = JoinSet::new();
+        task.spawn(keep_connection_current(Arc::clone(&handle)));
         Self {
-            line,
+            handle,
             fallback: None,
-            _watching: watching,
+            _task: task,
         }
     }
 
@@ -77,28 +80,28 @@ impl RedisReader {
     }
 
     /// Returns why Redis is not trusted now, if so: for a readiness check.
-    pub fn doubt(&self) -> Option<String> {
-        doubt(&self.line).map(|doubt| doubt.to_string())
+    pub fn distrust(&self) -> Option<String> {
+        distrust(&self.handle).map(|distrust| distrust.to_string())
     }
 
     /// Returns the status of a token in Redis, if it is trusted.
-    async fn read(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Doubt> {
-        let began = Moment {
+    async fn read(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, ReaderDistrust> {
+        let began = DualInstant {
             instant: Instant::now(),
             time: now,
         };
-        let link = self.line.link().ok_or(Doubt::NotConnected)?;
-        let believed = believable(&link.standing, began);
-        let epoch = believed.as_ref().copied().unwrap_or_default();
-        match (link.connection.ask(ids, epoch).await, believed) {
-            (Ok(Answer::Revoked), _) => Ok(TokenStatus::Revoked),
-            (Ok(Answer::Outdated), _) => Ok(TokenStatus::Outdated),
-            (_, Err(doubt)) => Err(doubt),
-            (Ok(Answer::Clear), Ok(_)) => Ok(TokenStatus::NotDenied),
-            (Ok(Answer::Doubtful), Ok(_)) => Err(Doubt::NotComplete),
+        let inspected = self.handle.current().ok_or(ReaderDistrust::NotConnected)?;
+        let trusted = trusted_epoch(&inspected.server_status, began);
+        let epoch = trusted.as_ref().copied().unwrap_or_default();
+        match (inspected.connection.lookup(ids, epoch).await, trusted) {
+            (Ok(Lookup::Revoked), _) => Ok(TokenStatus::Revoked),
+            (Ok(Lookup::Outdated), _) => Ok(TokenStatus::Outdated),
+            (_, Err(distrust)) => Err(distrust),
+            (Ok(Lookup::NotDenied), Ok(_)) => Ok(TokenStatus::NotDenied),
+            (Ok(Lookup::Incomplete), Ok(_)) => Err(ReaderDistrust::NotBackfilled),
             (Err(_), Ok(_)) => {
-                self.line.drop_link(&link);
-                Err(Doubt::NotConnected)
+                self.handle.drop_connection(&inspected);
+                Err(ReaderDistrust::NotConnected)
             }
         }
     }
@@ -106,11 +109,15 @@ impl RedisReader {
 
 #[async_trait]
 impl Denylist for RedisReader {
-    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
+    async fn check(
+        &self,
+        ids: TokenIds<'_>,
+        now: Time,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
         match (self.read(ids, now).await, &self.fallback) {
             (Ok(status), _) => Ok(status),
             (Err(_), Some(fallback)) => fallback.check(ids, now).await,
-            (Err(doubt), None) => Err(unavailable(&doubt)),
+            (Err(distrust), None) => Err(unavailable(&distrust)),
         }
     }
 
@@ -119,73 +126,73 @@ impl Denylist for RedisReader {
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<TokenStatus, Unavailable> {
+    ) -> Result<TokenStatus, DenylistUnavailable> {
         match (self.read(claims.into(), now).await, &self.fallback) {
             (Ok(status), _) => Ok(status),
             (Err(_), Some(fallback)) => fallback.check_token(token, claims, now).await,
-            (Err(doubt), None) => Err(unavailable(&doubt)),
+            (Err(distrust), None) => Err(unavailable(&distrust)),
         }
     }
 
     /// Fails: tokens are revoked at the server that issued them.
-    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), Unavailable> {
-        Err(Unavailable(Some(
+    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), DenylistUnavailable> {
+        Err(DenylistUnavailable(Some(
             "this service only reads the denylist".into(),
         )))
     }
 }
 
-fn unavailable(doubt: &Doubt) -> Unavailable {
-    Unavailable(Some(format!("Redis is not trusted: {doubt}").into()))
+fn unavailable(distrust: &ReaderDistrust) -> DenylistUnavailable {
+    DenylistUnavailable(Some(format!("Redis is not trusted: {distrust}").into()))
 }
 
 /// Returns the epoch for which a missing denial counts, or the reason why it does not count.
-fn believable(standing: &Standing, now: Moment) -> Result<&str, Doubt> {
-    if let Some(fault) = standing.fault() {
-        return Err(Doubt::Fault(fault));
+fn trusted_epoch(server_status: &ServerStatus, now: DualInstant) -> Result<&str, ReaderDistrust> {
+    if let Some(fault) = server_status.fault() {
+        return Err(ReaderDistrust::ServerFault(fault));
     }
-    if !standing.is_current(now) {
-        return Err(Doubt::NotInspected);
+    if !server_status.is_current(now) {
+        return Err(ReaderDistrust::NotInspected);
     }
-    let inspection = &standing.inspection;
-    let mark = inspection.mark.as_deref();
-    let epoch = mark.filter(|mark| !mark.starts_with(FILLING));
-    let epoch = epoch.ok_or(Doubt::NotComplete)?;
-    if filled_server(epoch) != Some(&*inspection.identity) {
-        return Err(Doubt::OtherServer);
+    let server_info = &server_status.server_info;
+    let epoch_marker = server_info.epoch_marker.as_deref();
+    let epoch = epoch_marker.filter(|epoch_marker| !epoch_marker.starts_with(BACKFILL_PREFIX));
+    let epoch = epoch.ok_or(ReaderDistrust::NotBackfilled)?;
+    if backfilled_server(epoch) != Some(&*server_info.identity) {
+        return Err(ReaderDistrust::OtherServer);
     }
-    let since_asked = now
+    let since_request = now
         .instant
-        .saturating_duration_since(standing.asked.instant);
-    let vouched = inspection.vouched.map(|ago| ago + since_asked);
-    if vouched.is_none_or(|ago| ago > VOUCHED_WITHIN) {
-        return Err(Doubt::NotVouched);
+        .saturating_duration_since(server_status.requested_at.instant);
+    let marker_age = server_info.marker_age.map(|ago| ago + since_request);
+    if marker_age.is_none_or(|ago| ago > MAX_MARKER_AGE) {
+        return Err(ReaderDistrust::MarkerNotRenewed);
     }
     Ok(epoch)
 }
 
-fn doubt(line: &Line) -> Option<Doubt> {
-    match line.link() {
-        None => Some(Doubt::NotConnected),
-        Some(open) => believable(&open.standing, line.moment()).err(),
+fn distrust(handle: &RedisHandle) -> Option<ReaderDistrust> {
+    match handle.current() {
+        None => Some(ReaderDistrust::NotConnected),
+        Some(inspected) => trusted_epoch(&inspected.server_status, handle.now()).err(),
     }
 }
 
 /// Keeps the connection and the inspection of its server current, without end.
-async fn watch(line: Arc<Line>) {
+async fn keep_connection_current(handle: Arc<RedisHandle>) {
     let mut backoff = Backoff::new(RECONNECT.0, RECONNECT.1);
-    let mut said = None;
+    let mut last_logged = None;
     loop {
-        let pause = match line.link() {
+        let pause = match handle.current() {
             // A failure drops the connection, which causes distrust.
-            Some(open) => {
-                let _inspected = line.inspect_again(&open).await;
-                EVERY
+            Some(inspected) => {
+                let _inspected = handle.reinspect(&inspected).await;
+                INSPECT_EVERY
             }
-            None => match line.connect().await {
+            None => match handle.connect().await {
                 Ok(_) => {
                     backoff.reset();
-                    EVERY
+                    INSPECT_EVERY
                 }
                 Err(error) => {
                     tracing::debug!(
@@ -196,39 +203,41 @@ async fn watch(line: Arc<Line>) {
                 }
             },
         };
-        let found = doubt(&line);
-        if found != said {
-            note(found.as_ref());
-            said = found;
+        let current_distrust = distrust(&handle);
+        if current_distrust != last_logged {
+            log_trust(current_distrust.as_ref());
+            last_logged = current_distrust;
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = line.dropped() => {}
+            () = handle.connection_dropped() => {}
         }
     }
 }
 
 /// Logs why Redis is not trusted, or that it is trusted.
-fn note(found: Option<&Doubt>) {
-    match found {
+fn log_trust(current_distrust: Option<&ReaderDistrust>) {
+    match current_distrust {
         None => tracing::info!("the denylist in Redis is trusted"),
-        Some(doubt) => tracing::warn!(reason = %doubt, "the denylist in Redis is not trusted"),
+        Some(distrust) => {
+            tracing::warn!(reason = %distrust, "the denylist in Redis is not trusted");
+        }
     }
 }
 
-impl fmt::Display for Doubt {
+impl fmt::Display for ReaderDistrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotConnected => "it is not connected",
             Self::NotInspected => "it has not answered for a second",
-            Self::Fault(fault) => return fault.fmt(f),
-            Self::NotComplete => {
+            Self::ServerFault(fault) => return fault.fmt(f),
+            Self::NotBackfilled => {
                 "no Latchet server has backfilled it, or a backfill is in progress"
             }
             Self::OtherServer => {
                 "it is not the server that was backfilled, or it may have lost data since"
             }
-            Self::NotVouched => "no Latchet server has renewed its epoch marker recently",
+            Self::MarkerNotRenewed => "no Latchet server has renewed its epoch marker recently",
         })
     }
 }
@@ -236,103 +245,110 @@ impl fmt::Display for Doubt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::denylist::redis::{Inspection, LEASE, Unfit, new_epoch};
+    use crate::denylist::redis::{LEASE, ServerInfo, UnsuitableRedis, new_epoch};
 
-    struct Scene {
-        standing: Standing,
-        now: Moment,
+    struct TrustScene {
+        server_status: ServerStatus,
+        now: DualInstant,
     }
 
-    fn good() -> Scene {
-        let now = Moment {
+    fn trusted_scene() -> TrustScene {
+        let now = DualInstant {
             instant: Instant::now(),
             time: Time::from_secs(1_000),
         };
-        let inspection = Inspection {
+        let server_info = ServerInfo {
             identity: "run.replid.0".into(),
-            unfit: None,
+            unsuitable: None,
             time: now.time,
-            mark: Some(new_epoch("run.replid.0")),
-            vouched: Some(Duration::from_secs(5)),
+            epoch_marker: Some(new_epoch("run.replid.0")),
+            marker_age: Some(Duration::from_secs(5)),
         };
-        Scene {
-            standing: Standing {
-                inspection,
-                asked: now,
+        TrustScene {
+            server_status: ServerStatus {
+                server_info,
+                requested_at: now,
             },
             now,
         }
     }
 
     #[test]
-    fn a_complete_copy_on_its_own_server_is_believed() {
-        let scene = good();
+    fn a_complete_copy_on_the_backfilled_server_is_trusted() {
+        let scene = trusted_scene();
 
-        let epoch = believable(&scene.standing, scene.now);
+        let epoch = trusted_epoch(&scene.server_status, scene.now);
 
-        assert_eq!(epoch.ok(), scene.standing.inspection.mark.as_deref());
+        assert_eq!(
+            epoch.ok(),
+            scene.server_status.server_info.epoch_marker.as_deref()
+        );
     }
 
     #[test]
-    fn each_condition_alone_is_reason_to_doubt() {
-        type Spoil = fn(&mut Scene);
-        let spoil: [(Spoil, Doubt); 8] = [
+    fn each_violated_condition_causes_distrust() {
+        type Violation = fn(&mut TrustScene);
+        let violate: [(Violation, ReaderDistrust); 8] = [
             (
-                |scene| scene.standing.inspection.unfit = Some(Unfit::Replica),
-                Doubt::Fault(Fault::Unfit(Unfit::Replica)),
+                |scene| scene.server_status.server_info.unsuitable = Some(UnsuitableRedis::Replica),
+                ReaderDistrust::ServerFault(ServerFault::Unsuitable(UnsuitableRedis::Replica)),
             ),
             (
                 |scene| {
-                    scene.standing.inspection.time = scene.now.time + Duration::from_millis(30_001);
+                    scene.server_status.server_info.time =
+                        scene.now.time + Duration::from_millis(30_001);
                 },
-                Doubt::Fault(Fault::ClockAhead),
+                ReaderDistrust::ServerFault(ServerFault::ClockAhead),
             ),
             (
                 |scene| scene.now.instant += LEASE + Duration::from_millis(1),
-                Doubt::NotInspected,
+                ReaderDistrust::NotInspected,
             ),
             (
-                |scene| scene.standing.inspection.mark = None,
-                Doubt::NotComplete,
+                |scene| scene.server_status.server_info.epoch_marker = None,
+                ReaderDistrust::NotBackfilled,
             ),
             (
                 |scene| {
-                    scene.standing.inspection.mark =
-                        Some(format!("{FILLING}{}", new_epoch("run.replid.0")));
+                    scene.server_status.server_info.epoch_marker =
+                        Some(format!("{BACKFILL_PREFIX}{}", new_epoch("run.replid.0")));
                 },
-                Doubt::NotComplete,
+                ReaderDistrust::NotBackfilled,
             ),
             (
-                |scene| scene.standing.inspection.identity = "restarted.replid.0".into(),
-                Doubt::OtherServer,
+                |scene| scene.server_status.server_info.identity = "restarted.replid.0".into(),
+                ReaderDistrust::OtherServer,
             ),
             (
-                |scene| scene.standing.inspection.vouched = Some(VOUCHED_WITHIN + LEASE),
-                Doubt::NotVouched,
+                |scene| scene.server_status.server_info.marker_age = Some(MAX_MARKER_AGE + LEASE),
+                ReaderDistrust::MarkerNotRenewed,
             ),
             (
-                |scene| scene.standing.inspection.vouched = None,
-                Doubt::NotVouched,
+                |scene| scene.server_status.server_info.marker_age = None,
+                ReaderDistrust::MarkerNotRenewed,
             ),
         ];
 
-        for (spoil, expected) in spoil {
-            let mut scene = good();
-            spoil(&mut scene);
-            assert_eq!(believable(&scene.standing, scene.now), Err(expected));
+        for (violate, expected) in violate {
+            let mut scene = trusted_scene();
+            violate(&mut scene);
+            assert_eq!(
+                trusted_epoch(&scene.server_status, scene.now),
+                Err(expected)
+            );
         }
     }
 
     #[test]
-    fn a_word_for_the_copy_ages_while_nobody_looks() {
-        let mut scene = good();
-        scene.standing.inspection.vouched = Some(VOUCHED_WITHIN);
+    fn the_marker_ages_between_inspections() {
+        let mut scene = trusted_scene();
+        scene.server_status.server_info.marker_age = Some(MAX_MARKER_AGE);
 
-        assert!(believable(&scene.standing, scene.now).is_ok());
+        assert!(trusted_epoch(&scene.server_status, scene.now).is_ok());
         scene.now.instant += Duration::from_millis(1);
         assert_eq!(
-            believable(&scene.standing, scene.now),
-            Err(Doubt::NotVouched)
+            trusted_epoch(&scene.server_status, scene.now),
+            Err(ReaderDistrust::MarkerNotRenewed)
         );
     }
 }

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_of_a_cluster_is_called_so() {
+    fn a_cluster_node_is_recognized() {
         let kind = ErrorKind::Server(ServerErrorKind::Moved);
         let error = RedisError::from((kind, "moved", "3999 127.0.0.1:6381".to_owned()));
 
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_connection_is_no_refusal() {
+    fn a_broken_connection_has_no_advice() {
         let error = RedisError::from((ErrorKind::Io, "broken pipe"));
 
         assert_eq!(advice(&error), None);

@@ -43,20 +43,25 @@ fn app_of(guards: Guards) -> impl Endpoint {
         .data(guards)
 }
 
-async fn post(app: &impl Endpoint, path: &str, headers: &[(HeaderName, &str)], body: Body) -> Seen {
+async fn post(
+    app: &impl Endpoint,
+    path: &str,
+    headers: &[(HeaderName, &str)],
+    body: Body,
+) -> TestResponse {
     let mut request = request(Method::POST, path, headers);
     request.set_body(body);
-    see(app.get_response(request).await).await
+    read_response(app.get_response(request).await).await
 }
 
 const JSON: (HeaderName, &str) = (CONTENT_TYPE, "application/json");
 
 #[tokio::test]
-async fn the_handler_gets_the_body_that_the_guard_has_read() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
+async fn the_handler_receives_the_body_that_the_guard_read() {
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
     let body = || {
-        let token = desk.token();
+        let token = service.token();
         Body::from_json(serde_json::json!({"access_token": token, "text": "milk"})).unwrap()
     };
 
@@ -71,10 +76,10 @@ async fn the_handler_gets_the_body_that_the_guard_has_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_in_pieces_is_read_whole() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
-    let text = serde_json::json!({"access_token": desk.token(), "text": "milk"}).to_string();
+async fn a_body_in_chunks_is_read_completely() {
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
+    let text = serde_json::json!({"access_token": service.token(), "text": "milk"}).to_string();
     let (first, rest) = text.split_at(40);
     let (first, rest) = (first.to_owned().into_bytes(), rest.to_owned().into_bytes());
     let pieces =
@@ -87,9 +92,9 @@ async fn a_body_that_comes_in_pieces_is_read_whole() {
 
 #[tokio::test]
 async fn a_body_is_read_up_to_64_kib() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
-    let token = desk.token();
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
+    let token = service.token();
     let body = |text: usize| {
         let text = "x".repeat(text);
         serde_json::json!({"access_token": token, "text": text}).to_string()
@@ -104,10 +109,10 @@ async fn a_body_is_read_up_to_64_kib() {
 }
 
 #[tokio::test]
-async fn bodies_without_a_token_are_those_of_strangers() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
-    let token = desk.token();
+async fn a_body_without_a_token_is_unauthenticated() {
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
+    let token = service.token();
     let good = format!(r#"{{"access_token":"{token}","text":"x"}}"#);
     let twice = format!(r#"{{"access_token":"{token}","access_token":"{token}"}}"#);
     let table = [
@@ -134,9 +139,9 @@ async fn bodies_without_a_token_are_those_of_strangers() {
 
 #[tokio::test]
 async fn a_body_is_json_when_its_type_says_so() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
-    let body = serde_json::json!({"access_token": desk.token(), "text": "x"}).to_string();
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
+    let body = serde_json::json!({"access_token": service.token(), "text": "x"}).to_string();
     let alice = || ok("alice \"x\"");
     let missing = || refused(401, "missing_token");
     let table = [
@@ -157,10 +162,10 @@ async fn a_body_is_json_when_its_type_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_body_is_for_the_handler_to_say() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
-    let token = desk.token();
+async fn the_handler_reports_a_malformed_body() {
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
+    let token = service.token();
 
     for body in [
         "{ not json".to_owned(),
@@ -178,12 +183,12 @@ async fn what_is_wrong_with_a_body_is_for_the_handler_to_say() {
 
 #[tokio::test]
 async fn a_long_body_is_not_searched_but_reaches_the_handler() {
-    let desk = Desk::new();
-    let guards = desk
+    let service = TestService::new();
+    let guards = service
         .guards()
         .with_locations([Location::header(), limited(1000)]);
     let app = app_of(guards);
-    let (name, value) = bearer(&desk.token());
+    let (name, value) = bearer(&service.token());
     let text = "x".repeat(1_000_000);
     let body = || Body::from_json(serde_json::json!({ "text": text })).unwrap();
 
@@ -196,10 +201,10 @@ async fn a_long_body_is_not_searched_but_reaches_the_handler() {
 
 #[tokio::test]
 async fn the_limit_is_a_number_of_bytes() {
-    let desk = Desk::new();
-    let body = serde_json::json!({"access_token": desk.token(), "text": "x"}).to_string();
+    let service = TestService::new();
+    let body = serde_json::json!({"access_token": service.token(), "text": "x"}).to_string();
     let send = async |limit| {
-        let app = app_of(desk.guards().with_locations([limited(limit)]));
+        let app = app_of(service.guards().with_locations([limited(limit)]));
         post(&app, "/notes", &[JSON], body.clone().into()).await
     };
 
@@ -213,10 +218,10 @@ async fn the_limit_is_a_number_of_bytes() {
 }
 
 #[tokio::test]
-async fn a_guard_that_cannot_reach_the_body_admits_nobody() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
-    let body = || Body::from_json(serde_json::json!({"access_token": desk.token()})).unwrap();
+async fn a_guard_without_access_to_the_body_refuses_every_request() {
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
+    let body = || Body::from_json(serde_json::json!({"access_token": service.token()})).unwrap();
 
     let without_body = post(&app, "/plain", &[JSON], body()).await;
     let after_the_body = post(&app, "/upside-down", &[JSON], body()).await;
@@ -226,7 +231,7 @@ async fn a_guard_that_cannot_reach_the_body_admits_nobody() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_no_reason_to_let_in() {
+async fn a_body_that_ends_early_is_refused() {
     struct BreaksOff;
     impl tokio::io::AsyncRead for BreaksOff {
         fn poll_read(
@@ -237,8 +242,8 @@ async fn a_body_that_breaks_off_is_no_reason_to_let_in() {
             std::task::Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
         }
     }
-    let desk = Desk::new();
-    let app = app_of(desk.guards().with_locations([Location::json()]));
+    let service = TestService::new();
+    let app = app_of(service.guards().with_locations([Location::json()]));
 
     let seen = post(&app, "/notes", &[JSON], Body::from_async_read(BreaksOff)).await;
 

@@ -8,7 +8,7 @@ use crate::cookies::Cookies;
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-impl Desk {
+impl TestService {
     fn browser_app(&self) -> impl Endpoint + use<> {
         let mut cookies = Cookies::default();
         cookies.csrf.allowed_origins = vec!["https://spa.example.com".to_owned()];
@@ -17,7 +17,7 @@ impl Desk {
             .with_locations([Location::header(), Location::cookies(cookies)]))
     }
 
-    fn cookie_token(&self, kind: Kind) -> String {
+    fn cookie_token(&self, kind: TokenKind) -> String {
         self.sign(&Claims {
             kind,
             csrf: Some("proof".to_owned()),
@@ -25,17 +25,22 @@ impl Desk {
         })
     }
 
-    async fn send(&self, method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Seen {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+    ) -> TestResponse {
         let request = request(method, path, headers);
-        see(self.browser_app().get_response(request).await).await
+        read_response(self.browser_app().get_response(request).await).await
     }
 }
 
 #[tokio::test]
-async fn the_kind_picks_the_cookie() {
-    let desk = Desk::new();
-    let access = desk.cookie_token(Kind::Access);
-    let refresh = desk.cookie_token(Kind::Refresh);
+async fn the_kind_selects_the_cookie() {
+    let service = TestService::new();
+    let access = service.cookie_token(TokenKind::Access);
+    let refresh = service.cookie_token(TokenKind::Refresh);
     let both = format!("a=1; __Host-latchet_at={access}; __Host-latchet_rt={refresh}; b");
     let table = [
         ("/required", both.as_str(), ok("alice")),
@@ -59,7 +64,7 @@ async fn the_kind_picks_the_cookie() {
     ];
 
     for (path, cookie, expected) in table {
-        let seen = desk
+        let seen = service
             .send(Method::GET, path, &[(header::COOKIE, cookie)])
             .await;
 
@@ -68,11 +73,14 @@ async fn the_kind_picks_the_cookie() {
 }
 
 #[tokio::test]
-async fn either_kind_takes_the_refresh_cookie_when_it_is_alone() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_rt={}", desk.cookie_token(Kind::Refresh));
+async fn either_kind_accepts_a_single_refresh_cookie() {
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_rt={}",
+        service.cookie_token(TokenKind::Refresh)
+    );
 
-    let seen = desk
+    let seen = service
         .send(Method::GET, "/either", &[(header::COOKIE, &cookie)])
         .await;
 
@@ -80,25 +88,28 @@ async fn either_kind_takes_the_refresh_cookie_when_it_is_alone() {
 }
 
 #[tokio::test]
-async fn cookies_are_not_read_unless_asked_for() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+async fn cookies_are_not_read_unless_configured() {
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Access)
+    );
     let request = request(Method::GET, "/required", &[(header::COOKIE, &cookie)]);
 
-    let seen = see(desk.app().get_response(request).await).await;
+    let seen = read_response(service.app().get_response(request).await).await;
 
     assert_eq!(seen, refused(401, "missing_token"));
 }
 
 #[tokio::test]
 async fn two_tokens_in_one_request_are_refused() {
-    let desk = Desk::new();
-    let token = desk.cookie_token(Kind::Access);
+    let service = TestService::new();
+    let token = service.cookie_token(TokenKind::Access);
     let cookie = format!("__Host-latchet_at={token}");
-    let planted = desk.sign(&Claims {
+    let planted = service.sign(&Claims {
         sub: "mallory".to_owned(),
         csrf: Some("proof".to_owned()),
-        ..desk.claims()
+        ..service.claims()
     });
     let other = format!("__Host-latchet_at={planted}");
     let both = format!("{cookie}; {other}");
@@ -110,7 +121,7 @@ async fn two_tokens_in_one_request_are_refused() {
         &[(header::COOKIE, &cookie), (header::COOKIE, &other)],
     ];
     for headers in cases {
-        let seen = desk.send(Method::GET, "/optional", headers).await;
+        let seen = service.send(Method::GET, "/optional", headers).await;
 
         assert_eq!(seen, refused(400, "validation_failed"), "{headers:?}");
     }
@@ -118,9 +129,15 @@ async fn two_tokens_in_one_request_are_refused() {
 
 #[tokio::test]
 async fn an_old_cookie_of_the_same_name_does_not_matter() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
-    let refresh = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Refresh));
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Access)
+    );
+    let refresh = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Refresh)
+    );
 
     for other in [
         cookie.as_str(),
@@ -131,7 +148,7 @@ async fn an_old_cookie_of_the_same_name_does_not_matter() {
     ] {
         for cookies in [format!("{other}; {cookie}"), format!("{cookie}; {other}")] {
             let headers = [(header::COOKIE, cookies.as_str())];
-            let seen = desk.send(Method::GET, "/required", &headers).await;
+            let seen = service.send(Method::GET, "/required", &headers).await;
 
             assert_eq!(seen, ok("alice"), "{cookies}");
         }
@@ -139,19 +156,22 @@ async fn an_old_cookie_of_the_same_name_does_not_matter() {
 }
 
 /// Posts with a good cookie and these headers.
-async fn post_with_cookie(headers: &[(HeaderName, &str)]) -> Seen {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+async fn post_with_cookie(headers: &[(HeaderName, &str)]) -> TestResponse {
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Access)
+    );
     let headers = [&[(header::COOKIE, cookie.as_str())], headers].concat();
-    desk.send(Method::POST, "/required", &headers).await
+    service.send(Method::POST, "/required", &headers).await
 }
 
 #[tokio::test]
-async fn a_cookie_alone_changes_nothing() {
-    for wrong in ["", "other", "proo", "proofs"] {
-        let seen = post_with_cookie(&[(CSRF, wrong)]).await;
+async fn a_cookie_without_a_csrf_value_changes_nothing() {
+    for defective_token in ["", "other", "proo", "proofs"] {
+        let seen = post_with_cookie(&[(CSRF, defective_token)]).await;
 
-        assert_eq!(seen, refused(403, "csrf_failed"), "{wrong:?}");
+        assert_eq!(seen, refused(403, "csrf_failed"), "{defective_token:?}");
     }
     let without = post_with_cookie(&[(SITE, "same-origin")]).await;
     let with = post_with_cookie(&[(CSRF, "proof")]).await;
@@ -161,9 +181,9 @@ async fn a_cookie_alone_changes_nothing() {
 }
 
 #[tokio::test]
-async fn browsers_say_which_site_a_request_comes_from() {
+async fn the_sec_fetch_site_header_is_checked() {
     let spa = (header::ORIGIN, "https://spa.example.com");
-    let table: [(&[(HeaderName, &str)], Seen); 6] = [
+    let table: [(&[(HeaderName, &str)], TestResponse); 6] = [
         (&[(SITE, "same-origin")], ok("alice")),
         (&[(SITE, "none")], ok("alice")),
         (&[(SITE, "same-site")], refused(403, "csrf_failed")),
@@ -180,7 +200,7 @@ async fn browsers_say_which_site_a_request_comes_from() {
 }
 
 #[tokio::test]
-async fn older_browsers_say_the_origin() {
+async fn the_origin_header_is_checked_without_sec_fetch_site() {
     let table = [
         ("https://app.example.com", ok("alice")),
         ("https://spa.example.com", ok("alice")),
@@ -208,12 +228,15 @@ async fn older_browsers_say_the_origin() {
 }
 
 #[tokio::test]
-async fn a_foreign_page_reads_nothing_it_can_use_but_opens_no_web_socket() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+async fn a_foreign_page_cannot_open_a_web_socket() {
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Access)
+    );
     let open = async |headers: &[(HeaderName, &str)]| {
         let headers = [&[(header::COOKIE, cookie.as_str())], headers].concat();
-        desk.send(Method::GET, "/required", &headers).await
+        service.send(Method::GET, "/required", &headers).await
     };
     let upgrade = (header::UPGRADE, "websocket");
     let own = (header::ORIGIN, "https://spa.example.com");
@@ -226,11 +249,14 @@ async fn a_foreign_page_reads_nothing_it_can_use_but_opens_no_web_socket() {
 
 #[tokio::test]
 async fn an_optional_route_checks_cookies_as_well() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Access)
+    );
 
-    let anonymous = desk.send(Method::POST, "/optional", &[]).await;
-    let forged = desk
+    let anonymous = service.send(Method::POST, "/optional", &[]).await;
+    let forged = service
         .send(Method::POST, "/optional", &[(header::COOKIE, &cookie)])
         .await;
 
@@ -239,38 +265,41 @@ async fn an_optional_route_checks_cookies_as_well() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_claim_is_no_use_in_a_cookie() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.token());
+async fn a_token_without_a_csrf_claim_cannot_write_from_a_cookie() {
+    let service = TestService::new();
+    let cookie = format!("__Host-latchet_at={}", service.token());
     let headers = [(header::COOKIE, cookie.as_str()), (CSRF, "proof")];
 
-    let reads = desk.send(Method::GET, "/required", &headers).await;
-    let writes = desk.send(Method::POST, "/required", &headers).await;
+    let reads = service.send(Method::GET, "/required", &headers).await;
+    let writes = service.send(Method::POST, "/required", &headers).await;
 
     assert_eq!(reads, ok("alice"));
     assert_eq!(writes, refused(403, "csrf_failed"));
 }
 
 #[tokio::test]
-async fn a_csrf_header_that_is_not_ascii_is_refused_not_feared() {
-    let desk = Desk::new();
-    let cookie = format!("__Host-latchet_at={}", desk.cookie_token(Kind::Access));
+async fn a_csrf_header_that_is_not_ascii_is_refused_without_a_panic() {
+    let service = TestService::new();
+    let cookie = format!(
+        "__Host-latchet_at={}",
+        service.cookie_token(TokenKind::Access)
+    );
     let mut request = request(Method::POST, "/required", &[(header::COOKIE, &cookie)]);
     let value = HeaderValue::from_bytes(b"pr\xc3\xb6of").unwrap();
     request.headers_mut().insert(CSRF, value);
 
-    let seen = see(desk.browser_app().get_response(request).await).await;
+    let seen = read_response(service.browser_app().get_response(request).await).await;
 
     assert_eq!(seen, refused(403, "csrf_failed"));
 }
 
 #[tokio::test]
 async fn a_token_in_the_header_needs_no_csrf_proof() {
-    let desk = Desk::new();
-    let (name, value) = bearer(&desk.token());
+    let service = TestService::new();
+    let (name, value) = bearer(&service.token());
     let headers = [(name, value.as_str()), (SITE, "cross-site")];
 
-    let seen = desk.send(Method::POST, "/required", &headers).await;
+    let seen = service.send(Method::POST, "/required", &headers).await;
 
     assert_eq!(seen, ok("alice"));
 }

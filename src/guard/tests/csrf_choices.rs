@@ -39,48 +39,53 @@ async fn plain_form(request: &Request, mut body: Body) -> poem::Result<String> {
 
 /// A browser with both cookies of a service that uses this configuration.
 struct Browser {
-    desk: Desk,
+    service: TestService,
     cookies: Cookies,
 }
 
 impl Browser {
     fn new(cookies: Cookies) -> Self {
         Self {
-            desk: Desk::new(),
+            service: TestService::new(),
             cookies,
         }
     }
 
-    fn token(&self, kind: Kind, csrf: &str) -> String {
-        self.desk.sign(&Claims {
+    fn token(&self, kind: TokenKind, csrf: &str) -> String {
+        self.service.sign(&Claims {
             kind,
             csrf: Some(csrf.to_owned()),
-            ..self.desk.claims()
+            ..self.service.claims()
         })
     }
 
-    async fn send(&self, to: (Method, &str), headers: &[(HeaderName, &str)], body: &str) -> Seen {
+    async fn send(
+        &self,
+        to: (Method, &str),
+        headers: &[(HeaderName, &str)],
+        body: &str,
+    ) -> TestResponse {
         let location = Location::cookies(self.cookies.clone());
         let app = Route::new()
             .at("/plain", poem::post(plain_form))
             .nest("/", OpenApiService::new(Forms, "test", "1"))
-            .data(self.desk.guards().with_locations([location]));
+            .data(self.service.guards().with_locations([location]));
         let cookie = format!(
             "{}={}; {}={}",
             self.cookies.access.name,
-            self.token(Kind::Access, "of-access"),
+            self.token(TokenKind::Access, "of-access"),
             self.cookies.refresh.name,
-            self.token(Kind::Refresh, "of-refresh"),
+            self.token(TokenKind::Refresh, "of-refresh"),
         );
         let headers = [&[(COOKIE, cookie.as_str())], headers].concat();
         let mut request = request(to.0, to.1, &headers);
         request.set_body(body.to_owned());
-        see(app.get_response(request).await).await
+        read_response(app.get_response(request).await).await
     }
 }
 
 #[tokio::test]
-async fn each_kind_has_its_header_and_its_value() {
+async fn each_kind_has_its_own_csrf_header_and_value() {
     let mut cookies = Cookies::default();
     cookies.access.csrf_header = HeaderName::from_static("x-access");
     cookies.refresh.csrf_header = HeaderName::from_static("x-refresh");
@@ -112,7 +117,7 @@ fn with_field(field: &str) -> Browser {
 }
 
 #[tokio::test]
-async fn a_form_may_repeat_the_value_and_reaches_the_handler_whole() {
+async fn a_form_may_repeat_the_csrf_value_and_reaches_the_handler_complete() {
     let browser = with_field("csrf_token");
     let good = "text=milk&csrf_token=of-access";
     let table = [
@@ -151,7 +156,7 @@ async fn a_form_is_read_up_to_64_kib() {
 }
 
 #[tokio::test]
-async fn only_a_form_is_read_as_a_form_and_only_where_that_was_chosen() {
+async fn only_forms_are_read_as_forms_and_only_if_configured() {
     let form = "csrf_token=of-access";
     let to = || (Method::POST, "/");
     let text = (CONTENT_TYPE, "text/plain");
@@ -168,7 +173,7 @@ async fn only_a_form_is_read_as_a_form_and_only_where_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn the_header_counts_before_the_form() {
+async fn the_csrf_header_takes_precedence_over_the_form() {
     let browser = with_field("csrf_token");
     let header = |value: &'static str| [FORM, (HeaderName::from_static("x-csrf-token"), value)];
 
@@ -184,7 +189,7 @@ async fn the_header_counts_before_the_form() {
 }
 
 #[tokio::test]
-async fn the_methods_that_are_checked_can_be_chosen() {
+async fn the_methods_of_the_csrf_check_are_configurable() {
     let choosing = |methods: CsrfMethods| {
         let mut cookies = Cookies::default();
         cookies.csrf.methods = methods;
@@ -211,7 +216,7 @@ async fn the_methods_that_are_checked_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn web_sockets_are_checked_whatever_methods_are() {
+async fn web_sockets_are_checked_with_any_method_setting() {
     let mut cookies = Cookies::default();
     cookies.csrf.methods = CsrfMethods::Only(Vec::new());
     let browser = Browser::new(cookies);

@@ -27,7 +27,7 @@ impl FlaskApi {
     async fn user(&self, _jwt: Jwt<Required, Gone>) {}
 
     #[oai(path = "/admin", method = "get")]
-    async fn admin(&self, _jwt: Jwt<Role<Admin>>) {}
+    async fn admin(&self, _jwt: Jwt<HasRole<Admin>>) {}
 }
 
 fn app_of(guards: Guards) -> impl Endpoint {
@@ -40,29 +40,29 @@ fn app_of(guards: Guards) -> impl Endpoint {
         )
 }
 
-fn said(status: u16, error: &str, description: &str) -> Seen {
+fn flask_jwt_error(status: u16, error: &str, description: &str) -> TestResponse {
     let body = serde_json::json!({
         "status_code": status, "error": error, "description": description,
     });
-    Seen(status, body.to_string())
+    TestResponse(status, body.to_string())
 }
 
 /// Returns a token with the signature of another one.
-fn forged(desk: &Desk) -> String {
-    let [token, other] = [desk.token(), desk.token()];
+fn forged(service: &TestService) -> String {
+    let [token, other] = [service.token(), service.token()];
     let parts = token.rsplit_once('.').zip(other.rsplit_once('.'));
     let ((signed, _), (_, signature)) = parts.unwrap();
     format!("{signed}.{signature}")
 }
 
 #[tokio::test]
-async fn refusals_have_flask_jwts_five_shapes() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards());
-    let (good, forged) = (desk.token(), forged(&desk));
-    let header = |text| said(401, "Invalid JWT header", text);
-    let token = |text| said(401, "Invalid token", text);
-    let none = said(
+async fn refusals_have_the_five_formats_of_flask_jwt() {
+    let service = TestService::new();
+    let app = app_of(service.guards());
+    let (good, forged) = (service.token(), forged(&service));
+    let header = |text| flask_jwt_error(401, "Invalid JWT header", text);
+    let token = |text| flask_jwt_error(401, "Invalid token", text);
+    let none = flask_jwt_error(
         401,
         "Authorization Required",
         "Request does not contain an access token",
@@ -86,12 +86,12 @@ async fn refusals_have_flask_jwts_five_shapes() {
         assert_eq!(get(&app, "/required", Some(value)).await, expected);
     }
     let good = format!("JWT {good}");
-    let gone = said(401, "Invalid JWT", "User does not exist");
+    let gone = flask_jwt_error(401, "Invalid JWT", "User does not exist");
     assert_eq!(get(&app, "/user", Some(&good)).await, gone);
     let seen = get(&app, "/admin", Some(&good)).await;
     assert_eq!(
         seen,
-        said(
+        flask_jwt_error(
             403,
             "Forbidden",
             "the token does not carry the role or scope that this needs"
@@ -100,30 +100,30 @@ async fn refusals_have_flask_jwts_five_shapes() {
 }
 
 #[tokio::test]
-async fn what_a_token_says_wrong_is_told_in_flask_jwts_words() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards());
-    let now = desk.clock.now().secs();
+async fn claim_refusals_use_the_texts_of_flask_jwt() {
+    let service = TestService::new();
+    let app = app_of(service.guards());
+    let now = service.clock.now().secs();
     let ended = Claims {
         iat: 1,
         nbf: Some(1),
         exp: Some(2),
-        ..desk.claims()
+        ..service.claims()
     };
     let early = Claims {
         nbf: Some(now + 60),
-        ..desk.claims()
+        ..service.claims()
     };
     let future = Claims {
         iat: now + 60,
-        ..desk.claims()
+        ..service.claims()
     };
     let endless = Claims {
         exp: None,
-        ..desk.claims()
+        ..service.claims()
     };
-    let revoked = desk.claims();
-    desk.deny(Denied::Token(revoked.jti.clone()));
+    let revoked = service.claims();
+    service.deny(DenialTarget::Token(revoked.jti.clone()));
     let table = [
         (&ended, "Signature has expired"),
         (&early, "The token is not yet valid (nbf)"),
@@ -133,17 +133,17 @@ async fn what_a_token_says_wrong_is_told_in_flask_jwts_words() {
     ];
 
     for (claims, text) in table {
-        let value = format!("JWT {}", desk.sign(claims));
+        let value = format!("JWT {}", service.sign(claims));
 
         let seen = get(&app, "/required", Some(&value)).await;
 
-        assert_eq!(seen, said(401, "Invalid token", text));
+        assert_eq!(seen, flask_jwt_error(401, "Invalid token", text));
     }
 }
 
 #[tokio::test]
-async fn every_401_asks_for_flask_jwts_scheme() {
-    let app = app_of(Desk::new().guards());
+async fn every_401_has_the_challenge_of_flask_jwt() {
+    let app = app_of(TestService::new().guards());
     for value in ["", "JWT", "JWT x", "Bearer x"] {
         let headers = [(header::AUTHORIZATION, value)];
 

@@ -5,9 +5,9 @@ use poem::http::HeaderValue;
 use super::*;
 
 #[tokio::test]
-async fn variants_of_the_header() {
-    let desk = Desk::new();
-    let token = desk.token();
+async fn header_variants_are_accepted_or_refused_as_listed() {
+    let service = TestService::new();
+    let token = service.token();
     let missing = || refused(401, "missing_token");
     let malformed = || refused(401, "malformed_token");
     let ambiguous = || refused(400, "validation_failed");
@@ -46,16 +46,16 @@ async fn variants_of_the_header() {
         let anonymous = if expected == missing() {
             ok("nobody")
         } else {
-            Seen(expected.0, expected.1.clone())
+            TestResponse(expected.0, expected.1.clone())
         };
 
         assert_eq!(
-            get(&desk.app(), "/optional", Some(&value)).await,
+            get(&service.app(), "/optional", Some(&value)).await,
             anonymous,
             "{variant:?} where optional"
         );
         assert_eq!(
-            get(&desk.app(), "/required", Some(&value)).await,
+            get(&service.app(), "/required", Some(&value)).await,
             expected,
             "{variant:?}"
         );
@@ -63,16 +63,16 @@ async fn variants_of_the_header() {
 }
 
 #[tokio::test]
-async fn two_headers_are_read_like_one() {
-    let desk = Desk::new();
-    let value = format!("Bearer {}", desk.token());
+async fn two_headers_are_treated_like_one() {
+    let service = TestService::new();
+    let value = format!("Bearer {}", service.token());
     let send = async |first: &str, second: &str| {
         let headers = [
             (header::AUTHORIZATION, first),
             (header::AUTHORIZATION, second),
         ];
         let request = request(Method::GET, "/required", &headers);
-        see(desk.app().get_response(request).await).await
+        read_response(service.app().get_response(request).await).await
     };
 
     assert_eq!(send("Basic dTpw", &value).await, ok("alice"));
@@ -83,8 +83,8 @@ async fn two_headers_are_read_like_one() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_ascii_are_refused_not_feared() {
-    let desk = Desk::new();
+async fn bytes_that_are_not_ascii_are_refused_without_a_panic() {
+    let service = TestService::new();
     for bytes in [
         &b"Bearer \xff\xfe"[..],
         b"Bearer k\xc3\xa4se",
@@ -94,7 +94,7 @@ async fn bytes_that_are_not_ascii_are_refused_not_feared() {
         let value = HeaderValue::from_bytes(bytes).unwrap();
         request.headers_mut().insert(header::AUTHORIZATION, value);
 
-        let seen = see(desk.app().get_response(request).await).await;
+        let seen = read_response(service.app().get_response(request).await).await;
 
         assert_eq!(seen, refused(401, "malformed_token"), "{bytes:?}");
     }
@@ -102,9 +102,9 @@ async fn bytes_that_are_not_ascii_are_refused_not_feared() {
 
 #[tokio::test]
 async fn every_method_is_checked() {
-    let desk = Desk::new();
+    let service = TestService::new();
     for method in [Method::GET, Method::POST, Method::OPTIONS, Method::HEAD] {
-        let app = Route::new().at("/", plain).data(desk.guards());
+        let app = Route::new().at("/", plain).data(service.guards());
 
         let response = app.get_response(request(method.clone(), "/", &[])).await;
 

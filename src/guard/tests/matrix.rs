@@ -17,7 +17,7 @@ const GUARDS: [&str; 11] = [
 ];
 
 /// One letter per guard, in the order of [`GUARDS`].
-fn seen(letter: char) -> Seen {
+fn expected_response(letter: char) -> TestResponse {
     match letter {
         'a' => ok("alice"),
         'n' => ok("nobody"),
@@ -33,7 +33,7 @@ fn seen(letter: char) -> Seen {
     }
 }
 
-impl Desk {
+impl TestService {
     fn with(&self, change: impl FnOnce(&mut Claims)) -> String {
         let mut claims = self.claims();
         change(&mut claims);
@@ -43,17 +43,17 @@ impl Desk {
     fn revoked(&self, change: impl FnOnce(&mut Claims)) -> String {
         let mut claims = self.claims();
         change(&mut claims);
-        self.deny(Denied::Session(claims.sid.clone().unwrap()));
+        self.deny(DenialTarget::Session(claims.sid.clone().unwrap()));
         self.sign(&claims)
     }
 }
 
 fn refresh(claims: &mut Claims) {
-    claims.kind = Kind::Refresh;
+    claims.kind = TokenKind::Refresh;
 }
 
 fn fresh(claims: &mut Claims) {
-    claims.fresh = token::Fresh::Yes;
+    claims.fresh = token::FreshClaim::Yes;
 }
 
 fn everything(claims: &mut Claims) {
@@ -63,21 +63,21 @@ fn everything(claims: &mut Claims) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the claim is a number in JSON")]
-fn fresh_for(desk: &Desk, secs: i64) -> String {
-    let until = desk.clock.now().secs() + secs;
-    desk.with(|claims| claims.fresh = token::Fresh::Until(until as f64))
+fn fresh_for(service: &TestService, secs: i64) -> String {
+    let until = service.clock.now().secs() + secs;
+    service.with(|claims| claims.fresh = token::FreshClaim::Until(until as f64))
 }
 
-fn roles(desk: &Desk, role: &str) -> String {
-    desk.with(|claims| claims.roles = vec![role.to_owned()])
+fn roles(service: &TestService, role: &str) -> String {
+    service.with(|claims| claims.roles = vec![role.to_owned()])
 }
 
-fn scope(desk: &Desk, scope: &str) -> String {
-    desk.with(|claims| claims.scope = Some(scope.to_owned()))
+fn scope(service: &TestService, scope: &str) -> String {
+    service.with(|claims| claims.scope = Some(scope.to_owned()))
 }
 
-fn expired(desk: &Desk, kind: Kind) -> String {
-    desk.with(|claims| {
+fn expired(service: &TestService, kind: TokenKind) -> String {
+    service.with(|claims| {
         claims.kind = kind;
         claims.iat -= 10;
         claims.exp = Some(claims.iat + 5);
@@ -87,73 +87,85 @@ fn expired(desk: &Desk, kind: Kind) -> String {
 /// A name, a token, and a letter for each guard.
 type Row = (&'static str, String, &'static str);
 
-fn good_tokens(desk: &Desk) -> Vec<Row> {
+fn good_tokens(service: &TestService) -> Vec<Row> {
     vec![
-        ("access", desk.token(), "aafkaaafssf"),
-        ("fresh", desk.with(fresh), "aaakaaaasss"),
-        ("fresh for a while", fresh_for(desk, 60), "aaakaaaasss"),
-        ("no longer fresh", fresh_for(desk, -60), "aafkaaafssf"),
-        ("refresh", desk.with(refresh), "kkkaakkkkkk"),
-        ("admin", roles(desk, "admin"), "aafkaaafasf"),
-        ("role in capitals", roles(desk, "Admin"), "aafkaaafssf"),
-        ("scope", scope(desk, "a mail:read b"), "aafkaaafsaf"),
-        ("part of a scope", scope(desk, "mail:reader"), "aafkaaafssf"),
-        ("everything", desk.with(everything), "aaakaaaaaaa"),
+        ("access", service.token(), "aafkaaafssf"),
+        ("fresh", service.with(fresh), "aaakaaaasss"),
+        ("fresh for a while", fresh_for(service, 60), "aaakaaaasss"),
+        ("no longer fresh", fresh_for(service, -60), "aafkaaafssf"),
+        ("refresh", service.with(refresh), "kkkaakkkkkk"),
+        ("admin", roles(service, "admin"), "aafkaaafasf"),
+        ("role in capitals", roles(service, "Admin"), "aafkaaafssf"),
+        ("scope", scope(service, "a mail:read b"), "aafkaaafsaf"),
+        (
+            "part of a scope",
+            scope(service, "mail:reader"),
+            "aafkaaafssf",
+        ),
+        ("everything", service.with(everything), "aaakaaaaaaa"),
     ]
 }
 
-fn bad_tokens(desk: &Desk) -> Vec<Row> {
-    let access = desk.token();
+fn bad_tokens(service: &TestService) -> Vec<Row> {
+    let access = service.token();
     let (signed, _) = access.rsplit_once('.').unwrap();
     let tampered = format!("{signed}.{}", "A".repeat(86));
     vec![
-        ("expired", expired(desk, Kind::Access), "xxxxxxxxxxx"),
         (
-            "expired refresh",
-            expired(desk, Kind::Refresh),
+            "expired",
+            expired(service, TokenKind::Access),
             "xxxxxxxxxxx",
         ),
-        ("forged", Desk::new().token(), "iiiiiiiiiii"),
+        (
+            "expired refresh",
+            expired(service, TokenKind::Refresh),
+            "xxxxxxxxxxx",
+        ),
+        ("forged", TestService::new().token(), "iiiiiiiiiii"),
         ("tampered", tampered, "iiiiiiiiiii"),
         ("unsigned", format!("{signed}."), "iiiiiiiiiii"),
         ("garbage", "xxx".to_owned(), "mmmmmmmmmmm"),
-        ("revoked", desk.revoked(|_| ()), "rrfkrrrfrrf"),
-        ("revoked, fresh", desk.revoked(everything), "rrrkrrrrrrr"),
-        ("revoked refresh", desk.revoked(refresh), "kkkrrkkkkkk"),
+        ("revoked", service.revoked(|_| ()), "rrfkrrrfrrf"),
+        ("revoked, fresh", service.revoked(everything), "rrrkrrrrrrr"),
+        ("revoked refresh", service.revoked(refresh), "kkkrrkkkkkk"),
     ]
 }
 
-async fn check(desk: &Desk, (name, token, letters): Row) {
-    let app = desk.app();
+async fn check(service: &TestService, (name, token, letters): Row) {
+    let app = service.app();
     let authorization = format!("Bearer {token}");
     assert_eq!(letters.len(), GUARDS.len(), "{name}");
     for (guard, letter) in GUARDS.iter().zip(letters.chars()) {
         let answer = get(&app, guard, Some(&authorization)).await;
 
-        assert_eq!(answer, seen(letter), "{name} on {guard}");
+        assert_eq!(answer, expected_response(letter), "{name} on {guard}");
     }
 }
 
 #[tokio::test]
-async fn good_tokens_open_what_they_are_good_for() {
-    let desk = Desk::new();
-    for row in good_tokens(&desk) {
-        check(&desk, row).await;
+async fn valid_tokens_pass_exactly_the_guards_they_satisfy() {
+    let service = TestService::new();
+    for row in good_tokens(&service) {
+        check(&service, row).await;
     }
 }
 
 #[tokio::test]
-async fn bad_tokens_open_nothing_not_even_where_none_is_needed() {
-    let desk = Desk::new();
-    for row in bad_tokens(&desk) {
-        check(&desk, row).await;
+async fn bad_tokens_are_refused_even_on_optional_routes() {
+    let service = TestService::new();
+    for row in bad_tokens(&service) {
+        check(&service, row).await;
     }
 }
 
 #[tokio::test]
-async fn no_token_opens_what_is_optional() {
-    let app = Desk::new().app();
+async fn requests_without_a_token_pass_only_optional_guards() {
+    let app = TestService::new().app();
     for (guard, letter) in GUARDS.iter().zip("-----nnn---".chars()) {
-        assert_eq!(get(&app, guard, None).await, seen(letter), "{guard}");
+        assert_eq!(
+            get(&app, guard, None).await,
+            expected_response(letter),
+            "{guard}"
+        );
     }
 }

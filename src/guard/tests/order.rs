@@ -5,62 +5,62 @@ use crate::cookies::Cookies;
 
 /// Defects of a token under test.
 #[derive(Clone, Copy)]
-struct Wrong {
+struct TokenDefects {
     expired: bool,
     revoked: bool,
     refresh: bool,
 }
 
-impl Desk {
-    fn wrong(&self, wrong: Wrong) -> String {
+impl TestService {
+    fn defective_token(&self, defects: TokenDefects) -> String {
         let mut claims = Claims {
             csrf: Some("proof".to_owned()),
             ..self.claims()
         };
-        if wrong.expired {
+        if defects.expired {
             claims.iat = 1;
             claims.nbf = Some(1);
             claims.exp = Some(2);
         }
-        if wrong.refresh {
-            claims.kind = Kind::Refresh;
+        if defects.refresh {
+            claims.kind = TokenKind::Refresh;
         }
-        if wrong.revoked {
-            self.deny(Denied::Token(claims.jti.clone()));
+        if defects.revoked {
+            self.deny(DenialTarget::Token(claims.jti.clone()));
         }
         self.sign(&claims)
     }
 }
 
-const EXPIRED: Wrong = Wrong {
+const EXPIRED: TokenDefects = TokenDefects {
     expired: true,
     revoked: false,
     refresh: false,
 };
-const REVOKED: Wrong = Wrong {
+const REVOKED: TokenDefects = TokenDefects {
     revoked: true,
     expired: false,
     refresh: false,
 };
-const REFRESH: Wrong = Wrong {
+const REFRESH: TokenDefects = TokenDefects {
     refresh: true,
     expired: false,
     revoked: false,
 };
-const EVERYTHING: Wrong = Wrong {
+const EVERYTHING: TokenDefects = TokenDefects {
     expired: true,
     revoked: true,
     refresh: true,
 };
 
 #[tokio::test]
-async fn the_first_thing_that_is_wrong_is_answered() {
-    let desk = Desk::new();
-    let expired_and_revoked = Wrong {
+async fn the_first_failed_check_decides_the_response() {
+    let service = TestService::new();
+    let expired_and_revoked = TokenDefects {
         revoked: true,
         ..EXPIRED
     };
-    let revoked_refresh = Wrong {
+    let revoked_refresh = TokenDefects {
         revoked: true,
         ..REFRESH
     };
@@ -74,10 +74,10 @@ async fn the_first_thing_that_is_wrong_is_answered() {
         ("/optional", EVERYTHING, "token_expired"),
     ];
 
-    for (path, wrong, code) in table {
-        let value = format!("Bearer {}", desk.wrong(wrong));
+    for (path, defective_token, code) in table {
+        let value = format!("Bearer {}", service.defective_token(defective_token));
 
-        let seen = get(&desk.app(), path, Some(&value)).await;
+        let seen = get(&service.app(), path, Some(&value)).await;
 
         assert_eq!(seen, refused(401, code), "{path}");
     }
@@ -85,33 +85,37 @@ async fn the_first_thing_that_is_wrong_is_answered() {
 
 #[tokio::test]
 async fn a_signature_is_checked_before_anything_that_is_signed() {
-    let desk = Desk::new();
-    let forged = Desk::new().wrong(EVERYTHING);
+    let service = TestService::new();
+    let forged = TestService::new().defective_token(EVERYTHING);
 
     for path in ["/required", "/fresh", "/refresh", "/optional", "/admin"] {
-        let seen = get(&desk.app(), path, Some(&format!("Bearer {forged}"))).await;
+        let seen = get(&service.app(), path, Some(&format!("Bearer {forged}"))).await;
 
         assert_eq!(seen, refused(401, "invalid_token"), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_missing_proof_is_answered_before_the_token_and_a_wrong_one_after_its_signature() {
-    let desk = Desk::new();
+async fn a_missing_csrf_value_is_refused_before_the_token_and_a_wrong_one_after_its_signature() {
+    let service = TestService::new();
     let location = Location::cookies(Cookies::default());
-    let app = app(desk.guards().with_locations([location]));
+    let app = app(service.guards().with_locations([location]));
     let post = async |token: &str, csrf: &str| {
         let cookie = format!("__Host-latchet_at={token}");
         let headers = [
             (header::COOKIE, cookie.as_str()),
             (HeaderName::from_static("x-csrf-token"), csrf),
         ];
-        see(app
-            .get_response(request(Method::POST, "/required", &headers))
-            .await)
+        read_response(
+            app.get_response(request(Method::POST, "/required", &headers))
+                .await,
+        )
         .await
     };
-    let (expired, revoked) = (desk.wrong(EXPIRED), desk.wrong(REVOKED));
+    let (expired, revoked) = (
+        service.defective_token(EXPIRED),
+        service.defective_token(REVOKED),
+    );
 
     assert_eq!(post("junk", "").await, refused(403, "csrf_failed"));
     assert_eq!(post(&expired, "").await, refused(403, "csrf_failed"));

@@ -68,7 +68,9 @@ fn assert_each_has_a_row(names: &str, rows: impl Iterator<Item = Vec<&'static st
 
 #[test]
 fn every_test_that_the_page_names_exists() {
-    let names: Vec<_> = shown().flat_map(|(_, last)| tests_in(last)).collect();
+    let names: Vec<_> = rows_with_tests()
+        .flat_map(|(_, last)| tests_in(last))
+        .collect();
 
     assert!(names.len() > 200, "{}", names.len());
     for name in names {
@@ -77,8 +79,8 @@ fn every_test_that_the_page_names_exists() {
 }
 
 #[test]
-fn every_row_says_what_shows_it() {
-    for (row, last) in shown() {
+fn every_row_names_its_test() {
+    for (row, last) in rows_with_tests() {
         let says = last == "test" || last.contains('`') || last.contains("does not build");
 
         assert!(says, "{row:?}");
@@ -99,7 +101,7 @@ fn rows_of(text: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
 }
 
 /// The rows with a column of tests.
-fn shown() -> impl Iterator<Item = (Vec<&'static str>, &'static str)> {
+fn rows_with_tests() -> impl Iterator<Item = (Vec<&'static str>, &'static str)> {
     let rows = rows().filter(|row| row.len() > 2);
     rows.map(|row| {
         let last = row[row.len() - 1];

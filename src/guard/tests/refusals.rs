@@ -5,11 +5,11 @@ use poem::Response;
 use super::*;
 use crate::error::AuthError;
 
-struct Words;
+struct CustomErrorApi;
 
 #[expect(clippy::unused_async, reason = "poem-openapi wants async functions")]
 #[OpenApi]
-impl Words {
+impl CustomErrorApi {
     #[oai(path = "/required", method = "get")]
     async fn required(&self, _jwt: JwtRequired) -> PlainText<String> {
         PlainText("in".to_owned())
@@ -47,30 +47,38 @@ fn app_of(guards: Guards) -> impl Endpoint {
     });
     Route::new()
         .at("/plain", poem::get(plain))
-        .nest("/", OpenApiService::new(Words, "test", "1"))
+        .nest("/", OpenApiService::new(CustomErrorApi, "test", "1"))
         .data(guards)
 }
 
-fn own(words: &str) -> Seen {
+fn custom_response(words: &str) -> TestResponse {
     refused(418, words)
 }
 
 #[tokio::test]
-async fn one_function_words_every_refusal() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards());
-    let good = format!("Bearer {}", desk.token());
+async fn one_function_builds_the_response_to_every_refusal() {
+    let service = TestService::new();
+    let app = app_of(service.guards());
+    let good = format!("Bearer {}", service.token());
     let table = [
-        ("/required", "", own("missing_token ? /required")),
-        ("/plain", "", own("missing_token ? /plain")),
+        (
+            "/required",
+            "",
+            custom_response("missing_token ? /required"),
+        ),
+        ("/plain", "", custom_response("missing_token ? /plain")),
         (
             "/required",
             "Bearer junk",
-            own("malformed_token ? /required"),
+            custom_response("malformed_token ? /required"),
         ),
-        ("/fresh", &good, own("fresh_token_required alice /fresh")),
-        ("/bobs", &good, own("insufficient_scope ? -")),
-        ("/never", "", own("invalid_token ? -")),
+        (
+            "/fresh",
+            &good,
+            custom_response("fresh_token_required alice /fresh"),
+        ),
+        ("/bobs", &good, custom_response("insufficient_scope ? -")),
+        ("/never", "", custom_response("invalid_token ? -")),
         ("/required", &good, ok("in")),
     ];
 
@@ -82,8 +90,8 @@ async fn one_function_words_every_refusal() {
 }
 
 #[tokio::test]
-async fn status_and_headers_are_the_services_own() {
-    let app = app_of(Desk::new().guards());
+async fn the_service_decides_status_and_headers_of_refusals() {
+    let app = app_of(TestService::new().guards());
 
     let response = app
         .get_response(request(Method::GET, "/required", &[]))
@@ -94,21 +102,27 @@ async fn status_and_headers_are_the_services_own() {
 }
 
 #[tokio::test]
-async fn the_words_may_name_whose_token_has_ended_but_never_whose_was_forged() {
-    let desk = Desk::new();
-    let app = app_of(desk.guards());
-    let ended = desk.sign(&Claims {
+async fn custom_responses_receive_the_claims_of_expired_but_not_of_forged_tokens() {
+    let service = TestService::new();
+    let app = app_of(service.guards());
+    let ended = service.sign(&Claims {
         iat: 1,
         nbf: Some(1),
         exp: Some(2),
-        ..desk.claims()
+        ..service.claims()
     });
-    let revoked = desk.claims();
-    desk.deny(Denied::Token(revoked.jti.clone()));
+    let revoked = service.claims();
+    service.deny(DenialTarget::Token(revoked.jti.clone()));
     let table = [
-        (ended, own("token_expired alice /required")),
-        (desk.sign(&revoked), own("token_revoked alice /required")),
-        (Desk::new().token(), own("invalid_token ? /required")),
+        (ended, custom_response("token_expired alice /required")),
+        (
+            service.sign(&revoked),
+            custom_response("token_revoked alice /required"),
+        ),
+        (
+            TestService::new().token(),
+            custom_response("invalid_token ? /required"),
+        ),
     ];
 
     for (token, expected) in table {
@@ -119,8 +133,8 @@ async fn the_words_may_name_whose_token_has_ended_but_never_whose_was_forged() {
 }
 
 #[tokio::test]
-async fn middleware_can_tell_why_whatever_the_words() {
-    let desk = Desk::new();
+async fn middleware_can_read_the_reason_of_every_refusal() {
+    let service = TestService::new();
     let reason = async |app: &dyn Fn() -> poem::endpoint::BoxEndpoint<'static>| {
         let error = app()
             .call(request(Method::GET, "/required", &[]))
@@ -131,7 +145,7 @@ async fn middleware_can_tell_why_whatever_the_words() {
             .or_else(|| error.data::<AuthError>())
             .cloned()
     };
-    let guards = desk.guards();
+    let guards = service.guards();
     let own_words = || app_of(guards.clone()).map_to_response().boxed();
     let problems = || app(guards.clone()).map_to_response().boxed();
 
@@ -140,10 +154,10 @@ async fn middleware_can_tell_why_whatever_the_words() {
 }
 
 #[tokio::test]
-async fn the_bare_reason_can_be_asked_for() {
-    let desk = Desk::new();
-    let guards = desk.guards();
-    let (name, value) = bearer(&desk.token());
+async fn guards_return_the_bare_reason_on_request() {
+    let service = TestService::new();
+    let guards = service.guards();
+    let (name, value) = bearer(&service.token());
     let with = request(Method::GET, "/", &[(name, &value)]);
     let without = request(Method::GET, "/", &[]);
 

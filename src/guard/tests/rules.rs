@@ -4,7 +4,7 @@ use super::*;
 use crate::error::AuthError;
 
 struct Paying;
-impl Policy for Paying {
+impl TokenPolicy for Paying {
     fn check(claims: &Claims) -> Result<(), AuthError> {
         match claims.extra.get("plan").and_then(Value::as_str) {
             Some("gold") => Ok(()),
@@ -76,11 +76,11 @@ fn app_of(guards: Guards) -> impl Endpoint {
         .data(guards)
 }
 
-async fn ask(desk: &Desk, path: &str, change: impl FnOnce(&mut Claims)) -> Seen {
-    let mut claims = desk.claims();
+async fn ask(service: &TestService, path: &str, change: impl FnOnce(&mut Claims)) -> TestResponse {
+    let mut claims = service.claims();
     change(&mut claims);
-    let value = format!("Bearer {}", desk.sign(&claims));
-    get(&app_of(desk.guards()), path, Some(&value)).await
+    let value = format!("Bearer {}", service.sign(&claims));
+    get(&app_of(service.guards()), path, Some(&value)).await
 }
 
 fn plan(plan: &str) -> impl FnOnce(&mut Claims) {
@@ -91,43 +91,46 @@ fn plan(plan: &str) -> impl FnOnce(&mut Claims) {
 }
 
 #[tokio::test]
-async fn a_policy_of_ones_own_decides_on_required_and_optional_routes() {
-    let desk = Desk::new();
+async fn a_custom_policy_applies_to_required_and_optional_routes() {
+    let service = TestService::new();
     for path in ["/paying", "/maybe-paying"] {
-        assert_eq!(ask(&desk, path, plan("gold")).await, ok("alice"));
+        assert_eq!(ask(&service, path, plan("gold")).await, ok("alice"));
         assert_eq!(
-            ask(&desk, path, plan("free")).await,
+            ask(&service, path, plan("free")).await,
             refused(403, "insufficient_scope")
         );
         assert_eq!(
-            ask(&desk, path, |_| ()).await,
+            ask(&service, path, |_| ()).await,
             refused(401, "invalid_token")
         );
     }
     assert_eq!(
-        get(&app_of(desk.guards()), "/maybe-paying", None).await,
+        get(&app_of(service.guards()), "/maybe-paying", None).await,
         ok("nobody")
     );
 }
 
 #[tokio::test]
-async fn two_rules_that_ask_for_the_same_kind_agree() {
-    let desk = Desk::new();
+async fn two_policies_with_the_same_kind_can_be_combined() {
+    let service = TestService::new();
 
-    let fresh = ask(&desk, "/both", |claims| claims.fresh = token::Fresh::Yes).await;
-    let not_fresh = ask(&desk, "/both", |_| ()).await;
+    let fresh = ask(&service, "/both", |claims| {
+        claims.fresh = token::FreshClaim::Yes;
+    })
+    .await;
+    let not_fresh = ask(&service, "/both", |_| ()).await;
 
     assert_eq!(fresh, ok("alice"));
     assert_eq!(not_fresh, refused(401, "fresh_token_required"));
 }
 
 #[tokio::test]
-async fn a_policy_of_ones_own_is_asked_last() {
-    let desk = Desk::new();
+async fn custom_policies_run_last() {
+    let service = TestService::new();
 
-    let not_fresh = ask(&desk, "/fresh-paying", |_| ()).await;
-    let revoked = ask(&desk, "/paying", |claims| {
-        desk.deny(Denied::Session(claims.sid.clone().unwrap()));
+    let not_fresh = ask(&service, "/fresh-paying", |_| ()).await;
+    let revoked = ask(&service, "/paying", |claims| {
+        service.deny(DenialTarget::Session(claims.sid.clone().unwrap()));
     });
 
     assert_eq!(not_fresh, refused(401, "fresh_token_required"));
@@ -135,37 +138,37 @@ async fn a_policy_of_ones_own_is_asked_last() {
 }
 
 #[tokio::test]
-async fn revocation_is_ignored_only_where_the_type_says_so() {
-    let desk = Desk::new();
-    let revoke = |claims: &mut Claims| desk.deny(Denied::Token(claims.jti.clone()));
+async fn revocation_is_skipped_only_with_skip_revocation() {
+    let service = TestService::new();
+    let revoke = |claims: &mut Claims| service.deny(DenialTarget::Token(claims.jti.clone()));
     let revoke_refresh = |claims: &mut Claims| {
-        claims.kind = Kind::Refresh;
-        desk.deny(Denied::Token(claims.jti.clone()));
+        claims.kind = TokenKind::Refresh;
+        service.deny(DenialTarget::Token(claims.jti.clone()));
     };
 
-    assert_eq!(ask(&desk, "/unrevoked", revoke).await, ok("alice"));
-    assert_eq!(ask(&desk, "/logout", revoke).await, ok("alice"));
-    assert_eq!(ask(&desk, "/logout", revoke_refresh).await, ok("alice"));
+    assert_eq!(ask(&service, "/unrevoked", revoke).await, ok("alice"));
+    assert_eq!(ask(&service, "/logout", revoke).await, ok("alice"));
+    assert_eq!(ask(&service, "/logout", revoke_refresh).await, ok("alice"));
     assert_eq!(
-        ask(&desk, "/notes-of-alice", revoke).await,
+        ask(&service, "/notes-of-alice", revoke).await,
         refused(401, "token_revoked")
     );
     assert_eq!(
-        ask(&desk, "/unrevoked", revoke_refresh).await,
+        ask(&service, "/unrevoked", revoke_refresh).await,
         refused(401, "wrong_token_type")
     );
 }
 
 #[tokio::test]
-async fn who_ignores_revocation_needs_no_denylist() {
-    let desk = Desk::new();
+async fn a_route_that_skips_revocation_needs_no_denylist() {
+    let service = TestService::new();
     let guards = Guards::new(
-        desk.verifier.clone(),
+        service.verifier.clone(),
         Arc::new(Unreachable),
-        desk.clock.clone(),
+        service.clock.clone(),
     );
     let app = app_of(guards);
-    let value = format!("Bearer {}", desk.token());
+    let value = format!("Bearer {}", service.token());
 
     assert_eq!(get(&app, "/unrevoked", Some(&value)).await, ok("alice"));
     assert_eq!(
@@ -175,8 +178,8 @@ async fn who_ignores_revocation_needs_no_denylist() {
 }
 
 #[tokio::test]
-async fn the_owner_or_an_administrator_is_admitted_and_nobody_else() {
-    let desk = Desk::new();
+async fn only_the_owner_or_an_administrator_is_admitted() {
+    let service = TestService::new();
     let bob = |claims: &mut Claims| claims.sub = "bob".to_owned();
     let admin_bob = |claims: &mut Claims| {
         claims.sub = "bob".to_owned();
@@ -184,16 +187,20 @@ async fn the_owner_or_an_administrator_is_admitted_and_nobody_else() {
     };
 
     for path in ["/notes-of-alice", "/plain-notes"] {
-        assert_eq!(ask(&desk, path, |_| ()).await, ok("her notes"), "{path}");
-        assert_eq!(ask(&desk, path, admin_bob).await, ok("her notes"), "{path}");
+        assert_eq!(ask(&service, path, |_| ()).await, ok("her notes"), "{path}");
         assert_eq!(
-            ask(&desk, path, bob).await,
+            ask(&service, path, admin_bob).await,
+            ok("her notes"),
+            "{path}"
+        );
+        assert_eq!(
+            ask(&service, path, bob).await,
             refused(403, "insufficient_scope"),
             "{path}"
         );
     }
     assert_eq!(
-        ask(&desk, "/drafts-of-alice", admin_bob).await,
+        ask(&service, "/drafts-of-alice", admin_bob).await,
         refused(401, "fresh_token_required")
     );
 }

@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::clock::{Clock, Time};
 use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, Denied, Denylist, TokenIds, TokenStatus, Unavailable};
+use crate::denylist::{Denial, DenialTarget, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 use crate::guard::*;
 use crate::keys::{Algorithm, KeySet, SigningKey, random_id};
-use crate::token::{Claims, Issuer, Kind, Typ, Verifier, VerifierSettings};
+use crate::token::{Claims, Issuer, TokenKind, Typ, Verifier, VerifierSettings};
 
 pub(super) const ISSUER: &str = "https://auth.example.com";
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -71,17 +71,20 @@ impl Api {
     }
 
     #[oai(path = "/admin", method = "get")]
-    async fn admin(&self, jwt: Jwt<Role<Admin>>) -> PlainText<String> {
+    async fn admin(&self, jwt: Jwt<HasRole<Admin>>) -> PlainText<String> {
         PlainText(jwt.claims.sub.clone())
     }
 
     #[oai(path = "/scope", method = "get")]
-    async fn scope(&self, jwt: Jwt<Scope<ReadMail>>) -> PlainText<String> {
+    async fn scope(&self, jwt: Jwt<HasScope<ReadMail>>) -> PlainText<String> {
         PlainText(jwt.claims.sub.clone())
     }
 
     #[oai(path = "/all", method = "get")]
-    async fn all(&self, jwt: Jwt<(Fresh, Role<Admin>, Scope<ReadMail>)>) -> PlainText<String> {
+    async fn all(
+        &self,
+        jwt: Jwt<(Fresh, HasRole<Admin>, HasScope<ReadMail>)>,
+    ) -> PlainText<String> {
         PlainText(jwt.claims.sub.clone())
     }
 
@@ -108,7 +111,7 @@ async fn plain_optional(request: &Request) -> poem::Result<String> {
 }
 
 /// An issuer and a service that trusts it.
-pub(super) struct Desk {
+pub(super) struct TestService {
     pub(super) access: Issuer,
     pub(super) refresh: Issuer,
     pub(super) verifier: Arc<Verifier>,
@@ -116,17 +119,17 @@ pub(super) struct Desk {
     pub(super) clock: Clock,
 }
 
-impl Desk {
+impl TestService {
     pub(super) fn new() -> Self {
         let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-        let keys = KeySet::new([key.verifying()]);
+        let keys = KeySet::new([key.verifying_key()]);
         let settings = VerifierSettings {
             typ: vec![Typ::Access, Typ::Refresh],
             ..VerifierSettings::new(ISSUER, [ISSUER])
         };
         Self {
             access: Issuer::new(key.clone()),
-            refresh: Issuer::of(Typ::Refresh, key),
+            refresh: Issuer::with_typ(Typ::Refresh, key),
             verifier: Arc::new(Verifier::new(keys, settings)),
             denylist: Arc::default(),
             clock: Clock::system(),
@@ -157,8 +160,8 @@ impl Desk {
 
     pub(super) fn sign(&self, claims: &Claims) -> String {
         match claims.kind {
-            Kind::Access => self.access.sign(claims).unwrap(),
-            Kind::Refresh => self.refresh.sign(claims).unwrap(),
+            TokenKind::Access => self.access.sign(claims).unwrap(),
+            TokenKind::Refresh => self.refresh.sign(claims).unwrap(),
         }
     }
 
@@ -166,7 +169,7 @@ impl Desk {
         self.sign(&self.claims())
     }
 
-    pub(super) fn deny(&self, denied: Denied) {
+    pub(super) fn deny(&self, denied: DenialTarget) {
         let now = self.clock.now();
         let not_after = now + HOUR;
         self.denylist.insert(&Denial { denied, not_after }, now);
@@ -187,25 +190,25 @@ pub(super) struct Unreachable;
 
 #[async_trait]
 impl Denylist for Unreachable {
-    async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, Unavailable> {
-        Err(Unavailable(Some("connection refused".into())))
+    async fn check(&self, _: TokenIds<'_>, _: Time) -> Result<TokenStatus, DenylistUnavailable> {
+        Err(DenylistUnavailable(Some("connection refused".into())))
     }
 
-    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), Unavailable> {
-        Err(Unavailable(None))
+    async fn deny(&self, _: &[Denial], _: Time) -> Result<(), DenylistUnavailable> {
+        Err(DenylistUnavailable(None))
     }
 }
 
 /// Response as a client sees it: the status, and the body or the `code` in it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Seen(pub(super) u16, pub(super) String);
+pub(super) struct TestResponse(pub(super) u16, pub(super) String);
 
-pub(super) fn ok(body: &str) -> Seen {
-    Seen(200, body.to_owned())
+pub(super) fn ok(body: &str) -> TestResponse {
+    TestResponse(200, body.to_owned())
 }
 
-pub(super) fn refused(status: u16, code: &str) -> Seen {
-    Seen(status, code.to_owned())
+pub(super) fn refused(status: u16, code: &str) -> TestResponse {
+    TestResponse(status, code.to_owned())
 }
 
 pub(super) fn request(method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Request {
@@ -220,23 +223,27 @@ pub(super) fn bearer(token: &str) -> (HeaderName, String) {
     (header::AUTHORIZATION, format!("Bearer {token}"))
 }
 
-pub(super) async fn get(app: &impl Endpoint, path: &str, authorization: Option<&str>) -> Seen {
+pub(super) async fn get(
+    app: &impl Endpoint,
+    path: &str,
+    authorization: Option<&str>,
+) -> TestResponse {
     let headers: Vec<_> = authorization
         .into_iter()
         .map(|value| (header::AUTHORIZATION, value))
         .collect();
-    see(app.get_response(request(Method::GET, path, &headers)).await).await
+    read_response(app.get_response(request(Method::GET, path, &headers)).await).await
 }
 
-pub(super) async fn see(response: Response) -> Seen {
+pub(super) async fn read_response(response: Response) -> TestResponse {
     let status = response.status();
     let body = response.into_body().into_string().await.unwrap();
     if status.is_success() {
-        return Seen(status.as_u16(), body);
+        return TestResponse(status.as_u16(), body);
     }
     let code = serde_json::from_str::<Value>(&body)
         .ok()
         .and_then(|problem| Some(problem.get("code")?.as_str()?.to_owned()))
         .unwrap_or(body);
-    Seen(status.as_u16(), code)
+    TestResponse(status.as_u16(), code)
 }

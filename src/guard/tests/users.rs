@@ -46,7 +46,7 @@ impl UsersApi {
     }
 
     #[oai(path = "/admin", method = "get")]
-    async fn admin(&self, jwt: Jwt<(Fresh, Role<Admin>), Account>) -> PlainText<String> {
+    async fn admin(&self, jwt: Jwt<(Fresh, HasRole<Admin>), Account>) -> PlainText<String> {
         PlainText(jwt.user.name)
     }
 }
@@ -57,15 +57,15 @@ async fn plain_me(request: &Request) -> poem::Result<String> {
     Ok(jwt.user.name)
 }
 
-struct Service {
-    desk: Desk,
+struct ServiceWithUsers {
+    service: TestService,
     accounts: Accounts,
 }
 
-impl Service {
+impl ServiceWithUsers {
     fn new() -> Self {
         Self {
-            desk: Desk::new(),
+            service: TestService::new(),
             accounts: Accounts::default(),
         }
     }
@@ -74,15 +74,15 @@ impl Service {
         self.accounts.0.load(Ordering::Relaxed)
     }
 
-    async fn get(&self, path: &str, sub: &str) -> Seen {
+    async fn get(&self, path: &str, sub: &str) -> TestResponse {
         let app = Route::new()
             .at("/plain-me", poem::get(plain_me))
             .nest("/", OpenApiService::new(UsersApi, "test", "1"))
             .data(self.accounts.clone())
-            .data(self.desk.guards());
-        let token = self.desk.sign(&Claims {
+            .data(self.service.guards());
+        let token = self.service.sign(&Claims {
             sub: sub.to_owned(),
-            ..self.desk.claims()
+            ..self.service.claims()
         });
         let value = format!("Bearer {token}");
         get(&app, path, (!sub.is_empty()).then_some(value.as_str())).await
@@ -90,8 +90,8 @@ impl Service {
 }
 
 #[tokio::test]
-async fn the_current_user_is_looked_up_by_the_service() {
-    let service = Service::new();
+async fn the_service_loads_the_current_user() {
+    let service = ServiceWithUsers::new();
 
     for path in ["/me", "/maybe", "/plain-me"] {
         assert_eq!(service.get(path, "alice").await, ok("Alice A."), "{path}");
@@ -100,8 +100,8 @@ async fn the_current_user_is_looked_up_by_the_service() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_gone_is_told_401_even_where_none_is_needed() {
-    let service = Service::new();
+async fn a_missing_user_is_401_even_on_optional_routes() {
+    let service = ServiceWithUsers::new();
 
     for path in ["/me", "/maybe", "/plain-me"] {
         let seen = service.get(path, "bob").await;
@@ -111,8 +111,8 @@ async fn a_user_who_is_gone_is_told_401_even_where_none_is_needed() {
 }
 
 #[tokio::test]
-async fn a_look_up_that_fails_is_503_and_says_nothing_of_the_cause() {
-    let service = Service::new();
+async fn a_failed_user_lookup_is_503_without_its_cause() {
+    let service = ServiceWithUsers::new();
 
     for path in ["/me", "/maybe", "/plain-me"] {
         let seen = service.get(path, "trouble").await;
@@ -122,16 +122,16 @@ async fn a_look_up_that_fails_is_503_and_says_nothing_of_the_cause() {
 }
 
 #[tokio::test]
-async fn nobody_is_looked_up_for_a_request_without_a_token() {
-    let service = Service::new();
+async fn no_user_is_loaded_for_a_request_without_a_token() {
+    let service = ServiceWithUsers::new();
 
     assert_eq!(service.get("/maybe", "").await, ok("nobody"));
     assert_eq!(service.asked(), 0);
 }
 
 #[tokio::test]
-async fn nobody_is_looked_up_for_a_token_that_is_refused() {
-    let service = Service::new();
+async fn no_user_is_loaded_for_a_refused_token() {
+    let service = ServiceWithUsers::new();
 
     let not_fresh = service.get("/admin", "alice").await;
 
@@ -140,12 +140,12 @@ async fn nobody_is_looked_up_for_a_token_that_is_refused() {
 }
 
 #[tokio::test]
-async fn a_service_without_its_users_admits_nobody() {
-    let desk = Desk::new();
+async fn a_service_without_a_user_store_refuses_every_request() {
+    let service = TestService::new();
     let app = Route::new()
         .nest("/", OpenApiService::new(UsersApi, "test", "1"))
-        .data(desk.guards());
-    let value = format!("Bearer {}", desk.token());
+        .data(service.guards());
+    let value = format!("Bearer {}", service.token());
 
     let seen = get(&app, "/me", Some(&value)).await;
 

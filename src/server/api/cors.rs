@@ -17,7 +17,7 @@ use poem::{Endpoint, Middleware, Request, Response, Result};
 use crate::server::config::AllowedOrigin;
 
 /// Documents that are the same for every client: keys, metadata, and the API description.
-const PUBLIC: [&str; 5] = [
+const PUBLIC_PATHS: [&str; 5] = [
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
@@ -26,7 +26,7 @@ const PUBLIC: [&str; 5] = [
 ];
 
 /// Headers that a page may send if its preflight requests none by name.
-const USUAL_HEADERS: &str =
+const DEFAULT_ALLOWED_HEADERS: &str =
     "Authorization, Content-Type, Idempotency-Key, X-CSRF-Token, X-Request-Id";
 
 /// Middleware that lets pages of the listed origins call with cookies and read the responses.
@@ -67,29 +67,31 @@ pub struct CorsEndpoint<E> {
 
 /// Origin of a request, as far as the response depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Asker {
+enum RequestOrigin {
     /// A page of this allowed origin.
-    Page(HeaderValue),
+    Allowed(HeaderValue),
     /// Any other page or program.
-    Anyone,
+    Other,
 }
 
 /// Facts about a request that decide the CORS headers of its response.
-struct Terms {
-    asker: Asker,
+struct CorsContext {
+    origin: RequestOrigin,
     is_public: bool,
     /// True if any origin is allowed: then responses depend on the origin of the request.
-    has_list: bool,
+    has_allowed_origins: bool,
 }
 
-impl Terms {
+impl CorsContext {
     fn of(request: &Request, allowed: &[HeaderValue]) -> Self {
         let origin = request.headers().get(ORIGIN);
         let origin = origin.filter(|origin| allowed.contains(origin));
         Self {
-            asker: origin.map_or(Asker::Anyone, |origin| Asker::Page(origin.clone())),
-            is_public: PUBLIC.contains(&request.uri().path()),
-            has_list: !allowed.is_empty(),
+            origin: origin.map_or(RequestOrigin::Other, |origin| {
+                RequestOrigin::Allowed(origin.clone())
+            }),
+            is_public: PUBLIC_PATHS.contains(&request.uri().path()),
+            has_allowed_origins: !allowed.is_empty(),
         }
     }
 
@@ -97,10 +99,10 @@ impl Terms {
     /// that may do nothing.
     fn preflight(&self, request: &Request) -> Option<Response> {
         let headers = request.headers();
-        let methods = match (&self.asker, self.is_public) {
-            (Asker::Page(_), _) => "GET, POST, PUT, DELETE",
-            (Asker::Anyone, true) => "GET, HEAD",
-            (Asker::Anyone, false) => return None,
+        let methods = match (&self.origin, self.is_public) {
+            (RequestOrigin::Allowed(_), _) => "GET, POST, PUT, DELETE",
+            (RequestOrigin::Other, true) => "GET, HEAD",
+            (RequestOrigin::Other, false) => return None,
         };
         let is_preflight = request.method() == Method::OPTIONS
             && headers.contains_key(ORIGIN)
@@ -117,13 +119,13 @@ impl Terms {
     }
 
     /// Adds the headers that name the pages that may read a response.
-    fn admit(self, headers: &mut HeaderMap) {
+    fn add_headers(self, headers: &mut HeaderMap) {
         // A cache must not serve the response for one origin to another.
-        if self.has_list {
+        if self.has_allowed_origins {
             headers.append(VARY, HeaderValue::from_static("Origin"));
         }
-        match self.asker {
-            Asker::Page(origin) => {
+        match self.origin {
+            RequestOrigin::Allowed(origin) => {
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
                 headers.insert(
                     ACCESS_CONTROL_ALLOW_CREDENTIALS,
@@ -136,19 +138,19 @@ impl Terms {
                     ),
                 );
             }
-            Asker::Anyone if self.is_public => {
+            RequestOrigin::Other if self.is_public => {
                 let all = HeaderValue::from_static("*");
                 headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, all);
             }
-            Asker::Anyone => {}
+            RequestOrigin::Other => {}
         }
     }
 }
 
 /// Returns the headers that a page may send: all that it requests. Tracing and error reporting add custom
 /// headers, and a header gives a page no further rights.
-fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
-    let lines = asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+fn allowed_headers(requested: &HeaderMap) -> HeaderValue {
+    let lines = requested.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let names: Vec<&str> = lines
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
@@ -158,7 +160,7 @@ fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
     HeaderValue::try_from(names.join(", "))
         .ok()
         .filter(|value| !value.is_empty())
-        .unwrap_or(HeaderValue::from_static(USUAL_HEADERS))
+        .unwrap_or(HeaderValue::from_static(DEFAULT_ALLOWED_HEADERS))
 }
 
 impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
@@ -169,13 +171,13 @@ impl<E: Endpoint> Endpoint for CorsEndpoint<E> {
     }
 
     fn get_response(&self, request: Request) -> impl Future<Output = Response> + Send {
-        let terms = Terms::of(&request, &self.cors.origins);
-        let response = match terms.preflight(&request) {
+        let context = CorsContext::of(&request, &self.cors.origins);
+        let response = match context.preflight(&request) {
             Some(response) => Either::Left(ready(response)),
             None => Either::Right(self.inner.get_response(request)),
         };
         response.map(|mut response| {
-            terms.admit(response.headers_mut());
+            context.add_headers(response.headers_mut());
             response
         })
     }

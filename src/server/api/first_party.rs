@@ -5,44 +5,44 @@
 //! account itself.
 
 use crate::error::AuthError;
-use crate::guard::{Jwt, Policy};
-use crate::server::sessions::NARROWED;
-use crate::server::store::FIRST_PARTY;
+use crate::guard::{Jwt, TokenPolicy};
+use crate::server::sessions::NARROWED_CLAIM;
+use crate::server::store::FIRST_PARTY_CLIENT_ID;
 use crate::token::Claims;
 
 /// Admits tokens that are not limited to some scopes: their login requested none, or all that the server
 /// grants. The token may belong to any program.
 #[derive(Debug)]
-pub(super) struct WholeScope;
+pub(super) struct FullScope;
 
-impl Policy for WholeScope {
+impl TokenPolicy for FullScope {
     fn check(claims: &Claims) -> Result<(), AuthError> {
         // A token without a client, as of a Flask app, does not say which scopes were requested.
         let is_unclear = claims.client_id.is_none() && claims.scope.is_some();
-        if claims.extra.contains_key(NARROWED) || is_unclear {
+        if claims.extra.contains_key(NARROWED_CLAIM) || is_unclear {
             return Err(AuthError::InsufficientScope);
         }
         Ok(())
     }
 }
 
-/// Admits tokens of the first party that are [`WholeScope`]. A token without a client was issued by an app
+/// Admits tokens of the first party that are [`FullScope`]. A token without a client was issued by an app
 /// that has the key of this server, and counts as first-party.
 #[derive(Debug)]
 pub(super) struct FirstParty;
 
-impl Policy for FirstParty {
+impl TokenPolicy for FirstParty {
     fn check(claims: &Claims) -> Result<(), AuthError> {
-        WholeScope::check(claims)?;
+        FullScope::check(claims)?;
         match claims.client_id.as_deref() {
-            None | Some(FIRST_PARTY) => Ok(()),
+            None | Some(FIRST_PARTY_CLIENT_ID) => Ok(()),
             Some(_) => Err(AuthError::InsufficientScope),
         }
     }
 }
 
 /// Guard of the routes for the caller's own account.
-pub(super) type AccountHolder = Jwt<FirstParty>;
+pub(super) type OwnAccountGuard = Jwt<FirstParty>;
 
 #[cfg(test)]
 mod tests {
@@ -56,13 +56,13 @@ mod tests {
         claims.client_id = client.map(str::to_owned);
         claims.scope = scope.map(str::to_owned);
         if is_narrowed {
-            claims.extra.insert(NARROWED.to_owned(), true.into());
+            claims.extra.insert(NARROWED_CLAIM.to_owned(), true.into());
         }
         claims
     }
 
     #[test]
-    fn the_account_is_open_to_whole_tokens_of_the_first_party() {
+    fn only_unrestricted_first_party_tokens_open_the_account() {
         let all = Some("mail:read mail:send");
         for (client, scope, is_narrowed, is_whole, is_first_party) in [
             (Some("latchet"), None, false, true, true),
@@ -79,7 +79,7 @@ mod tests {
         ] {
             let claims = claims(client, scope, is_narrowed);
 
-            assert_eq!(WholeScope::check(&claims).is_ok(), is_whole, "{claims:?}");
+            assert_eq!(FullScope::check(&claims).is_ok(), is_whole, "{claims:?}");
             assert_eq!(
                 FirstParty::check(&claims).is_ok(),
                 is_first_party,

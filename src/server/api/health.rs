@@ -17,7 +17,8 @@ pub(super) struct HealthApi {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-enum Health {
+#[oai(rename = "Health")]
+enum HealthStatus {
     /// Works as configured.
     Ok,
     /// Works with a fallback.
@@ -28,48 +29,50 @@ enum Health {
 
 /// Liveness of the process.
 #[derive(Debug, Object)]
-struct LiveAnswer {
+#[oai(rename = "LiveAnswer")]
+struct LivenessReport {
     /// Always `ok`.
-    status: Health,
+    status: HealthStatus,
 }
 
 /// Readiness of the server, and of each dependency.
 #[derive(Debug, Object)]
-struct ReadyAnswer {
+#[oai(rename = "ReadyAnswer")]
+struct ReadinessReport {
     /// `failing` if any dependency is failing.
-    status: Health,
+    status: HealthStatus,
     /// The database: `ok` if it responds and accepts writes.
-    database: Health,
+    database: HealthStatus,
     /// The denylist: `degraded` while the database is queried instead of Redis.
-    denylist: Health,
+    denylist: HealthStatus,
     /// The clock of this process: `failing` while it differs from the clock of the database by more than
     /// is allowed, since tokens would carry wrong times.
-    clock: Health,
+    clock: HealthStatus,
     /// This process: `failing` once it is about to stop.
-    serving: Health,
+    serving: HealthStatus,
 }
 
 #[derive(Debug, ApiResponse)]
-enum ReadyResponse {
+enum ReadinessResponse {
     /// Requests can be served.
     #[oai(status = 200)]
-    Ready(Json<ReadyAnswer>),
+    Ready(Json<ReadinessReport>),
     /// Requests should be sent to another replica.
     #[oai(status = 503)]
-    NotReady(Json<ReadyAnswer>),
+    NotReady(Json<ReadinessReport>),
 }
 
-impl From<denylist::Health> for Health {
-    fn from(health: denylist::Health) -> Self {
+impl From<denylist::DenylistHealth> for HealthStatus {
+    fn from(health: denylist::DenylistHealth) -> Self {
         match health {
-            denylist::Health::Good => Self::Ok,
-            denylist::Health::AskingSql(_) => Self::Degraded,
-            denylist::Health::Down => Self::Failing,
+            denylist::DenylistHealth::Healthy => Self::Ok,
+            denylist::DenylistHealth::UsingSql(_) => Self::Degraded,
+            denylist::DenylistHealth::Unavailable => Self::Failing,
         }
     }
 }
 
-impl Health {
+impl HealthStatus {
     /// Returns the health of a clock. While the database does not respond, there is nothing to compare the
     /// clock with, and it counts as healthy.
     fn of(clock: Option<ClockState>) -> Self {
@@ -80,7 +83,7 @@ impl Health {
     }
 }
 
-impl From<bool> for Health {
+impl From<bool> for HealthStatus {
     fn from(ok: bool) -> Self {
         if ok { Self::Ok } else { Self::Failing }
     }
@@ -98,8 +101,10 @@ impl HealthApi {
         tag = "Tag::Server"
     )]
     #[expect(clippy::unused_async, reason = "handlers are async")]
-    async fn live(&self) -> Json<LiveAnswer> {
-        Json(LiveAnswer { status: Health::Ok })
+    async fn live(&self) -> Json<LivenessReport> {
+        Json(LivenessReport {
+            status: HealthStatus::Ok,
+        })
     }
 
     /// Readiness probe
@@ -111,14 +116,17 @@ impl HealthApi {
         operation_id = "readyz",
         tag = "Tag::Server"
     )]
-    async fn ready(&self) -> ReadyResponse {
+    async fn ready(&self) -> ReadinessResponse {
         let clock = self.app.clock_check.state().await;
-        let database = clock.is_ok() && self.app.database_check.is_fit().await;
-        let clock = Health::of(clock.ok());
-        let denylist = Health::from(self.app.denylist.health());
+        let database = clock.is_ok() && self.app.database_check.can_serve().await;
+        let clock = HealthStatus::of(clock.ok());
+        let denylist = HealthStatus::from(self.app.denylist.health());
         let serving = !self.lifecycle.is_draining();
-        let all = database && denylist != Health::Failing && clock != Health::Failing && serving;
-        let answer = Json(ReadyAnswer {
+        let all = database
+            && denylist != HealthStatus::Failing
+            && clock != HealthStatus::Failing
+            && serving;
+        let report = Json(ReadinessReport {
             status: all.into(),
             database: database.into(),
             denylist,
@@ -126,9 +134,9 @@ impl HealthApi {
             serving: serving.into(),
         });
         if all {
-            ReadyResponse::Ready(answer)
+            ReadinessResponse::Ready(report)
         } else {
-            ReadyResponse::NotReady(answer)
+            ReadinessResponse::NotReady(report)
         }
     }
 }

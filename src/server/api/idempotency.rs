@@ -7,9 +7,9 @@ use secrecy::SecretString;
 
 use crate::server::error::ApiError;
 
-const NAME: &str = "Idempotency-Key";
-const SHORTEST: usize = 16;
-const LONGEST: usize = 255;
+const HEADER_NAME: &str = "Idempotency-Key";
+const MIN_LENGTH: usize = 16;
+const MAX_LENGTH: usize = 255;
 
 /// The key of a request, if it has one: 16 to 255 visible ASCII characters. With the key and an old refresh
 /// token one gets the current token, so the key is handled like a secret.
@@ -31,8 +31,8 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
         Some(MetaSchemaRef::Inline(Box::new(MetaSchema {
-            min_length: Some(SHORTEST),
-            max_length: Some(LONGEST),
+            min_length: Some(MIN_LENGTH),
+            max_length: Some(MAX_LENGTH),
             pattern: Some("^[!-~]+$".to_owned()),
             ..MetaSchema::new("string")
         })))
@@ -43,15 +43,15 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
         _: &mut RequestBody,
         _: ExtractParamOptions<String>,
     ) -> poem::Result<Self> {
-        let mut lines = request.headers().get_all(NAME).iter();
+        let mut lines = request.headers().get_all(HEADER_NAME).iter();
         let key = match (lines.next(), lines.next()) {
             (None, _) => return Ok(Self(None)),
-            (Some(line), None) => line.to_str().ok().filter(|key| is_key(key)),
+            (Some(line), None) => line.to_str().ok().filter(|key| is_valid_key(key)),
             (Some(_), Some(_)) => None,
         };
         let key = key.ok_or_else(|| {
             ApiError::invalid_field(
-                NAME,
+                HEADER_NAME,
                 "must be one text of 16 to 255 visible ASCII characters",
             )
         })?;
@@ -59,6 +59,7 @@ impl<'a> ApiExtractor<'a> for IdempotencyKey {
     }
 }
 
-fn is_key(text: &str) -> bool {
-    (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+fn is_valid_key(text: &str) -> bool {
+    (MIN_LENGTH..=MAX_LENGTH).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

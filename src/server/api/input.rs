@@ -12,39 +12,39 @@ use poem_openapi::types::{ParseFromJSON, Type};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde_json::Value;
 
-use super::origin::shown;
+use super::origin::printable;
 use crate::error::FieldError;
 use crate::server::error::ApiError;
 use crate::server::header_list::items;
 
-mod form;
-mod json;
-mod late;
-mod schema;
+mod deferred;
+mod oauth_form;
+mod strict_json;
+mod validation;
 
-pub(super) use late::LateBody;
-use schema::{Faults, check, fault};
+pub(super) use deferred::DeferredBody;
+use validation::{FieldErrors, field_error, validate_value};
 
-pub(super) const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
-const TWICE: &str = "is given twice";
+pub(super) const JSON_TYPE: &str = "application/json";
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";
+const REPEATED: &str = "is given twice";
 /// Longest name of a content coding that an error repeats.
-const LONGEST_CODING: usize = 32;
+const MAX_CODING_LENGTH: usize = 32;
 
 /// A JSON body.
 #[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
 /// An optional JSON body; without one, it is `{}`.
 #[derive(Debug)]
-pub(super) struct OptionalBody<T>(pub(super) T);
+pub(super) struct OptionalJsonBody<T>(pub(super) T);
 
 /// An OAuth form: an empty parameter counts as absent, an unknown one is ignored, and a repeated one is
 /// refused (RFC 6749, 3.2).
 #[derive(Debug)]
 pub(super) struct OauthForm<T>(pub(super) T);
 
-impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
+impl<'a, T: ParseFromJSON> ApiExtractor<'a> for JsonBody<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();
@@ -55,7 +55,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(request_meta::<T>(JSON, true))
+        Some(request_meta::<T>(JSON_TYPE, true))
     }
 
     async fn from_request(
@@ -63,25 +63,25 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for Body<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        require_type(request, JSON)?;
-        Ok(Self(json(
+        require_content_type(request, JSON_TYPE)?;
+        Ok(Self(parse_json(
             &<Bytes as FromRequest>::from_request(request, body).await?,
         )?))
     }
 }
 
-impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OptionalBody<T> {
-    const TYPES: &'static [ApiExtractorType] = LateBody::<T>::TYPES;
+impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OptionalJsonBody<T> {
+    const TYPES: &'static [ApiExtractorType] = DeferredBody::<T>::TYPES;
 
     type ParamType = ();
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        LateBody::<T>::register(registry);
+        DeferredBody::<T>::register(registry);
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        LateBody::<T>::request_meta()
+        DeferredBody::<T>::request_meta()
     }
 
     async fn from_request(
@@ -89,7 +89,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OptionalBody<T> {
         body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let body = <LateBody<T> as ApiExtractor>::from_request(request, body, options).await?;
+        let body = <DeferredBody<T> as ApiExtractor>::from_request(request, body, options).await?;
         body.read().map(Self)
     }
 }
@@ -105,7 +105,7 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OauthForm<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(request_meta::<T>(FORM, true))
+        Some(request_meta::<T>(FORM_TYPE, true))
     }
 
     async fn from_request(
@@ -113,12 +113,12 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OauthForm<T> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        require_type(request, FORM)?;
+        require_content_type(request, FORM_TYPE)?;
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
         let query = request.uri().query().unwrap_or_default();
-        form::refuse_client_authentication(&bytes)?;
-        form::refuse_client_authentication(query.as_bytes())?;
-        Ok(Self(checked(form::members::<T>(&bytes)?)?))
+        oauth_form::refuse_client_authentication(&bytes)?;
+        oauth_form::refuse_client_authentication(query.as_bytes())?;
+        Ok(Self(validated(oauth_form::parse_form::<T>(&bytes)?)?))
     }
 }
 
@@ -135,12 +135,12 @@ fn request_meta<T: Type>(content_type: &'static str, required: bool) -> MetaRequ
 
 /// Refuses media types other than the documented one. A page of another site can send a form, but not JSON
 /// without a CORS preflight, so this check is also a part of the CSRF protection.
-pub(super) fn require_type(request: &Request, wanted: &str) -> Result<(), ApiError> {
+pub(super) fn require_content_type(request: &Request, wanted: &str) -> Result<(), ApiError> {
     let refuse = |what: String| Err(ApiError::UnsupportedMediaType(what));
     let headers = request.headers();
     let coding = items(headers, CONTENT_ENCODING).find(|coding| !is_identity(coding));
     if let Some(coding) = coding {
-        let coding: String = coding.escape_debug().take(LONGEST_CODING).collect();
+        let coding: String = coding.escape_debug().take(MAX_CODING_LENGTH).collect();
         return refuse(format!(
             "the body has the `Content-Encoding` `{coding}`: send it as it is, without compression"
         ));
@@ -155,7 +155,7 @@ pub(super) fn require_type(request: &Request, wanted: &str) -> Result<(), ApiErr
     if essence.eq_ignore_ascii_case(wanted.as_bytes()) {
         return Ok(());
     }
-    let sent = shown(value);
+    let sent = printable(value);
     refuse(format!(
         "the `Content-Type` is `{sent}`: the body must be `{wanted}`"
     ))
@@ -170,31 +170,31 @@ fn is_identity(coding: &str) -> bool {
 ///
 /// # Errors
 /// `validation_failed`.
-pub(super) fn unambiguous(bytes: &[u8]) -> Result<Value, ApiError> {
-    let (value, repeated) = json::read(bytes)
-        .map_err(|error| invalid(format!("the body is not JSON: {error}"), Vec::new()))?;
+pub(super) fn parse_unambiguous(bytes: &[u8]) -> Result<Value, ApiError> {
+    let (value, repeated) = strict_json::parse(bytes)
+        .map_err(|error| invalid_input(format!("the body is not JSON: {error}"), Vec::new()))?;
     if repeated.is_empty() {
         return Ok(value);
     }
-    let repeated = repeated.iter().map(|name| fault(name, TWICE));
-    Err(faults(repeated.collect()))
+    let repeated = repeated.iter().map(|name| field_error(name, REPEATED));
+    Err(invalid_fields(repeated.collect()))
 }
 
-fn json<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, ApiError> {
-    checked(unambiguous(bytes)?)
+fn parse_json<T: ParseFromJSON>(bytes: &[u8]) -> Result<T, ApiError> {
+    validated(parse_unambiguous(bytes)?)
 }
 
-fn checked<T: ParseFromJSON>(value: Value) -> Result<T, ApiError> {
-    let mut found = Faults::default();
-    check("", &value, &T::schema_ref(), &mut found);
+fn validated<T: ParseFromJSON>(value: Value) -> Result<T, ApiError> {
+    let mut found = FieldErrors::default();
+    validate_value("", &value, &T::schema_ref(), &mut found);
     if !found.is_empty() {
-        return Err(faults(found.into_errors()));
+        return Err(invalid_fields(found.into_errors()));
     }
     T::parse_from_json(Some(value))
-        .map_err(|_| invalid("the body does not have the documented form", Vec::new()))
+        .map_err(|_| invalid_input("the body does not have the documented form", Vec::new()))
 }
 
-fn faults(errors: Vec<FieldError>) -> ApiError {
+fn invalid_fields(errors: Vec<FieldError>) -> ApiError {
     let texts: Vec<String> = errors
         .iter()
         .map(|error| match error.field.as_str() {
@@ -202,10 +202,10 @@ fn faults(errors: Vec<FieldError>) -> ApiError {
             field => format!("`{field}` {}", error.detail),
         })
         .collect();
-    invalid(texts.join("; "), errors)
+    invalid_input(texts.join("; "), errors)
 }
 
-fn invalid(detail: impl Into<String>, errors: Vec<FieldError>) -> ApiError {
+fn invalid_input(detail: impl Into<String>, errors: Vec<FieldError>) -> ApiError {
     ApiError::InvalidInput {
         detail: detail.into(),
         errors,

@@ -5,23 +5,23 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
 
 use super::Tag;
-use super::answer::{AccessTokenAnswer, Created, Private, Tokens};
-use super::caller::{caller, ip, stranger};
-use super::cookies::Cookies;
-use super::device::{DeviceToken, Devices};
-use super::first_party::AccountHolder;
-use super::input::Body;
+use super::client::{anonymous_actor, client_details, client_ip};
+use super::cookies::SessionCookies;
+use super::first_party::OwnAccountGuard;
+use super::input::JsonBody;
+use super::known_devices::{DeviceToken, KnownDevices};
 use super::origin;
-use super::secret::{Password, Secret};
-use super::users::{UserAnswer, username};
+use super::responses::{AccessTokenResponse, CreatedResponse, NoStore, SessionTokensResponse};
+use super::secret_field::{PasswordField, SecretField};
+use super::users::{UserResponse, parse_username};
 use crate::server::App;
 use crate::server::accounts::NewAccount;
-use crate::server::config::Registration;
+use crate::server::config::RegistrationPolicy;
 use crate::server::error::ApiError;
-use crate::server::sessions::Login;
+use crate::server::sessions::LoginAttempt;
 
 /// Longest host that an error repeats.
-const LONGEST_HOST: usize = 128;
+const MAX_HOST_LENGTH: usize = 128;
 
 /// Operations that take a password.
 pub(super) struct LoginApi(pub(super) App);
@@ -29,7 +29,8 @@ pub(super) struct LoginApi(pub(super) App);
 /// Transport of the refresh token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
 #[oai(rename_all = "lowercase")]
-enum Transport {
+#[oai(rename = "Transport")]
+enum TokenTransport {
     /// In JSON bodies, for programs and native apps.
     #[default]
     Body,
@@ -44,10 +45,10 @@ struct LoginRequest {
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Password.
-    password: Password,
+    password: PasswordField,
     /// Transport of the refresh token. The default is `body`.
     #[oai(default)]
-    transport: Transport,
+    transport: TokenTransport,
     /// Requested scopes, separated by spaces. The default is all that this server grants. A session with
     /// fewer scopes has no access to the account and to administration.
     #[oai(validator(max_length = 1024))]
@@ -64,7 +65,7 @@ struct LoginRequest {
 #[derive(Debug, Object)]
 struct ReauthenticateRequest {
     /// Password.
-    password: Password,
+    password: PasswordField,
 }
 
 /// A new account.
@@ -74,19 +75,19 @@ struct RegisterRequest {
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Password: long, and not a common one.
-    password: Password,
+    password: PasswordField,
 }
 
 /// The first administrator, and the secret of the link that the server printed.
 #[derive(Debug, Object)]
 struct SetupRequest {
     /// The part of the link after `#`.
-    link: Secret<128>,
+    link: SecretField<128>,
     /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Password: long, and not a common one.
-    password: Password,
+    password: PasswordField,
 }
 
 #[OpenApi]
@@ -103,36 +104,41 @@ impl LoginApi {
         operation_id = "login",
         tag = "Tag::Sessions"
     )]
-    async fn login(&self, request: &Request, body: Body<LoginRequest>) -> Result<Tokens, ApiError> {
-        let Body(asked) = body;
-        let cookies = match asked.transport {
-            Transport::Body => None,
-            Transport::Cookie => Some(self.cookies(request)?),
+    async fn login(
+        &self,
+        request: &Request,
+        body: JsonBody<LoginRequest>,
+    ) -> Result<SessionTokensResponse, ApiError> {
+        let JsonBody(input) = body;
+        let cookies = match input.transport {
+            TokenTransport::Body => None,
+            TokenTransport::Cookie => Some(self.cookies(request)?),
         };
-        let label = label(asked.label)?;
-        let devices = Devices::of(request, asked.device_token.as_ref(), &self.0);
+        let label = label(input.label)?;
+        let devices = KnownDevices::from_request(request, input.device_token.as_ref(), &self.0);
         let grant = self
             .0
-            .login(Login {
-                username: asked.username,
-                password: asked.password.0,
-                scope: asked.scope,
+            .login(LoginAttempt {
+                username: input.username,
+                password: input.password.0,
+                scope: input.scope,
                 client_id: String::new(),
                 label,
-                devices: devices.known(),
-                caller: caller(request, &self.0.config),
+                devices: devices.to_vec(),
+                client: client_details(request, &self.0.config),
             })
             .await?;
         let user = grant.access.user_id.clone();
         let Some(cookies) = cookies else {
-            return Ok(Tokens::in_body(grant).with_device(&devices.token_of(&user, &self.0)));
+            return Ok(SessionTokensResponse::in_body(grant)
+                .with_device_token(&devices.device_token_for(&user, &self.0)));
         };
-        if let Some(replaced) = cookies.proven_session(request, &self.0) {
-            self.0.log_out_replaced(&replaced).await;
+        if let Some(replaced) = cookies.csrf_verified_session(request, &self.0) {
+            self.0.end_replaced_session(&replaced).await;
         }
-        let csrf = Cookies::new_csrf(&self.0, &grant);
-        let device = devices.cookie_of(&user, &cookies, &self.0);
-        Ok(Tokens::in_cookies(grant, &cookies, csrf).with_cookie(device))
+        let csrf = SessionCookies::csrf_value_of(&self.0, &grant);
+        let device = devices.device_cookie_for(&user, &cookies, &self.0);
+        Ok(SessionTokensResponse::in_cookies(grant, &cookies, csrf).with_cookie(device))
     }
 
     /// Confirm the password
@@ -147,16 +153,16 @@ impl LoginApi {
     )]
     async fn reauthenticate(
         &self,
-        guard: AccountHolder,
+        guard: OwnAccountGuard,
         request: &Request,
-        body: Body<ReauthenticateRequest>,
-    ) -> Result<Private<Json<AccessTokenAnswer>>, ApiError> {
-        let ip = ip(request, &self.0.config);
+        body: JsonBody<ReauthenticateRequest>,
+    ) -> Result<NoStore<Json<AccessTokenResponse>>, ApiError> {
+        let ip = client_ip(request, &self.0.config);
         let grant = self
             .0
             .reauthenticate(&guard.claims, body.0.password.0, ip)
             .await?;
-        Ok(Private::new(Json(grant.into())))
+        Ok(NoStore::new(Json(grant.into())))
     }
 
     /// Create an account
@@ -173,22 +179,25 @@ impl LoginApi {
     async fn register(
         &self,
         request: &Request,
-        body: Body<RegisterRequest>,
-    ) -> Result<Created<UserAnswer>, ApiError> {
-        if self.0.config.registration == Registration::Closed {
+        body: JsonBody<RegisterRequest>,
+    ) -> Result<CreatedResponse<UserResponse>, ApiError> {
+        if self.0.config.registration == RegistrationPolicy::Closed {
             return Err(ApiError::NotFound(
                 "there is no registration here: ask an administrator for an account",
             ));
         }
-        let Body(asked) = body;
+        let JsonBody(input) = body;
         let account = NewAccount {
-            username: username(&asked.username)?,
-            password: asked.password.0,
+            username: parse_username(&input.username)?,
+            password: input.password.0,
             roles: Vec::new(),
         };
-        let ip = ip(request, &self.0.config);
+        let ip = client_ip(request, &self.0.config);
         let user = self.0.register(account, ip).await?;
-        Ok(Created::Created(Json(user.into()), "/v1/me".to_owned()))
+        Ok(CreatedResponse::Created(
+            Json(user.into()),
+            "/v1/me".to_owned(),
+        ))
     }
 
     /// Create the first administrator
@@ -203,37 +212,41 @@ impl LoginApi {
     async fn set_up(
         &self,
         request: &Request,
-        body: Body<SetupRequest>,
-    ) -> Result<Created<UserAnswer>, ApiError> {
+        body: JsonBody<SetupRequest>,
+    ) -> Result<CreatedResponse<UserResponse>, ApiError> {
         use secrecy::ExposeSecret;
 
-        let Body(asked) = body;
+        let JsonBody(input) = body;
         let account = NewAccount {
-            username: username(&asked.username)?,
-            password: asked.password.0,
+            username: parse_username(&input.username)?,
+            password: input.password.0,
             roles: Vec::new(),
         };
-        let by = stranger(request, &self.0.config);
-        let link = asked.link.0.expose_secret();
-        let user = self.0.set_up(link, account, &by).await?;
+        let by = anonymous_actor(request, &self.0.config);
+        let link = input.link.0.expose_secret();
+        let user = self
+            .0
+            .create_administrator_by_link(link, account, &by)
+            .await?;
         let location = format!("/v1/users/{}", user.id);
-        Ok(Created::Created(Json(user.into()), location))
+        Ok(CreatedResponse::Created(Json(user.into()), location))
     }
 }
 
 impl LoginApi {
     /// Returns the cookies for a login. A page that could not refresh with them is refused here, before it
     /// appears to be signed in.
-    fn cookies(&self, request: &Request) -> Result<Cookies, ApiError> {
-        let cookies = Cookies::of(request, &self.0).ok_or_else(|| no_cookies(request))?;
-        origin::check(request, &self.0.config)?;
+    fn cookies(&self, request: &Request) -> Result<SessionCookies, ApiError> {
+        let cookies =
+            SessionCookies::for_request(request, &self.0).ok_or_else(|| no_cookies(request))?;
+        origin::check_origin(request, &self.0.config)?;
         Ok(cookies)
     }
 }
 
 fn no_cookies(request: &Request) -> ApiError {
-    let host = origin::host(request).unwrap_or("no host");
-    let host: String = host.chars().take(LONGEST_HOST).collect();
+    let host = origin::request_host(request).unwrap_or("no host");
+    let host: String = host.chars().take(MAX_HOST_LENGTH).collect();
     ApiError::invalid_field(
         "transport",
         format!(
@@ -243,8 +256,8 @@ fn no_cookies(request: &Request) -> ApiError {
 }
 
 /// Refuses a label that would change what is printed around it in a list.
-fn label(asked: Option<String>) -> Result<String, ApiError> {
-    let label = asked.unwrap_or_default();
+fn label(input: Option<String>) -> Result<String, ApiError> {
+    let label = input.unwrap_or_default();
     let is_disruptive = |c: char| {
         // Breaks of lines, and embeddings, overrides and isolates of directions.
         let is_layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

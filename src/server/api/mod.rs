@@ -14,38 +14,38 @@ use crate::server::error::ApiError;
 use crate::server::serve::Lifecycle;
 use crate::server::web::CHANGE_PASSWORD;
 
-mod answer;
-mod basic;
-mod caller;
+mod allow_header;
+mod basic_auth;
+mod client;
 mod cookies;
 mod cors;
-mod device;
-mod events;
 mod first_party;
-mod flask_jwt;
+mod flask_jwt_login;
+mod forward_auth;
 mod health;
 mod idempotency;
 mod input;
-mod keys;
+mod known_devices;
 mod login;
-mod me;
-mod methods;
 mod oauth;
 mod origin;
-mod page;
+mod own_account;
+mod pagination;
+mod password_reset;
+mod refresh_logout;
 mod request_tokens;
-mod reset;
-mod secret;
-mod session;
+mod responses;
+mod secret_field;
+mod security_events;
+mod session_administration;
+mod signing_keys;
 pub mod spec;
-mod tokens;
-mod user_sessions;
+mod token_profiles;
 mod users;
-mod verify;
-mod wellknown;
+mod well_known;
 
+pub use allow_header::AllowHeaderLayer;
 pub use cors::Cors;
-pub use methods::Methods;
 
 /// Groups of operations.
 #[derive(Tags)]
@@ -69,49 +69,49 @@ enum Tag {
 
 type Api = (
     login::LoginApi,
-    session::SessionApi,
-    verify::VerifyApi,
-    me::MeApi,
+    refresh_logout::RefreshLogoutApi,
+    forward_auth::ForwardAuthApi,
+    own_account::OwnAccountApi,
     users::UsersApi,
-    reset::ResetApi,
-    user_sessions::UserSessionsApi,
-    keys::KeysApi,
-    events::EventsApi,
+    password_reset::PasswordResetApi,
+    session_administration::SessionAdministrationApi,
+    signing_keys::SigningKeysApi,
+    security_events::SecurityEventsApi,
     oauth::OauthApi,
-    tokens::TokensApi,
-    wellknown::WellKnownApi,
+    token_profiles::TokenProfilesApi,
+    well_known::WellKnownApi,
     health::HealthApi,
 );
 
 /// Path prefixes of the operations; all other paths are for pages.
-const PLACES: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/livez", "/readyz"];
+const API_PREFIXES: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/livez", "/readyz"];
 
 /// Router for all paths of a server: operations and pages.
 ///
 /// The operations are not nested in the router of the pages: that would match every request twice, and
 /// rewrite its URI in between.
-pub(super) struct Addresses {
+pub(super) struct ApiRouter {
     operations: BoxEndpoint<'static>,
     guards: Guards,
     pages: BoxEndpoint<'static>,
 }
 
-impl Addresses {
+impl ApiRouter {
     /// Adds every operation to `pages`, and the login of Flask-JWT if the settings enable it.
     pub(super) fn new(pages: Route, app: &App, lifecycle: Lifecycle) -> Self {
         let api: Api = (
             login::LoginApi(app.clone()),
-            session::SessionApi(app.clone()),
-            verify::VerifyApi(app.clone()),
-            me::MeApi(app.clone()),
+            refresh_logout::RefreshLogoutApi(app.clone()),
+            forward_auth::ForwardAuthApi(app.clone()),
+            own_account::OwnAccountApi(app.clone()),
             users::UsersApi(app.clone()),
-            reset::ResetApi(app.clone()),
-            user_sessions::UserSessionsApi(app.clone()),
-            keys::KeysApi(app.clone()),
-            events::EventsApi(app.clone()),
+            password_reset::PasswordResetApi(app.clone()),
+            session_administration::SessionAdministrationApi(app.clone()),
+            signing_keys::SigningKeysApi(app.clone()),
+            security_events::SecurityEventsApi(app.clone()),
             oauth::OauthApi(app.clone()),
-            tokens::TokensApi(app.clone()),
-            wellknown::WellKnownApi(app.clone()),
+            token_profiles::TokenProfilesApi(app.clone()),
+            well_known::WellKnownApi(app.clone()),
             health::HealthApi {
                 app: app.clone(),
                 lifecycle,
@@ -119,7 +119,10 @@ impl Addresses {
         );
         let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
         let pages = if app.config.compat_flask_jwt {
-            pages.at(flask_jwt::PATH, flask_jwt::FlaskJwtLogin(app.clone()))
+            pages.at(
+                flask_jwt_login::LOGIN_PATH,
+                flask_jwt_login::FlaskJwtLogin(app.clone()),
+            )
         } else {
             pages
         };
@@ -131,11 +134,11 @@ impl Addresses {
     }
 }
 
-impl Endpoint for Addresses {
+impl Endpoint for ApiRouter {
     type Output = Response;
 
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
-        let endpoint = if is_place_of_operations(request.uri().path()) {
+        let endpoint = if is_api_path(request.uri().path()) {
             if let Some(name) = request.uri().query().and_then(repeated_parameter) {
                 let refused = ApiError::invalid_field(&name, "is given twice in the query");
                 return Either::Left(ready(Err(refused.into())));
@@ -151,17 +154,17 @@ impl Endpoint for Addresses {
 
 /// Returns a repeated parameter of a query: to choose one of the two values would be a guess.
 fn repeated_parameter(query: &str) -> Option<String> {
-    const LONGEST_SHOWN: usize = 64;
+    const MAX_NAME_LENGTH: usize = 64;
     let mut known = HashSet::new();
     let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
     let repeated = names.find(|name| !known.insert(name.clone()))?;
-    Some(repeated.chars().take(LONGEST_SHOWN).collect())
+    Some(repeated.chars().take(MAX_NAME_LENGTH).collect())
 }
 
-fn is_place_of_operations(path: &str) -> bool {
+fn is_api_path(path: &str) -> bool {
     path != CHANGE_PASSWORD
-        && PLACES.iter().any(|place| {
-            let below = path.strip_prefix(place);
+        && API_PREFIXES.iter().any(|prefix| {
+            let below = path.strip_prefix(prefix);
             below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
         })
 }
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_that_is_given_twice_is_found() {
+    fn a_repeated_query_parameter_is_found() {
         for (query, name) in [
             ("limit=1&limit=2", "limit"),
             ("limit=1&limit=1", "limit"),
@@ -189,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_lives_where_operations_do_and_nothing_beside_them() {
+    fn the_api_prefixes_cover_all_operations_and_no_page() {
         let paths = Api::meta().into_iter().flat_map(|api| api.paths);
         for path in paths {
-            assert!(is_place_of_operations(&path.path), "{}", path.path);
+            assert!(is_api_path(&path.path), "{}", path.path);
         }
         for path in [
             "/",
@@ -205,7 +208,7 @@ mod tests {
             "/auth",
             "/.well-known/change-password",
         ] {
-            assert!(!is_place_of_operations(path), "{path}");
+            assert!(!is_api_path(path), "{path}");
         }
     }
 }

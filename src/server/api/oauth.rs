@@ -6,26 +6,26 @@ use poem_openapi::{ApiResponse, Object, OpenApi};
 use secrecy::ExposeSecret;
 
 use super::Tag;
-use super::answer::{Private, Tokens};
-use super::caller::{caller, ip};
-use super::device::{DeviceToken, Devices};
-use super::first_party::WholeScope;
+use super::client::{client_details, client_ip};
+use super::first_party::FullScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
-use super::secret::{Password, Token};
+use super::known_devices::{DeviceToken, KnownDevices};
+use super::responses::{NoStore, SessionTokensResponse};
+use super::secret_field::{PasswordField, TokenField};
 use crate::error::AuthError;
-use crate::guard::{Jwt, Policy};
+use crate::guard::{Jwt, TokenPolicy};
 use crate::server::App;
 use crate::server::error::ApiError;
 use crate::server::names::{ADMIN, ClientId};
-use crate::server::sessions::{ClientRefresh, Login};
+use crate::server::sessions::{ClientRefresh, LoginAttempt};
 use crate::token::Claims;
 
-mod client;
+mod client_id;
 mod introspection;
 
-use client::client;
-use introspection::IntrospectAnswer;
+use client_id::client_id;
+use introspection::IntrospectionResult;
 
 /// The OAuth endpoints.
 pub(super) struct OauthApi(pub(super) App);
@@ -40,9 +40,9 @@ pub(super) struct TokenForm {
     #[oai(validator(max_length = 254))]
     username: Option<String>,
     /// With `password`: password.
-    password: Option<Password>,
+    password: Option<PasswordField>,
     /// With `refresh_token`: the refresh token.
-    refresh_token: Option<Token>,
+    refresh_token: Option<TokenField>,
     /// Requested scopes, separated by spaces. With `password`, the default is all that this server grants.
     /// With `refresh_token`, they limit the access token to some scopes of the session; the default is all
     /// of them.
@@ -60,7 +60,7 @@ pub(super) struct TokenForm {
 #[derive(Debug, Object)]
 struct RevokeForm {
     /// A refresh token, whose session then ends, or an access token, which is revoked alone.
-    token: Token,
+    token: TokenField,
     /// Accepted and ignored: tokens contain their type.
     #[oai(validator(max_length = 64))]
     token_type_hint: Option<String>,
@@ -73,23 +73,23 @@ struct RevokeForm {
 #[derive(Debug, Object)]
 struct IntrospectForm {
     /// An access token or a refresh token.
-    token: Token,
+    token: TokenField,
     /// Accepted and ignored: tokens contain their type.
     #[oai(validator(max_length = 64))]
     token_type_hint: Option<String>,
 }
 
 #[derive(Debug, ApiResponse)]
-enum Revoked {
+enum RevocationResponse {
     /// The token is not valid now, whether or not it ever was.
     #[oai(status = 200)]
     Revoked,
 }
 
 /// Policy for introspection: admits administrators and services with the role `introspect`.
-struct Introspector;
+struct IntrospectionPolicy;
 
-impl Policy for Introspector {
+impl TokenPolicy for IntrospectionPolicy {
     fn check(claims: &Claims) -> Result<(), AuthError> {
         if claims
             .roles
@@ -123,35 +123,43 @@ impl OauthApi {
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         form: OauthForm<TokenForm>,
-    ) -> Result<Tokens, ApiError> {
+    ) -> Result<SessionTokensResponse, ApiError> {
         let OauthForm(form) = form;
-        let client = client(request, form.client_id)?;
+        let client = client_id(request, form.client_id)?;
         match form.grant_type.as_str() {
             "password" => {
-                let devices = Devices::of(request, form.device_token.as_ref(), &self.0);
-                let login = Login {
-                    username: form.username.ok_or_else(|| missing("username"))?,
-                    password: form.password.ok_or_else(|| missing("password"))?.0,
+                let devices =
+                    KnownDevices::from_request(request, form.device_token.as_ref(), &self.0);
+                let login = LoginAttempt {
+                    username: form.username.ok_or_else(|| missing_parameter("username"))?,
+                    password: form
+                        .password
+                        .ok_or_else(|| missing_parameter("password"))?
+                        .0,
                     scope: form.scope,
                     client_id: client.map_or_else(String::new, ClientId::into_string),
                     label: String::new(),
-                    devices: devices.known(),
-                    caller: caller(request, &self.0.config),
+                    devices: devices.to_vec(),
+                    client: client_details(request, &self.0.config),
                 };
                 let grant = self.0.login(login).await?;
-                let device = devices.token_of(&grant.access.user_id, &self.0);
-                Ok(Tokens::in_body(grant).with_device(&device))
+                let device = devices.device_token_for(&grant.access.user_id, &self.0);
+                Ok(SessionTokensResponse::in_body(grant).with_device_token(&device))
             }
             "refresh_token" => {
-                let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
+                let token = form
+                    .refresh_token
+                    .ok_or_else(|| missing_parameter("refresh_token"))?;
                 let refresh = ClientRefresh {
                     token: &token.0,
                     key: key.0.as_ref(),
                     client: client.as_ref(),
                     scope: form.scope.as_deref(),
-                    ip: ip(request, &self.0.config),
+                    ip: client_ip(request, &self.0.config),
                 };
-                Ok(Tokens::in_body(self.0.refresh_for_client(&refresh).await?))
+                Ok(SessionTokensResponse::in_body(
+                    self.0.refresh_for_client(&refresh).await?,
+                ))
             }
             _ => Err(ApiError::UnsupportedGrantType),
         }
@@ -170,12 +178,12 @@ impl OauthApi {
         &self,
         request: &Request,
         form: OauthForm<RevokeForm>,
-    ) -> Result<Private<Revoked>, ApiError> {
+    ) -> Result<NoStore<RevocationResponse>, ApiError> {
         let OauthForm(form) = form;
-        let client = client(request, form.client_id)?;
+        let client = client_id(request, form.client_id)?;
         let token = form.token.0.expose_secret();
         self.0.revoke(token, client.as_ref()).await?;
-        Ok(Private::new(Revoked::Revoked))
+        Ok(NoStore::new(RevocationResponse::Revoked))
     }
 
     /// Introspect a token
@@ -190,17 +198,17 @@ impl OauthApi {
     )]
     async fn introspect(
         &self,
-        _guard: Jwt<(WholeScope, Introspector)>,
+        _guard: Jwt<(FullScope, IntrospectionPolicy)>,
         form: OauthForm<IntrospectForm>,
-    ) -> Result<Private<Json<IntrospectAnswer>>, ApiError> {
+    ) -> Result<NoStore<Json<IntrospectionResult>>, ApiError> {
         let found = self.0.introspect(form.0.token.0.expose_secret()).await?;
-        Ok(Private::new(Json(IntrospectAnswer::new(
+        Ok(NoStore::new(Json(IntrospectionResult::new(
             found,
             &self.0.config.issuer,
         ))))
     }
 }
 
-fn missing(field: &'static str) -> ApiError {
+fn missing_parameter(field: &'static str) -> ApiError {
     ApiError::invalid_field(field, "is required for this grant")
 }

@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 
 use super::Api;
 
+mod components;
+mod error_responses;
+mod error_samples;
 mod examples;
-mod parts;
-mod refusals;
-mod samples;
 
 /// The whole document. The fields have the order of the file.
 #[derive(Debug, Serialize)]
-pub struct Document {
+pub struct ApiDocument {
     openapi: &'static str,
     info: Value,
     servers: Value,
@@ -28,7 +28,7 @@ pub struct Document {
     components: Value,
 }
 
-impl Document {
+impl ApiDocument {
     /// Returns the document as JSON.
     pub fn json(&self) -> String {
         // Maps with text keys can always be written as JSON and YAML.
@@ -42,25 +42,25 @@ impl Document {
 }
 
 /// Returns the document of this version.
-pub fn document() -> Document {
+pub fn document() -> ApiDocument {
     let mut registry = Registry::new();
     Api::register(&mut registry);
     let mut paths = Map::new();
     for path in Api::meta().into_iter().flat_map(|api| api.paths) {
         let mut operations = value(&path);
         for operation in members(&mut operations).values_mut() {
-            complete(operation);
+            complete_operation(operation);
         }
         paths.insert(path.path, operations);
     }
-    Document {
+    ApiDocument {
         // Common client generators refuse 3.1.
         openapi: "3.0.3",
         info: info(),
         servers: json!([{ "url": "/", "description": "The server that this document comes from" }]),
         security: json!([{ (crate::guard::SECURITY_SCHEME): [] }]),
         tags: tags(&registry),
-        components: components(&registry, &paths),
+        components: all_components(&registry, &paths),
         paths,
     }
 }
@@ -96,7 +96,7 @@ fn info() -> Value {
 }
 
 /// Completes one operation: security, media types, success and error responses, examples.
-fn complete(operation: &mut Value) {
+fn complete_operation(operation: &mut Value) {
     let id = operation["operationId"]
         .as_str()
         .unwrap_or_default()
@@ -106,27 +106,27 @@ fn complete(operation: &mut Value) {
         .get_mut("parameters")
         .and_then(Value::as_array_mut);
     for parameter in parameters.into_iter().flatten() {
-        tidy(parameter);
+        remove_defaults(parameter);
         if parameter["name"] == "id" {
             parameter["schema"] = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{22}$" });
         }
     }
-    let security = parts::security(&id).or_else(|| operation.remove("security"));
+    let security = components::security(&id).or_else(|| operation.remove("security"));
     operation.insert("security".to_owned(), security.unwrap_or_else(|| json!([])));
     if let Some(body) = operation.get_mut("requestBody") {
-        media_types(body, &examples::requests(&id));
+        complete_media_types(body, &examples::request_examples(&id));
     }
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     let responses = members(responses);
     for (status, response) in responses.iter_mut() {
-        success(status, response, &examples::answer(&id, status));
+        complete_success(status, response, &examples::response_examples(&id, status));
     }
-    for (status, response) in refusals::responses(&id) {
+    for (status, response) in error_responses::responses(&id) {
         responses.entry(status).or_insert(response);
     }
 }
 
-fn success(status: &str, response: &mut Value, example: &Map<String, Value>) {
+fn complete_success(status: &str, response: &mut Value, example: &Map<String, Value>) {
     if response["description"] == "" {
         let text = if status == "200" {
             "Success"
@@ -138,21 +138,21 @@ fn success(status: &str, response: &mut Value, example: &Map<String, Value>) {
     if let Some(headers) = response.get_mut("headers") {
         let named = std::mem::take(members(headers));
         for (name, mut header) in named {
-            tidy(&mut header);
-            members(headers).insert(canonical(&name), header);
+            remove_defaults(&mut header);
+            members(headers).insert(canonical_header_name(&name), header);
         }
     }
-    media_types(response, example);
+    complete_media_types(response, example);
 }
 
 /// Removes members that have their default value.
-fn tidy(described: &mut Value) {
+fn remove_defaults(described: &mut Value) {
     let described = members(described);
     described.retain(|name, value| name != "explode" && !(name == "deprecated" && *value == false));
 }
 
 /// Returns a header name in its usual case: poem-openapi writes it in capitals.
-fn canonical(name: &str) -> String {
+fn canonical_header_name(name: &str) -> String {
     match name {
         "ETAG" => "ETag".to_owned(),
         _ => name
@@ -164,7 +164,7 @@ fn canonical(name: &str) -> String {
 }
 
 /// Removes the parameters of media types, and adds the examples.
-fn media_types(holder: &mut Value, examples: &Map<String, Value>) {
+fn complete_media_types(holder: &mut Value, examples: &Map<String, Value>) {
     let Some(content) = holder.get_mut("content") else {
         return;
     };
@@ -178,13 +178,13 @@ fn media_types(holder: &mut Value, examples: &Map<String, Value>) {
     }
 }
 
-fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
+fn all_components(registry: &Registry, paths: &Map<String, Value>) -> Value {
     let mut schemas = value(&registry.schemas);
     let schemas_by_name = members(&mut schemas);
-    for name in requested(paths) {
+    for name in request_body_schemas(paths) {
         if let Some(schema) = schemas_by_name.get_mut(&name) {
             schema["additionalProperties"] = false.into();
-            without_defaults(schema);
+            remove_field_defaults(schema);
         }
     }
     for schema in schemas_by_name.values_mut() {
@@ -192,28 +192,28 @@ fn components(registry: &Registry, paths: &Map<String, Value>) -> Value {
             continue;
         };
         for (name, property) in members(properties) {
-            refer_plainly(property);
-            exact(name, property);
+            keep_reference_only(property);
+            add_format(name, property);
         }
     }
-    schemas_by_name.extend(parts::schemas());
+    schemas_by_name.extend(components::schemas());
     let mut security = value(&registry.security_schemes);
     for scheme in members(&mut security).values_mut() {
         // The flow is invalid without it, and poem-openapi omits it when it is empty.
         scheme["flows"]["password"]["scopes"] = json!({});
     }
-    members(&mut security).extend(parts::security_schemes());
+    members(&mut security).extend(components::security_schemes());
     json!({
         "securitySchemes": security,
-        "headers": parts::headers(),
-        "responses": refusals::shared_responses(),
-        "examples": refusals::examples(),
+        "headers": components::headers(),
+        "responses": error_responses::shared_responses(),
+        "examples": error_responses::examples(),
         "schemas": schemas,
     })
 }
 
 /// Returns the schemas of JSON request bodies, which admit no unknown fields. Forms do (RFC 6749).
-fn requested(paths: &Map<String, Value>) -> Vec<String> {
+fn request_body_schemas(paths: &Map<String, Value>) -> Vec<String> {
     let operations = paths
         .values()
         .filter_map(Value::as_object)
@@ -229,7 +229,7 @@ fn requested(paths: &Map<String, Value>) -> Vec<String> {
 
 /// Removes the defaults from the schema of a body. The descriptions name them, and client generators make a
 /// field with a default a required one.
-fn without_defaults(schema: &mut Value) {
+fn remove_field_defaults(schema: &mut Value) {
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for property in properties.into_iter().flat_map(Map::values_mut) {
         members(property).remove("default");
@@ -238,7 +238,7 @@ fn without_defaults(schema: &mut Value) {
 
 /// Removes everything but the reference from `allOf`. poem-openapi adds a description and a default, which
 /// client generators treat as a second schema: some then omit the whole operation.
-fn refer_plainly(property: &mut Value) {
+fn keep_reference_only(property: &mut Value) {
     if let Some(parts) = property.get_mut("allOf").and_then(Value::as_array_mut)
         && parts.iter().any(|part| part.get("$ref").is_some())
     {
@@ -247,7 +247,7 @@ fn refer_plainly(property: &mut Value) {
 }
 
 /// Adds the format of a field that its Rust type does not express.
-fn exact(name: &str, property: &mut Value) {
+fn add_format(name: &str, property: &mut Value) {
     if name.ends_with("_at") || matches!(name, "at" | "signs_from" | "signs_until") {
         property["format"] = "date-time".into();
     }
@@ -282,7 +282,7 @@ fn members(value: &mut Value) -> &mut Map<String, Value> {
 mod tests {
     use super::*;
 
-    fn properties(document: &Document) -> Vec<(String, Value)> {
+    fn properties(document: &ApiDocument) -> Vec<(String, Value)> {
         let schemas = document.components["schemas"].as_object().unwrap();
         let named = schemas.iter().flat_map(|(schema, value)| {
             let properties = value["properties"].as_object().into_iter().flatten();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_with_a_description_is_nothing_but_that() {
+    fn a_property_with_a_reference_has_only_a_description_beside_it() {
         let properties = properties(&document());
 
         let referring = properties
@@ -310,9 +310,9 @@ mod tests {
     }
 
     #[test]
-    fn no_field_of_a_body_has_a_default_that_generators_take_for_required() {
+    fn no_field_of_a_request_body_has_a_default() {
         let document = document();
-        let requested = requested(&document.paths);
+        let requested = request_body_schemas(&document.paths);
 
         assert!(requested.contains(&"LoginRequest".to_owned()));
         for (name, property) in properties(&document) {

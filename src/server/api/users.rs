@@ -6,40 +6,41 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 
 use super::Tag;
-use super::answer::{Created, Private};
-use super::caller::actor;
+use super::client::user_actor;
 use super::first_party::FirstParty;
-use super::input::Body;
-use super::page::{cut, page_size, rows, text};
-use super::secret::Password;
-use crate::guard::{Fresh, Jwt, Role, RoleName};
+use super::input::JsonBody;
+use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
+use super::responses::{CreatedResponse, NoStore};
+use super::secret_field::PasswordField;
+use crate::guard::{Fresh, HasRole, Jwt, RoleName};
 use crate::server::App;
 use crate::server::accounts::NewAccount;
 use crate::server::error::ApiError;
 use crate::server::names::{self, ADMIN, Username};
-use crate::server::store::{User, UserId, UserPage};
+use crate::server::store::{User, UserId, UserPageRequest};
 
 /// Operations for administrators.
 pub(super) struct UsersApi(pub(super) App);
 
 /// The role of administrators, as a type.
-pub(super) struct Admin;
+pub(super) struct AdminRole;
 
-impl RoleName for Admin {
+impl RoleName for AdminRole {
     const NAME: &'static str = ADMIN;
 }
 
 /// Guard of operations that read, or that end a session or withdraw a link: an attacker gains nothing by
 /// ending them, and in an emergency it is urgent.
-pub(super) type Administrator = Jwt<(FirstParty, Role<Admin>)>;
+pub(super) type AdministratorGuard = Jwt<(FirstParty, HasRole<AdminRole>)>;
 
 /// Guard of operations that grant or remove rights. A stolen token or an unattended page is not enough: the
 /// token must be fresh, from a recent check of the password.
-pub(super) type FreshAdministrator = Jwt<(Fresh, FirstParty, Role<Admin>)>;
+pub(super) type FreshAdministratorGuard = Jwt<(Fresh, FirstParty, HasRole<AdminRole>)>;
 
 /// An account.
 #[derive(Debug, Object)]
-pub(super) struct UserAnswer {
+#[oai(rename = "UserAnswer")]
+pub(super) struct UserResponse {
     /// Id of the user, which never changes: the `sub` of the tokens.
     id: String,
     /// User name as it was entered.
@@ -54,7 +55,7 @@ pub(super) struct UserAnswer {
     password_changed_at: String,
 }
 
-impl From<User> for UserAnswer {
+impl From<User> for UserResponse {
     fn from(user: User) -> Self {
         Self {
             disabled: user.is_disabled(),
@@ -70,9 +71,10 @@ impl From<User> for UserAnswer {
 /// A page of accounts, ordered by user name.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
-struct UsersAnswer {
+#[oai(rename = "UsersAnswer")]
+struct UserListResponse {
     /// The accounts.
-    items: Vec<UserAnswer>,
+    items: Vec<UserResponse>,
     /// Value of `after` for the next page; absent on the last page.
     next: Option<String>,
 }
@@ -84,7 +86,7 @@ struct CreateUserRequest {
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
     /// Initial password: long, and not a common one.
-    password: Password,
+    password: PasswordField,
     /// Initial roles: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
     #[oai(
         default,
@@ -95,7 +97,8 @@ struct CreateUserRequest {
 
 /// New roles of a user.
 #[derive(Debug, Object)]
-struct RolesRequest {
+#[oai(rename = "RolesRequest")]
+struct SetRolesRequest {
     /// All roles of the user: words of `a-z`, `0-9`, `_`, `-`, `:` and `.`.
     #[oai(validator(max_items = 32, unique_items, min_length = 1, max_length = 64))]
     roles: Vec<String>,
@@ -114,7 +117,7 @@ impl UsersApi {
     )]
     async fn list(
         &self,
-        _guard: Administrator,
+        _guard: AdministratorGuard,
         /// The `next` of the previous page.
         #[oai(validator(max_length = 254))]
         after: Query<Option<String>>,
@@ -123,20 +126,20 @@ impl UsersApi {
         search: Query<Option<String>>,
         /// Most items to return.
         #[oai(
-            default = "page_size",
+            default = "default_page_size",
             validator(minimum(value = "1"), maximum(value = "200"))
         )]
         limit: Query<u32>,
-    ) -> Result<Private<Json<UsersAnswer>>, ApiError> {
-        let page = UserPage {
-            after: text("after", after.0)?,
-            search: text("search", search.0)?,
-            limit: rows(*limit),
+    ) -> Result<NoStore<Json<UserListResponse>>, ApiError> {
+        let page = UserPageRequest {
+            after: without_nul("after", after.0)?,
+            search: without_nul("search", search.0)?,
+            limit: rows_to_query(*limit),
         };
         let users = self.0.users(&page).await?;
-        let (users, next) = cut(users, *limit, |user| user.username.clone());
-        let items = users.into_iter().map(UserAnswer::from).collect();
-        Ok(Private::new(Json(UsersAnswer { items, next })))
+        let (users, next) = split_page(users, *limit, |user| user.username.clone());
+        let items = users.into_iter().map(UserResponse::from).collect();
+        Ok(NoStore::new(Json(UserListResponse { items, next })))
     }
 
     /// Create a user
@@ -150,20 +153,23 @@ impl UsersApi {
     )]
     async fn create(
         &self,
-        guard: FreshAdministrator,
+        guard: FreshAdministratorGuard,
         request: &Request,
-        body: Body<CreateUserRequest>,
-    ) -> Result<Private<Created<UserAnswer>>, ApiError> {
-        let Body(asked) = body;
+        body: JsonBody<CreateUserRequest>,
+    ) -> Result<NoStore<CreatedResponse<UserResponse>>, ApiError> {
+        let JsonBody(input) = body;
         let account = NewAccount {
-            username: username(&asked.username)?,
-            password: asked.password.0,
-            roles: roles(&asked.roles)?,
+            username: parse_username(&input.username)?,
+            password: input.password.0,
+            roles: parse_roles(&input.roles)?,
         };
-        let by = actor(&guard.claims, request, &self.0.config);
+        let by = user_actor(&guard.claims, request, &self.0.config);
         let user = self.0.create_user(account, &by).await?;
         let location = format!("/v1/users/{}", user.id);
-        Ok(Private::new(Created::Created(Json(user.into()), location)))
+        Ok(NoStore::new(CreatedResponse::Created(
+            Json(user.into()),
+            location,
+        )))
     }
 
     /// Read a user
@@ -177,11 +183,13 @@ impl UsersApi {
     )]
     async fn read(
         &self,
-        _guard: Administrator,
+        _guard: AdministratorGuard,
         /// Id of the user.
         id: Path<String>,
-    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
-        Ok(Private::new(Json(self.0.user(&known(&id)?).await?.into())))
+    ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
+        Ok(NoStore::new(Json(
+            self.0.user(&parse_user_id(&id)?).await?.into(),
+        )))
     }
 
     /// Disable a user
@@ -196,14 +204,14 @@ impl UsersApi {
     )]
     async fn disable(
         &self,
-        guard: FreshAdministrator,
+        guard: FreshAdministratorGuard,
         request: &Request,
         /// Id of the user.
         id: Path<String>,
-    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
-        let by = actor(&guard.claims, request, &self.0.config);
-        let user = self.0.disable_user(&known(&id)?, &by).await?;
-        Ok(Private::new(Json(user.into())))
+    ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        let user = self.0.disable_user(&parse_user_id(&id)?, &by).await?;
+        Ok(NoStore::new(Json(user.into())))
     }
 
     /// Enable a user
@@ -217,14 +225,14 @@ impl UsersApi {
     )]
     async fn enable(
         &self,
-        guard: FreshAdministrator,
+        guard: FreshAdministratorGuard,
         request: &Request,
         /// Id of the user.
         id: Path<String>,
-    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
-        let by = actor(&guard.claims, request, &self.0.config);
-        let user = self.0.enable_user(&known(&id)?, &by).await?;
-        Ok(Private::new(Json(user.into())))
+    ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        let user = self.0.enable_user(&parse_user_id(&id)?, &by).await?;
+        Ok(NoStore::new(Json(user.into())))
     }
 
     /// Set the roles of a user
@@ -239,34 +247,34 @@ impl UsersApi {
     )]
     async fn set_roles(
         &self,
-        guard: FreshAdministrator,
+        guard: FreshAdministratorGuard,
         request: &Request,
         /// Id of the user.
         id: Path<String>,
-        body: Body<RolesRequest>,
-    ) -> Result<Private<Json<UserAnswer>>, ApiError> {
-        let roles = roles(&body.0.roles)?;
-        let by = actor(&guard.claims, request, &self.0.config);
-        let user = self.0.set_roles(&known(&id)?, &roles, &by).await?;
-        Ok(Private::new(Json(user.into())))
+        body: JsonBody<SetRolesRequest>,
+    ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
+        let roles = parse_roles(&body.0.roles)?;
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        let user = self.0.set_roles(&parse_user_id(&id)?, &roles, &by).await?;
+        Ok(NoStore::new(Json(user.into())))
     }
 }
 
 /// Parses the user name of a new account.
-pub(super) fn username(text: &str) -> Result<Username, ApiError> {
+pub(super) fn parse_username(text: &str) -> Result<Username, ApiError> {
     Username::parse(text).map_err(|fault| ApiError::invalid_field("username", fault))
 }
 
-fn roles(texts: &[String]) -> Result<Vec<names::Role>, ApiError> {
-    let roles = texts.iter().map(|text| names::Role::parse(text));
+fn parse_roles(texts: &[String]) -> Result<Vec<names::UserRole>, ApiError> {
+    let roles = texts.iter().map(|text| names::UserRole::parse(text));
     roles
         .collect::<Result<_, _>>()
         .map_err(|fault| ApiError::invalid_field("roles", fault))
 }
 
 /// Returns the id in a path. A text that is not an id is answered like the id of an unknown user.
-pub(super) fn known(id: &str) -> Result<UserId, ApiError> {
-    if is_id(id) {
+pub(super) fn parse_user_id(id: &str) -> Result<UserId, ApiError> {
+    if has_id_form(id) {
         Ok(UserId::from(id))
     } else {
         Err(ApiError::NotFound("there is no such user"))
@@ -274,7 +282,7 @@ pub(super) fn known(id: &str) -> Result<UserId, ApiError> {
 }
 
 /// Returns whether a text has the form of the server's ids.
-pub(super) fn is_id(text: &str) -> bool {
+pub(super) fn has_id_form(text: &str) -> bool {
     text.len() == 22
         && text
             .bytes()

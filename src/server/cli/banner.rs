@@ -4,41 +4,41 @@ use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
 
-use super::{App, Failure, print};
+use super::{App, CliError, print};
 use crate::server::config::LogFormat;
 use crate::server::logging;
 
-const NO_ADMINISTRATOR: &str = "there is no administrator yet: `latchet setup-link` prints a link that creates one, `latchet user add NAME --admin` creates one at once";
+const NO_ADMINISTRATOR_HINT: &str = "there is no administrator yet: `latchet setup-link` prints a link that creates one, `latchet user add NAME --admin` creates one at once";
 
 /// Reports on a terminal, or in the log if that is JSON, that the server listens.
 ///
 /// The link that creates the first administrator is printed on a terminal alone: files, pipes and
 /// journals have other readers.
-pub(super) async fn announce(app: &App, metrics: Option<SocketAddr>) -> Result<(), Failure> {
+pub(super) async fn announce(app: &App, metrics: Option<SocketAddr>) -> Result<(), CliError> {
     let format = app.config.log_format;
     let is_terminal = stdout().is_terminal() && format != LogFormat::Json;
     let link = if is_terminal {
-        app.setup_link().await?
+        app.create_setup_link().await?
     } else {
         None
     };
-    let lacks_administrator = link.is_none() && !app.has_administrator().await?;
+    let is_administrator_missing = link.is_none() && !app.has_administrator().await?;
     if !is_terminal && logging::is_json(format) {
-        log(app, metrics, lacks_administrator);
+        log(app, metrics, is_administrator_missing);
         return Ok(());
     }
     let mut text = banner(app, metrics);
     if let Some(secret) = link {
-        text.push_str(&invitation(app, &secret));
-    } else if lacks_administrator {
+        text.push_str(&setup_instructions(app, &secret));
+    } else if is_administrator_missing {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "  {NO_ADMINISTRATOR}");
+        let _ = writeln!(text, "  {NO_ADMINISTRATOR_HINT}");
     }
-    print_aside(text);
+    print_without_waiting(text);
     Ok(())
 }
 
-fn log(app: &App, metrics: Option<SocketAddr>, lacks_administrator: bool) {
+fn log(app: &App, metrics: Option<SocketAddr>, is_administrator_missing: bool) {
     let config = &app.config;
     tracing::info!(
         event = "listening",
@@ -50,8 +50,8 @@ fn log(app: &App, metrics: Option<SocketAddr>, lacks_administrator: bool) {
         env!("CARGO_PKG_VERSION"),
         config.listen
     );
-    if lacks_administrator {
-        tracing::warn!("{NO_ADMINISTRATOR}");
+    if is_administrator_missing {
+        tracing::warn!("{NO_ADMINISTRATOR_HINT}");
     }
 }
 
@@ -70,7 +70,7 @@ fn banner(app: &App, metrics: Option<SocketAddr>) -> String {
 }
 
 /// Returns the instructions for the link that creates the first administrator.
-pub(super) fn invitation(app: &App, secret: &str) -> String {
+pub(super) fn setup_instructions(app: &App, secret: &str) -> String {
     let url = &app.config.public_url;
     format!(
         "  There is no administrator yet. Create one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n"
@@ -78,7 +78,7 @@ pub(super) fn invitation(app: &App, secret: &str) -> String {
 }
 
 /// Prints without waiting: a reader that hangs, or a full disk, does not delay the server.
-fn print_aside(text: String) {
+fn print_without_waiting(text: String) {
     let name = "banner".to_owned();
     let printing = move || {
         let _ = print(&text);

@@ -13,7 +13,7 @@ fn message(args: &[&str]) -> String {
 }
 
 #[test]
-fn no_command_means_serve_and_options_stand_before_or_after_a_command() {
+fn no_command_means_serve_and_options_may_precede_or_follow_a_command() {
     assert!(parse(&["latchet"]).unwrap().command.is_none());
     for args in [
         ["latchet", "--data-dir", "/srv", "user", "list"],
@@ -27,7 +27,7 @@ fn no_command_means_serve_and_options_stand_before_or_after_a_command() {
 }
 
 #[test]
-fn the_help_of_a_command_lists_what_concerns_it() {
+fn the_help_of_a_command_lists_its_own_options() {
     let serve = message(&["latchet", "--help"]);
     let add = message(&["latchet", "user", "add", "--help"]);
 
@@ -43,6 +43,6 @@ fn a_mistyped_option_or_command_gets_a_suggestion() {
 }
 
 #[test]
-fn a_role_that_is_none_is_refused_before_anything_is_opened() {
+fn an_invalid_role_is_refused_before_the_database_is_opened() {
     assert!(message(&["latchet", "user", "roles", "alice", "Ad min"]).contains("a role must have"));
 }

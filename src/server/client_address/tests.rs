@@ -1,13 +1,13 @@
 use poem::http::HeaderValue;
 
 use super::*;
-use crate::server::logging::captured::Captured;
+use crate::server::logging::captured_log::CapturedLog;
 
 const PROXY: &str = "10.0.0.1";
 
-fn addresses() -> ClientAddresses {
+fn resolver() -> ClientAddressResolver {
     let trusted: [IpNet; 2] = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
-    ClientAddresses::new(&trusted)
+    ClientAddressResolver::new(&trusted)
 }
 
 fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
@@ -19,24 +19,24 @@ fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
     headers
 }
 
-fn found(peer: &str, lines: &[(&str, &[u8])]) -> String {
+fn resolved(peer: &str, lines: &[(&str, &[u8])]) -> String {
     let peer: IpAddr = peer.parse().unwrap();
-    let found = addresses().find(peer.to_canonical(), &headers(lines));
-    found.to_string()
+    let resolved = resolver().find_client(peer.to_canonical(), &headers(lines));
+    resolved.to_string()
 }
 
 fn by_proxy(name: &str, value: &str) -> String {
-    found(PROXY, &[(name, value.as_bytes())])
+    resolved(PROXY, &[(name, value.as_bytes())])
 }
 
 #[test]
-fn a_stranger_cannot_choose_the_address() {
+fn an_untrusted_client_cannot_choose_its_address() {
     assert_eq!(
-        found("192.0.2.1", &[("x-forwarded-for", b"198.51.100.7")]),
+        resolved("192.0.2.1", &[("x-forwarded-for", b"198.51.100.7")]),
         "192.0.2.1"
     );
     assert_eq!(
-        found("192.0.2.1", &[("forwarded", b"for=198.51.100.7")]),
+        resolved("192.0.2.1", &[("forwarded", b"for=198.51.100.7")]),
         "192.0.2.1"
     );
     assert_eq!(
@@ -50,7 +50,7 @@ fn a_stranger_cannot_choose_the_address() {
 }
 
 #[test]
-fn addresses_are_read_as_proxies_write_them() {
+fn addresses_are_read_in_every_notation_of_proxies() {
     for (written, address) in [
         ("203.0.113.3", "203.0.113.3"),
         ("203.0.113.3:50001", "203.0.113.3"),
@@ -99,7 +99,7 @@ fn forwarded_is_read_in_every_form_of_rfc_7239() {
 }
 
 #[test]
-fn what_is_no_address_leaves_the_nearest_proxy_and_is_logged_once() {
+fn an_unreadable_address_resolves_to_the_nearest_proxy_and_is_logged_once() {
     for (name, written) in [
         ("x-forwarded-for", "unknown"),
         ("x-forwarded-for", "_hidden"),
@@ -119,13 +119,13 @@ fn what_is_no_address_leaves_the_nearest_proxy_and_is_logged_once() {
         ("forwarded", "for=192.0.2.1;for=192.0.2.2"),
         ("forwarded", "192.0.2.1"),
     ] {
-        let log = Captured::begin();
-        let addresses = addresses();
+        let log = CapturedLog::begin();
+        let resolver = resolver();
         let headers = headers(&[(name, written.as_bytes())]);
         let proxy = IpAddr::from([10, 0, 0, 1]);
 
         for _ in 0..3 {
-            assert_eq!(addresses.find(proxy, &headers), proxy, "{written}");
+            assert_eq!(resolver.find_client(proxy, &headers), proxy, "{written}");
         }
 
         let lines = log.lines();
@@ -136,56 +136,59 @@ fn what_is_no_address_leaves_the_nearest_proxy_and_is_logged_once() {
 }
 
 #[test]
-fn strange_bytes_of_a_client_hide_nothing_that_a_proxy_has_appended() {
+fn invalid_bytes_of_a_client_do_not_hide_entries_of_proxies() {
     for client in [b"\xff".as_slice(), b"\xff\xfe, junk", b"\t", "ü".as_bytes()] {
         let line = [client, b", 203.0.113.9"].concat();
 
-        assert_eq!(found(PROXY, &[("x-forwarded-for", &line)]), "203.0.113.9");
+        assert_eq!(
+            resolved(PROXY, &[("x-forwarded-for", &line)]),
+            "203.0.113.9"
+        );
         let line = [b"for=", client, b", for=203.0.113.9"].concat();
-        assert_eq!(found(PROXY, &[("forwarded", &line)]), "203.0.113.9");
+        assert_eq!(resolved(PROXY, &[("forwarded", &line)]), "203.0.113.9");
     }
 }
 
 #[test]
-fn several_lines_count_like_one() {
+fn several_header_lines_are_read_as_one() {
     let lines: [(&str, &[u8]); 3] = [
         ("x-forwarded-for", b"1.1.1.1"),
         ("x-forwarded-for", b"\xff"),
         ("x-forwarded-for", b"198.51.100.7, 10.0.0.2"),
     ];
 
-    assert_eq!(found(PROXY, &lines), "198.51.100.7");
+    assert_eq!(resolved(PROXY, &lines), "198.51.100.7");
 }
 
 #[test]
-fn proxies_that_are_trusted_are_looked_through() {
+fn trusted_proxies_are_skipped() {
     assert_eq!(
         by_proxy("x-forwarded-for", "198.51.100.7, 10.0.0.2"),
         "198.51.100.7"
     );
     assert_eq!(
-        found(
+        resolved(
             "::ffff:10.0.0.1",
             &[("x-forwarded-for", b"2001:db8::1".as_slice())]
         ),
         "2001:db8::1"
     );
-    assert_eq!(found(PROXY, &[]), PROXY);
+    assert_eq!(resolved(PROXY, &[]), PROXY);
     assert_eq!(by_proxy("x-forwarded-for", "10.0.0.7"), "10.0.0.7");
 }
 
 #[test]
-fn a_header_that_the_client_wrote_does_not_replace_that_of_the_proxy() {
+fn a_forwarded_header_of_the_client_does_not_replace_x_forwarded_for() {
     let lines: [(&str, &[u8]); 2] = [
         ("forwarded", b"for=1.1.1.1"),
         ("x-forwarded-for", b"198.51.100.7"),
     ];
 
-    assert_eq!(found(PROXY, &lines), "198.51.100.7");
+    assert_eq!(resolved(PROXY, &lines), "198.51.100.7");
 }
 
 #[test]
-fn a_proxy_that_is_not_trusted_or_not_understood_is_reported_once() {
+fn an_untrusted_or_unsupported_proxy_is_logged_once() {
     let stranger = IpAddr::from([192, 0, 2, 1]);
     let proxy = IpAddr::from([10, 0, 0, 1]);
     for (peer, name, setting) in [
@@ -194,12 +197,12 @@ fn a_proxy_that_is_not_trusted_or_not_understood_is_reported_once() {
         (proxy, "x-real-ip", "X-Forwarded-For"),
         (proxy, "cf-connecting-ip", "X-Forwarded-For"),
     ] {
-        let log = Captured::begin();
-        let addresses = addresses();
+        let log = CapturedLog::begin();
+        let resolver = resolver();
         let headers = headers(&[(name, b"for=203.0.113.9")]);
 
         for _ in 0..3 {
-            assert_eq!(addresses.find(peer, &headers), peer, "{name}");
+            assert_eq!(resolver.find_client(peer, &headers), peer, "{name}");
         }
 
         let lines = log.lines();
@@ -212,12 +215,12 @@ fn a_proxy_that_is_not_trusted_or_not_understood_is_reported_once() {
 
 #[test]
 fn clients_without_a_proxy_are_not_reported() {
-    let log = Captured::begin();
+    let log = CapturedLog::begin();
     let stranger = IpAddr::from([192, 0, 2, 1]);
 
-    assert_eq!(addresses().find(stranger, &headers(&[])), stranger);
+    assert_eq!(resolver().find_client(stranger, &headers(&[])), stranger);
     assert_eq!(
-        addresses().find(
+        resolver().find_client(
             stranger,
             &headers(&[("x-real-ip", b"203.0.113.9".as_slice())])
         ),

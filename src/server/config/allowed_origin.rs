@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Origin;
+use super::WebOrigin;
 
 /// Schemes that no page has for its origin: browsers send `null` for them, or they are not of pages.
 const WITHOUT_PAGES: [&str; 10] = [
@@ -23,7 +23,7 @@ const WITHOUT_PAGES: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigin {
     /// A web site.
-    Web(Origin),
+    Web(WebOrigin),
     /// Pages inside an app, with a custom scheme, such as `capacitor://localhost`. They are read from the
     /// device, so nobody on the network can change them.
     App(AppOrigin),
@@ -43,7 +43,7 @@ impl AllowedOrigin {
     }
 
     /// Returns the web site, if it is one.
-    pub fn web(&self) -> Option<&Origin> {
+    pub fn web(&self) -> Option<&WebOrigin> {
         match self {
             Self::Web(origin) => Some(origin),
             Self::App(_) => None,
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_of_sites_and_of_apps_are_read_as_browsers_send_them() {
+    fn origins_of_sites_and_apps_are_parsed_into_the_form_that_browsers_send() {
         for (text, sent) in [
             ("https://App.example.org/", "https://app.example.org"),
             ("HTTPS://app.example.org:443", "https://app.example.org"),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_page_has_for_an_origin_is_refused() {
+    fn texts_that_are_no_origin_of_a_page_are_refused() {
         for text in [
             "",
             "*",

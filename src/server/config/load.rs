@@ -11,9 +11,11 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::listen::Listen;
-use super::profiles::Tables;
-use super::sources::{Given, Givens, Setting, read_env, read_file, variable};
+use super::listen_address::ListenAddress;
+use super::profile_tables::TokenProfileTables;
+use super::sources::{
+    SettingInfo, SettingValue, SettingValues, read_environment, read_file, variable_name,
+};
 use super::values::{redis_url_has_password, sqlite_url};
 
 /// Refusal of the settings.
@@ -41,33 +43,33 @@ impl ConfigError {
 pub fn load<T: CommandFactory + FromArgMatches>(
     args: &[OsString],
     env: &[(OsString, OsString)],
-) -> Result<(T, Tables), ConfigError> {
+) -> Result<(T, TokenProfileTables), ConfigError> {
     let settings = settings(&T::command());
-    let from_env = read_env(env, &settings)?;
-    let (mut givens, tables) = match file_name::<T>(args, &from_env) {
+    let from_env = read_environment(env, &settings)?;
+    let (mut setting_values, tables) = match file_name::<T>(args, &from_env) {
         Some(path) => read_file(&path, &settings)?,
-        None => (Givens::new(), Tables::default()),
+        None => (SettingValues::new(), TokenProfileTables::default()),
     };
     for (name, given) in from_env {
         // `PORT` is for any program that the platform runs; the file is for Latchet.
-        if given.origin != "PORT" || !givens.contains_key(&name) {
-            givens.insert(name, given);
+        if given.origin != "PORT" || !setting_values.contains_key(&name) {
+            setting_values.insert(name, given);
         }
     }
 
-    let first = parse::<T>(args, &givens)?;
+    let first = parse::<T>(args, &setting_values)?;
     refuse_secrets_as_flags(&first)?;
-    derive_defaults(&first, &mut givens);
-    let second = parse::<T>(args, &givens)?;
+    derive_defaults(&first, &mut setting_values);
+    let second = parse::<T>(args, &setting_values)?;
     Ok((T::from_arg_matches(&second)?, tables))
 }
 
-fn settings(command: &Command) -> Vec<Setting> {
+fn settings(command: &Command) -> Vec<SettingInfo> {
     let options = command
         .get_arguments()
         .filter(|arg| arg.get_long().is_some() && !arg.is_positional())
         .filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()));
-    let settings = options.map(|arg| Setting {
+    let settings = options.map(|arg| SettingInfo {
         name: arg.get_id().to_string(),
         is_path: arg.get_value_parser().type_id() == TypeId::of::<PathBuf>(),
         is_list: arg.get_value_delimiter().is_some(),
@@ -76,7 +78,7 @@ fn settings(command: &Command) -> Vec<Setting> {
 }
 
 /// Turns the settings into options of every command.
-fn with_global_settings(command: Command) -> Command {
+fn make_settings_global(command: Command) -> Command {
     let settings = settings(&command);
     command.mut_args(|arg| {
         let is_setting = settings
@@ -86,15 +88,18 @@ fn with_global_settings(command: Command) -> Command {
     })
 }
 
-fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMatches, ConfigError> {
-    let command = with_global_settings(T::command()).mut_args(|arg| {
+fn parse<T: CommandFactory>(
+    args: &[OsString],
+    setting_values: &SettingValues,
+) -> Result<ArgMatches, ConfigError> {
+    let command = make_settings_global(T::command()).mut_args(|arg| {
         let name = arg.get_id().to_string();
         if !arg.is_global_set() {
             return arg;
         }
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-        let arg = arg.long_help(format!("{help} [env: {}]", variable(&name)));
-        match givens.get(&name) {
+        let arg = arg.long_help(format!("{help} [env: {}]", variable_name(&name)));
+        match setting_values.get(&name) {
             Some(given) => {
                 let values: Vec<OsStr> = given.values.iter().map(OsStr::from).collect();
                 arg.default_values(values).hide_default_value(true)
@@ -109,7 +114,7 @@ fn parse<T: CommandFactory>(args: &[OsString], givens: &Givens) -> Result<ArgMat
         .collect();
     hide_in_subcommands(command, &hidden)
         .try_get_matches_from(args)
-        .map_err(|error| name_the_place::<T>(error, givens))
+        .map_err(|error| name_source_of_value::<T>(error, setting_values))
 }
 
 /// Commands accept every option, but their help lists only the options that locate the data.
@@ -122,7 +127,10 @@ fn hide_in_subcommands(command: Command, hidden: &[Arg]) -> Command {
 
 /// Names the variable or file that holds a malformed value, which clap reports as a flag's default. The
 /// value itself is left out: it may be a secret.
-fn name_the_place<T: CommandFactory>(error: clap::Error, givens: &Givens) -> ConfigError {
+fn name_source_of_value<T: CommandFactory>(
+    error: clap::Error,
+    setting_values: &SettingValues,
+) -> ConfigError {
     if !matches!(
         error.kind(),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue
@@ -140,7 +148,7 @@ fn name_the_place<T: CommandFactory>(error: clap::Error, givens: &Givens) -> Con
                 .is_some_and(|long| shown.split_whitespace().next() == Some(&format!("--{long}")))
         })
         .map(|arg| arg.get_id().to_string());
-    let Some(given) = name.and_then(|name| givens.get(&name)) else {
+    let Some(given) = name.and_then(|name| setting_values.get(&name)) else {
         return error.into();
     };
     let why = match (
@@ -200,22 +208,22 @@ fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), ConfigError> {
 }
 
 /// Sets the defaults that follow from other settings.
-fn derive_defaults(matches: &ArgMatches, givens: &mut Givens) {
+fn derive_defaults(matches: &ArgMatches, setting_values: &mut SettingValues) {
     let mut fill = |name: &str, value: &dyn Fn(&ArgMatches) -> Option<String>| -> Option<String> {
         if matches.try_contains_id(name).ok()? {
             return None;
         }
         let value = value(matches)?;
-        let given = Given {
+        let given = SettingValue {
             values: vec![value.clone()],
             origin: format!("the default of `{name}`"),
         };
-        givens.insert(name.to_owned(), given);
+        setting_values.insert(name.to_owned(), given);
         Some(value)
     };
     let public_url = fill("public_url", &default_public_url);
     let issuer = fill("issuer", &|matches| {
-        let configured = matches.get_one::<super::Origin>("public_url");
+        let configured = matches.get_one::<super::WebOrigin>("public_url");
         configured.map(ToString::to_string).or(public_url.clone())
     });
     fill("audience", &|matches| {
@@ -229,7 +237,7 @@ fn derive_defaults(matches: &ArgMatches, givens: &mut Givens) {
 }
 
 fn default_public_url(matches: &ArgMatches) -> Option<String> {
-    let listen = matches.get_one::<Listen>("listen")?.local_address();
+    let listen = matches.get_one::<ListenAddress>("listen")?.local_address();
     let scheme = match matches.get_one::<PathBuf>("tls_cert") {
         Some(_) => "https",
         None => "http",
@@ -238,8 +246,8 @@ fn default_public_url(matches: &ArgMatches) -> Option<String> {
 }
 
 /// Finds the settings file, which must be known before the flags are parsed with its values as defaults.
-fn file_name<T: CommandFactory>(args: &[OsString], from_env: &Givens) -> Option<PathBuf> {
-    let from_flag = with_global_settings(T::command())
+fn file_name<T: CommandFactory>(args: &[OsString], from_env: &SettingValues) -> Option<PathBuf> {
+    let from_flag = make_settings_global(T::command())
         .ignore_errors(true)
         .try_get_matches_from(args)
         .ok()

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_levels_of_parts_are_filters() {
+    fn levels_and_levels_of_modules_are_accepted() {
         let table = [
             ("info", "info"),
             ("WARN", "warn"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_silence_the_log_by_mistake_is_refused_with_a_suggestion() {
+    fn filters_that_would_silence_the_log_are_refused_with_a_suggestion() {
         let table = [
             ("warning", "did you mean `warn`?"),
             ("Warning", "did you mean `warn`?"),

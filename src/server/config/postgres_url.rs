@@ -10,14 +10,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 mod address;
-mod parameters;
 #[cfg(test)]
 mod tests;
+mod url_parameters;
 mod variables;
 
 /// A server of the URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Host {
+pub struct PostgresHost {
     /// Name, address or folder of the socket; `None` for the default of libpq.
     pub name: Option<String>,
     /// Port; `None` for 5432.
@@ -43,7 +43,7 @@ pub enum TlsMode {
 
 /// Required ability of the server (`target_session_attrs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetSession {
+pub enum TargetSessionAttributes {
     /// Accept connections.
     Any,
     /// Accept writes.
@@ -63,7 +63,7 @@ pub struct ClientCertificate {
 #[derive(Clone, Debug)]
 pub struct PostgresUrl {
     /// Servers, at least one, in the order in which they are tried.
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<PostgresHost>,
     /// True if the order is random for each connection.
     pub is_shuffled: bool,
     /// Role.
@@ -81,7 +81,7 @@ pub struct PostgresUrl {
     /// Certificate for a server that requests one.
     pub client_certificate: Option<ClientCertificate>,
     /// Required ability of the server.
-    pub target: TargetSession,
+    pub target: TargetSessionAttributes,
     /// Longest wait for one host.
     pub connect_timeout: Option<Duration>,
     /// Name of this program in the server's lists.
@@ -99,8 +99,8 @@ impl PostgresUrl {
     /// The fault, without the password.
     pub fn parse(text: &str) -> Result<Self, String> {
         let address = address::parse(after_scheme(text)?)?;
-        let given = parameters::read(address.query)?;
-        parameters::build(address, given)
+        let parameters = url_parameters::read(address.query)?;
+        url_parameters::build(address, parameters)
     }
 
     /// Returns the URL completed with the libpq variables for the parts that it leaves out.
@@ -112,7 +112,7 @@ impl PostgresUrl {
     }
 
     /// Returns the URL without its password and parameters.
-    pub fn described(&self) -> String {
+    pub fn redacted(&self) -> String {
         let user = self.user.as_deref().map(|user| format!("{user}@"));
         let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
         let database = self.database.as_deref().or(self.user.as_deref());
@@ -125,7 +125,7 @@ impl PostgresUrl {
     }
 }
 
-impl std::fmt::Display for Host {
+impl std::fmt::Display for PostgresHost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.name.as_deref() {
             None => f.write_str("(default host)")?,

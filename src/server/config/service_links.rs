@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_of_services_are_recognised() {
+    fn variables_of_kubernetes_services_are_recognised() {
         for service in [
             "",
             "METRICS_",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_alike_is_none() {
+    fn variables_that_only_look_similar_are_no_service_links() {
         for (suffix, value) in [
             ("PORT", "8080"),
             ("METRICS_PORT", "9090"),

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::ConfigError;
-use super::profiles::{TABLES, Tables};
+use super::profile_tables::{TABLE_NAMES, TokenProfileTables};
 use super::service_links::is_service_link;
 use crate::server::text_file;
 
@@ -13,7 +13,7 @@ const PREFIX: &str = "LATCHET_";
 
 /// Variables without our prefix that platforms set, and the settings whose own variable they replace if
 /// that is not set.
-const SHARED: [(&str, &str); 3] = [
+const PLATFORM_VARIABLES: [(&str, &str); 3] = [
     ("DATABASE_URL", "database_url"),
     ("REDIS_URL", "redis_url"),
     ("PORT", "listen"),
@@ -21,7 +21,7 @@ const SHARED: [(&str, &str); 3] = [
 
 /// The properties of a setting that its sources need.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+pub(super) struct SettingInfo {
     pub(super) name: String,
     /// True if the value names a file or a folder.
     pub(super) is_path: bool,
@@ -31,21 +31,21 @@ pub(super) struct Setting {
 
 /// A value from outside the command line, and its origin.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct SettingValue {
     pub(super) values: Vec<String>,
     pub(super) origin: String,
 }
 
-pub(super) type Givens = BTreeMap<String, Given>;
+pub(super) type SettingValues = BTreeMap<String, SettingValue>;
 
-pub(super) fn variable(name: &str) -> String {
+pub(super) fn variable_name(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
 pub(super) fn read_file(
     path: &Path,
-    settings: &[Setting],
-) -> Result<(Givens, Tables), ConfigError> {
+    settings: &[SettingInfo],
+) -> Result<(SettingValues, TokenProfileTables), ConfigError> {
     let shown = path.display();
     let text = text_file::read(path).map_err(|error| {
         ConfigError::refused(format!("cannot read the settings in {shown}: {error}"))
@@ -55,24 +55,24 @@ pub(super) fn read_file(
         .map_err(|error| ConfigError::refused(format!("{shown} is not TOML: {error}")))?;
     let (tables, values): (toml::Table, toml::Table) = table
         .into_iter()
-        .partition(|(name, _)| TABLES.contains(&name.as_str()));
+        .partition(|(name, _)| TABLE_NAMES.contains(&name.as_str()));
     let mut faults = Vec::new();
-    let mut givens = Givens::new();
+    let mut setting_values = SettingValues::new();
     for (name, value) in values {
         let known = settings.iter().find(|setting| setting.name == name);
         let Some(setting) = known.filter(|_| name != "config") else {
             let names = settings.iter().map(|setting| setting.name.as_str());
-            let hint = did_you_mean(&name, names.chain(TABLES));
+            let hint = did_you_mean(&name, names.chain(TABLE_NAMES));
             faults.push(format!("{shown}: unknown key `{name}`{hint}"));
             continue;
         };
         let origin = format!("`{name}` in {shown}");
-        match scalar_texts(value) {
+        match texts_of_value(value) {
             Some(values) if values.len() != 1 && !setting.is_list => {
                 faults.push(format!("{origin} takes one value, not a list"));
             }
             Some(values) => {
-                givens.insert(name, Given { values, origin });
+                setting_values.insert(name, SettingValue { values, origin });
             }
             None => faults.push(format!(
                 "{origin} must be a text, a number, true, false or a list of texts"
@@ -80,13 +80,13 @@ pub(super) fn read_file(
         }
     }
     if faults.is_empty() {
-        Ok((givens, Tables::read(tables, &shown)?))
+        Ok((setting_values, TokenProfileTables::read(tables, &shown)?))
     } else {
         Err(ConfigError::Refused(faults))
     }
 }
 
-fn scalar_texts(value: toml::Value) -> Option<Vec<String>> {
+fn texts_of_value(value: toml::Value) -> Option<Vec<String>> {
     match value {
         toml::Value::String(text) => Some(vec![text]),
         toml::Value::Integer(number) => Some(vec![number.to_string()]),
@@ -103,13 +103,13 @@ fn scalar_texts(value: toml::Value) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// When a variable has our prefix, or nearly our prefix, and is no setting; when a setting cannot be read.
-pub(super) fn read_env(
+pub(super) fn read_environment(
     env: &[(OsString, OsString)],
-    settings: &[Setting],
-) -> Result<Givens, ConfigError> {
-    let mut reader = EnvReader {
+    settings: &[SettingInfo],
+) -> Result<SettingValues, ConfigError> {
+    let mut reader = EnvironmentReader {
         settings,
-        givens: Givens::new(),
+        setting_values: SettingValues::new(),
         faults: Vec::new(),
     };
     // An empty variable is an unset one: compose files cannot leave one out.
@@ -120,33 +120,33 @@ pub(super) fn read_env(
             None => reader.refuse_misspelled(&key),
         }
     }
-    for (key, name) in SHARED {
-        reader.read_shared(key, name, env);
+    for (key, name) in PLATFORM_VARIABLES {
+        reader.read_platform_variable(key, name, env);
     }
     if reader.faults.is_empty() {
-        Ok(reader.givens)
+        Ok(reader.setting_values)
     } else {
         Err(ConfigError::Refused(reader.faults))
     }
 }
 
-struct EnvReader<'a> {
-    settings: &'a [Setting],
-    givens: Givens,
+struct EnvironmentReader<'a> {
+    settings: &'a [SettingInfo],
+    setting_values: SettingValues,
     faults: Vec<String>,
 }
 
-impl EnvReader<'_> {
+impl EnvironmentReader<'_> {
     fn read(&mut self, key: &str, suffix: &str, value: &OsStr) {
         match self.resolve(suffix) {
-            Some((setting, Indirect::No)) => self.put_value(&setting.name, key, value),
-            Some((setting, Indirect::File)) if setting.is_path => {
-                let variable = variable(&setting.name);
+            Some((setting, VariableContent::Value)) => self.put_value(&setting.name, key, value),
+            Some((setting, VariableContent::FileName)) if setting.is_path => {
+                let variable = variable_name(&setting.name);
                 self.faults.push(format!(
                     "unknown variable {key}; did you mean `{variable}`, which names the file itself?"
                 ));
             }
-            Some((setting, Indirect::File)) => self.put_file(&setting.name, key, value),
+            Some((setting, VariableContent::FileName)) => self.put_file(&setting.name, key, value),
             None if value
                 .to_str()
                 .is_some_and(|value| is_service_link(suffix, value)) => {}
@@ -158,8 +158,8 @@ impl EnvReader<'_> {
     }
 
     /// Reads a variable that other programs read too. The variable of the setting itself has precedence.
-    fn read_shared(&mut self, key: &str, name: &str, env: &[(OsString, OsString)]) {
-        if self.givens.contains_key(name) {
+    fn read_platform_variable(&mut self, key: &str, name: &str, env: &[(OsString, OsString)]) {
+        if self.setting_values.contains_key(name) {
             return;
         }
         let find = |wanted: &str| {
@@ -191,7 +191,7 @@ impl EnvReader<'_> {
     fn put_file(&mut self, name: &str, key: &str, value: &OsStr) {
         let path = Path::new(value);
         match text_file::read(path) {
-            Ok(text) => match text_file::without_line_end(&text) {
+            Ok(text) => match text_file::strip_line_end(&text) {
                 "" => self
                     .faults
                     .push(format!("{key}: {} is empty", path.display())),
@@ -217,25 +217,28 @@ impl EnvReader<'_> {
     }
 
     fn put(&mut self, name: &str, key: &str, text: &str) {
-        let given = Given {
+        let given = SettingValue {
             values: vec![text.to_owned()],
             origin: key.to_owned(),
         };
-        if let Some(other) = self.givens.insert(name.to_owned(), given) {
+        if let Some(other) = self.setting_values.insert(name.to_owned(), given) {
             let other = other.origin;
             self.faults
                 .push(format!("{key} and {other} are both set; unset one"));
         }
     }
 
-    fn resolve(&self, suffix: &str) -> Option<(Setting, Indirect)> {
+    fn resolve(&self, suffix: &str) -> Option<(SettingInfo, VariableContent)> {
         let find = |wanted: &str| {
             let mut settings = self.settings.iter();
             settings.find(|setting| setting.name.to_ascii_uppercase() == wanted)
         };
         let found = match find(suffix) {
-            Some(setting) => (setting, Indirect::No),
-            None => (find(suffix.strip_suffix("_FILE")?)?, Indirect::File),
+            Some(setting) => (setting, VariableContent::Value),
+            None => (
+                find(suffix.strip_suffix("_FILE")?)?,
+                VariableContent::FileName,
+            ),
         };
         Some((found.0.clone(), found.1))
     }
@@ -244,7 +247,7 @@ impl EnvReader<'_> {
     /// to other programs.
     fn refuse_misspelled(&mut self, key: &str) {
         let upper = key.to_ascii_uppercase().replace('-', "_");
-        let shared = SHARED.iter().any(|(name, _)| {
+        let shared = PLATFORM_VARIABLES.iter().any(|(name, _)| {
             *name != "PORT" && (upper == *name || upper.strip_suffix("_FILE") == Some(name))
         });
         let is_ours = upper.starts_with(PREFIX) || (self.has_nearly_our_prefix(&upper));
@@ -273,17 +276,22 @@ impl EnvReader<'_> {
     }
 
     fn did_you_mean(&self, key: &str) -> String {
-        let shared = SHARED.iter().map(|(name, _)| (*name).to_owned());
-        let own = self.settings.iter().map(|setting| variable(&setting.name));
+        let shared = PLATFORM_VARIABLES
+            .iter()
+            .map(|(name, _)| (*name).to_owned());
+        let own = self
+            .settings
+            .iter()
+            .map(|setting| variable_name(&setting.name));
         let known: Vec<String> = own.chain(shared).collect();
         did_you_mean(key, known.iter().map(String::as_str))
     }
 }
 
 /// Content of a variable: the value itself, or the name of a file that holds it.
-enum Indirect {
-    No,
-    File,
+enum VariableContent {
+    Value,
+    FileName,
 }
 
 fn is_quoted(text: &str) -> bool {

@@ -72,7 +72,7 @@ fn lists_come_from_commas_or_toml_arrays() {
 }
 
 #[test]
-fn yes_and_no_are_words_and_no_is_the_default() {
+fn booleans_accept_words_and_default_to_false() {
     let file = file("compat_flask_jwt = true");
     let path = file.path().to_str().unwrap();
 
@@ -123,7 +123,7 @@ fn unknown_names_are_refused_with_the_nearest_known_one() {
 }
 
 #[test]
-fn a_malformed_variable_is_named_and_its_value_is_not_shown() {
+fn a_malformed_variable_is_named_and_its_password_is_not_printed() {
     let database = refusal(&[], &[("DATABASE_URL", "mysql://me:hunter2@host/db")]);
     let duration = refusal(&[], &[("LATCHET_GRACE", "10 parsecs")]);
 
@@ -136,7 +136,7 @@ fn a_malformed_variable_is_named_and_its_value_is_not_shown() {
 }
 
 #[test]
-fn unsafe_settings_are_refused_with_the_way_out() {
+fn unsafe_settings_are_refused_with_a_fix() {
     let postgres = ("DATABASE_URL", "postgres://localhost/latchet");
     let table: &[(&[(&str, &str)], &str)] = &[
         (&[postgres], "set LATCHET_ROOT_SECRET"),
@@ -201,7 +201,7 @@ fn unsafe_settings_are_refused_with_the_way_out() {
 }
 
 #[test]
-fn plain_http_beyond_this_machine_takes_a_setting_of_its_own() {
+fn plain_http_from_other_machines_requires_a_setting() {
     let allowed = ("LATCHET_ALLOW_PLAIN_HTTP", "yes");
     let listen = ("LATCHET_LISTEN", "0.0.0.0:8080");
     let url = ("LATCHET_PUBLIC_URL", "http://192.168.1.5:8080");
@@ -209,19 +209,19 @@ fn plain_http_beyond_this_machine_takes_a_setting_of_its_own() {
 
     let config = load(&[], &[allowed, listen, url, page]).unwrap();
 
-    assert!(config.is_open_plain_http());
-    assert!(!load(&[], &[allowed]).unwrap().is_open_plain_http());
+    assert!(config.exposes_plain_http());
+    assert!(!load(&[], &[allowed]).unwrap().exposes_plain_http());
     assert!(refusal(&[], &[listen, url]).contains("LATCHET_ALLOW_PLAIN_HTTP=true"));
     assert!(refusal(&[], &[listen]).contains("LATCHET_ALLOW_PLAIN_HTTP=true"));
     assert!(refusal(&[], &[allowed, listen]).contains("no address that clients can use"));
 }
 
 #[test]
-fn a_server_that_gets_any_port_names_that_one() {
+fn urls_name_the_port_that_the_system_chose() {
     let listening = |env: &[(&str, &str)]| {
         let env = [&[("LATCHET_LISTEN", "127.0.0.1:0")], env].concat();
         let config = load(&[], &env).unwrap();
-        let config = config.listening_on("127.0.0.1:4321".parse().unwrap());
+        let config = config.with_bound_address("127.0.0.1:4321".parse().unwrap());
         (
             config.public_url.to_string(),
             config.issuer,
@@ -247,7 +247,7 @@ fn a_server_that_gets_any_port_names_that_one() {
 }
 
 #[test]
-fn plain_http_on_all_addresses_is_fine_behind_a_proxy_with_tls() {
+fn plain_http_on_all_addresses_is_accepted_behind_a_proxy_with_tls() {
     let env = [
         ("LATCHET_LISTEN", "0.0.0.0:8080"),
         ("LATCHET_PUBLIC_URL", "https://auth.example.org/"),
@@ -273,7 +273,7 @@ fn https_on_this_machine_needs_a_certificate_or_a_proxy_that_has_one() {
 }
 
 #[test]
-fn a_prefix_of_cookies_is_a_part_of_a_name() {
+fn a_cookie_prefix_has_only_characters_of_cookie_names() {
     for good in ["latchet", "shop-staging", "a", "A_1", "_x"] {
         let config = load(&[], &[("LATCHET_COOKIE_PREFIX", good)]).unwrap();
 
@@ -299,7 +299,7 @@ fn a_prefix_of_cookies_is_a_part_of_a_name() {
 }
 
 #[test]
-fn the_port_of_an_origin_is_that_of_its_scheme_where_none_is_written() {
+fn an_origin_without_a_port_has_the_default_port_of_its_scheme() {
     for (url, port) in [
         ("https://auth.example.org", 443),
         ("https://auth.example.org:8443", 8443),
@@ -307,7 +307,7 @@ fn the_port_of_an_origin_is_that_of_its_scheme_where_none_is_written() {
         ("http://[::1]", 80),
         ("http://[::1]:9080", 9080),
     ] {
-        assert_eq!(url.parse::<Origin>().unwrap().port(), port, "{url}");
+        assert_eq!(url.parse::<WebOrigin>().unwrap().port(), port, "{url}");
     }
 }
 
@@ -321,7 +321,7 @@ fn the_root_secret_is_not_taken_from_the_command_line() {
 
 #[cfg(unix)]
 #[test]
-fn a_root_secret_is_made_once_and_only_its_owner_may_read_it() {
+fn a_root_secret_is_created_once_and_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -340,7 +340,7 @@ fn a_root_secret_is_made_once_and_only_its_owner_may_read_it() {
 }
 
 #[test]
-fn processes_that_start_at_once_share_one_root_secret_and_leave_nothing_else() {
+fn processes_that_start_together_share_one_root_secret_and_leave_no_other_file() {
     let folder = tempfile::tempdir().unwrap();
     let config = load(&["--data-dir", folder.path().to_str().unwrap()], &[]).unwrap();
     let start = std::sync::Barrier::new(8);
@@ -364,7 +364,7 @@ fn processes_that_start_at_once_share_one_root_secret_and_leave_nothing_else() {
 }
 
 #[test]
-fn a_data_folder_is_a_path_and_no_url() {
+fn special_characters_of_the_data_folder_are_escaped_in_the_url() {
     let config = load(&["--data-dir", "/srv/a%2Fb/why?#1 2"], &[]).unwrap();
 
     let url = "sqlite:///srv/a%252Fb/why%3F%231%202/latchet.db";
@@ -388,7 +388,7 @@ fn a_password_is_refused_as_a_flag_and_taken_from_a_variable() {
 }
 
 #[test]
-fn a_number_of_connections_is_for_postgres() {
+fn database_connections_is_accepted_for_postgresql_only() {
     let secret = ("LATCHET_ROOT_SECRET", STRONG);
     let postgres = ("DATABASE_URL", "postgres://u@h/d");
     let refusal = |env: &[(&str, &str)]| load(&[], env).unwrap_err().to_string();
@@ -405,28 +405,28 @@ fn a_number_of_connections_is_for_postgres() {
 }
 
 #[test]
-fn durations_sizes_and_rates_are_read_as_people_write_them() {
-    assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
-    assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-    assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
-    assert_eq!(duration("900"), Ok(Duration::from_mins(15)));
-    assert_eq!(duration("0"), Ok(Duration::ZERO));
-    assert!(duration("-1").is_err());
-    assert!(duration("1.5").is_err());
-    assert!(duration("99999999999999999999").is_err());
-    assert!(duration("").is_err());
-    assert!(duration("99999999999999999999d").is_err());
-    assert_eq!(size("64KiB"), Ok(65_536));
-    assert_eq!(size("65536"), Ok(65_536));
-    assert!(size("64 parsecs").is_err());
+fn durations_sizes_and_rates_are_read_in_the_usual_notations() {
+    assert_eq!(parse_duration("1h30m"), Ok(Duration::from_mins(90)));
+    assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+    assert_eq!(parse_duration("30d"), Ok(Duration::from_hours(720)));
+    assert_eq!(parse_duration("900"), Ok(Duration::from_mins(15)));
+    assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
+    assert!(parse_duration("-1").is_err());
+    assert!(parse_duration("1.5").is_err());
+    assert!(parse_duration("99999999999999999999").is_err());
+    assert!(parse_duration("").is_err());
+    assert!(parse_duration("99999999999999999999d").is_err());
+    assert_eq!(parse_size("64KiB"), Ok(65_536));
+    assert_eq!(parse_size("65536"), Ok(65_536));
+    assert!(parse_size("64 parsecs").is_err());
     assert_eq!(
         "10/15m".parse(),
-        Ok(Rate {
+        Ok(RateLimit {
             limit: 10,
             window: Duration::from_mins(15)
         })
     );
-    assert!("0/15m".parse::<Rate>().is_err());
+    assert!("0/15m".parse::<RateLimit>().is_err());
 }
 
 #[test]

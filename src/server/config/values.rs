@@ -16,7 +16,7 @@ use super::postgres_url::PostgresUrl;
 use crate::server::names::is_scope;
 
 /// Reads `90s`, `15m`, `12h`, `30d`, `250ms`, a sequence such as `1h30m`, or a number of seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("`{text}` is not a duration; write it like 10s, 15m, 12h or 30d");
     let mut rest = text.trim();
     if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -50,7 +50,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads `65536`, `64KiB`, `1MiB`, or decimal `64kB`, `1MB`.
-pub(super) fn size(text: &str) -> Result<usize, String> {
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
     let fault = || format!("`{text}` is not a size; write it like 65536, 64KiB or 1MiB");
     let (number, unit) = split_number(text.trim()).ok_or_else(fault)?;
     let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
@@ -76,7 +76,7 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 }
 
 /// Reads a network, or one address as the network that holds only it.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
@@ -98,7 +98,7 @@ fn canonical(network: IpNet) -> IpNet {
 }
 
 /// Reads yes or no, in the usual notations.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+pub(super) fn parse_boolean(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -107,7 +107,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 }
 
 /// Reads a name that other programs compare byte by byte.
-pub(super) fn name(text: &str) -> Result<String, String> {
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
     let name = text.trim();
     if name.is_empty() {
         return Err("a name is empty".to_owned());
@@ -119,8 +119,8 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 }
 
 /// Reads a scope, which requests name in a list that spaces separate (RFC 6749, 3.3).
-pub(super) fn scope(text: &str) -> Result<String, String> {
-    let scope = name(text)?;
+pub(super) fn parse_scope(text: &str) -> Result<String, String> {
+    let scope = parse_name(text)?;
     if is_scope(&scope) {
         Ok(scope)
     } else {
@@ -135,20 +135,20 @@ pub(super) fn scope(text: &str) -> Result<String, String> {
     clippy::unnecessary_wraps,
     reason = "clap requires a parser to return a result"
 )]
-pub(super) fn secret(text: &str) -> Result<SecretString, Infallible> {
+pub(super) fn parse_secret(text: &str) -> Result<SecretString, Infallible> {
     Ok(SecretString::from(text))
 }
 
 /// Maximum number of events in a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub struct RateLimit {
     /// Maximum number of events.
     pub limit: u32,
     /// Length of the period.
     pub window: Duration,
 }
 
-impl FromStr for Rate {
+impl FromStr for RateLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -156,7 +156,7 @@ impl FromStr for Rate {
         let (limit, window) = text.split_once('/').ok_or_else(fault)?;
         let rate = Self {
             limit: limit.trim().parse().map_err(|_| fault())?,
-            window: duration(window)?,
+            window: parse_duration(window)?,
         };
         if rate.limit == 0 || rate.window.is_zero() {
             return Err(fault());
@@ -199,13 +199,13 @@ pub(super) fn sqlite_url(path: &Path) -> String {
 
 /// Scheme, host and port of a web site, such as `https://auth.example.org`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct WebOrigin {
     text: String,
     host: String,
     is_https: bool,
 }
 
-impl Origin {
+impl WebOrigin {
     /// Returns the origin in the form of the header `Origin`: without a slash at the end.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -229,7 +229,7 @@ impl Origin {
     }
 
     /// Returns the origin with `port` in place of port 0, with which a server lets the system choose.
-    pub(super) fn with_port_in_place_of_0(&self, port: u16) -> Self {
+    pub(super) fn with_bound_port(&self, port: u16) -> Self {
         let text = match self.text.strip_suffix(":0") {
             Some(site) => format!("{site}:{port}"),
             None => self.text.clone(),
@@ -259,13 +259,13 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for WebOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl FromStr for Origin {
+impl FromStr for WebOrigin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -306,8 +306,8 @@ pub struct CookiePrefix(String);
 
 impl CookiePrefix {
     /// The default prefix.
-    pub const USUAL: &'static str = "latchet";
-    const LONGEST: usize = 32;
+    pub const DEFAULT: &'static str = "latchet";
+    const MAX_LENGTH: usize = 32;
 
     /// Returns the prefix, which consists of letters, digits, `-` and `_`.
     pub fn as_str(&self) -> &str {
@@ -321,7 +321,7 @@ impl FromStr for CookiePrefix {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         // Names such as `__Host-a` and `__Secure-a` have a meaning for browsers.
-        let is_good = (1..=Self::LONGEST).contains(&text.len())
+        let is_good = (1..=Self::MAX_LENGTH).contains(&text.len())
             && text.bytes().all(is_allowed)
             && !text.starts_with("__");
         if is_good {
@@ -330,7 +330,7 @@ impl FromStr for CookiePrefix {
         Err(format!(
             "`{}` cannot begin the name of a cookie; use 1 to {} letters, digits, `-` or `_`, such as latchet or shop-staging, without `__` at the beginning",
             text.escape_debug(),
-            Self::LONGEST
+            Self::MAX_LENGTH
         ))
     }
 }
@@ -363,12 +363,12 @@ impl DatabaseUrl {
     }
 
     /// Returns the URL without its password and parameters.
-    pub fn described(&self) -> String {
+    pub fn redacted(&self) -> String {
         match self.kind {
             DatabaseKind::Sqlite => self.expose().to_owned(),
             DatabaseKind::Postgres => {
                 let url = PostgresUrl::parse(self.expose());
-                url.map_or_else(|_| "postgres:".to_owned(), |url| url.described())
+                url.map_or_else(|_| "postgres:".to_owned(), |url| url.redacted())
             }
         }
     }

@@ -6,24 +6,26 @@
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-mod check;
+mod mutants;
 mod properties;
 mod steps;
-mod ways;
+mod token_check;
 mod world;
 
-use check::Answer;
-use properties::{ENDED, FELT, REVOKED, UNKNOWN};
-use ways::Ways;
-use world::{FIRST, Identity, Mark, Row, Server, World};
+use mutants::Mutation;
+use properties::{
+    ENDED_SESSION_NOT_REFRESHED, LOGOUT_TAKES_EFFECT, ONLY_REVOKED_REFUSED, UNKNOWN_IS_UNAVAILABLE,
+};
+use token_check::CheckResult;
+use world::{EpochMarker, EpochRow, FIRST_EPOCH, RedisServer, ServerIdentity, World};
 
 /// Logout that ends the session of the two tabs. The other logout ends another session: its effect on
 /// epochs must not break the first.
-const TABS: usize = 0;
+const TABS_LOGOUT: usize = 0;
 
 /// Initial state of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Start {
+enum InitialState {
     /// Redis is backfilled and trusted.
     Filled,
     /// Redis is new.
@@ -32,9 +34,9 @@ enum Start {
 
 /// The model: initial state, mutation, and bounds. The search within these bounds is exhaustive.
 #[derive(Clone, Copy)]
-struct Denials {
-    start: Start,
-    ways: Ways,
+struct DenylistModel {
+    start: InitialState,
+    mutation: Mutation,
     logouts: usize,
     /// Epochs after the first one: backfills and distrust.
     epochs: u8,
@@ -45,9 +47,9 @@ struct Denials {
 }
 
 /// Bounds that every run searches: a logout during a data loss in Redis.
-const LOSS: Denials = Denials {
-    start: Start::Filled,
-    ways: Ways::AsItIs,
+const LOSS: DenylistModel = DenylistModel {
+    start: InitialState::Filled,
+    mutation: Mutation::Unchanged,
     logouts: 1,
     epochs: 1,
     losses: 1,
@@ -55,8 +57,8 @@ const LOSS: Denials = Denials {
 };
 
 /// Further bounds that every run searches: a logout while a new Redis is backfilled and SQL fails.
-const OUTAGE: Denials = Denials {
-    start: Start::Empty,
+const OUTAGE: DenylistModel = DenylistModel {
+    start: InitialState::Empty,
     losses: 0,
     outages: 1,
     ..LOSS
@@ -66,17 +68,17 @@ const OUTAGE: Denials = Denials {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum State {
     Open(Box<World>),
-    Answered(Answer),
+    Checked(CheckResult),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Check(usize),
-    HearRedis,
-    LeaveRedis,
-    LogOut(usize),
-    Fill(usize),
-    LoseLock(u8),
+    ReceiveFromRedis,
+    TimeOutRedis,
+    ContinueLogout(usize),
+    Backfill(usize),
+    LoseBackfillLock(u8),
     Refresh,
     WatchSql(usize),
     Connect(usize, u8),
@@ -91,28 +93,28 @@ enum Action {
     Evict,
 }
 
-impl Model for Denials {
+impl Model for DenylistModel {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let identity = Identity {
-            run: 1,
+        let identity = ServerIdentity {
+            server_run: 1,
             evictions: 0,
         };
-        let (filled, mark) = match self.start {
-            Start::Filled => (Some(identity), Mark::Complete(FIRST)),
-            Start::Empty => (None, Mark::None),
+        let (backfilled_server, epoch_marker) = match self.start {
+            InitialState::Filled => (Some(identity), EpochMarker::Complete(FIRST_EPOCH)),
+            InitialState::Empty => (None, EpochMarker::None),
         };
-        let server = Server {
+        let server = RedisServer {
             identity,
             is_denied: false,
-            mark,
-            seeder: None,
+            epoch_marker,
+            backfill_owner: None,
         };
-        let row = Row {
-            epoch: FIRST,
-            filled,
+        let row = EpochRow {
+            epoch: FIRST_EPOCH,
+            backfilled_server,
         };
         vec![State::Open(Box::new(World::new(row, server)))]
     }
@@ -122,24 +124,27 @@ impl Model for Denials {
             return;
         };
         let servers = std::iter::once(&world.master).chain(&world.deposed);
-        let runs = servers.map(|server| server.identity.run);
+        let runs = servers.map(|server| server.identity.server_run);
         match world.check {
             None => actions.extend([Action::Check(0), Action::Check(1)]),
-            Some(_) => actions.extend([Action::HearRedis, Action::LeaveRedis]),
+            Some(_) => actions.extend([Action::ReceiveFromRedis, Action::TimeOutRedis]),
         }
         for (index, replica) in world.replicas.iter().enumerate() {
             actions.extend([
-                Action::Fill(index),
+                Action::Backfill(index),
                 Action::EndLease(index),
                 Action::WatchSql(index),
             ]);
-            match replica.link {
+            match replica.connected_to {
                 Some(_) => actions.push(Action::Disconnect(index)),
-                None => actions.extend(runs.clone().map(|run| Action::Connect(index, run))),
+                None => actions.extend(
+                    runs.clone()
+                        .map(|server_run| Action::Connect(index, server_run)),
+                ),
             }
         }
-        actions.extend((0..self.logouts).map(Action::LogOut));
-        actions.extend(runs.map(Action::LoseLock));
+        actions.extend((0..self.logouts).map(Action::ContinueLogout));
+        actions.extend(runs.map(Action::LoseBackfillLock));
         actions.extend([Action::Refresh, Action::StartSql]);
         if world.sql.outages < self.outages {
             actions.push(Action::StopSql);
@@ -160,60 +165,62 @@ impl Model for Denials {
             return None;
         };
         let mut next = World::clone(world);
-        let answer = match action {
-            Action::Check(replica) => next.begin_check(replica, self.ways),
-            Action::HearRedis => next.hear_redis(self.ways),
-            Action::LeaveRedis => next.leave_redis(self.ways),
+        let result = match action {
+            Action::Check(replica) => next.begin_check(replica, self.mutation),
+            Action::ReceiveFromRedis => next.receive_from_redis(self.mutation),
+            Action::TimeOutRedis => next.time_out_redis(self.mutation),
             action => {
                 self.advance(&mut next, action)?;
                 None
             }
         };
-        match answer {
-            Some(answer) => Some(State::Answered(answer)),
+        match result {
+            Some(result) => Some(State::Checked(result)),
             None => (next != **world).then(|| State::Open(Box::new(next))),
         }
     }
 
     fn within_boundary(&self, state: &State) -> bool {
         match state {
-            State::Open(world) => world.sql.row.epoch <= FIRST + self.epochs,
-            State::Answered(_) => true,
+            State::Open(world) => world.sql.row.epoch <= FIRST_EPOCH + self.epochs,
+            State::Checked(_) => true,
         }
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = properties::always();
-        properties.extend(properties::sometimes(self));
+        let mut properties = properties::invariants();
+        properties.extend(properties::reachable_states(self));
         properties
     }
 }
 
-impl Denials {
+impl DenylistModel {
     /// Takes one step that is not a check; `None` if it is not possible now.
     fn advance(&self, world: &mut World, action: Action) -> Option<()> {
         match action {
-            Action::LogOut(replica) => world.continue_logout(replica, self.ways),
-            Action::Fill(replica) => match world.replicas[replica].filling {
-                Some(filling) => world.continue_filling(replica, filling, self.ways),
-                None => world.begin_filling(replica),
+            Action::ContinueLogout(replica) => world.continue_logout(replica, self.mutation),
+            Action::Backfill(replica) => match world.replicas[replica].backfill {
+                Some(backfill) => world.continue_backfill(replica, backfill, self.mutation),
+                None => world.begin_backfill(replica),
             },
-            Action::LoseLock(run) => world.server_mut(run)?.seeder = None,
-            Action::Refresh => world.continue_refresh(self.ways),
-            Action::WatchSql(replica) if world.sql.is_up => world.read_witness(replica),
-            Action::Connect(replica, run) => {
-                world.replicas[replica].link = Some(world.server(run)?.identity);
+            Action::LoseBackfillLock(server_run) => {
+                world.server_mut(server_run)?.backfill_owner = None;
             }
-            Action::Disconnect(replica) => world.replicas[replica].link = None,
-            Action::EndLease(replica) => world.replicas[replica].witness.is_current = false,
+            Action::Refresh => world.continue_refresh(self.mutation),
+            Action::WatchSql(replica) if world.sql.is_up => world.read_epoch_record(replica),
+            Action::Connect(replica, server_run) => {
+                world.replicas[replica].connected_to = Some(world.server(server_run)?.identity);
+            }
+            Action::Disconnect(replica) => world.replicas[replica].connected_to = None,
+            Action::EndLease(replica) => world.replicas[replica].epoch_record.is_current = false,
             Action::StopSql if world.sql.is_up => {
                 world.sql.outages += 1;
                 world.sql.is_up = false;
             }
             Action::StartSql => world.sql.is_up = true,
             Action::Flush => world.flush(),
-            Action::RestartEmpty => world.restart(Mark::None),
-            Action::RestartFromDump => world.restart(world.master.mark),
+            Action::RestartEmpty => world.restart(EpochMarker::None),
+            Action::RestartFromDump => world.restart(world.master.epoch_marker),
             Action::FailOver => world.fail_over(),
             Action::Evict if world.may_evict() => world.evict(),
             _ => return None,
@@ -223,20 +230,20 @@ impl Denials {
 }
 
 #[test]
-fn logout_is_felt_whatever_redis_forgets() {
+fn logout_takes_effect_despite_any_data_loss_in_redis() {
     LOSS.checker().spawn_bfs().join().assert_properties();
 }
 
 #[test]
-fn logout_is_felt_whenever_sql_fails() {
+fn logout_takes_effect_despite_failures_of_sql() {
     OUTAGE.checker().spawn_bfs().join().assert_properties();
 }
 
 #[test]
-#[ignore = "takes minutes: `docs/denylist.md` has the command"]
-fn two_logouts_are_felt_whatever_fails() {
-    for start in [Start::Filled, Start::Empty] {
-        let all = Denials {
+#[ignore = "takes minutes: `docs/explanation/redis-trust.md` has the command"]
+fn two_logouts_take_effect_despite_any_failure() {
+    for start in [InitialState::Filled, InitialState::Empty] {
+        let all = DenylistModel {
             start,
             logouts: 2,
             outages: 1,
@@ -248,24 +255,42 @@ fn two_logouts_are_felt_whatever_fails() {
 }
 
 #[test]
-fn the_model_finds_what_is_wrong_with_other_ways() {
-    let filling = Denials {
-        start: Start::Empty,
+fn the_model_detects_every_mutation() {
+    let backfill = DenylistModel {
+        start: InitialState::Empty,
         ..LOSS
     };
-    for (bounds, ways, broken) in [
-        (LOSS, Ways::ByMarkAlone, FELT),
-        (LOSS, Ways::AnswerBeforeDenial, FELT),
-        (Denials { losses: 0, ..LOSS }, Ways::WithoutLease, FELT),
-        (Denials { losses: 0, ..LOSS }, Ways::WithoutWait, FELT),
-        (LOSS, Ways::FillAtOnce, FELT),
-        (filling, Ways::FillUnchecked, FELT),
-        (OUTAGE, Ways::FailOpen, UNKNOWN),
-        (OUTAGE, Ways::FailShut, REVOKED),
-        (OUTAGE, Ways::RotateAnyhow, ENDED),
+    for (bounds, mutation, broken) in [
+        (LOSS, Mutation::TrustAnyMarker, LOGOUT_TAKES_EFFECT),
+        (LOSS, Mutation::RespondBeforeDenial, LOGOUT_TAKES_EFFECT),
+        (
+            DenylistModel { losses: 0, ..LOSS },
+            Mutation::IgnoreLeases,
+            LOGOUT_TAKES_EFFECT,
+        ),
+        (
+            DenylistModel { losses: 0, ..LOSS },
+            Mutation::SkipPropagationDelay,
+            LOGOUT_TAKES_EFFECT,
+        ),
+        (LOSS, Mutation::BackfillImmediately, LOGOUT_TAKES_EFFECT),
+        (
+            backfill,
+            Mutation::CompleteWithoutMarker,
+            LOGOUT_TAKES_EFFECT,
+        ),
+        (OUTAGE, Mutation::AdmitUnchecked, UNKNOWN_IS_UNAVAILABLE),
+        (OUTAGE, Mutation::RefuseUnchecked, ONLY_REVOKED_REFUSED),
+        (
+            OUTAGE,
+            Mutation::OverwriteOnRotation,
+            ENDED_SESSION_NOT_REFRESHED,
+        ),
     ] {
         let found = HasDiscoveries::AnyOf([broken].into());
-        let search = Denials { ways, ..bounds }.checker().finish_when(found);
+        let search = DenylistModel { mutation, ..bounds }
+            .checker()
+            .finish_when(found);
         search.spawn_bfs().join().assert_any_discovery(broken);
     }
 }

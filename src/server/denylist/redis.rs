@@ -7,107 +7,113 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 
-use super::trust::{self, Doubt, NOTICED, Witness};
-use super::{Health, unavailable};
+use super::trust::{self, Distrust, EpochRecord, PROPAGATION_DELAY};
+use super::{DenylistHealth, unavailable};
 use crate::clock::{Clock, Time};
-use crate::denylist::redis::{Answer, LEASE, Line, Link, Moment, Target, Written, new_epoch};
-use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
-use crate::server::error::causes;
-use crate::server::store::{Epoch, Store, StoreError};
+use crate::denylist::redis::{
+    DualInstant, InspectedConnection, LEASE, Lookup, RedisHandle, RedisUrl, WriteOutcome, new_epoch,
+};
+use crate::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
+use crate::server::error::error_chain;
+use crate::server::store::{DenylistEpoch, Store, StoreError};
 
 /// A slower read of the epoch is useless: the lease has expired when it completes.
-const WITNESS_DEADLINE: Duration = LEASE;
+const EPOCH_READ_DEADLINE: Duration = LEASE;
 
 /// Uses Redis while it can be trusted, else SQL.
 #[derive(Debug)]
 pub(super) struct RedisDenylist {
     pub(super) store: Store,
     pub(super) clock: Clock,
-    pub(super) line: Line,
+    pub(super) handle: RedisHandle,
     /// True if background tasks keep the connection and the epoch record current.
-    serves: AtomicBool,
-    witness: ArcSwapOption<Witness>,
+    has_background_tasks: AtomicBool,
+    epoch_record: ArcSwapOption<EpochRecord>,
     /// Newest known epoch, and the time since which it is known.
-    seen: Mutex<(String, Instant)>,
+    newest_epoch: Mutex<(String, Instant)>,
     /// Held while an epoch is ended, so that a hundred concurrent logouts end one epoch and not a
     /// hundred.
-    ending: tokio::sync::Mutex<()>,
+    ending_epoch: tokio::sync::Mutex<()>,
 }
 
 impl RedisDenylist {
-    pub(super) fn new(target: Target, store: Store, clock: Clock) -> Self {
+    pub(super) fn new(target: RedisUrl, store: Store, clock: Clock) -> Self {
         Self {
             store,
-            line: Line::new(target, clock.clone()),
+            handle: RedisHandle::new(target, clock.clone()),
             clock,
-            serves: AtomicBool::new(false),
-            witness: ArcSwapOption::empty(),
-            seen: Mutex::new((String::new(), Instant::now())),
-            ending: tokio::sync::Mutex::new(()),
+            has_background_tasks: AtomicBool::new(false),
+            epoch_record: ArcSwapOption::empty(),
+            newest_epoch: Mutex::new((String::new(), Instant::now())),
+            ending_epoch: tokio::sync::Mutex::new(()),
         }
     }
 
-    pub(super) fn serve(&self) {
-        self.serves.store(true, Ordering::Relaxed);
+    pub(super) fn mark_as_server(&self) {
+        self.has_background_tasks.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn witness(&self) -> Option<Arc<Witness>> {
-        self.witness.load_full()
+    pub(super) fn epoch_record(&self) -> Option<Arc<EpochRecord>> {
+        self.epoch_record.load_full()
     }
 
-    pub(super) fn doubt(&self) -> Option<Doubt> {
-        let (link, witness) = (self.line.link(), self.witness());
-        let standing = link.as_deref().map(|link| &link.standing);
-        trust::doubt(witness.as_deref(), standing, self.line.moment())
+    pub(super) fn distrust(&self) -> Option<Distrust> {
+        let (inspected, epoch_record) = (self.handle.current(), self.epoch_record());
+        let server_status = inspected
+            .as_deref()
+            .map(|inspected| &inspected.server_status);
+        trust::distrust(epoch_record.as_deref(), server_status, self.handle.now())
     }
 
-    pub(super) fn health(&self) -> Health {
-        let now = self.line.moment();
-        match self.doubt() {
-            None => Health::Good,
+    pub(super) fn health(&self) -> DenylistHealth {
+        let now = self.handle.now();
+        match self.distrust() {
+            None => DenylistHealth::Healthy,
             Some(_)
                 if !self
-                    .witness()
-                    .is_some_and(|witness| witness.is_current(now)) =>
+                    .epoch_record()
+                    .is_some_and(|epoch_record| epoch_record.is_current(now)) =>
             {
-                Health::Down
+                DenylistHealth::Unavailable
             }
-            Some(doubt) => Health::AskingSql(doubt.to_string()),
+            Some(distrust) => DenylistHealth::UsingSql(distrust.to_string()),
         }
     }
 
     /// Reads from SQL which backfill may be trusted.
-    pub(super) async fn read_witness(&self) -> Result<Arc<Witness>, StoreError> {
-        let asked = self.line.moment();
-        let row = tokio::time::timeout(WITNESS_DEADLINE, self.store.epoch())
+    pub(super) async fn read_epoch_record(&self) -> Result<Arc<EpochRecord>, StoreError> {
+        let requested_at = self.handle.now();
+        let row = tokio::time::timeout(EPOCH_READ_DEADLINE, self.store.epoch())
             .await
             .unwrap_or(Err(StoreError::Unavailable(None)))?;
         self.note_epoch(&row.epoch);
-        let witness = Arc::new(Witness {
+        let epoch_record = Arc::new(EpochRecord {
             epoch: row.epoch,
-            filled: row.run_id,
-            asked,
+            backfilled_server: row.run_id,
+            requested_at,
         });
-        self.take_witness(&witness);
-        Ok(witness)
+        self.keep_newer_epoch_record(&epoch_record);
+        Ok(epoch_record)
     }
 
     /// Of two concurrent reads, the result of the later one is newer.
-    pub(super) fn take_witness(&self, witness: &Arc<Witness>) {
-        self.witness.rcu(|known| match known {
-            Some(known) if known.asked.instant > witness.asked.instant => Some(Arc::clone(known)),
-            _ => Some(Arc::clone(witness)),
+    pub(super) fn keep_newer_epoch_record(&self, epoch_record: &Arc<EpochRecord>) {
+        self.epoch_record.rcu(|known| match known {
+            Some(known) if known.requested_at.instant > epoch_record.requested_at.instant => {
+                Some(Arc::clone(known))
+            }
+            _ => Some(Arc::clone(epoch_record)),
         });
     }
 
-    /// Begins an epoch for which only the server `filled` can be backfilled; no process trusts an
-    /// earlier epoch after [`NOTICED`].
-    pub(super) async fn begin_epoch(&self, filled: &str) -> Result<String, StoreError> {
-        let epoch = new_epoch(filled);
+    /// Begins an epoch for which only the server `backfilled_server` can be backfilled; no process trusts an
+    /// earlier epoch after [`PROPAGATION_DELAY`].
+    pub(super) async fn begin_epoch(&self, backfilled_server: &str) -> Result<String, StoreError> {
+        let epoch = new_epoch(backfilled_server);
         self.store
-            .begin_epoch(&Epoch {
+            .begin_epoch(&DenylistEpoch {
                 epoch: epoch.clone(),
-                run_id: filled.to_owned(),
+                run_id: backfilled_server.to_owned(),
                 changed_at: self.clock.now(),
             })
             .await?;
@@ -116,60 +122,74 @@ impl RedisDenylist {
     }
 
     fn note_epoch(&self, epoch: &str) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.0 != epoch {
-            *seen = (epoch.to_owned(), Instant::now());
+        let mut newest_epoch = self
+            .newest_epoch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if newest_epoch.0 != epoch {
+            *newest_epoch = (epoch.to_owned(), Instant::now());
         }
     }
 
     /// Waits until every process knows `epoch` or a later one. Returns immediately for an epoch that has
     /// been known here for long enough.
-    async fn until_noticed(&self, epoch: &str) {
+    async fn wait_for_propagation(&self, epoch: &str) {
         let since = {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.0 == epoch {
-                seen.1
+            let newest_epoch = self
+                .newest_epoch
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if newest_epoch.0 == epoch {
+                newest_epoch.1
             } else {
                 Instant::now()
             }
         };
-        tokio::time::sleep(NOTICED.saturating_sub(since.elapsed())).await;
+        tokio::time::sleep(PROPAGATION_DELAY.saturating_sub(since.elapsed())).await;
     }
 
     /// Returns a connection to a server that may accept denials, if there is one. A process without
     /// background tasks connects here.
-    async fn link_for_denials(&self) -> Option<Arc<Link>> {
-        let link = match self.line.link() {
-            Some(link) if link.standing.is_current(self.line.moment()) => Some(link),
-            Some(link) => self.line.inspect_again(&link).await.ok(),
-            None if !self.serves.load(Ordering::Relaxed) => self.line.connect().await.ok(),
+    async fn connection_for_denials(&self) -> Option<Arc<InspectedConnection>> {
+        let inspected = match self.handle.current() {
+            Some(inspected) if inspected.server_status.is_current(self.handle.now()) => {
+                Some(inspected)
+            }
+            Some(inspected) => self.handle.reinspect(&inspected).await.ok(),
+            None if !self.has_background_tasks.load(Ordering::Relaxed) => {
+                self.handle.connect().await.ok()
+            }
             None => None,
         };
-        link.filter(|link| link.standing.fault().is_none())
+        inspected.filter(|inspected| inspected.server_status.fault().is_none())
     }
 
     /// Writes the denials into the copy. Returns whether every check sees them then.
-    async fn deny_in_copy(&self, denials: &[Denial], witness: &Witness) -> bool {
-        let Some(link) = self.link_for_denials().await else {
+    async fn deny_in_copy(&self, denials: &[Denial], epoch_record: &EpochRecord) -> bool {
+        let Some(inspected) = self.connection_for_denials().await else {
             return false;
         };
-        if !witness.names(&link.standing) {
+        if !epoch_record.names_server(&inspected.server_status) {
             return false;
         }
-        match link.connection.write(denials, &witness.epoch).await {
-            Ok(Written::InEpoch) => true,
+        match inspected
+            .connection
+            .write_denials(denials, &epoch_record.epoch)
+            .await
+        {
+            Ok(WriteOutcome::InEpoch) => true,
             // The backfill of this epoch has not begun: it will read the denials from SQL. It remains to
             // wait until no process trusts the previous epoch.
-            Ok(Written::OutsideEpoch) => {
-                self.until_noticed(&witness.epoch).await;
+            Ok(WriteOutcome::OutsideEpoch) => {
+                self.wait_for_propagation(&epoch_record.epoch).await;
                 true
             }
             Err(error) => {
                 tracing::warn!(
-                    error = causes(&error).join(": "),
+                    error = error_chain(&error).join(": "),
                     "Redis did not accept a denial; it is not trusted until it is backfilled again"
                 );
-                self.line.drop_link(&link);
+                self.handle.drop_connection(&inspected);
                 false
             }
         }
@@ -178,18 +198,18 @@ impl RedisDenylist {
     /// Makes every process use SQL, where the denials are committed, until Redis is backfilled again.
     async fn deny_by_distrust(&self) -> Result<(), StoreError> {
         let epoch = self.end_epoch().await?;
-        self.until_noticed(&epoch).await;
+        self.wait_for_propagation(&epoch).await;
         Ok(())
     }
 
     /// Returns an epoch for which no copy is or will be complete.
     async fn end_epoch(&self) -> Result<String, StoreError> {
-        let _one_at_a_time = self.ending.lock().await;
-        let witness = self.read_witness().await?;
-        if witness.filled.is_empty() {
+        let _one_at_a_time = self.ending_epoch.lock().await;
+        let epoch_record = self.read_epoch_record().await?;
+        if epoch_record.backfilled_server.is_empty() {
             // No copy is backfilled or being backfilled: a later backfill will read the denials from
             // SQL.
-            return Ok(witness.epoch.clone());
+            return Ok(epoch_record.epoch.clone());
         }
         self.begin_epoch("").await
     }
@@ -197,34 +217,39 @@ impl RedisDenylist {
 
 #[async_trait]
 impl Denylist for RedisDenylist {
-    async fn check(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Unavailable> {
-        let began = Moment {
+    async fn check(
+        &self,
+        ids: TokenIds<'_>,
+        now: Time,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
+        let began = DualInstant {
             instant: Instant::now(),
             time: now,
         };
-        if let (Some(link), Some(witness)) = (self.line.link(), self.witness())
-            && trust::believable(Some(&witness), Some(&link.standing), began).is_ok()
+        if let (Some(inspected), Some(epoch_record)) = (self.handle.current(), self.epoch_record())
+            && trust::trusted_epoch(Some(&epoch_record), Some(&inspected.server_status), began)
+                .is_ok()
         {
-            match link.connection.ask(ids, &witness.epoch).await {
-                Ok(Answer::Revoked) => return Ok(TokenStatus::Revoked),
-                Ok(Answer::Outdated) => return Ok(TokenStatus::Outdated),
-                Ok(Answer::Clear) => return Ok(TokenStatus::NotDenied),
-                Ok(Answer::Doubtful) => {}
-                Err(_) => self.line.drop_link(&link),
+            match inspected.connection.lookup(ids, &epoch_record.epoch).await {
+                Ok(Lookup::Revoked) => return Ok(TokenStatus::Revoked),
+                Ok(Lookup::Outdated) => return Ok(TokenStatus::Outdated),
+                Ok(Lookup::NotDenied) => return Ok(TokenStatus::NotDenied),
+                Ok(Lookup::Incomplete) => {}
+                Err(_) => self.handle.drop_connection(&inspected),
             }
         }
         self.store.token_status(ids).await.map_err(unavailable)
     }
 
-    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
+    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), DenylistUnavailable> {
         if denials.is_empty() {
             return Ok(());
         }
-        let witness = match self.witness() {
-            Some(witness) if witness.is_current(self.line.moment()) => witness,
-            _ => self.read_witness().await.map_err(unavailable)?,
+        let epoch_record = match self.epoch_record() {
+            Some(epoch_record) if epoch_record.is_current(self.handle.now()) => epoch_record,
+            _ => self.read_epoch_record().await.map_err(unavailable)?,
         };
-        if self.deny_in_copy(denials, &witness).await {
+        if self.deny_in_copy(denials, &epoch_record).await {
             return Ok(());
         }
         self.deny_by_distrust().await.map_err(unavailable)

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::trust::NOTICED;
+use super::trust::PROPAGATION_DELAY;
 use super::unavailable;
 use crate::clock::{Clock, Time};
 use crate::denylist::redis::new_epoch;
-use crate::denylist::{Denial, Denylist, TokenIds, TokenStatus, Unavailable};
-use crate::server::store::{Epoch, Store, StoreError};
+use crate::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
+use crate::server::store::{DenylistEpoch, Store, StoreError};
 
 /// An epoch that ended longer ago is known to every process, even with clock differences.
 const KNOWN_EVERYWHERE: Duration = Duration::from_mins(2);
@@ -39,30 +39,34 @@ impl SqlDenylist {
                 .since(current.changed_at)
                 .max(current.changed_at.since(now));
             if !current.epoch.is_empty() && ago < KNOWN_EVERYWHERE {
-                tokio::time::sleep(NOTICED).await;
+                tokio::time::sleep(PROPAGATION_DELAY).await;
             }
             return Ok(());
         }
         self.store
-            .begin_epoch(&Epoch {
+            .begin_epoch(&DenylistEpoch {
                 epoch: new_epoch(""),
                 run_id: String::new(),
                 changed_at: now,
             })
             .await?;
-        tokio::time::sleep(NOTICED).await;
+        tokio::time::sleep(PROPAGATION_DELAY).await;
         Ok(())
     }
 }
 
 #[async_trait]
 impl Denylist for SqlDenylist {
-    async fn check(&self, ids: TokenIds<'_>, _now: Time) -> Result<TokenStatus, Unavailable> {
+    async fn check(
+        &self,
+        ids: TokenIds<'_>,
+        _now: Time,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
         self.store.token_status(ids).await.map_err(unavailable)
     }
 
     /// The caller has committed the revocation, and every check here reads it.
-    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), Unavailable> {
+    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), DenylistUnavailable> {
         if denials.is_empty() {
             return Ok(());
         }

@@ -1,14 +1,14 @@
 //! The denylist with a real Redis and a real SQLite file. Several open denylists represent several
 //! processes: they share nothing but these two.
 
-mod filling;
-mod forgetting;
-mod line;
-mod memory;
-mod out_of_order;
+mod backfill;
+mod data_loss;
+mod handle;
+mod log_output;
+mod outages;
 mod reader;
-mod server;
-mod told;
+mod redis_server;
+mod replicated_memory;
 mod topology;
 
 use std::sync::Arc;
@@ -19,22 +19,22 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::redis::RedisDenylist;
-use super::{Health, Kind, OpenDenylist};
+use super::{BackendKind, DenylistBackend, DenylistHealth};
 use crate::clock::Clock;
 use crate::denylist::{TokenIds, TokenStatus, conformance};
 use crate::keys::random_id;
 use crate::server::config::DatabaseKind;
 use crate::server::store::Store;
-use server::Server;
+use redis_server::RedisServer;
 
 /// A database, and the settings that several processes share.
-struct Installation {
+struct TestInstallation {
     folder: TempDir,
     redis_url: Option<String>,
 }
 
-impl Installation {
-    fn on(server: &Server) -> Self {
+impl TestInstallation {
+    fn on(server: &RedisServer) -> Self {
         Self::at(Some(server.url()))
     }
 
@@ -46,42 +46,42 @@ impl Installation {
     }
 
     /// Opens the denylist as a server process does.
-    async fn start(&self) -> Process {
+    async fn start(&self) -> TestProcess {
         self.start_at(Clock::system()).await
     }
 
-    async fn start_at(&self, clock: Clock) -> Process {
-        let mut process = self.tool_at(clock).await;
-        process.open.keep(&mut process.tasks);
+    async fn start_at(&self, clock: Clock) -> TestProcess {
+        let mut process = self.open_command_line_at(clock).await;
+        process.denylist.maintain(&mut process.tasks);
         process
     }
 
     /// Starts a server and waits until its copy is trusted.
-    async fn serve(&self) -> Process {
+    async fn start_and_wait(&self) -> TestProcess {
         let process = self.start().await;
-        process.until_good().await;
+        process.until_healthy().await;
         process
     }
 
     /// Opens the denylist as the command line does.
-    async fn tool(&self) -> Process {
-        self.tool_at(Clock::system()).await
+    async fn open_command_line(&self) -> TestProcess {
+        self.open_command_line_at(Clock::system()).await
     }
 
-    async fn tool_at(&self, clock: Clock) -> Process {
+    async fn open_command_line_at(&self, clock: Clock) -> TestProcess {
         let path = self.folder.path().join("latchet.db");
         let store = Store::open(&format!("sqlite://{}", path.display()).parse().unwrap())
             .await
             .unwrap();
-        let open = OpenDenylist::open(
+        let denylist = DenylistBackend::open(
             DatabaseKind::Sqlite,
             self.redis_url.as_deref(),
             store.clone(),
             clock.clone(),
         )
         .unwrap();
-        Process {
-            open,
+        TestProcess {
+            denylist,
             store,
             clock,
             tasks: JoinSet::new(),
@@ -89,32 +89,34 @@ impl Installation {
     }
 }
 
-struct Process {
-    open: OpenDenylist,
+struct TestProcess {
+    denylist: DenylistBackend,
     store: Store,
     clock: Clock,
     tasks: JoinSet<()>,
 }
 
-impl Process {
-    async fn until_good(&self) {
-        self.until("the copy to be trusted", |health| *health == Health::Good)
-            .await;
+impl TestProcess {
+    async fn until_healthy(&self) {
+        self.until("the copy to be trusted", |health| {
+            *health == DenylistHealth::Healthy
+        })
+        .await;
     }
 
     /// Waits until the copy is distrusted for a reason that contains this word.
-    async fn until_doubted(&self, word: &str) {
+    async fn until_distrusted(&self, word: &str) {
         self.until(
             word,
-            |health| matches!(health, Health::AskingSql(why) if why.contains(word)),
+            |health| matches!(health, DenylistHealth::UsingSql(why) if why.contains(word)),
         )
         .await;
     }
 
-    async fn until(&self, what: &str, mut holds: impl FnMut(&Health) -> bool) {
+    async fn until(&self, what: &str, mut holds: impl FnMut(&DenylistHealth) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let health = self.open.health();
+            let health = self.denylist.health();
             if holds(&health) {
                 return;
             }
@@ -127,7 +129,7 @@ impl Process {
     }
 
     /// Revokes a token only in SQL, like a process that dies immediately afterwards.
-    async fn commit(&self) -> Token {
+    async fn revoke_in_sql_only(&self) -> Token {
         let now = self.clock.now();
         let token = Token(random_id());
         self.store
@@ -139,7 +141,7 @@ impl Process {
 
     /// Revokes a token in SQL and in the copy.
     async fn revoke(&self) -> Token {
-        let token = self.commit().await;
+        let token = self.revoke_in_sql_only().await;
         self.deny(&token).await;
         token
     }
@@ -151,18 +153,18 @@ impl Process {
             .revoke_token(&token.0, now + Duration::from_mins(15), now)
             .await
             .unwrap();
-        self.open.deny(&[denial], now).await.unwrap();
+        self.denylist.deny(&[denial], now).await.unwrap();
     }
 
     async fn refuses(&self, token: &Token) -> bool {
-        let list = self.open.list();
+        let list = self.denylist.list();
         let status = list.check(token.ids(), self.clock.now()).await;
         status.unwrap() != TokenStatus::NotDenied
     }
 
     fn redis(&self) -> &Arc<RedisDenylist> {
-        match &self.open.0 {
-            Kind::Redis(list) => list,
+        match &self.denylist.0 {
+            BackendKind::Redis(list) => list,
             _ => panic!("no Redis is configured"),
         }
     }
@@ -195,21 +197,21 @@ impl Token {
 }
 
 /// A second connection to the database of an installation.
-async fn database(installation: &Installation) -> DatabaseConnection {
+async fn database(installation: &TestInstallation) -> DatabaseConnection {
     let file = installation.folder.path().join("latchet.db");
     let url = format!("sqlite://{}", file.display());
     Database::connect(url).await.unwrap()
 }
 
-const MARK: &str = "latchet:{deny}:epoch";
+const EPOCH_MARKER_KEY: &str = "latchet:{deny}:epoch";
 
 #[tokio::test]
-async fn every_mode_keeps_the_promises_of_a_denylist() {
-    let redis = Server::start();
+async fn every_backend_conforms() {
+    let redis = RedisServer::start();
 
-    for installation in [Installation::on(&redis), Installation::at(None)] {
-        let process = installation.serve().await;
-        let list = process.open.list();
+    for installation in [TestInstallation::on(&redis), TestInstallation::at(None)] {
+        let process = installation.start_and_wait().await;
+        let list = process.denylist.list();
 
         conformance::check(&*list, process.clock.now())
             .await
@@ -218,14 +220,20 @@ async fn every_mode_keeps_the_promises_of_a_denylist() {
 }
 
 #[tokio::test]
-async fn without_a_copy_sql_alone_decides() {
-    let installation = Installation::at(None);
-    let tool = installation.tool().await;
-    let (store, clock) = (tool.store.clone(), tool.clock.clone());
-    let open = OpenDenylist::open(DatabaseKind::Postgres, None, store, clock).unwrap();
-    let asking_sql = Process { open, ..tool };
+async fn without_a_copy_checks_use_sql() {
+    let installation = TestInstallation::at(None);
+    let open_command_line = installation.open_command_line().await;
+    let (store, clock) = (
+        open_command_line.store.clone(),
+        open_command_line.clock.clone(),
+    );
+    let denylist = DenylistBackend::open(DatabaseKind::Postgres, None, store, clock).unwrap();
+    let asking_sql = TestProcess {
+        denylist,
+        ..open_command_line
+    };
 
-    let token = asking_sql.commit().await;
+    let token = asking_sql.revoke_in_sql_only().await;
 
     assert!(asking_sql.refuses(&token).await);
     assert!(!asking_sql.refuses(&Token::valid()).await);
@@ -233,9 +241,12 @@ async fn without_a_copy_sql_alone_decides() {
 
 #[tokio::test]
 async fn a_denial_is_seen_by_the_next_check_of_every_process() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let [one, other] = [installation.serve().await, installation.serve().await];
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let [one, other] = [
+        installation.start_and_wait().await,
+        installation.start_and_wait().await,
+    ];
 
     for _ in 0..100 {
         let token = one.revoke().await;
@@ -243,16 +254,16 @@ async fn a_denial_is_seen_by_the_next_check_of_every_process() {
         assert!(one.refuses(&token).await);
     }
     assert!(!other.refuses(&Token::valid()).await);
-    assert_eq!(other.open.health(), Health::Good);
+    assert_eq!(other.denylist.health(), DenylistHealth::Healthy);
 }
 
 #[tokio::test]
-async fn believed_redis_answers_without_sql() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
+async fn checks_use_only_redis_while_it_is_trusted() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let process = installation.start_and_wait().await;
     let token = process.revoke().await;
-    let only_in_sql = process.commit().await;
+    let only_in_sql = process.revoke_in_sql_only().await;
 
     assert!(process.refuses(&token).await);
     assert!(!process.refuses(&only_in_sql).await);
@@ -261,16 +272,16 @@ async fn believed_redis_answers_without_sql() {
 }
 
 #[tokio::test]
-async fn the_command_line_denies_for_running_servers() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let server = installation.serve().await;
-    let tool = installation.tool().await;
+async fn denials_by_the_command_line_reach_running_servers() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let server = installation.start_and_wait().await;
+    let open_command_line = installation.open_command_line().await;
     let before = server.epoch().await;
 
-    let token = tool.revoke().await;
+    let token = open_command_line.revoke().await;
 
     assert!(server.refuses(&token).await);
-    assert!(tool.refuses(&token).await);
+    assert!(open_command_line.refuses(&token).await);
     assert_eq!(server.epoch().await, before, "the copy is still trusted");
 }

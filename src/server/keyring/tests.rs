@@ -5,8 +5,8 @@ use super::*;
 const MINUTE: Duration = Duration::from_mins(1);
 const START: Time = Time::from_secs(1_800_000_000);
 
-fn key(kid: &str, active_from: Time) -> StoredKey {
-    StoredKey {
+fn key(kid: &str, active_from: Time) -> StoredSigningKey {
+    StoredSigningKey {
         kid: kid.to_owned(),
         algorithm: "EdDSA".to_owned(),
         public_jwk: String::new(),
@@ -18,7 +18,7 @@ fn key(kid: &str, active_from: Time) -> StoredKey {
     }
 }
 
-fn states(keys: &[StoredKey], now: Time) -> Vec<(&str, KeyState)> {
+fn states(keys: &[StoredSigningKey], now: Time) -> Vec<(&str, KeyState)> {
     keys.iter()
         .map(|key| (key.kid.as_str(), KeyState::of(key, now)))
         .collect()
@@ -29,7 +29,7 @@ fn a_gradual_rollover_publishes_first_and_retires_later() {
     let old = key("old", START - MINUTE);
     let next = key("new", START + MINUTE);
 
-    let keys = succeed(&[old], next, Rollover::Gradual, START + MINUTE * 10);
+    let keys = plan_takeover(&[old], next, Rollover::Gradual, START + MINUTE * 10);
 
     let at = |minutes| states(&keys, START + MINUTE * minutes);
     assert_eq!(at(0), [("old", KeyState::Active), ("new", KeyState::Next)]);
@@ -41,19 +41,19 @@ fn a_gradual_rollover_publishes_first_and_retires_later() {
 }
 
 #[test]
-fn one_rollover_waits_for_the_one_before() {
+fn a_rollover_is_refused_while_another_one_is_pending() {
     let waiting = key("waiting", START + MINUTE);
     let next = key("new", START + MINUTE * 2);
 
-    assert!(succeed(&[waiting], next, Rollover::Gradual, START + MINUTE * 10).is_empty());
+    assert!(plan_takeover(&[waiting], next, Rollover::Gradual, START + MINUTE * 10).is_empty());
 }
 
 #[test]
-fn a_leaked_key_is_gone_at_once_with_whatever_waited_behind_it() {
+fn a_leaked_key_and_all_waiting_keys_are_gone_at_once() {
     let leaked = key("leaked", START - MINUTE);
     let waiting = key("waiting", START + MINUTE);
 
-    let keys = succeed(
+    let keys = plan_takeover(
         &[leaked, waiting],
         key("new", START),
         Rollover::AtOnce,
@@ -72,13 +72,13 @@ fn a_leaked_key_is_gone_at_once_with_whatever_waited_behind_it() {
 #[test]
 fn a_leaked_key_is_gone_at_once_for_a_replica_whose_clock_is_behind() {
     let leaked = key("leaked", START - MINUTE * 60);
-    let (active_from, gone_from) = takeover(Rollover::AtOnce, START, MINUTE * 15);
+    let (active_from, gone_from) = takeover_times(Rollover::AtOnce, START, MINUTE * 15);
 
-    let next = StoredKey {
+    let next = StoredSigningKey {
         created_at: START,
         ..key("new", active_from)
     };
-    let keys = succeed(&[leaked], next, Rollover::AtOnce, gone_from);
+    let keys = plan_takeover(&[leaked], next, Rollover::AtOnce, gone_from);
 
     let expected = [("leaked", KeyState::Gone), ("new", KeyState::Active)];
     assert_eq!(states(&keys, START - CLOCK_SKEW), expected);
@@ -87,13 +87,13 @@ fn a_leaked_key_is_gone_at_once_for_a_replica_whose_clock_is_behind() {
 
 #[test]
 fn a_key_that_retires_already_is_not_kept_longer() {
-    let retiring = StoredKey {
+    let retiring = StoredSigningKey {
         retiring_from: Some(START - MINUTE),
         gone_from: Some(START + MINUTE),
         ..key("retiring", START - MINUTE * 9)
     };
 
-    let keys = succeed(
+    let keys = plan_takeover(
         std::slice::from_ref(&retiring),
         key("new", START + MINUTE * 5),
         Rollover::Gradual,

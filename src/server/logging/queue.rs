@@ -17,21 +17,21 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Size of the lines that may wait, in bytes: about a minute of a server under attack.
 const CAPACITY: usize = 4 << 20;
 /// Memory of a waiting line in addition to its text.
-const OVERHEAD: usize = 64;
+const LINE_OVERHEAD: usize = 64;
 /// Minimum time between two reports of lost lines.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Time after which a non-blocking output that accepted nothing is tried again.
-const RETRY_AFTER: Duration = Duration::from_millis(10);
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 /// The sending end of the queue. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct LogQueue {
     lines: Sender<Vec<u8>>,
-    counts: Arc<Counts>,
+    counts: Arc<QueueCounters>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct QueueCounters {
     waiting_bytes: AtomicUsize,
     lost_lines: AtomicU64,
     /// The writing thread. Its own lines are never dropped: they are the reports of lost lines.
@@ -49,7 +49,7 @@ impl LogQueue {
         report: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, receiver) = channel();
-        let counts = Arc::<Counts>::default();
+        let counts = Arc::<QueueCounters>::default();
         let writer = LogWriter {
             output,
             report,
@@ -57,8 +57,8 @@ impl LogQueue {
             counts: Arc::clone(&counts),
             reported: 0,
             report_at: Instant::now(),
-            writes: false,
-            is_inside_line: false,
+            can_write: false,
+            is_line_incomplete: false,
         };
         let name = "log".to_owned();
         thread::Builder::new()
@@ -85,7 +85,7 @@ impl LogQueue {
 
     fn push(&self, line: &[u8]) {
         let counts = &self.counts;
-        let size = line.len() + OVERHEAD;
+        let size = line.len() + LINE_OVERHEAD;
         let waiting = counts.waiting_bytes.fetch_add(size, Ordering::AcqRel);
         let is_report = counts.writer.get() == Some(&thread::current().id());
         let fits = is_report || waiting + size <= CAPACITY;
@@ -124,14 +124,14 @@ struct LogWriter<W, R> {
     output: W,
     report: R,
     lines: Receiver<Vec<u8>>,
-    counts: Arc<Counts>,
+    counts: Arc<QueueCounters>,
     /// Number of lost lines that were reported.
     reported: u64,
     report_at: Instant,
     /// True if the latest line was written.
-    writes: bool,
+    can_write: bool,
     /// True if a line was written in part only, as happens when a disk is full.
-    is_inside_line: bool,
+    is_line_incomplete: bool,
 }
 
 impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
@@ -140,11 +140,11 @@ impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
         let _ = self.counts.writer.set(thread::current().id());
         while let Ok(line) = self.next() {
             if let Some(line) = line {
-                self.writes = self.write_line(&line).is_ok();
-                if !self.writes {
+                self.can_write = self.write_line(&line).is_ok();
+                if !self.can_write {
                     self.counts.lost_lines.fetch_add(1, Ordering::Relaxed);
                 }
-                let size = line.len() + OVERHEAD;
+                let size = line.len() + LINE_OVERHEAD;
                 self.counts.waiting_bytes.fetch_sub(size, Ordering::AcqRel);
             }
             self.report_lost_lines();
@@ -153,7 +153,7 @@ impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
 
     /// Waits for a line; `None` when it is time for a report instead.
     fn next(&self) -> Result<Option<Vec<u8>>, RecvTimeoutError> {
-        if !self.writes || self.lost_lines() == self.reported {
+        if !self.can_write || self.lost_lines() == self.reported {
             let line = self.lines.recv();
             return line.map(Some).map_err(|_| RecvTimeoutError::Disconnected);
         }
@@ -167,10 +167,10 @@ impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
     fn report_lost_lines(&mut self) {
         let lost = self.lost_lines();
         let now = Instant::now();
-        if self.writes && lost > self.reported && now >= self.report_at {
+        if self.can_write && lost > self.reported && now >= self.report_at {
             (self.report)(lost - self.reported);
             self.reported = lost;
-            self.report_at = now + REPORT_EVERY;
+            self.report_at = now + REPORT_INTERVAL;
         }
     }
 
@@ -179,7 +179,7 @@ impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
     }
 
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.is_inside_line {
+        if self.is_line_incomplete {
             self.write(b"\n")?;
         }
         self.write(line)
@@ -191,10 +191,10 @@ impl<W: Write, R: Fn(u64)> LogWriter<W, R> {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     rest = &rest[written..];
-                    self.is_inside_line = !rest.is_empty();
+                    self.is_line_incomplete = !rest.is_empty();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_AFTER),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_DELAY),
                 Err(error) => return Err(error),
             }
         }

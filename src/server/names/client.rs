@@ -52,19 +52,19 @@ pub fn is_scope(text: &str) -> bool {
 ///
 /// # Errors
 /// When one of them is not a scope.
-pub fn scopes(list: &str) -> Result<Vec<&str>, NotAScope> {
+pub fn parse_scopes(list: &str) -> Result<Vec<&str>, InvalidScopeList> {
     let scopes: Vec<&str> = list.split(' ').filter(|scope| !scope.is_empty()).collect();
     if scopes.iter().all(|scope| is_scope(scope)) {
         Ok(scopes)
     } else {
-        Err(NotAScope)
+        Err(InvalidScopeList)
     }
 }
 
 /// A list of scopes has an invalid item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a scope consists of visible ASCII characters without quotes and backslashes")]
-pub struct NotAScope;
+pub struct InvalidScopeList;
 
 #[cfg(test)]
 mod tests {
@@ -98,17 +98,17 @@ mod tests {
 
     #[test]
     fn scopes_are_separated_by_spaces_alone() {
-        assert_eq!(scopes("a b"), Ok(vec!["a", "b"]));
-        assert_eq!(scopes(""), Ok(vec![]));
-        assert_eq!(scopes("  a  "), Ok(vec!["a"]));
+        assert_eq!(parse_scopes("a b"), Ok(vec!["a", "b"]));
+        assert_eq!(parse_scopes(""), Ok(vec![]));
+        assert_eq!(parse_scopes("  a  "), Ok(vec!["a"]));
         assert_eq!(
-            scopes("https://example.org/x notes:read"),
+            parse_scopes("https://example.org/x notes:read"),
             Ok(vec!["https://example.org/x", "notes:read"])
         );
         for bad in [
             "a\tb", "a\nb", "a\u{a0}b", "\"a\"", "a\\b", "ä", "a\u{7f}", "a b\0",
         ] {
-            assert_eq!(scopes(bad), Err(NotAScope), "{bad:?}");
+            assert_eq!(parse_scopes(bad), Err(InvalidScopeList), "{bad:?}");
         }
     }
 }

@@ -6,16 +6,16 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-const NO_LETTER: &str = "must consist of letters, digits and ASCII punctuation";
+const INVALID_CHARACTER: &str = "must consist of letters, digits and ASCII punctuation";
 const INVISIBLE: &str = "must not contain invisible characters";
-const OUT_OF_PLACE: &str = "has a character that is not allowed at its position";
+const INVALID_POSITION: &str = "has a character that is not allowed at its position";
 const MIXED_DIRECTIONS: &str = "must not mix left-to-right and right-to-left letters";
 
 /// Canonical combining class of a virama, which joins two letters.
 const VIRAMA: u8 = 9;
 
 /// Maps a letter of full or half width to its usual form (RFC 8265, 3.3.2).
-pub(super) fn width_mapped(c: char) -> impl Iterator<Item = char> {
+pub(super) fn map_width(c: char) -> impl Iterator<Item = char> {
     let usual: Vec<char> = match c {
         '\u{ff01}'..='\u{ff5e}' | '\u{ff61}'..='\u{ffdc}' | '\u{ffe0}'..='\u{ffee}' => {
             std::iter::once(c).nfkc().collect()
@@ -28,31 +28,31 @@ pub(super) fn width_mapped(c: char) -> impl Iterator<Item = char> {
 /// Refuses names with characters that are not in the class.
 pub(super) fn check_identifier(name: &str) -> Result<(), &'static str> {
     let chars: Vec<char> = name.chars().collect();
-    (0..chars.len()).try_for_each(|at| match class(chars[at]) {
-        Class::Valid => Ok(()),
-        Class::InContext if fits_in_context(&chars, at) => Ok(()),
-        Class::InContext => Err(OUT_OF_PLACE),
-        Class::Invisible => Err(INVISIBLE),
-        Class::Other => Err(NO_LETTER),
+    (0..chars.len()).try_for_each(|at| match classify(chars[at]) {
+        CharacterClass::Valid => Ok(()),
+        CharacterClass::Contextual if fits_in_context(&chars, at) => Ok(()),
+        CharacterClass::Contextual => Err(INVALID_POSITION),
+        CharacterClass::Invisible => Err(INVISIBLE),
+        CharacterClass::Other => Err(INVALID_CHARACTER),
     })
 }
 
 /// Derived property of a character (RFC 8264, 8).
-enum Class {
+enum CharacterClass {
     Valid,
-    InContext,
+    Contextual,
     Invisible,
     Other,
 }
 
-fn class(c: char) -> Class {
+fn classify(c: char) -> CharacterClass {
     match c {
         // The exceptions come first (9.6, which are those of RFC 5892, 2.6).
         '\u{640}' | '\u{7fa}' | '\u{302e}' | '\u{302f}' | '\u{3031}'..='\u{3035}' | '\u{303b}' => {
-            Class::Other
+            CharacterClass::Other
         }
         '\u{df}' | '\u{3c2}' | '\u{6fd}' | '\u{6fe}' | '\u{f0b}' | '\u{3007}' | '!'..='~' => {
-            Class::Valid
+            CharacterClass::Valid
         }
         '\u{b7}'
         | '\u{375}'
@@ -62,15 +62,15 @@ fn class(c: char) -> Class {
         | '\u{6f0}'..='\u{6f9}'
         | '\u{200c}'
         | '\u{200d}'
-        | '\u{30fb}' => Class::InContext,
-        c if is_old_hangul(c) => Class::Other,
-        c if is_ignorable(c) => Class::Invisible,
-        c if !std::iter::once(c).nfkc().eq([c]) => Class::Other,
-        c => by_category(c),
+        | '\u{30fb}' => CharacterClass::Contextual,
+        c if is_old_hangul(c) => CharacterClass::Other,
+        c if is_ignorable(c) => CharacterClass::Invisible,
+        c if !std::iter::once(c).nfkc().eq([c]) => CharacterClass::Other,
+        c => classify_by_category(c),
     }
 }
 
-fn by_category(c: char) -> Class {
+fn classify_by_category(c: char) -> CharacterClass {
     use GeneralCategory as Is;
     match c.general_category() {
         Is::LowercaseLetter
@@ -79,9 +79,11 @@ fn by_category(c: char) -> Class {
         | Is::DecimalNumber
         | Is::ModifierLetter
         | Is::NonspacingMark
-        | Is::SpacingMark => Class::Valid,
-        Is::Format | Is::Control | Is::LineSeparator | Is::ParagraphSeparator => Class::Invisible,
-        _ => Class::Other,
+        | Is::SpacingMark => CharacterClass::Valid,
+        Is::Format | Is::Control | Is::LineSeparator | Is::ParagraphSeparator => {
+            CharacterClass::Invisible
+        }
+        _ => CharacterClass::Other,
     }
 }
 

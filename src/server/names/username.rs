@@ -19,7 +19,7 @@ impl Username {
     /// # Errors
     /// When the text is not a user name: the fault, to be read after "the user name".
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let name: String = text.chars().flat_map(precis::width_mapped).nfc().collect();
+        let name: String = text.chars().flat_map(precis::map_width).nfc().collect();
         if name.is_empty() || name.len() > Self::LONGEST {
             return Err("must have 1 to 254 bytes");
         }
@@ -28,7 +28,7 @@ impl Username {
         }
         precis::check_identifier(&name)?;
         precis::check_direction(&name)?;
-        Ok(Self(case_stable(name)))
+        Ok(Self(make_case_stable(name)))
     }
 
     /// Returns the name.
@@ -52,8 +52,8 @@ pub fn fold_username(username: &str) -> String {
 /// has none.
 pub fn stored_forms(typed: &str) -> Vec<String> {
     let name: String = typed.nfkc().collect();
-    let was_never_one = |c: char| c.is_whitespace() || c.is_control();
-    if name.is_empty() || name.len() > Username::LONGEST || name.chars().any(was_never_one) {
+    let was_never_allowed = |c: char| c.is_whitespace() || c.is_control();
+    if name.is_empty() || name.len() > Username::LONGEST || name.chars().any(was_never_allowed) {
         return Vec::new();
     }
     let mut forms = vec![name];
@@ -67,7 +67,7 @@ pub fn stored_forms(typed: &str) -> Vec<String> {
 
 /// Returns the name in lower case if a capital has no composed form but its small letter has one, such as
 /// `J` with caron. Otherwise the two spellings would have different folded forms.
-fn case_stable(name: String) -> String {
+fn make_case_stable(name: String) -> String {
     let lower = fold_username(&name);
     let composed: String = lower.nfc().collect();
     if composed == lower { name } else { composed }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_name_is_one_however_it_was_composed() {
+    fn composed_and_decomposed_user_names_are_equal() {
         for (one, other) in [
             ("\u{c1}lice", "A\u{301}lice"),
             ("\u{ff41}lice", "alice"),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn user_names_without_a_name_in_them_are_refused() {
+    fn empty_names_and_names_with_spaces_or_control_characters_are_refused() {
         for bad in [
             "",
             " ",
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_look_like_another_because_of_an_invisible_letter_are_refused() {
+    fn names_with_invisible_characters_are_refused() {
         for invisible in [
             '\u{ad}',
             '\u{34f}',
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_letter_digit_or_sign_of_ascii_is_refused() {
+    fn characters_other_than_letters_digits_and_ascii_punctuation_are_refused() {
         for bad in [
             "henry\u{2163}",
             "\u{265a}",
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_depend_on_their_neighbours_are_refused_elsewhere() {
+    fn contextual_characters_are_refused_outside_their_context() {
         for bad in [
             "a·b",
             "·l",
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_runs_in_one_direction() {
+    fn names_with_mixed_directions_are_refused() {
         for bad in ["דודabc", "abcדוד", "1דוד", "דוד-", "محمد1\u{661}"] {
             assert!(Username::parse(bad).is_err(), "{bad:?}");
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_found_under_the_rules_of_its_time() {
+    fn names_of_older_rules_have_stored_forms() {
         assert_eq!(stored_forms("Alice"), ["Alice"]);
         assert_eq!(stored_forms("ro\u{200b}ot"), ["ro\u{200b}ot"]);
         assert_eq!(stored_forms("a b"), [""; 0]);

@@ -1,9 +1,9 @@
 //! Walks over a keyboard: `qwertz`, `1qaz2wsx`, `q1w2e3r4`.
 
 /// Rows of keys, each half a key to the right of the one above.
-type Layout = [&'static str; 4];
+type KeyboardLayout = [&'static str; 4];
 
-const LAYOUTS: [Layout; 3] = [
+const LAYOUTS: [KeyboardLayout; 3] = [
     ["1234567890-=", "qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./"],
     ["1234567890ß´", "qwertzuiopü+", "asdfghjklöä#", "yxcvbnm,.-"],
     ["1234567890)=", "azertyuiop^$", "qsdfghjklmù*", "wxcvbn,;:!"],
@@ -19,25 +19,25 @@ const TURN: f64 = 2.5;
 const SHORTEST: usize = 3;
 
 /// Row and column of a key.
-type Key = (i32, i32);
+type KeyPosition = (i32, i32);
 /// From one key to another.
-type Step = (i32, i32);
+type KeyStep = (i32, i32);
 
 /// Returns the bits of a walk from key to key; `None` where it is none.
-pub(super) fn walk(part: &[char]) -> Option<f64> {
+pub(super) fn walk_bits(part: &[char]) -> Option<f64> {
     if part.len() < SHORTEST {
         return None;
     }
     LAYOUTS
         .iter()
-        .filter_map(|layout| walk_on(layout, part))
+        .filter_map(|layout| walk_bits_on(layout, part))
         .reduce(f64::min)
 }
 
-fn walk_on(layout: &Layout, part: &[char]) -> Option<f64> {
-    let keys: Option<Vec<Key>> = part.iter().map(|c| key(layout, *c)).collect();
+fn walk_bits_on(layout: &KeyboardLayout, part: &[char]) -> Option<f64> {
+    let keys: Option<Vec<KeyPosition>> = part.iter().map(|c| key(layout, *c)).collect();
     let keys = keys?;
-    let steps: Vec<Step> = keys
+    let steps: Vec<KeyStep> = keys
         .windows(2)
         .map(|pair| (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1))
         .collect();
@@ -56,7 +56,7 @@ fn walk_on(layout: &Layout, part: &[char]) -> Option<f64> {
     Some(START + costs.sum::<f64>())
 }
 
-fn key(layout: &Layout, c: char) -> Option<Key> {
+fn key(layout: &KeyboardLayout, c: char) -> Option<KeyPosition> {
     let shifted = SHIFTED.iter().map(|row| (0, row));
     let rows = (0..).zip(layout.iter());
     rows.chain(shifted).find_map(|(row, keys)| {
@@ -68,6 +68,6 @@ fn key(layout: &Layout, c: char) -> Option<Key> {
 }
 
 /// The same key, one beside it, or one that touches it in the row above or below.
-fn is_to_a_neighbour(step: Step) -> bool {
+fn is_to_a_neighbour(step: KeyStep) -> bool {
     matches!(step, (0, -1..=1) | (1, -1..=0) | (-1, 0..=1))
 }

@@ -15,7 +15,7 @@ const MAX_MEMORY_KIB: u32 = 4 << 20;
 
 /// Cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
+pub struct HashCost {
     /// Memory that is filled, in KiB.
     pub memory_kib: u32,
     /// Number of passes over the memory.
@@ -27,7 +27,7 @@ pub struct Cost {
 /// Least memory of argon2, in KiB.
 const MIN_MEMORY_KIB: u64 = 8;
 
-impl Cost {
+impl HashCost {
     /// Returns the work of one hash: memory times passes, in KiB. Lanes divide it and change nothing.
     pub(super) fn work(self) -> u64 {
         u64::from(self.memory_kib) * u64::from(self.passes)
@@ -69,14 +69,14 @@ impl Cost {
 
 /// A stored hash, taken apart.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Phc {
-    pub(super) cost: Cost,
+pub(super) struct PhcHash {
+    pub(super) cost: HashCost,
     pub(super) salt: Vec<u8>,
     pub(super) hash: Vec<u8>,
 }
 
-impl Phc {
-    pub(super) fn new(cost: Cost, salt: Vec<u8>, hash: Vec<u8>) -> Self {
+impl PhcHash {
+    pub(super) fn new(cost: HashCost, salt: Vec<u8>, hash: Vec<u8>) -> Self {
         Self { cost, salt, hash }
     }
 
@@ -84,7 +84,7 @@ impl Phc {
         let mut parts = text.strip_prefix("$argon2id$v=19$")?.split('$');
         let (costs, salt, hash) = (parts.next()?, parts.next()?, parts.next()?);
         let phc = Self {
-            cost: Cost::parse(costs)?,
+            cost: HashCost::parse(costs)?,
             salt: STANDARD_NO_PAD.decode(salt).ok()?,
             hash: STANDARD_NO_PAD.decode(hash).ok()?,
         };
@@ -93,7 +93,7 @@ impl Phc {
     }
 }
 
-impl FromStr for Phc {
+impl FromStr for PhcHash {
     type Err = PasswordError;
 
     fn from_str(text: &str) -> Result<Self, PasswordError> {
@@ -101,9 +101,9 @@ impl FromStr for Phc {
     }
 }
 
-impl fmt::Display for Phc {
+impl fmt::Display for PhcHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cost {
+        let HashCost {
             memory_kib,
             passes,
             lanes,

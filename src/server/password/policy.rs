@@ -7,8 +7,8 @@ use flate2::bufread::GzDecoder;
 use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::UnicodeNormalization;
 
-use super::guess::Guess;
 use super::spelling::of_breached;
+use super::strength::StrengthEstimate;
 
 #[cfg(test)]
 mod tests;
@@ -65,13 +65,13 @@ pub enum Weakness {
 
 /// Policy for new passwords.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub struct PasswordPolicy {
     min_bytes: usize,
     /// Words that belong to the service, in lower case.
     service: Vec<String>,
 }
 
-impl Policy {
+impl PasswordPolicy {
     /// Returns a policy that refuses what is shorter than `min_bytes`.
     pub fn new(min_bytes: usize) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl Policy {
     /// words first.
     #[must_use]
     pub fn with_service(mut self, name: &str) -> Self {
-        self.service.extend(words_of(name));
+        self.service.extend(split_words(name));
         self
     }
 
@@ -121,13 +121,13 @@ impl Policy {
     }
 
     fn check_bits(&self, password: &str, username: &str) -> Result<(), Weakness> {
-        let mut guess = Guess::new(password);
+        let mut guess = StrengthEstimate::new(password);
         guess.find_breached();
         guess.find_common(common());
         if guess.bits() < self.least_bits() {
             return Err(Weakness::Guessable);
         }
-        let context = words_of(username).chain(self.service.iter().cloned());
+        let context = split_words(username).chain(self.service.iter().cloned());
         let backwards = |word: &String| word.chars().rev().collect();
         guess.find_context(context.flat_map(|word| [backwards(&word), word]));
         if guess.bits() < self.least_bits() {
@@ -172,7 +172,7 @@ fn common() -> impl Iterator<Item = String> {
 }
 
 /// Returns a name and the words in it.
-fn words_of(name: &str) -> impl Iterator<Item = String> {
+fn split_words(name: &str) -> impl Iterator<Item = String> {
     let parts = name.split(|c: char| !c.is_alphanumeric());
     let words: Vec<String> = std::iter::once(name)
         .chain(parts)

@@ -1,6 +1,6 @@
 use super::*;
 
-const CHEAP: Cost = Cost {
+const CHEAP: HashCost = HashCost {
     memory_kib: 64,
     passes: 1,
     lanes: 1,
@@ -10,17 +10,20 @@ fn secret(text: &str) -> SecretString {
     SecretString::from(text)
 }
 
-fn passwords(cost: Cost) -> Passwords {
-    Passwords::start(cost, 2, 8).unwrap()
+fn passwords(cost: HashCost) -> PasswordHasher {
+    PasswordHasher::start(cost, 2, 8).unwrap()
 }
 
 async fn verify(
-    passwords: &Passwords,
+    passwords: &PasswordHasher,
     password: &str,
     stored: Option<&str>,
-) -> Result<Verdict, PasswordError> {
-    let seat = passwords.seat(Priority::Stranger, "").await.unwrap();
-    seat.verify(secret(password), stored).await
+) -> Result<PasswordVerdict, PasswordError> {
+    let permit = passwords
+        .acquire_permit(HashingPriority::UnknownClient, "")
+        .await
+        .unwrap();
+    permit.verify(secret(password), stored).await
 }
 
 #[tokio::test]
@@ -32,9 +35,9 @@ async fn a_password_is_right_and_any_other_is_wrong() {
     let wrong = verify(&passwords, "battery staple", Some(&stored));
     let nobody = verify(&passwords, "correct horse", None);
 
-    assert_eq!(right.await.unwrap(), Verdict::Right);
-    assert_eq!(wrong.await.unwrap(), Verdict::Wrong);
-    assert_eq!(nobody.await.unwrap(), Verdict::Wrong);
+    assert_eq!(right.await.unwrap(), PasswordVerdict::Right);
+    assert_eq!(wrong.await.unwrap(), PasswordVerdict::Wrong);
+    assert_eq!(nobody.await.unwrap(), PasswordVerdict::Wrong);
 }
 
 #[tokio::test]
@@ -58,8 +61,8 @@ async fn a_hash_of_another_program_and_cost_is_verified_and_reported_as_outdated
     let right = verify(&passwords, "correct horse", Some(OF_ANOTHER_PROGRAM));
     let wrong = verify(&passwords, "battery staple", Some(OF_ANOTHER_PROGRAM));
 
-    assert_eq!(right.await.unwrap(), Verdict::Outdated);
-    assert_eq!(wrong.await.unwrap(), Verdict::Wrong);
+    assert_eq!(right.await.unwrap(), PasswordVerdict::Outdated);
+    assert_eq!(wrong.await.unwrap(), PasswordVerdict::Wrong);
 }
 
 #[tokio::test]
@@ -69,7 +72,7 @@ async fn composed_and_decomposed_letters_are_one_password() {
 
     let verdict = verify(&passwords, "cafe\u{301} au lait", Some(&stored));
 
-    assert_eq!(verdict.await.unwrap(), Verdict::Right);
+    assert_eq!(verdict.await.unwrap(), PasswordVerdict::Right);
 }
 
 #[tokio::test]
@@ -97,16 +100,21 @@ async fn a_damaged_hash_is_an_error_and_not_a_wrong_password() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_recovers() {
-    let passwords = Passwords::start(CHEAP, 1, 1).unwrap();
-    let mut seats = Vec::new();
-    for _ in 0..=MORE_SEATS {
-        seats.push(passwords.seat(Priority::Stranger, "").await.unwrap());
+    let passwords = PasswordHasher::start(CHEAP, 1, 1).unwrap();
+    let mut permits = Vec::new();
+    for _ in 0..=SPARE_PERMITS {
+        permits.push(
+            passwords
+                .acquire_permit(HashingPriority::UnknownClient, "")
+                .await
+                .unwrap(),
+        );
     }
     let mut waiting = Box::pin(passwords.hash(secret("correct horse")));
     assert!(poll_once(&mut waiting).await.is_none());
 
     let refused = passwords.hash(secret("correct horse")).await;
-    drop(seats);
+    drop(permits);
     let served = waiting.await;
 
     assert!(matches!(refused, Err(PasswordError::Busy)));
@@ -114,10 +122,10 @@ async fn a_full_queue_refuses_and_recovers() {
 }
 
 /// Work of a wrong password, in KiB times passes.
-async fn work_of(passwords: &Passwords, stored: Option<&str>) -> u64 {
+async fn work_of(passwords: &PasswordHasher, stored: Option<&str>) -> u64 {
     let before = passwords.work_done();
     let verdict = verify(passwords, "battery staple", stored).await;
-    assert_eq!(verdict.unwrap(), Verdict::Wrong);
+    assert_eq!(verdict.unwrap(), PasswordVerdict::Wrong);
     passwords.work_done() - before
 }
 
@@ -133,15 +141,15 @@ async fn a_wrong_password_costs_the_same_work_whatever_the_stored_cost() {
     ];
     let mut hashes = Vec::new();
     for (memory_kib, passes, lanes) in old {
-        let cost = Cost {
+        let cost = HashCost {
             memory_kib,
             passes,
             lanes,
         };
-        let other = Passwords::start(cost, 1, 8).unwrap();
+        let other = PasswordHasher::start(cost, 1, 8).unwrap();
         hashes.push(other.hash(secret("correct horse")).await.unwrap());
     }
-    let cost = Cost {
+    let cost = HashCost {
         memory_kib: 256,
         passes: 2,
         lanes: 1,
@@ -164,7 +172,7 @@ async fn a_wrong_password_costs_the_same_work_whatever_the_stored_cost() {
 
 #[tokio::test]
 async fn a_more_expensive_hash_than_was_known_raises_the_work_of_all() {
-    let expensive = Cost {
+    let expensive = HashCost {
         memory_kib: 256,
         ..CHEAP
     };
@@ -184,7 +192,7 @@ async fn a_damaged_row_does_not_make_all_logins_slow() {
     passwords.note_cost("m=4194304,t=4294967295,p=1");
     passwords.note_cost("m=many");
 
-    assert_eq!(work_of(&passwords, None).await, 64 * MOST_TIMES);
+    assert_eq!(work_of(&passwords, None).await, 64 * MAX_WORK_FACTOR);
 }
 
 /// Polls a future once.

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model, Property};
 
-use super::{Decision, Grace, KeyHash, RevokeReason, SessionState, Shown, Superseded, decide};
+use super::{
+    Grace, PresentedGeneration, RetryKeyHash, RevokeReason, RotationDecision, SessionState,
+    Superseded, decide,
+};
 use crate::clock::Time;
 
-mod world;
+mod state;
 
-use world::{Client, Past, Request, World, Writes, Wrong};
+use state::{ModelClient, ModelState, RefreshRequest, TrueHistory, Violation, WriteStrategy};
 
 const START: Time = Time::from_millis(0);
 
@@ -21,132 +24,133 @@ const START: Time = Time::from_millis(0);
 /// and after that. That is 260,000 states; one generation more has several times as many, and no new kind
 /// of state.
 const MAX_GENERATION: u64 = 2;
-const MAX_PASSED: usize = 2;
+const MAX_CLOCK_STEPS: usize = 2;
 
 /// Step of the clock when there is no grace period to pass.
-const MOMENT: Duration = Duration::from_millis(1);
+const CLOCK_STEP: Duration = Duration::from_millis(1);
 
-type Decide = fn(&SessionState, Shown, Time, Grace) -> Decision;
+type DecideFunction = fn(&SessionState, PresentedGeneration, Time, Grace) -> RotationDecision;
 
 /// The model: two clients, the grace period, and the implementations of deciding and writing under test.
-struct Rotations {
+struct RotationModel {
     grace: Grace,
-    writes: Writes,
-    decide: Decide,
+    writes: WriteStrategy,
+    decide: DecideFunction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
-    Show(usize),
-    Read(usize),
-    Write(usize),
-    Receive(usize),
-    Lose(usize),
+    Present(usize),
+    ReadRow(usize),
+    WriteRow(usize),
+    ReceiveResponse(usize),
+    LoseResponse(usize),
     LogOut,
-    PassGrace,
+    PassGracePeriod,
     PassDay,
 }
 
-impl Model for Rotations {
-    type State = World;
+impl Model for RotationModel {
+    type State = ModelState;
     type Action = Action;
 
-    fn init_states(&self) -> Vec<World> {
-        let client = Client {
+    fn init_states(&self) -> Vec<ModelState> {
+        let client = ModelClient {
             token: 0,
-            lost: false,
-            request: Request::None,
+            response_lost: false,
+            request: RefreshRequest::Idle,
         };
-        vec![World {
+        vec![ModelState {
             now: START,
-            passed: 0,
+            clock_steps: 0,
             row: SessionState {
                 generation: 0,
                 rotated_at: START,
                 superseded: Superseded::default(),
-                key: None,
+                retry_key: None,
                 expires_at: START + Duration::from_hours(1000),
                 idle_limit: Duration::from_hours(1000),
                 revoked: None,
             },
             clients: [client.clone(), client],
-            past: Past::default(),
+            history: TrueHistory::default(),
         }]
     }
 
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        for (index, client) in world.clients.iter().enumerate() {
+    fn actions(&self, state: &ModelState, actions: &mut Vec<Action>) {
+        for (index, client) in state.clients.iter().enumerate() {
             match client.request {
-                Request::None => actions.push(Action::Show(index)),
-                Request::Shown { .. } => actions.push(Action::Read(index)),
-                Request::Read { .. } => actions.push(Action::Write(index)),
-                Request::Answered(_) => {
-                    actions.extend([Action::Receive(index), Action::Lose(index)]);
+                RefreshRequest::Idle => actions.push(Action::Present(index)),
+                RefreshRequest::Sent { .. } => actions.push(Action::ReadRow(index)),
+                RefreshRequest::RowRead { .. } => actions.push(Action::WriteRow(index)),
+                RefreshRequest::Responded(_) => {
+                    actions.extend([Action::ReceiveResponse(index), Action::LoseResponse(index)]);
                 }
             }
         }
-        if !world.past.is_logged_out {
+        if !state.history.is_logged_out {
             actions.push(Action::LogOut);
         }
-        if world.passed < MAX_PASSED {
-            actions.extend([Action::PassGrace, Action::PassDay]);
+        if state.clock_steps < MAX_CLOCK_STEPS {
+            actions.extend([Action::PassGracePeriod, Action::PassDay]);
         }
     }
 
-    fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        let mut next = world.clone();
+    fn next_state(&self, state: &ModelState, action: Action) -> Option<ModelState> {
+        let mut next = state.clone();
         match action {
-            Action::Show(client) => {
-                next.clients[client].request = Request::Shown {
-                    now: world.now,
-                    after_logout: world.past.is_logged_out,
+            Action::Present(client) => {
+                next.clients[client].request = RefreshRequest::Sent {
+                    now: state.now,
+                    after_logout: state.history.is_logged_out,
                 };
             }
-            Action::Read(client) => {
-                let Request::Shown { now, after_logout } = world.clients[client].request else {
+            Action::ReadRow(client) => {
+                let RefreshRequest::Sent { now, after_logout } = state.clients[client].request
+                else {
                     return None;
                 };
-                let row = world.row.clone();
-                next.clients[client].request = Request::Read {
+                let row = state.row.clone();
+                next.clients[client].request = RefreshRequest::RowRead {
                     now,
                     after_logout,
                     row,
                 };
             }
-            Action::Write(client) => next.write(self, client),
-            Action::Receive(client) => {
-                let Request::Answered(answer) = world.clients[client].request else {
+            Action::WriteRow(client) => next.write(self, client),
+            Action::ReceiveResponse(client) => {
+                let RefreshRequest::Responded(response) = state.clients[client].request else {
                     return None;
                 };
-                next.receive(client, answer);
+                next.receive(client, response);
             }
-            Action::Lose(client) => {
-                next.clients[client].lost |=
-                    world.clients[client].request != Request::Answered(None);
-                next.clients[client].request = Request::None;
+            Action::LoseResponse(client) => {
+                next.clients[client].response_lost |=
+                    state.clients[client].request != RefreshRequest::Responded(None);
+                next.clients[client].request = RefreshRequest::Idle;
             }
             Action::LogOut => {
                 next.row.revoked.get_or_insert(RevokeReason::Logout);
-                next.past.is_logged_out = true;
+                next.history.is_logged_out = true;
             }
-            Action::PassGrace => {
-                next.now = world.now + self.grace.duration().max(MOMENT);
-                next.passed += 1;
+            Action::PassGracePeriod => {
+                next.now = state.now + self.grace.duration().max(CLOCK_STEP);
+                next.clock_steps += 1;
             }
             Action::PassDay => {
-                next.now = world.now + KeyHash::KEPT;
+                next.now = state.now + RetryKeyHash::RETRY_WINDOW;
                 // No earlier request is in transit for so long.
-                next.passed = MAX_PASSED;
+                next.clock_steps = MAX_CLOCK_STEPS;
             }
         }
-        if world.row.revoked.is_some() && next.row != world.row {
-            next.past.accuse(Wrong::Revived);
+        if state.row.revoked.is_some() && next.row != state.row {
+            next.history.record_violation(Violation::SessionRevived);
         }
         Some(next)
     }
 
-    fn within_boundary(&self, world: &World) -> bool {
-        world.row.generation <= MAX_GENERATION
+    fn within_boundary(&self, state: &ModelState) -> bool {
+        state.row.generation <= MAX_GENERATION
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
@@ -154,16 +158,16 @@ impl Model for Rotations {
         properties.extend(reachable_states());
         if self.grace > Grace::STRICT {
             properties.extend([
-                Property::sometimes("a lost response is recovered", |_, world: &World| {
-                    let current = Request::Answered(Some(world.row.generation));
-                    world
+                Property::sometimes("a lost response is recovered", |_, state: &ModelState| {
+                    let current = RefreshRequest::Responded(Some(state.row.generation));
+                    state
                         .clients
                         .iter()
-                        .any(|client| client.lost && client.request == current)
+                        .any(|client| client.response_lost && client.request == current)
                 }),
-                Property::sometimes("a response is repeated", |_, world: &World| {
-                    let [one, other] = &world.clients;
-                    one == other && one.request == Request::Answered(Some(one.token + 1))
+                Property::sometimes("a response is repeated", |_, state: &ModelState| {
+                    let [one, other] = &state.clients;
+                    one == other && one.request == RefreshRequest::Responded(Some(one.token + 1))
                 }),
             ]);
         }
@@ -172,59 +176,90 @@ impl Model for Rotations {
 }
 
 /// Promises that hold in every state.
-fn promises() -> Vec<Property<Rotations>> {
+fn promises() -> Vec<Property<RotationModel>> {
     vec![
-        Property::always("one successor", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::SecondSuccessor)
+        Property::always("one successor", |_, state: &ModelState| {
+            !state
+                .history
+                .violations
+                .contains(&Violation::SecondSuccessor)
         }),
-        Property::always("a live token is accepted", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::LiveTokenWasRefused)
+        Property::always("a live token is accepted", |_, state: &ModelState| {
+            !state
+                .history
+                .violations
+                .contains(&Violation::LiveTokenRefused)
         }),
-        Property::always("an old token is never accepted", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::OldTokenWasAnswered)
+        Property::always("an old token is never accepted", |_, state: &ModelState| {
+            !state
+                .history
+                .violations
+                .contains(&Violation::OldTokenAccepted)
         }),
-        Property::always("reuse ends the session", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::ReuseLeftTheSession)
+        Property::always("reuse ends the session", |_, state: &ModelState| {
+            !state
+                .history
+                .violations
+                .contains(&Violation::ReuseWithoutRevocation)
         }),
-        Property::always("a retry is not treated as theft", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::RetryWasTheft)
-        }),
-        Property::always("nothing is accepted after logout", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::AnsweredAfterLogout)
-        }),
-        Property::always("revoked never revives", |_, world: &World| {
-            !world.past.wrongs.contains(&Wrong::Revived)
+        Property::always(
+            "a retry is not treated as theft",
+            |_, state: &ModelState| {
+                !state
+                    .history
+                    .violations
+                    .contains(&Violation::RetryTreatedAsTheft)
+            },
+        ),
+        Property::always(
+            "nothing is accepted after logout",
+            |_, state: &ModelState| {
+                !state
+                    .history
+                    .violations
+                    .contains(&Violation::AcceptedAfterLogout)
+            },
+        ),
+        Property::always("revoked never revives", |_, state: &ModelState| {
+            !state
+                .history
+                .violations
+                .contains(&Violation::SessionRevived)
         }),
     ]
 }
 
 /// States that the search must reach, so that the promises are not trivially true.
-fn reachable_states() -> Vec<Property<Rotations>> {
+fn reachable_states() -> Vec<Property<RotationModel>> {
     vec![
-        Property::sometimes("a token is reused", |_, world: &World| {
-            world.row.revoked == Some(RevokeReason::Reuse)
+        Property::sometimes("a token is reused", |_, state: &ModelState| {
+            state.row.revoked == Some(RevokeReason::Reuse)
         }),
         Property::sometimes(
             "a lost response is recovered by its key",
-            |_, world: &World| world.past.is_recovered_late,
+            |_, state: &ModelState| state.history.was_response_recovered_late,
         ),
         Property::sometimes(
             "a retry waits while others rotate the session",
-            |_, world: &World| world.past.is_undecided,
+            |_, state: &ModelState| state.history.was_indeterminate,
         ),
-        Property::sometimes("a rotation meets a conflict", |_, world: &World| {
-            world
-                .reads()
-                .any(|read| read.generation < world.row.generation)
+        Property::sometimes("a rotation meets a conflict", |_, state: &ModelState| {
+            state
+                .rows_read()
+                .any(|read| read.generation < state.row.generation)
         }),
-        Property::sometimes("a logout meets a rotation", |_, world: &World| {
-            world.past.is_logged_out && world.reads().any(|read| read.revoked.is_none())
+        Property::sometimes("a logout meets a rotation", |_, state: &ModelState| {
+            state.history.is_logged_out && state.rows_read().any(|read| read.revoked.is_none())
         }),
     ]
 }
 
-fn explore(grace: Grace, writes: Writes, decide: Decide) -> CheckerBuilder<Rotations> {
-    let model = Rotations {
+fn model_checker(
+    grace: Grace,
+    writes: WriteStrategy,
+    decide: DecideFunction,
+) -> CheckerBuilder<RotationModel> {
+    let model = RotationModel {
         grace,
         writes,
         decide,
@@ -233,99 +268,153 @@ fn explore(grace: Grace, writes: Writes, decide: Decide) -> CheckerBuilder<Rotat
 }
 
 /// A common alternative: a grace period for the direct predecessor alone.
-fn decide_for_parents(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
-    match decide(row, shown, now, grace) {
-        Decision::Replay if row.generation > shown.generation + 1 => Decision::Reuse,
+fn decide_with_grace_for_parent_only(
+    row: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
+    match decide(row, presented, now, grace) {
+        RotationDecision::Retry if row.generation > presented.generation + 1 => {
+            RotationDecision::Reuse
+        }
         decision => decision,
     }
 }
 
 /// A common alternative: the direct predecessor is accepted however late it comes.
-fn decide_without_limit(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
-    match decide(row, shown, now, grace) {
-        Decision::Reuse if row.generation == shown.generation + 1 => Decision::Replay,
+fn decide_without_time_limit_for_parent(
+    row: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
+    match decide(row, presented, now, grace) {
+        RotationDecision::Reuse if row.generation == presented.generation + 1 => {
+            RotationDecision::Retry
+        }
         decision => decision,
     }
 }
 
 /// Wrong on purpose: no lost response is repeated after the grace period.
-fn decide_without_keys(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
-    decide(row, Shown { key: None, ..shown }, now, grace)
+fn decide_without_retry_keys(
+    row: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
+    decide(
+        row,
+        PresentedGeneration {
+            retry_key: None,
+            ..presented
+        },
+        now,
+        grace,
+    )
 }
 
 /// Wrong on purpose: every client is assumed to have the key.
-fn decide_for_any_key(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
-    let key = row.key;
-    decide(row, Shown { key, ..shown }, now, grace)
+fn decide_with_any_retry_key(
+    row: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
+    let retry_key = row.retry_key;
+    decide(
+        row,
+        PresentedGeneration {
+            retry_key,
+            ..presented
+        },
+        now,
+        grace,
+    )
 }
 
 /// Wrong on purpose: a retry that waited is decided by a row that has changed since.
-fn decide_always(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
-    match decide(row, shown, now, grace) {
-        Decision::Undecided => Decision::Reuse,
+fn decide_indeterminate_as_reuse(
+    row: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
+    match decide(row, presented, now, grace) {
+        RotationDecision::Indeterminate => RotationDecision::Reuse,
         decision => decision,
     }
 }
 
 /// Wrong on purpose: a retry key never expires.
-fn decide_without_days(row: &SessionState, shown: Shown, now: Time, grace: Grace) -> Decision {
-    match decide(row, shown, now, grace) {
-        Decision::Reuse => decide(row, shown, row.rotated_at, grace),
+fn decide_without_expiry_of_retry_keys(
+    row: &SessionState,
+    presented: PresentedGeneration,
+    now: Time,
+    grace: Grace,
+) -> RotationDecision {
+    match decide(row, presented, now, grace) {
+        RotationDecision::Reuse => decide(row, presented, row.rotated_at, grace),
         decision => decision,
     }
 }
 
 #[test]
 fn every_interleaving_keeps_the_promises() {
-    let all = explore(Grace::TEN_SECONDS, Writes::Conditionally, decide);
+    let all = model_checker(Grace::TEN_SECONDS, WriteStrategy::Conditional, decide);
     all.spawn_bfs().join().assert_properties();
 }
 
 #[test]
 fn every_interleaving_keeps_the_promises_without_grace() {
-    let all = explore(Grace::STRICT, Writes::Conditionally, decide);
+    let all = model_checker(Grace::STRICT, WriteStrategy::Conditional, decide);
     all.spawn_bfs().join().assert_properties();
 }
 
 #[test]
-fn the_model_finds_what_is_wrong_with_other_ways() {
+fn the_model_detects_every_wrong_alternative() {
     let ten = Grace::TEN_SECONDS;
     for (writes, decide, broken) in [
-        (Writes::OverAnyGeneration, decide as Decide, "one successor"),
-        (Writes::WholeRow, decide, "revoked never revives"),
         (
-            Writes::Conditionally,
-            decide_for_parents,
+            WriteStrategy::AnyGeneration,
+            decide as DecideFunction,
+            "one successor",
+        ),
+        (WriteStrategy::WholeRow, decide, "revoked never revives"),
+        (
+            WriteStrategy::Conditional,
+            decide_with_grace_for_parent_only,
             "a live token is accepted",
         ),
         (
-            Writes::Conditionally,
-            decide_without_limit,
+            WriteStrategy::Conditional,
+            decide_without_time_limit_for_parent,
             "an old token is never accepted",
         ),
         (
-            Writes::Conditionally,
-            decide_without_keys,
+            WriteStrategy::Conditional,
+            decide_without_retry_keys,
             "a live token is accepted",
         ),
         (
-            Writes::Conditionally,
-            decide_for_any_key,
+            WriteStrategy::Conditional,
+            decide_with_any_retry_key,
             "an old token is never accepted",
         ),
         (
-            Writes::Conditionally,
-            decide_always,
+            WriteStrategy::Conditional,
+            decide_indeterminate_as_reuse,
             "a retry is not treated as theft",
         ),
         (
-            Writes::Conditionally,
-            decide_without_days,
+            WriteStrategy::Conditional,
+            decide_without_expiry_of_retry_keys,
             "an old token is never accepted",
         ),
     ] {
         let found = HasDiscoveries::AnyOf([broken].into());
-        let search = explore(ten, writes, decide).finish_when(found);
+        let search = model_checker(ten, writes, decide).finish_when(found);
         search.spawn_bfs().join().assert_any_discovery(broken);
     }
 }

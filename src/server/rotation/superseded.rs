@@ -2,11 +2,11 @@
 
 use std::str::FromStr;
 
-use super::{Grace, Malformed};
+use super::{Grace, MalformedColumn};
 use crate::clock::Time;
 
 /// Times at which earlier generations were superseded, newest first: those within the last [`Grace::MAX`],
-/// and at most [`Superseded::REMEMBERED`]. Written in the database as milliseconds, separated by commas.
+/// and at most [`Superseded::MAX_TIMES`]. Written in the database as milliseconds, separated by commas.
 ///
 /// A generation that was superseded earlier is reuse under any grace period, and the row is a third shorter
 /// without its time.
@@ -15,35 +15,35 @@ pub struct Superseded(Vec<Time>);
 
 impl Superseded {
     /// Number of generations for which a retry can be distinguished from reuse.
-    pub const REMEMBERED: usize = 16;
+    pub const MAX_TIMES: usize = 16;
 
     /// Length of a time as text, until the year 2286.
-    const DIGITS: usize = 13;
+    const DIGITS_PER_TIME: usize = 13;
 
-    /// Returns the time at which the generation `back` before the current one was superseded (1 is the
+    /// Returns the time at which the generation `generations_back` before the current one was superseded (1 is the
     /// direct predecessor); `None` when the time was removed.
-    pub(super) fn at(&self, back: u64) -> Option<Time> {
-        let index = usize::try_from(back.checked_sub(1)?).ok()?;
+    pub(super) fn at(&self, generations_back: u64) -> Option<Time> {
+        let index = usize::try_from(generations_back.checked_sub(1)?).ok()?;
         self.0.get(index).copied()
     }
 
-    pub(super) fn with(&self, now: Time) -> Self {
-        let older = self.0.iter().copied().take(Self::REMEMBERED - 1);
-        let still_counts = older.take_while(|time| Grace::MAX.covers(*time, now));
-        let mut times = Vec::with_capacity(Self::REMEMBERED);
+    pub(super) fn with_newest(&self, now: Time) -> Self {
+        let older = self.0.iter().copied().take(Self::MAX_TIMES - 1);
+        let within_max_grace = older.take_while(|time| Grace::MAX.covers(*time, now));
+        let mut times = Vec::with_capacity(Self::MAX_TIMES);
         times.push(now);
-        times.extend(still_counts);
+        times.extend(within_max_grace);
         Self(times)
     }
 
     /// Returns the time that the next rotation removes: the oldest one when the list is full.
-    pub(super) fn next_forgotten(&self) -> Option<Time> {
-        self.0.get(Self::REMEMBERED - 1).copied()
+    pub(super) fn next_removed(&self) -> Option<Time> {
+        self.0.get(Self::MAX_TIMES - 1).copied()
     }
 
     /// Returns the times in the format of the database.
     pub fn text(&self) -> String {
-        let mut text = String::with_capacity(self.0.len() * (Self::DIGITS + 1));
+        let mut text = String::with_capacity(self.0.len() * (Self::DIGITS_PER_TIME + 1));
         let mut digits = itoa::Buffer::new();
         for time in &self.0 {
             if !text.is_empty() {
@@ -56,20 +56,20 @@ impl Superseded {
 }
 
 impl FromStr for Superseded {
-    type Err = Malformed;
+    type Err = MalformedColumn;
 
-    fn from_str(text: &str) -> Result<Self, Malformed> {
+    fn from_str(text: &str) -> Result<Self, MalformedColumn> {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let mut times = Vec::with_capacity(Self::REMEMBERED);
+        let mut times = Vec::with_capacity(Self::MAX_TIMES);
         for digits in text.as_bytes().split(|byte| *byte == b',') {
             match millis(digits) {
-                Some(millis) if times.len() < Self::REMEMBERED => {
+                Some(millis) if times.len() < Self::MAX_TIMES => {
                     times.push(Time::from_millis(millis));
                 }
                 _ => {
-                    return Err(Malformed {
+                    return Err(MalformedColumn {
                         text: text.to_owned(),
                         expected: "a list of at most 16 times, separated by commas",
                     });

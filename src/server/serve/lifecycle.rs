@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
+enum LifecyclePhase {
     Ready,
     Draining,
     Closing,
@@ -18,14 +18,14 @@ enum Phase {
 /// Phase of a server and its tracked work. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<LifecyclePhase>,
     work: TaskTracker,
 }
 
 impl Default for Lifecycle {
     fn default() -> Self {
         Self {
-            phase: watch::Sender::new(Phase::Ready),
+            phase: watch::Sender::new(LifecyclePhase::Ready),
             work: TaskTracker::new(),
         }
     }
@@ -34,7 +34,7 @@ impl Default for Lifecycle {
 impl Lifecycle {
     /// Returns whether the server is about to stop, so that proxies should send it no new requests.
     pub fn is_draining(&self) -> bool {
-        *self.phase.borrow() > Phase::Ready
+        *self.phase.borrow() > LifecyclePhase::Ready
     }
 
     /// Wraps `work` in a future that runs to completion even when it is dropped: a drop moves the work to
@@ -42,11 +42,11 @@ impl Lifecycle {
     ///
     /// Until then the work runs in the task that polls it. Few requests are dropped, and a separate task
     /// for every request would slow all of them down.
-    pub fn see_through<F>(&self, work: Pin<Box<F>>) -> SeenThrough<F>
+    pub fn run_to_completion<F>(&self, work: Pin<Box<F>>) -> DetachOnDrop<F>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        SeenThrough {
+        DetachOnDrop {
             work: Some(work),
             lifecycle: self.clone(),
         }
@@ -60,37 +60,39 @@ impl Lifecycle {
         self.work.spawn(work)
     }
 
-    pub(super) fn drain(&self) {
-        self.phase.send_replace(Phase::Draining);
+    pub(super) fn start_draining(&self) {
+        self.phase.send_replace(LifecyclePhase::Draining);
     }
 
     /// Tells connections to close after their running requests.
-    pub(super) fn close(&self) {
-        self.phase.send_replace(Phase::Closing);
+    pub(super) fn start_closing(&self) {
+        self.phase.send_replace(LifecyclePhase::Closing);
         self.work.close();
     }
 
-    pub(super) async fn closing(&self) {
+    pub(super) async fn wait_until_closing(&self) {
         let mut phase = self.phase.subscribe();
         // Fails only when the sender is dropped, and `self` owns it.
-        let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+        let _ = phase
+            .wait_for(|phase| *phase == LifecyclePhase::Closing)
+            .await;
     }
 
     /// Waits for the tracked work to finish, without telling connections to close.
     #[cfg(test)]
-    pub(in crate::server) async fn work_is_complete(&self) {
+    pub(in crate::server) async fn close_and_finish_work(&self) {
         self.work.close();
         self.work.wait().await;
     }
 
-    pub(super) async fn finished(&self) {
+    pub(super) async fn work_finished(&self) {
         self.work.wait().await;
     }
 }
 
-/// See [`Lifecycle::see_through`].
+/// See [`Lifecycle::run_to_completion`].
 #[derive(Debug)]
-pub struct SeenThrough<F>
+pub struct DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -99,7 +101,7 @@ where
     lifecycle: Lifecycle,
 }
 
-impl<F> Future for SeenThrough<F>
+impl<F> Future for DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -118,7 +120,7 @@ where
     }
 }
 
-impl<F> Drop for SeenThrough<F>
+impl<F> Drop for DetachOnDrop<F>
 where
     F: Future<Output: Send> + Send + 'static,
 {

@@ -16,20 +16,20 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
-use crate::server::error::causes;
+use crate::server::error::error_chain;
 use crate::server::text_file;
 
 /// Time between two checks of the files.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Failure to set TLS up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read the TLS {what} in {}", path.display())]
-    Unread {
+    #[error("cannot read the TLS {content} in {}", path.display())]
+    UnreadableFile {
         /// `certificates` or `key`.
-        what: &'static str,
+        content: &'static str,
         /// Path of the file.
         path: PathBuf,
         /// The cause.
@@ -37,10 +37,10 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file holds no PEM of the expected kind.
-    #[error("cannot read the TLS {what} in {}", path.display())]
-    Pem {
+    #[error("cannot read the TLS {content} in {}", path.display())]
+    InvalidPem {
         /// `certificates` or `key`.
-        what: &'static str,
+        content: &'static str,
         /// Path of the file.
         path: PathBuf,
         /// The cause.
@@ -49,32 +49,32 @@ pub enum TlsError {
     },
     /// The key does not match the certificate, or is of an unknown kind.
     #[error("the TLS certificate and key cannot be used")]
-    Unusable(#[from] rustls::Error),
+    UnusablePair(#[from] rustls::Error),
 }
 
 /// A certificate chain with its private key, from files that are replaced from time to time, for example by
 /// certbot. Clones share it.
 #[derive(Clone, Debug)]
-pub struct TlsCertificate(Arc<Certificate>);
+pub struct TlsCertificate(Arc<WatchedCertificate>);
 
 #[derive(Debug)]
-struct Certificate {
+struct WatchedCertificate {
     chain: PathBuf,
     key: PathBuf,
     /// The certificate for new connections.
     current: ArcSwap<CertifiedKey>,
-    seen: Mutex<Seen>,
+    check_state: Mutex<CheckState>,
 }
 
 /// State of the checks of the files.
 #[derive(Debug)]
-struct Seen {
+struct CheckState {
     /// Hash of the files of the served certificate.
-    served: [u8; 32],
+    served_hash: [u8; 32],
     /// Fault that the last check found.
-    fault: Option<String>,
+    last_fault: Option<String>,
     /// Fault that was logged last.
-    logged: Option<String>,
+    logged_fault: Option<String>,
 }
 
 impl TlsCertificate {
@@ -83,15 +83,15 @@ impl TlsCertificate {
     /// # Errors
     /// When a file is unreadable, or the key does not match the certificate.
     pub fn load(chain: &Path, key: &Path) -> Result<Self, TlsError> {
-        let read = Files::read(chain, key)?;
-        Ok(Self(Arc::new(Certificate {
+        let read = CertificateFiles::read(chain, key)?;
+        Ok(Self(Arc::new(WatchedCertificate {
             chain: chain.to_owned(),
             key: key.to_owned(),
             current: ArcSwap::from_pointee(read.certified_key()?),
-            seen: Mutex::new(Seen {
-                served: read.hash(),
-                fault: None,
-                logged: None,
+            check_state: Mutex::new(CheckState {
+                served_hash: read.hash(),
+                last_fault: None,
+                logged_fault: None,
             }),
         })))
     }
@@ -112,13 +112,13 @@ impl TlsCertificate {
 
     /// Reloads the files at the operator's request. A fault is logged, and the certificate in use stays.
     pub fn reload(&self) {
-        match self.replace() {
+        match self.reload_if_changed() {
             Ok(true) => {}
             Ok(false) => tracing::info!("the TLS certificate was reloaded and is unchanged"),
             Err(error) => {
-                let fault = causes(&error).join(": ");
+                let fault = error_chain(&error).join(": ");
                 log_fault(&fault);
-                self.seen().logged = Some(fault);
+                self.check_state().logged_fault = Some(fault);
             }
         }
     }
@@ -126,40 +126,43 @@ impl TlsCertificate {
     /// Checks the files periodically and serves their current content, until the future is dropped.
     pub async fn watch(self) {
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let this = self.clone();
             // The disk may hang, so not on this thread. A panic in the check is logged by the panic hook.
-            let _ = tokio::task::spawn_blocking(move || this.look()).await;
+            let _ = tokio::task::spawn_blocking(move || this.check_files()).await;
         }
     }
 
     /// Checks the files once. One file is replaced before the other, and perhaps during the check, so a
     /// fault is logged only when the next check finds it too.
-    pub(super) fn look(&self) {
-        let fault = self.replace().err().map(|error| causes(&error).join(": "));
-        let mut seen = self.seen();
+    pub(super) fn check_files(&self) {
+        let fault = self
+            .reload_if_changed()
+            .err()
+            .map(|error| error_chain(&error).join(": "));
+        let mut check_state = self.check_state();
         if let Some(fault) = &fault
-            && seen.fault == Some(fault.clone())
-            && seen.logged != seen.fault
+            && check_state.last_fault == Some(fault.clone())
+            && check_state.logged_fault != check_state.last_fault
         {
             log_fault(fault);
-            seen.logged = Some(fault.clone());
+            check_state.logged_fault = Some(fault.clone());
         }
         if fault.is_none() {
-            seen.logged = None;
+            check_state.logged_fault = None;
         }
-        seen.fault = fault;
+        check_state.last_fault = fault;
     }
 
     /// Serves the content of the files; returns whether it has changed.
-    fn replace(&self) -> Result<bool, TlsError> {
-        let read = Files::read(&self.0.chain, &self.0.key)?;
+    fn reload_if_changed(&self) -> Result<bool, TlsError> {
+        let read = CertificateFiles::read(&self.0.chain, &self.0.key)?;
         let hash = read.hash();
-        if hash == self.seen().served {
+        if hash == self.check_state().served_hash {
             return Ok(false);
         }
         self.0.current.store(Arc::new(read.certified_key()?));
-        self.seen().served = hash;
+        self.check_state().served_hash = hash;
         tracing::info!("the TLS certificate was replaced");
         Ok(true)
     }
@@ -169,9 +172,9 @@ impl TlsCertificate {
         self.0.current.load().cert[0].clone()
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        let seen = self.0.seen.lock();
-        seen.unwrap_or_else(PoisonError::into_inner)
+    fn check_state(&self) -> MutexGuard<'_, CheckState> {
+        let check_state = self.0.check_state.lock();
+        check_state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -189,16 +192,16 @@ fn log_fault(fault: &str) {
 }
 
 /// The content of the two files at one moment.
-struct Files<'a> {
+struct CertificateFiles<'a> {
     chain: (&'a Path, Vec<u8>),
     key: (&'a Path, Vec<u8>),
 }
 
-impl<'a> Files<'a> {
+impl<'a> CertificateFiles<'a> {
     fn read(chain: &'a Path, key: &'a Path) -> Result<Self, TlsError> {
-        let read = |what, path: &'a Path| {
-            let bytes = text_file::read_pem(path).map_err(|source| TlsError::Unread {
-                what,
+        let read = |content, path: &'a Path| {
+            let bytes = text_file::read_pem(path).map_err(|source| TlsError::UnreadableFile {
+                content,
                 path: path.to_owned(),
                 source,
             })?;
@@ -211,8 +214,8 @@ impl<'a> Files<'a> {
     }
 
     fn hash(&self) -> [u8; 32] {
-        let of = |bytes| digest(&SHA256, bytes).as_ref().to_vec();
-        let both = [of(&self.chain.1), of(&self.key.1)].concat();
+        let sha256 = |bytes| digest(&SHA256, bytes).as_ref().to_vec();
+        let both = [sha256(&self.chain.1), sha256(&self.key.1)].concat();
         let mut hash = [0; 32];
         hash.copy_from_slice(digest(&SHA256, &both).as_ref());
         hash
@@ -226,25 +229,26 @@ impl<'a> Files<'a> {
                 let is_empty = found.is_empty();
                 (!is_empty).then_some(found).ok_or(pem::Error::NoItemsFound)
             })
-            .map_err(|source| TlsError::Pem {
-                what: "certificates",
+            .map_err(|source| TlsError::InvalidPem {
+                content: "certificates",
                 path: (*path).to_owned(),
                 source,
             })?;
         let (path, bytes) = &self.key;
-        let private = PrivateKeyDer::from_pem_slice(bytes).map_err(|source| TlsError::Pem {
-            what: "key",
-            path: (*path).to_owned(),
-            source,
-        })?;
+        let private =
+            PrivateKeyDer::from_pem_slice(bytes).map_err(|source| TlsError::InvalidPem {
+                content: "key",
+                path: (*path).to_owned(),
+                source,
+            })?;
         let provider = aws_lc_rs::default_provider();
         Ok(CertifiedKey::from_der(certificates, private, &provider)?)
     }
 }
 
-impl fmt::Debug for Files<'_> {
+impl fmt::Debug for CertificateFiles<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files")
+        f.debug_struct("CertificateFiles")
             .field("chain", &self.chain.0)
             .field("key", &self.key.0)
             .finish_non_exhaustive()

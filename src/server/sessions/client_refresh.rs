@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Grant;
+use super::IssuedTokens;
 use crate::server::App;
 use crate::server::error::ApiError;
-use crate::server::names::{ClientId, scopes};
-use crate::server::store::{Current, Session};
-use crate::token::Fresh;
+use crate::server::names::{ClientId, parse_scopes};
+use crate::server::store::{Session, SessionWithOwner};
+use crate::token::FreshClaim;
 
 /// A refresh request of an OAuth client.
 #[derive(Debug)]
@@ -33,15 +33,18 @@ impl App {
     /// # Errors
     /// `invalid_grant` when the token was issued to another client than the request names; a scope that
     /// was not granted at login; otherwise as [`App::refresh`]. Nothing is rotated in the first two cases.
-    pub async fn refresh_for_client(&self, asked: &ClientRefresh<'_>) -> Result<Grant, ApiError> {
+    pub async fn refresh_for_client(
+        &self,
+        asked: &ClientRefresh<'_>,
+    ) -> Result<IssuedTokens, ApiError> {
         let token = asked.token.expose_secret();
         let scopes = self.check_client_refresh(asked, token).await?;
         let now = self.clock.now();
-        let mut current = self.rotated(token, asked.key, asked.ip, now).await?;
+        let mut current = self.rotate_session(token, asked.key, asked.ip, now).await?;
         if let Some(scopes) = scopes {
-            narrow(&mut Arc::make_mut(&mut current).session, scopes);
+            narrow_scopes(&mut Arc::make_mut(&mut current).session, scopes);
         }
-        self.grant(&current, Fresh::No, now).await
+        self.issue_tokens(&current, FreshClaim::No, now).await
     }
 
     /// Checks the client of the token and the requested scopes, which rotation does not, and returns these
@@ -54,10 +57,10 @@ impl App {
         if asked.client.is_none() && asked.scope.is_none() {
             return Ok(None);
         }
-        let presented = self.refresh_tokens.read(token)?;
+        let presented = self.refresh_tokens.verify(token)?;
         let session = self.store.session(&presented.session).await?;
         // A session that is deleted or has ended is refused by the rotation.
-        let Some(Current { session, .. }) = session else {
+        let Some(SessionWithOwner { session, .. }) = session else {
             return Ok(None);
         };
         require_client(&session, asked.client)?;
@@ -66,7 +69,7 @@ impl App {
         }
         asked
             .scope
-            .map(|scope| granted_of(&session, scope))
+            .map(|scope| resolve_narrowed_scopes(&session, scope))
             .transpose()
     }
 }
@@ -78,14 +81,14 @@ pub(in crate::server) fn require_client(
     client: Option<&ClientId>,
 ) -> Result<(), ApiError> {
     match client {
-        Some(client) if client.as_str() != session.client() => Err(ApiError::AnotherClient),
+        Some(client) if client.as_str() != session.client() => Err(ApiError::WrongClient),
         _ => Ok(()),
     }
 }
 
 /// Returns the requested scopes, all of which the session must have.
-fn granted_of(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
-    let asked = scopes(asked).map_err(|_| ApiError::InvalidScope)?;
+fn resolve_narrowed_scopes(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
+    let asked = parse_scopes(asked).map_err(|_| ApiError::InvalidScope)?;
     if asked.is_empty() {
         return Ok(session.scope.clone());
     }
@@ -101,7 +104,7 @@ fn granted_of(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
 }
 
 /// Reduces the scopes of a session for an access token. The stored session keeps all of them.
-fn narrow(session: &mut Session, scopes: Vec<String>) {
+fn narrow_scopes(session: &mut Session, scopes: Vec<String>) {
     session.is_narrowed |= scopes.len() < session.scope.len();
     session.scope = scopes;
 }

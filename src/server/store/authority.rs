@@ -11,11 +11,11 @@
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::{
-    DenialPeriod, Revocation, SessionId, Store, StoreError, UserId, database_time, limited,
-    revocations,
+    DenialPeriod, Revocation, SessionId, Store, StoreError, UserId, database_time, revocations,
+    with_deadline,
 };
 use crate::clock::Time;
-use crate::denylist::{Denial, Denied};
+use crate::denylist::{Denial, DenialTarget};
 
 /// SQL for the reason of a revocation, by the session's own row or by its user's floor; NULL while the session
 /// is not revoked. For statements that join `sessions` and `users`.
@@ -32,11 +32,11 @@ pub(super) const IS_LIVE: &str = "
             AND (sessions.user_version >= users.sessions_floor OR sessions.id = users.kept_session))";
 
 /// Most rows that one call marks: the transaction stays short enough for other writers.
-const CHUNK: i64 = 500;
+const MAX_ROWS_PER_CALL: i64 = 500;
 
 /// Raises the user's authority version without ending sessions. Returns the denial. Must run in a
 /// transaction.
-pub(super) async fn raise<C: ConnectionTrait>(
+pub(super) async fn raise_version<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
     period: DenialPeriod,
@@ -47,7 +47,7 @@ pub(super) async fn raise<C: ConnectionTrait>(
         next_version(backend)
     );
     let raise = Statement::from_sql_and_values(backend, sql, [user.as_str().into()]);
-    deny_older(db, user, raise, period).await
+    replace_denial(db, user, raise, period).await
 }
 
 /// Raises the user's authority version and session floor: every session ends, except `kept` if it is live.
@@ -82,7 +82,7 @@ pub(super) async fn end_sessions<C: ConnectionTrait>(
         kept_id.into(),
     ];
     let raise = Statement::from_sql_and_values(backend, sql, values);
-    let denial = deny_older(db, user, raise, revocation.period).await?;
+    let denial = replace_denial(db, user, raise, revocation.period).await?;
     Ok((denial, has_ended))
 }
 
@@ -100,13 +100,13 @@ fn next_version(backend: DbBackend) -> String {
     };
     format!(
         "{greatest}(authority_version + 1, {})",
-        database_time::now(backend)
+        database_time::now_sql(backend)
     )
 }
 
 /// Runs the statement that raises the version, and replaces the user's denial by one for the new version: a
 /// new row, so that followers of the revocations read it.
-async fn deny_older<C: ConnectionTrait>(
+async fn replace_denial<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
     raise: Statement,
@@ -114,7 +114,7 @@ async fn deny_older<C: ConnectionTrait>(
 ) -> Result<Denial, StoreError> {
     let row = db.query_one_raw(raise).await?.ok_or(StoreError::NotFound)?;
     let version: i64 = row.try_get_by_index(0)?;
-    let denied = Denied::User {
+    let denied = DenialTarget::User {
         id: user.to_string(),
         below: u64::try_from(version).map_err(StoreError::malformed)?,
     };
@@ -126,7 +126,7 @@ async fn deny_older<C: ConnectionTrait>(
 impl Store {
     /// Marks rows of sessions that ended by their user's floor as revoked, one chunk of one user.
     /// Returns their number; call again until it is zero. These sessions had ended and were denied before.
-    pub async fn mark_ended_sessions(&self, now: Time) -> Result<u64, StoreError> {
+    pub async fn mark_sessions_below_floor(&self, now: Time) -> Result<u64, StoreError> {
         let db = self.writer();
         let backend = db.get_database_backend();
         let found = Statement::from_string(
@@ -134,7 +134,7 @@ impl Store {
             "SELECT id, sessions_floor, floor_reason, COALESCE(kept_session, '') FROM users
             WHERE floor_marked < sessions_floor LIMIT 1",
         );
-        limited(async {
+        with_deadline(async {
             let Some(user) = db.query_one_raw(found).await? else {
                 return Ok(0);
             };
@@ -148,13 +148,13 @@ impl Store {
                 kept.into(),
                 now.millis().into(),
                 reason.into(),
-                CHUNK.into(),
+                MAX_ROWS_PER_CALL.into(),
             ];
-            let mark = Statement::from_sql_and_values(backend, MARK, values);
+            let mark = Statement::from_sql_and_values(backend, MARK_SESSIONS, values);
             let marked = db.execute_raw(mark).await?.rows_affected();
             if marked == 0 {
                 let values = [id.into(), floor.into()];
-                let done = Statement::from_sql_and_values(backend, MARKED, values);
+                let done = Statement::from_sql_and_values(backend, RECORD_MARKED_FLOOR, values);
                 db.execute_raw(done).await?;
                 return Ok(1);
             }
@@ -164,10 +164,11 @@ impl Store {
     }
 }
 
-const MARK: &str = "
+const MARK_SESSIONS: &str = "
     UPDATE sessions SET revoked_at = $4, revoke_reason = $5
     WHERE revoked_at IS NULL AND id IN (
         SELECT id FROM sessions
         WHERE user_id = $1 AND user_version < $2 AND revoked_at IS NULL AND id <> $3 LIMIT $6)";
 
-const MARKED: &str = "UPDATE users SET floor_marked = $2 WHERE id = $1 AND floor_marked < $2";
+const RECORD_MARKED_FLOOR: &str =
+    "UPDATE users SET floor_marked = $2 WHERE id = $1 AND floor_marked < $2";

@@ -11,55 +11,59 @@ use sea_orm::{
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::Mutex;
 
-use super::connection::{Lane, Leased, Pool, is_conflict};
+use super::connection::{ConnectionClass, PooledConnection, PostgresPool, is_conflict};
 
 /// Most attempts at a single statement that PostgreSQL rolled back because of a conflict.
-const ATTEMPTS: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// A database with its connections. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) enum Database {
+pub(super) enum DatabaseHandle {
     Sqlite(DatabaseConnection),
-    Postgres(Pool, Lane),
+    Postgres(PostgresPool, ConnectionClass),
 }
 
 /// A transaction, which is rolled back when it is dropped before its commit.
-pub(super) enum Transaction {
+pub(super) enum StoreTransaction {
     Sqlite(DatabaseTransaction),
-    Postgres(Mutex<Leased>),
+    Postgres(Mutex<PooledConnection>),
 }
 
-impl Database {
+impl DatabaseHandle {
     /// Returns once the database has answered.
     pub(super) async fn ping(&self) -> Result<(), DbErr> {
         match self {
             Self::Sqlite(db) => db.ping().await,
-            Self::Postgres(pool, lane) => {
-                let mut leased = pool.acquire(*lane).await.map_err(connecting)?;
-                leased.ping().await.map_err(connecting)
+            Self::Postgres(pool, class) => {
+                let mut connection = pool.acquire(*class).await.map_err(connection_error)?;
+                connection.ping().await.map_err(connection_error)
             }
         }
     }
 
     /// Begins a transaction that will write.
-    pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
+    pub(super) async fn begin(&self) -> Result<StoreTransaction, DbErr> {
         match self {
-            Self::Sqlite(db) => begin_sqlite(db).await.map(Transaction::Sqlite),
-            Self::Postgres(pool, lane) => {
-                let mut leased = pool.acquire(*lane).await.map_err(connecting)?;
-                leased.begin().await.map_err(executing)?;
-                Ok(Transaction::Postgres(Mutex::new(leased)))
+            Self::Sqlite(db) => begin_sqlite(db).await.map(StoreTransaction::Sqlite),
+            Self::Postgres(pool, class) => {
+                let mut connection = pool.acquire(*class).await.map_err(connection_error)?;
+                connection.begin().await.map_err(execution_error)?;
+                Ok(StoreTransaction::Postgres(Mutex::new(connection)))
             }
         }
     }
 }
 
-impl Transaction {
+impl StoreTransaction {
     /// Commits the transaction.
     pub(super) async fn commit(self) -> Result<(), DbErr> {
         match self {
             Self::Sqlite(transaction) => transaction.commit().await,
-            Self::Postgres(leased) => leased.into_inner().commit().await.map_err(executing),
+            Self::Postgres(connection) => connection
+                .into_inner()
+                .commit()
+                .await
+                .map_err(execution_error),
         }
     }
 }
@@ -87,17 +91,17 @@ async fn begin_sqlite(db: &DatabaseConnection) -> Result<DatabaseTransaction, Db
 }
 
 /// Runs a statement outside a transaction. If PostgreSQL rolled it back, it has changed nothing and is repeated.
-macro_rules! alone {
-    ($pool:expr, $lane:expr, $method:ident, $statement:expr) => {{
-        let mut leased = $pool.acquire(*$lane).await.map_err(connecting)?;
+macro_rules! repeat_on_conflict {
+    ($pool:expr, $class:expr, $method:ident, $statement:expr) => {{
+        let mut connection = $pool.acquire(*$class).await.map_err(connection_error)?;
         let mut attempt = 1;
         loop {
-            let (sql, values) = parts($statement.clone());
-            match leased.$method(sql, values).await {
-                Err(error) if attempt < ATTEMPTS && is_conflict(&error) => {
+            let (sql, values) = sql_and_values($statement.clone());
+            match connection.$method(sql, values).await {
+                Err(error) if attempt < MAX_ATTEMPTS && is_conflict(&error) => {
                     attempt += 1;
-                    drop(leased);
-                    leased = $pool.acquire(*$lane).await.map_err(connecting)?;
+                    drop(connection);
+                    connection = $pool.acquire(*$class).await.map_err(connection_error)?;
                 }
                 outcome => break outcome,
             }
@@ -106,7 +110,7 @@ macro_rules! alone {
 }
 
 #[async_trait::async_trait]
-impl ConnectionTrait for Database {
+impl ConnectionTrait for DatabaseHandle {
     fn get_database_backend(&self) -> DbBackend {
         match self {
             Self::Sqlite(_) => DbBackend::Sqlite,
@@ -117,9 +121,9 @@ impl ConnectionTrait for Database {
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
             Self::Sqlite(db) => db.execute_raw(statement).await,
-            Self::Postgres(pool, lane) => {
-                let done = alone!(pool, lane, execute, statement);
-                done.map(ExecResult::from).map_err(executing)
+            Self::Postgres(pool, class) => {
+                let done = repeat_on_conflict!(pool, class, execute, statement);
+                done.map(ExecResult::from).map_err(execution_error)
             }
         }
     }
@@ -127,10 +131,10 @@ impl ConnectionTrait for Database {
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         match self {
             Self::Sqlite(db) => db.execute_unprepared(sql).await,
-            Self::Postgres(pool, lane) => {
-                let mut leased = pool.acquire(*lane).await.map_err(connecting)?;
-                let done = leased.run(AssertSqlSafe(sql.to_owned())).await;
-                done.map(ExecResult::from).map_err(executing)
+            Self::Postgres(pool, class) => {
+                let mut connection = pool.acquire(*class).await.map_err(connection_error)?;
+                let done = connection.run(AssertSqlSafe(sql.to_owned())).await;
+                done.map(ExecResult::from).map_err(execution_error)
             }
         }
     }
@@ -145,8 +149,9 @@ impl ConnectionTrait for Database {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         match self {
             Self::Sqlite(db) => db.query_all_raw(statement).await,
-            Self::Postgres(pool, lane) => {
-                let rows = alone!(pool, lane, rows, statement).map_err(querying)?;
+            Self::Postgres(pool, class) => {
+                let rows =
+                    repeat_on_conflict!(pool, class, rows, statement).map_err(query_error)?;
                 Ok(rows.into_iter().map(QueryResult::from).collect())
             }
         }
@@ -154,7 +159,7 @@ impl ConnectionTrait for Database {
 }
 
 #[async_trait::async_trait]
-impl ConnectionTrait for Transaction {
+impl ConnectionTrait for StoreTransaction {
     fn get_database_backend(&self) -> DbBackend {
         match self {
             Self::Sqlite(_) => DbBackend::Sqlite,
@@ -165,10 +170,10 @@ impl ConnectionTrait for Transaction {
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         match self {
             Self::Sqlite(transaction) => transaction.execute_raw(statement).await,
-            Self::Postgres(leased) => {
-                let (sql, values) = parts(statement);
-                let done = leased.lock().await.execute(sql, values).await;
-                done.map(ExecResult::from).map_err(executing)
+            Self::Postgres(connection) => {
+                let (sql, values) = sql_and_values(statement);
+                let done = connection.lock().await.execute(sql, values).await;
+                done.map(ExecResult::from).map_err(execution_error)
             }
         }
     }
@@ -176,9 +181,13 @@ impl ConnectionTrait for Transaction {
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         match self {
             Self::Sqlite(transaction) => transaction.execute_unprepared(sql).await,
-            Self::Postgres(leased) => {
-                let done = leased.lock().await.run(AssertSqlSafe(sql.to_owned())).await;
-                done.map(ExecResult::from).map_err(executing)
+            Self::Postgres(connection) => {
+                let done = connection
+                    .lock()
+                    .await
+                    .run(AssertSqlSafe(sql.to_owned()))
+                    .await;
+                done.map(ExecResult::from).map_err(execution_error)
             }
         }
     }
@@ -193,11 +202,11 @@ impl ConnectionTrait for Transaction {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         match self {
             Self::Sqlite(transaction) => transaction.query_all_raw(statement).await,
-            Self::Postgres(leased) => {
-                let (sql, values) = parts(statement);
-                let rows = leased.lock().await.rows(sql, values).await;
+            Self::Postgres(connection) => {
+                let (sql, values) = sql_and_values(statement);
+                let rows = connection.lock().await.rows(sql, values).await;
                 Ok(rows
-                    .map_err(querying)?
+                    .map_err(query_error)?
                     .into_iter()
                     .map(QueryResult::from)
                     .collect())
@@ -206,20 +215,20 @@ impl ConnectionTrait for Transaction {
     }
 }
 
-fn parts(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
+fn sql_and_values(statement: Statement) -> (AssertSqlSafe<String>, SqlxValues) {
     let values = statement.values.unwrap_or(sea_orm::Values(Vec::new()));
     (AssertSqlSafe(statement.sql), SqlxValues(values))
 }
 
 /// Returns the error for a connection that is not available.
-pub(super) fn connecting(error: Error) -> DbErr {
+pub(super) fn connection_error(error: Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
-fn executing(error: Error) -> DbErr {
+fn execution_error(error: Error) -> DbErr {
     DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
-pub(super) fn querying(error: Error) -> DbErr {
+pub(super) fn query_error(error: Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
-use super::UnfitDatabase;
+use super::UnsuitableDatabase;
 
 /// Error of the store. It can be cloned, because one failed batch fails many callers.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum StoreError {
     },
     /// The database is reachable, but some work of the server would fail.
     #[error(transparent)]
-    Unfit(#[from] UnfitDatabase),
+    Unsuitable(#[from] UnsuitableDatabase),
     /// There is no database, or it is empty.
     #[error(
         "no Latchet installation found: set LATCHET_DATA_DIR to its folder or DATABASE_URL to its database, or create a new one with `latchet migrate`"

@@ -1,25 +1,26 @@
 //! Inspection of a database without changing it, for `latchet doctor`.
 
-use super::connection::{Connections, DEFAULT_CONNECTIONS, missing_steps};
+use super::connection::{DEFAULT_CONNECTIONS, StoreConnections, missing_migrations};
 use super::{
-    StoreError, StoredKey, UnfitDatabase, condition, database_time, issuer, keys, limited,
+    StoreError, StoredSigningKey, UnsuitableDatabase, database_time, issuer, signing_keys,
+    suitability, with_deadline,
 };
 use crate::clock::Time;
 use crate::server::config::DatabaseUrl;
 
 /// State of a database.
 #[derive(Clone, Debug)]
-pub struct Inspection {
+pub struct DatabaseInspection {
     /// Number of migrations that the next start will apply.
-    pub missing_steps: usize,
+    pub missing_migrations: usize,
     /// Clock of the database server; `None` for SQLite, which has no own clock.
     pub time: Option<Time>,
     /// True if the database server confirms a commit before it is on disk.
     pub may_lose_commits: bool,
     /// Reason for which work would fail.
-    pub unfit: Option<UnfitDatabase>,
+    pub unsuitable: Option<UnsuitableDatabase>,
     /// The signing keys; none where the schema is older.
-    pub keys: Vec<StoredKey>,
+    pub keys: Vec<StoredSigningKey>,
     /// `iss` of the tokens that servers of this database issued most recently.
     pub issuer: Option<String>,
     /// Sessions that have not ended.
@@ -30,31 +31,38 @@ pub struct Inspection {
 ///
 /// # Errors
 /// As [`super::Store::open`].
-pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreError> {
-    let connections = Connections::without_migrating(url, DEFAULT_CONNECTIONS).await?;
-    limited(async {
+pub async fn inspect_database(
+    url: &DatabaseUrl,
+    now: Time,
+) -> Result<DatabaseInspection, StoreError> {
+    let connections = StoreConnections::without_migrating(url, DEFAULT_CONNECTIONS).await?;
+    with_deadline(async {
         let db = &connections.reader;
-        let mut found = Inspection {
-            missing_steps: 0,
-            time: database_time::read(db).await?,
-            may_lose_commits: condition::may_lose_commits(db).await?,
-            unfit: unfit(condition::require(url, db, None).await)?,
+        let mut found = DatabaseInspection {
+            missing_migrations: 0,
+            time: database_time::read_database_time(db).await?,
+            may_lose_commits: suitability::may_lose_commits(db).await?,
+            unsuitable: reason_of_unsuitability(
+                suitability::require_suitable(url, db, None).await,
+            )?,
             keys: Vec::new(),
             issuer: None,
             live_sessions: 0,
         };
-        if matches!(found.unfit, Some(UnfitDatabase::Privileges(_))) {
+        if matches!(found.unsuitable, Some(UnsuitableDatabase::Privileges(_))) {
             return Ok(found);
         }
-        found.missing_steps = missing_steps(db).await?;
-        if found.unfit.is_none() {
-            found.unfit = unfit(condition::require(url, db, Some(found.missing_steps)).await)?;
+        found.missing_migrations = missing_migrations(db).await?;
+        if found.unsuitable.is_none() {
+            found.unsuitable = reason_of_unsuitability(
+                suitability::require_suitable(url, db, Some(found.missing_migrations)).await,
+            )?;
         }
-        if matches!(found.unfit, Some(UnfitDatabase::Tables(_))) {
+        if matches!(found.unsuitable, Some(UnsuitableDatabase::Tables(_))) {
             return Ok(found);
         }
-        if found.missing_steps == 0 {
-            found.keys = keys::all(db).await?;
+        if found.missing_migrations == 0 {
+            found.keys = signing_keys::all_keys(db).await?;
             found.issuer = issuer::read(db).await?;
             found.live_sessions = issuer::live_sessions(db, now).await?;
         }
@@ -63,10 +71,12 @@ pub async fn inspect(url: &DatabaseUrl, now: Time) -> Result<Inspection, StoreEr
     .await
 }
 
-fn unfit(checked: Result<(), StoreError>) -> Result<Option<UnfitDatabase>, StoreError> {
+fn reason_of_unsuitability(
+    checked: Result<(), StoreError>,
+) -> Result<Option<UnsuitableDatabase>, StoreError> {
     match checked {
         Ok(()) => Ok(None),
-        Err(StoreError::Unfit(unfit)) => Ok(Some(unfit)),
+        Err(StoreError::Unsuitable(unsuitable)) => Ok(Some(unsuitable)),
         Err(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use entity::session;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter};
 
-use super::{Store, StoreError, limited};
+use super::{Store, StoreError, with_deadline};
 use crate::clock::Time;
 
 /// The only row.
@@ -22,12 +22,12 @@ pub struct IssuerChange {
 
 impl Store {
     /// Stores the issuer, and returns the change if it ends any session.
-    pub async fn note_issuer(
+    pub async fn record_issuer(
         &self,
         issuer: &str,
         now: Time,
     ) -> Result<Option<IssuerChange>, StoreError> {
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
             let old = read(&transaction).await?;
             if old.as_deref() == Some(issuer) {

@@ -2,11 +2,11 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::{Store, StoreError, limited};
+use super::{Store, StoreError, with_deadline};
 
 /// The fourth part between dollar signs, as in `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`.
-const OF_POSTGRES: &str = "SELECT DISTINCT split_part(password_hash, '$', 4) AS cost FROM users";
-const OF_SQLITE: &str = "
+const POSTGRES_COSTS: &str = "SELECT DISTINCT split_part(password_hash, '$', 4) AS cost FROM users";
+const SQLITE_COSTS: &str = "
     SELECT DISTINCT substr(password_hash, 16, instr(substr(password_hash, 16), '$') - 1) AS cost
     FROM users";
 
@@ -14,11 +14,11 @@ impl Store {
     /// Returns the parameters of all stored hashes, each once, such as `m=19456,t=2,p=1`. Reads every
     /// user.
     pub async fn password_costs(&self) -> Result<Vec<String>, StoreError> {
-        limited(async {
+        with_deadline(async {
             let backend = self.reader().get_database_backend();
             let sql = match backend {
-                DbBackend::Postgres => OF_POSTGRES,
-                _ => OF_SQLITE,
+                DbBackend::Postgres => POSTGRES_COSTS,
+                _ => SQLITE_COSTS,
             };
             let statement = Statement::from_string(backend, sql);
             let rows = self.reader().query_all_raw(statement).await?;

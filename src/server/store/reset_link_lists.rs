@@ -7,7 +7,7 @@ use entity::user;
 use sea_orm::sea_query::Query;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use super::{NamedUser, Store, StoreError, UserId, limited};
+use super::{Store, StoreError, UserId, UserReference, with_deadline};
 use crate::clock::Time;
 use crate::server::names::fold_username;
 
@@ -19,7 +19,7 @@ pub struct OpenResetLink {
     /// User name as typed at creation.
     pub username: String,
     /// Administrator that created it; `None` for the operator.
-    pub made_by: Option<NamedUser>,
+    pub made_by: Option<UserReference>,
     /// Time of creation.
     pub made_at: Time,
     /// Time of expiry.
@@ -28,7 +28,7 @@ pub struct OpenResetLink {
 
 /// Request for a page of open links, ordered by the folded name of their user.
 #[derive(Clone, Debug)]
-pub struct ResetLinkPage {
+pub struct ResetLinkPageRequest {
     /// Only links of users whose name comes after this one, the last of the previous page.
     pub after: Option<String>,
     /// At most this many.
@@ -39,7 +39,7 @@ impl Store {
     /// Returns one page of the open links.
     pub async fn reset_links(
         &self,
-        page: &ResetLinkPage,
+        page: &ResetLinkPageRequest,
         now: Time,
     ) -> Result<Vec<OpenResetLink>, StoreError> {
         let open = Query::select()
@@ -58,7 +58,7 @@ impl Store {
             .order_by_asc(user::Column::UsernameKey)
             .limit(page.limit)
             .into_tuple::<(String, String)>();
-        let (users, links) = limited(async {
+        let (users, links) = with_deadline(async {
             let users = users.all(self.reader()).await?;
             let ids = users.iter().map(|(id, _)| id.as_str());
             let links = Entity::find()
@@ -68,11 +68,11 @@ impl Store {
             Ok((users, links))
         })
         .await?;
-        let makers: BTreeSet<&str> = links
+        let creators: BTreeSet<&str> = links
             .iter()
             .filter_map(|link| link.made_by.as_deref())
             .collect();
-        let names = self.usernames(makers).await?;
+        let names = self.usernames(creators).await?;
         let mut links: BTreeMap<String, Model> = links
             .into_iter()
             .map(|link| (link.user_id.clone(), link))
@@ -83,7 +83,7 @@ impl Store {
             Some(OpenResetLink {
                 user: id.into(),
                 username,
-                made_by: link.made_by.map(|id| NamedUser {
+                made_by: link.made_by.map(|id| UserReference {
                     username: names.get(&id).cloned(),
                     id: id.into(),
                 }),

@@ -2,7 +2,7 @@
 //! the password is set in another way or the account is disabled.
 //!
 //! A link depends on the authority of the administrator that created it, and ends with that authority: see
-//! [`is_backed`]. Rows of users are locked before those of links.
+//! [`is_creator_authorized`]. Rows of users are locked before those of links.
 
 use entity::reset_link::{ActiveModel, Column, Entity, Model};
 use entity::user;
@@ -10,13 +10,13 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Set};
 use secrecy::SecretString;
 
-use super::administrators::{self, Users};
-use super::events::{self, NewEvent};
-use super::user_changes::with_password;
-use super::{Revocation, Store, StoreError, User, UserId, authority, limited};
+use super::authorization::{self, UserAuthorities};
+use super::security_events::{self, NewSecurityEvent};
+use super::user_changes::password_update;
+use super::{Revocation, Store, StoreError, User, UserId, authority, with_deadline};
 use crate::clock::Time;
 use crate::denylist::Denial;
-use crate::server::events::{Actor, EventKind};
+use crate::server::security_events::{Actor, EventKind};
 
 /// A link to be recorded.
 #[derive(Clone, Debug)]
@@ -37,10 +37,10 @@ impl Store {
         &self,
         user: &UserId,
         link: NewResetLink,
-        by: &Actor,
+        actor: &Actor,
         now: Time,
     ) -> Result<(), StoreError> {
-        let newer = OnConflict::column(Column::UserId)
+        let replacement = OnConflict::column(Column::UserId)
             .update_columns([
                 Column::TokenHash,
                 Column::MadeBy,
@@ -48,33 +48,33 @@ impl Store {
                 Column::ExpiresAt,
             ])
             .to_owned();
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
             // A `disable_user` that has not committed yet runs after this, and deletes the link.
-            let users = administrators::authorize(&transaction, by, &[user]).await?;
+            let users = authorization::authorize(&transaction, actor, &[user]).await?;
             let owner = users.get(user).ok_or(StoreError::NotFound)?;
             if owner.is_disabled() {
                 return Err(StoreError::Conflict);
             }
             // The password may have been changed on a replica whose clock is slightly ahead.
-            let maker = by.id().and_then(|id| users.get(id));
-            let made_at = maker.map_or(now, |maker| maker.password_changed_at().max(now));
+            let creator = actor.id().and_then(|id| users.get(id));
+            let made_at = creator.map_or(now, |creator| creator.password_changed_at().max(now));
             let row = ActiveModel {
                 user_id: Set(user.to_string()),
                 token_hash: Set(link.token_hash),
-                made_by: Set(by.id().map(UserId::to_string)),
+                made_by: Set(actor.id().map(UserId::to_string)),
                 made_at: Set(made_at.millis()),
                 expires_at: Set(link.expires_at.millis()),
             };
             Entity::insert(row)
-                .on_conflict(newer)
+                .on_conflict(replacement)
                 .exec_without_returning(&transaction)
                 .await?;
-            let made = NewEvent {
+            let made = NewSecurityEvent {
                 user: Some(user),
-                ..NewEvent::new(EventKind::ResetLinkMade, by, now)
+                ..NewSecurityEvent::new(EventKind::ResetLinkMade, actor, now)
             };
-            events::insert(&transaction, made).await?;
+            security_events::insert(&transaction, made).await?;
             Ok(transaction.commit().await?)
         })
         .await
@@ -86,15 +86,18 @@ impl Store {
         token_hash: &str,
         now: Time,
     ) -> Result<Option<User>, StoreError> {
-        let found = Entity::find().filter(usable(token_hash, now));
-        limited(async {
+        let found = Entity::find().filter(usable_link(token_hash, now));
+        with_deadline(async {
             let Some(link) = found.one(self.reader()).await? else {
                 return Ok(None);
             };
-            let (owner, maker) = parties(&link);
-            let users =
-                administrators::read(self.reader(), parties_of(&owner, maker.as_ref())).await?;
-            if !is_backed(&link, &users) {
+            let (owner, creator) = owner_and_creator(&link);
+            let users = authorization::read_authorities(
+                self.reader(),
+                involved_users(&owner, creator.as_ref()),
+            )
+            .await?;
+            if !is_creator_authorized(&link, &users) {
                 return Ok(None);
             }
             let row =
@@ -111,39 +114,39 @@ impl Store {
         &self,
         token_hash: &str,
         password_hash: &SecretString,
-        by: &Actor,
+        actor: &Actor,
         revocation: &Revocation,
     ) -> Result<Option<Denial>, StoreError> {
-        let found = Entity::find().filter(usable(token_hash, revocation.period.now));
-        let use_up = Entity::delete_many().filter(usable(token_hash, revocation.period.now));
-        let update = with_password(password_hash, revocation.period.now)
+        let found = Entity::find().filter(usable_link(token_hash, revocation.period.now));
+        let delete = Entity::delete_many().filter(usable_link(token_hash, revocation.period.now));
+        let update = password_update(password_hash, revocation.period.now)
             .filter(user::Column::DisabledAt.is_null());
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
             let Some(link) = found.one(&transaction).await? else {
                 return Ok(None);
             };
-            let (user, maker) = parties(&link);
-            let involved: Vec<&UserId> = parties_of(&user, maker.as_ref()).collect();
-            let users = administrators::authorize(&transaction, by, &involved).await?;
-            if !is_backed(&link, &users) {
+            let (user, creator) = owner_and_creator(&link);
+            let involved: Vec<&UserId> = involved_users(&user, creator.as_ref()).collect();
+            let users = authorization::authorize(&transaction, actor, &involved).await?;
+            if !is_creator_authorized(&link, &users) {
                 return Ok(None);
             }
             let update = update.filter(user::Column::Id.eq(user.as_str()));
             // Of two concurrent requests, the second waits here for the row of the user, and then finds no link.
             if update.exec(&transaction).await?.rows_affected == 0
-                || use_up.exec(&transaction).await?.rows_affected == 0
+                || delete.exec(&transaction).await?.rows_affected == 0
             {
                 return Ok(None);
             }
-            withdraw_made_by(&transaction, &user).await?;
+            delete_links_created_by(&transaction, &user).await?;
             let (denial, _) =
                 authority::end_sessions(&transaction, &user, None, revocation).await?;
-            let reset = NewEvent {
+            let reset = NewSecurityEvent {
                 user: Some(&user),
-                ..NewEvent::new(EventKind::PasswordReset, by, revocation.period.now)
+                ..NewSecurityEvent::new(EventKind::PasswordReset, actor, revocation.period.now)
             };
-            events::insert(&transaction, reset).await?;
+            security_events::insert(&transaction, reset).await?;
             transaction.commit().await?;
             Ok(Some(denial))
         })
@@ -159,23 +162,23 @@ impl Store {
     pub async fn withdraw_reset_link(
         &self,
         user: &UserId,
-        by: &Actor,
+        actor: &Actor,
         now: Time,
     ) -> Result<(), StoreError> {
         let delete = Entity::delete_many()
             .filter(Column::UserId.eq(user.as_str()))
             .filter(Column::ExpiresAt.gt(now.millis()));
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
-            administrators::authorize(&transaction, by, &[user]).await?;
+            authorization::authorize(&transaction, actor, &[user]).await?;
             if delete.exec(&transaction).await?.rows_affected == 0 {
                 return Err(StoreError::NotFound);
             }
-            let withdrawn = NewEvent {
+            let withdrawn = NewSecurityEvent {
                 user: Some(user),
-                ..NewEvent::new(EventKind::ResetLinkWithdrawn, by, now)
+                ..NewSecurityEvent::new(EventKind::ResetLinkWithdrawn, actor, now)
             };
-            events::insert(&transaction, withdrawn).await?;
+            security_events::insert(&transaction, withdrawn).await?;
             Ok(transaction.commit().await?)
         })
         .await
@@ -183,16 +186,19 @@ impl Store {
 }
 
 /// Deletes the link for a user and the links that the user created. Must run in a transaction.
-pub(super) async fn use_up<C: ConnectionTrait>(db: &C, user: &UserId) -> Result<(), StoreError> {
+pub(super) async fn delete_links_involving<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+) -> Result<(), StoreError> {
     Entity::delete_many()
         .filter(Column::UserId.eq(user.as_str()))
         .exec(db)
         .await?;
-    withdraw_made_by(db, user).await
+    delete_links_created_by(db, user).await
 }
 
 /// Deletes the links that a user created, because the user's authority ends. Must run in a transaction.
-pub(super) async fn withdraw_made_by<C: ConnectionTrait>(
+pub(super) async fn delete_links_created_by<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
 ) -> Result<(), StoreError> {
@@ -208,30 +214,31 @@ pub(super) async fn withdraw_made_by<C: ConnectionTrait>(
 ///
 /// A change that ends this authority also deletes the links; this check is for links that are created or used
 /// at the same time.
-fn is_backed(link: &Model, users: &Users) -> bool {
-    let Some(maker) = &link.made_by else {
+fn is_creator_authorized(link: &Model, users: &UserAuthorities) -> bool {
+    let Some(creator) = &link.made_by else {
         return true;
     };
-    let maker = users.get(&UserId::from(maker.as_str()));
-    maker.is_some_and(|maker| {
-        maker.is_administrator() && maker.password_changed_at() <= Time::from_millis(link.made_at)
+    let creator = users.get(&UserId::from(creator.as_str()));
+    creator.is_some_and(|creator| {
+        creator.is_administrator()
+            && creator.password_changed_at() <= Time::from_millis(link.made_at)
     })
 }
 
 /// Returns the user of a link and its creator.
-fn parties(link: &Model) -> (UserId, Option<UserId>) {
-    let maker = link.made_by.as_deref().map(UserId::from);
-    (UserId::from(link.user_id.as_str()), maker)
+fn owner_and_creator(link: &Model) -> (UserId, Option<UserId>) {
+    let creator = link.made_by.as_deref().map(UserId::from);
+    (UserId::from(link.user_id.as_str()), creator)
 }
 
-fn parties_of<'a>(
+fn involved_users<'a>(
     owner: &'a UserId,
-    maker: Option<&'a UserId>,
+    creator: Option<&'a UserId>,
 ) -> impl Iterator<Item = &'a UserId> {
-    std::iter::once(owner).chain(maker)
+    std::iter::once(owner).chain(creator)
 }
 
-fn usable(token_hash: &str, now: Time) -> Condition {
+fn usable_link(token_hash: &str, now: Time) -> Condition {
     Condition::all()
         .add(Column::TokenHash.eq(token_hash))
         .add(Column::ExpiresAt.gt(now.millis()))

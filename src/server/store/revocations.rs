@@ -7,13 +7,13 @@ use sea_orm::{
     QuerySelect, Set,
 };
 
-use super::{Store, StoreError, UserId, database_time, limited};
+use super::{Store, StoreError, UserId, database_time, with_deadline};
 use crate::clock::Time;
-use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
+use crate::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
 
-const SESSION: &str = "sid";
-const TOKEN: &str = "jti";
-const USER: &str = "user";
+const SESSION_KIND: &str = "sid";
+const TOKEN_KIND: &str = "jti";
+const USER_KIND: &str = "user";
 
 /// Period for which a denial must be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct DenialPeriod {
 
 /// A denial and its number in the order of writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct NumberedDenial {
     /// Grows with every row; no number is used twice.
     pub seq: i64,
     /// The denial.
@@ -41,19 +41,19 @@ impl Store {
         not_after: Time,
         now: Time,
     ) -> Result<Denial, StoreError> {
-        let denied = Denied::Token(jti.to_owned());
+        let denied = DenialTarget::Token(jti.to_owned());
         let denial = Denial {
             denied: denied.clone(),
             not_after,
         };
         let period = DenialPeriod { now, not_after };
-        limited(insert(self.writer(), [denied], period)).await?;
+        with_deadline(insert(self.writer(), [denied], period)).await?;
         Ok(denial)
     }
 
     /// Returns the status of a token: one indexed read.
     pub async fn token_status(&self, ids: TokenIds<'_>) -> Result<TokenStatus, StoreError> {
-        limited(token_status(self.reader(), ids)).await
+        with_deadline(token_status(self.reader(), ids)).await
     }
 
     /// Returns the first `limit` revocations after `seq` that have not expired at `now`, in order: for the
@@ -67,20 +67,20 @@ impl Store {
         seq: i64,
         limit: u64,
         now: Time,
-    ) -> Result<Vec<Entry>, StoreError> {
+    ) -> Result<Vec<NumberedDenial>, StoreError> {
         let backend = self.reader().get_database_backend();
-        let still_matters_at = database_time::no_later_than_database(backend, now);
+        let still_matters_at = database_time::earlier_of_own_and_database(backend, now);
         let found = Entity::find()
             .filter(Column::Seq.gt(seq))
             .filter(Expr::col(Column::NotAfter).gt(still_matters_at))
             .order_by_asc(Column::Seq)
             .limit(limit);
-        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
-        rows.into_iter().map(Entry::try_from).collect()
+        let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
+        rows.into_iter().map(NumberedDenial::try_from).collect()
     }
 }
 
-fn named(kind: &str, id: &str) -> Condition {
+fn matching_id(kind: &str, id: &str) -> Condition {
     Condition::all()
         .add(Column::Id.eq(id))
         .add(Column::Kind.eq(kind))
@@ -94,10 +94,10 @@ pub(super) async fn token_status<C: ConnectionTrait>(
     // A version that is too large for the database is above every denial.
     let version = i64::try_from(ids.authority_version).unwrap_or(i64::MAX);
     let mut any = Condition::any()
-        .add(named(TOKEN, ids.jti))
-        .add(named(USER, ids.sub).add(Column::Version.gt(version)));
+        .add(matching_id(TOKEN_KIND, ids.jti))
+        .add(matching_id(USER_KIND, ids.sub).add(Column::Version.gt(version)));
     if let Some(sid) = ids.sid {
-        any = any.add(named(SESSION, sid));
+        any = any.add(matching_id(SESSION_KIND, sid));
     }
     let found = Query::select()
         .column(Column::Kind)
@@ -107,7 +107,7 @@ pub(super) async fn token_status<C: ConnectionTrait>(
     let mut status = TokenStatus::NotDenied;
     for row in db.query_all(&found).await? {
         let kind: String = row.try_get_by_index(0)?;
-        if kind != USER {
+        if kind != USER_KIND {
             return Ok(TokenStatus::Revoked);
         }
         status = TokenStatus::Outdated;
@@ -119,12 +119,12 @@ pub(super) async fn token_status<C: ConnectionTrait>(
 /// first.
 pub(super) async fn insert<C: ConnectionTrait>(
     db: &C,
-    denied: impl IntoIterator<Item = Denied>,
+    denied: impl IntoIterator<Item = DenialTarget>,
     period: DenialPeriod,
 ) -> Result<(), StoreError> {
     let rows: Result<Vec<_>, _> = denied
         .into_iter()
-        .map(|denied| row(denied, period))
+        .map(|denied| new_row(denied, period))
         .collect();
     Entity::insert_many(rows?)
         .on_conflict_do_nothing_on([Column::Id, Column::Kind])
@@ -137,24 +137,24 @@ pub(super) async fn insert<C: ConnectionTrait>(
 /// followers of the revocations read it.
 pub(super) async fn replace<C: ConnectionTrait>(
     db: &C,
-    denied: Denied,
+    denied: DenialTarget,
     period: DenialPeriod,
 ) -> Result<(), StoreError> {
-    let row = row(denied, period)?;
+    let row = new_row(denied, period)?;
     let (id, kind) = (row.id.clone().unwrap(), row.kind.clone().unwrap());
     Entity::delete_many()
-        .filter(named(&kind, &id))
+        .filter(matching_id(&kind, &id))
         .exec(db)
         .await?;
     Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }
 
-fn row(denied: Denied, period: DenialPeriod) -> Result<ActiveModel, StoreError> {
+fn new_row(denied: DenialTarget, period: DenialPeriod) -> Result<ActiveModel, StoreError> {
     let (kind, id, below) = match denied {
-        Denied::Session(id) => (SESSION, id, 0),
-        Denied::Token(id) => (TOKEN, id, 0),
-        Denied::User { id, below } => (USER, id, below),
+        DenialTarget::Session(id) => (SESSION_KIND, id, 0),
+        DenialTarget::Token(id) => (TOKEN_KIND, id, 0),
+        DenialTarget::User { id, below } => (USER_KIND, id, below),
     };
     Ok(ActiveModel {
         seq: NotSet,
@@ -167,32 +167,33 @@ fn row(denied: Denied, period: DenialPeriod) -> Result<ActiveModel, StoreError> 
 }
 
 /// Returns the recorded denial of the user's older tokens, if there is one.
-pub(super) async fn of_user<C: ConnectionTrait>(
+pub(super) async fn denial_of_user<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
 ) -> Result<Option<Denial>, StoreError> {
-    let found = Entity::find().filter(named(USER, user.as_str()));
+    let found = Entity::find().filter(matching_id(USER_KIND, user.as_str()));
     let row = found.one(db).await?;
-    row.map(|row| Ok(Entry::try_from(row)?.denial)).transpose()
+    row.map(|row| Ok(NumberedDenial::try_from(row)?.denial))
+        .transpose()
 }
 
 /// Error for a row with a kind that this program does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("revocation {0} has an unknown kind")]
-struct UnknownKind(i64);
+struct UnknownRevocationKind(i64);
 
-impl TryFrom<Model> for Entry {
+impl TryFrom<Model> for NumberedDenial {
     type Error = StoreError;
 
     fn try_from(row: Model) -> Result<Self, StoreError> {
         let denied = match row.kind.as_str() {
-            SESSION => Denied::Session(row.id),
-            TOKEN => Denied::Token(row.id),
-            USER => Denied::User {
+            SESSION_KIND => DenialTarget::Session(row.id),
+            TOKEN_KIND => DenialTarget::Token(row.id),
+            USER_KIND => DenialTarget::User {
                 id: row.id,
                 below: u64::try_from(row.version).map_err(StoreError::malformed)?,
             },
-            _ => return Err(StoreError::malformed(UnknownKind(row.seq))),
+            _ => return Err(StoreError::malformed(UnknownRevocationKind(row.seq))),
         };
         Ok(Self {
             seq: row.seq,

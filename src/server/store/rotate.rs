@@ -5,7 +5,7 @@
 //! [`decide`](crate::server::rotation::decide) for each token in the order of arrival, and writes the
 //! changes on condition that no other replica wrote. Responses are sent after the commit.
 //!
-//! Nothing is written later than [`LIMIT`] after its request, not even by a database that froze while it
+//! Nothing is written later than [`QUERY_DEADLINE`] after its request, not even by a database that froze while it
 //! executed the statement: the grace period counts from the time of the request, and a client that was
 //! asked to retry must not find it over.
 
@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::connection::Connections;
-use super::users::words;
-use super::{LIMIT, Session, SessionId, Store, StoreError, UserId, limited};
+use super::connection::StoreConnections;
+use super::users::split_spaces;
+use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
 use crate::clock::Time;
 use crate::denylist::Denial;
-use crate::server::rotation::{End, Grace, KeyHash, Shown};
+use crate::server::rotation::{Grace, PresentedGeneration, RetryKeyHash, SessionEnd};
 
 mod batch;
 mod statements;
@@ -29,14 +29,14 @@ mod statements;
 mod tests;
 
 /// Capacity of the queue; further refreshes are refused and may be retried.
-const QUEUED: usize = 4096;
+const QUEUE_CAPACITY: usize = 4096;
 
 /// Most refreshes in one statement. A row binds six values, and SQLite accepts 32,766.
-const BATCH: usize = 512;
+const MAX_BATCH_SIZE: usize = 512;
 
 /// A presented refresh token, as the store needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Presented {
+pub struct PresentedRefreshToken {
     /// Its `sid`.
     pub session: SessionId,
     /// Its `sub`.
@@ -46,37 +46,37 @@ pub struct Presented {
     /// First generation whose CSRF values are valid: its `csrf`.
     pub csrf_epoch: u64,
     /// Hash of the retry key in the request.
-    pub key: Option<KeyHash>,
+    pub retry_key: Option<RetryKeyHash>,
     /// Address of the client, for the event of a reuse.
     pub ip: Option<IpAddr>,
 }
 
-impl Presented {
+impl PresentedRefreshToken {
     /// Returns the parts that the decision uses.
-    pub fn shown(&self) -> Shown {
-        Shown {
+    pub fn presented_generation(&self) -> PresentedGeneration {
+        PresentedGeneration {
             generation: self.generation,
-            key: self.key,
+            retry_key: self.retry_key,
         }
     }
 }
 
 /// Settings that decide about a presented token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RotationRules {
+pub struct RotationSettings {
     /// Grace period of superseded tokens.
     pub grace: Grace,
     /// Lifetime of access tokens, leeway included: a session that ends by reuse is denied for so long.
-    pub deny_for: Duration,
+    pub denial_ttl: Duration,
 }
 
 /// Result of presenting a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rotation {
+pub enum RotationOutcome {
     /// The token was the current one; contains its successor.
-    Rotated(Arc<Current>),
+    Rotated(Arc<SessionWithOwner>),
     /// The token had a successor; contains the current generation, unchanged.
-    Replayed(Arc<Current>),
+    Retried(Arc<SessionWithOwner>),
     /// The token was presented after its grace period. The session is revoked and must be denied.
     Reused {
         /// Owner of the session.
@@ -85,27 +85,27 @@ pub enum Rotation {
         denials: Vec<Denial>,
     },
     /// The request waited too long for a decision. Nothing was changed.
-    Undecided,
+    Indeterminate,
     /// Its generation does not exist, as after a restored backup. Nothing was changed.
-    Unknown,
+    UnknownGeneration,
     /// The session has ended.
-    Ended(End),
+    Ended(SessionEnd),
     /// The user has no such session.
     NoSuchSession,
 }
 
 /// A session and its owner: all that is needed to issue both tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Current {
+pub struct SessionWithOwner {
     /// The session, with the [`generation`](crate::server::rotation::SessionState::generation) to return.
     pub session: Session,
     /// The user, whose id is in `session`.
-    pub owner: Owner,
+    pub owner: SessionOwner,
 }
 
 /// Token claims about the user, from one read of the row: old roles always come with an old version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
+pub struct SessionOwner {
     /// Authority version.
     pub authority_version: u64,
     /// Names of the user's roles.
@@ -114,14 +114,14 @@ pub struct Owner {
     pub disabled_at: Option<Time>,
 }
 
-impl TryFrom<&entity::user::Model> for Owner {
+impl TryFrom<&entity::user::Model> for SessionOwner {
     type Error = StoreError;
 
     fn try_from(row: &entity::user::Model) -> Result<Self, StoreError> {
         Ok(Self {
             authority_version: u64::try_from(row.authority_version)
                 .map_err(StoreError::malformed)?,
-            roles: words(&row.roles),
+            roles: split_spaces(&row.roles),
             disabled_at: row.disabled_at.map(Time::from_millis),
         })
     }
@@ -129,70 +129,74 @@ impl TryFrom<&entity::user::Model> for Owner {
 
 /// Returns a session and its user, by the same query as a rotation.
 pub(super) async fn read_session(
-    connections: &Connections,
+    connections: &StoreConnections,
     id: &SessionId,
-) -> Result<Option<Current>, StoreError> {
-    let (entries, _) = statements::read_by(connections, id).await?;
-    Ok(entries.into_values().next().map(batch::Entry::into_current))
+) -> Result<Option<SessionWithOwner>, StoreError> {
+    let (sessions, _) = statements::read_session(connections, id).await?;
+    Ok(sessions
+        .into_values()
+        .next()
+        .map(batch::BatchedSession::into_session_with_owner))
 }
 
 /// A request in the queue of the writer.
 #[derive(Debug)]
-struct Job {
-    presented: Presented,
+struct RotationRequest {
+    presented: PresentedRefreshToken,
     now: Time,
-    rules: RotationRules,
-    asked: Instant,
-    answer: oneshot::Sender<Result<Rotation, StoreError>>,
+    settings: RotationSettings,
+    received_at: Instant,
+    reply: oneshot::Sender<Result<RotationOutcome, StoreError>>,
 }
 
-impl Job {
+impl RotationRequest {
     /// Returns the time left for writing.
     fn time_left(&self) -> Duration {
-        LIMIT.saturating_sub(self.asked.elapsed())
+        QUERY_DEADLINE.saturating_sub(self.received_at.elapsed())
     }
 
-    fn answer(self, answer: Result<Rotation, StoreError>) {
+    fn respond(self, result: Result<RotationOutcome, StoreError>) {
         // The caller may have disconnected; the rotation remains valid, and presenting the token again is a retry.
-        let _ = self.answer.send(answer);
+        let _ = self.reply.send(result);
     }
 }
 
 /// Queue of the writer.
 #[derive(Debug)]
-pub(super) struct Queue(mpsc::Sender<Job>);
+pub(super) struct RotationQueue(mpsc::Sender<RotationRequest>);
 
-impl Queue {
+impl RotationQueue {
     /// Starts the writer, which ends when the queue is dropped.
-    pub(super) fn start(connections: Connections) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUED);
+    pub(super) fn start(connections: StoreConnections) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
         #[expect(
             clippy::disallowed_methods,
             reason = "each request carries the channel on which its caller waits; the task ends with the queue"
         )]
-        tokio::spawn(write(connections, receiver));
+        tokio::spawn(run_writer(connections, receiver));
         Self(sender)
     }
 }
 
-async fn write(connections: Connections, mut queue: mpsc::Receiver<Job>) {
-    let mut jobs = Vec::with_capacity(BATCH);
-    let mut kept = None;
-    while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        let batch = batch::settle(connections.clone(), kept, std::mem::take(&mut jobs));
+async fn run_writer(connections: StoreConnections, mut queue: mpsc::Receiver<RotationRequest>) {
+    let mut requests = Vec::with_capacity(MAX_BATCH_SIZE);
+    let mut reusable = None;
+    while queue.recv_many(&mut requests, MAX_BATCH_SIZE).await > 0 {
+        let batch =
+            batch::process_batch(connections.clone(), reusable, std::mem::take(&mut requests));
         // In a separate task, a batch that panics fails its own callers, whose channels it drops, and
         // no others.
         #[expect(
             clippy::disallowed_methods,
             reason = "it is awaited in the same statement"
         )]
-        let settled = tokio::spawn(batch).await;
-        kept = settled.unwrap_or_else(|error| {
+        let processed = tokio::spawn(batch).await;
+        reusable = processed.unwrap_or_else(|error| {
             tracing::error!(%error, "rotation batch failed");
             None
         });
         // Returned to the pool when no request waits: an idle connection may break, and the pool tests it.
-        kept = kept.filter(|_| !queue.is_empty());
+        reusable = reusable.filter(|_| !queue.is_empty());
     }
 }
 
@@ -205,22 +209,24 @@ impl Store {
     /// rotated then; presenting it again is safe.
     pub async fn rotate(
         &self,
-        presented: Presented,
+        presented: PresentedRefreshToken,
         now: Time,
-        rules: RotationRules,
-    ) -> Result<Rotation, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let job = Job {
+        settings: RotationSettings,
+    ) -> Result<RotationOutcome, StoreError> {
+        let (reply, result) = oneshot::channel();
+        let request = RotationRequest {
             presented,
             now,
-            rules,
-            asked: Instant::now(),
-            answer,
+            settings,
+            received_at: Instant::now(),
+            reply,
         };
         let queue = &self.0.rotations.0;
-        queue.try_send(job).map_err(|_| StoreError::unavailable())?;
-        limited(async {
-            answered
+        queue
+            .try_send(request)
+            .map_err(|_| StoreError::unavailable())?;
+        with_deadline(async {
+            result
                 .await
                 .unwrap_or_else(|_| Err(StoreError::unavailable()))
         })

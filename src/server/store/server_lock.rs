@@ -29,7 +29,7 @@ pub enum ServerLockError {
         holder.map(|id| format!(" (process {id})")).unwrap_or_default(),
         database.display()
     )]
-    Held {
+    HeldByServer {
         /// Path of the database file, with links resolved.
         database: PathBuf,
         /// Process id of the other server, where it can be read.
@@ -56,7 +56,7 @@ impl ServerLock {
     /// Takes the lock of the file that `url` names, by whatever path. Creates the file if it is missing.
     ///
     /// # Errors
-    /// [`ServerLockError::Held`] while another process, or another server of this one, holds it.
+    /// [`ServerLockError::HeldByServer`] while another process, or another server of this one, holds it.
     pub fn take(url: &DatabaseUrl) -> Result<Self, ServerLockError> {
         if url.kind() == DatabaseKind::Postgres {
             return Ok(Self { _file: None });
@@ -86,7 +86,7 @@ fn lock(database: &Path) -> Result<File, ServerLockError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(ServerLockError::Held {
+            return Err(ServerLockError::HeldByServer {
                 database: database.to_owned(),
                 holder: holder(&mut file),
             });
@@ -125,7 +125,7 @@ mod tests {
 
     fn holder_of(path: &Path) -> Option<u32> {
         match take(path) {
-            Err(ServerLockError::Held { holder, .. }) => holder,
+            Err(ServerLockError::HeldByServer { holder, .. }) => holder,
             other => panic!("{other:?}"),
         }
     }
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_locked_is_refused_with_its_path() {
+    fn an_error_names_the_file_that_cannot_be_locked() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("latchet.db");
         std::fs::create_dir(folder.path().join("latchet.db.lock")).unwrap();

@@ -3,11 +3,11 @@
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::authority::IS_LIVE;
-use super::events::{self, NewEvent};
+use super::security_events::{self, NewSecurityEvent};
 use super::{NewSession, Revocation, SessionId, StoreError, UserId, sessions};
 use crate::denylist::Denial;
-use crate::server::events::EventKind;
 use crate::server::rotation::RevokeReason;
+use crate::server::security_events::EventKind;
 
 /// Sessions except the most recently used ones. One login ends a bounded number of sessions, for users that
 /// had many sessions before there was a limit.
@@ -18,7 +18,7 @@ const LEAST_RECENTLY_USED: &str = "
 
 /// Ends the least recently used sessions so that the limit allows `new`, and records the events. Returns the
 /// denials. Must run in a transaction that holds the lock of the user.
-pub(super) async fn make_room<C: ConnectionTrait>(
+pub(super) async fn enforce_limit<C: ConnectionTrait>(
     db: &C,
     user: &entity::user::Model,
     new: &NewSession,
@@ -38,20 +38,20 @@ pub(super) async fn make_room<C: ConnectionTrait>(
         reason: RevokeReason::SessionLimit,
         period: new.period,
     };
-    sessions::revoke(db, &ids, &revocation).await?;
+    sessions::revoke_live(db, &ids, &revocation).await?;
     let owner = UserId::from(user.id.as_str());
     for id in &ids {
-        let ended = NewEvent {
+        let ended = NewSecurityEvent {
             at: now,
             kind: EventKind::SessionLimitReached,
             user: Some(&owner),
             session: Some(id),
-            by: Some(&owner),
+            actor: Some(&owner),
             ip: new.device.ip.parse().ok(),
         };
-        events::insert(db, ended).await?;
+        security_events::insert(db, ended).await?;
     }
     let denials = ids.iter();
-    let denials = denials.map(|id| sessions::denial(id, revocation.period.not_after));
+    let denials = denials.map(|id| sessions::session_denial(id, revocation.period.not_after));
     Ok(denials.collect())
 }

@@ -9,8 +9,8 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
 
 use super::authority::IS_LIVE;
-use super::users::matching;
-use super::{Device, Session, SessionId, Store, StoreError, UserId, limited};
+use super::users::name_contains;
+use super::{LoginDevice, Session, SessionId, Store, StoreError, UserId, with_deadline};
 use crate::clock::Time;
 
 /// A session in a list.
@@ -21,14 +21,14 @@ pub struct ListedSession {
     /// Time of the login.
     pub created_at: Time,
     /// Device of the login.
-    pub device: Device,
+    pub device: LoginDevice,
 }
 
 impl TryFrom<Model> for ListedSession {
     type Error = StoreError;
 
     fn try_from(mut row: Model) -> Result<Self, StoreError> {
-        let device = Device {
+        let device = LoginDevice {
             user_agent: std::mem::take(&mut row.user_agent),
             ip: std::mem::take(&mut row.ip),
             label: std::mem::take(&mut row.label),
@@ -43,7 +43,7 @@ impl TryFrom<Model> for ListedSession {
 
 /// A listed session and the name of its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedSession {
+pub struct SessionWithUsername {
     /// The session.
     pub listed: ListedSession,
     /// User name as typed at creation.
@@ -52,11 +52,11 @@ pub struct NamedSession {
 
 /// Request for a page of sessions, newest login first.
 #[derive(Clone, Debug)]
-pub struct SessionPage {
+pub struct SessionPageRequest {
     /// Only sessions of this user.
     pub user: Option<UserId>,
     /// Only sessions after this position, that of the last session of the previous page.
-    pub after: Option<SessionPlace>,
+    pub after: Option<SessionCursor>,
     /// Only sessions of users whose name contains this, ignoring case.
     pub search: Option<String>,
     /// At most this many.
@@ -65,12 +65,12 @@ pub struct SessionPage {
 
 /// Position of a session in the order of logins: the cursor of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionPlace {
+pub struct SessionCursor {
     created_at: Time,
     id: SessionId,
 }
 
-impl SessionPlace {
+impl SessionCursor {
     /// Returns the position of a session.
     pub fn of(listed: &ListedSession) -> Self {
         Self {
@@ -80,26 +80,26 @@ impl SessionPlace {
     }
 }
 
-/// Error for text that is not a valid [`SessionPlace`].
+/// Error for text that is not a valid [`SessionCursor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid position in a list of sessions")]
-pub struct NoSuchPlace;
+pub struct InvalidSessionCursor;
 
-impl fmt::Display for SessionPlace {
+impl fmt::Display for SessionCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.created_at.millis(), self.id)
     }
 }
 
-impl FromStr for SessionPlace {
-    type Err = NoSuchPlace;
+impl FromStr for SessionCursor {
+    type Err = InvalidSessionCursor;
 
-    fn from_str(text: &str) -> Result<Self, NoSuchPlace> {
-        let (millis, id) = text.split_once('.').ok_or(NoSuchPlace)?;
-        let millis = millis.parse().map_err(|_| NoSuchPlace)?;
+    fn from_str(text: &str) -> Result<Self, InvalidSessionCursor> {
+        let (millis, id) = text.split_once('.').ok_or(InvalidSessionCursor)?;
+        let millis = millis.parse().map_err(|_| InvalidSessionCursor)?;
         // PostgreSQL accepts no NUL in a text.
         if !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(NoSuchPlace);
+            return Err(InvalidSessionCursor);
         }
         Ok(Self {
             created_at: Time::from_millis(millis),
@@ -109,7 +109,7 @@ impl FromStr for SessionPlace {
 }
 
 /// Most login addresses that are read. A user has fewer live sessions; the others have ended.
-const MOST_ADDRESSES: u64 = 1_000;
+const MAX_ADDRESSES: u64 = 1_000;
 
 impl Store {
     /// Returns the addresses from which a user has logged in since `since`, as far as the rows of these sessions
@@ -125,24 +125,24 @@ impl Store {
             .distinct()
             .filter(Column::UserId.eq(user.as_str()))
             .filter(Column::CreatedAt.gte(since.millis()))
-            .limit(MOST_ADDRESSES)
+            .limit(MAX_ADDRESSES)
             .into_tuple::<String>();
-        limited(async { Ok(addresses.all(self.reader()).await?) }).await
+        with_deadline(async { Ok(addresses.all(self.reader()).await?) }).await
     }
 
     /// Returns one page of the live sessions.
     pub async fn sessions(
         &self,
-        page: &SessionPage,
+        page: &SessionPageRequest,
         now: Time,
-    ) -> Result<Vec<NamedSession>, StoreError> {
-        let mut found = Entity::find().filter(live(now));
+    ) -> Result<Vec<SessionWithUsername>, StoreError> {
+        let mut found = Entity::find().filter(live_at(now));
         if let Some(after) = &page.after {
             let after = [
                 Expr::val(after.created_at.millis()),
                 Expr::val(after.id.as_str()),
             ];
-            found = found.filter(Expr::tuple(place()).lt(Expr::tuple(after)));
+            found = found.filter(Expr::tuple(cursor_columns()).lt(Expr::tuple(after)));
         }
         if let Some(user) = &page.user {
             found = found.filter(Column::UserId.eq(user.as_str()));
@@ -151,23 +151,26 @@ impl Store {
             let users = Query::select()
                 .column(user::Column::Id)
                 .from(user::Entity)
-                .cond_where(matching(Some(search)))
+                .cond_where(name_contains(Some(search)))
                 .take();
             found = found.filter(Column::UserId.in_subquery(users));
         }
-        for column in place() {
+        for column in cursor_columns() {
             found = found.order_by(column, Order::Desc);
         }
         let found = found.limit(page.limit);
-        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
         let listed = rows.into_iter().map(ListedSession::try_from);
-        self.named(listed.collect::<Result<_, _>>()?).await
+        self.with_usernames(listed.collect::<Result<_, _>>()?).await
     }
 
-    async fn named(&self, listed: Vec<ListedSession>) -> Result<Vec<NamedSession>, StoreError> {
+    async fn with_usernames(
+        &self,
+        listed: Vec<ListedSession>,
+    ) -> Result<Vec<SessionWithUsername>, StoreError> {
         let users = listed.iter().map(|listed| listed.session.user_id.as_str());
         let names = self.usernames(users.collect()).await?;
-        let sessions = listed.into_iter().map(|listed| NamedSession {
+        let sessions = listed.into_iter().map(|listed| SessionWithUsername {
             username: names
                 .get(listed.session.user_id.as_str())
                 .cloned()
@@ -178,13 +181,13 @@ impl Store {
     }
 }
 
-/// Columns of a [`SessionPlace`], in the order of an index.
-fn place() -> [Expr; 2] {
+/// Columns of a [`SessionCursor`], in the order of an index.
+fn cursor_columns() -> [Expr; 2] {
     [Expr::col(Column::CreatedAt), Expr::col(Column::Id)]
 }
 
 /// Condition of a session that has not ended by `now`.
-fn live(now: Time) -> Condition {
+fn live_at(now: Time) -> Condition {
     let now = now.millis();
     let rested_until = Expr::col(Column::RotatedAt).add(Expr::col(Column::IdleLimit));
     Condition::all()
@@ -198,15 +201,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_was_written() {
-        let place = SessionPlace {
+    fn a_cursor_is_parsed_as_it_was_written() {
+        let place = SessionCursor {
             created_at: Time::from_millis(1_800_000_000_000),
             id: SessionId::from("c2Vzc2lvbi1vZi1hZGEtMQ"),
         };
 
         assert_eq!(place.to_string().parse(), Ok(place));
         for bad in ["", "1", "a.b", "1.\0", "1.\u{e9}", "99999999999999999999.a"] {
-            assert_eq!(bad.parse::<SessionPlace>(), Err(NoSuchPlace), "{bad:?}");
+            assert_eq!(
+                bad.parse::<SessionCursor>(),
+                Err(InvalidSessionCursor),
+                "{bad:?}"
+            );
         }
     }
 }

@@ -11,22 +11,23 @@ use sea_orm::{
     QuerySelect,
 };
 
-use super::events::{self, NewEvent};
-use super::users::words;
+use super::security_events::{self, NewSecurityEvent};
+use super::users::split_spaces;
 use super::{
-    Counter, Current, DenialPeriod, Owner, SessionId, Store, StoreError, User, UserId,
-    administrators, authority, limited, reset_links, revocations, rotate, session_limit, throttle,
+    BudgetReservation, DenialPeriod, SessionId, SessionOwner, SessionWithOwner, Store, StoreError,
+    User, UserId, authority, authorization, reset_links, revocations, rotate, session_limit,
+    throttle, with_deadline,
 };
 use crate::clock::Time;
-use crate::denylist::{Denial, Denied};
-use crate::server::events::{Actor, EventKind};
-use crate::server::rotation::{End, KeyHash, RevokeReason, SessionState};
+use crate::denylist::{Denial, DenialTarget};
+use crate::server::rotation::{RetryKeyHash, RevokeReason, SessionEnd, SessionState};
+use crate::server::security_events::{Actor, EventKind};
 
 /// The `client_id` of tokens without an OAuth client.
-pub const FIRST_PARTY: &str = "latchet";
+pub const FIRST_PARTY_CLIENT_ID: &str = "latchet";
 
 /// One login on one device: the state that decides about its tokens, and their claims. Device and time of the
-/// login are needed in lists alone, so a refresh does not read them: see [`Device`].
+/// login are needed in lists alone, so a refresh does not read them: see [`LoginDevice`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The `sid` of the session's tokens.
@@ -52,7 +53,7 @@ pub struct Session {
 
 /// Device of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct LoginDevice {
     /// Browser or program; cut to 256 bytes.
     pub user_agent: String,
     /// Address.
@@ -63,7 +64,7 @@ pub struct Device {
 
 impl Session {
     /// Returns how the session has ended by `now`; `None` while it is live.
-    pub fn end(&self, now: Time) -> Option<End> {
+    pub fn end(&self, now: Time) -> Option<SessionEnd> {
         self.state.end(now)
     }
 
@@ -71,7 +72,7 @@ impl Session {
     /// has a name, too.
     pub fn client(&self) -> &str {
         match self.client_id.as_str() {
-            "" => FIRST_PARTY,
+            "" => FIRST_PARTY_CLIENT_ID,
             client => client,
         }
     }
@@ -93,7 +94,7 @@ pub struct NewSession {
     /// OAuth client of the login; empty for the first party.
     pub client_id: String,
     /// Device of the login.
-    pub device: Device,
+    pub device: LoginDevice,
     /// Most sessions that the user may have, this one included.
     pub limit: NonZeroU32,
     /// Time of the login, and period for which a session that ends because of the limit is denied.
@@ -104,7 +105,7 @@ pub struct NewSession {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartedSession {
     /// The session and its user.
-    pub current: Current,
+    pub current: SessionWithOwner,
     /// Denials of the sessions that ended.
     pub evicted: Vec<Denial>,
 }
@@ -126,10 +127,10 @@ impl Store {
         &self,
         verified: &User,
         new: NewSession,
-        counted: &[Counter],
+        reservations: &[BudgetReservation],
         now: Time,
     ) -> Result<Option<StartedSession>, StoreError> {
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
             // PostgreSQL: because of this lock, a change that raises the user's authority version commits either
             // before this, and is read here, or after it, and ends the new session. Logins of one user
@@ -146,7 +147,7 @@ impl Store {
             let Some(user) = unchanged.one(&transaction).await? else {
                 return Ok(None);
             };
-            let evicted = session_limit::make_room(&transaction, &user, &new).await?;
+            let evicted = session_limit::enforce_limit(&transaction, &user, &new).await?;
             let row = new_row(&user, new, now);
             let session = Session::try_from(row.clone())?;
             let active: entity::session::ActiveModel = row.into();
@@ -154,11 +155,11 @@ impl Store {
                 .exec_without_returning(&transaction)
                 .await?;
             // Last: on PostgreSQL all logins from one address wait for that row.
-            throttle::give_back(&transaction, counted).await?;
+            throttle::refund(&transaction, reservations).await?;
             transaction.commit().await?;
-            let owner = Owner::try_from(&user)?;
+            let owner = SessionOwner::try_from(&user)?;
             Ok(Some(StartedSession {
-                current: Current { session, owner },
+                current: SessionWithOwner { session, owner },
                 evicted,
             }))
         })
@@ -166,8 +167,8 @@ impl Store {
     }
 
     /// Returns the session with that id and its user, ended or not.
-    pub async fn session(&self, id: &SessionId) -> Result<Option<Current>, StoreError> {
-        limited(rotate::read_session(&self.0.connections, id)).await
+    pub async fn session(&self, id: &SessionId) -> Result<Option<SessionWithOwner>, StoreError> {
+        with_deadline(rotate::read_session(&self.0.connections, id)).await
     }
 
     /// Records that the password was verified again in this session; does nothing when it was revoked.
@@ -176,14 +177,14 @@ impl Store {
             .col_expr(Column::AuthTime, Expr::val(now.millis()))
             .filter(Column::Id.eq(id.as_str()))
             .filter(Column::RevokedAt.is_null());
-        limited(async {
+        with_deadline(async {
             update.exec(self.writer()).await?;
             Ok(())
         })
         .await
     }
 
-    /// Revokes the session, if it belongs to `user` where one is given. With `by` this records an event; a
+    /// Revokes the session, if it belongs to `user` where one is given. With `actor` this records an event; a
     /// user's own logout is none, because there are too many of them. Returns the denials: also when it was
     /// revoked before, so that a caller whose denylist failed can repeat the whole call; none when there is
     /// no such session.
@@ -192,12 +193,12 @@ impl Store {
         id: &SessionId,
         user: Option<&UserId>,
         revocation: &Revocation,
-        by: Option<&Actor>,
+        actor: Option<&Actor>,
     ) -> Result<Vec<Denial>, StoreError> {
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
-            if let Some(by) = by {
-                administrators::authorize(&transaction, by, &[]).await?;
+            if let Some(actor) = actor {
+                authorization::authorize(&transaction, actor, &[]).await?;
             }
             let mut found = Entity::find_by_id(id.as_str());
             if let Some(user) = user {
@@ -206,17 +207,17 @@ impl Store {
             let Some(row) = found.one(&transaction).await? else {
                 return Ok(Vec::new());
             };
-            let revoked = revoke(&transaction, std::slice::from_ref(id), revocation).await?;
-            if let Some(by) = by.filter(|_| revoked > 0) {
-                let ended = NewEvent {
+            let revoked = revoke_live(&transaction, std::slice::from_ref(id), revocation).await?;
+            if let Some(actor) = actor.filter(|_| revoked > 0) {
+                let ended = NewSecurityEvent {
                     user: Some(&row.user_id.into()),
                     session: Some(id),
-                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.period.now)
+                    ..NewSecurityEvent::new(EventKind::SessionsEnded, actor, revocation.period.now)
                 };
-                events::insert(&transaction, ended).await?;
+                security_events::insert(&transaction, ended).await?;
             }
             transaction.commit().await?;
-            Ok(vec![denial(id, revocation.period.not_after)])
+            Ok(vec![session_denial(id, revocation.period.not_after)])
         })
         .await
     }
@@ -226,29 +227,29 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user.
-    pub async fn revoke_all(
+    pub async fn revoke_all_sessions(
         &self,
         user: &UserId,
         except: Option<&SessionId>,
         revocation: &Revocation,
-        by: &Actor,
+        actor: &Actor,
     ) -> Result<Denial, StoreError> {
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
             // Every user may end their own sessions.
-            if !by.is(user) {
-                administrators::authorize(&transaction, by, &[user]).await?;
+            if !actor.is_user(user) {
+                authorization::authorize(&transaction, actor, &[user]).await?;
             }
             // This locks the row of the user, before rows of any other table are locked.
             let (denial, has_ended) =
                 authority::end_sessions(&transaction, user, except, revocation).await?;
-            reset_links::withdraw_made_by(&transaction, user).await?;
+            reset_links::delete_links_created_by(&transaction, user).await?;
             if has_ended {
-                let ended = NewEvent {
+                let ended = NewSecurityEvent {
                     user: Some(user),
-                    ..NewEvent::new(EventKind::SessionsEnded, by, revocation.period.now)
+                    ..NewSecurityEvent::new(EventKind::SessionsEnded, actor, revocation.period.now)
                 };
-                events::insert(&transaction, ended).await?;
+                security_events::insert(&transaction, ended).await?;
             }
             transaction.commit().await?;
             Ok(denial)
@@ -258,16 +259,16 @@ impl Store {
 }
 
 /// Returns the denial of every token of a session.
-pub(super) fn denial(id: &SessionId, not_after: Time) -> Denial {
+pub(super) fn session_denial(id: &SessionId, not_after: Time) -> Denial {
     Denial {
-        denied: Denied::Session(id.to_string()),
+        denied: DenialTarget::Session(id.to_string()),
         not_after,
     }
 }
 
 /// Revokes those of the sessions that are not revoked yet, records their denials, and returns their number.
 /// Must run in a transaction.
-pub(super) async fn revoke<C: ConnectionTrait>(
+pub(super) async fn revoke_live<C: ConnectionTrait>(
     db: &C,
     ids: &[SessionId],
     revocation: &Revocation,
@@ -284,7 +285,7 @@ pub(super) async fn revoke<C: ConnectionTrait>(
         .map(|row| row.id)
         .collect();
     let count = revoked.len();
-    let denied = revoked.into_iter().map(Denied::Session);
+    let denied = revoked.into_iter().map(DenialTarget::Session);
     revocations::insert(db, denied, revocation.period).await?;
     Ok(count)
 }
@@ -297,7 +298,7 @@ fn new_row(user: &entity::user::Model, new: NewSession, now: Time) -> Model {
         generation: 0,
         rotated_at: now.millis(),
         superseded: String::new(),
-        retry_key_hash: key_text(None),
+        retry_key_hash: retry_key_text(None),
         created_at: now.millis(),
         expires_at: new.expires_at.millis(),
         idle_limit: i64::try_from(new.idle_limit.as_millis()).unwrap_or(i64::MAX),
@@ -309,25 +310,25 @@ fn new_row(user: &entity::user::Model, new: NewSession, now: Time) -> Model {
         client_id: new.client_id,
         revoked_at: None,
         revoke_reason: None,
-        user_agent: cut(new.device.user_agent, 256),
+        user_agent: truncate_text(new.device.user_agent, 256),
         ip: new.device.ip,
         label: new.device.label,
     }
 }
 
 /// Returns the stored form of a retry key's hash, which is empty for none.
-pub(super) fn key_text(key: Option<KeyHash>) -> String {
+pub(super) fn retry_key_text(key: Option<RetryKeyHash>) -> String {
     key.map(|key| key.to_string()).unwrap_or_default()
 }
 
-fn key(text: &str) -> Result<Option<KeyHash>, StoreError> {
+fn parse_retry_key(text: &str) -> Result<Option<RetryKeyHash>, StoreError> {
     let key = Some(text).filter(|text| !text.is_empty());
     let key = key.map(str::parse).transpose();
     key.map_err(StoreError::malformed)
 }
 
 /// Truncates a text to at most `bytes` bytes, at the boundary of a character.
-fn cut(mut text: String, bytes: usize) -> String {
+fn truncate_text(mut text: String, bytes: usize) -> String {
     text.truncate(text.floor_char_boundary(bytes));
     text
 }
@@ -344,7 +345,7 @@ impl TryFrom<Model> for Session {
                 generation: u64::try_from(row.generation).map_err(StoreError::malformed)?,
                 rotated_at: Time::from_millis(row.rotated_at),
                 superseded: row.superseded.parse().map_err(StoreError::malformed)?,
-                key: key(&row.retry_key_hash)?,
+                retry_key: parse_retry_key(&row.retry_key_hash)?,
                 expires_at: Time::from_millis(row.expires_at),
                 idle_limit: Duration::from_millis(
                     u64::try_from(row.idle_limit).map_err(StoreError::malformed)?,
@@ -352,8 +353,8 @@ impl TryFrom<Model> for Session {
                 revoked: revoked.map_err(StoreError::malformed)?,
             },
             auth_time: Time::from_millis(row.auth_time),
-            amr: words(&row.amr),
-            scope: words(&row.scope),
+            amr: split_spaces(&row.amr),
+            scope: split_spaces(&row.scope),
             is_narrowed: row.is_narrowed,
             client_id: row.client_id,
             csrf_epoch: u64::try_from(row.csrf_epoch).map_err(StoreError::malformed)?,

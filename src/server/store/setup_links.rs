@@ -4,11 +4,11 @@ use entity::setup_link::{ActiveModel, Column, Entity};
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, Set};
 
-use super::events::{self, NewEvent};
-use super::{NewUser, Store, StoreError, User, limited, users};
+use super::security_events::{self, NewSecurityEvent};
+use super::{NewUser, Store, StoreError, User, users, with_deadline};
 use crate::clock::Time;
-use crate::server::events::{Actor, EventKind};
 use crate::server::names::ADMIN;
+use crate::server::security_events::{Actor, EventKind};
 
 impl Store {
     /// Records a link by the hash of its secret.
@@ -22,7 +22,7 @@ impl Store {
             expires_at: Set(expires_at.millis()),
             used_at: Set(None),
         };
-        limited(async {
+        with_deadline(async {
             Entity::insert(row)
                 .exec_without_returning(self.writer())
                 .await?;
@@ -37,8 +37,8 @@ impl Store {
         token_hash: &str,
         now: Time,
     ) -> Result<bool, StoreError> {
-        let found = Entity::find().filter(usable(token_hash, now));
-        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        let found = Entity::find().filter(usable_link(token_hash, now));
+        let row = with_deadline(async { Ok(found.one(self.reader()).await?) }).await?;
         Ok(row.is_some())
     }
 
@@ -51,29 +51,29 @@ impl Store {
         &self,
         token_hash: &str,
         administrator: NewUser,
-        by: &Actor,
+        actor: &Actor,
         now: Time,
     ) -> Result<Option<User>, StoreError> {
-        let this = Query::select()
+        let link = Query::select()
             .expr(Expr::val(1))
             .from(Entity)
-            .cond_where(usable(token_hash, now))
+            .cond_where(usable_link(token_hash, now))
             .take();
-        let use_up = Entity::update_many()
+        let mark_used = Entity::update_many()
             .col_expr(Column::UsedAt, Expr::val(now.millis()))
             .filter(Column::UsedAt.is_null())
-            .filter(Expr::exists(this));
-        limited(async {
+            .filter(Expr::exists(link));
+        with_deadline(async {
             let transaction = self.begin().await?;
-            if use_up.exec(&transaction).await?.rows_affected == 0 {
+            if mark_used.exec(&transaction).await?.rows_affected == 0 {
                 return Ok(None);
             }
             let user = users::insert(&transaction, administrator, now).await?;
-            let made = NewEvent {
+            let made = NewSecurityEvent {
                 user: Some(&user.id),
-                ..NewEvent::new(EventKind::FirstAdministrator, by, now)
+                ..NewSecurityEvent::new(EventKind::FirstAdministrator, actor, now)
             };
-            events::insert(&transaction, made).await?;
+            security_events::insert(&transaction, made).await?;
             transaction.commit().await?;
             Ok(Some(user))
         })
@@ -83,7 +83,7 @@ impl Store {
 
 /// Condition of a link that is valid now. Once there is an administrator, no link is: a link in a log file
 /// creates no other one.
-fn usable(token_hash: &str, now: Time) -> Condition {
+fn usable_link(token_hash: &str, now: Time) -> Condition {
     let administrator = Query::select()
         .expr(Expr::val(1))
         .from(entity::user::Entity)

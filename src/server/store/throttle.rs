@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Statement, Value};
 
-use super::events::{self, NewEvent};
-use super::{Store, StoreError, UserId, limited};
+use super::security_events::{self, NewSecurityEvent};
+use super::{Store, StoreError, UserId, with_deadline};
 use crate::clock::Time;
-use crate::server::events::{Actor, EventKind};
+use crate::server::security_events::{Actor, EventKind};
 
 /// Upper bound of the duration of an attempt, including the difference between the clocks of two replicas.
 const LONGEST_ATTEMPT: Duration = Duration::from_mins(2);
@@ -27,7 +27,7 @@ const LONGEST_WINDOW: i64 = 1 << 50;
 
 /// Budget: a number of failures that is allowed in a window of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Budget {
+pub struct FailureBudget {
     /// Key of the row. A reader of the database cannot derive the user or address from it.
     pub key: String,
     /// Failures in one window.
@@ -35,12 +35,12 @@ pub struct Budget {
     /// Length of a window, from its first attempt. It doubles after a window in which the budget was used up.
     pub window: Duration,
     /// The object of the attempts.
-    pub protects: Protected,
+    pub subject: BudgetSubject,
 }
 
 /// Object of the attempts that a budget counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Protected {
+pub enum BudgetSubject {
     /// One account. An event of its user is recorded when the budget is used up.
     Account(UserId),
     /// Accounts that do not exist, or all accounts. An event is recorded when the budget is used up.
@@ -51,36 +51,36 @@ pub enum Protected {
 
 /// One unit of a budget that an attempt has reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counter {
-    budget: Budget,
+pub struct BudgetReservation {
+    budget: FailureBudget,
     /// End of the window in which it was reserved.
     resets_at: Time,
 }
 
 /// Result of charging an attempt to its budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Charge {
+pub enum ChargeResult {
     /// The attempt has reserved one unit of every budget.
-    Placed(Vec<Counter>),
+    Reserved(Vec<BudgetReservation>),
     /// A budget is used up by failures. Nothing was reserved.
-    UsedUp {
+    Exhausted {
         /// Index of that budget.
         budget: usize,
         /// End of its window.
         resets_at: Time,
     },
     /// A budget would be used up if every attempt in flight failed. Nothing was reserved.
-    Occupied,
+    FullyReserved,
 }
 
 /// SQL for the number of reserved units whose attempts will never be completed.
-const LOST: &str = "CASE WHEN throttles.charged_at <= $5 THEN throttles.in_flight ELSE 0 END";
+const ABANDONED: &str = "CASE WHEN throttles.charged_at <= $5 THEN throttles.in_flight ELSE 0 END";
 
 /// Reserves one unit in one statement, so that parallel attempts cannot all read the same count. Returns no row
 /// when the budget has none left.
-static CHARGE: LazyLock<String> = LazyLock::new(|| {
+static RESERVE_UNIT: LazyLock<String> = LazyLock::new(|| {
     let level = format!(
-        "CASE WHEN throttles.forgets_at <= $2 OR throttles.attempts - {LOST} < $3 THEN 0
+        "CASE WHEN throttles.forgets_at <= $2 OR throttles.attempts - {ABANDONED} < $3 THEN 0
               WHEN throttles.level < {MAX_LEVEL} THEN throttles.level + 1
               ELSE {MAX_LEVEL} END"
     );
@@ -89,29 +89,29 @@ static CHARGE: LazyLock<String> = LazyLock::new(|| {
          VALUES ($1, 1, 1, $2, 0, $2 + $4, $2 + $4 + $4)
          ON CONFLICT (key) DO UPDATE SET
             attempts = CASE WHEN throttles.resets_at <= $2 THEN 1
-                       ELSE throttles.attempts + 1 - {LOST} END,
+                       ELSE throttles.attempts + 1 - {ABANDONED} END,
             in_flight = CASE WHEN throttles.resets_at <= $2 THEN 1
-                        ELSE throttles.in_flight + 1 - {LOST} END,
+                        ELSE throttles.in_flight + 1 - {ABANDONED} END,
             charged_at = $2,
             level = CASE WHEN throttles.resets_at <= $2 THEN {level} ELSE throttles.level END,
             resets_at = CASE WHEN throttles.resets_at <= $2 THEN $2 + ($4 << ({level}))
                         ELSE throttles.resets_at END,
             forgets_at = CASE WHEN throttles.resets_at <= $2 THEN $2 + ($4 << (1 + {level}))
                          ELSE throttles.forgets_at END
-         WHERE throttles.resets_at <= $2 OR throttles.attempts - {LOST} < $3
+         WHERE throttles.resets_at <= $2 OR throttles.attempts - {ABANDONED} < $3
          RETURNING resets_at"
     )
 });
 
-const LOOK: &str = "SELECT attempts, in_flight, resets_at FROM throttles WHERE key = $1";
+const READ_COUNTS: &str = "SELECT attempts, in_flight, resets_at FROM throttles WHERE key = $1";
 
 /// Records an attempt as failed. Returns no row when its unit was refunded or its window is over.
-const FAIL: &str = "
+const RECORD_FAILURE: &str = "
     UPDATE throttles SET in_flight = in_flight - 1
     WHERE key = $1 AND resets_at = $2 AND in_flight > 0
     RETURNING attempts, in_flight";
 
-const GIVE_BACK: &str = "
+const REFUND: &str = "
     UPDATE throttles SET in_flight = in_flight - 1, attempts = attempts - 1
     WHERE key = $1 AND resets_at = $2 AND in_flight > 0";
 
@@ -120,22 +120,26 @@ impl Store {
     ///
     /// All callers pass their budgets in the same order of kinds: on PostgreSQL another order would let two
     /// attempts deadlock.
-    pub async fn charge(&self, budgets: &[Budget], now: Time) -> Result<Charge, StoreError> {
-        limited(async {
+    pub async fn charge(
+        &self,
+        budgets: &[FailureBudget],
+        now: Time,
+    ) -> Result<ChargeResult, StoreError> {
+        with_deadline(async {
             // One commit for all budgets, since the commit is most of the cost. A refusal commits nothing.
             let transaction = self.begin().await?;
-            let mut placed = Vec::with_capacity(budgets.len());
+            let mut reservations = Vec::with_capacity(budgets.len());
             for (index, budget) in budgets.iter().enumerate() {
-                match charge(&transaction, budget, now).await? {
-                    Some(resets_at) => placed.push(Counter {
+                match reserve_unit(&transaction, budget, now).await? {
+                    Some(resets_at) => reservations.push(BudgetReservation {
                         budget: budget.clone(),
                         resets_at,
                     }),
-                    None => return refusal(&transaction, index, budget).await,
+                    None => return refusal_reason(&transaction, index, budget).await,
                 }
             }
             transaction.commit().await?;
-            Ok(Charge::Placed(placed))
+            Ok(ChargeResult::Reserved(reservations))
         })
         .await
     }
@@ -147,14 +151,14 @@ impl Store {
     /// learn its result, since it is not counted.
     pub async fn record_failure(
         &self,
-        placed: &[Counter],
+        reservations: &[BudgetReservation],
         ip: IpAddr,
         now: Time,
     ) -> Result<(), StoreError> {
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
-            for counter in placed {
-                fail(&transaction, counter, ip, now).await?;
+            for reservation in reservations {
+                record_budget_failure(&transaction, reservation, ip, now).await?;
             }
             Ok(transaction.commit().await?)
         })
@@ -162,19 +166,22 @@ impl Store {
     }
 
     /// Refunds the units of an attempt that did not fail.
-    pub async fn give_back_attempt(&self, placed: &[Counter]) -> Result<(), StoreError> {
-        limited(async {
+    pub async fn refund_attempt(
+        &self,
+        reservations: &[BudgetReservation],
+    ) -> Result<(), StoreError> {
+        with_deadline(async {
             let transaction = self.begin().await?;
-            give_back(&transaction, placed).await?;
+            refund(&transaction, reservations).await?;
             Ok(transaction.commit().await?)
         })
         .await
     }
 }
 
-async fn charge(
+async fn reserve_unit(
     connection: &impl ConnectionTrait,
-    budget: &Budget,
+    budget: &FailureBudget,
     now: Time,
 ) -> Result<Option<Time>, StoreError> {
     let window = i64::try_from(budget.window.as_millis()).unwrap_or(LONGEST_WINDOW);
@@ -186,43 +193,48 @@ async fn charge(
         (now - LONGEST_ATTEMPT).millis().into(),
     ];
     let backend = connection.get_database_backend();
-    let statement = Statement::from_sql_and_values(backend, CHARGE.as_str(), values);
+    let statement = Statement::from_sql_and_values(backend, RESERVE_UNIT.as_str(), values);
     let row = connection.query_one_raw(statement).await?;
     let resets_at = row.map(|row| row.try_get("", "resets_at")).transpose()?;
     Ok(resets_at.map(Time::from_millis))
 }
 
-async fn refusal(
+async fn refusal_reason(
     connection: &impl ConnectionTrait,
     index: usize,
-    budget: &Budget,
-) -> Result<Charge, StoreError> {
+    budget: &FailureBudget,
+) -> Result<ChargeResult, StoreError> {
     let backend = connection.get_database_backend();
-    let look = Statement::from_sql_and_values(backend, LOOK, [budget.key.as_str().into()]);
-    let row = connection.query_one_raw(look).await?;
+    let read_counts =
+        Statement::from_sql_and_values(backend, READ_COUNTS, [budget.key.as_str().into()]);
+    let row = connection.query_one_raw(read_counts).await?;
     let row = row.ok_or(StoreError::NotFound)?;
     let attempts: i64 = row.try_get("", "attempts")?;
     let in_flight: i64 = row.try_get("", "in_flight")?;
     if attempts - in_flight < i64::from(budget.limit) {
-        return Ok(Charge::Occupied);
+        return Ok(ChargeResult::FullyReserved);
     }
-    Ok(Charge::UsedUp {
+    Ok(ChargeResult::Exhausted {
         budget: index,
         resets_at: Time::from_millis(row.try_get("", "resets_at")?),
     })
 }
 
-async fn fail(
+async fn record_budget_failure(
     connection: &impl ConnectionTrait,
-    counter: &Counter,
+    reservation: &BudgetReservation,
     ip: IpAddr,
     now: Time,
 ) -> Result<(), StoreError> {
     let row = connection
-        .query_one_raw(of_window(connection, FAIL, counter))
+        .query_one_raw(statement_for_window(
+            connection,
+            RECORD_FAILURE,
+            reservation,
+        ))
         .await?;
     let Some(row) = row else {
-        if now < counter.resets_at {
+        if now < reservation.resets_at {
             return Err(StoreError::Conflict);
         }
         return Ok(());
@@ -230,39 +242,43 @@ async fn fail(
     let attempts: i64 = row.try_get("", "attempts")?;
     let in_flight: i64 = row.try_get("", "in_flight")?;
     // Once in a window: refusals write nothing.
-    if attempts - in_flight != i64::from(counter.budget.limit) {
+    if attempts - in_flight != i64::from(reservation.budget.limit) {
         return Ok(());
     }
-    let user = match &counter.budget.protects {
-        Protected::Account(user) => Some(user),
-        Protected::Logins => None,
-        Protected::Registration => return Ok(()),
+    let user = match &reservation.budget.subject {
+        BudgetSubject::Account(user) => Some(user),
+        BudgetSubject::Logins => None,
+        BudgetSubject::Registration => return Ok(()),
     };
-    let by = Actor::Stranger { ip };
-    let used_up = NewEvent {
+    let actor = Actor::Anonymous { ip };
+    let used_up = NewSecurityEvent {
         user,
-        ..NewEvent::new(EventKind::LoginThrottled, &by, now)
+        ..NewSecurityEvent::new(EventKind::LoginThrottled, &actor, now)
     };
-    events::insert(connection, used_up).await
+    security_events::insert(connection, used_up).await
 }
 
 /// Refunds the units one by one, in the order in which [`Store::charge`] reserves them: in another order, two
 /// logins could deadlock.
-pub(super) async fn give_back(
+pub(super) async fn refund(
     connection: &impl ConnectionTrait,
-    placed: &[Counter],
+    reservations: &[BudgetReservation],
 ) -> Result<(), StoreError> {
-    for counter in placed {
-        let statement = of_window(connection, GIVE_BACK, counter);
+    for reservation in reservations {
+        let statement = statement_for_window(connection, REFUND, reservation);
         connection.execute_raw(statement).await?;
     }
     Ok(())
 }
 
-fn of_window(connection: &impl ConnectionTrait, sql: &str, counter: &Counter) -> Statement {
+fn statement_for_window(
+    connection: &impl ConnectionTrait,
+    sql: &str,
+    reservation: &BudgetReservation,
+) -> Statement {
     let values: [Value; 2] = [
-        counter.budget.key.as_str().into(),
-        counter.resets_at.millis().into(),
+        reservation.budget.key.as_str().into(),
+        reservation.resets_at.millis().into(),
     ];
     Statement::from_sql_and_values(connection.get_database_backend(), sql, values)
 }

@@ -5,15 +5,16 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, UpdateMany};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::events::{self, NewEvent};
+use super::security_events::{self, NewSecurityEvent};
 use super::{
-    Current, DenialPeriod, Owner, Revocation, Store, StoreError, User, UserId, UserWithHash,
-    administrators, authority, limited, renewal, reset_links, revocations,
+    DenialPeriod, Revocation, SessionOwner, SessionWithOwner, Store, StoreError, User, UserId,
+    UserWithHash, authority, authorization, reset_links, revocations, session_renewal,
+    with_deadline,
 };
 use crate::clock::Time;
 use crate::denylist::Denial;
-use crate::server::events::{Actor, EventKind};
 use crate::server::names::ADMIN;
+use crate::server::security_events::{Actor, EventKind};
 
 impl Store {
     /// Replaces the user's roles. Returns the denial of issued tokens, which carry the old roles: also when the
@@ -26,7 +27,7 @@ impl Store {
         &self,
         id: &UserId,
         roles: &[String],
-        by: &Actor,
+        actor: &Actor,
         period: DenialPeriod,
     ) -> Result<Option<Denial>, StoreError> {
         let stays = roles.iter().any(|role| role == ADMIN);
@@ -34,18 +35,20 @@ impl Store {
         let update = Entity::update_many()
             .col_expr(Column::Roles, Expr::val(roles.as_str()))
             .filter(Column::Roles.ne(roles.as_str()));
-        let event = NewEvent::new(EventKind::RolesChanged, by, period.now);
-        limited(async {
+        let event = NewSecurityEvent::new(EventKind::RolesChanged, actor, period.now);
+        with_deadline(async {
             let transaction = self.begin().await?;
             if stays {
-                administrators::authorize(&transaction, by, &[id]).await?;
+                authorization::authorize(&transaction, actor, &[id]).await?;
             } else {
-                administrators::authorize_removal(&transaction, by, id).await?;
-                reset_links::withdraw_made_by(&transaction, id).await?;
+                authorization::authorize_removal(&transaction, actor, id).await?;
+                reset_links::delete_links_created_by(&transaction, id).await?;
             }
-            let denial = match change(&transaction, id, update, event).await? {
-                Change::Made => Some(authority::raise(&transaction, id, period).await?),
-                Change::NotNeeded => revocations::of_user(&transaction, id).await?,
+            let denial = match apply_update(&transaction, id, update, event).await? {
+                UserUpdate::Applied => {
+                    Some(authority::raise_version(&transaction, id, period).await?)
+                }
+                UserUpdate::Unchanged => revocations::denial_of_user(&transaction, id).await?,
             };
             transaction.commit().await?;
             Ok(denial)
@@ -63,23 +66,25 @@ impl Store {
         &self,
         verified: &User,
         password_hash: &SecretString,
-        by: &Actor,
+        actor: &Actor,
         revocation: &Revocation,
-    ) -> Result<(Denial, Option<Current>), StoreError> {
-        let update = with_password(password_hash, revocation.period.now)
+    ) -> Result<(Denial, Option<SessionWithOwner>), StoreError> {
+        let update = password_update(password_hash, revocation.period.now)
             .filter(Column::Id.eq(verified.id.as_str()))
             .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
             if update.exec(&transaction).await?.rows_affected == 0 {
                 return Err(StoreError::Conflict);
             }
-            reset_links::use_up(&transaction, &verified.id).await?;
-            let keep = by.session();
+            reset_links::delete_links_involving(&transaction, &verified.id).await?;
+            let keep = actor.session();
             let now = revocation.period.now;
             // Before the other sessions end: a session that has ended is not renewed.
             let kept = match keep {
-                Some(id) => Some(renewal::renew(&transaction, id, &verified.id, now).await?),
+                Some(id) => {
+                    Some(session_renewal::renew_session(&transaction, id, &verified.id, now).await?)
+                }
                 None => None,
             };
             let (denial, _) =
@@ -88,17 +93,17 @@ impl Store {
                 Some(session) => {
                     let owner = Entity::find_by_id(verified.id.as_str());
                     let owner = owner.one(&transaction).await?.ok_or(StoreError::NotFound)?;
-                    let owner = Owner::try_from(&owner)?;
-                    Some(Current { session, owner })
+                    let owner = SessionOwner::try_from(&owner)?;
+                    Some(SessionWithOwner { session, owner })
                 }
                 None => None,
             };
-            let changed = NewEvent {
+            let changed = NewSecurityEvent {
                 user: Some(&verified.id),
                 session: keep,
-                ..NewEvent::new(EventKind::PasswordChanged, by, revocation.period.now)
+                ..NewSecurityEvent::new(EventKind::PasswordChanged, actor, revocation.period.now)
             };
-            events::insert(&transaction, changed).await?;
+            security_events::insert(&transaction, changed).await?;
             transaction.commit().await?;
             Ok((denial, kept))
         })
@@ -119,7 +124,7 @@ impl Store {
             )
             .filter(Column::Id.eq(verified.user.id.as_str()))
             .filter(Column::PasswordHash.eq(verified.password_hash.expose_secret()));
-        limited(async {
+        with_deadline(async {
             update.exec(self.writer()).await?;
             Ok(())
         })
@@ -134,19 +139,19 @@ impl Store {
     pub async fn disable_user(
         &self,
         id: &UserId,
-        by: &Actor,
+        actor: &Actor,
         revocation: &Revocation,
     ) -> Result<Denial, StoreError> {
         let now = revocation.period.now;
         let update = Entity::update_many()
             .col_expr(Column::DisabledAt, Expr::val(now.millis()))
             .filter(Column::DisabledAt.is_null());
-        let event = NewEvent::new(EventKind::UserDisabled, by, now);
-        limited(async {
+        let event = NewSecurityEvent::new(EventKind::UserDisabled, actor, now);
+        with_deadline(async {
             let transaction = self.begin().await?;
-            administrators::authorize_removal(&transaction, by, id).await?;
-            change(&transaction, id, update, event).await?;
-            reset_links::use_up(&transaction, id).await?;
+            authorization::authorize_removal(&transaction, actor, id).await?;
+            apply_update(&transaction, id, update, event).await?;
+            reset_links::delete_links_involving(&transaction, id).await?;
             let (denial, _) = authority::end_sessions(&transaction, id, None, revocation).await?;
             transaction.commit().await?;
             Ok(denial)
@@ -158,15 +163,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is no such user; [`StoreError::NotAdministrator`].
-    pub async fn enable_user(&self, id: &UserId, by: &Actor, now: Time) -> Result<(), StoreError> {
+    pub async fn enable_user(
+        &self,
+        id: &UserId,
+        actor: &Actor,
+        now: Time,
+    ) -> Result<(), StoreError> {
         let update = Entity::update_many()
             .col_expr(Column::DisabledAt, Expr::value(None::<i64>))
             .filter(Column::DisabledAt.is_not_null());
-        let event = NewEvent::new(EventKind::UserEnabled, by, now);
-        limited(async {
+        let event = NewSecurityEvent::new(EventKind::UserEnabled, actor, now);
+        with_deadline(async {
             let transaction = self.begin().await?;
-            administrators::authorize(&transaction, by, &[id]).await?;
-            change(&transaction, id, update, event).await?;
+            authorization::authorize(&transaction, actor, &[id]).await?;
+            apply_update(&transaction, id, update, event).await?;
             Ok(transaction.commit().await?)
         })
         .await
@@ -175,32 +185,34 @@ impl Store {
 
 /// Changes a user and records the event if anything changed: a repeated request is no event. Must run in a
 /// transaction.
-async fn change<C: ConnectionTrait>(
+async fn apply_update<C: ConnectionTrait>(
     db: &C,
     id: &UserId,
     update: UpdateMany<Entity>,
-    event: NewEvent<'_>,
-) -> Result<Change, StoreError> {
+    event: NewSecurityEvent<'_>,
+) -> Result<UserUpdate, StoreError> {
     let update = update.filter(Column::Id.eq(id.as_str()));
     if update.exec(db).await?.rows_affected > 0 {
         let user = Some(id);
-        events::insert(db, NewEvent { user, ..event }).await?;
-        return Ok(Change::Made);
+        security_events::insert(db, NewSecurityEvent { user, ..event }).await?;
+        return Ok(UserUpdate::Applied);
     }
     let found = Entity::find_by_id(id.as_str()).one(db).await?;
-    found.map(|_| Change::NotNeeded).ok_or(StoreError::NotFound)
+    found
+        .map(|_| UserUpdate::Unchanged)
+        .ok_or(StoreError::NotFound)
 }
 
 /// Result of a request to change a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    Made,
+enum UserUpdate {
+    Applied,
     /// The user has the requested state already.
-    NotNeeded,
+    Unchanged,
 }
 
 /// Returns an update that sets a password; the caller adds the condition that selects the user.
-pub(super) fn with_password(password_hash: &SecretString, now: Time) -> UpdateMany<Entity> {
+pub(super) fn password_update(password_hash: &SecretString, now: Time) -> UpdateMany<Entity> {
     Entity::update_many()
         .col_expr(
             Column::PasswordHash,

@@ -10,11 +10,11 @@ use sea_orm::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::events::{self, NewEvent};
-use super::{Store, StoreError, UserId, administrators, limited};
+use super::security_events::{self, NewSecurityEvent};
+use super::{Store, StoreError, UserId, authorization, with_deadline};
 use crate::clock::Time;
-use crate::server::events::{Actor, EventKind};
 use crate::server::names::fold_username;
+use crate::server::security_events::{Actor, EventKind};
 
 /// A user account. It does not contain the password hash: see [`UserWithHash`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct NewUser {
 
 /// Request for a page of users, ordered by folded name.
 #[derive(Clone, Debug)]
-pub struct UserPage {
+pub struct UserPageRequest {
     /// Only users whose name comes after this one, the last of the previous page.
     pub after: Option<String>,
     /// Only users whose name contains this, ignoring case.
@@ -79,10 +79,10 @@ impl Store {
     pub async fn create_user(
         &self,
         new: NewUser,
-        by: &Actor,
+        actor: &Actor,
         now: Time,
     ) -> Result<User, StoreError> {
-        self.create(new, EventKind::UserCreated, by, now).await
+        self.create(new, EventKind::UserCreated, actor, now).await
     }
 
     /// Creates the first administrator, as configured by the settings.
@@ -103,18 +103,18 @@ impl Store {
         &self,
         new: NewUser,
         kind: EventKind,
-        by: &Actor,
+        actor: &Actor,
         now: Time,
     ) -> Result<User, StoreError> {
-        limited(async {
+        with_deadline(async {
             let transaction = self.begin().await?;
-            administrators::authorize(&transaction, by, &[]).await?;
+            authorization::authorize(&transaction, actor, &[]).await?;
             let user = insert(&transaction, new, now).await?;
-            let made = NewEvent {
+            let made = NewSecurityEvent {
                 user: Some(&user.id),
-                ..NewEvent::new(kind, by, now)
+                ..NewSecurityEvent::new(kind, actor, now)
             };
-            events::insert(&transaction, made).await?;
+            security_events::insert(&transaction, made).await?;
             transaction.commit().await?;
             Ok(user)
         })
@@ -123,7 +123,8 @@ impl Store {
 
     /// Returns the user with that id.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let row = limited(async { Ok(Entity::find_by_id(id.as_str()).one(self.reader()).await?) });
+        let row =
+            with_deadline(async { Ok(Entity::find_by_id(id.as_str()).one(self.reader()).await?) });
         Ok(row.await?.map(User::from))
     }
 
@@ -137,7 +138,8 @@ impl Store {
 
     /// Returns the user with that id and the password hash.
     pub async fn user_with_hash(&self, id: &UserId) -> Result<Option<UserWithHash>, StoreError> {
-        let row = limited(async { Ok(Entity::find_by_id(id.as_str()).one(self.reader()).await?) });
+        let row =
+            with_deadline(async { Ok(Entity::find_by_id(id.as_str()).one(self.reader()).await?) });
         Ok(row.await?.map(UserWithHash::from))
     }
 
@@ -147,18 +149,18 @@ impl Store {
         username: &str,
     ) -> Result<Option<UserWithHash>, StoreError> {
         let named = Entity::find().filter(Column::UsernameKey.eq(fold_username(username)));
-        let row = limited(async { Ok(named.one(self.reader()).await?) }).await?;
+        let row = with_deadline(async { Ok(named.one(self.reader()).await?) }).await?;
         Ok(row.map(UserWithHash::from))
     }
 
     /// Returns one page of users.
-    pub async fn users(&self, page: &UserPage) -> Result<Vec<User>, StoreError> {
-        let mut found = Entity::find().filter(matching(page.search.as_deref()));
+    pub async fn users(&self, page: &UserPageRequest) -> Result<Vec<User>, StoreError> {
+        let mut found = Entity::find().filter(name_contains(page.search.as_deref()));
         if let Some(after) = &page.after {
             found = found.filter(Column::UsernameKey.gt(fold_username(after)));
         }
         let found = found.order_by_asc(Column::UsernameKey).limit(page.limit);
-        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
         Ok(rows.into_iter().map(User::from).collect())
     }
 
@@ -172,20 +174,20 @@ impl Store {
             .columns([Column::Id, Column::Username])
             .filter(Column::Id.is_in(ids))
             .into_tuple::<(String, String)>();
-        let rows = limited(async { Ok(found.all(self.reader()).await?) }).await?;
+        let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
         Ok(rows.into_iter().collect())
     }
 
     /// Returns the number of users with a name that contains `search`.
     pub async fn count_users(&self, search: Option<&str>) -> Result<u64, StoreError> {
-        let found = Entity::find().filter(matching(search));
-        limited(async { Ok(found.count(self.reader()).await?) }).await
+        let found = Entity::find().filter(name_contains(search));
+        with_deadline(async { Ok(found.count(self.reader()).await?) }).await
     }
 
     /// Returns whether any enabled user has that role.
     pub async fn has_user_with_role(&self, role: &str) -> Result<bool, StoreError> {
         let found = Entity::find().filter(enabled_with_role(role));
-        let row = limited(async { Ok(found.one(self.reader()).await?) }).await?;
+        let row = with_deadline(async { Ok(found.one(self.reader()).await?) }).await?;
         Ok(row.is_some())
     }
 }
@@ -222,7 +224,7 @@ pub(super) fn enabled_with_role(role: &str) -> Condition {
         .add(Column::DisabledAt.is_null())
 }
 
-pub(super) fn matching(search: Option<&str>) -> Condition {
+pub(super) fn name_contains(search: Option<&str>) -> Condition {
     let all = Condition::all();
     let Some(search) = search else { return all };
     let pattern = format!("%{}%", escape_like(&fold_username(search)));
@@ -236,7 +238,7 @@ fn escape_like(text: &str) -> String {
 }
 
 /// Splits a space-separated list, as the database stores it.
-pub(super) fn words(text: &str) -> Vec<String> {
+pub(super) fn split_spaces(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -245,7 +247,7 @@ impl From<Model> for User {
         Self {
             id: row.id.into(),
             username: row.username,
-            roles: words(&row.roles),
+            roles: split_spaces(&row.roles),
             disabled_at: row.disabled_at.map(Time::from_millis),
             created_at: Time::from_millis(row.created_at),
             password_changed_at: Time::from_millis(row.password_changed_at),

@@ -4,11 +4,11 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::keys::random_id;
-use crate::server::secret::DerivedKeys;
+use crate::server::derived_keys::DerivedKeys;
 use crate::server::store::UserId;
 
 /// Longest token that is accepted.
-pub const LONGEST_TOKEN: usize = 256;
+pub const MAX_TOKEN_LENGTH: usize = 256;
 
 /// A device that is known to one account. It grants no access: its failures are only counted separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl KnownDevice {
     /// Reads a token. `None` for one that this server did not issue.
     pub fn from_token(token: &SecretString, keys: &DerivedKeys) -> Option<Self> {
         let token = token.expose_secret();
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > MAX_TOKEN_LENGTH {
             return None;
         }
         let (device, tag) = token.rsplit_once('.')?;
@@ -56,7 +56,7 @@ impl KnownDevice {
     }
 
     /// Returns whether the device is known to this account.
-    pub fn is_of(&self, user: &UserId) -> bool {
+    pub fn belongs_to(&self, user: &UserId) -> bool {
         self.user == *user
     }
 }
@@ -81,7 +81,7 @@ mod tests {
             "a.b.c".to_owned(),
             text.replacen("alice", "bob", 1),
             format!("{text}A"),
-            "x".repeat(LONGEST_TOKEN + 1),
+            "x".repeat(MAX_TOKEN_LENGTH + 1),
         ] {
             assert_eq!(KnownDevice::from_token(&forged.into(), &keys), None);
         }

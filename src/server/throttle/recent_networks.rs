@@ -47,7 +47,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
-    fn a_network_is_remembered_alone_and_not_for_ever() {
+    fn only_the_recorded_network_is_remembered_and_not_for_ever() {
         let networks = RecentNetworks::new(MINUTE);
         let start = Instant::now();
         networks.add("192.0.2.7", start);

@@ -20,14 +20,14 @@ use crate::server::header_list::items;
 
 /// Caching policy of a file.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Cache {
+pub(super) enum CachePolicy {
     /// Cached without revalidation: the path changes with the content.
     Forever,
     /// Revalidated with each use; the response is usually 304.
     Revalidate,
 }
 
-impl Cache {
+impl CachePolicy {
     const fn header(self) -> &'static str {
         match self {
             Self::Forever => "public, max-age=31536000, immutable",
@@ -39,7 +39,7 @@ impl Cache {
 /// A compressed file in memory.
 pub(super) struct Asset {
     content_type: &'static str,
-    cache: Cache,
+    cache: CachePolicy,
     gzip: Bytes,
     /// Decompressed for the first client that does not accept gzip; most files never are.
     plain: OnceLock<Bytes>,
@@ -49,7 +49,11 @@ pub(super) struct Asset {
 
 impl Asset {
     /// Returns a file that was compressed in advance.
-    pub(super) fn gzipped(content_type: &'static str, gzip: &'static [u8], cache: Cache) -> Self {
+    pub(super) fn gzipped(
+        content_type: &'static str,
+        gzip: &'static [u8],
+        cache: CachePolicy,
+    ) -> Self {
         Self::new(content_type, Bytes::from_static(gzip), cache)
     }
 
@@ -57,14 +61,14 @@ impl Asset {
     pub(super) fn text(content_type: &'static str, text: impl AsRef<str>) -> Self {
         Self::new(
             content_type,
-            deflate(text.as_ref().as_bytes()),
-            Cache::Revalidate,
+            compress(text.as_ref().as_bytes()),
+            CachePolicy::Revalidate,
         )
     }
 
     /// Makes the file cacheable forever.
     pub(super) fn forever(mut self) -> Self {
-        self.cache = Cache::Forever;
+        self.cache = CachePolicy::Forever;
         self
     }
 
@@ -74,7 +78,7 @@ impl Asset {
         self
     }
 
-    fn new(content_type: &'static str, gzip: Bytes, cache: Cache) -> Self {
+    fn new(content_type: &'static str, gzip: Bytes, cache: CachePolicy) -> Self {
         let hash = URL_SAFE_NO_PAD.encode(&digest(&SHA256, &gzip).as_ref()[..16]);
         Self {
             content_type,
@@ -87,7 +91,7 @@ impl Asset {
     }
 
     fn plain(&self) -> Bytes {
-        self.plain.get_or_init(|| inflate(&self.gzip)).clone()
+        self.plain.get_or_init(|| decompress(&self.gzip)).clone()
     }
 }
 
@@ -95,7 +99,7 @@ impl Endpoint for Asset {
     type Output = Response;
 
     async fn call(&self, req: Request) -> Result<Self::Output> {
-        let compressed = takes_gzip(req.headers());
+        let compressed = accepts_gzip(req.headers());
         let tag = if compressed {
             format!("\"{}-gzip\"", self.hash)
         } else {
@@ -108,7 +112,7 @@ impl Endpoint for Asset {
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
-        if names_tag(req.headers(), &tag) {
+        if matches_etag(req.headers(), &tag) {
             return Ok(builder.status(StatusCode::NOT_MODIFIED).finish());
         }
         builder = builder.header(CONTENT_TYPE, self.content_type);
@@ -123,7 +127,7 @@ impl Endpoint for Asset {
 }
 
 /// Returns whether `Accept-Encoding` allows gzip (RFC 9110, 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for coding in items(headers, ACCEPT_ENCODING) {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -141,12 +145,12 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// Returns whether `If-None-Match` contains this tag: then the client already has the file.
-pub(in crate::server) fn names_tag(headers: &HeaderMap, tag: &str) -> bool {
+pub(in crate::server) fn matches_etag(headers: &HeaderMap, tag: &str) -> bool {
     items(headers, IF_NONE_MATCH).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
 #[expect(clippy::expect_used, reason = "writing into a Vec does not fail")]
-fn deflate(plain: &[u8]) -> Bytes {
+fn compress(plain: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(plain).expect("a Vec accepts all bytes");
     encoder.finish().expect("a Vec accepts all bytes").into()
@@ -156,7 +160,7 @@ fn deflate(plain: &[u8]) -> Bytes {
     clippy::expect_used,
     reason = "the embedded files are valid gzip, and a test decompresses them"
 )]
-fn inflate(gzip: &[u8]) -> Bytes {
+fn decompress(gzip: &[u8]) -> Bytes {
     let mut plain = Vec::new();
     GzDecoder::new(gzip)
         .read_to_end(&mut plain)
@@ -168,7 +172,7 @@ fn inflate(gzip: &[u8]) -> Bytes {
 mod tests {
     use super::*;
 
-    fn asking(headers: &[(HeaderName, &str)]) -> Request {
+    fn request_with(headers: &[(HeaderName, &str)]) -> Request {
         let mut request = Request::builder();
         for (name, value) in headers {
             request = request.header(name, *value);
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_those_who_take_it() {
+    fn gzip_is_sent_only_to_clients_that_accept_it() {
         for value in [
             "gzip",
             "br, GZIP",
@@ -187,50 +191,53 @@ mod tests {
             "br,gzip",
         ] {
             assert!(
-                takes_gzip(asking(&[(ACCEPT_ENCODING, value)]).headers()),
+                accepts_gzip(request_with(&[(ACCEPT_ENCODING, value)]).headers()),
                 "{value}"
             );
         }
         for value in ["", "br", "gzip;q=0", "gzip; q=0.0", "*;q=0", "identity"] {
             assert!(
-                !takes_gzip(asking(&[(ACCEPT_ENCODING, value)]).headers()),
+                !accepts_gzip(request_with(&[(ACCEPT_ENCODING, value)]).headers()),
                 "{value}"
             );
         }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 
     #[tokio::test]
-    async fn a_file_is_the_same_whether_compressed_or_not() {
+    async fn compressed_and_plain_files_have_the_same_content() {
         let text = "hello ".repeat(100);
         let file = Asset::text("text/plain", &text);
 
-        let plain = file.get_response(asking(&[])).await;
-        let packed = file
-            .get_response(asking(&[(ACCEPT_ENCODING, "gzip")]))
+        let plain = file.get_response(request_with(&[])).await;
+        let compressed_file = file
+            .get_response(request_with(&[(ACCEPT_ENCODING, "gzip")]))
             .await;
 
-        assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
-        let packed = packed.into_body().into_vec().await.unwrap();
-        assert!(packed.len() < 100);
-        assert_eq!(inflate(&packed), text);
+        assert_eq!(compressed_file.headers()[CONTENT_ENCODING], "gzip");
+        let compressed_file = compressed_file.into_body().into_vec().await.unwrap();
+        assert!(compressed_file.len() < 100);
+        assert_eq!(decompress(&compressed_file), text);
         assert!(!plain.headers().contains_key(CONTENT_ENCODING));
         assert_eq!(plain.into_body().into_string().await.unwrap(), text);
     }
 
     #[tokio::test]
-    async fn a_client_that_has_the_file_is_not_sent_it_again() {
+    async fn a_client_with_a_current_copy_gets_304() {
         let file = Asset::text("text/plain", "hello");
-        let first = file.get_response(asking(&[])).await;
+        let first = file.get_response(request_with(&[])).await;
         let tag = first.headers()[ETAG].to_str().unwrap();
 
-        let again = asking(&[(IF_NONE_MATCH, &format!("\"other\", W/{tag}"))]);
-        let packed = asking(&[(IF_NONE_MATCH, tag), (ACCEPT_ENCODING, "gzip")]);
+        let again = request_with(&[(IF_NONE_MATCH, &format!("\"other\", W/{tag}"))]);
+        let compressed_file = request_with(&[(IF_NONE_MATCH, tag), (ACCEPT_ENCODING, "gzip")]);
 
         assert_eq!(
             file.get_response(again).await.status(),
             StatusCode::NOT_MODIFIED
         );
-        assert_eq!(file.get_response(packed).await.status(), StatusCode::OK);
+        assert_eq!(
+            file.get_response(compressed_file).await.status(),
+            StatusCode::OK
+        );
     }
 }

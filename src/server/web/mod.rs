@@ -10,9 +10,9 @@ use poem::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, L
 use poem::{IntoResponse, Request, Response, Route, endpoint::make_sync, get};
 
 use super::config::CookiePrefix;
-use asset::{Asset, Cache};
+use asset::{Asset, CachePolicy};
 
-pub(super) use asset::names_tag;
+pub(super) use asset::matches_etag;
 
 mod asset;
 
@@ -32,19 +32,19 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 /// (<https://www.w3.org/TR/change-password-url/>).
 pub(super) const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 
-const HTML: &str = "text/html; charset=utf-8";
-const ICON: &str = "image/svg+xml";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const SHEET: &str = "text/css; charset=utf-8";
+const HTML_TYPE: &str = "text/html; charset=utf-8";
+const ICON_TYPE: &str = "image/svg+xml";
+const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+const STYLE_SHEET_TYPE: &str = "text/css; charset=utf-8";
 
 /// The JavaScript client, `latchet-client`, built by `web/client/build.mjs`.
-const CLIENT: &str = include_str!("../../../web/client/dist/latchet.js");
+const CLIENT_SCRIPT: &str = include_str!("../../../web/client/dist/latchet.js");
 
 /// The script of `/docs`.
 const DOCS_SCRIPT: &str = include_str!("docs.js");
 
 /// Path of the client that contains its version, so that browsers may cache it forever.
-const CLIENT_OF_THIS_VERSION: &str = concat!("/client/", env!("CARGO_PKG_VERSION"), "/latchet.js");
+const VERSIONED_CLIENT_PATH: &str = concat!("/client/", env!("CARGO_PKG_VERSION"), "/latchet.js");
 
 /// Lists files of this folder with the paths at which they are served.
 macro_rules! files {
@@ -55,24 +55,24 @@ macro_rules! files {
 
 /// Files of the pages: path, content type, text.
 const FILES: [(&str, &str, &str); 18] = files![
-    "pages/icon.svg": ICON,
-    "pages/pages.css": SHEET,
-    "pages/pages.js": SCRIPT,
-    "pages/session.js": SCRIPT,
-    "pages/link.js": SCRIPT,
-    "account/account.js": SCRIPT,
-    "admin/admin.js": SCRIPT,
-    "admin/table.js": SCRIPT,
-    "admin/changes.js": SCRIPT,
-    "admin/users.js": SCRIPT,
-    "admin/user.js": SCRIPT,
-    "admin/sessions.js": SCRIPT,
-    "admin/links.js": SCRIPT,
-    "admin/keys.js": SCRIPT,
-    "admin/events.js": SCRIPT,
-    "admin/health.js": SCRIPT,
-    "setup/setup.js": SCRIPT,
-    "reset/reset.js": SCRIPT,
+    "pages/icon.svg": ICON_TYPE,
+    "pages/pages.css": STYLE_SHEET_TYPE,
+    "pages/pages.js": SCRIPT_TYPE,
+    "pages/session.js": SCRIPT_TYPE,
+    "pages/link.js": SCRIPT_TYPE,
+    "account/account.js": SCRIPT_TYPE,
+    "admin/admin.js": SCRIPT_TYPE,
+    "admin/table.js": SCRIPT_TYPE,
+    "admin/changes.js": SCRIPT_TYPE,
+    "admin/users.js": SCRIPT_TYPE,
+    "admin/user.js": SCRIPT_TYPE,
+    "admin/sessions.js": SCRIPT_TYPE,
+    "admin/links.js": SCRIPT_TYPE,
+    "admin/keys.js": SCRIPT_TYPE,
+    "admin/events.js": SCRIPT_TYPE,
+    "admin/health.js": SCRIPT_TYPE,
+    "setup/setup.js": SCRIPT_TYPE,
+    "reset/reset.js": SCRIPT_TYPE,
 ];
 
 /// The pages: path, content policy, text.
@@ -101,34 +101,39 @@ pub(super) fn mount(
     let vendored = [
         (
             "/docs/swagger-ui-5.35.0/swagger-ui-bundle.js",
-            SCRIPT,
+            SCRIPT_TYPE,
             bundle.as_slice(),
         ),
         (
             "/docs/swagger-ui-5.35.0/swagger-ui.css",
-            SHEET,
+            STYLE_SHEET_TYPE,
             sheet.as_slice(),
         ),
     ];
-    let docs_script = with_prefix(DOCS_SCRIPT, '\'', cookie_prefix);
+    let docs_script = with_cookie_prefix(DOCS_SCRIPT, '\'', cookie_prefix);
     let documents = [
-        ("/docs/docs.js", SCRIPT, docs_script.as_str()),
-        ("/docs/docs.css", SHEET, include_str!("docs.css")),
+        ("/docs/docs.js", SCRIPT_TYPE, docs_script.as_str()),
+        ("/docs/docs.css", STYLE_SHEET_TYPE, include_str!("docs.css")),
         ("/openapi.json", "application/json", openapi_json),
         ("/openapi.yaml", "application/yaml", openapi_yaml),
     ];
     let route = route
         .at("/", get(make_sync(|_| redirect("/account"))))
         .at(CHANGE_PASSWORD, get(make_sync(|_| redirect("/account"))))
-        .at("/client/latchet.js", get(client(cookie_prefix)))
-        .at(CLIENT_OF_THIS_VERSION, get(client_to_keep(cookie_prefix)));
+        .at("/client/latchet.js", get(client_asset(cookie_prefix)))
+        .at(
+            VERSIONED_CLIENT_PATH,
+            get(versioned_client_asset(cookie_prefix)),
+        );
     let route = PAGES
         .into_iter()
         .fold(route, |route, (path, policy, html)| {
             let with_slash = format!("{path}/");
             route.at(path, get(page(policy, html))).at(
                 with_slash,
-                get(make_sync(move |request| without_slash(path, &request))),
+                get(make_sync(move |request| {
+                    redirect_without_slash(path, &request)
+                })),
             )
         });
     let route = vendored
@@ -136,7 +141,7 @@ pub(super) fn mount(
         .fold(route, |route, (path, content_type, file)| {
             route.at(
                 path,
-                get(Asset::gzipped(content_type, file, Cache::Forever)),
+                get(Asset::gzipped(content_type, file, CachePolicy::Forever)),
             )
         });
     FILES
@@ -148,21 +153,25 @@ pub(super) fn mount(
 }
 
 fn page(policy: &'static str, html: &str) -> Asset {
-    Asset::text(HTML, html).with_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
+    Asset::text(HTML_TYPE, html)
+        .with_header(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy))
 }
 
 /// Returns the JavaScript client. Pages of every origin may import it: it is public, and browsers fetch
 /// script modules with CORS.
-fn client(cookie_prefix: &CookiePrefix) -> Asset {
-    Asset::text(SCRIPT, with_prefix(CLIENT, '"', cookie_prefix))
-        .with_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+fn client_asset(cookie_prefix: &CookiePrefix) -> Asset {
+    Asset::text(
+        SCRIPT_TYPE,
+        with_cookie_prefix(CLIENT_SCRIPT, '"', cookie_prefix),
+    )
+    .with_header(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
 }
 
 /// Returns the JavaScript client for its versioned path. Browsers may cache it forever, unless the cookie
 /// prefix is custom: then a setting can change the file.
-fn client_to_keep(cookie_prefix: &CookiePrefix) -> Asset {
-    let client = client(cookie_prefix);
-    if cookie_prefix.as_str() == CookiePrefix::USUAL {
+fn versioned_client_asset(cookie_prefix: &CookiePrefix) -> Asset {
+    let client = client_asset(cookie_prefix);
+    if cookie_prefix.as_str() == CookiePrefix::DEFAULT {
         client.forever()
     } else {
         client
@@ -171,13 +180,13 @@ fn client_to_keep(cookie_prefix: &CookiePrefix) -> Asset {
 
 /// Replaces the one string literal `latchet` in a script with the cookie prefix. The prefix has no character
 /// that needs escaping in a literal.
-fn with_prefix(script: &str, quote: char, prefix: &CookiePrefix) -> String {
+fn with_cookie_prefix(script: &str, quote: char, prefix: &CookiePrefix) -> String {
     let text = |prefix: &str| format!("{quote}{prefix}{quote}");
-    script.replacen(&text(CookiePrefix::USUAL), &text(prefix.as_str()), 1)
+    script.replacen(&text(CookiePrefix::DEFAULT), &text(prefix.as_str()), 1)
 }
 
 /// Redirects a page path with a trailing slash to the page. Browsers keep the fragment.
-fn without_slash(path: &str, request: &Request) -> Response {
+fn redirect_without_slash(path: &str, request: &Request) -> Response {
     let query = request.uri().query();
     let to = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     StatusCode::PERMANENT_REDIRECT
@@ -198,20 +207,20 @@ mod tests {
 
     use super::*;
 
-    fn usual() -> CookiePrefix {
-        CookiePrefix::USUAL.parse().unwrap()
+    fn default_prefix() -> CookiePrefix {
+        CookiePrefix::DEFAULT.parse().unwrap()
     }
 
     #[tokio::test]
-    async fn scripts_know_what_the_names_of_cookies_begin_with() {
-        assert_eq!(CLIENT.matches(r#""latchet""#).count(), 1);
+    async fn the_cookie_prefix_is_written_into_the_scripts() {
+        assert_eq!(CLIENT_SCRIPT.matches(r#""latchet""#).count(), 1);
         assert_eq!(DOCS_SCRIPT.matches("'latchet'").count(), 1);
         let prefix = "shop-1".parse().unwrap();
         let pages = mount(Route::new(), "{}", "{}", &prefix);
 
         for (path, text) in [
             ("/client/latchet.js", r#""shop-1""#),
-            (CLIENT_OF_THIS_VERSION, r#""shop-1""#),
+            (VERSIONED_CLIENT_PATH, r#""shop-1""#),
             ("/docs/docs.js", "'shop-1'"),
         ] {
             let request = Request::builder().uri_str(path).finish();
@@ -224,49 +233,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_found_with_a_slash_after_its_name() {
-        let pages = mount(Route::new(), "{}", "{}", &usual());
+    async fn a_trailing_slash_redirects_to_the_page() {
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
 
         for (page, ..) in PAGES {
             for query in ["", "?from=https%3A%2F%2Fapp.example.org"] {
                 let request = Request::builder().uri_str(format!("{page}/{query}"));
-                let answer = pages.get_response(request.finish()).await;
+                let response = pages.get_response(request.finish()).await;
 
-                assert_eq!(answer.status(), StatusCode::PERMANENT_REDIRECT, "{page}/");
-                assert_eq!(answer.headers()[LOCATION], format!("{page}{query}"));
+                assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT, "{page}/");
+                assert_eq!(response.headers()[LOCATION], format!("{page}{query}"));
             }
         }
     }
 
     #[tokio::test]
     async fn every_file_that_a_page_names_is_served() {
-        let pages = mount(Route::new(), "{}", "{}", &usual());
-        let ask = |path: &str| pages.get_response(Request::builder().uri_str(path).finish());
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
+        let fetch = |path: &str| pages.get_response(Request::builder().uri_str(path).finish());
 
         for (page, policy, html) in PAGES {
             let files = html.split('"').filter(|text| text.starts_with('/'));
             for path in files.chain([page]) {
-                let file = ask(path).await;
+                let file = fetch(path).await;
                 assert_eq!(file.status(), StatusCode::OK, "{path}");
                 assert!(
                     !file.into_body().into_vec().await.unwrap().is_empty(),
                     "{path}"
                 );
             }
-            assert_eq!(ask(page).await.headers()[CONTENT_SECURITY_POLICY], policy);
+            assert_eq!(fetch(page).await.headers()[CONTENT_SECURITY_POLICY], policy);
         }
     }
 
     #[tokio::test]
-    async fn the_client_may_be_imported_by_every_page_and_kept_by_its_version() {
-        let pages = mount(Route::new(), "{}", "{}", &usual());
+    async fn the_client_is_public_and_its_versioned_path_is_cached() {
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
 
         for (path, kept) in [
             ("/client/latchet.js", "no-cache"),
-            (
-                CLIENT_OF_THIS_VERSION,
-                "public, max-age=31536000, immutable",
-            ),
+            (VERSIONED_CLIENT_PATH, "public, max-age=31536000, immutable"),
         ] {
             let request = Request::builder().uri_str(path).finish();
             let file = pages.get_response(request).await;
@@ -274,10 +280,10 @@ mod tests {
             let header = |name| file.headers()[name].to_str().unwrap().to_owned();
             assert_eq!(file.status(), StatusCode::OK, "{path}");
             assert_eq!(header(CACHE_CONTROL), kept);
-            assert_eq!(header(CONTENT_TYPE), SCRIPT);
+            assert_eq!(header(CONTENT_TYPE), SCRIPT_TYPE);
             assert_eq!(header(ACCESS_CONTROL_ALLOW_ORIGIN), "*");
             assert!(header(ETAG).len() > 10);
-            assert_eq!(file.into_body().into_string().await.unwrap(), CLIENT);
+            assert_eq!(file.into_body().into_string().await.unwrap(), CLIENT_SCRIPT);
         }
     }
 
@@ -298,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_make_no_markup_of_texts() {
+    fn scripts_create_no_markup_from_texts() {
         for (path, _, text) in FILES {
             for way in [
                 "innerHTML",
@@ -314,9 +320,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_pages_and_the_client_are_small() {
-        let pages = mount(Route::new(), "{}", "{}", &usual());
-        let own = PAGES.into_iter().filter(|(path, ..)| *path != "/docs");
-        let paths = own
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
+        let small_pages = PAGES.into_iter().filter(|(path, ..)| *path != "/docs");
+        let paths = small_pages
             .map(|(path, ..)| path)
             .chain(FILES.map(|(path, ..)| path))
             .chain(["/client/latchet.js"]);

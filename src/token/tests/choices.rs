@@ -6,26 +6,26 @@ fn issuer() -> Issuer {
     Issuer::new(key(Algorithm::EdDsa).clone())
 }
 
-fn endless_token() -> String {
+fn token_without_exp() -> String {
     let claims = Claims {
         iss: ISSUER.into(),
         aud: vec![AUDIENCE.into()],
         sub: "robot".into(),
-        ..Claims::access_without_end(NOW)
+        ..Claims::access_without_expiry(NOW)
     };
     issuer().sign(&claims).unwrap()
 }
 
-fn admitting_endless() -> VerifierSettings {
+fn accepting_missing_exp() -> VerifierSettings {
     VerifierSettings {
-        endless: Endless::Admitted,
+        missing_exp: MissingExp::Accepted,
         ..settings()
     }
 }
 
 #[test]
-fn a_token_without_end_is_taken_only_where_that_was_chosen() {
-    let token = endless_token();
+fn a_token_without_exp_is_accepted_only_if_configured() {
+    let token = token_without_exp();
     let century = Duration::from_hours(24 * 365 * 100);
 
     assert_refused(
@@ -33,20 +33,20 @@ fn a_token_without_end_is_taken_only_where_that_was_chosen() {
         &token,
         &AuthError::MalformedToken("the claim `exp` is missing"),
     );
-    let admitting = Verifier::new(all_keys(), admitting_endless());
+    let admitting = Verifier::new(all_keys(), accepting_missing_exp());
     let claims = admitting
-        .verify(&token, Expected::Access, NOW + century)
+        .verify(&token, ExpectedKind::Access, NOW + century)
         .unwrap();
     assert_eq!((claims.exp, claims.expires_at()), (None, Time::MAX));
 }
 
 #[test]
-fn where_endless_tokens_are_taken_an_end_that_is_written_still_counts() {
-    let verifier = Verifier::new(all_keys(), admitting_endless());
+fn exp_still_counts_where_tokens_without_exp_are_accepted() {
+    let verifier = Verifier::new(all_keys(), accepting_missing_exp());
     let end = NOW + Duration::from_mins(15);
 
     assert_eq!(
-        verifier.verify(&token(), Expected::Access, end),
+        verifier.verify(&token(), ExpectedKind::Access, end),
         Err(AuthError::TokenExpired)
     );
     for exp in ["null", "\"never\"", "-1"] {
@@ -56,22 +56,22 @@ fn where_endless_tokens_are_taken_an_end_that_is_written_still_counts() {
         let text = good.replace(&ours, &format!(r#""exp":{exp}"#));
         let token = sign_text(&header_of(key).to_string(), &text, key);
 
-        let answer = verifier.verify(&token, Expected::Access, NOW);
+        let answer = verifier.verify(&token, ExpectedKind::Access, NOW);
 
         assert!(answer.is_err(), "{exp}");
     }
 }
 
 #[test]
-fn a_longest_life_ends_endless_tokens_too() {
+fn max_lifetime_applies_to_tokens_without_exp() {
     let limited = VerifierSettings {
         max_lifetime: Some(Duration::from_hours(1)),
-        ..admitting_endless()
+        ..accepting_missing_exp()
     };
     let verifier = Verifier::new(all_keys(), limited);
     let at = |secs: u64| {
         let now = NOW + Duration::from_secs(secs);
-        verifier.verify(&endless_token(), Expected::Access, now)
+        verifier.verify(&token_without_exp(), ExpectedKind::Access, now)
     };
 
     assert!(at(3599).is_ok());
@@ -79,7 +79,7 @@ fn a_longest_life_ends_endless_tokens_too() {
 }
 
 #[test]
-fn a_lifetime_of_nothing_is_over_at_once() {
+fn a_token_with_zero_lifetime_is_expired() {
     let claims = Claims {
         exp: Claims::access(NOW, Duration::ZERO).exp,
         ..alices_claims()
@@ -93,10 +93,13 @@ fn a_lifetime_of_nothing_is_over_at_once() {
 }
 
 #[test]
-fn a_refresh_token_is_made_in_one_call_and_is_not_fresh() {
+fn refresh_claims_are_created_in_one_call_and_are_not_fresh() {
     let claims = Claims::refresh(NOW, Duration::from_hours(720));
 
-    assert_eq!((claims.kind, claims.fresh), (Kind::Refresh, Fresh::No));
+    assert_eq!(
+        (claims.kind, claims.fresh),
+        (TokenKind::Refresh, FreshClaim::No)
+    );
     assert_eq!(claims.exp, Some(NOW_SECS + 2_592_000));
     assert_ne!(
         claims.jti,
@@ -105,7 +108,7 @@ fn a_refresh_token_is_made_in_one_call_and_is_not_fresh() {
 }
 
 #[test]
-fn a_cookie_token_gets_a_csrf_value_that_nobody_guesses() {
+fn with_csrf_adds_a_random_value() {
     let one = alices_claims().with_csrf().csrf.unwrap();
     let other = alices_claims().with_csrf().csrf.unwrap();
 
@@ -113,13 +116,13 @@ fn a_cookie_token_gets_a_csrf_value_that_nobody_guesses() {
 }
 
 #[test]
-fn members_of_ones_own_stand_in_the_header_and_come_back() {
+fn custom_header_members_survive_signing_and_verification() {
     let issuer = issuer().with_header("tenant", json!({"id": 7})).unwrap();
     let token = issuer.sign(&alices_claims()).unwrap();
     let verifier = verifier();
 
     for _ in 0..2 {
-        let seen = verifier.verify_with_header(&token, Expected::Access, NOW);
+        let seen = verifier.verify_with_header(&token, ExpectedKind::Access, NOW);
 
         let header = seen.unwrap().header;
         assert_eq!(header.member("tenant"), Some(json!({"id": 7})));
@@ -129,7 +132,7 @@ fn members_of_ones_own_stand_in_the_header_and_come_back() {
 }
 
 #[test]
-fn the_header_cannot_be_made_to_say_how_it_is_checked() {
+fn header_members_that_control_the_verification_cannot_be_set() {
     for name in [
         "alg", "typ", "kid", "crit", "b64", "cty", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256",
     ] {
@@ -143,12 +146,15 @@ fn the_header_cannot_be_made_to_say_how_it_is_checked() {
 }
 
 #[test]
-fn an_unchecked_header_can_be_read_whatever_it_is() {
+fn an_unverified_header_can_be_read_from_any_input() {
     let token = token();
 
-    assert_eq!(Header::of(&token).member("alg"), Some(json!("EdDSA")));
+    assert_eq!(
+        Header::unverified(&token).member("alg"),
+        Some(json!("EdDSA"))
+    );
     for junk in ["", ".", "x", "e30.e30.", "bnVsbA.x.y", "ä"] {
-        assert!(Header::of(junk).members().is_empty(), "{junk}");
+        assert!(Header::unverified(junk).members().is_empty(), "{junk}");
     }
 }
 
@@ -162,31 +168,37 @@ fn an_expired_token_can_be_read_but_not_a_forged_one() {
     let past = with_claims(&json!({"iat": 1, "nbf": 1, "exp": 2}));
 
     assert_eq!(
-        read(&token(), Expected::Access).unwrap().claims.sub,
+        read(&token(), ExpectedKind::Access).unwrap().claims.sub,
         "alice"
     );
-    assert_eq!(read(&past, Expected::Access).unwrap().claims.exp, Some(2));
+    assert_eq!(
+        read(&past, ExpectedKind::Access).unwrap().claims.exp,
+        Some(2)
+    );
     assert!(matches!(
-        read(&format!("{signed}.{}", "A".repeat(86)), Expected::Access),
+        read(
+            &format!("{signed}.{}", "A".repeat(86)),
+            ExpectedKind::Access
+        ),
         Err(AuthError::InvalidToken(_))
     ));
     assert_eq!(
-        read(&token(), Expected::Refresh).err(),
+        read(&token(), ExpectedKind::Refresh).err(),
         Some(AuthError::WrongTokenType)
     );
     assert!(matches!(
-        read(&"x".repeat(9000), Expected::Access),
+        read(&"x".repeat(9000), ExpectedKind::Access),
         Err(AuthError::MalformedToken(_))
     ));
     assert_eq!(
-        verifier.verify(&past, Expected::Access, NOW),
+        verifier.verify(&past, ExpectedKind::Access, NOW),
         Err(AuthError::TokenExpired),
         "reading it does not make it valid"
     );
 }
 
 #[test]
-fn each_of_several_issuers_and_audiences_is_believed() {
+fn each_configured_issuer_and_audience_is_accepted() {
     let moved = VerifierSettings {
         issuers: vec![ISSUER.into(), "https://old.example".into()],
         audience: vec![AUDIENCE.into(), "https://other.example".into()],
@@ -195,7 +207,7 @@ fn each_of_several_issuers_and_audiences_is_believed() {
     let verifier = Verifier::new(all_keys(), moved);
     let opens = |changes: Value| {
         let token = with_claims(&changes);
-        verifier.verify(&token, Expected::Access, NOW).is_ok()
+        verifier.verify(&token, ExpectedKind::Access, NOW).is_ok()
     };
 
     assert!(opens(json!({"iss": ISSUER})));
@@ -207,7 +219,7 @@ fn each_of_several_issuers_and_audiences_is_believed() {
 }
 
 #[test]
-fn the_kid_picks_the_key_and_a_key_its_algorithm() {
+fn the_kid_selects_the_key_and_the_key_its_algorithm() {
     let (ed, hmac) = (key(Algorithm::EdDsa), key(Algorithm::Hs256));
     let swapped = with_header(&json!({"kid": hmac.kid()}), ed);
     let unknown = with_header(&json!({"kid": "somebody else's"}), ed);
@@ -225,9 +237,9 @@ fn the_kid_picks_the_key_and_a_key_its_algorithm() {
 
 #[test]
 fn a_time_becomes_freshness_until_then() {
-    let until = Fresh::until(NOW + Duration::from_millis(1500));
+    let until = FreshClaim::until(NOW + Duration::from_millis(1500));
 
-    assert_eq!(until, Fresh::Until(4_000_000_001.5));
+    assert_eq!(until, FreshClaim::Until(4_000_000_001.5));
     assert!(until.is_fresh(NOW));
     assert!(!until.is_fresh(NOW + Duration::from_millis(1501)));
 }

@@ -90,7 +90,7 @@ fn null_and_overflow_are_the_wrong_type_too() {
 }
 
 #[test]
-fn a_claim_that_is_missing_is_not_assumed() {
+fn a_missing_claim_is_refused() {
     let table = [
         ("iss", "the claim `iss` is missing"),
         ("aud", "the claim `aud` is missing"),
@@ -111,7 +111,7 @@ fn a_claim_that_is_missing_is_not_assumed() {
 }
 
 #[test]
-fn a_member_that_is_written_twice_is_refused() {
+fn a_duplicate_member_is_refused() {
     let key = key(Algorithm::EdDsa);
     let header = header_of(key).to_string();
     let good = serde_json::to_string(&alices_claims()).unwrap();
@@ -203,24 +203,24 @@ fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
 }
 
 #[test]
-fn a_verifier_without_a_name_or_without_keys_accepts_nothing() {
+fn a_verifier_without_audience_or_keys_accepts_nothing() {
     let nameless = Verifier::new(all_keys(), VerifierSettings::new(ISSUER, [""; 0]));
     let keyless = Verifier::new(KeySet::default(), settings());
 
     let audience = AuthError::InvalidToken("it is meant for another audience");
     let unknown_key = AuthError::InvalidToken("it was not signed with a trusted key");
     assert_eq!(
-        nameless.verify(&token(), Expected::Access, NOW),
+        nameless.verify(&token(), ExpectedKind::Access, NOW),
         Err(audience)
     );
     assert_eq!(
-        keyless.verify(&token(), Expected::Access, NOW),
+        keyless.verify(&token(), ExpectedKind::Access, NOW),
         Err(unknown_key)
     );
 }
 
 #[test]
-fn tokens_say_from_when_they_count_only_where_asked() {
+fn nbf_is_set_only_on_request() {
     let claims = Claims::access(Time::from_secs(7), Duration::from_mins(15));
 
     assert_eq!(claims.nbf, None);
@@ -228,6 +228,6 @@ fn tokens_say_from_when_they_count_only_where_asked() {
         Claims::refresh(Time::from_secs(7), Duration::from_mins(15)).nbf,
         None
     );
-    assert_eq!(Claims::access_without_end(Time::from_secs(7)).nbf, None);
+    assert_eq!(Claims::access_without_expiry(Time::from_secs(7)).nbf, None);
     assert_eq!(claims.with_nbf().nbf, Some(7));
 }

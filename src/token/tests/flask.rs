@@ -18,29 +18,29 @@ fn flask_token(changes: &Value, key: &SigningKey) -> String {
     sign_text(&header.to_string(), &claims.to_string(), key)
 }
 
-fn understanding(key: &SigningKey) -> Verifier {
-    let key = key.verifying().for_tokens_without_kid();
+fn verifier_for_flask(key: &SigningKey) -> Verifier {
+    let key = key.verifying_key().for_tokens_without_kid();
     Verifier::new(KeySet::new([key]), settings().with_flask_jwt_extended())
 }
 
 #[test]
-fn its_tokens_are_taken_where_they_were_asked_for() {
+fn tokens_of_flask_jwt_extended_are_accepted_if_configured() {
     for key in &*KEYS {
         let token = flask_token(&json!({}), key);
 
-        let claims = understanding(key).verify(&token, Expected::Access, NOW);
+        let claims = verifier_for_flask(key).verify(&token, ExpectedKind::Access, NOW);
 
         let claims = claims.unwrap();
         assert_eq!((&*claims.sub, &*claims.iss), ("alice", ""));
         assert_eq!(serde_json::to_value(&*claims).unwrap(), flask_claims());
-        let key = key.verifying().for_tokens_without_kid();
+        let key = key.verifying_key().for_tokens_without_kid();
         let strict = Verifier::new(KeySet::new([key]), settings());
-        assert!(strict.verify(&token, Expected::Access, NOW).is_err());
+        assert!(strict.verify(&token, ExpectedKind::Access, NOW).is_err());
     }
 }
 
 #[test]
-fn what_it_takes_and_should_not_is_refused_all_the_same() {
+fn tokens_that_only_flask_jwt_extended_accepts_are_refused() {
     let malformed = |text| AuthError::MalformedToken(text);
     let bad_claim = malformed("a claim is empty, has the wrong type or is written twice");
     let table = [
@@ -84,34 +84,35 @@ fn what_it_takes_and_should_not_is_refused_all_the_same() {
     for (changes, expected) in table {
         let token = flask_token(&changes, key);
 
-        let answer = understanding(key).verify(&token, Expected::Access, NOW);
+        let answer = verifier_for_flask(key).verify(&token, ExpectedKind::Access, NOW);
 
         assert_eq!(answer.as_ref(), Err(&expected), "{changes}");
     }
 }
 
 #[test]
-fn names_that_are_there_are_checked_and_may_be_right() {
+fn issuer_and_audience_are_checked_if_present() {
     let key = key(Algorithm::EdDsa);
     let names = json!({"iss": ISSUER, "aud": AUDIENCE});
 
-    let claims = understanding(key).verify(&flask_token(&names, key), Expected::Access, NOW);
+    let claims =
+        verifier_for_flask(key).verify(&flask_token(&names, key), ExpectedKind::Access, NOW);
 
     assert_eq!(claims.unwrap().iss, ISSUER);
 }
 
 #[test]
-fn a_key_that_others_may_sign_with_vouches_for_named_tokens_alone() {
+fn a_shared_key_does_not_replace_issuer_and_audience() {
     let key = key(Algorithm::EdDsa);
     let verifier = Verifier::new(all_keys(), settings().with_flask_jwt_extended());
     let header = header_of(key).to_string();
 
     let unnamed = sign_text(&header, &flask_claims().to_string(), key);
 
-    let answer = verifier.verify(&unnamed, Expected::Access, NOW);
+    let answer = verifier.verify(&unnamed, ExpectedKind::Access, NOW);
     assert!(
         matches!(answer, Err(AuthError::MalformedToken(text)) if text.contains("is missing")),
         "{answer:?}"
     );
-    assert!(verifier.verify(&token(), Expected::Access, NOW).is_ok());
+    assert!(verifier.verify(&token(), ExpectedKind::Access, NOW).is_ok());
 }

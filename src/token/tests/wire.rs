@@ -3,12 +3,12 @@
 use super::*;
 
 #[test]
-fn claims_come_back_as_they_were_signed() {
+fn claims_survive_signing_and_verification() {
     let key = SigningKey::generate(Algorithm::Es256).unwrap();
-    let verifier = Verifier::new(KeySet::new([key.verifying()]), settings());
+    let verifier = Verifier::new(KeySet::new([key.verifying_key()]), settings());
     let mut claims = Claims {
         client_id: Some("web".into()),
-        fresh: Fresh::Until(4_000_000_300.25),
+        fresh: FreshClaim::Until(4_000_000_300.25),
         auth_time: Some(NOW_SECS - 5),
         amr: vec!["pwd".into()],
         roles: vec!["admin".into(), "editor".into()],
@@ -23,7 +23,7 @@ fn claims_come_back_as_they_were_signed() {
     let token = Issuer::new(key).sign(&claims).unwrap();
 
     assert_eq!(
-        *verifier.verify(&token, Expected::Access, NOW).unwrap(),
+        *verifier.verify(&token, ExpectedKind::Access, NOW).unwrap(),
         claims
     );
 }
@@ -69,35 +69,38 @@ fn fresh_is_a_flag_or_a_time() {
             .fresh
     };
 
-    assert_eq!(fresh(json!(true)), Fresh::Yes);
-    assert_eq!(fresh(json!(false)), Fresh::No);
+    assert_eq!(fresh(json!(true)), FreshClaim::Yes);
+    assert_eq!(fresh(json!(false)), FreshClaim::No);
     assert_eq!(
         fresh(Value::Null),
-        Fresh::No,
+        FreshClaim::No,
         "a token that does not say is not fresh"
     );
-    assert_eq!(fresh(json!(NOW_SECS)), Fresh::Until(4e9));
-    assert_eq!(fresh(json!(4_000_000_000.5)), Fresh::Until(4_000_000_000.5));
-    assert_eq!(fresh(json!(-5)), Fresh::Until(-5.0));
+    assert_eq!(fresh(json!(NOW_SECS)), FreshClaim::Until(4e9));
+    assert_eq!(
+        fresh(json!(4_000_000_000.5)),
+        FreshClaim::Until(4_000_000_000.5)
+    );
+    assert_eq!(fresh(json!(-5)), FreshClaim::Until(-5.0));
 }
 
 #[test]
 fn freshness_ends_when_its_time_is_over() {
-    let until = Fresh::Until(4_000_000_000.5);
+    let until = FreshClaim::Until(4_000_000_000.5);
 
-    assert!(Fresh::Yes.is_fresh(NOW) && !Fresh::No.is_fresh(NOW));
+    assert!(FreshClaim::Yes.is_fresh(NOW) && !FreshClaim::No.is_fresh(NOW));
     assert!(until.is_fresh(NOW + Duration::from_millis(500)));
     assert!(!until.is_fresh(NOW + Duration::from_millis(501)));
-    assert!(!Fresh::Until(f64::NAN).is_fresh(NOW));
+    assert!(!FreshClaim::Until(f64::NAN).is_fresh(NOW));
 }
 
 #[test]
-fn what_cannot_be_written_is_not_signed() {
+fn claims_without_a_json_form_are_not_signed() {
     let issuer = Issuer::new(key(Algorithm::EdDsa).clone());
     let mut twice = alices_claims();
     twice.extra.insert("exp".into(), json!(i64::MAX));
     let never = Claims {
-        fresh: Fresh::Until(f64::INFINITY),
+        fresh: FreshClaim::Until(f64::INFINITY),
         ..alices_claims()
     };
 
@@ -131,7 +134,7 @@ fn every_named_claim_is_reserved() {
 fn a_token_ends_at_its_expiry_to_the_millisecond() {
     let token = token();
     let end = NOW + Duration::from_mins(15);
-    let at = |now: Time| verifier().verify(&token, Expected::Access, now);
+    let at = |now: Time| verifier().verify(&token, ExpectedKind::Access, now);
 
     assert!(at(end - Duration::from_millis(1)).is_ok());
     assert_eq!(at(end), Err(AuthError::TokenExpired));
@@ -146,7 +149,7 @@ fn a_token_ends_at_its_expiry_to_the_millisecond() {
 }
 
 #[test]
-fn a_token_does_not_count_before_its_time() {
+fn a_token_is_not_valid_before_nbf_and_iat() {
     let early = AuthError::InvalidToken("it is not valid yet");
     let future = AuthError::InvalidToken("it was issued in the future");
     assert_refused("nbf", &with_claims(&json!({"nbf": NOW_SECS + 1})), &early);
@@ -176,13 +179,13 @@ fn leeway_is_granted_on_both_ends_and_capped() {
     let (token, end) = (token(), NOW + Duration::from_mins(15));
     let early = with_claims(&json!({"nbf": NOW_SECS + 10, "iat": NOW_SECS + 10}));
     let at =
-        |verifier: &Verifier, now: Time| verifier.verify(&token, Expected::Access, now).is_ok();
+        |verifier: &Verifier, now: Time| verifier.verify(&token, ExpectedKind::Access, now).is_ok();
 
     assert!(at(&ten, end + Duration::from_millis(9_999)));
     assert!(!at(&ten, end + Duration::from_secs(10)));
-    assert!(ten.verify(&early, Expected::Access, NOW).is_ok());
+    assert!(ten.verify(&early, ExpectedKind::Access, NOW).is_ok());
     assert!(
-        ten.verify(&early, Expected::Access, NOW - Duration::from_millis(1))
+        ten.verify(&early, ExpectedKind::Access, NOW - Duration::from_millis(1))
             .is_err()
     );
     assert!(at(&vast, end + Duration::from_secs(299)));
@@ -190,10 +193,10 @@ fn leeway_is_granted_on_both_ends_and_capped() {
 }
 
 fn refresh_token() -> String {
-    let issuer = Issuer::of(Typ::Refresh, key(Algorithm::Hs256).clone());
+    let issuer = Issuer::with_typ(Typ::Refresh, key(Algorithm::Hs256).clone());
     issuer
         .sign(&Claims {
-            kind: Kind::Refresh,
+            kind: TokenKind::Refresh,
             ..alices_claims()
         })
         .unwrap()
@@ -210,16 +213,16 @@ fn accepting(typ: &[Typ]) -> Verifier {
 }
 
 #[test]
-fn each_kind_of_token_opens_what_it_is_for() {
+fn each_kind_of_token_is_accepted_only_as_its_kind() {
     let verifier = accepting(&[Typ::Access, Typ::Refresh]);
     let (access, refresh) = (token(), refresh_token());
     let table = [
-        (&access, Expected::Access, true),
-        (&access, Expected::Refresh, false),
-        (&access, Expected::Either, true),
-        (&refresh, Expected::Access, false),
-        (&refresh, Expected::Refresh, true),
-        (&refresh, Expected::Either, true),
+        (&access, ExpectedKind::Access, true),
+        (&access, ExpectedKind::Refresh, false),
+        (&access, ExpectedKind::Either, true),
+        (&refresh, ExpectedKind::Access, false),
+        (&refresh, ExpectedKind::Refresh, true),
+        (&refresh, ExpectedKind::Either, true),
     ];
     for (token, expected, opens) in table {
         let answer = verifier.verify(token, expected, NOW);
@@ -232,8 +235,8 @@ fn each_kind_of_token_opens_what_it_is_for() {
 fn a_refresh_token_is_no_access_token_even_by_its_header() {
     let token = refresh_token();
 
-    let by_its_server = accepting(&[Typ::Refresh]).verify(&token, Expected::Refresh, NOW);
-    let by_a_service = verifier().verify(&token, Expected::Either, NOW);
+    let by_its_server = accepting(&[Typ::Refresh]).verify(&token, ExpectedKind::Refresh, NOW);
+    let by_a_service = verifier().verify(&token, ExpectedKind::Either, NOW);
 
     assert!(by_its_server.is_ok());
     let refusal = AuthError::InvalidToken("its `typ` is not accepted here");
@@ -241,7 +244,7 @@ fn a_refresh_token_is_no_access_token_even_by_its_header() {
 }
 
 #[test]
-fn header_and_claims_agree_on_the_kind() {
+fn header_and_claims_must_agree_on_the_kind() {
     let verifier = accepting(&[Typ::Access, Typ::Refresh, Typ::Plain]);
     let key = key(Algorithm::EdDsa);
     let table = [
@@ -260,7 +263,7 @@ fn header_and_claims_agree_on_the_kind() {
         );
         let token = sign_text(&header, &claims.to_string(), key);
 
-        let answer = verifier.verify(&token, Expected::Either, NOW);
+        let answer = verifier.verify(&token, ExpectedKind::Either, NOW);
 
         assert_eq!(answer.is_ok(), agree, "{typ} {kind}");
         assert!(agree || answer == Err(AuthError::WrongTokenType));
@@ -268,18 +271,18 @@ fn header_and_claims_agree_on_the_kind() {
 }
 
 #[test]
-fn tokens_of_plain_type_and_without_kid_are_accepted_only_where_that_was_chosen() {
+fn tokens_of_plain_type_and_without_kid_are_accepted_only_if_configured() {
     let key = key(Algorithm::Hs256);
     let token = with_header(&json!({"typ": "JWT", "kid": null}), key);
     let plain = VerifierSettings {
         typ: vec![Typ::Access, Typ::Plain],
         ..settings()
     };
-    let keys = KeySet::new([key.verifying().for_tokens_without_kid()]);
+    let keys = KeySet::new([key.verifying_key().for_tokens_without_kid()]);
 
     assert!(
         Verifier::new(keys, plain)
-            .verify(&token, Expected::Access, NOW)
+            .verify(&token, ExpectedKind::Access, NOW)
             .is_ok()
     );
     assert!(verify(&token).is_err());
@@ -287,10 +290,10 @@ fn tokens_of_plain_type_and_without_kid_are_accepted_only_where_that_was_chosen(
 
 #[test]
 fn a_verifier_needs_no_private_key() {
-    let jwks = KeySet::new(KEYS.iter().map(SigningKey::verifying)).jwks();
+    let jwks = KeySet::new(KEYS.iter().map(SigningKey::verifying_key)).jwks();
     let verifier = Verifier::new(KeySet::from_jwks(&jwks).unwrap(), settings());
 
-    assert!(verifier.verify(&token(), Expected::Access, NOW).is_ok());
+    assert!(verifier.verify(&token(), ExpectedKind::Access, NOW).is_ok());
 }
 
 #[test]

@@ -11,17 +11,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::refusal::NO_CLAIMS;
+use super::claims_error::UNREADABLE_CLAIMS;
 use super::*;
 use crate::keys::{KeyError, VerifyingKey};
-use crate::token::Expected;
+use crate::token::ExpectedKind;
 
 const SIGNATURES: &str =
     include_str!("../../../tests/data/wycheproof/json_web_signature_test.json");
 const KEYS: &str = include_str!("../../../tests/data/wycheproof/json_web_key_test.json");
 
 /// Tokens that Wycheproof accepts and we refuse, with the reason.
-const STRICTER: [(&[u64], &str); 5] = [
+const REFUSED_BY_US: [(&[u64], &str); 5] = [
     (
         &[264, 265, 266, 267, 268, 269, 270, 271],
         "RS384 and RS512 are not offered",
@@ -38,7 +38,7 @@ const STRICTER: [(&[u64], &str); 5] = [
     ),
 ];
 /// The same for tests of keys.
-const STRICTER_KEYS: [(&[u64], &str); 1] = [(&[14, 15], "HS384 and HS512 are not offered")];
+const REFUSED_KEYS: [(&[u64], &str); 1] = [(&[14, 15], "HS384 and HS512 are not offered")];
 
 /// Tokens that should be refused by the first two numbers and accepted by the last: they are identical.
 /// The padding that their comments mention was lost before they were published.
@@ -78,27 +78,27 @@ fn keys(group: &Value) -> KeySet {
 /// Returns whether the signature is accepted.
 fn is_signed(verifier: &Verifier, token: &str) -> bool {
     let now = Time::from_secs(1_764_000_000);
-    assert!(verifier.verify(token, Expected::Either, now).is_err());
-    let trust = verifier.trust.load();
-    let read = Parts::of(token).and_then(|parts| {
-        let header = Unverified::read(&parts)?;
-        verifier.signed_claims(&parts, &header, &trust)
+    assert!(verifier.verify(token, ExpectedKind::Either, now).is_err());
+    let trusted_keys = verifier.trusted_keys.load();
+    let read = CompactToken::of(token).and_then(|compact| {
+        let header = UnverifiedHeader::read(&compact)?;
+        verifier.verify_signature_and_claims(&compact, &header, &trusted_keys)
     });
-    read == Err(AuthError::MalformedToken(NO_CLAIMS))
+    read == Err(AuthError::MalformedToken(UNREADABLE_CLAIMS))
 }
 
 /// Results that differ from those of a file.
 #[derive(Default)]
-struct Decided {
+struct Differences {
     tokens: BTreeMap<u64, String>,
     refused: BTreeSet<u64>,
     accepted: BTreeSet<u64>,
 }
 
 /// Runs every test of a file and returns the differences.
-fn decide(file: &str) -> Decided {
+fn compare(file: &str) -> Differences {
     let file: Value = serde_json::from_str(file).unwrap();
-    let mut decided = Decided::default();
+    let mut differences = Differences::default();
     for group in file["testGroups"].as_array().unwrap() {
         let settings = VerifierSettings::new("https://issuer.test", ["https://issuer.test"]);
         let verifier = Verifier::new(keys(group), settings);
@@ -107,15 +107,15 @@ fn decide(file: &str) -> Decided {
             let token = test["jws"].as_str().unwrap();
             let is_signed = is_signed(&verifier, token);
             match test["result"].as_str().unwrap() {
-                "valid" if !is_signed => drop(decided.refused.insert(id)),
-                "invalid" if is_signed => drop(decided.accepted.insert(id)),
+                "valid" if !is_signed => drop(differences.refused.insert(id)),
+                "invalid" if is_signed => drop(differences.accepted.insert(id)),
                 "valid" | "invalid" => {}
                 other => panic!("{id}: {other}"),
             }
-            decided.tokens.insert(id, token.to_owned());
+            differences.tokens.insert(id, token.to_owned());
         }
     }
-    decided
+    differences
 }
 
 fn ids(stricter: &[(&[u64], &str)]) -> BTreeSet<u64> {
@@ -124,22 +124,22 @@ fn ids(stricter: &[(&[u64], &str)]) -> BTreeSet<u64> {
 }
 
 #[test]
-fn whole_tokens_are_decided_as_wycheproof_says() {
-    let decided = decide(SIGNATURES);
+fn whole_tokens_get_the_results_of_wycheproof() {
+    let differences = compare(SIGNATURES);
 
     let [one, other, valid] = CONTRADICTORY;
-    assert_eq!(decided.tokens.len(), 401);
-    assert_eq!(decided.refused, ids(&STRICTER));
-    assert_eq!(decided.accepted, [one, other].into());
-    assert_eq!(decided.tokens[&one], decided.tokens[&valid]);
-    assert_eq!(decided.tokens[&other], decided.tokens[&valid]);
+    assert_eq!(differences.tokens.len(), 401);
+    assert_eq!(differences.refused, ids(&REFUSED_BY_US));
+    assert_eq!(differences.accepted, [one, other].into());
+    assert_eq!(differences.tokens[&one], differences.tokens[&valid]);
+    assert_eq!(differences.tokens[&other], differences.tokens[&valid]);
 }
 
 #[test]
-fn weak_and_unfit_keys_check_nothing() {
-    let decided = decide(KEYS);
+fn weak_and_unsuitable_keys_verify_nothing() {
+    let differences = compare(KEYS);
 
-    assert_eq!(decided.tokens.len(), 26);
-    assert_eq!(decided.refused, ids(&STRICTER_KEYS));
-    assert_eq!(decided.accepted, [].into());
+    assert_eq!(differences.tokens.len(), 26);
+    assert_eq!(differences.refused, ids(&REFUSED_KEYS));
+    assert_eq!(differences.accepted, [].into());
 }

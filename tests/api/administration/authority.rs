@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Person, Session};
-use crate::support::http::Answer;
-use crate::support::local::Local;
+use crate::support::http::HttpResponse;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
@@ -32,7 +32,7 @@ fn changes(user: &str) -> Vec<(&'static str, String, Value)> {
     ]
 }
 
-async fn ask(by: &Session, method: &str, path: &str, body: &Value) -> Answer {
+async fn ask(by: &Session, method: &str, path: &str, body: &Value) -> HttpResponse {
     let request = by.http.request(method, path).bearer(&by.access);
     request.json(body).send().await
 }
@@ -43,7 +43,7 @@ async fn user(by: &Session, id: &str) -> Value {
 }
 
 async fn a_demoted_administrator_changes_nothing_by_an_older_token(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let demoted = server.http.administrator("demoted").await.login().await;
     let alice = server.http.person("alice").await.login().await;
@@ -85,7 +85,7 @@ async fn duel(
     undo: (&str, &str, Value),
     is_out: fn(&Value) -> bool,
 ) {
-    let server = Local::start(backend).await;
+    let server = InProcessServer::start(backend).await;
     let people: [Person; 2] = [
         server.http.admin(),
         server.http.administrator("other").await,
@@ -135,7 +135,7 @@ async fn administrators_who_demote_each_other_at_once_leave_one(backend: Backend
 }
 
 async fn changes_of_authority_need_a_fresh_token(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await.rotate().await;
     let alice = server.http.person("alice").await.login().await.user_id();
 
@@ -167,7 +167,7 @@ async fn changes_of_authority_need_a_fresh_token(backend: Backend) {
 }
 
 async fn sessions_are_ended_without_a_fresh_token(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await.rotate().await;
     let alice = server.http.person("alice").await;
     let (phone, laptop) = (alice.login().await, alice.login().await);

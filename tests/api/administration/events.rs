@@ -5,16 +5,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{ADMIN, Session};
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::server::run;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    everything_that_administrators_do_is_told_with_who_did_it,
-    what_people_do_to_their_own_account_is_told,
-    a_stolen_refresh_token_is_told,
-    a_closed_account_is_told_once,
-    the_command_line_is_told_of_without_a_name,
+    actions_of_administrators_are_events_with_their_actor,
+    changes_of_the_own_account_are_events,
+    reuse_of_a_refresh_token_is_an_event,
+    a_throttled_account_is_one_event,
+    actions_of_the_command_line_are_events_without_an_actor,
     events_are_listed_page_by_page,
 }
 
@@ -33,12 +33,12 @@ async fn events(admin: &Session) -> Vec<Value> {
 }
 
 /// Kind, user and actor of an event, empty where it has none.
-fn told(event: &Value) -> [&str; 3] {
+fn summary(event: &Value) -> [&str; 3] {
     ["kind", "username", "by"].map(|name| event[name].as_str().unwrap_or_default())
 }
 
-async fn everything_that_administrators_do_is_told_with_who_did_it(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn actions_of_administrators_are_events_with_their_actor(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let user = format!("/v1/users/{}", session.user_id());
@@ -76,7 +76,7 @@ async fn everything_that_administrators_do_is_told_with_who_did_it(backend: Back
         ["user_enabled", "alice", ADMIN.name],
         ["key_rotated", "", ADMIN.name],
     ];
-    assert_eq!(events.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!(events.iter().map(summary).collect::<Vec<_>>(), expected);
     assert_eq!(events[2]["session_id"], session.id.as_str());
     assert_eq!(events[3]["session_id"], Value::Null, "all of them");
     assert_eq!(events[3]["user_id"], session.user_id());
@@ -86,8 +86,8 @@ async fn everything_that_administrators_do_is_told_with_who_did_it(backend: Back
     assert!(!json!(events).to_string().contains(secret));
 }
 
-async fn what_people_do_to_their_own_account_is_told(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn changes_of_the_own_account_are_events(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let admin = server.http.admin().login().await;
@@ -113,14 +113,14 @@ async fn what_people_do_to_their_own_account_is_told(backend: Backend) {
         ["reset_link_made", "alice", ADMIN.name],
         ["password_reset", "alice", ""],
     ];
-    let told: Vec<_> = events.iter().map(told).collect();
-    assert_eq!(told[2..], expected);
+    let summary: Vec<_> = events.iter().map(summary).collect();
+    assert_eq!(summary[2..], expected);
     assert_eq!(events[2]["session_id"], session.id.as_str());
     assert_eq!(events[5]["ip"], "127.0.0.1");
 }
 
-async fn a_stolen_refresh_token_is_told(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn reuse_of_a_refresh_token_is_an_event(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let session = server.http.person("alice").await.login().await;
     session.rotate().await.rotate().await;
     server.pass(Duration::from_secs(11));
@@ -132,14 +132,14 @@ async fn a_stolen_refresh_token_is_told(backend: Backend) {
     let admin = server.http.admin().login().await;
     let events = events(&admin).await;
     let last = events.last().expect("events");
-    assert_eq!(told(last), ["refresh_reused", "alice", ""]);
+    assert_eq!(summary(last), ["refresh_reused", "alice", ""]);
     assert_eq!(last["session_id"], session.id.as_str());
     assert_eq!(last["ip"], "127.0.0.1");
-    assert_eq!(told(&events[events.len() - 2])[0], "user_created");
+    assert_eq!(summary(&events[events.len() - 2])[0], "user_created");
 }
 
-async fn a_closed_account_is_told_once(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_throttled_account_is_one_event(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("Alice").await;
 
     for _ in 0..15 {
@@ -154,12 +154,12 @@ async fn a_closed_account_is_told_once(backend: Backend) {
     let mut events = events(&admin).await;
     events.retain(|event| event["kind"] == "login_throttled");
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(told(&events[0]), ["login_throttled", "Alice", ""]);
+    assert_eq!(summary(&events[0]), ["login_throttled", "Alice", ""]);
     assert_eq!(events[0]["ip"], "127.0.0.1");
 }
 
-async fn the_command_line_is_told_of_without_a_name(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn actions_of_the_command_line_are_events_without_an_actor(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     server.http.person("alice").await.login().await;
     for arguments in [
         &["user", "sessions-end", "alice"][..],
@@ -182,13 +182,13 @@ async fn the_command_line_is_told_of_without_a_name(backend: Backend) {
         ["reset_link_made", "alice", ""],
         ["key_rotated", "", ""],
     ];
-    let told: Vec<_> = events.iter().map(told).collect();
-    assert_eq!(told[2..], expected);
+    let summary: Vec<_> = events.iter().map(summary).collect();
+    assert_eq!(summary[2..], expected);
     assert!(events[2..].iter().all(|event| event["ip"].is_null()));
 }
 
 async fn events_are_listed_page_by_page(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     for name in ["alice", "bob"] {
         server.http.person(name).await;
     }
@@ -214,11 +214,11 @@ async fn events_are_listed_page_by_page(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_administrator_is_told_with_the_address_that_used_the_link() {
+async fn the_first_administrator_is_an_event_with_the_address() {
     let backend = Backend::sqlite()
         .without("LATCHET_BOOTSTRAP_ADMIN")
         .without("LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let link = server.setup_link().await;
 
     let body = json!({"link": link, "username": ADMIN.name, "password": ADMIN.password});
@@ -227,6 +227,6 @@ async fn the_first_administrator_is_told_with_the_address_that_used_the_link() {
 
     let events = events(&server.http.admin().login().await).await;
     assert_eq!(events.len(), 1, "{events:?}");
-    assert_eq!(told(&events[0]), ["first_administrator", ADMIN.name, ""]);
+    assert_eq!(summary(&events[0]), ["first_administrator", ADMIN.name, ""]);
     assert_eq!(events[0]["ip"], "127.0.0.1");
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{Session, header};
-use crate::support::http::Answer;
-use crate::support::local::Local;
+use crate::support::http::HttpResponse;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both, poll};
 
 on_both! {
@@ -20,7 +20,7 @@ async fn keys(admin: &Session) -> Vec<Value> {
     listed["items"].as_array().expect("a list").clone()
 }
 
-async fn rotate(admin: &Session, body: &Value) -> Answer {
+async fn rotate(admin: &Session, body: &Value) -> HttpResponse {
     let request = admin.http.post("/v1/keys/rotate").bearer(&admin.access);
     request.json(body).send().await
 }
@@ -32,7 +32,7 @@ fn states(keys: &[Value]) -> Vec<&str> {
 }
 
 async fn a_new_key_takes_over_without_refusing_anyone(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let old = keys(&admin).await;
     assert_eq!(states(&old), ["active"], "{old:?}");
@@ -55,7 +55,7 @@ async fn a_new_key_takes_over_without_refusing_anyone(backend: Backend) {
 }
 
 async fn a_key_that_leaked_is_refused_at_once(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let alice = server.http.person("alice").await.login().await;
 
@@ -74,10 +74,10 @@ async fn a_key_that_leaked_is_refused_at_once(backend: Backend) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_replica_takes_the_new_key_in() {
+async fn another_replica_learns_the_new_key() {
     let backend = Backend::postgres();
-    let server = Local::start(&backend).await;
-    let replica = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
+    let replica = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
 
     let made = rotate(&admin, &json!({"at_once": true}))
@@ -87,7 +87,7 @@ async fn another_replica_takes_the_new_key_in() {
 
     let admin = admin.rotate().await;
     assert_eq!(header(&admin.access)["kid"], made["kid"]);
-    poll::some("the replica to know the new key", async || {
+    poll::until_some("the replica to know the new key", async || {
         let answer = admin.at(&replica.http).check().await;
         (answer.status == 200).then_some(())
     })

@@ -5,28 +5,28 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::{Person, Session};
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
     a_link_sets_a_new_password_once_and_ends_every_session,
-    a_link_says_whose_password_it_sets_until_it_is_used,
-    a_new_link_makes_the_older_one_worthless,
+    a_reset_link_names_its_account_until_it_is_used,
+    a_new_reset_link_replaces_the_older_one,
     a_link_works_for_a_day,
-    links_that_are_no_good_look_the_same,
+    invalid_reset_links_get_the_same_response,
     a_weak_password_leaves_the_link_open,
-    a_password_that_was_changed_makes_the_link_worthless,
+    a_changed_password_ends_the_reset_link,
     a_disabled_account_gets_no_link_and_loses_the_one_it_has,
-    a_link_ends_with_the_authority_of_its_maker,
-    a_link_outlives_what_leaves_its_maker_an_administrator,
+    a_reset_link_ends_when_its_creator_loses_authority,
+    a_reset_link_stays_valid_while_its_creator_is_an_administrator,
     open_links_are_listed_page_by_page,
     a_link_that_is_withdrawn_does_not_work,
 }
 
 const NEW: &str = "another long password of alice";
 
-async fn ask_for_link(admin: &Session, user: &str) -> Answer {
+async fn ask_for_link(admin: &Session, user: &str) -> HttpResponse {
     let path = format!("/v1/users/{user}/reset-link");
     admin.http.post(&path).bearer(&admin.access).send().await
 }
@@ -39,13 +39,13 @@ async fn link(admin: &Session, user: &str) -> String {
     secret.to_owned()
 }
 
-async fn reset(http: &Http, link: &str, password: &str) -> Answer {
+async fn reset(http: &Http, link: &str, password: &str) -> HttpResponse {
     let body = json!({"link": link, "password": password});
     http.post("/v1/password/reset").json(&body).send().await
 }
 
 async fn a_link_sets_a_new_password_once_and_ends_every_session(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let admin = server.http.admin().login().await;
@@ -71,8 +71,8 @@ async fn a_link_sets_a_new_password_once_and_ends_every_session(backend: Backend
 }
 
 /// Password managers keep a password under the name beside it.
-async fn a_link_says_whose_password_it_sets_until_it_is_used(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_reset_link_names_its_account_until_it_is_used(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("Alice").await.login().await.user_id();
     let admin = server.http.admin().login().await;
     let link = link(&admin, &alice).await;
@@ -93,8 +93,8 @@ async fn a_link_says_whose_password_it_sets_until_it_is_used(backend: Backend) {
     user(&link).await.expect_problem(404, "not_found");
 }
 
-async fn a_new_link_makes_the_older_one_worthless(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_new_reset_link_replaces_the_older_one(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let (alice, bob) = (
         server.http.person("alice").await.login().await,
         server.http.person("bob").await.login().await,
@@ -113,7 +113,7 @@ async fn a_new_link_makes_the_older_one_worthless(backend: Backend) {
 }
 
 async fn a_link_works_for_a_day(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await.user_id();
     let bob = server.http.person("bob").await.login().await.user_id();
     let admin = server.http.admin().login().await;
@@ -128,8 +128,8 @@ async fn a_link_works_for_a_day(backend: Backend) {
         .expect_problem(404, "not_found");
 }
 
-async fn links_that_are_no_good_look_the_same(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn invalid_reset_links_get_the_same_response(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await.user_id();
     let bob = server.http.person("bob").await.login().await.user_id();
     let admin = server.http.admin().login().await;
@@ -157,7 +157,7 @@ async fn links_that_are_no_good_look_the_same(backend: Backend) {
 }
 
 async fn a_weak_password_leaves_the_link_open(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await.user_id();
     let admin = server.http.admin().login().await;
     let link = link(&admin, &alice).await;
@@ -169,8 +169,8 @@ async fn a_weak_password_leaves_the_link_open(backend: Backend) {
     reset(&server.http, &link, NEW).await.expect(204);
 }
 
-async fn a_password_that_was_changed_makes_the_link_worthless(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_changed_password_ends_the_reset_link(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let session = alice.login().await;
     let admin = server.http.admin().login().await;
@@ -191,7 +191,7 @@ async fn a_password_that_was_changed_makes_the_link_worthless(backend: Backend) 
 }
 
 async fn a_disabled_account_gets_no_link_and_loses_the_one_it_has(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice: Person = server.http.person("alice").await;
     let id = alice.login().await.user_id();
     let admin = server.http.admin().login().await;
@@ -223,8 +223,8 @@ async fn change(by: &Session, method: &str, path: &str, body: &Value) {
     assert!(answer.status < 300, "{method} {path}: {}", answer.text);
 }
 
-async fn a_link_ends_with_the_authority_of_its_maker(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_reset_link_ends_when_its_creator_loses_authority(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await.user_id();
     let root = server.http.admin().login().await;
 
@@ -266,8 +266,8 @@ async fn a_link_ends_with_the_authority_of_its_maker(backend: Backend) {
     }
 }
 
-async fn a_link_outlives_what_leaves_its_maker_an_administrator(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn a_reset_link_stays_valid_while_its_creator_is_an_administrator(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await.user_id();
     let maker = server.http.administrator("maker").await;
     let making = maker.login().await;
@@ -285,7 +285,7 @@ async fn list(by: &Session, query: &str) -> Value {
 }
 
 async fn open_links_are_listed_page_by_page(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let other = server.http.administrator("other").await.login().await;
     assert_eq!(list(&admin, "").await["items"], json!([]));
@@ -321,7 +321,7 @@ async fn open_links_are_listed_page_by_page(backend: Backend) {
 }
 
 async fn a_link_that_is_withdrawn_does_not_work(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await.login().await.user_id();
     let admin = server.http.admin().login().await;
     let made = link(&admin, &alice).await;

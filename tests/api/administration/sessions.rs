@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{ADMIN, Session};
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
     an_administrator_sees_the_devices_of_a_user,
     all_sessions_are_listed_page_by_page,
     sessions_are_found_by_the_name_of_their_user,
-    what_is_no_place_in_the_list_is_refused,
+    an_invalid_cursor_is_refused,
     an_administrator_ends_one_session_of_anybody,
 }
 
@@ -28,7 +28,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 async fn an_administrator_sees_the_devices_of_a_user(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (phone, laptop) = (alice.login().await, alice.login().await);
     laptop.logout().await.expect(204);
@@ -51,7 +51,7 @@ async fn an_administrator_sees_the_devices_of_a_user(backend: Backend) {
 }
 
 async fn all_sessions_are_listed_page_by_page(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
     let mut expected = Vec::new();
     for name in ["alice", "bob"] {
@@ -86,7 +86,7 @@ async fn all_sessions_are_listed_page_by_page(backend: Backend) {
 }
 
 async fn sessions_are_found_by_the_name_of_their_user(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("Alice").await.login().await;
     server.http.person("bob").await.login().await;
     let admin = server.http.admin().login().await;
@@ -99,8 +99,8 @@ async fn sessions_are_found_by_the_name_of_their_user(backend: Backend) {
     assert_eq!(nobody, json!({"items": []}));
 }
 
-async fn what_is_no_place_in_the_list_is_refused(backend: Backend) {
-    let server = Local::start(&backend).await;
+async fn an_invalid_cursor_is_refused(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
     let admin = server.http.admin().login().await;
 
     for after in ["x", "1", "1.%00", "a.b"] {
@@ -116,7 +116,7 @@ async fn what_is_no_place_in_the_list_is_refused(backend: Backend) {
 }
 
 async fn an_administrator_ends_one_session_of_anybody(backend: Backend) {
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let (phone, laptop) = (alice.login().await, alice.login().await);
     let admin = server.http.admin().login().await;

@@ -1,6 +1,6 @@
 //! Reports of start, readiness and doctor about a database or a Redis that cannot serve.
 
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 use crate::support::server::{Replica, command, run};
@@ -18,7 +18,7 @@ pub(super) fn refusal(backend: &Backend) -> String {
         .env("LATCHET_LISTEN", "127.0.0.1:0")
         .stdout(log.try_clone().unwrap())
         .stderr(log);
-    let status = Child::start(&mut command, Ending::Kill).wait(poll::DEADLINE);
+    let status = Child::start(&mut command, EndSignal::Kill).wait(poll::DEADLINE);
     let said = std::fs::read_to_string(path).unwrap();
     assert!(!status.success(), "{said}");
     said
@@ -98,7 +98,7 @@ async fn a_database_that_takes_no_writes_any_more_is_not_ready() {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'latchet'",
     );
 
-    poll::some("readyz to refuse", async || {
+    poll::until_some("readyz to refuse", async || {
         let answer = replica.http.get("/readyz").try_send().await.ok()?;
         let is_told = answer.status == 503 && answer.json()["database"] == "failing";
         is_told.then_some(())
@@ -124,7 +124,7 @@ async fn privileges_that_are_missing_are_named() {
     assert_doctor_is_content(&app);
     server.sql(&database, "REVOKE INSERT ON sessions FROM app");
 
-    poll::some("readyz to refuse", async || {
+    poll::until_some("readyz to refuse", async || {
         let answer = replica.http.get("/readyz").try_send().await.ok()?;
         (answer.status == 503).then_some(())
     })
@@ -144,7 +144,7 @@ async fn tables_that_are_gone_are_named() {
 
     server.sql(name_of(&url), "ALTER TABLE events RENAME TO lost");
 
-    poll::some("readyz to refuse", async || {
+    poll::until_some("readyz to refuse", async || {
         let answer = replica.http.get("/readyz").try_send().await.ok()?;
         (answer.status == 503).then_some(())
     })
@@ -174,7 +174,7 @@ fn a_role_whose_commits_may_be_lost_is_reported() {
 }
 
 #[test]
-fn a_role_that_may_make_no_tables_is_refused_with_the_reason() {
+fn a_role_without_the_privilege_to_create_tables_is_refused_with_the_reason() {
     let server = Postgres::start();
     let url = server.database();
     server.sql("postgres", "CREATE ROLE app LOGIN");
@@ -200,7 +200,7 @@ fn another_root_secret_is_refused_also_by_the_doctor() {
 }
 
 #[test]
-fn a_root_secret_that_is_gone_is_not_replaced() {
+fn a_lost_root_secret_is_not_replaced() {
     let backend = Backend::sqlite();
     run(&backend, &["migrate"]);
     run(&backend, &["key", "list"]);
@@ -218,7 +218,7 @@ fn a_root_secret_that_is_gone_is_not_replaced() {
 }
 
 #[test]
-fn each_state_of_redis_is_called_by_its_name() {
+fn the_doctor_names_each_state_of_redis() {
     let redis = Redis::start();
     let backend = Backend::postgres_alone().with("REDIS_URL", &redis.url());
     run(&backend, &["migrate"]);
@@ -262,7 +262,7 @@ fn cluster_node() -> (Redis, String) {
 }
 
 #[test]
-fn a_node_of_a_cluster_is_called_so() {
+fn a_cluster_node_is_recognized() {
     let (node, _) = cluster_node();
     let backend = Backend::postgres_alone().with("REDIS_URL", &node.url());
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use crate::support::child::{Child, Ending, program};
-use crate::support::http::{Answer, Http};
+use crate::support::child::{Child, EndSignal, program};
+use crate::support::http::{Http, HttpResponse};
 use crate::support::server::{BINARY, run};
 use crate::support::{Backend, poll, port};
 
@@ -43,7 +43,7 @@ impl Process {
             .stdout(writer.try_clone().unwrap())
             .stderr(writer);
         Self {
-            child: Child::start(&mut process, Ending::Kill),
+            child: Child::start(&mut process, EndSignal::Kill),
             said: collect(reader),
         }
     }
@@ -94,7 +94,7 @@ async fn server(backend: Backend, front: &[&str]) -> (Process, Http, Backend) {
 }
 
 async fn not_ready(http: &Http) {
-    poll::some("readyz to refuse", async || {
+    poll::until_some("readyz to refuse", async || {
         let answer = http.get("/readyz").try_send().await.ok()?;
         let is_failing = answer.status == 503 && answer.json()["database"] == "failing";
         is_failing.then_some(())
@@ -110,7 +110,7 @@ fn assert_one_bad_finding(said: &str, wanted: &str) {
 }
 
 #[track_caller]
-fn assert_try_later(answer: Answer) {
+fn assert_try_later(answer: HttpResponse) {
     let answer = answer.expect_problem(503, "unavailable");
     let wait: u32 = answer.header("retry-after").parse().unwrap();
     assert!(wait > 0);

@@ -9,7 +9,7 @@ use crate::support::server::{Replica, command, run};
 use super::{failure, output};
 
 #[test]
-fn a_path_is_a_path() {
+fn a_database_path_is_accepted_as_a_url() {
     let backend = Backend::sqlite();
     for name in [
         "per%20cent",
@@ -46,7 +46,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn commands_for_what_is_there_make_nothing_new() {
+fn commands_for_an_existing_installation_create_none() {
     let backend = Backend::sqlite();
     for arguments in [
         &["user", "list"][..],
@@ -73,7 +73,7 @@ fn commands_for_what_is_there_make_nothing_new() {
 }
 
 #[test]
-fn an_empty_postgres_is_not_taken_for_an_installation() {
+fn an_empty_postgres_is_not_an_existing_installation() {
     let backend = Backend::postgres_alone();
 
     let said = failure(&backend, &["user", "list"]);
@@ -109,7 +109,7 @@ fn every_command_names_its_database_and_never_a_password() {
 }
 
 #[test]
-fn a_password_is_no_argument() {
+fn a_password_on_the_command_line_is_refused() {
     let backend = Backend::sqlite();
     for arguments in [
         ["--database-url", "postgres://u:hunter2@h/d"],
@@ -162,7 +162,7 @@ async fn a_start_that_signs_everybody_out_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_issuer_that_nobody_relies_on_may_change_silently() {
+async fn an_issuer_without_sessions_may_change_without_a_warning() {
     let backend = Backend::sqlite().with("LATCHET_ISSUER", "https://old.test");
     Replica::start(&backend).await.kill();
 
@@ -177,13 +177,13 @@ async fn an_issuer_that_nobody_relies_on_may_change_silently() {
 
 /// Servers use a Redis that the command line does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_without_redis_is_obeyed_once_it_has_said_so() {
+async fn a_command_without_redis_takes_effect_before_it_reports_success() {
     let redis = Redis::start();
     let alone = Backend::postgres_alone();
     let server = Replica::start(&alone.clone().with("REDIS_URL", &redis.url())).await;
     let alice = server.http.person("alice").await;
     for _ in 0..3 {
-        crate::support::poll::some("the copy in Redis to be believed", async || {
+        crate::support::poll::until_some("the copy in Redis to be believed", async || {
             let ready = server.http.get("/readyz").try_send().await.ok()?.json();
             (ready["denylist"] == "ok").then_some(())
         })

@@ -21,7 +21,7 @@ async fn people_visit(pooler: &PgBouncer) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_are_served_through_both_modes_of_pgbouncer() {
+async fn logins_and_refreshes_work_through_both_modes_of_pgbouncer() {
     for (mode, connections) in [
         (PoolMode::Transaction, 3),
         (PoolMode::Transaction, 20),

@@ -60,7 +60,7 @@ async fn a_server_waits_for_the_promotion_of_the_standby_and_serves_on() {
 
     primary.kill();
 
-    poll::some("readyz to refuse, and the log to say why", async || {
+    poll::until_some("readyz to refuse, and the log to say why", async || {
         let answer = server.http.get("/readyz").try_send().await.ok()?;
         let is_failing = answer.status == 503 && answer.json()["database"] == "failing";
         (is_failing && server.log().contains("it is a standby")).then_some(())

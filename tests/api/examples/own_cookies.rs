@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::Example;
-use crate::support::http::{Answer, Http};
+use crate::support::http::{Http, HttpResponse};
 use crate::support::poll;
 
 /// A browser's cookies, as far as the example sets any.
 #[derive(Default)]
-struct Jar(HashMap<String, String>);
+struct CookieJar(HashMap<String, String>);
 
-impl Jar {
-    fn take(&mut self, answer: &Answer) {
+impl CookieJar {
+    fn take(&mut self, answer: &HttpResponse) {
         for line in answer.set_cookies() {
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
             self.0.insert(name.to_owned(), value.to_owned());
@@ -26,7 +26,7 @@ impl Jar {
     }
 
     /// Asks as a page would: with the cookies, and with the CSRF value where the page has read it.
-    async fn ask(&mut self, http: &Http, method: &str, path: &str, csrf: &str) -> Answer {
+    async fn ask(&mut self, http: &Http, method: &str, path: &str, csrf: &str) -> HttpResponse {
         let request = http
             .request(method, path)
             .header("cookie", &self.header())
@@ -48,7 +48,7 @@ impl Jar {
 #[tokio::test]
 async fn a_page_signs_in_changes_something_and_signs_out() {
     let Example { http, _child, .. } = Example::start("own_cookies", &[]);
-    let mut jar = Jar::login(&http).await;
+    let mut jar = CookieJar::login(&http).await;
     let csrf = jar.0["latchet_at_csrf"].clone();
     let stolen = jar.header();
 
@@ -77,12 +77,12 @@ async fn a_page_signs_in_changes_something_and_signs_out() {
 #[tokio::test]
 async fn a_page_that_is_used_stays_signed_in_until_it_signs_out() {
     let Example { http, _child, .. } = Example::start("own_cookies", &["20"]);
-    let mut jar = Jar::login(&http).await;
+    let mut jar = CookieJar::login(&http).await;
     let csrf = jar.0["latchet_at_csrf"].clone();
     let first = jar.header();
 
     // Within its first second the cookie is not renewed.
-    poll::some("the cookie to be renewed", async || {
+    poll::until_some("the cookie to be renewed", async || {
         let answer = http.get("/").header("cookie", &first).send().await;
         jar.take(&answer.expect(200));
         (jar.header() != first).then_some(())

@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use super::program;
-use crate::support::child::{Child, Ending};
+use crate::support::child::{Child, EndSignal};
 use crate::support::http::Http;
 use crate::support::tool::{assert_passes, assert_passes_alone, browser_script, root};
 use crate::support::{Backend, poll, port, scratch};
@@ -38,7 +38,7 @@ fn start(backend: &Backend, service: PathBuf) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_keep_their_notes_and_their_sessions() {
+async fn users_keep_their_notes_and_sessions() {
     let listen = format!("127.0.0.1:{}", port::free());
     let pages = port::free().to_string();
     let backend = Backend::sqlite()
@@ -46,7 +46,7 @@ async fn people_keep_their_notes_and_their_sessions() {
         .with("PORT", &pages);
     let printed = || std::fs::read_to_string(backend.folder.path().join("log")).unwrap();
     let mut command = start(&backend, program("spa"));
-    let mut running = Child::start(&mut command, Ending::Interrupt);
+    let mut running = Child::start(&mut command, EndSignal::Interrupt);
     poll::until("the address to be printed", || {
         assert!(running.ended().is_none(), "it ended: {}", printed());
         printed().contains("sign in as")
@@ -74,7 +74,7 @@ fn a_service_that_does_not_start_ends_the_command() {
     let backend = Backend::sqlite().with("LATCHET_GRACE", "an hour");
     let mut command = start(&backend, program("spa"));
 
-    let status = Child::start(&mut command, Ending::Interrupt).wait(poll::DEADLINE);
+    let status = Child::start(&mut command, EndSignal::Interrupt).wait(poll::DEADLINE);
 
     assert_eq!(status.code(), Some(1));
     let printed = std::fs::read_to_string(backend.folder.path().join("log")).unwrap();
@@ -82,7 +82,7 @@ fn a_service_that_does_not_start_ends_the_command() {
 }
 
 #[test]
-fn the_pages_are_sound_and_can_be_built() {
+fn the_example_pages_type_check_and_build() {
     let built = scratch::folder();
     let run = |tool: &str| {
         let mut command = Command::new(folder().join("node_modules/.bin").join(tool));

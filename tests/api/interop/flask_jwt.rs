@@ -11,13 +11,14 @@ use super::{mutated, named_by_its_address, sign};
 use crate::support::Backend;
 use crate::support::client::{Person, claims};
 use crate::support::flask::Flask;
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::server::Replica;
 
 /// A Latchet with Flask-JWT's ways, and an app that has the same user.
-async fn both() -> (Local, Person, Flask) {
-    let server = Local::start(&Backend::sqlite().with("LATCHET_COMPAT_FLASK_JWT", "true")).await;
+async fn both() -> (InProcessServer, Person, Flask) {
+    let server =
+        InProcessServer::start(&Backend::sqlite().with("LATCHET_COMPAT_FLASK_JWT", "true")).await;
     let alice = server.http.person("alice").await;
     let key = random_id() + &random_id();
     let settings = [
@@ -29,7 +30,7 @@ async fn both() -> (Local, Person, Flask) {
     (server, alice, flask)
 }
 
-async fn auth(http: &Http, body: impl Into<Vec<u8>>) -> Answer {
+async fn auth(http: &Http, body: impl Into<Vec<u8>>) -> HttpResponse {
     http.post("/auth")
         .body("application/json", body)
         .send()
@@ -44,7 +45,7 @@ async fn log_in(http: &Http, person: &Person) -> String {
     answer.field("access_token")
 }
 
-async fn me(http: &Http, authorization: Option<&str>) -> Answer {
+async fn me(http: &Http, authorization: Option<&str>) -> HttpResponse {
     let mut request = http.get("/v1/me");
     if let Some(authorization) = authorization {
         request = request.header("authorization", authorization);
@@ -53,14 +54,14 @@ async fn me(http: &Http, authorization: Option<&str>) -> Answer {
 }
 
 /// Returns the members of a refusal that a client of Flask-JWT reads.
-fn words(answer: &Answer) -> (u16, Value) {
+fn words(answer: &HttpResponse) -> (u16, Value) {
     let body = answer.json();
     let [status, error, description] = ["status_code", "error", "description"].map(|n| &body[n]);
     (answer.status, json!([status, error, description]))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn auth_answers_as_flask_jwt_does() {
+async fn auth_responds_as_flask_jwt_does() {
     let (server, alice, flask) = both().await;
     let (name, password) = (&alice.name, &alice.password);
     let refused = [
@@ -96,7 +97,7 @@ async fn auth_answers_as_flask_jwt_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_tokens_are_told_in_flask_jwts_words() {
+async fn refusals_use_the_texts_of_flask_jwt() {
     let (server, alice, flask) = both().await;
     let ours = log_in(&server.http, &alice).await;
     let theirs = log_in(&flask.http, &alice).await;
@@ -136,7 +137,7 @@ async fn refused_tokens_are_told_in_flask_jwts_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_login_at_auth_is_a_session_like_any_other() {
+async fn a_login_at_auth_creates_an_ordinary_session() {
     let (server, alice, _flask) = both().await;
     let token = log_in(&server.http, &alice).await;
     let other = log_in(&server.http, &alice).await;
@@ -170,7 +171,7 @@ async fn auth_counts_attempts_like_any_other_login() {
     let backend = Backend::sqlite()
         .with("LATCHET_COMPAT_FLASK_JWT", "true")
         .with("LATCHET_THROTTLE_ACCOUNT", "2/1h");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let body = json!({"username": "alice", "password": "not the password of alice"});
 
@@ -189,8 +190,8 @@ async fn auth_counts_attempts_like_any_other_login() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_was_not_told_knows_nothing_of_flask_jwt() {
-    let server = Local::start(&Backend::sqlite()).await;
+async fn flask_jwt_routes_exist_only_with_their_setting() {
+    let server = InProcessServer::start(&Backend::sqlite()).await;
     let alice = server.http.person("alice").await.login().await;
 
     let body = json!({"username": "alice", "password": "a long password of alice"});
@@ -204,7 +205,7 @@ async fn a_server_that_was_not_told_knows_nothing_of_flask_jwt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_with_flask_jwt_takes_our_tokens() {
+async fn flask_jwt_accepts_our_tokens() {
     let key = random_id() + &random_id();
     let shared = SigningKey::from_private_bytes(Algorithm::Hs256, key.as_bytes()).unwrap();
     let settings = [("NAME", "alice"), ("PASSWORD", "x"), ("SIGNING_KEY", &*key)];

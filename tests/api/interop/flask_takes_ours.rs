@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use latchet::clock::Clock;
 use latchet::keys::Algorithm;
-use latchet::token::{Claims, Fresh, Kind};
+use latchet::token::{Claims, FreshClaim, TokenKind};
 
-use super::{Neighbours, mutated, sign};
+use super::{FlaskAndLatchet, mutated, sign};
 use crate::support::client::claims;
 use crate::support::flask::Flask;
 
@@ -72,7 +72,7 @@ fn table(
         ..good()
     };
     let refresh = Claims {
-        kind: Kind::Refresh,
+        kind: TokenKind::Refresh,
         ..good()
     };
     let expired = Claims {
@@ -83,18 +83,18 @@ fn table(
     [
         ("access", "/me", good(), 200, "alice"),
         ("not fresh", "/fresh", good(), 401, "Fresh token required"),
-        ("fresh", "/fresh", fresh(Fresh::Yes), 200, "alice"),
+        ("fresh", "/fresh", fresh(FreshClaim::Yes), 200, "alice"),
         (
             "fresh for a minute",
             "/fresh",
-            fresh(Fresh::until(now + minute)),
+            fresh(FreshClaim::until(now + minute)),
             200,
             "alice",
         ),
         (
             "lapsed",
             "/fresh",
-            fresh(Fresh::until(now - minute)),
+            fresh(FreshClaim::until(now - minute)),
             401,
             "Fresh token required",
         ),
@@ -112,14 +112,14 @@ fn table(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flask_jwt_extended_takes_our_tokens_for_what_they_are() {
+async fn flask_jwt_extended_accepts_our_tokens_by_kind() {
     for algorithm in Algorithm::ALL {
-        let Neighbours {
+        let FlaskAndLatchet {
             flask,
             key,
             server: _server,
             ..
-        } = Neighbours::start(algorithm).await;
+        } = FlaskAndLatchet::start(algorithm).await;
 
         for (what, path, claims, status, text) in table(Clock::system().now()) {
             let token = sign(&key, &claims);
@@ -143,9 +143,9 @@ async fn flask_jwt_extended_takes_our_tokens_for_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flask_jwt_extended_takes_the_tokens_of_a_running_server_until_they_are_revoked() {
+async fn flask_jwt_extended_accepts_tokens_of_a_running_server_until_they_are_revoked() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
-        let Neighbours { server, flask, .. } = Neighbours::start(algorithm).await;
+        let FlaskAndLatchet { server, flask, .. } = FlaskAndLatchet::start(algorithm).await;
         let session = server.http.person("alice").await.login().await;
         let later = session.rotate().await;
         let admin = server.http.admin().login().await;

@@ -10,11 +10,11 @@ use latchet::keys::{Algorithm, KeySet, SigningKey};
 use latchet::token::{Verifier, VerifierSettings};
 use serde_json::{Value, json};
 
-use super::{Neighbours, mutated, named_by_its_address};
+use super::{FlaskAndLatchet, mutated, named_by_its_address};
 use crate::support::flask::Flask;
-use crate::support::http::Answer;
+use crate::support::http::HttpResponse;
 
-async fn mint(flask: &Flask, order: &Value) -> Answer {
+async fn mint(flask: &Flask, order: &Value) -> HttpResponse {
     flask
         .http
         .post("/mint")
@@ -82,9 +82,9 @@ fn orders(user: &str) -> Vec<(&'static str, Value, Option<&'static str>)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_server_takes_tokens_of_flask_jwt_extended_where_it_was_told_to() {
+async fn the_server_accepts_tokens_of_flask_jwt_extended_with_its_setting() {
     for algorithm in Algorithm::ALL {
-        let Neighbours { server, flask, .. } = Neighbours::start(algorithm).await;
+        let FlaskAndLatchet { server, flask, .. } = FlaskAndLatchet::start(algorithm).await;
         let alice = server.http.person("alice").await.login().await;
         let check = async |token: &str| server.http.get("/v1/me").bearer(token).send().await;
 
@@ -111,7 +111,7 @@ async fn the_server_takes_tokens_of_flask_jwt_extended_where_it_was_told_to() {
 /// The limits that the page states before the setting is turned on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_of_flask_jwt_extended_carry_roles_and_no_session() {
-    let Neighbours { server, flask, .. } = Neighbours::start(Algorithm::Es256).await;
+    let FlaskAndLatchet { server, flask, .. } = FlaskAndLatchet::start(Algorithm::Es256).await;
     let alice = server.http.person("alice").await.login().await;
     let order = json!({
         "kind": "access", "identity": alice.user_id(), "claims": {"roles": ["admin"]},
@@ -129,8 +129,8 @@ async fn tokens_of_flask_jwt_extended_carry_roles_and_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_server_refuses_tokens_of_flask_jwt_extended_unless_told() {
-    let neighbours = Neighbours::on(named_by_its_address(), Algorithm::EdDsa).await;
+async fn the_server_refuses_tokens_of_flask_jwt_extended_by_default() {
+    let neighbours = FlaskAndLatchet::on(named_by_its_address(), Algorithm::EdDsa).await;
     let alice = neighbours.server.http.person("alice").await.login().await;
 
     for (what, order, _) in orders(&alice.user_id()) {
@@ -148,7 +148,7 @@ async fn the_server_refuses_tokens_of_flask_jwt_extended_unless_told() {
 
 /// Returns guards that know the key of the app and nothing else.
 fn guards(key: &SigningKey) -> Guards {
-    let keys = KeySet::new([key.verifying().for_tokens_without_kid()]);
+    let keys = KeySet::new([key.verifying_key().for_tokens_without_kid()]);
     let settings = VerifierSettings::new("https://issuer.test", ["https://issuer.test"]);
     let verifier = Verifier::new(keys, settings.with_flask_jwt_extended());
     Guards::new(
@@ -159,14 +159,14 @@ fn guards(key: &SigningKey) -> Guards {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guards_alone_take_tokens_of_flask_jwt_extended() {
+async fn the_guard_library_accepts_tokens_of_flask_jwt_extended() {
     for algorithm in Algorithm::ALL {
-        let Neighbours {
+        let FlaskAndLatchet {
             flask,
             key,
             server: _server,
             ..
-        } = Neighbours::start(algorithm).await;
+        } = FlaskAndLatchet::start(algorithm).await;
         let guards = guards(&key);
         let request = |token: &str| {
             let value = format!("Bearer {token}");
@@ -190,13 +190,13 @@ async fn guards_alone_take_tokens_of_flask_jwt_extended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guards_alone_take_cookies_of_flask_jwt_extended() {
-    let Neighbours {
+async fn the_guard_library_accepts_cookies_of_flask_jwt_extended() {
+    let FlaskAndLatchet {
         flask,
         key,
         server: _server,
         ..
-    } = Neighbours::start(Algorithm::Hs256).await;
+    } = FlaskAndLatchet::start(Algorithm::Hs256).await;
     let cookies = Cookies::flask_jwt_extended();
     let guards = guards(&key).with_locations([Location::cookies(cookies)]);
     let order = json!({"kind": "cookie", "identity": "alice"});

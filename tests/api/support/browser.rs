@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::client::Person;
-use super::http::{Answer, Http, Request};
+use super::http::{Http, HttpResponse, Request};
 
 /// A browser with the session cookies of one person.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Browser {
     }
 
     /// Refreshes by cookie, without keeping what comes back.
-    pub(crate) async fn refresh(&self) -> Answer {
+    pub(crate) async fn refresh(&self) -> HttpResponse {
         self.page("POST", "/v1/refresh")
             .json(&json!({}))
             .send()
@@ -77,7 +77,7 @@ impl Browser {
     }
 
     /// Keeps the cookies and the access token of a response.
-    pub(crate) fn take(&mut self, answer: &Answer) {
+    pub(crate) fn take(&mut self, answer: &HttpResponse) {
         for cookie in answer.set_cookies() {
             let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
             let (name, value) = pair.split_once('=').expect("cookies have a value");

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Way to end a child process when its owner is dropped or dies.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Ending {
+pub(crate) enum EndSignal {
     /// `SIGKILL`: it has no children of its own.
     Kill,
     /// `SIGQUIT`: what PostgreSQL calls immediate shutdown, which takes its backends along.
@@ -20,7 +20,7 @@ pub(crate) enum Ending {
     Interrupt,
 }
 
-impl Ending {
+impl EndSignal {
     const fn signal(self) -> (Signal, &'static str) {
         match self {
             Self::Kill => (Signal::KILL, "KILL"),
@@ -38,12 +38,12 @@ pub(crate) struct Child {
     /// the child. The kernel's parent-death signal would not do: it follows the thread that started
     /// the child, and test threads come and go.
     watchdog: Process,
-    ending: Ending,
+    ending: EndSignal,
 }
 
 impl Child {
     /// Starts `command`, with a watchdog beside it.
-    pub(crate) fn start(command: &mut Command, ending: Ending) -> Self {
+    pub(crate) fn start(command: &mut Command, ending: EndSignal) -> Self {
         let process = command
             .stdin(Stdio::null())
             .spawn()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::http::{Answer, Http};
+use super::http::{Http, HttpResponse};
 
 /// A user of a server, with the password.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Person {
     }
 
     /// Tries to log in with any password.
-    pub(crate) async fn try_login(&self, password: &str) -> Answer {
+    pub(crate) async fn try_login(&self, password: &str) -> HttpResponse {
         let body = json!({"username": self.name, "password": password});
         self.http.post("/v1/login").json(&body).send().await
     }
@@ -103,7 +103,7 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the tokens out of the response to a login or refresh.
     #[track_caller]
-    pub(crate) fn of(http: Http, answer: &Answer) -> Self {
+    pub(crate) fn of(http: Http, answer: &HttpResponse) -> Self {
         Self {
             http,
             id: answer.field("session_id"),
@@ -113,18 +113,18 @@ impl Session {
     }
 
     /// Presents the refresh token.
-    pub(crate) async fn refresh(&self) -> Answer {
+    pub(crate) async fn refresh(&self) -> HttpResponse {
         self.try_refresh().await.expect("the server answers")
     }
 
     /// Presents the refresh token; a response that is lost on the way is an error.
-    pub(crate) async fn try_refresh(&self) -> Result<Answer, reqwest::Error> {
+    pub(crate) async fn try_refresh(&self) -> Result<HttpResponse, reqwest::Error> {
         let body = json!({"refresh_token": self.refresh});
         self.http.post("/v1/refresh").json(&body).try_send().await
     }
 
     /// Presents the refresh token and returns the connection without waiting for the response.
-    pub(crate) async fn refresh_unread(&self) -> TcpStream {
+    pub(crate) async fn send_refresh(&self) -> TcpStream {
         let body = json!({"refresh_token": self.refresh}).to_string();
         let head = format!(
             "POST /v1/refresh HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
@@ -146,12 +146,12 @@ impl Session {
     }
 
     /// Presents the access token to a protected route.
-    pub(crate) async fn check(&self) -> Answer {
+    pub(crate) async fn check(&self) -> HttpResponse {
         self.http.get("/v1/me").bearer(&self.access).send().await
     }
 
     /// Ends the session.
-    pub(crate) async fn logout(&self) -> Answer {
+    pub(crate) async fn logout(&self) -> HttpResponse {
         self.http
             .post("/v1/logout")
             .bearer(&self.access)
@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// Ends every session of the person.
-    pub(crate) async fn logout_everywhere(&self) -> Answer {
+    pub(crate) async fn logout_everywhere(&self) -> HttpResponse {
         self.http
             .post("/v1/logout/all")
             .bearer(&self.access)

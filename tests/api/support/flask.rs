@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::child::{Child, Ending};
+use super::child::{Child, EndSignal};
 use super::http::Http;
 use super::tool::{installed, root};
 use super::{poll, port, scratch};
@@ -31,9 +31,9 @@ impl Flask {
             .stdout(file.try_clone().expect("files can be cloned"))
             .stderr(file);
         let http = Http::new(format!("http://127.0.0.1:{port}"));
-        let mut child = Child::start(&mut command, Ending::Kill);
+        let mut child = Child::start(&mut command, EndSignal::Kill);
         let said = || std::fs::read_to_string(&log).expect("the log is ours");
-        poll::some("the Flask app to answer", async || {
+        poll::until_some("the Flask app to answer", async || {
             assert!(child.ended().is_none(), "it ended at once: {}", said());
             let answer = http.get("/ready").try_send().await.ok()?;
             (answer.status == 200).then_some(())

@@ -12,7 +12,7 @@ use serde_json::{Map, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::child::{Child, Ending, program};
+use super::child::{Child, EndSignal, program};
 use super::{poll, scratch};
 use crate::readme::snippets;
 
@@ -27,7 +27,7 @@ pub(crate) enum Gateway {
 
 /// A gateway that listens; it ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningGateway {
     _child: Child,
     _folder: TempDir,
 }
@@ -45,7 +45,7 @@ impl Gateway {
     }
 
     /// Starts the program with a snippet as its settings, and waits until it listens on `port`.
-    pub(crate) fn start(self, snippet: &str, port: u16) -> Running {
+    pub(crate) fn start(self, snippet: &str, port: u16) -> RunningGateway {
         let folder = scratch::folder();
         let log = folder.path().join("log");
         let file = File::create(&log).expect("the folder is ours");
@@ -53,13 +53,13 @@ impl Gateway {
         command
             .stdout(file.try_clone().expect("files can be cloned"))
             .stderr(file);
-        let mut child = Child::start(&mut command, Ending::Kill);
+        let mut child = Child::start(&mut command, EndSignal::Kill);
         poll::until("the gateway to listen", || {
             let said = || std::fs::read_to_string(&log).expect("the log is ours");
             assert!(child.ended().is_none(), "it ended at once: {}", said());
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
-        Running {
+        RunningGateway {
             _child: child,
             _folder: folder,
         }

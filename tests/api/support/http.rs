@@ -42,7 +42,7 @@ impl Http {
 
     /// Waits until the server says that it is ready.
     pub(crate) async fn ready(&self) {
-        super::poll::some("the server to be ready", async || {
+        super::poll::until_some("the server to be ready", async || {
             let answer = self.get("/readyz").try_send().await.ok()?;
             (answer.status == 200).then_some(())
         })
@@ -118,14 +118,14 @@ impl Request {
     }
 
     /// Sends the request; panics when no response comes.
-    pub(crate) async fn send(self) -> Answer {
+    pub(crate) async fn send(self) -> HttpResponse {
         self.try_send().await.expect("the server answers")
     }
 
     /// Sends the request; a response that is lost on the way is an error.
-    pub(crate) async fn try_send(self) -> Result<Answer, reqwest::Error> {
+    pub(crate) async fn try_send(self) -> Result<HttpResponse, reqwest::Error> {
         let response = self.0.timeout(super::poll::DEADLINE).send().await?;
-        Ok(Answer {
+        Ok(HttpResponse {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             text: response.text().await?,
@@ -135,13 +135,13 @@ impl Request {
 
 /// A response, read to its end.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl HttpResponse {
     /// Asserts the status, and returns the response.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use latchet::clock::Clock;
 use latchet::server::config::Config;
-use latchet::server::serve::{Lifecycle, Limits, Server};
+use latchet::server::serve::{ConnectionLimits, HttpServer, Lifecycle};
 use latchet::server::{App, routes};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ use super::poll;
 
 /// A server in this process. Dropping it stops it without waiting.
 #[derive(Debug)]
-pub(crate) struct Local {
+pub(crate) struct InProcessServer {
     pub(crate) http: Http,
     app: App,
     stop: oneshot::Sender<()>,
@@ -25,7 +25,7 @@ pub(crate) struct Local {
     _backend: Backend,
 }
 
-impl Local {
+impl InProcessServer {
     /// Starts a server on `backend` and waits until it is ready.
     pub(crate) async fn start(backend: &Backend) -> Self {
         log();
@@ -41,20 +41,20 @@ impl Local {
         let app = App::open(config, Clock::system())
             .await
             .expect("the server opens");
-        app.bootstrap()
+        app.create_configured_administrator()
             .await
             .expect("the first administrator is made");
 
         let lifecycle = Lifecycle::default();
-        let server = Server {
+        let server = HttpServer {
             listener,
             tls: None,
-            limits: Limits::from(&app.config),
+            limits: ConnectionLimits::from(&app.config),
             lifecycle: lifecycle.clone(),
         };
         let (stop, stopped) = oneshot::channel();
         let endpoint = routes(&app, lifecycle);
-        let mut running = app.maintain();
+        let mut running = app.spawn_background_tasks();
         running.spawn(server.run(endpoint, async {
             drop(stopped.await);
         }));
@@ -85,14 +85,18 @@ impl Local {
 
     /// Returns the secret of the link that makes the first administrator.
     pub(crate) async fn setup_link(&self) -> String {
-        let link = self.app.setup_link().await.expect("the database answers");
+        let link = self
+            .app
+            .create_setup_link()
+            .await
+            .expect("the database answers");
         link.expect("there is no administrator yet")
     }
 
     /// Stops the server and waits until it listens no more.
     pub(crate) async fn stop(mut self) {
         self.stop.send(()).expect("the server runs");
-        poll::some("the server to stop", async || {
+        poll::until_some("the server to stop", async || {
             self.http
                 .get("/livez")
                 .try_send()

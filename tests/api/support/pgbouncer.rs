@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::child::{Child, Ending, program};
+use super::child::{Child, EndSignal, program};
 use super::postgres::{Postgres, as_server_user};
 use super::{poll, port};
 
@@ -51,7 +51,7 @@ impl PgBouncer {
             .arg(path)
             .stdout(log.try_clone().expect("files can be cloned"))
             .stderr(log);
-        let child = Child::start(as_server_user(&mut command), Ending::Kill);
+        let child = Child::start(as_server_user(&mut command), EndSignal::Kill);
         let pooler = Self {
             port,
             database,

@@ -21,7 +21,7 @@ pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
 }
 
 /// Waits until `attempt` gives a value, and returns it; panics with `what` after [`DEADLINE`].
-pub(crate) async fn some<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until_some<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(value) = attempt().await {

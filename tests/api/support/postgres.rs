@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::child::{Child, Ending, program};
+use super::child::{Child, EndSignal, program};
 use super::{poll, port, scratch};
 
 /// One server with its own data. Most tests share one and have a database each in it
@@ -140,7 +140,7 @@ impl Postgres {
     }
 
     /// Keeps others from writing to a table, while they may still read it.
-    pub(crate) fn hold(&self, database: &str, table: &str) -> Hold<'_> {
+    pub(crate) fn hold(&self, database: &str, table: &str) -> TableLock<'_> {
         let statements = format!(
             "SET application_name = 'hold of {database}'; \
              BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(600)"
@@ -149,10 +149,10 @@ impl Postgres {
         psql.arg(statements)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let hold = Hold {
+        let hold = TableLock {
             postgres: self,
             database: database.to_owned(),
-            _psql: Child::start(&mut psql, Ending::Kill),
+            _psql: Child::start(&mut psql, EndSignal::Kill),
         };
         poll::until("the table to be held", || {
             hold.count("granted AND mode = 'ShareRowExclusiveLock'") > 0
@@ -216,7 +216,7 @@ impl Postgres {
             .envs(&self.environment)
             .stdout(log.try_clone().expect("files can be cloned"))
             .stderr(log);
-        Child::start(as_server_user(&mut command), Ending::Quit)
+        Child::start(as_server_user(&mut command), EndSignal::Quit)
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Child>> {
@@ -242,13 +242,13 @@ impl Postgres {
 
 /// A table that nobody else can write to, until this is released or dropped.
 #[derive(Debug)]
-pub(crate) struct Hold<'p> {
+pub(crate) struct TableLock<'p> {
     postgres: &'p Postgres,
     database: String,
     _psql: Child,
 }
 
-impl Hold<'_> {
+impl TableLock<'_> {
     /// Returns whether somebody waits to write.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.count("NOT granted") > 0
@@ -269,7 +269,7 @@ impl Hold<'_> {
     }
 }
 
-impl Drop for Hold<'_> {
+impl Drop for TableLock<'_> {
     fn drop(&mut self) {
         let end =
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ";

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 /// Treatment of new bytes by the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Weather {
+pub(crate) enum NetworkFault {
     /// Passes everything on.
     Fair,
     /// Passes requests on and swallows the answers, then cuts the connection.
@@ -35,7 +35,7 @@ pub(crate) struct Proxy {
 #[derive(Debug)]
 struct Shared {
     target: String,
-    weather: watch::Sender<Weather>,
+    weather: watch::Sender<NetworkFault>,
     lost: Mutex<Vec<u8>>,
     more_lost: Notify,
 }
@@ -51,7 +51,7 @@ impl Proxy {
             .expect("a bound listener has an address");
         let shared = Arc::new(Shared {
             target: target.to_owned(),
-            weather: watch::Sender::new(Weather::Fair),
+            weather: watch::Sender::new(NetworkFault::Fair),
             lost: Mutex::default(),
             more_lost: Notify::new(),
         });
@@ -70,7 +70,7 @@ impl Proxy {
     }
 
     /// Sets the fault for all new bytes.
-    pub(crate) fn set(&self, weather: Weather) {
+    pub(crate) fn set(&self, weather: NetworkFault) {
         self.shared.weather.send_replace(weather);
     }
 
@@ -99,7 +99,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             .accept()
             .await
             .expect("loopback can be accepted from");
-        if *shared.weather.borrow() != Weather::Cut {
+        if *shared.weather.borrow() != NetworkFault::Cut {
             connections.spawn(connect(client, Arc::clone(&shared)));
         }
         while connections.try_join_next().is_some() {}
@@ -116,15 +116,15 @@ async fn connect(client: TcpStream, shared: Arc<Shared>) {
     let mut weather = shared.weather.subscribe();
     tokio::select! {
         () = pass(from_client, to_server, &shared, Direction::Request) => {}
-        () = pass(from_server, to_client, &shared, Direction::Answer) => {}
-        _ = weather.wait_for(|now| *now == Weather::Cut) => {}
+        () = pass(from_server, to_client, &shared, Direction::HttpResponse) => {}
+        _ = weather.wait_for(|now| *now == NetworkFault::Cut) => {}
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Request,
-    Answer,
+    HttpResponse,
 }
 
 async fn pass(
@@ -138,7 +138,7 @@ async fn pass(
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let now = *weather.borrow_and_update();
         match now {
-            Weather::LoseAnswers if direction == Direction::Answer => {
+            NetworkFault::LoseAnswers if direction == Direction::HttpResponse => {
                 shared
                     .lost
                     .lock()
@@ -147,11 +147,11 @@ async fn pass(
                 shared.more_lost.notify_waiters();
                 return;
             }
-            Weather::Hang => {
-                drop(weather.wait_for(|now| *now != Weather::Hang).await);
+            NetworkFault::Hang => {
+                drop(weather.wait_for(|now| *now != NetworkFault::Hang).await);
             }
-            Weather::Slow(pause) => tokio::time::sleep(pause).await,
-            Weather::Fair | Weather::LoseAnswers | Weather::Cut => {}
+            NetworkFault::Slow(pause) => tokio::time::sleep(pause).await,
+            NetworkFault::Fair | NetworkFault::LoseAnswers | NetworkFault::Cut => {}
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;

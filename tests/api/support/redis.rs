@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::child::{Child, Ending, program};
+use super::child::{Child, EndSignal, program};
 use super::{poll, port, scratch};
 
 /// One server with its own port and no persistence of its own accord.
@@ -74,7 +74,7 @@ impl Redis {
             .args(&self.arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut child = Child::start(&mut command, Ending::Kill);
+        let mut child = Child::start(&mut command, EndSignal::Kill);
         poll::until("Redis to answer", || {
             assert!(
                 child.ended().is_none(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::backend::Backend;
-use super::child::{Child, Ending};
+use super::child::{Child, EndSignal};
 use super::http::Http;
 use super::{poll, port};
 use rustix::process::Signal;
@@ -44,7 +44,7 @@ impl Replica {
         let mut replica = Self {
             http: Http::new(format!("http://127.0.0.1:{port}")),
             log,
-            child: Child::start(&mut command, Ending::Kill),
+            child: Child::start(&mut command, EndSignal::Kill),
             backend: backend.clone(),
         };
         replica.ready().await;
@@ -94,7 +94,7 @@ impl Replica {
     }
 
     async fn ready(&mut self) {
-        let ready = poll::some("the server to be ready", async || {
+        let ready = poll::until_some("the server to be ready", async || {
             if self.child.ended().is_some() {
                 return Some(false);
             }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{
-    ADDRESSES, GUESSES, WRONG, behind_a_proxy, close_to_strangers, few_guesses, login_from,
-    stranger,
+    ADDRESSES, GUESSES, WRONG, behind_a_proxy, exhaust_stranger_budget, login_from,
+    server_with_small_budgets, stranger,
 };
 use crate::support::client::Person;
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 /// Name of the cookie on plain http.
@@ -31,11 +31,11 @@ on_both! {
     failures_on_a_known_device_do_not_count_on_its_network,
     a_device_that_logs_in_again_stays_the_same_device,
     a_device_is_known_to_its_own_accounts_only,
-    a_proof_that_is_not_ours_is_ignored,
+    an_invalid_device_token_is_ignored,
     a_new_password_keeps_the_device_known,
 }
 
-async fn login_with(person: &Person, password: &str, token: &str) -> Answer {
+async fn login_with(person: &Person, password: &str, token: &str) -> HttpResponse {
     let body = json!({"username": person.name, "password": password, "device_token": token});
     let request = person.http.post("/v1/login").json(&body);
     request.header("x-forwarded-for", HOME).send().await
@@ -48,13 +48,13 @@ async fn known(person: &Person) -> String {
 }
 
 /// A browser that keeps the cookie of its device, and nothing else.
-struct Visitor {
+struct BrowserVisitor {
     http: Http,
     address: &'static str,
     jar: BTreeMap<String, String>,
 }
 
-impl Visitor {
+impl BrowserVisitor {
     fn new(http: &Http, address: &'static str) -> Self {
         Self {
             http: http.clone(),
@@ -63,7 +63,7 @@ impl Visitor {
         }
     }
 
-    async fn login(&mut self, person: &Person, password: &str) -> Answer {
+    async fn login(&mut self, person: &Person, password: &str) -> HttpResponse {
         let body = json!({"username": person.name, "password": password, "transport": "cookie"});
         let cookies: Vec<String> = self
             .jar
@@ -87,31 +87,31 @@ impl Visitor {
 }
 
 async fn strangers_do_not_lock_the_owner_out_of_a_browser_that_is_known(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let bob = server.http.person("bob").await;
-    let mut browser = Visitor::new(&server.http, HOME);
+    let mut browser = BrowserVisitor::new(&server.http, HOME);
     for person in [&alice, &bob] {
         let answer = browser.login(person, &person.password).await.expect(200);
         assert!(answer.json()["device_token"].is_null(), "{}", answer.text);
     }
     for person in [&alice, &bob] {
-        close_to_strangers(person).await;
+        exhaust_stranger_budget(person).await;
         server.pass(std::time::Duration::from_secs(1));
 
         browser.login(person, &person.password).await.expect(200);
 
-        let mut another = Visitor::new(&server.http, ELSEWHERE);
+        let mut another = BrowserVisitor::new(&server.http, ELSEWHERE);
         another.login(person, &person.password).await.expect(429);
         server.pass(std::time::Duration::from_hours(3));
     }
 }
 
 async fn strangers_do_not_lock_the_owner_out_of_a_program_that_is_known(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let token = known(&alice).await;
-    close_to_strangers(&alice).await;
+    exhaust_stranger_budget(&alice).await;
 
     login_with(&alice, &alice.password, &token)
         .await
@@ -129,7 +129,7 @@ async fn strangers_do_not_lock_the_owner_out_of_a_program_that_is_known(backend:
 }
 
 async fn failures_on_a_known_device_count_on_no_other_device_and_no_stranger(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let (laptop, phone) = (known(&alice).await, known(&alice).await);
     assert_ne!(laptop, phone);
@@ -148,7 +148,7 @@ async fn failures_on_a_known_device_count_on_no_other_device_and_no_stranger(bac
 }
 
 async fn known_devices_have_one_more_budget_together(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let bob = server.http.person("bob").await;
     let bobs = known(&bob).await;
@@ -170,9 +170,9 @@ async fn known_devices_have_one_more_budget_together(backend: Backend) {
 }
 
 /// A server on which two failures use up the budget of a network.
-async fn few_in_a_network(backend: &Backend) -> Local {
+async fn few_in_a_network(backend: &Backend) -> InProcessServer {
     let backend = behind_a_proxy(backend).with("LATCHET_THROTTLE_IP", "2/15m");
-    Local::start(&backend).await
+    InProcessServer::start(&backend).await
 }
 
 async fn strangers_in_the_same_network_do_not_lock_the_owner_out_of_a_known_device(
@@ -212,7 +212,7 @@ async fn failures_on_a_known_device_do_not_count_on_its_network(backend: Backend
 }
 
 async fn a_device_that_logs_in_again_stays_the_same_device(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let first = known(&alice).await;
     for _ in 1..GUESSES {
@@ -227,7 +227,7 @@ async fn a_device_that_logs_in_again_stays_the_same_device(backend: Backend) {
 }
 
 async fn a_device_is_known_to_its_own_accounts_only(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let mallory = known(&server.http.person("mallory").await).await;
     for _ in 0..GUESSES {
@@ -243,8 +243,8 @@ async fn a_device_is_known_to_its_own_accounts_only(backend: Backend) {
         .expect_problem(429, "too_many_requests");
 }
 
-async fn a_proof_that_is_not_ours_is_ignored(backend: Backend) {
-    let server = few_guesses(&backend).await;
+async fn an_invalid_device_token_is_ignored(backend: Backend) {
+    let server = server_with_small_budgets(&backend).await;
     let alice = server.http.person("alice").await;
     let token = known(&alice).await;
     let (rest, last) = token.split_at(token.len() - 1);
@@ -257,7 +257,7 @@ async fn a_proof_that_is_not_ours_is_ignored(backend: Backend) {
 }
 
 async fn a_new_password_keeps_the_device_known(backend: Backend) {
-    let server = few_guesses(&backend).await;
+    let server = server_with_small_budgets(&backend).await;
     let mut alice = server.http.person("alice").await;
     let token = known(&alice).await;
     let session = alice.login().await;
@@ -266,7 +266,7 @@ async fn a_new_password_keeps_the_device_known(backend: Backend) {
     let request = server.http.post("/v1/me/password").bearer(&session.access);
     request.json(&body).send().await.expect(200);
     new.clone_into(&mut alice.password);
-    close_to_strangers(&alice).await;
+    exhaust_stranger_budget(&alice).await;
 
     login_with(&alice, new, &token).await.expect(200);
 }

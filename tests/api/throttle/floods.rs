@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 
 use super::{WRONG, behind_a_proxy, login_from};
 use crate::support::client::Person;
-use crate::support::local::Local;
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 /// Connections of a flood.
@@ -13,8 +13,8 @@ const CROWD: usize = 200;
 
 on_both! {
     refused_logins_write_nothing,
-    a_flood_from_one_address_keeps_nobody_else_out,
-    a_flood_from_many_addresses_keeps_nobody_else_out,
+    a_flood_from_one_address_delays_no_other_login,
+    a_flood_from_many_addresses_delays_no_other_login,
 }
 
 /// The database of a server, which from now on records what is written about throttles.
@@ -72,7 +72,7 @@ async fn flood(person: &Person, address: impl Fn(usize) -> String) -> Vec<u16> {
 }
 
 async fn refused_logins_write_nothing(backend: Backend) {
-    let server = Local::start(&behind_a_proxy(&backend)).await;
+    let server = InProcessServer::start(&behind_a_proxy(&backend)).await;
     let alice = server.http.person("alice").await;
     let recorded = Recorded::begin(&backend).await;
     for _ in 0..10 {
@@ -90,17 +90,17 @@ async fn refused_logins_write_nothing(backend: Backend) {
     assert_eq!(recorded.writes().await, before);
 }
 
-async fn a_flood_from_one_address_keeps_nobody_else_out(backend: Backend) {
-    let server = Local::start(&behind_a_proxy(&backend)).await;
+async fn a_flood_from_one_address_delays_no_other_login(backend: Backend) {
+    let server = InProcessServer::start(&behind_a_proxy(&backend)).await;
     keeps_nobody_else_out(&server, |_| "198.51.100.1".to_owned()).await;
 }
 
-async fn a_flood_from_many_addresses_keeps_nobody_else_out(backend: Backend) {
-    let server = Local::start(&behind_a_proxy(&backend)).await;
+async fn a_flood_from_many_addresses_delays_no_other_login(backend: Backend) {
+    let server = InProcessServer::start(&behind_a_proxy(&backend)).await;
     keeps_nobody_else_out(&server, |number| format!("198.51.100.{}", number % 64)).await;
 }
 
-async fn keeps_nobody_else_out(server: &Local, address: fn(usize) -> String) {
+async fn keeps_nobody_else_out(server: &InProcessServer, address: fn(usize) -> String) {
     let alice = server.http.person("alice").await;
     let mut session = server.http.person("bob").await.login().await;
     let carol = server.http.person("carol").await;

@@ -6,18 +6,18 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::{behind_a_proxy, wait_of};
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
 
 on_both! {
     one_address_registers_a_few_accounts_and_not_hundreds,
-    names_that_are_taken_are_not_tried_in_bulk,
+    probing_for_taken_names_is_throttled,
     a_password_that_is_refused_is_not_counted,
     logins_go_on_while_hundreds_register,
 }
 
-async fn register(http: &Http, name: &str, address: &str) -> Answer {
+async fn register(http: &Http, name: &str, address: &str) -> HttpResponse {
     let body = json!({"username": name, "password": "a long password of somebody new"});
     let request = http.post("/v1/register").json(&body);
     request.header("x-forwarded-for", address).send().await
@@ -30,7 +30,7 @@ fn open(backend: &Backend, rate: &str) -> Backend {
 }
 
 async fn one_address_registers_a_few_accounts_and_not_hundreds(backend: Backend) {
-    let server = Local::start(&open(&backend, "3/1h")).await;
+    let server = InProcessServer::start(&open(&backend, "3/1h")).await;
     for name in ["a", "b", "c"] {
         register(&server.http, name, "198.51.100.1")
             .await
@@ -50,8 +50,8 @@ async fn one_address_registers_a_few_accounts_and_not_hundreds(backend: Backend)
         .expect(201);
 }
 
-async fn names_that_are_taken_are_not_tried_in_bulk(backend: Backend) {
-    let server = Local::start(&open(&backend, "3/1h")).await;
+async fn probing_for_taken_names_is_throttled(backend: Backend) {
+    let server = InProcessServer::start(&open(&backend, "3/1h")).await;
     server.http.person("alice").await;
     for _ in 0..3 {
         register(&server.http, "alice", "198.51.100.1")
@@ -65,7 +65,7 @@ async fn names_that_are_taken_are_not_tried_in_bulk(backend: Backend) {
 }
 
 async fn a_password_that_is_refused_is_not_counted(backend: Backend) {
-    let server = Local::start(&open(&backend, "1/1h")).await;
+    let server = InProcessServer::start(&open(&backend, "1/1h")).await;
     for _ in 0..5 {
         let body = json!({"username": "alice", "password": "short"});
         let request = server.http.post("/v1/register").json(&body);
@@ -80,7 +80,7 @@ async fn a_password_that_is_refused_is_not_counted(backend: Backend) {
 
 async fn logins_go_on_while_hundreds_register(backend: Backend) {
     let backend = open(&backend, "1000/1h").with("LATCHET_PASSWORD_THREADS", "1");
-    let server = Local::start(&backend).await;
+    let server = InProcessServer::start(&backend).await;
     let alice = server.http.person("alice").await;
     let mut registrations = JoinSet::new();
     for number in 0..200 {

@@ -12,13 +12,13 @@ use crate::support::http::Http;
 use crate::support::{Backend, on_both};
 
 on_both! {
-    strangers_and_users_who_may_not_ask_are_told_why,
-    services_that_may_not_ask_are_told_why,
+    refused_users_and_anonymous_clients_get_the_reason,
+    refused_services_get_the_reason,
     wrong_credentials_of_a_service_are_refused_before_the_body_is_read,
     wrong_credentials_are_throttled_like_logins,
 }
 
-async fn strangers_and_users_who_may_not_ask_are_told_why(backend: Backend) {
+async fn refused_users_and_anonymous_clients_get_the_reason(backend: Backend) {
     let server = start(backend).await;
     let http = &server.http;
     let alice = http.person("alice").await.login().await;
@@ -53,7 +53,7 @@ async fn strangers_and_users_who_may_not_ask_are_told_why(backend: Backend) {
     for_alice.send().await.expect(200);
 }
 
-async fn services_that_may_not_ask_are_told_why(backend: Backend) {
+async fn refused_services_get_the_reason(backend: Backend) {
     let server = start(backend).await;
     let http = &server.http;
     let alice = http.person("alice").await.login().await;

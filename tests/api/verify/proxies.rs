@@ -4,32 +4,32 @@ use tokio::task::JoinSet;
 
 use super::PAGE;
 use crate::support::browser::Browser;
-use crate::support::gateway::{Gateway, Running, behind_both, service};
-use crate::support::http::{Answer, Http};
-use crate::support::local::Local;
+use crate::support::gateway::{Gateway, RunningGateway, behind_both, service};
+use crate::support::http::{Http, HttpResponse};
+use crate::support::local::InProcessServer;
 use crate::support::{Backend, port};
 
 behind_both! {
-    who_has_a_token_is_passed_on_by_name,
-    who_has_none_is_not_passed_on,
-    a_logout_is_felt_by_the_next_request,
-    what_clients_say_of_themselves_is_not_passed_on,
-    people_are_sent_to_the_sign_in_page_and_see_it,
+    a_request_with_a_token_is_passed_on_with_the_user,
+    a_request_without_a_token_is_not_passed_on,
+    a_logout_takes_effect_on_the_next_request,
+    identity_headers_from_clients_are_removed,
+    a_browser_without_a_token_reaches_the_sign_in_page,
     bodies_are_passed_on_and_latchet_reads_none,
-    without_latchet_nobody_is_passed_on,
+    with_latchet_down_no_request_is_passed_on,
 }
 
 /// A service behind a proxy that asks Latchet.
 struct Site {
-    server: Local,
+    server: InProcessServer,
     proxy: Http,
     _service: JoinSet<()>,
-    _running: Running,
+    _running: RunningGateway,
 }
 
 impl Site {
     async fn behind(gateway: Gateway) -> Self {
-        let server = Local::start(&Backend::sqlite()).await;
+        let server = InProcessServer::start(&Backend::sqlite()).await;
         let (service, address) = service().await;
         let port = port::free();
         let snippet = gateway.snippets("docs/how-to/forward-auth.md")[0]
@@ -48,13 +48,13 @@ impl Site {
 
 /// Returns a header as the service got it; empty when it did not, which means the same.
 #[track_caller]
-fn got(answer: &Answer, name: &str) -> String {
+fn got(answer: &HttpResponse, name: &str) -> String {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let value = &answer.json()["headers"][name];
     value.as_str().unwrap_or_default().to_owned()
 }
 
-async fn who_has_a_token_is_passed_on_by_name(gateway: Gateway) {
+async fn a_request_with_a_token_is_passed_on_with_the_user(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     let zoe = site.server.http.administrator("zoë").await.login().await;
 
@@ -73,7 +73,7 @@ async fn who_has_a_token_is_passed_on_by_name(gateway: Gateway) {
     head.send().await.expect(200);
 }
 
-async fn who_has_none_is_not_passed_on(gateway: Gateway) {
+async fn a_request_without_a_token_is_not_passed_on(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await;
     let session = alice.login().await;
@@ -93,7 +93,7 @@ async fn who_has_none_is_not_passed_on(gateway: Gateway) {
     browser.page("GET", "/orders").send().await.expect(401);
 }
 
-async fn a_logout_is_felt_by_the_next_request(gateway: Gateway) {
+async fn a_logout_takes_effect_on_the_next_request(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let ask = async || {
@@ -108,7 +108,7 @@ async fn a_logout_is_felt_by_the_next_request(gateway: Gateway) {
     assert!(refused.header("www-authenticate").contains("invalid_token"));
 }
 
-async fn what_clients_say_of_themselves_is_not_passed_on(gateway: Gateway) {
+async fn identity_headers_from_clients_are_removed(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let lies = ["Remote-User", "remote_user", "Remote-Roles", "Remote_Roles"];
@@ -129,7 +129,7 @@ async fn what_clients_say_of_themselves_is_not_passed_on(gateway: Gateway) {
     }
 }
 
-async fn people_are_sent_to_the_sign_in_page_and_see_it(gateway: Gateway) {
+async fn a_browser_without_a_token_reaches_the_sign_in_page(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     for method in ["GET", "POST"] {
         let request = site.proxy.request(method, "/orders");
@@ -154,7 +154,7 @@ async fn bodies_are_passed_on_and_latchet_reads_none(gateway: Gateway) {
     assert_eq!(answer.expect(200).json()["length"], 200_000);
 }
 
-async fn without_latchet_nobody_is_passed_on(gateway: Gateway) {
+async fn with_latchet_down_no_request_is_passed_on(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let request = site.proxy.get("/orders").bearer(&alice.access);

@@ -36,7 +36,7 @@ export class AuthError extends Error {
 }
 
 /** Waits for a response and returns its JSON body; rejected with an `AuthError`. */
-export const answerOf = async (scope: Scope, sent: Promise<Response>): Promise<any> => {
+export const jsonBodyOf = async (scope: Scope, sent: Promise<Response>): Promise<any> => {
   const response = await sent.catch((cause) => {
     throw cause instanceof AuthError ? cause : new AuthError('network', cause.message, 0, 0, { cause });
   });

@@ -4,9 +4,9 @@
 // that no script can read. Nothing is written to storage, and the global `fetch` is not changed.
 
 import type { Auth, Options, Session, State } from './api.js';
-import { answerOf, AuthError } from './errors.js';
-import { keep, unknown } from './keeper.js';
-import { isBelow, sendWithToken } from './requests.js';
+import { jsonBodyOf, AuthError } from './errors.js';
+import { openSession, UNKNOWN_STATE } from './session.js';
+import { isTarget, sendWithToken } from './requests.js';
 import type { Scope } from './scope.js';
 import { connect } from './server.js';
 
@@ -14,7 +14,7 @@ export type { Auth, Credentials, Options, Session, State } from './api.js';
 export { AuthError, type ErrorCode } from './errors.js';
 
 /** Returns the state during server-side rendering, and in the browser until the server has responded. */
-export const serverState = (): State => unknown;
+export const serverState = (): State => UNKNOWN_STATE;
 
 /** Creates a client. Without a browser it is inert: it knows no session and sends no token. */
 export const createAuth = (options: Options, scope: Scope = globalThis as unknown as Scope): Auth => {
@@ -23,23 +23,23 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
   const base = absolute(options.baseUrl);
   const targets = (options.attachTo ?? [base]).map(absolute);
   const server = connect(scope, base, options.cookiePrefix);
-  const keeper = keep(scope, server, `latchet:${base}`);
-  const { state, subscribe, token, dispose } = keeper;
+  const session = openSession(scope, server, `latchet:${base}`);
+  const { state, subscribe, token, dispose } = session;
 
   const call = (method: string, path: string, body?: object) =>
-    answerOf(scope, sendWithToken(scope, keeper, server.request(method, path, body)));
+    jsonBodyOf(scope, sendWithToken(scope, session, server.request(method, path, body)));
   const logout: Auth['logout'] = ({ everywhere } = {}) =>
-    keeper.logout(everywhere ? () => call('POST', 'v1/logout/all') : undefined);
+    session.logout(everywhere ? () => call('POST', 'v1/logout/all') : undefined);
 
   return {
-    login: (credentials) => keeper.login({ ...credentials, transport: 'cookie' }),
+    login: (credentials) => session.login({ ...credentials, transport: 'cookie' }),
     logout,
     token,
     fetch: async (input, init) => {
       const url = absolute(input instanceof Request ? input.url : input);
-      if (!isBelow(targets, url)) return scope.fetch(input, init);
+      if (!isTarget(targets, url)) return scope.fetch(input, init);
       const request = new Request(input instanceof Request ? input : url, init);
-      return request.headers.has('Authorization') ? scope.fetch(request) : sendWithToken(scope, keeper, request);
+      return request.headers.has('Authorization') ? scope.fetch(request) : sendWithToken(scope, session, request);
     },
     state,
     subscribe,
@@ -56,13 +56,13 @@ export const createAuth = (options: Options, scope: Scope = globalThis as unknow
       const isOwn = state().sessionId === id;
       return isOwn ? logout() : call('DELETE', `v1/me/sessions/${encodeURIComponent(id)}`);
     },
-    reauthenticate: (password) => keeper.take(() => call('POST', 'v1/reauthenticate', { password })),
+    reauthenticate: (password) => session.adoptAccessToken(() => call('POST', 'v1/reauthenticate', { password })),
     changePassword: ({ currentPassword, newPassword }) =>
-      keeper.rotate((turn) => {
+      session.adoptRotation((withLock) => {
         const body = { current_password: currentPassword, new_password: newPassword };
         // Not while another tab refreshes: its late response would set the older cookie again.
-        const inTurn = { fetch: (request: RequestInfo | URL) => turn(() => scope.fetch(request)) };
-        return answerOf(scope, sendWithToken(inTurn, keeper, server.request('POST', 'v1/me/password', body)));
+        const lockedScope = { fetch: (request: RequestInfo | URL) => withLock(() => scope.fetch(request)) };
+        return jsonBodyOf(scope, sendWithToken(lockedScope, session, server.request('POST', 'v1/me/password', body)));
       }),
     dispose,
   };

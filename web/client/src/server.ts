@@ -1,16 +1,16 @@
 // Requests to the server about the session: the browser sends the cookies, the client adds the CSRF header.
 
-import { answerOf, AuthError } from './errors.js';
+import { jsonBodyOf, AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
 
 /** Timeout of a request: one without a response must not block all others forever. */
-const PATIENCE_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 30_000;
 
 export type Server = ReturnType<typeof connect>;
 
 /** Returns a signal that aborts after a timeout, or when `controller` aborts. */
-export const patience = (scope: Scope, ms: number, controller = new AbortController()): AbortSignal => {
+export const timeoutSignal = (scope: Scope, ms: number, controller = new AbortController()): AbortSignal => {
   scope.setTimeout(() => controller.abort(), ms);
   return controller.signal;
 };
@@ -19,7 +19,7 @@ export const patience = (scope: Scope, ms: number, controller = new AbortControl
 export const PREFIX = 'latchet';
 
 /** Returns the names of the CSRF cookie: first those that only this host can set over https, then by port. */
-const namesOf = (base: URL, prefix: string): string[] => {
+const csrfCookieNames = (base: URL, prefix: string): string[] => {
   const isHttps = base.protocol === 'https:';
   const ofPort = `${prefix}_${base.port || (isHttps ? 443 : 80)}_csrf`;
   const names = [ofPort, `${prefix}_csrf`];
@@ -38,24 +38,24 @@ const hasCookies = ({ document }: Scope): boolean => {
 
 export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
   /** True if the page can read the server's cookies. They are not bound to a port. */
-  const isReadable = base.hostname === scope.location.hostname && hasCookies(scope);
-  const names = namesOf(base, prefix);
+  const canReadCookies = base.hostname === scope.location.hostname && hasCookies(scope);
+  const names = csrfCookieNames(base, prefix);
   /** The CSRF value of the last response, for pages of another host. */
-  let told = '';
+  let lastCsrf = '';
   /** Values that the server has refused, for example from a cookie that another host has set. */
-  const wrong = new Set<string>();
+  const refusedValues = new Set<string>();
 
   /** Returns the CSRF values that the page can read, the preferred one first. */
-  const readable = (): string[] => {
+  const csrfCookieValues = (): string[] => {
     const pairs = scope.document.cookie.split('; ').map((pair) => pair.split('='));
     return names.flatMap((name) => pairs.filter(([known, value]) => known === name && value).map(([, value]) => value!));
   };
 
   /** Returns the CSRF value to send; empty without a session. */
   const csrf = (): string => {
-    if (!isReadable) return told;
-    const values = readable().filter((value) => !wrong.has(value));
-    return values.find((value) => value === told) ?? values[0] ?? '';
+    if (!canReadCookies) return lastCsrf;
+    const values = csrfCookieValues().filter((value) => !refusedValues.has(value));
+    return values.find((value) => value === lastCsrf) ?? values[0] ?? '';
   };
 
   const request = (
@@ -70,14 +70,14 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
         ...headers,
       },
       credentials: 'include',
-      signal: patience(scope, PATIENCE_MS, controller),
+      signal: timeoutSignal(scope, REQUEST_TIMEOUT_MS, controller),
     });
 
   const post = (path: string, body: object, headers?: Record<string, string>, controller?: AbortController) =>
-    answerOf(scope, scope.fetch(request('POST', path, body, headers, controller)));
+    jsonBodyOf(scope, scope.fetch(request('POST', path, body, headers, controller)));
 
   /** Reads the tokens of a response. */
-  const grantOf = (answer: any): Grant => {
+  const parseGrant = (answer: any): Grant => {
     if (!answer?.access_token) throw new AuthError('unexpected_answer');
     return {
       token: answer.access_token,
@@ -91,23 +91,23 @@ export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
   return {
     csrf,
     request,
-    grantOf,
-    remember: (value: string) => { told = value; },
+    parseGrant,
+    rememberCsrf: (value: string) => { lastCsrf = value; },
     /** Excludes a refused value; returns whether there is another one to try. */
-    reject: (value: string): boolean => {
-      wrong.add(value);
+    excludeCsrf: (value: string): boolean => {
+      refusedValues.add(value);
       const next = csrf();
       return next !== '' && next !== value;
     },
     /** Returns the error for a refresh without a CSRF value. */
-    csrfFault: (): AuthError => (isReadable && readable()[0]
+    missingCsrfError: (): AuthError => (canReadCookies && csrfCookieValues()[0]
       ? new AuthError('csrf_failed', undefined, 403) : new AuthError('missing_token', undefined, 401)),
     /** Returns whether the session certainly has no cookies. */
-    hasNoCookies: () => isReadable && !readable()[0],
-    login: async (body: object) => grantOf(await post('v1/login', body)),
+    hasNoCookies: () => canReadCookies && !csrfCookieValues()[0],
+    login: async (body: object) => parseGrant(await post('v1/login', body)),
     /** Requests the next tokens; a retry repeats the `key`. */
     refresh: async (key: string, controller: AbortController) =>
-      grantOf(await post('v1/refresh', {}, { 'Idempotency-Key': key }, controller)),
+      parseGrant(await post('v1/refresh', {}, { 'Idempotency-Key': key }, controller)),
     /** Ends the session of `token`; without a token, the session of the cookie. */
     logout: (token: string | null) => post('v1/logout', {}, token ? { Authorization: `Bearer ${token}` } : {}),
   };

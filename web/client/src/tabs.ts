@@ -25,14 +25,14 @@ export type Message =
   | { kind: 'end'; sid: string; reason: string };
 
 /** Connects to the other tabs; to none if `BroadcastChannel` is absent or blocked. */
-export const openTabs = (scope: Scope, name: string, hear: (message: Message) => void) => {
+export const openTabs = (scope: Scope, name: string, onMessage: (message: Message) => void) => {
   let channel: BroadcastChannel | undefined;
   try {
     channel = scope.BroadcastChannel && new scope.BroadcastChannel(name);
   } catch {
     // Browsers that block storage throw an error, as Firefox does without cookies.
   }
-  if (channel) channel.onmessage = ({ data }) => hear(data);
+  if (channel) channel.onmessage = ({ data }) => onMessage(data);
   return {
     say: (message: Message) => channel?.postMessage(message),
     close: () => {

@@ -2,16 +2,16 @@ use poem::{EndpointExt, RequestBuilder, endpoint::make_sync};
 
 use super::*;
 
-const LISTED: [&str; 4] = [
+const ALLOWED: [&str; 4] = [
     "https://app.example.org",
     "capacitor://localhost",
     "tauri://localhost",
     "app://-",
 ];
 
-async fn response(listed: &[&str], request: RequestBuilder) -> Response {
+async fn send(listed: &[&str], request: RequestBuilder) -> Response {
     let origins: Vec<AllowedOrigin> = listed.iter().map(|text| text.parse().unwrap()).collect();
-    let server = make_sync(|_| "answer").with(Cors::new(&origins));
+    let server = make_sync(|_| "response").with(Cors::new(&origins));
     server.get_response(request.finish()).await
 }
 
@@ -26,7 +26,7 @@ fn preflight(path: &str, origin: &str) -> RequestBuilder {
     request(Method::OPTIONS, path, origin).header(ACCESS_CONTROL_REQUEST_METHOD, "POST")
 }
 
-fn names(response: &Response, header: HeaderName) -> Vec<String> {
+fn listed_names(response: &Response, header: HeaderName) -> Vec<String> {
     let value = response.headers()[header].to_str().unwrap();
     value.split(", ").map(str::to_ascii_lowercase).collect()
 }
@@ -37,39 +37,39 @@ fn vary(response: &Response) -> Vec<&HeaderValue> {
 
 #[tokio::test]
 async fn a_page_of_an_allowed_origin_may_call_with_cookies() {
-    for origin in LISTED {
-        let asked = response(&LISTED, preflight("/v1/login", origin)).await;
-        let called = response(&LISTED, request(Method::POST, "/v1/login", origin)).await;
+    for origin in ALLOWED {
+        let asked = send(&ALLOWED, preflight("/v1/login", origin)).await;
+        let called = send(&ALLOWED, request(Method::POST, "/v1/login", origin)).await;
 
         assert_eq!(asked.status(), StatusCode::NO_CONTENT);
-        for answer in [&asked, &called] {
-            assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], origin);
-            assert_eq!(answer.headers()[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
-            assert!(vary(answer).contains(&&HeaderValue::from_static("Origin")));
+        for response in [&asked, &called] {
+            assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], origin);
+            assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+            assert!(vary(response).contains(&&HeaderValue::from_static("Origin")));
         }
-        let headers = names(&asked, ACCESS_CONTROL_ALLOW_HEADERS);
+        let headers = listed_names(&asked, ACCESS_CONTROL_ALLOW_HEADERS);
         for sent in ["content-type", "idempotency-key", "x-csrf-token"] {
             assert!(headers.iter().any(|header| header == sent), "{sent}");
         }
-        let methods = names(&asked, ACCESS_CONTROL_ALLOW_METHODS);
+        let methods = listed_names(&asked, ACCESS_CONTROL_ALLOW_METHODS);
         assert!(methods.iter().any(|method| method == "delete"));
-        assert_eq!(called.into_body().into_string().await.unwrap(), "answer");
+        assert_eq!(called.into_body().into_string().await.unwrap(), "response");
     }
 }
 
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_may_send_the_headers_that_it_asks_for() {
+async fn a_page_of_an_allowed_origin_may_send_the_headers_that_it_requests() {
     for asked in [
         "content-type,x-csrf-token,traceparent,tracestate,baggage,sentry-trace,x-requested-with",
         "authorization",
         "x-anything, newrelic, x-datadog-trace-id, b3, ngsw-bypass, cache-control, pragma",
         " traceparent ,, baggage,",
     ] {
-        let preflight = preflight("/v1/refresh", LISTED[0]);
+        let preflight = preflight("/v1/refresh", ALLOWED[0]);
         let preflight = preflight.header(ACCESS_CONTROL_REQUEST_HEADERS, asked);
-        let answer = response(&LISTED, preflight).await;
+        let response = send(&ALLOWED, preflight).await;
 
-        let allowed = names(&answer, ACCESS_CONTROL_ALLOW_HEADERS);
+        let allowed = listed_names(&response, ACCESS_CONTROL_ALLOW_HEADERS);
         for header in asked
             .split(',')
             .map(str::trim)
@@ -81,22 +81,22 @@ async fn a_page_of_an_allowed_origin_may_send_the_headers_that_it_asks_for() {
 }
 
 #[tokio::test]
-async fn what_is_no_name_of_a_header_is_not_repeated() {
-    let preflight = preflight("/v1/refresh", LISTED[0]);
+async fn invalid_header_names_are_not_repeated() {
+    let preflight = preflight("/v1/refresh", ALLOWED[0]);
     let preflight = preflight.header(
         ACCESS_CONTROL_REQUEST_HEADERS,
         "a b, traceparent, <x>, \"q\"",
     );
-    let answer = response(&LISTED, preflight).await;
+    let response = send(&ALLOWED, preflight).await;
 
     assert_eq!(
-        names(&answer, ACCESS_CONTROL_ALLOW_HEADERS),
+        listed_names(&response, ACCESS_CONTROL_ALLOW_HEADERS),
         ["traceparent"]
     );
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_reads_nothing_that_is_not_public() {
+async fn a_page_of_another_origin_reads_only_public_documents() {
     for origin in [
         "https://evil.example.org",
         "null",
@@ -111,56 +111,65 @@ async fn a_page_of_another_origin_reads_nothing_that_is_not_public() {
             request(Method::POST, "/v1/refresh", origin),
             preflight("/v1/refresh", origin),
         ] {
-            let answer = response(&LISTED, request).await;
+            let response = send(&ALLOWED, request).await;
 
             for header in [
                 ACCESS_CONTROL_ALLOW_ORIGIN,
                 ACCESS_CONTROL_ALLOW_CREDENTIALS,
             ] {
-                assert!(!answer.headers().contains_key(header), "{origin}");
+                assert!(!response.headers().contains_key(header), "{origin}");
             }
-            assert_eq!(answer.into_body().into_string().await.unwrap(), "answer");
+            assert_eq!(
+                response.into_body().into_string().await.unwrap(),
+                "response"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn public_documents_are_readable_by_pages_of_every_origin() {
-    for listed in [&LISTED[..], &[]] {
-        for path in PUBLIC {
+    for listed in [&ALLOWED[..], &[]] {
+        for path in PUBLIC_PATHS {
             for origin in ["https://anybody.example", "null", "capacitor://other"] {
-                let called = response(listed, request(Method::GET, path, origin)).await;
+                let called = send(listed, request(Method::GET, path, origin)).await;
                 assert_eq!(called.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
-                let shows = called
+                let allows_credentials = called
                     .headers()
                     .contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS);
-                assert!(!shows, "{path}");
+                assert!(!allows_credentials, "{path}");
 
                 let preflight = preflight(path, origin);
                 let preflight = preflight.header(ACCESS_CONTROL_REQUEST_HEADERS, "traceparent");
-                let asked = response(listed, preflight).await;
+                let asked = send(listed, preflight).await;
                 assert_eq!(asked.status(), StatusCode::NO_CONTENT, "{path}");
                 assert_eq!(asked.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
-                assert_eq!(names(&asked, ACCESS_CONTROL_ALLOW_HEADERS), ["traceparent"]);
-                assert_eq!(names(&asked, ACCESS_CONTROL_ALLOW_METHODS), ["get", "head"]);
+                assert_eq!(
+                    listed_names(&asked, ACCESS_CONTROL_ALLOW_HEADERS),
+                    ["traceparent"]
+                );
+                assert_eq!(
+                    listed_names(&asked, ACCESS_CONTROL_ALLOW_METHODS),
+                    ["get", "head"]
+                );
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_cache_may_give_a_public_document_to_all_where_no_origin_is_listed() {
-    let alike = response(
+async fn without_allowed_origins_public_documents_do_not_vary_by_origin() {
+    let without_origins = send(
         &[],
-        request(Method::GET, PUBLIC[0], "https://anybody.example"),
+        request(Method::GET, PUBLIC_PATHS[0], "https://anybody.example"),
     )
     .await;
-    let apart = response(
-        &LISTED,
-        request(Method::GET, PUBLIC[0], "https://anybody.example"),
+    let with_origins = send(
+        &ALLOWED,
+        request(Method::GET, PUBLIC_PATHS[0], "https://anybody.example"),
     )
     .await;
 
-    assert!(vary(&alike).is_empty());
-    assert_eq!(vary(&apart), ["Origin"]);
+    assert!(vary(&without_origins).is_empty());
+    assert_eq!(vary(&with_origins), ["Origin"]);
 }

@@ -2,14 +2,15 @@
 
 use poem_openapi::Object;
 
+use crate::server::introspection::Introspection;
 use crate::server::store::Session;
-use crate::server::tokens::Introspection;
 use crate::token::Claims;
 
 /// Validity of a token, and its content if it is valid.
 #[derive(Debug, Default, Object)]
 #[oai(skip_serializing_if_is_none)]
-pub(super) struct IntrospectAnswer {
+#[oai(rename = "IntrospectAnswer")]
+pub(super) struct IntrospectionResult {
     /// True if the token would be accepted now. If false, there are no other members.
     active: bool,
     /// `Bearer`, as in the response of `POST /oauth/token`; absent for a refresh token.
@@ -40,16 +41,19 @@ pub(super) struct IntrospectAnswer {
     roles: Option<Vec<String>>,
 }
 
-impl IntrospectAnswer {
+impl IntrospectionResult {
     pub(super) fn new(found: Introspection, issuer: &str) -> Self {
-        let (answer, username) = match found {
+        let (response, username) = match found {
             Introspection::Inactive => return Self::default(),
             Introspection::Access { claims, username } => (Self::access(&claims), username),
             Introspection::Refresh { session, username } => {
                 (Self::refresh(&session, issuer), username)
             }
         };
-        Self { username, ..answer }
+        Self {
+            username,
+            ..response
+        }
     }
 
     fn access(claims: &Claims) -> Self {

@@ -11,10 +11,10 @@ const LINK: &str = "q83vEjRWeJCrze8SNFZ4kA";
 const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
 
 /// Returns the example bodies of an operation by name.
-pub(super) fn requests(operation: &str) -> Map<String, Value> {
+pub(super) fn request_examples(operation: &str) -> Map<String, Value> {
     let password = "an otter reads the morning paper";
     match operation {
-        "login" => named(&[
+        "login" => named_examples(&[
             (
                 "program",
                 "Tokens in the body",
@@ -26,7 +26,7 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
                 json!({ "username": "ada", "password": password, "transport": "cookie", "label": "Ada's laptop" }),
             ),
         ]),
-        "refreshSession" | "logout" => named(&[
+        "refreshSession" | "logout" => named_examples(&[
             (
                 "cookie",
                 "The refresh token is a cookie or in `Authorization`",
@@ -38,23 +38,25 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
                 json!({ "refresh_token": REFRESH }),
             ),
         ]),
-        "reauthenticate" => one(&json!({ "password": password })),
-        "register" => one(&json!({ "username": "ada", "password": password })),
-        "setUp" => one(&json!({ "link": LINK, "username": "ada", "password": password })),
-        "readResetLinkUser" => one(&json!({ "link": LINK })),
-        "resetPassword" => one(&json!({ "link": LINK, "password": password })),
-        "changePassword" => one(
+        "reauthenticate" => single_example(&json!({ "password": password })),
+        "register" => single_example(&json!({ "username": "ada", "password": password })),
+        "setUp" => {
+            single_example(&json!({ "link": LINK, "username": "ada", "password": password }))
+        }
+        "readResetLinkUser" => single_example(&json!({ "link": LINK })),
+        "resetPassword" => single_example(&json!({ "link": LINK, "password": password })),
+        "changePassword" => single_example(
             &json!({ "current_password": password, "new_password": "a new and longer pass phrase" }),
         ),
-        "createUser" => {
-            one(&json!({ "username": "grace", "password": password, "roles": ["editor"] }))
-        }
-        "setUserRoles" => one(&json!({ "roles": ["admin", "editor"] })),
-        "rotateKeys" => named(&[
+        "createUser" => single_example(
+            &json!({ "username": "grace", "password": password, "roles": ["editor"] }),
+        ),
+        "setUserRoles" => single_example(&json!({ "roles": ["admin", "editor"] })),
+        "rotateKeys" => named_examples(&[
             ("gradual", "The new key is published first", json!({})),
             ("at_once", "The old key leaked", json!({ "at_once": true })),
         ]),
-        "issueToken" => named(&[
+        "issueToken" => named_examples(&[
             (
                 "password",
                 "Log in",
@@ -66,9 +68,11 @@ pub(super) fn requests(operation: &str) -> Map<String, Value> {
                 json!({ "grant_type": "refresh_token", "refresh_token": REFRESH }),
             ),
         ]),
-        "makePartyToken" => one(&json!({ "user_id": USER })),
-        "revokeToken" => one(&json!({ "token": REFRESH, "token_type_hint": "refresh_token" })),
-        "introspectToken" => one(&json!({ "token": ACCESS })),
+        "makePartyToken" => single_example(&json!({ "user_id": USER })),
+        "revokeToken" => {
+            single_example(&json!({ "token": REFRESH, "token_type_hint": "refresh_token" }))
+        }
+        "introspectToken" => single_example(&json!({ "token": ACCESS })),
         _ => Map::new(),
     }
 }
@@ -89,9 +93,9 @@ fn event() -> Value {
 }
 
 /// Returns the example of a successful response.
-pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
+pub(super) fn response_examples(operation: &str, status: &str) -> Map<String, Value> {
     match (operation, status) {
-        ("login" | "refreshSession" | "changePassword", "200") => named(&[
+        ("login" | "refreshSession" | "changePassword", "200") => named_examples(&[
             ("in_body", "Tokens in the body", tokens()),
             (
                 "cookie",
@@ -99,46 +103,52 @@ pub(super) fn answer(operation: &str, status: &str) -> Map<String, Value> {
                 tokens_beside_cookies(),
             ),
         ]),
-        ("issueToken", "200") => one(&tokens()),
-        ("reauthenticate", "200") => one(&json!({
+        ("issueToken", "200") => single_example(&tokens()),
+        ("reauthenticate", "200") => single_example(&json!({
             "access_token": ACCESS, "token_type": "Bearer", "expires_in": 900, "session_id": SESSION,
         })),
-        ("me", "200") => one(&json!({
+        ("me", "200") => single_example(&json!({
             "user": user(), "session_id": SESSION, "roles": ["editor"], "scope": "",
         })),
-        ("listMySessions", "200") => one(&json!({ "items": [session()] })),
-        ("makeResetLink", "201") => one(&json!({
+        ("listMySessions", "200") => single_example(&json!({ "items": [session()] })),
+        ("makeResetLink", "201") => single_example(&json!({
             "link": format!("https://auth.example.org/reset#{LINK}"),
             "expires_at": "2026-11-25T06:00:00Z",
         })),
-        ("readResetLinkUser", "200") => one(&json!({ "username": "ada" })),
-        ("listResetLinks", "200") => one(&json!({ "items": [open_link()], "next": "ada" })),
-        ("listUserSessions", "200") => one(&json!({ "items": [user_session()] })),
-        ("listSessions", "200") => one(&json!({
+        ("readResetLinkUser", "200") => single_example(&json!({ "username": "ada" })),
+        ("listResetLinks", "200") => {
+            single_example(&json!({ "items": [open_link()], "next": "ada" }))
+        }
+        ("listUserSessions", "200") => single_example(&json!({ "items": [user_session()] })),
+        ("listSessions", "200") => single_example(&json!({
             "items": [user_session()], "next": format!("1795500000000.{SESSION}"),
         })),
-        ("listUsers", "200") => one(&json!({ "items": [user()], "next": "ada" })),
+        ("listUsers", "200") => single_example(&json!({ "items": [user()], "next": "ada" })),
         ("register" | "setUp" | "createUser", "201")
-        | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => one(&user()),
-        ("listKeys", "200") => one(&json!({ "items": [key()] })),
-        ("listEvents", "200") => one(&json!({ "items": [event()], "next": "42" })),
-        ("rotateKeys", "200") => one(&key()),
-        ("introspectToken", "200") => named(&[
+        | ("readUser" | "disableUser" | "enableUser" | "setUserRoles", "200") => {
+            single_example(&user())
+        }
+        ("listKeys", "200") => single_example(&json!({ "items": [key()] })),
+        ("listEvents", "200") => single_example(&json!({ "items": [event()], "next": "42" })),
+        ("rotateKeys", "200") => single_example(&key()),
+        ("introspectToken", "200") => named_examples(&[
             ("active", "A valid token", introspection()),
             ("inactive", "An invalid token", json!({ "active": false })),
         ]),
-        ("makePartyToken", "200") => one(&json!({ "token": PARTY, "expires_in": 3600 })),
-        ("jwks", "200") => one(&json!({ "keys": [{
+        ("makePartyToken", "200") => single_example(&json!({ "token": PARTY, "expires_in": 3600 })),
+        ("jwks", "200") => single_example(&json!({ "keys": [{
             "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
             "kid": KID,
             "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         }]})),
-        ("authorizationServerMetadata" | "openidConfiguration", "200") => one(&metadata()),
-        ("livez", "200") => one(&json!({ "status": "ok" })),
-        ("readyz", "200") => one(&json!({
+        ("authorizationServerMetadata" | "openidConfiguration", "200") => {
+            single_example(&metadata())
+        }
+        ("livez", "200") => single_example(&json!({ "status": "ok" })),
+        ("readyz", "200") => single_example(&json!({
             "status": "ok", "database": "ok", "denylist": "ok", "clock": "ok", "serving": "ok",
         })),
-        ("readyz", "503") => one(&json!({
+        ("readyz", "503") => single_example(&json!({
             "status": "failing", "database": "failing", "denylist": "ok", "clock": "ok",
             "serving": "ok",
         })),
@@ -219,11 +229,11 @@ fn metadata() -> Value {
     })
 }
 
-fn one(value: &Value) -> Map<String, Value> {
+fn single_example(value: &Value) -> Map<String, Value> {
     Map::from_iter([("example".to_owned(), json!({ "value": value }))])
 }
 
-fn named(examples: &[(&str, &str, Value)]) -> Map<String, Value> {
+fn named_examples(examples: &[(&str, &str, Value)]) -> Map<String, Value> {
     examples
         .iter()
         .map(|(name, summary, value)| {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::{Config, Finding, PATIENCE};
+use super::{Config, Finding, RESPONSE_TIMEOUT};
 use crate::clock::{Clock, Time};
-use crate::denylist::redis::{Target, advice};
+use crate::denylist::redis::{RedisUrl, advice};
 use crate::server::clock_skew::{ClockDeviation, MAX_DEVIATION};
-use crate::server::config::{DatabaseKind, RootSecret, SecretError};
+use crate::server::config::{DatabaseKind, RootSecret, RootSecretError};
+use crate::server::derived_keys::DerivedKeys;
 use crate::server::keyring::Keyring;
-use crate::server::secret::DerivedKeys;
-use crate::server::store::{self, Inspection, StoreError};
+use crate::server::store::{self, DatabaseInspection, StoreError};
 
 /// Clocks further apart than this end sessions and refuse tokens at the wrong time.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
@@ -26,26 +26,28 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
                 "there is no database yet; the first start creates {}",
                 file.display()
             );
-            return vec![Finding::good(text)];
+            return vec![Finding::passed(text)];
         }
         // SQLite would report less about it.
         if let Err(error) = store::require_writable(&file) {
-            let fault = format!("{} cannot be written to: {error}", file.display());
+            let problem = format!("{} cannot be written to: {error}", file.display());
             let fix = "give the file and its folder to the user that runs the server";
-            return vec![Finding::bad(fault, fix)];
+            return vec![Finding::failed(problem, fix)];
         }
     }
-    let found = match store::inspect(url, clock.now()).await {
+    let found = match store::inspect_database(url, clock.now()).await {
         Ok(found) => found,
         Err(error @ StoreError::Unavailable(_)) => {
             let fix = "start the database, and check host, user, password and name in DATABASE_URL";
             return vec![Finding::of(&error, fix)];
         }
-        Err(StoreError::Unfit(unfit)) => return vec![Finding::of(&unfit, unfit.fix())],
+        Err(StoreError::Unsuitable(unsuitable)) => {
+            return vec![Finding::of(&unsuitable, unsuitable.fix())];
+        }
         Err(error) => return vec![Finding::of(&error, "see the text above")],
     };
-    let mut findings = examined(&found);
-    findings.extend(commits(&found));
+    let mut findings = schema_findings(&found);
+    findings.extend(commit_durability(&found));
     findings.extend(free_space(config));
     findings.extend(root_secret(config, &found, clock));
     findings.extend(issuer(config, &found));
@@ -55,31 +57,31 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
     findings
 }
 
-fn examined(found: &Inspection) -> Vec<Finding> {
-    if let Some(unfit) = &found.unfit {
+fn schema_findings(found: &DatabaseInspection) -> Vec<Finding> {
+    if let Some(unsuitable) = &found.unsuitable {
         return vec![
-            Finding::good("the database responds"),
-            Finding::of(unfit, unfit.fix()),
+            Finding::passed("the database responds"),
+            Finding::of(unsuitable, unsuitable.fix()),
         ];
     }
-    vec![Finding::good(match found.missing_steps {
+    vec![Finding::passed(match found.missing_migrations {
         0 => "the database responds and its schema is up to date".to_owned(),
         steps => format!("the database responds; the next start applies {steps} migrations"),
     })]
 }
 
-/// A logout that was answered must hold whatever happens to the machine of the database.
-fn commits(found: &Inspection) -> Option<Finding> {
-    found.may_lose_commits.then(|| Finding::Doubtful {
-        doubt: "synchronous_commit is off: a logout that was answered is undone when the machine of the database fails"
+/// Warns when a power failure of the database server may undo a confirmed logout.
+fn commit_durability(found: &DatabaseInspection) -> Option<Finding> {
+    found.may_lose_commits.then(|| Finding::Warning {
+        problem: "synchronous_commit is off: a failure of the database server may undo a confirmed logout"
             .to_owned(),
-        mend: "ALTER ROLE … RESET synchronous_commit, and the same for the database and the server"
+        fix: "ALTER ROLE … RESET synchronous_commit, and the same for the database and the server"
             .to_owned(),
     })
 }
 
 /// Opens the keys as the server would.
-fn root_secret(config: &Config, found: &Inspection, clock: &Clock) -> Option<Finding> {
+fn root_secret(config: &Config, found: &DatabaseInspection, clock: &Clock) -> Option<Finding> {
     if found.keys.is_empty() {
         return None;
     }
@@ -87,7 +89,7 @@ fn root_secret(config: &Config, found: &Inspection, clock: &Clock) -> Option<Fin
         Ok(Some(root)) => root,
         Ok(None) => {
             let path = RootSecret::path(config);
-            let lost = SecretError::Lost { path };
+            let lost = RootSecretError::Lost { path };
             return Some(Finding::of(&lost, "restore the file from a backup"));
         }
         // Reported by the check of the settings.
@@ -95,20 +97,20 @@ fn root_secret(config: &Config, found: &Inspection, clock: &Clock) -> Option<Fin
     };
     let derived = DerivedKeys::derive(root.expose());
     Some(
-        match Keyring::try_out(found.keys.clone(), &derived, clock.now()) {
-            Ok(()) => Finding::good("the root secret opens the signing keys"),
+        match Keyring::check_root_secret(found.keys.clone(), &derived, clock.now()) {
+            Ok(()) => Finding::passed("the root secret opens the signing keys"),
             Err(error) => Finding::of(&error, "restore the secret that belongs to this database"),
         },
     )
 }
 
 /// A start under another issuer ends every session.
-fn issuer(config: &Config, found: &Inspection) -> Option<Finding> {
+fn issuer(config: &Config, found: &DatabaseInspection) -> Option<Finding> {
     let old = found.issuer.as_ref()?;
     if *old == config.issuer || found.live_sessions == 0 {
         return None;
     }
-    Some(Finding::bad(
+    Some(Finding::failed(
         format!(
             "the issuer would change from {old} to {}, which signs all users out ({} sessions)",
             config.issuer, found.live_sessions
@@ -119,7 +121,7 @@ fn issuer(config: &Config, found: &Inspection) -> Option<Finding> {
 
 /// With a full disk every login is refused, because each one writes.
 fn free_space(config: &Config) -> Option<Finding> {
-    const LEAST: u64 = 64 << 20;
+    const MIN_FREE_BYTES: u64 = 64 << 20;
     let url = &config.database_url;
     if url.kind() != DatabaseKind::Sqlite {
         return None;
@@ -128,8 +130,8 @@ fn free_space(config: &Config) -> Option<Finding> {
     let space = rustix::fs::statvfs(&file).ok()?;
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     let shown = file.display();
-    Some(if free < LEAST {
-        Finding::bad(
+    Some(if free < MIN_FREE_BYTES {
+        Finding::failed(
             format!(
                 "only {} MiB are free on the file system of {shown}",
                 free >> 20
@@ -137,20 +139,20 @@ fn free_space(config: &Config) -> Option<Finding> {
             "free space on that file system",
         )
     } else {
-        Finding::good(format!("the file system of {shown} has free space"))
+        Finding::passed(format!("the file system of {shown} has free space"))
     })
 }
 
 /// Beyond the limit a server refuses to start; the finding says so.
-pub(super) fn database_clock(theirs: Time, clock: &Clock) -> Finding {
+pub(super) fn database_clock(remote: Time, clock: &Clock) -> Finding {
     let own = clock.now();
     match (
-        ClockDeviation::between(own, theirs, own),
-        same_time("the database", theirs, clock),
+        ClockDeviation::between(own, remote, own),
+        compare_clocks("the database", remote, clock),
     ) {
-        (Some(deviation), Finding::Bad { fix, .. }) => Finding::bad(
+        (Some(deviation), Finding::Failed { fix, .. }) => Finding::failed(
             format!(
-                "the clock of the database reads {theirs}, {} s from ours: beyond {} s no server starts, and a running one is not ready and deletes no old rows",
+                "the clock of the database reads {remote}, {} s from ours: beyond {} s no server starts, and a running one is not ready and deletes no old rows",
                 deviation.apart().as_secs(),
                 MAX_DEVIATION.as_secs()
             ),
@@ -160,15 +162,15 @@ pub(super) fn database_clock(theirs: Time, clock: &Clock) -> Finding {
     }
 }
 
-pub(super) fn same_time(whose: &str, theirs: Time, clock: &Clock) -> Finding {
+pub(super) fn compare_clocks(service: &str, remote: Time, clock: &Clock) -> Finding {
     let ours = clock.now();
-    let apart = theirs.since(ours).max(ours.since(theirs));
+    let apart = remote.since(ours).max(ours.since(remote));
     if apart <= CLOCK_TOLERANCE {
-        Finding::good(format!("the clock of {whose} agrees"))
+        Finding::passed(format!("the clock of {service} agrees"))
     } else {
-        Finding::bad(
+        Finding::failed(
             format!(
-                "the clock of {whose} reads {theirs}, {} s from ours",
+                "the clock of {service} reads {remote}, {} s from ours",
                 apart.as_secs()
             ),
             "let NTP set both clocks",
@@ -182,7 +184,7 @@ pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
     let Some(url) = &config.redis_url else {
         return Vec::new();
     };
-    let target: Target = match url.expose_secret().parse() {
+    let target: RedisUrl = match url.expose_secret().parse() {
         Ok(target) => target,
         Err(error) => {
             return vec![Finding::of(
@@ -191,7 +193,7 @@ pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
             )];
         }
     };
-    let looked = tokio::time::timeout(PATIENCE, async {
+    let inspecting = tokio::time::timeout(RESPONSE_TIMEOUT, async {
         let connection = match target.connect().await {
             Ok(connection) => connection,
             Err(error) => return Err(Finding::of(&error, FIX)),
@@ -199,23 +201,23 @@ pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
         let refused = |error| Finding::of(&error, advice(&error).unwrap_or(FIX));
         let inspected = connection.inspect().await.map_err(refused)?;
         // A replica takes no writes; that is reported as its own fault.
-        if inspected.unfit.is_none() {
-            connection.try_writing().await.map_err(refused)?;
+        if inspected.unsuitable.is_none() {
+            connection.test_write().await.map_err(refused)?;
         }
         Ok(inspected)
     });
-    match looked.await {
-        Err(_) => vec![Finding::bad("Redis does not respond", FIX)],
+    match inspecting.await {
+        Err(_) => vec![Finding::failed("Redis does not respond", FIX)],
         Ok(Err(finding)) => vec![finding],
         Ok(Ok(found)) => {
-            let fit = match &found.unfit {
-                None => Finding::good("Redis responds and keeps what is written to it"),
-                Some(unfit) => Finding::bad(
+            let fit = match &found.unsuitable {
+                None => Finding::passed("Redis responds and keeps what is written to it"),
+                Some(unfit) => Finding::failed(
                     "Redis may forget revocations, so checks query SQL instead",
                     unfit.to_string(),
                 ),
             };
-            vec![fit, same_time("Redis", found.time, clock)]
+            vec![fit, compare_clocks("Redis", found.time, clock)]
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::backends::{database_clock, same_time};
+use super::backends::{compare_clocks, database_clock};
 use super::*;
 
 #[test]
@@ -6,26 +6,26 @@ fn clocks_that_disagree_are_reported() {
     let clock = Clock::system();
     let now = clock.now();
 
-    let near = same_time("Redis", now + Duration::from_secs(1), &clock);
-    let behind = same_time("Redis", now - Duration::from_mins(1), &clock);
-    let ahead = same_time("Redis", now + Duration::from_mins(1), &clock);
+    let near = compare_clocks("Redis", now + Duration::from_secs(1), &clock);
+    let behind = compare_clocks("Redis", now - Duration::from_mins(1), &clock);
+    let ahead = compare_clocks("Redis", now + Duration::from_mins(1), &clock);
 
-    assert!(matches!(near, Finding::Good(_)));
-    assert!(matches!(behind, Finding::Bad { .. }));
-    assert!(matches!(ahead, Finding::Bad { .. }));
+    assert!(matches!(near, Finding::Passed(_)));
+    assert!(matches!(behind, Finding::Failed { .. }));
+    assert!(matches!(ahead, Finding::Failed { .. }));
 }
 
 #[test]
-fn a_clock_that_keeps_a_server_from_starting_is_reported_as_such() {
+fn a_clock_deviation_that_prevents_a_start_is_reported() {
     let clock = Clock::system();
     let now = clock.now();
-    let fault = |theirs| match database_clock(theirs, &clock) {
-        Finding::Bad { fault, .. } => fault,
-        Finding::Good(text) | Finding::Doubtful { doubt: text, .. } => text,
+    let problem = |remote| match database_clock(remote, &clock) {
+        Finding::Failed { problem, .. } => problem,
+        Finding::Passed(text) | Finding::Warning { problem: text, .. } => text,
     };
 
-    let wrong = fault(now - Duration::from_mins(20));
-    let off = fault(now - Duration::from_secs(10));
+    let wrong = problem(now - Duration::from_mins(20));
+    let off = problem(now - Duration::from_secs(10));
 
     assert!(wrong.contains("no server starts"), "{wrong}");
     assert!(
@@ -33,7 +33,7 @@ fn a_clock_that_keeps_a_server_from_starting_is_reported_as_such() {
         "{off}"
     );
     assert!(!off.contains("no server starts"), "{off}");
-    assert!(matches!(database_clock(now, &clock), Finding::Good(_)));
+    assert!(matches!(database_clock(now, &clock), Finding::Passed(_)));
 }
 
 #[cfg(unix)]
@@ -44,30 +44,30 @@ fn a_secret_that_others_can_read_is_reported_with_the_command_that_fixes_it() {
     let set = |mode| {
         let permissions = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(file.path(), permissions).unwrap();
-        privacy(file.path()).unwrap()
+        check_permissions(file.path()).unwrap()
     };
 
     let open = set(0o644);
     let closed = set(0o600);
 
-    let Finding::Bad { fix, .. } = open else {
+    let Finding::Failed { fix, .. } = open else {
         panic!("accepted a file that everybody can read");
     };
     assert_eq!(fix, format!("chmod go= {}", file.path().display()));
-    assert!(matches!(closed, Finding::Good(_)));
+    assert!(matches!(closed, Finding::Passed(_)));
 }
 
 #[test]
-fn a_proxy_that_nobody_named_is_doubtful_and_no_fault() {
+fn a_proxy_missing_from_the_settings_is_a_warning_and_no_failure() {
     let found = |settings: &[(&str, &str)]| {
         let settings = settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        proxies(&Config::load(["latchet"], settings).unwrap())
+        check_proxies(&Config::load(["latchet"], settings).unwrap())
     };
     let url = ("LATCHET_PUBLIC_URL", "https://auth.example.org");
 
-    let Some(Finding::Doubtful { fix, .. }) = found(&[url]) else {
+    let Some(Finding::Warning { fix, .. }) = found(&[url]) else {
         panic!("not noticed");
     };
     assert!(fix.contains("LATCHET_TRUSTED_PROXIES"), "{fix}");

@@ -2,20 +2,20 @@
 
 use secrecy::SecretString;
 
-use super::{Host, decode};
+use super::{PostgresHost, decode};
 
 /// The part before `?`, parsed, and the query after it.
 #[derive(Debug)]
-pub(super) struct Address<'a> {
+pub(super) struct UrlAddress<'a> {
     pub(super) user: Option<String>,
     pub(super) password: Option<SecretString>,
-    pub(super) hosts: Vec<Host>,
+    pub(super) hosts: Vec<PostgresHost>,
     pub(super) database: Option<String>,
     pub(super) query: &'a str,
 }
 
 /// Parses the text after `postgres://`.
-pub(super) fn parse(text: &str) -> Result<Address<'_>, String> {
+pub(super) fn parse(text: &str) -> Result<UrlAddress<'_>, String> {
     let end = text.find(['/', '?']).unwrap_or(text.len());
     let (authority, rest) = text.split_at(end);
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -31,25 +31,25 @@ pub(super) fn parse(text: &str) -> Result<Address<'_>, String> {
         .filter(|password| !password.is_empty())
         .map(|password| decode(password, "the password"))
         .transpose()?;
-    Ok(Address {
-        user: text_of(user, "the user")?,
+    Ok(UrlAddress {
+        user: decode_optional(user, "the user")?,
         password: password.map(SecretString::from),
-        hosts: hosts_of(hosts)?,
-        database: text_of(path.trim_start_matches('/'), "the database")?,
+        hosts: parse_hosts(hosts)?,
+        database: decode_optional(path.trim_start_matches('/'), "the database")?,
         query,
     })
 }
 
-fn text_of(text: &str, what: &str) -> Result<Option<String>, String> {
+fn decode_optional(text: &str, what: &str) -> Result<Option<String>, String> {
     let text = decode(text, what)?;
     Ok((!text.is_empty()).then_some(text))
 }
 
-fn hosts_of(text: &str) -> Result<Vec<Host>, String> {
+fn parse_hosts(text: &str) -> Result<Vec<PostgresHost>, String> {
     text.split(',').map(host).collect()
 }
 
-fn host(text: &str) -> Result<Host, String> {
+fn host(text: &str) -> Result<PostgresHost, String> {
     let (name, port) = if let Some(rest) = text.strip_prefix('[') {
         let (name, after) = rest
             .split_once(']')
@@ -66,8 +66,8 @@ fn host(text: &str) -> Result<Host, String> {
         }
         (name, port)
     };
-    Ok(Host {
-        name: text_of(name, "the host")?,
+    Ok(PostgresHost {
+        name: decode_optional(name, "the host")?,
         port: self::port(&decode(port, "the port")?)?,
     })
 }

@@ -22,7 +22,7 @@ fn hosts(url: &PostgresUrl) -> Vec<(Option<&str>, Option<u16>)> {
 }
 
 #[test]
-fn every_form_of_host_leads_to_it() {
+fn every_form_of_host_is_parsed() {
     let socket = Some("/run/postgresql");
     let cases = [
         ("", vec![(None, None)]),
@@ -119,7 +119,7 @@ fn the_remaining_parameters_are_used() {
 
     assert_eq!(url.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(url.options.as_deref(), Some("-c geqo=off"));
-    assert_eq!(url.target, TargetSession::Writable);
+    assert_eq!(url.target, TargetSessionAttributes::Writable);
     assert!(url.is_shuffled && url.is_pooled);
     assert_eq!(url.client_certificate.unwrap().key, PathBuf::from("k.pem"));
     assert_eq!(parse("h/d?connect_timeout=0").connect_timeout, None);
@@ -127,17 +127,17 @@ fn the_remaining_parameters_are_used() {
 }
 
 #[test]
-fn of_several_servers_the_one_that_takes_writes_is_wanted() {
-    assert_eq!(parse("a,b/d").target, TargetSession::Writable);
+fn with_several_servers_a_writable_one_is_required() {
+    assert_eq!(parse("a,b/d").target, TargetSessionAttributes::Writable);
     assert_eq!(
         parse("a,b/d?target_session_attrs=any").target,
-        TargetSession::Any
+        TargetSessionAttributes::Any
     );
-    assert_eq!(parse("a/d").target, TargetSession::Any);
+    assert_eq!(parse("a/d").target, TargetSessionAttributes::Any);
 }
 
 #[test]
-fn what_would_have_no_effect_is_refused_with_the_reason() {
+fn parameters_without_effect_are_refused_with_the_reason() {
     for (rest, wanted) in [
         ("h/d?sslmode=verify-ca", "sslrootcert"),
         ("h/d?sslmode=require&sslrootcert=system", "verify-full"),
@@ -167,7 +167,7 @@ fn what_would_have_no_effect_is_refused_with_the_reason() {
 }
 
 #[test]
-fn neither_a_refusal_nor_a_description_shows_the_password() {
+fn neither_refusals_nor_redacted_urls_contain_the_password() {
     for rest in [
         "u:hunter2%@h/d",
         "u:hunter2@h:x/d",
@@ -176,6 +176,6 @@ fn neither_a_refusal_nor_a_description_shows_the_password() {
         assert!(!refusal(rest).contains("hunter2"), "{rest}");
     }
     let url = parse("u:hunter2@a:1,[::1]:2/d?password=hunter2");
-    assert_eq!(url.described(), "postgres://u@a:1,[::1]:2/d");
+    assert_eq!(url.redacted(), "postgres://u@a:1,[::1]:2/d");
     assert!(!format!("{url:?}").contains("hunter2"));
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write;
 
-use super::address::Address;
-use super::{PostgresUrl, address, after_scheme, parameters};
+use super::address::UrlAddress;
+use super::{PostgresUrl, address, after_scheme, url_parameters};
 
 /// Variables and their parameters. `PGPASSWORD`, `PGPASSFILE` and `PGOPTIONS` are missing because the driver
 /// reads them; others because they change nothing here (`PGTZ`, `PGDATESTYLE`, `PGCLIENTENCODING`, `PGGEQO`,
@@ -74,8 +74,8 @@ pub(super) fn complete(text: &str, env: &[(OsString, OsString)]) -> Result<Strin
 }
 
 /// Returns the names of the parameters that the URL itself gives.
-fn said(address: &Address<'_>) -> Result<BTreeSet<String>, String> {
-    let pairs = parameters::pairs(address.query)?;
+fn said(address: &UrlAddress<'_>) -> Result<BTreeSet<String>, String> {
+    let pairs = url_parameters::pairs(address.query)?;
     let mut said: BTreeSet<String> = pairs.into_iter().map(|(name, _)| name).collect();
     let has_host = address.hosts.iter().any(|host| host.name.is_some());
     if has_host || said.contains("host") || said.contains("hostaddr") {
@@ -91,8 +91,8 @@ fn said(address: &Address<'_>) -> Result<BTreeSet<String>, String> {
             said.contains("ssl") || said.contains("sslmode"),
         ),
     ];
-    let given = facts.into_iter().filter(|(_, is_given)| *is_given);
-    said.extend(given.map(|(name, _)| name.to_owned()));
+    let parameters = facts.into_iter().filter(|(_, is_given)| *is_given);
+    said.extend(parameters.map(|(name, _)| name.to_owned()));
     Ok(said)
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use super::*;
 
 #[test]
-fn variables_that_kubernetes_makes_for_services_are_no_settings() {
+fn variables_of_kubernetes_services_are_no_settings() {
     let env = [
         ("LATCHET_SERVICE_HOST", "10.43.0.9"),
         ("LATCHET_SERVICE_PORT_HTTP", "8080"),
@@ -29,7 +29,7 @@ fn variables_that_kubernetes_makes_for_services_are_no_settings() {
 }
 
 #[test]
-fn urls_may_stand_in_files_like_any_other_setting() {
+fn urls_are_read_from_files_like_other_settings() {
     let url = "sqlite:///srv/meant.db";
     let file = file(&format!("\u{feff}{url}\r\n"));
     let path = file.path().to_str().unwrap();
@@ -84,7 +84,7 @@ fn misspelled_variables_are_refused_with_the_nearest_one() {
 }
 
 #[test]
-fn variables_of_other_programs_are_theirs() {
+fn variables_of_other_programs_are_ignored() {
     let env = [
         ("GRACE", "1"),
         ("LISTEN", "x"),
@@ -101,7 +101,7 @@ fn variables_of_other_programs_are_theirs() {
 }
 
 #[test]
-fn the_port_of_a_platform_counts_where_no_address_is_set() {
+fn the_variable_port_is_used_if_no_listen_address_is_set() {
     let file = file("listen = \"127.0.0.1:7000\"");
     let path = file.path().to_str().unwrap();
     let port = ("PORT", "9000");
@@ -121,7 +121,7 @@ fn the_port_of_a_platform_counts_where_no_address_is_set() {
 }
 
 #[test]
-fn a_value_that_is_not_utf8_or_holds_nul_is_refused_and_a_mark_is_skipped() {
+fn values_that_are_not_utf8_or_hold_nul_are_refused_and_a_byte_order_mark_is_skipped() {
     let load = |name: &str, value: &[u8]| {
         let env = [(OsString::from(name), OsString::from_vec(value.to_vec()))];
         Config::load(["latchet"], env)
@@ -154,7 +154,7 @@ fn a_folder_whose_name_is_not_utf8_is_refused_as_a_flag_too() {
 }
 
 #[test]
-fn values_that_would_do_nothing_are_refused() {
+fn values_without_effect_are_refused() {
     let table = [
         ("LATCHET_LOG_LEVEL", "warning", "did you mean `warn`?"),
         ("LATCHET_LOG_LEVEL", "latchet", "is no log level"),
@@ -202,7 +202,7 @@ fn spaces_around_the_items_of_a_list_do_not_matter() {
 }
 
 #[test]
-fn a_setting_with_one_value_takes_no_list() {
+fn a_setting_with_one_value_accepts_no_list() {
     let file = file("grace = [\"1s\", \"2s\"]\nissuer = []");
 
     let text = refusal(&["--config", file.path().to_str().unwrap()], &[]);
@@ -215,7 +215,7 @@ fn a_setting_with_one_value_takes_no_list() {
 }
 
 #[test]
-fn a_file_of_settings_may_begin_with_a_mark_and_not_be_utf16() {
+fn a_settings_file_may_begin_with_a_byte_order_mark_and_must_not_be_utf16() {
     let marked = file("\u{feff}grace = \"7s\"\r\n");
     let utf16 = tempfile::NamedTempFile::new().unwrap();
     let bytes: Vec<u8> = "\u{feff}grace = \"7s\""

@@ -1,47 +1,51 @@
 //! A logout, a backfill and a refresh, each split into steps that others may interleave.
 
 use super::super::trust;
-use super::world::{Epoch, Leased, Mark, Row, Server, World, now, standing, witness};
-use super::{TABS, Ways};
-use crate::server::rotation::{Decision, Grace, RevokeReason, SessionState, Shown, decide};
+use super::world::{
+    Epoch, EpochMarker, EpochRow, LeasedRow, RedisServer, World, epoch_record, now, server_status,
+};
+use super::{Mutation, TABS_LOGOUT};
+use crate::server::rotation::{
+    Grace, PresentedGeneration, RevokeReason, RotationDecision, SessionState, decide,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Logout {
+pub(super) enum LogoutProgress {
     /// Not requested, or failed with 503: it may be requested again.
     None,
     Committed,
     /// It uses this record from SQL.
-    Knows(Row),
+    HasRecord(EpochRow),
     /// Redis has not confirmed the denial.
-    Distrusts,
+    MustDistrust,
     /// It has read a row that names a server.
-    Ends,
-    Waits(Epoch),
+    MustEndEpoch,
+    AwaitsPropagation(Epoch),
     Acknowledged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Filling {
+pub(super) struct BackfillProgress {
     pub(super) epoch: Epoch,
     /// Server of its one connection.
-    pub(super) run: u8,
-    step: Step,
+    pub(super) server_run: u8,
+    step: BackfillStep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Step {
+enum BackfillStep {
     Begun,
     Marked,
     Copied,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Refresh {
+pub(super) enum RefreshProgress {
     None,
     /// It has read this state and will rotate it.
-    Rotates(SessionState),
+    WillRotate(SessionState),
     /// It received a token after the session had ended.
-    Wrong,
+    IssuedAfterEnd,
 }
 
 impl World {
@@ -49,155 +53,190 @@ impl World {
         self.sql.session.revoked.is_some()
     }
 
-    pub(super) fn continue_logout(&mut self, replica: usize, ways: Ways) {
+    pub(super) fn continue_logout(&mut self, replica: usize, mutation: Mutation) {
         let needs_sql = match self.logouts[replica] {
-            Logout::None | Logout::Distrusts | Logout::Ends => true,
-            Logout::Committed => !self.replicas[replica].witness.is_current,
-            Logout::Knows(_) | Logout::Waits(_) | Logout::Acknowledged => false,
+            LogoutProgress::None | LogoutProgress::MustDistrust | LogoutProgress::MustEndEpoch => {
+                true
+            }
+            LogoutProgress::Committed => !self.replicas[replica].epoch_record.is_current,
+            LogoutProgress::HasRecord(_)
+            | LogoutProgress::AwaitsPropagation(_)
+            | LogoutProgress::Acknowledged => false,
         };
         if needs_sql && !self.sql.is_up {
-            self.logouts[replica] = Logout::None;
+            self.logouts[replica] = LogoutProgress::None;
             return;
         }
         self.logouts[replica] = match self.logouts[replica] {
-            Logout::None => {
-                if replica == TABS {
+            LogoutProgress::None => {
+                if replica == TABS_LOGOUT {
                     let revoked = &mut self.sql.session.revoked;
                     revoked.get_or_insert(RevokeReason::Logout);
                 }
-                Logout::Committed
+                LogoutProgress::Committed
             }
-            Logout::Committed if ways == Ways::AnswerBeforeDenial => Logout::Acknowledged,
-            Logout::Committed => {
+            LogoutProgress::Committed if mutation == Mutation::RespondBeforeDenial => {
+                LogoutProgress::Acknowledged
+            }
+            LogoutProgress::Committed => {
                 if needs_sql {
-                    self.read_witness(replica);
+                    self.read_epoch_record(replica);
                 }
-                Logout::Knows(self.replicas[replica].witness.said)
+                LogoutProgress::HasRecord(self.replicas[replica].epoch_record.row)
             }
-            Logout::Knows(row) => self.deny_in_copy(replica, row),
-            Logout::Distrusts => {
-                self.read_witness(replica);
-                match self.sql.row.filled {
-                    None => Logout::Waits(self.sql.row.epoch),
-                    Some(_) => Logout::Ends,
+            LogoutProgress::HasRecord(row) => self.deny_in_copy(replica, row),
+            LogoutProgress::MustDistrust => {
+                self.read_epoch_record(replica);
+                match self.sql.row.backfilled_server {
+                    None => LogoutProgress::AwaitsPropagation(self.sql.row.epoch),
+                    Some(_) => LogoutProgress::MustEndEpoch,
                 }
             }
-            Logout::Ends => Logout::Waits(self.begin_epoch(None)),
-            Logout::Waits(epoch) if self.have_noticed(epoch) || ways == Ways::WithoutWait => {
-                Logout::Acknowledged
+            LogoutProgress::MustEndEpoch => {
+                LogoutProgress::AwaitsPropagation(self.begin_epoch(None))
             }
-            logout @ (Logout::Waits(_) | Logout::Acknowledged) => logout,
+            LogoutProgress::AwaitsPropagation(epoch)
+                if self.has_propagated(epoch) || mutation == Mutation::SkipPropagationDelay =>
+            {
+                LogoutProgress::Acknowledged
+            }
+            logout @ (LogoutProgress::AwaitsPropagation(_) | LogoutProgress::Acknowledged) => {
+                logout
+            }
         };
     }
 
-    fn deny_in_copy(&mut self, replica: usize, row: Row) -> Logout {
-        let Some(link) = self.replicas[replica].link else {
-            return Logout::Distrusts;
+    fn deny_in_copy(&mut self, replica: usize, row: EpochRow) -> LogoutProgress {
+        let Some(connected_to) = self.replicas[replica].connected_to else {
+            return LogoutProgress::MustDistrust;
         };
         let now = now();
-        if !witness(Leased::now(row), now).names(&standing(link, Mark::None, now)) {
-            return Logout::Distrusts;
+        if !epoch_record(LeasedRow::now(row), now).names_server(&server_status(
+            connected_to,
+            EpochMarker::None,
+            now,
+        )) {
+            return LogoutProgress::MustDistrust;
         }
-        let Some(server) = self.server_mut(link.run) else {
-            return Logout::Distrusts;
+        let Some(server) = self.server_mut(connected_to.server_run) else {
+            return LogoutProgress::MustDistrust;
         };
-        server.is_denied |= replica == TABS;
-        match server.mark {
-            Mark::Filling(epoch) | Mark::Complete(epoch) if epoch == row.epoch => {
-                Logout::Acknowledged
+        server.is_denied |= replica == TABS_LOGOUT;
+        match server.epoch_marker {
+            EpochMarker::Incomplete(epoch) | EpochMarker::Complete(epoch) if epoch == row.epoch => {
+                LogoutProgress::Acknowledged
             }
-            _ => Logout::Waits(row.epoch),
+            _ => LogoutProgress::AwaitsPropagation(row.epoch),
         }
     }
 
     /// Returns whether the server needs a backfill, by the production rule.
-    fn wants_filling(&self, server: &Server) -> bool {
+    fn needs_backfill(&self, server: &RedisServer) -> bool {
         let now = now();
-        let witness = witness(Leased::now(self.sql.row), now);
-        let standing = standing(server.identity, server.mark, now);
-        trust::wants_filling(Some(&witness), Some(&standing), now)
+        let epoch_record = epoch_record(LeasedRow::now(self.sql.row), now);
+        let server_status = server_status(server.identity, server.epoch_marker, now);
+        trust::needs_backfill(Some(&epoch_record), Some(&server_status), now)
     }
 
-    pub(super) fn begin_filling(&mut self, replica: usize) {
-        let Some(server) = self.linked(replica) else {
+    pub(super) fn begin_backfill(&mut self, replica: usize) {
+        let Some(server) = self.connected_server(replica) else {
             return;
         };
-        if server.seeder.is_some() || !self.sql.is_up || !self.wants_filling(server) {
+        if server.backfill_owner.is_some() || !self.sql.is_up || !self.needs_backfill(server) {
             return;
         }
         let identity = server.identity;
-        self.read_witness(replica);
+        self.read_epoch_record(replica);
         let epoch = self.begin_epoch(Some(identity));
-        let run = identity.run;
-        if let Some(server) = self.server_mut(run) {
-            server.seeder = Some(replica);
+        let server_run = identity.server_run;
+        if let Some(server) = self.server_mut(server_run) {
+            server.backfill_owner = Some(replica);
         }
-        self.replicas[replica].filling = Some(Filling {
+        self.replicas[replica].backfill = Some(BackfillProgress {
             epoch,
-            run,
-            step: Step::Begun,
+            server_run,
+            step: BackfillStep::Begun,
         });
     }
 
-    pub(super) fn continue_filling(&mut self, replica: usize, filling: Filling, ways: Ways) {
-        let Filling { epoch, run, step } = filling;
+    pub(super) fn continue_backfill(
+        &mut self,
+        replica: usize,
+        backfill: BackfillProgress,
+        mutation: Mutation,
+    ) {
+        let BackfillProgress {
+            epoch,
+            server_run,
+            step,
+        } = backfill;
         let (is_up, is_revoked) = (self.sql.is_up, self.is_revoked());
-        if step == Step::Begun && !self.have_noticed(epoch) && ways != Ways::FillAtOnce {
+        if step == BackfillStep::Begun
+            && !self.has_propagated(epoch)
+            && mutation != Mutation::BackfillImmediately
+        {
             return;
         }
-        let Some(server) = self.server_mut(run) else {
-            self.replicas[replica].filling = None;
+        let Some(server) = self.server_mut(server_run) else {
+            self.replicas[replica].backfill = None;
             return;
         };
-        let is_marked = server.mark == Mark::Filling(epoch) || ways == Ways::FillUnchecked;
-        let is_locked = server.seeder == Some(replica);
+        let is_marked = server.epoch_marker == EpochMarker::Incomplete(epoch)
+            || mutation == Mutation::CompleteWithoutMarker;
+        let is_locked = server.backfill_owner == Some(replica);
         let next = match step {
-            Step::Begun if is_locked => {
-                server.mark = Mark::Filling(epoch);
-                Some(Step::Marked)
+            BackfillStep::Begun if is_locked => {
+                server.epoch_marker = EpochMarker::Incomplete(epoch);
+                Some(BackfillStep::Marked)
             }
-            Step::Marked if is_up => {
+            BackfillStep::Marked if is_up => {
                 server.is_denied |= is_revoked;
-                Some(Step::Copied)
+                Some(BackfillStep::Copied)
             }
-            Step::Copied if is_marked => {
-                server.mark = Mark::Complete(epoch);
+            BackfillStep::Copied if is_marked => {
+                server.epoch_marker = EpochMarker::Complete(epoch);
                 None
             }
             // Aborted: it starts again.
             _ => None,
         };
         if next.is_none() && is_locked {
-            server.seeder = None;
+            server.backfill_owner = None;
         }
-        self.replicas[replica].filling = next.map(|step| Filling { step, ..filling });
+        self.replicas[replica].backfill = next.map(|step| BackfillProgress { step, ..backfill });
     }
 
     /// The other tab presents the refresh token of the login, again and again. A refresh that writes
     /// nothing completes immediately.
-    pub(super) fn continue_refresh(&mut self, ways: Ways) {
-        let shown = Shown {
+    pub(super) fn continue_refresh(&mut self, mutation: Mutation) {
+        let shown = PresentedGeneration {
             generation: 0,
-            key: None,
+            retry_key: None,
         };
         match &self.refresh {
-            Refresh::None if self.sql.is_up => {
+            RefreshProgress::None if self.sql.is_up => {
                 let read = self.sql.session.clone();
                 let decision = decide(&read, shown, read.rotated_at, Grace::TEN_SECONDS);
                 self.refresh = match decision {
-                    Decision::Rotate => Refresh::Rotates(read),
-                    Decision::Replay if self.is_revoked() => Refresh::Wrong,
-                    _ => Refresh::None,
+                    RotationDecision::Rotate => RefreshProgress::WillRotate(read),
+                    RotationDecision::Retry if self.is_revoked() => RefreshProgress::IssuedAfterEnd,
+                    _ => RefreshProgress::None,
                 };
             }
-            Refresh::Rotates(_) if !self.sql.is_up => self.refresh = Refresh::None,
-            Refresh::Rotates(read) if *read == self.sql.session => {
-                self.sql.session = read.rotated(None, read.rotated_at);
-                self.refresh = Refresh::None;
+            RefreshProgress::WillRotate(_) if !self.sql.is_up => {
+                self.refresh = RefreshProgress::None;
             }
-            Refresh::Rotates(_) if ways == Ways::RotateAnyhow => self.refresh = Refresh::Wrong,
-            Refresh::Rotates(_) => self.refresh = Refresh::None,
-            Refresh::None | Refresh::Wrong => {}
+            RefreshProgress::WillRotate(read) if *read == self.sql.session => {
+                self.sql.session = read.rotated(None, read.rotated_at);
+                self.refresh = RefreshProgress::None;
+            }
+            RefreshProgress::WillRotate(_) if mutation == Mutation::OverwriteOnRotation => {
+                self.refresh = RefreshProgress::IssuedAfterEnd;
+            }
+            RefreshProgress::WillRotate(_) => {
+                self.refresh = RefreshProgress::None;
+            }
+            RefreshProgress::None | RefreshProgress::IssuedAfterEnd => {}
         }
     }
 }

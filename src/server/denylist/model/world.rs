@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::super::trust::Witness;
-use super::check::Question;
-use super::steps::{Filling, Logout, Refresh};
+use super::super::trust::EpochRecord;
+use super::steps::{BackfillProgress, LogoutProgress, RefreshProgress};
+use super::token_check::PendingLookup;
 use crate::clock::Time;
-use crate::denylist::redis::{Inspection, LEASE, Moment, Standing};
+use crate::denylist::redis::{DualInstant, LEASE, ServerInfo, ServerStatus};
 use crate::server::rotation::{SessionState, Superseded};
 
 const START: Time = Time::from_millis(0);
@@ -15,98 +15,98 @@ const START: Time = Time::from_millis(0);
 /// Increases; the code's epochs are random, and only compared for equality.
 pub(super) type Epoch = u8;
 
-pub(super) const FIRST: Epoch = 1;
+pub(super) const FIRST_EPOCH: Epoch = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    pub(super) sql: Sql,
+    pub(super) sql: Database,
     /// The current master.
-    pub(super) master: Server,
+    pub(super) master: RedisServer,
     /// The master before the failover, partitioned: existing connections to it remain.
-    pub(super) deposed: Option<Server>,
+    pub(super) deposed: Option<RedisServer>,
     /// Number of servers so far.
     pub(super) runs: u8,
     /// Number of data losses so far.
     pub(super) losses: u8,
     pub(super) replicas: [Replica; 2],
     /// Logout on the replica with the same index.
-    pub(super) logouts: [Logout; 2],
+    pub(super) logouts: [LogoutProgress; 2],
     /// Check that began after the response to the logout, and waits for Redis.
-    pub(super) check: Option<Question>,
-    pub(super) refresh: Refresh,
+    pub(super) check: Option<PendingLookup>,
+    pub(super) refresh: RefreshProgress,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Sql {
+pub(super) struct Database {
     pub(super) is_up: bool,
     pub(super) outages: u8,
     /// The session of the tabs.
     pub(super) session: SessionState,
-    pub(super) row: Row,
+    pub(super) row: EpochRow,
 }
 
 /// Row with the backfill of Redis that may be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Row {
+pub(super) struct EpochRow {
     pub(super) epoch: Epoch,
-    pub(super) filled: Option<Identity>,
+    pub(super) backfilled_server: Option<ServerIdentity>,
 }
 
 /// Identity of a server and its data, from its `INFO`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
+pub(super) struct ServerIdentity {
     /// Stands for `run_id` and `master_replid`.
-    pub(super) run: u8,
+    pub(super) server_run: u8,
     pub(super) evictions: u8,
 }
 
-impl fmt::Display for Identity {
+impl fmt::Display for ServerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.run, self.evictions)
+        write!(f, "{}.{}", self.server_run, self.evictions)
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Server {
-    pub(super) identity: Identity,
+pub(super) struct RedisServer {
+    pub(super) identity: ServerIdentity,
     /// True if it holds the denial of the tabs' session.
     pub(super) is_denied: bool,
-    pub(super) mark: Mark,
+    pub(super) epoch_marker: EpochMarker,
     /// Replica that holds the backfill lock.
-    pub(super) seeder: Option<usize>,
+    pub(super) backfill_owner: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Mark {
+pub(super) enum EpochMarker {
     None,
-    Filling(Epoch),
+    Incomplete(Epoch),
     Complete(Epoch),
 }
 
-impl Mark {
+impl EpochMarker {
     pub(super) fn is_complete_after(self, epoch: Epoch) -> bool {
-        matches!(self, Self::Complete(filled) if filled > epoch)
+        matches!(self, Self::Complete(backfilled_server) if backfilled_server > epoch)
     }
 }
 
 /// Row from SQL, and whether it was read within the last lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Leased {
-    pub(super) said: Row,
+pub(super) struct LeasedRow {
+    pub(super) row: EpochRow,
     pub(super) is_current: bool,
 }
 
-impl Leased {
-    pub(super) fn now(said: Row) -> Self {
+impl LeasedRow {
+    pub(super) fn now(row: EpochRow) -> Self {
         Self {
-            said,
+            row,
             is_current: true,
         }
     }
 
     /// Time of the read, relative to `now`.
-    fn asked(self, now: Moment) -> Moment {
-        let over = Moment {
+    fn requested_at(self, now: DualInstant) -> DualInstant {
+        let over = DualInstant {
             time: now.time - 2 * LEASE,
             ..now
         };
@@ -116,147 +116,156 @@ impl Leased {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Replica {
-    pub(super) witness: Leased,
+    pub(super) epoch_record: LeasedRow,
     /// Connected server, as inspected within the last lease. A server that does not respond for longer
     /// counts as disconnected: checks do not use it, and logouts inspect it again, as after connecting.
-    pub(super) link: Option<Identity>,
-    pub(super) filling: Option<Filling>,
+    pub(super) connected_to: Option<ServerIdentity>,
+    pub(super) backfill: Option<BackfillProgress>,
 }
 
-pub(super) fn now() -> Moment {
-    Moment {
+pub(super) fn now() -> DualInstant {
+    DualInstant {
         instant: Instant::now(),
         time: Time::from_secs(1_000),
     }
 }
 
 /// The record as the production code represents it.
-pub(super) fn witness(known: Leased, now: Moment) -> Witness {
-    Witness {
-        epoch: known.said.epoch.to_string(),
-        filled: known
-            .said
-            .filled
-            .map_or(String::new(), |filled| filled.to_string()),
-        asked: known.asked(now),
+pub(super) fn epoch_record(known: LeasedRow, now: DualInstant) -> EpochRecord {
+    EpochRecord {
+        epoch: known.row.epoch.to_string(),
+        backfilled_server: known
+            .row
+            .backfilled_server
+            .map_or(String::new(), |backfilled_server| {
+                backfilled_server.to_string()
+            }),
+        requested_at: known.requested_at(now),
     }
 }
 
 /// The server status as the production code represents it.
-pub(super) fn standing(identity: Identity, mark: Mark, now: Moment) -> Standing {
-    let mark = match mark {
-        Mark::None => None,
-        Mark::Filling(epoch) => Some(format!("filling:{epoch}")),
-        Mark::Complete(epoch) => Some(epoch.to_string()),
+pub(super) fn server_status(
+    identity: ServerIdentity,
+    epoch_marker: EpochMarker,
+    now: DualInstant,
+) -> ServerStatus {
+    let epoch_marker = match epoch_marker {
+        EpochMarker::None => None,
+        EpochMarker::Incomplete(epoch) => Some(format!("filling:{epoch}")),
+        EpochMarker::Complete(epoch) => Some(epoch.to_string()),
     };
-    Standing {
-        inspection: Inspection {
+    ServerStatus {
+        server_info: ServerInfo {
             identity: identity.to_string(),
-            unfit: None,
+            unsuitable: None,
             time: now.time,
-            mark,
-            vouched: None,
+            epoch_marker,
+            marker_age: None,
         },
-        asked: now,
+        requested_at: now,
     }
 }
 
 impl World {
     /// Both replicas have the row and are connected to the server.
-    pub(super) fn new(row: Row, master: Server) -> Self {
+    pub(super) fn new(row: EpochRow, master: RedisServer) -> Self {
         let replica = Replica {
-            witness: Leased::now(row),
-            link: Some(master.identity),
-            filling: None,
+            epoch_record: LeasedRow::now(row),
+            connected_to: Some(master.identity),
+            backfill: None,
         };
         Self {
-            sql: Sql {
+            sql: Database {
                 is_up: true,
                 outages: 0,
                 session: SessionState {
                     generation: 0,
                     rotated_at: START,
                     superseded: Superseded::default(),
-                    key: None,
+                    retry_key: None,
                     expires_at: START + Duration::from_hours(1),
                     idle_limit: Duration::from_hours(1),
                     revoked: None,
                 },
                 row,
             },
-            runs: master.identity.run,
+            runs: master.identity.server_run,
             master,
             deposed: None,
             losses: 0,
             replicas: [replica.clone(), replica],
-            logouts: [Logout::None; 2],
+            logouts: [LogoutProgress::None; 2],
             check: None,
-            refresh: Refresh::None,
+            refresh: RefreshProgress::None,
         }
     }
 
-    pub(super) fn server(&self, run: u8) -> Option<&Server> {
+    pub(super) fn server(&self, server_run: u8) -> Option<&RedisServer> {
         let servers = [Some(&self.master), self.deposed.as_ref()];
         servers
             .into_iter()
             .flatten()
-            .find(|server| server.identity.run == run)
+            .find(|server| server.identity.server_run == server_run)
     }
 
-    pub(super) fn server_mut(&mut self, run: u8) -> Option<&mut Server> {
+    pub(super) fn server_mut(&mut self, server_run: u8) -> Option<&mut RedisServer> {
         let servers = [Some(&mut self.master), self.deposed.as_mut()];
         servers
             .into_iter()
             .flatten()
-            .find(|server| server.identity.run == run)
+            .find(|server| server.identity.server_run == server_run)
     }
 
     /// Returns the server of the replica's connection.
-    pub(super) fn linked(&self, replica: usize) -> Option<&Server> {
-        self.server(self.replicas[replica].link?.run)
+    pub(super) fn connected_server(&self, replica: usize) -> Option<&RedisServer> {
+        self.server(self.replicas[replica].connected_to?.server_run)
     }
 
     /// Returns whether no replica relies on an earlier epoch. Leases are shorter than the wait of the
     /// code, so that wait ends when this is true, or later.
-    pub(super) fn have_noticed(&self, epoch: Epoch) -> bool {
+    pub(super) fn has_propagated(&self, epoch: Epoch) -> bool {
         self.replicas
             .iter()
-            .map(|replica| replica.witness)
-            .all(|witness| !witness.is_current || witness.said.epoch >= epoch)
+            .map(|replica| replica.epoch_record)
+            .all(|epoch_record| !epoch_record.is_current || epoch_record.row.epoch >= epoch)
     }
 
-    pub(super) fn read_witness(&mut self, replica: usize) {
-        self.replicas[replica].witness = Leased::now(self.sql.row);
+    pub(super) fn read_epoch_record(&mut self, replica: usize) {
+        self.replicas[replica].epoch_record = LeasedRow::now(self.sql.row);
     }
 
-    pub(super) fn begin_epoch(&mut self, filled: Option<Identity>) -> Epoch {
+    pub(super) fn begin_epoch(&mut self, backfilled_server: Option<ServerIdentity>) -> Epoch {
         let epoch = self.sql.row.epoch + 1;
-        self.sql.row = Row { epoch, filled };
+        self.sql.row = EpochRow {
+            epoch,
+            backfilled_server,
+        };
         epoch
     }
 
     pub(super) fn flush(&mut self) {
         self.losses += 1;
         self.master.is_denied = false;
-        self.master.mark = Mark::None;
-        self.master.seeder = None;
+        self.master.epoch_marker = EpochMarker::None;
+        self.master.backfill_owner = None;
     }
 
-    /// The server stops, with every connection to it, and another starts with `mark` and no denial:
+    /// The server stops, with every connection to it, and another starts with `epoch_marker` and no denial:
     /// without a marker it is empty, with one it has loaded an old dump.
-    pub(super) fn restart(&mut self, mark: Mark) {
-        let ended = self.master.identity.run;
-        self.master = self.next_server(mark);
+    pub(super) fn restart(&mut self, epoch_marker: EpochMarker) {
+        let ended = self.master.identity.server_run;
+        self.master = self.next_server(epoch_marker);
         self.disconnect(ended);
     }
 
     /// A Redis replica that has the marker but not the denial becomes master. The old master remains for
     /// existing connections.
     pub(super) fn fail_over(&mut self) {
-        let next = self.next_server(self.master.mark);
+        let next = self.next_server(self.master.epoch_marker);
         let old = std::mem::replace(&mut self.master, next);
         if let Some(ended) = self.deposed.replace(old) {
-            self.disconnect(ended.identity.run);
+            self.disconnect(ended.identity.server_run);
         }
     }
 
@@ -271,32 +280,38 @@ impl World {
     /// Returns whether the master may have been configured to evict: a replica that inspected it within
     /// the lease knows that it was not, and so does a check that still waits for its response.
     pub(super) fn may_evict(&self) -> bool {
-        let run = self.master.identity.run;
-        self.check.is_none_or(|question| question.run != run)
-            && self
-                .replicas
-                .iter()
-                .all(|replica| replica.link.is_none_or(|link| link.run != run))
+        let server_run = self.master.identity.server_run;
+        self.check
+            .is_none_or(|lookup| lookup.server_run != server_run)
+            && self.replicas.iter().all(|replica| {
+                replica
+                    .connected_to
+                    .is_none_or(|connected_to| connected_to.server_run != server_run)
+            })
     }
 
-    fn next_server(&mut self, mark: Mark) -> Server {
+    fn next_server(&mut self, epoch_marker: EpochMarker) -> RedisServer {
         self.losses += 1;
         self.runs += 1;
-        Server {
-            identity: Identity {
-                run: self.runs,
+        RedisServer {
+            identity: ServerIdentity {
+                server_run: self.runs,
                 evictions: 0,
             },
             is_denied: false,
-            mark,
-            seeder: None,
+            epoch_marker,
+            backfill_owner: None,
         }
     }
 
-    fn disconnect(&mut self, run: u8) {
+    fn disconnect(&mut self, server_run: u8) {
         for replica in &mut self.replicas {
-            replica.link = replica.link.filter(|link| link.run != run);
-            replica.filling = replica.filling.filter(|filling| filling.run != run);
+            replica.connected_to = replica
+                .connected_to
+                .filter(|connected_to| connected_to.server_run != server_run);
+            replica.backfill = replica
+                .backfill
+                .filter(|backfill| backfill.server_run != server_run);
         }
     }
 }

@@ -4,19 +4,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::server::Server;
-use super::{Installation, MARK, Token};
+use super::redis_server::RedisServer;
+use super::{EPOCH_MARKER_KEY, TestInstallation, Token};
 use crate::clock::Clock;
 use crate::denylist::memory::MemoryDenylist;
 use crate::denylist::redis::RedisReader;
-use crate::denylist::{Denial, Denied, Denylist, TokenStatus};
+use crate::denylist::{Denial, DenialTarget, Denylist, TokenStatus};
 use crate::token::Claims;
 
-fn reader(server: &Server) -> RedisReader {
+fn reader(server: &RedisServer) -> RedisReader {
     RedisReader::start(server.url().parse().unwrap(), Clock::system())
 }
 
-async fn believing(server: &Server) -> RedisReader {
+async fn trusting_reader(server: &RedisServer) -> RedisReader {
     let reader = reader(server);
     until(&reader, "").await;
     reader
@@ -27,15 +27,15 @@ async fn believing(server: &Server) -> RedisReader {
 pub(super) async fn until(reader: &RedisReader, word: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        let doubt = reader.doubt();
-        match &doubt {
+        let distrust = reader.distrust();
+        match &distrust {
             None if word.is_empty() => return,
-            Some(doubt) if !word.is_empty() && doubt.contains(word) => return,
+            Some(distrust) if !word.is_empty() && distrust.contains(word) => return,
             _ => {}
         }
         assert!(
             Instant::now() < deadline,
-            "timed out waiting for {word:?}: {doubt:?}"
+            "timed out waiting for {word:?}: {distrust:?}"
         );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -49,15 +49,15 @@ async fn refuses(reader: &RedisReader, token: &Token) -> Option<bool> {
 }
 
 /// The result, as soon as there is one: on a slow machine a copy may be out of date for a moment.
-async fn answer(reader: &RedisReader, token: &Token) -> bool {
-    settled(async || refuses(reader, token).await).await
+async fn result(reader: &RedisReader, token: &Token) -> bool {
+    until_result(async || refuses(reader, token).await).await
 }
 
-async fn settled(ask: impl AsyncFn() -> Option<bool>) -> bool {
+async fn until_result(ask: impl AsyncFn() -> Option<bool>) -> bool {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        if let Some(answer) = ask().await {
-            return answer;
+        if let Some(result) = ask().await {
+            return result;
         }
         assert!(Instant::now() < deadline, "no answer");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -65,22 +65,22 @@ async fn settled(ask: impl AsyncFn() -> Option<bool>) -> bool {
 }
 
 #[tokio::test]
-async fn a_reader_sees_each_denial_at_once() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
-    let reader = believing(&redis).await;
+async fn a_reader_sees_each_denial_immediately() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let process = installation.start_and_wait().await;
+    let reader = trusting_reader(&redis).await;
 
     for _ in 0..100 {
         let token = process.revoke().await;
-        assert!(answer(&reader, &token).await);
+        assert!(result(&reader, &token).await);
     }
-    assert!(!answer(&reader, &Token::valid()).await);
+    assert!(!result(&reader, &Token::valid()).await);
 }
 
 #[tokio::test]
-async fn a_copy_that_nobody_has_filled_is_not_believed() {
-    let redis = Server::start();
+async fn a_copy_without_backfill_is_not_trusted() {
+    let redis = RedisServer::start();
     let reader = reader(&redis);
 
     until(&reader, "no Latchet server has backfilled it").await;
@@ -89,12 +89,12 @@ async fn a_copy_that_nobody_has_filled_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_token_is_refused_as_its_ids_are() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
+async fn a_token_is_checked_by_its_ids() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let process = installation.start_and_wait().await;
     let revoked = process.revoke().await;
-    let reader = believing(&redis).await;
+    let reader = trusting_reader(&redis).await;
     let now = Clock::system().now();
 
     for (token, expected) in [(revoked, true), (Token::valid(), false)] {
@@ -106,17 +106,17 @@ async fn a_token_is_refused_as_its_ids_are() {
             let status = reader.check_token("", &claims, now).await.ok()?;
             Some(status != TokenStatus::NotDenied)
         };
-        assert_eq!(settled(ask).await, expected);
+        assert_eq!(until_result(ask).await, expected);
     }
 }
 
 #[tokio::test]
-async fn a_reader_refuses_to_answer_between_a_flush_and_the_filling() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
+async fn a_reader_fails_between_a_flush_and_the_backfill() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let process = installation.start_and_wait().await;
     let token = process.revoke().await;
-    let reader = believing(&redis).await;
+    let reader = trusting_reader(&redis).await;
     let epoch = process.epoch().await;
 
     redis.run::<()>(&["FLUSHALL"]);
@@ -124,34 +124,34 @@ async fn a_reader_refuses_to_answer_between_a_flush_and_the_filling() {
     let valid = refuses(&reader, &Token::valid()).await;
     assert!(valid.is_none() || process.epoch().await != epoch);
     let deadline = Instant::now() + Duration::from_secs(20);
-    while process.epoch().await == epoch || reader.doubt().is_some() {
+    while process.epoch().await == epoch || reader.distrust().is_some() {
         assert_ne!(refuses(&reader, &token).await, Some(false), "it passed");
         assert!(
             Instant::now() < deadline,
             "the copy was not backfilled again"
         );
     }
-    assert!(answer(&reader, &token).await);
-    assert!(!answer(&reader, &Token::valid()).await);
+    assert!(result(&reader, &token).await);
+    assert!(!result(&reader, &Token::valid()).await);
 }
 
 /// The dump is newer than the last renewal by a server, and its marker claims to be complete; only the
 /// name of the server in the epoch reveals the loss, also to a new reader.
 #[tokio::test]
-async fn a_restart_from_an_old_dump_is_noticed_without_sql() {
-    let mut redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
+async fn a_restart_from_an_old_dump_is_detected_without_sql() {
+    let mut redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let process = installation.start_and_wait().await;
     let early = process.revoke().await;
     redis.run::<()>(&["SAVE"]);
     let late = process.revoke().await;
-    let old = believing(&redis).await;
+    let old = trusting_reader(&redis).await;
     drop(process);
 
     redis.kill();
     redis.resume();
 
-    assert!(redis.run::<bool>(&["EXISTS", MARK]));
+    assert!(redis.run::<bool>(&["EXISTS", EPOCH_MARKER_KEY]));
     let new = reader(&redis);
     for reader in [&old, &new] {
         until(reader, "may have lost data").await;
@@ -165,16 +165,16 @@ async fn a_restart_from_an_old_dump_is_noticed_without_sql() {
 }
 
 #[tokio::test]
-async fn a_copy_that_no_server_vouches_for_is_not_believed() {
-    let redis = Server::start();
-    let installation = Installation::on(&redis);
-    let process = installation.serve().await;
+async fn a_copy_without_marker_renewals_is_not_trusted() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let process = installation.start_and_wait().await;
     let token = process.revoke().await;
-    let reader = believing(&redis).await;
+    let reader = trusting_reader(&redis).await;
 
     drop(process);
     // As if eleven of the thirty seconds of the marker's lifetime had passed.
-    redis.run::<()>(&["PEXPIRE", MARK, "19000"]);
+    redis.run::<()>(&["PEXPIRE", EPOCH_MARKER_KEY, "19000"]);
 
     until(&reader, "renewed").await;
     assert_eq!(refuses(&reader, &Token::valid()).await, None);
@@ -182,13 +182,13 @@ async fn a_copy_that_no_server_vouches_for_is_not_believed() {
 }
 
 #[tokio::test]
-async fn where_redis_is_not_believed_the_fallback_answers() {
-    let mut redis = Server::start();
+async fn the_fallback_is_used_while_redis_is_not_trusted() {
+    let mut redis = RedisServer::start();
     let (denied, now) = (Token::valid(), Clock::system().now());
     let fallback = MemoryDenylist::new();
     fallback.insert(
         &Denial {
-            denied: Denied::Token(denied.0.clone()),
+            denied: DenialTarget::Token(denied.0.clone()),
             not_after: now + Duration::from_mins(15),
         },
         now,
@@ -202,11 +202,11 @@ async fn where_redis_is_not_believed_the_fallback_answers() {
 }
 
 #[tokio::test]
-async fn a_reader_denies_nothing() {
-    let redis = Server::start();
+async fn a_reader_cannot_deny() {
+    let redis = RedisServer::start();
     let now = Clock::system().now();
     let denial = Denial {
-        denied: Denied::Token("t".into()),
+        denied: DenialTarget::Token("t".into()),
         not_after: now,
     };
 

@@ -2,26 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::Server;
-use super::{Installation, Token};
-use crate::denylist::redis::TargetError;
+use super::redis_server::RedisServer;
+use super::{TestInstallation, Token};
+use crate::denylist::redis::RedisUrlError;
 use crate::server::config::DatabaseKind;
-use crate::server::denylist::OpenDenylist;
+use crate::server::denylist::DenylistBackend;
 
 #[tokio::test]
-async fn a_failover_by_sentinel_revives_nothing() {
-    let mut master = Server::start();
-    let replica = Server::start_with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
+async fn a_failover_by_sentinel_revives_no_revoked_token() {
+    let mut master = RedisServer::start();
+    let replica =
+        RedisServer::start_with(&["--replicaof", "127.0.0.1", &master.port().to_string()]);
     let watched = format!("sentinel monitor main 127.0.0.1 {} 1", master.port());
-    let sentinel = Server::start_with(&[
+    let sentinel = RedisServer::start_with(&[
         "sentinel",
         &watched,
         "sentinel down-after-milliseconds main 300",
         "sentinel failover-timeout main 3000",
     ]);
     let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
-    let installation = Installation::at(Some(url));
-    let process = installation.serve().await;
+    let installation = TestInstallation::at(Some(url));
+    let process = installation.start_and_wait().await;
     let epoch = process.epoch().await;
     wait_until(|| {
         replica
@@ -51,13 +52,13 @@ async fn a_failover_by_sentinel_revives_nothing() {
         assert!(process.refuses(&late).await);
         assert!(!process.refuses(&Token::valid()).await);
     }
-    process.until_good().await;
+    process.until_healthy().await;
 
     assert!(process.refuses(&token).await);
     assert!(process.refuses(&late).await);
-    let link = process.redis().line.link().unwrap();
+    let inspected = process.redis().handle.current().unwrap();
     assert_eq!(
-        link.connection.address(),
+        inspected.connection.address(),
         format!("127.0.0.1:{}", replica.port())
     );
 }
@@ -65,7 +66,7 @@ async fn a_failover_by_sentinel_revives_nothing() {
 #[tokio::test]
 async fn in_a_cluster_the_owner_of_the_slot_is_found() {
     let nodes = [cluster_node(), cluster_node()];
-    let slot: u16 = nodes[0].run(&["CLUSTER", "KEYSLOT", super::MARK]);
+    let slot: u16 = nodes[0].run(&["CLUSTER", "KEYSLOT", super::EPOCH_MARKER_KEY]);
     let shares = [(0, slot - 1), (slot, 16_383)];
     for (node, (from, to)) in nodes.iter().zip(shares) {
         node.run::<()>(&[
@@ -86,32 +87,32 @@ async fn in_a_cluster_the_owner_of_the_slot_is_found() {
     }
 
     let url = format!("redis+cluster://127.0.0.1:{}", nodes[0].port());
-    let installation = Installation::at(Some(url));
-    let process = installation.serve().await;
+    let installation = TestInstallation::at(Some(url));
+    let process = installation.start_and_wait().await;
     let token = process.revoke().await;
 
     assert!(process.refuses(&token).await);
     assert!(!process.refuses(&Token::valid()).await);
-    let link = process.redis().line.link().unwrap();
-    assert_eq!(link.connection.address(), format!("127.0.0.1:{port}"));
+    let inspected = process.redis().handle.current().unwrap();
+    assert_eq!(inspected.connection.address(), format!("127.0.0.1:{port}"));
 }
 
 #[tokio::test]
 async fn a_url_that_names_no_redis_is_refused() {
-    let tool = Installation::at(None).tool().await;
+    let open_command_line = TestInstallation::at(None).open_command_line().await;
 
-    let opened = OpenDenylist::open(
+    let opened = DenylistBackend::open(
         DatabaseKind::Sqlite,
         Some("http://localhost"),
-        tool.store,
-        tool.clock,
+        open_command_line.store,
+        open_command_line.clock,
     );
 
-    assert!(matches!(opened, Err(TargetError::Url(_))));
+    assert!(matches!(opened, Err(RedisUrlError::Url(_))));
 }
 
-fn cluster_node() -> Server {
-    Server::start_with(&["--cluster-enabled", "yes"])
+fn cluster_node() -> RedisServer {
+    RedisServer::start_with(&["--cluster-enabled", "yes"])
 }
 
 async fn wait_until(holds: impl Fn() -> bool) {

@@ -7,18 +7,18 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// An output that a test can block, fill up and break.
 #[derive(Clone, Default)]
-struct Output(Arc<Mutex<State>>);
+struct TestOutput(Arc<Mutex<OutputState>>);
 
 #[derive(Default)]
-struct State {
+struct OutputState {
     text: Vec<u8>,
     is_blocked: bool,
     /// Number of bytes that can be written until a write fails.
     room: Option<usize>,
 }
 
-impl Output {
-    fn set(&self, change: impl FnOnce(&mut State)) {
+impl TestOutput {
+    fn set(&self, change: impl FnOnce(&mut OutputState)) {
         change(&mut self.0.lock().unwrap());
     }
 
@@ -27,7 +27,7 @@ impl Output {
     }
 }
 
-impl Write for Output {
+impl Write for TestOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock().unwrap();
         if state.is_blocked {
@@ -51,7 +51,7 @@ impl Write for Output {
 }
 
 /// Starts a queue that reports lost lines into itself, as the log does.
-fn start(output: &Output) -> LogQueue {
+fn start(output: &TestOutput) -> LogQueue {
     static QUEUES: Mutex<Vec<(ThreadId, LogQueue)>> = Mutex::new(Vec::new());
     let report = |lost| {
         let queues = QUEUES.lock().unwrap();
@@ -76,7 +76,7 @@ fn until(mut is_true: impl FnMut() -> bool) {
 
 #[test]
 fn lines_are_written_in_their_order() {
-    let output = Output::default();
+    let output = TestOutput::default();
     let queue = start(&output);
 
     for line in ["one\n", "two\n", "three\n"] {
@@ -89,8 +89,8 @@ fn lines_are_written_in_their_order() {
 }
 
 #[test]
-fn an_output_that_blocks_keeps_nobody_waiting_and_what_did_not_fit_is_counted_and_reported() {
-    let output = Output::default();
+fn a_blocked_output_delays_no_caller_and_lost_lines_are_counted_and_reported() {
+    let output = TestOutput::default();
     let queue = start(&output);
     output.set(|state| state.is_blocked = true);
     let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
@@ -110,8 +110,8 @@ fn an_output_that_blocks_keeps_nobody_waiting_and_what_did_not_fit_is_counted_an
 }
 
 #[test]
-fn lines_that_cannot_be_written_are_counted_and_the_next_one_begins_a_line() {
-    let output = Output::default();
+fn failed_lines_are_counted_and_the_next_one_begins_a_new_line() {
+    let output = TestOutput::default();
     let queue = start(&output);
     output.set(|state| state.room = Some(6));
     for line in ["first\n", "second\n", "third\n"] {
@@ -132,8 +132,8 @@ fn lines_that_cannot_be_written_are_counted_and_the_next_one_begins_a_line() {
 }
 
 #[test]
-fn waiting_for_an_output_that_blocks_for_ever_ends() {
-    let output = Output::default();
+fn waiting_for_a_blocked_output_ends() {
+    let output = TestOutput::default();
     let queue = start(&output);
     output.set(|state| state.is_blocked = true);
     queue.push(b"line\n");

@@ -18,7 +18,7 @@ fn guessable_passwords_are_refused_with_the_reason() {
     ];
 
     for (min_bytes, password, reason) in table {
-        let refusal = Policy::new(min_bytes).check(&secret(password), "Alice@example.org");
+        let refusal = PasswordPolicy::new(min_bytes).check(&secret(password), "Alice@example.org");
         assert_eq!(refusal, Err(reason), "{password}");
     }
 }
@@ -49,7 +49,7 @@ const TYPICAL: [(&str, Weakness); 20] = [
 
 #[test]
 fn typical_weak_passwords_of_15_bytes_are_refused_with_the_reason() {
-    let policy = Policy::new(15).with_service("auth.schnabeltier.example");
+    let policy = PasswordPolicy::new(15).with_service("auth.schnabeltier.example");
 
     for (password, reason) in TYPICAL {
         let refusal = policy.check(&secret(password), "wilhelmina");
@@ -59,7 +59,7 @@ fn typical_weak_passwords_of_15_bytes_are_refused_with_the_reason() {
 
 #[test]
 fn a_breached_password_is_refused_however_its_letters_are_composed() {
-    let policy = Policy::new(15);
+    let policy = PasswordPolicy::new(15);
 
     for password in [
         "desoxyribonukleins\u{e4}ure",
@@ -76,7 +76,7 @@ fn a_breached_password_is_refused_however_its_letters_are_composed() {
 
 #[test]
 fn a_breached_password_with_enough_that_is_random_is_accepted() {
-    let policy = Policy::new(15);
+    let policy = PasswordPolicy::new(15);
 
     assert_eq!(
         policy.check(&secret("thequickbrownfox-vq7xwz"), "alice"),
@@ -93,12 +93,15 @@ fn lengths_at_the_bounds_are_accepted() {
         .collect();
 
     assert_eq!(
-        Policy::new(15).check(&secret("fifteen bytes!!"), "alice"),
+        PasswordPolicy::new(15).check(&secret("fifteen bytes!!"), "alice"),
         Ok(())
     );
-    assert_eq!(Policy::new(15).check(&secret(&longest), "alice"), Ok(()));
+    assert_eq!(
+        PasswordPolicy::new(15).check(&secret(&longest), "alice"),
+        Ok(())
+    );
     assert!(
-        Policy::new(15)
+        PasswordPolicy::new(15)
             .check(&secret(&format!("{longest}a")), "alice")
             .is_err()
     );
@@ -190,7 +193,7 @@ const STRONG: [&str; 16] = [
 
 #[test]
 fn long_passwords_that_are_made_of_weak_ones_are_refused() {
-    let policy = Policy::new(15).with_service("auth.example.org");
+    let policy = PasswordPolicy::new(15).with_service("auth.example.org");
 
     let accepted: Vec<_> = WEAK
         .into_iter()
@@ -202,7 +205,7 @@ fn long_passwords_that_are_made_of_weak_ones_are_refused() {
 
 #[test]
 fn phrases_and_random_passwords_are_accepted() {
-    let policy = Policy::new(15).with_service("auth.example.org");
+    let policy = PasswordPolicy::new(15).with_service("auth.example.org");
 
     for password in STRONG {
         assert_eq!(
@@ -222,7 +225,7 @@ fn random_passwords_are_accepted_at_every_length_that_may_be_set() {
         (15, 15, "lower"),
         (15, 18, "digits"),
     ] {
-        let policy = Policy::new(min_bytes);
+        let policy = PasswordPolicy::new(min_bytes);
         let refused = (0..300)
             .filter(|_| {
                 let password: String = std::iter::repeat_with(|| match letters {
@@ -243,7 +246,7 @@ fn random_passwords_are_accepted_at_every_length_that_may_be_set() {
 #[test]
 fn names_of_the_account_and_the_service_are_no_secrets() {
     let check = |password: &str, username: &str, service: &str| {
-        let policy = Policy::new(15).with_service(service);
+        let policy = PasswordPolicy::new(15).with_service(service);
         policy.check(&secret(password), username)
     };
     for (password, username, service) in [

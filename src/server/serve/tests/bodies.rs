@@ -5,17 +5,17 @@ use h2::{Reason, SendStream};
 use hyper::body::Bytes;
 
 use super::*;
-use crate::server::envelope::BodyBudget;
+use crate::server::middleware::BodyBudget;
 
 const BODY_LIMIT: usize = 64 << 10;
 
 /// An HTTP/2 client that skips protocol negotiation.
-struct Client(SendRequest<Bytes>);
+struct Http2Client(SendRequest<Bytes>);
 
-type Unfinished = (SendStream<Bytes>, ResponseFuture);
+type OpenRequest = (SendStream<Bytes>, ResponseFuture);
 
-impl Client {
-    async fn connect(server: &Running) -> Self {
+impl Http2Client {
+    async fn connect(server: &TestServer) -> Self {
         let (client, connection) = h2::client::handshake(server.connect().await).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "it ends with the client")]
         tokio::spawn(async move {
@@ -25,101 +25,101 @@ impl Client {
     }
 
     /// Sends the head of a request, and nothing of its body.
-    async fn begin(&mut self, method: &str, path: &str) -> Unfinished {
+    async fn send_head(&mut self, method: &str, path: &str) -> OpenRequest {
         let request = Request::builder().method(method);
         let request = request.uri(format!("http://x{path}")).body(()).unwrap();
-        self.0 = patiently(self.0.clone().ready()).await.unwrap();
+        self.0 = with_timeout(self.0.clone().ready()).await.unwrap();
         let (response, body) = self.0.send_request(request, false).unwrap();
         (body, response)
     }
 
     /// Sends a request with a body that is complete at once.
     async fn post(&mut self, path: &str, body: &'static str) -> Response<h2::RecvStream> {
-        let (mut stream, response) = self.begin("POST", path).await;
+        let (mut stream, response) = self.send_head("POST", path).await;
         stream
             .send_data(Bytes::from_static(body.as_bytes()), true)
             .unwrap();
-        patiently(response).await.unwrap()
+        with_timeout(response).await.unwrap()
     }
 }
 
 /// Starts a server with this budget that echoes bodies at `/` and has a path `/none` that reads no body.
-async fn start(budget: &BodyBudget) -> Running {
+async fn start_server(budget: &BodyBudget) -> TestServer {
     let echo = make(|request: poem::Request| async move { request.into_body().into_bytes().await });
     let routes = Route::new()
         .at("/", poem::post(echo))
         .at("/none", poem::get(make_sync(|_| "none")));
-    let envelope =
-        Envelope::new(&config(&[]), Lifecycle::default()).with_body_budget(budget.clone());
-    Running::start(limits(), routes.with(envelope)).await
+    let layer =
+        RequestLayer::new(&config(&[]), Lifecycle::default()).with_body_budget(budget.clone());
+    TestServer::start(limits(), routes.with(layer)).await
 }
 
-async fn until(what: &str, is_true: impl Fn() -> bool) {
+async fn wait_until(what: &str, is_true: impl Fn() -> bool) {
     let waiting = async {
         while !is_true() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    let waited = tokio::time::timeout(TEST_TIMEOUT, waiting).await;
     assert!(waited.is_ok(), "waited for: {what}");
 }
 
 /// Waits for the status and `Retry-After` of a request whose body may still be incomplete.
 async fn status(response: ResponseFuture) -> (u16, Option<String>) {
-    let response = patiently(response).await.unwrap();
+    let response = with_timeout(response).await.unwrap();
     let retry_after = response.headers().get("retry-after");
     let retry_after = retry_after.map(|value| value.to_str().unwrap().to_owned());
     (response.status().as_u16(), retry_after)
 }
 
 #[tokio::test]
-async fn half_sent_bodies_of_all_connections_hold_no_more_than_one_budget() {
+async fn half_sent_bodies_of_all_connections_share_one_budget() {
     // Each body takes a kilobyte at least.
     let budget = BodyBudget::new(8 << 10);
-    let server = start(&budget).await;
-    let (mut clients, mut halves) = (Vec::new(), Vec::new());
-    let mut answers = tokio::task::JoinSet::new();
+    let server = start_server(&budget).await;
+    let (mut clients, mut open_streams) = (Vec::new(), Vec::new());
+    let mut responses = tokio::task::JoinSet::new();
 
     for _ in 0..3 {
-        let mut client = Client::connect(&server).await;
+        let mut client = Http2Client::connect(&server).await;
         for _ in 0..16 {
-            let (mut stream, response) = client.begin("POST", "/").await;
+            let (mut stream, response) = client.send_head("POST", "/").await;
             stream.send_data(Bytes::from_static(b"x"), false).unwrap();
-            halves.push(stream);
-            answers.spawn(status(response));
+            open_streams.push(stream);
+            responses.spawn(status(response));
         }
         clients.push(client);
     }
 
     for _ in 0..40 {
-        let answer = patiently(answers.join_next()).await.unwrap().unwrap();
-        assert_eq!(answer, (503, Some("1".to_owned())));
+        let response = with_timeout(responses.join_next()).await.unwrap().unwrap();
+        assert_eq!(response, (503, Some("1".to_owned())));
     }
-    assert_eq!(budget.held(), 8 << 10);
-    let mut other = Client::connect(&server).await;
+    assert_eq!(budget.bytes_in_use(), 8 << 10);
+    let mut other = Http2Client::connect(&server).await;
     let whole = other.post("/", "complete at once").await;
     assert_eq!(whole.status(), 200, "it takes nothing from the budget");
 
-    drop((clients, halves, answers));
-    until("the budget to be free", || budget.held() == 0).await;
-    let (mut stream, response) = other.begin("POST", "/").await;
+    drop((clients, open_streams, responses));
+    wait_until("the budget to be free", || budget.bytes_in_use() == 0).await;
+    let (mut stream, response) = other.send_head("POST", "/").await;
     stream
         .send_data(Bytes::from_static(b"in two "), false)
         .unwrap();
-    until("the first chunk to arrive", || budget.held() > 0).await;
+    wait_until("the first chunk to arrive", || budget.bytes_in_use() > 0).await;
     stream
         .send_data(Bytes::from_static(b"pieces"), true)
         .unwrap();
     assert_eq!(status(response).await.0, 200);
-    until("the budget to be free again", || budget.held() == 0).await;
+    wait_until("the budget to be free again", || budget.bytes_in_use() == 0).await;
 }
 
 #[tokio::test]
-async fn what_needs_no_body_is_answered_without_one_being_read() {
+async fn a_request_that_needs_no_body_gets_its_response_before_the_body() {
     // Nothing can be buffered at all.
     let budget = BodyBudget::new(0);
-    let server = start(&budget).await;
-    let mut client = Client::connect(&server).await;
+    let server = start_server(&budget).await;
+    let mut client = Http2Client::connect(&server).await;
     let table = [
         ("POST", "/nowhere", 404),
         ("PUT", "/", 405),
@@ -130,7 +130,7 @@ async fn what_needs_no_body_is_answered_without_one_being_read() {
     // More requests than one connection may have open at once: refused ones must free their streams.
     for _ in 0..20 {
         for (method, path, expected) in table {
-            let (mut stream, response) = client.begin(method, path).await;
+            let (mut stream, response) = client.send_head(method, path).await;
             let sent = stream.send_data(Bytes::from(vec![b'x'; 8 << 10]), false);
             // The server may have responded and reset the stream before.
             drop(sent);
@@ -143,25 +143,28 @@ async fn what_needs_no_body_is_answered_without_one_being_read() {
 
 #[tokio::test]
 async fn a_connection_has_few_streams_and_small_windows() {
-    let server = start(&BodyBudget::new(BODY_LIMIT)).await;
-    let mut client = Client::connect(&server).await;
+    let server = start_server(&BodyBudget::new(BODY_LIMIT)).await;
+    let mut client = Http2Client::connect(&server).await;
 
-    let (mut stream, response) = client.begin("POST", "/").await;
+    let (mut stream, response) = client.send_head("POST", "/").await;
     stream.send_data(Bytes::from_static(b"x"), true).unwrap();
     assert_eq!(status(response).await.0, 200);
 
     let streams = client.0.current_max_send_streams();
-    assert_eq!(streams, usize::try_from(MAX_STREAMS).unwrap());
+    assert_eq!(
+        streams,
+        usize::try_from(MAX_STREAMS_PER_CONNECTION).unwrap()
+    );
     assert!(streams <= 32);
-    let (mut stream, _response) = client.begin("POST", "/nowhere").await;
+    let (mut stream, _response) = client.send_head("POST", "/nowhere").await;
     stream.reserve_capacity(1 << 20);
-    assert!(stream.capacity() <= usize::try_from(STREAM_WINDOW).unwrap());
+    assert!(stream.capacity() <= usize::try_from(STREAM_WINDOW_BYTES).unwrap());
     stream.send_reset(Reason::CANCEL);
 }
 
 #[tokio::test]
-async fn an_early_refusal_over_http_1_leaves_the_connection_usable() {
-    let server = start(&BodyBudget::new(BODY_LIMIT)).await;
+async fn after_an_early_error_over_http_1_the_connection_is_usable() {
+    let server = start_server(&BodyBudget::new(BODY_LIMIT)).await;
     let mut socket = server.connect().await;
 
     for _ in 0..2 {
@@ -170,6 +173,6 @@ async fn an_early_refusal_over_http_1_leaves_the_connection_usable() {
             .await
             .unwrap();
         socket.write_all(b"12345").await.unwrap();
-        assert!(answer(&mut socket).await.starts_with("HTTP/1.1 404"));
+        assert!(read_response(&mut socket).await.starts_with("HTTP/1.1 404"));
     }
 }

@@ -5,20 +5,20 @@ use poem::{get, handler};
 use super::*;
 
 #[tokio::test]
-async fn a_stop_lets_a_running_request_finish_and_takes_no_new_connections() {
-    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+async fn a_stopping_server_finishes_running_requests_and_accepts_no_connections() {
+    let (started, proceed) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let endpoint = {
-        let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+        let (started, proceed) = (Arc::clone(&started), Arc::clone(&proceed));
         make(move |_| {
-            let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+            let (started, proceed) = (Arc::clone(&started), Arc::clone(&proceed));
             async move {
-                begun.notify_one();
-                go_on.notified().await;
+                started.notify_one();
+                proceed.notified().await;
                 "done"
             }
         })
     };
-    let server = Running::start(limits(), endpoint).await;
+    let server = TestServer::start(limits(), endpoint).await;
     let address = server.address;
     let lifecycle = server.lifecycle.clone();
     let mut socket = server.connect().await;
@@ -26,68 +26,66 @@ async fn a_stop_lets_a_running_request_finish_and_takes_no_new_connections() {
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .unwrap();
-    patiently(begun.notified()).await;
+    with_timeout(started.notified()).await;
     server.stop.send(()).unwrap();
-    patiently(lifecycle.closing()).await;
+    with_timeout(lifecycle.wait_until_closing()).await;
     assert!(lifecycle.is_draining());
     assert!(TcpStream::connect(address).await.is_err());
 
-    go_on.notify_one();
+    proceed.notify_one();
 
-    let answer = rest(&mut socket).await;
+    let response = read_until_closed(&mut socket).await;
     assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200") && response.ends_with("done"),
+        "{response}"
     );
-    patiently(server.stopped).await.unwrap();
+    with_timeout(server.stopped).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_resting_connections() {
-    let server = Running::start(limits(), hello()).await;
+async fn a_stop_does_not_wait_for_idle_connections() {
+    let server = TestServer::start(limits(), hello_endpoint()).await;
     let mut socket = server.connect().await;
     socket
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         .await
         .unwrap();
-    assert!(answer(&mut socket).await.starts_with("HTTP/1.1 200"));
+    assert!(read_response(&mut socket).await.starts_with("HTTP/1.1 200"));
 
     server.stop().await;
 
-    assert_eq!(rest(&mut socket).await, "");
+    assert_eq!(read_until_closed(&mut socket).await, "");
 }
 
 #[tokio::test]
-async fn what_changes_something_is_finished_when_the_client_hangs_up() {
+async fn a_change_runs_to_completion_when_the_client_disconnects() {
     static FINISHED: AtomicUsize = AtomicUsize::new(0);
-    static BEGUN: Notify = Notify::const_new();
-    static GO_ON: Notify = Notify::const_new();
+    static STARTED: Notify = Notify::const_new();
+    static PROCEED: Notify = Notify::const_new();
     #[handler]
     async fn change() -> &'static str {
-        BEGUN.notify_one();
-        GO_ON.notified().await;
+        STARTED.notify_one();
+        PROCEED.notified().await;
         FINISHED.fetch_add(1, Ordering::SeqCst);
         "changed"
     }
     let lifecycle = Lifecycle::default();
-    let envelope = Envelope::new(&config(&[]), lifecycle.clone());
-    let endpoint = Route::new()
-        .at("/", get(change).post(change))
-        .with(envelope);
-    let server = Running::start(limits(), endpoint).await;
+    let layer = RequestLayer::new(&config(&[]), lifecycle.clone());
+    let endpoint = Route::new().at("/", get(change).post(change)).with(layer);
+    let server = TestServer::start(limits(), endpoint).await;
     let mut socket = server.connect().await;
     socket
         .write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         .await
         .unwrap();
-    patiently(BEGUN.notified()).await;
+    with_timeout(STARTED.notified()).await;
 
     drop(socket);
-    all_is_seen(&server).await;
-    GO_ON.notify_one();
+    wait_until_processed(&server).await;
+    PROCEED.notify_one();
     server.stop().await;
 
-    lifecycle.close();
-    patiently(lifecycle.finished()).await;
+    lifecycle.start_closing();
+    with_timeout(lifecycle.work_finished()).await;
     assert_eq!(FINISHED.load(Ordering::SeqCst), 1);
 }

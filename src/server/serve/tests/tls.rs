@@ -7,7 +7,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::*;
-use crate::server::logging::captured::Captured;
+use crate::server::logging::captured_log::CapturedLog;
 
 fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -24,7 +24,7 @@ fn acceptor() -> TlsAcceptor {
     certificate.acceptor().unwrap()
 }
 
-async fn shake_hands(socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> {
+async fn tls_handshake(socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     let chain = CertificateDer::from_pem_file(testdata("localhost.cert.pem")).unwrap();
     roots.add(chain).unwrap();
@@ -37,49 +37,51 @@ async fn shake_hands(socket: TcpStream, protocol: &str) -> TlsStream<TcpStream> 
     client.alpn_protocols = vec![protocol.as_bytes().to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(client));
-    patiently(connector.connect(name, socket)).await.unwrap()
+    with_timeout(connector.connect(name, socket)).await.unwrap()
 }
 
 #[tokio::test]
-async fn tls_is_spoken_and_the_scheme_is_known() {
+async fn requests_over_tls_have_the_scheme_https() {
     let endpoint = make_sync(|request| request.scheme().to_string());
-    let server = Running::start_with(Some(acceptor()), limits(), endpoint).await;
-    let mut stream = shake_hands(server.connect().await, "http/1.1").await;
+    let server = TestServer::start_with(Some(acceptor()), limits(), endpoint).await;
+    let mut stream = tls_handshake(server.connect().await, "http/1.1").await;
 
     let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(request).await.unwrap();
 
-    let mut answer = String::new();
-    patiently(stream.read_to_string(&mut answer)).await.unwrap();
+    let mut response = String::new();
+    with_timeout(stream.read_to_string(&mut response))
+        .await
+        .unwrap();
     assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("https"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 200") && response.ends_with("https"),
+        "{response}"
     );
 }
 
 #[tokio::test]
-async fn http2_is_agreed_on_over_tls() {
-    let server = Running::start_with(Some(acceptor()), limits(), hello()).await;
+async fn http2_is_negotiated_over_tls() {
+    let server = TestServer::start_with(Some(acceptor()), limits(), hello_endpoint()).await;
 
-    let stream = shake_hands(server.connect().await, "h2").await;
+    let stream = tls_handshake(server.connect().await, "h2").await;
 
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
 }
 
 #[tokio::test]
-async fn a_tls_handshake_that_is_never_begun_is_cut_off() {
-    let limits = Limits {
-        header_timeout: SHORT,
+async fn a_missing_tls_handshake_times_out() {
+    let limits = ConnectionLimits {
+        header_timeout: SHORT_TIMEOUT,
         ..limits()
     };
-    let server = Running::start_with(Some(acceptor()), limits, hello()).await;
+    let server = TestServer::start_with(Some(acceptor()), limits, hello_endpoint()).await;
     let mut socket = server.connect().await;
 
-    assert_eq!(rest(&mut socket).await, "");
+    assert_eq!(read_until_closed(&mut socket).await, "");
 }
 
 #[test]
-fn a_tls_file_that_is_missing_or_of_the_wrong_kind_is_named() {
+fn the_error_names_a_missing_or_wrong_tls_file() {
     let (chain, key) = (
         testdata("localhost.cert.pem"),
         testdata("localhost.key.pem"),
@@ -102,18 +104,18 @@ fn a_tls_file_that_is_missing_or_of_the_wrong_kind_is_named() {
 }
 
 /// A folder with the certificate and key file of a server.
-struct Installed(tempfile::TempDir);
+struct CertificateFolder(tempfile::TempDir);
 
-impl Installed {
+impl CertificateFolder {
     fn new() -> Self {
-        let installed = Self(tempfile::tempdir().unwrap());
+        let folder = Self(tempfile::tempdir().unwrap());
         for part in ["cert", "key"] {
-            installed.put(
+            folder.put(
                 part,
                 &std::fs::read(testdata(&format!("localhost.{part}.pem"))).unwrap(),
             );
         }
-        installed
+        folder
     }
 
     fn path(&self, part: &str) -> PathBuf {
@@ -134,30 +136,30 @@ impl Installed {
     }
 }
 
-fn serves(certificate: &TlsCertificate, name: &str) -> bool {
+fn is_served(certificate: &TlsCertificate, name: &str) -> bool {
     let file = testdata(&format!("{name}.cert.pem"));
     certificate.end_entity() == CertificateDer::from_pem_file(file).unwrap()
 }
 
 #[test]
-fn certificate_and_key_are_replaced_together_though_their_files_are_not() {
-    let files = Installed::new();
+fn certificate_and_key_are_replaced_together() {
+    let files = CertificateFolder::new();
     let certificate = files.load();
-    let log = Captured::begin();
+    let log = CapturedLog::begin();
 
     files.renew("cert");
-    certificate.look();
-    assert!(serves(&certificate, "localhost"));
+    certificate.check_files();
+    assert!(is_served(&certificate, "localhost"));
     files.renew("key");
-    certificate.look();
+    certificate.check_files();
 
-    assert!(serves(&certificate, "renewed"));
+    assert!(is_served(&certificate, "renewed"));
     assert!(!log.text().contains("WARN"), "{}", log.text());
 }
 
 #[test]
-fn a_new_certificate_that_cannot_be_used_is_logged_once_and_the_one_before_stays() {
-    let files = Installed::new();
+fn an_unusable_new_certificate_is_logged_once_and_the_previous_one_stays() {
+    let files = CertificateFolder::new();
     let certificate = files.load();
     let other_key = std::fs::read(testdata("renewed.key.pem")).unwrap();
     let faults: [(&str, &[u8]); 5] = [
@@ -170,13 +172,13 @@ fn a_new_certificate_that_cannot_be_used_is_logged_once_and_the_one_before_stays
 
     for (part, bytes) in faults {
         let before = std::fs::read(files.path(part)).unwrap();
-        let log = Captured::begin();
+        let log = CapturedLog::begin();
         files.put(part, bytes);
         for _ in 0..4 {
-            certificate.look();
+            certificate.check_files();
         }
         files.put(part, &before);
-        certificate.look();
+        certificate.check_files();
 
         let text = log.text();
         assert_eq!(
@@ -184,26 +186,26 @@ fn a_new_certificate_that_cannot_be_used_is_logged_once_and_the_one_before_stays
             1,
             "{text}"
         );
-        assert!(serves(&certificate, "localhost"));
+        assert!(is_served(&certificate, "localhost"));
     }
     std::fs::remove_file(files.path("key")).unwrap();
-    let log = Captured::begin();
+    let log = CapturedLog::begin();
     certificate.reload();
     assert!(
         log.text().contains("cannot read the TLS key"),
         "{}",
         log.text()
     );
-    assert!(serves(&certificate, "localhost"));
+    assert!(is_served(&certificate, "localhost"));
 }
 
 #[test]
-fn a_byte_order_mark_before_the_pem_does_not_matter() {
-    let files = Installed::new();
+fn a_byte_order_mark_before_the_pem_is_ignored() {
+    let files = CertificateFolder::new();
     for part in ["cert", "key"] {
         let bytes = std::fs::read(files.path(part)).unwrap();
         files.put(part, &[b"\xef\xbb\xbf".as_slice(), &bytes].concat());
     }
 
-    assert!(serves(&files.load(), "localhost"));
+    assert!(is_served(&files.load(), "localhost"));
 }

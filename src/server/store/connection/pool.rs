@@ -14,28 +14,28 @@ use sea_orm::sqlx::postgres::PgConnection;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::leased::Leased;
-use super::postgres::{Connector, Route, is_exhausted, is_starting};
-use super::{ACQUIRE, RETRY_EVERY};
+use super::pooled::PooledConnection;
+use super::postgres::{ConnectionRoute, PostgresConnector, is_exhausted, is_starting};
+use super::{ACQUIRE_TIMEOUT, RETRY_INTERVAL};
 
 /// Most reserved connections: one of every four is for refreshes and the epoch alone, up to this many.
-const MOST_RESERVED: usize = 4;
+const MAX_RESERVED: usize = 4;
 
 /// Time for which a pool opens no further connections after the server refused one.
-const GROWS_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const GROWTH_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for longer is tested before use; a busy one costs no extra round trip.
-const TRIED_AFTER: Duration = Duration::from_secs(1);
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// A connection that was idle for longer is closed, so that other clients can use it.
-const CLOSED_AFTER: Duration = Duration::from_mins(1);
+const MAX_IDLE: Duration = Duration::from_mins(1);
 
 /// A connection that is older is closed: the name of the server may resolve to another one by now.
-const OLDEST: Duration = Duration::from_mins(30);
+const MAX_AGE: Duration = Duration::from_mins(30);
 
 /// Class of work that waits for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server::store) enum Lane {
+pub(in crate::server::store) enum ConnectionClass {
     /// All other work.
     General,
     /// Refreshes and the epoch of the denylist: late refreshes log users out, and without the epoch every check
@@ -45,141 +45,147 @@ pub(in crate::server::store) enum Lane {
 
 /// The pool. Clones share it.
 #[derive(Clone, Debug)]
-pub(in crate::server::store) struct Pool(Arc<Shared>);
+pub(in crate::server::store) struct PostgresPool(Arc<PoolShared>);
 
 #[derive(Debug)]
-struct Shared {
-    connector: Connector,
-    state: Mutex<State>,
+struct PoolShared {
+    connector: PostgresConnector,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct PoolState {
     /// Most recently used last.
-    resting: Vec<Resting>,
+    idle: Vec<IdleConnection>,
     /// Number of connections that are idle, in use or being opened.
-    open: usize,
-    /// Number of those that [`Lane::General`] uses.
-    general: usize,
+    open_count: usize,
+    /// Number of those that [`ConnectionClass::General`] uses.
+    general_count: usize,
     /// Most connections that may be open.
-    most: usize,
+    max_open: usize,
     /// Time until which no more connections are opened, because the server refused one.
-    full_until: Option<Instant>,
-    waiting: [VecDeque<oneshot::Sender<Slot>>; 2],
+    growth_paused_until: Option<Instant>,
+    waiting: [VecDeque<oneshot::Sender<PoolSlot>>; 2],
 }
 
 /// An open connection on which no statement is running.
 #[derive(Debug)]
-pub(super) struct Resting {
+pub(super) struct IdleConnection {
     pub(super) connection: PgConnection,
     pub(super) opened: Instant,
-    since: Instant,
+    idle_since: Instant,
 }
 
-impl Resting {
+impl IdleConnection {
     pub(super) fn new(connection: PgConnection, opened: Instant) -> Self {
-        let since = Instant::now();
+        let idle_since = Instant::now();
         Self {
             connection,
             opened,
-            since,
+            idle_since,
         }
     }
 }
 
 /// A slot of the pool, with its connection if one is open. When dropped, it goes to the next waiting request.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pool: Pool,
-    lane: Lane,
-    content: Content,
+pub(super) struct PoolSlot {
+    pool: PostgresPool,
+    class: ConnectionClass,
+    content: SlotContent,
 }
 
 #[derive(Debug)]
-enum Content {
+enum SlotContent {
     /// A connection must be opened.
-    Vacant,
-    Connection(Resting),
+    NotOpened,
+    Idle(IdleConnection),
     /// The connection was moved out.
-    Gone,
+    Taken,
 }
 
-impl Pool {
-    pub(super) fn new(connector: Connector, most: NonZeroU32) -> Self {
-        Self(Arc::new(Shared {
+impl PostgresPool {
+    pub(super) fn new(connector: PostgresConnector, max_open: NonZeroU32) -> Self {
+        Self(Arc::new(PoolShared {
             connector,
-            state: Mutex::new(State {
-                resting: Vec::new(),
-                open: 0,
-                general: 0,
-                most: usize::try_from(most.get()).unwrap_or(usize::MAX),
-                full_until: None,
+            state: Mutex::new(PoolState {
+                idle: Vec::new(),
+                open_count: 0,
+                general_count: 0,
+                max_open: usize::try_from(max_open.get()).unwrap_or(usize::MAX),
+                growth_paused_until: None,
                 waiting: [VecDeque::new(), VecDeque::new()],
             }),
         }))
     }
 
-    pub(in crate::server::store) fn route(&self) -> Route {
+    pub(in crate::server::store) fn route(&self) -> ConnectionRoute {
         self.0.connector.route()
     }
 
     /// Returns a connection, or the error for which none was available in time.
-    pub(in crate::server::store) async fn acquire(&self, lane: Lane) -> Result<Leased, Error> {
-        let deadline = Instant::now() + ACQUIRE;
-        let mut refusal = None;
+    pub(in crate::server::store) async fn acquire(
+        &self,
+        class: ConnectionClass,
+    ) -> Result<PooledConnection, Error> {
+        let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+        let mut last_refusal = None;
         loop {
             let attempt = async {
-                let slot = self.slot(lane).await?;
-                self.usable(slot).await
+                let slot = self.wait_for_slot(class).await?;
+                self.open_or_test(slot).await
             };
             let failure = match tokio::time::timeout_at(deadline, attempt).await {
-                Ok(Ok(leased)) => return Ok(leased),
+                Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(refusal.unwrap_or(Error::PoolTimedOut)),
+                Err(_) => return Err(last_refusal.unwrap_or(Error::PoolTimedOut)),
             };
             if !is_exhausted(&failure) && !is_starting(&failure) {
                 return Err(failure);
             }
-            refusal = Some(failure);
+            last_refusal = Some(failure);
             // The next attempt may get a connection that is returned; without a pause this would spin.
-            tokio::time::sleep(RETRY_EVERY).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
-    async fn slot(&self, lane: Lane) -> Result<Slot, Error> {
+    async fn wait_for_slot(&self, class: ConnectionClass) -> Result<PoolSlot, Error> {
         let wait = {
             let mut state = self.state();
-            if let Some(content) = state.take(lane) {
-                return Ok(self.filled(lane, content));
+            if let Some(content) = state.take(class) {
+                return Ok(self.new_slot(class, content));
             }
             let (sender, wait) = oneshot::channel();
-            state.waiting[queue(lane)].push_back(sender);
+            state.waiting[queue_index(class)].push_back(sender);
             wait
         };
         // The pool lives longer than this request, which holds a reference to it.
         wait.await.map_err(|_| Error::PoolClosed)
     }
 
-    fn filled(&self, lane: Lane, content: Content) -> Slot {
-        Slot {
+    fn new_slot(&self, class: ConnectionClass, content: SlotContent) -> PoolSlot {
+        PoolSlot {
             pool: self.clone(),
-            lane,
+            class,
             content,
         }
     }
 
-    async fn usable(&self, mut slot: Slot) -> Result<Leased, Error> {
+    async fn open_or_test(&self, mut slot: PoolSlot) -> Result<PooledConnection, Error> {
         use sea_orm::sqlx::Connection;
-        if let Content::Connection(mut resting) = slot.take()
-            && (resting.since.elapsed() < TRIED_AFTER || resting.connection.ping().await.is_ok())
+        if let SlotContent::Idle(mut idle) = slot.take()
+            && (idle.idle_since.elapsed() < TEST_AFTER_IDLE || idle.connection.ping().await.is_ok())
         {
-            return Ok(Leased::new(slot, resting));
+            return Ok(PooledConnection::new(slot, idle));
         }
         match self.0.connector.connect().await {
-            Ok(connection) => Ok(Leased::new(slot, Resting::new(connection, Instant::now()))),
+            Ok(connection) => Ok(PooledConnection::new(
+                slot,
+                IdleConnection::new(connection, Instant::now()),
+            )),
             Err(error) => {
                 if is_exhausted(&error) {
-                    self.note_full(&error);
+                    self.pause_growth(&error);
                 }
                 Err(error)
             }
@@ -187,58 +193,58 @@ impl Pool {
     }
 
     /// Closes the idle connections, so that other clients can use them.
-    pub(super) async fn close_resting(&self) {
+    pub(super) async fn close_idle(&self) {
         use sea_orm::sqlx::Connection;
-        let resting = {
+        let idle = {
             let mut state = self.state();
-            state.open -= state.resting.len();
-            std::mem::take(&mut state.resting)
+            state.open_count -= state.idle.len();
+            std::mem::take(&mut state.idle)
         };
-        for resting in resting {
+        for idle in idle {
             // An error on closing is of no interest.
-            let _ = resting.connection.close().await;
+            let _ = idle.connection.close().await;
         }
     }
 
     /// Returns whether no connection is in use.
     #[cfg(test)]
-    pub(in crate::server::store) fn is_at_rest(&self) -> bool {
+    pub(in crate::server::store) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.open == state.resting.len()
+        state.open_count == state.idle.len()
     }
 
-    fn note_full(&self, error: &Error) {
+    fn pause_growth(&self, error: &Error) {
         let mut state = self.state();
         let now = Instant::now();
-        let is_news = state
-            .full_until
-            .is_none_or(|until| until + GROWS_AGAIN_AFTER < now);
-        state.full_until = Some(now + GROWS_AGAIN_AFTER);
-        let open = state.open.saturating_sub(1);
+        let is_first_refusal = state
+            .growth_paused_until
+            .is_none_or(|until| until + GROWTH_PAUSE < now);
+        state.growth_paused_until = Some(now + GROWTH_PAUSE);
+        let open_count = state.open_count.saturating_sub(1);
         drop(state);
-        if is_news {
+        if is_first_refusal {
             tracing::warn!(
                 %error,
-                open,
+                open = open_count,
                 "database refused a new connection; requests share the open ones"
             );
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives free slots to waiting requests.
-    fn serve_waiting(&self, mut state: MutexGuard<'_, State>) {
+    fn assign_free_slots(&self, mut state: MutexGuard<'_, PoolState>) {
         let mut granted = Vec::new();
-        for lane in [Lane::Reserved, Lane::General] {
-            while state.has_waiting(lane) {
-                let Some(content) = state.take(lane) else {
+        for class in [ConnectionClass::Reserved, ConnectionClass::General] {
+            while state.has_waiting(class) {
+                let Some(content) = state.take(class) else {
                     break;
                 };
-                if let Some(sender) = state.waiting[queue(lane)].pop_front() {
-                    granted.push((sender, self.filled(lane, content)));
+                if let Some(sender) = state.waiting[queue_index(class)].pop_front() {
+                    granted.push((sender, self.new_slot(class, content)));
                 }
             }
         }
@@ -249,63 +255,71 @@ impl Pool {
         }
     }
 
-    fn give_back(&self, lane: Lane, content: Content) {
+    fn release(&self, class: ConnectionClass, content: SlotContent) {
         let mut state = self.state();
-        if lane == Lane::General {
-            state.general -= 1;
+        if class == ConnectionClass::General {
+            state.general_count -= 1;
         }
         let now = Instant::now();
         match content {
-            Content::Connection(resting) if now - resting.opened < OLDEST => {
-                state.resting.push(resting);
+            SlotContent::Idle(idle) if now - idle.opened < MAX_AGE => {
+                state.idle.push(idle);
             }
-            _ => state.open -= 1,
+            _ => state.open_count -= 1,
         }
         // The longest unused is first.
-        let old = state
-            .resting
+        let is_idle_too_long = state
+            .idle
             .first()
-            .is_some_and(|resting| now - resting.since > CLOSED_AFTER);
-        let closed = (old && state.resting.len() > 1).then(|| state.resting.remove(0));
-        state.open -= usize::from(closed.is_some());
-        self.serve_waiting(state);
+            .is_some_and(|idle| now - idle.idle_since > MAX_IDLE);
+        let closed = (is_idle_too_long && state.idle.len() > 1).then(|| state.idle.remove(0));
+        state.open_count -= usize::from(closed.is_some());
+        self.assign_free_slots(state);
         drop(closed);
     }
 }
 
-impl State {
+impl PoolState {
     /// Takes an idle connection or the right to open one.
-    fn take(&mut self, lane: Lane) -> Option<Content> {
-        if lane == Lane::General && self.general >= self.general_limit() {
+    fn take(&mut self, class: ConnectionClass) -> Option<SlotContent> {
+        if class == ConnectionClass::General && self.general_count >= self.general_limit() {
             return None;
         }
-        let content = match self.resting.pop() {
-            Some(resting) => Content::Connection(resting),
-            None if self.may_grow() => {
-                self.open += 1;
-                Content::Vacant
+        let content = match self.idle.pop() {
+            Some(idle) => SlotContent::Idle(idle),
+            None if self.may_open_more() => {
+                self.open_count += 1;
+                SlotContent::NotOpened
             }
             None => return None,
         };
-        self.general += usize::from(lane == Lane::General);
+        self.general_count += usize::from(class == ConnectionClass::General);
         Some(content)
     }
 
-    fn may_grow(&self) -> bool {
-        let is_full = self.full_until.is_some_and(|until| Instant::now() < until);
+    fn may_open_more(&self) -> bool {
+        let is_growth_paused = self
+            .growth_paused_until
+            .is_some_and(|until| Instant::now() < until);
         // With no open connection, none would ever be returned.
-        self.open < self.most && (!is_full || self.open == 0)
+        self.open_count < self.max_open && (!is_growth_paused || self.open_count == 0)
     }
 
-    /// Returns the number of connections that [`Lane::General`] may use.
+    /// Returns the number of connections that [`ConnectionClass::General`] may use.
     fn general_limit(&self) -> usize {
-        let is_full = self.full_until.is_some_and(|until| Instant::now() < until);
-        let available = if is_full { self.open.max(1) } else { self.most };
-        available - (available / 4).min(MOST_RESERVED)
+        let is_growth_paused = self
+            .growth_paused_until
+            .is_some_and(|until| Instant::now() < until);
+        let available = if is_growth_paused {
+            self.open_count.max(1)
+        } else {
+            self.max_open
+        };
+        available - (available / 4).min(MAX_RESERVED)
     }
 
-    fn has_waiting(&mut self, lane: Lane) -> bool {
-        let waiting = &mut self.waiting[queue(lane)];
+    fn has_waiting(&mut self, class: ConnectionClass) -> bool {
+        let waiting = &mut self.waiting[queue_index(class)];
         while waiting.front().is_some_and(oneshot::Sender::is_closed) {
             waiting.pop_front();
         }
@@ -313,31 +327,31 @@ impl State {
     }
 }
 
-fn queue(lane: Lane) -> usize {
-    match lane {
-        Lane::General => 0,
-        Lane::Reserved => 1,
+fn queue_index(class: ConnectionClass) -> usize {
+    match class {
+        ConnectionClass::General => 0,
+        ConnectionClass::Reserved => 1,
     }
 }
 
-impl Slot {
-    fn take(&mut self) -> Content {
-        std::mem::replace(&mut self.content, Content::Gone)
+impl PoolSlot {
+    fn take(&mut self) -> SlotContent {
+        std::mem::replace(&mut self.content, SlotContent::Taken)
     }
 
-    pub(super) fn route(&self) -> Route {
+    pub(super) fn route(&self) -> ConnectionRoute {
         self.pool.route()
     }
 
     /// Returns an idle connection to the pool.
-    pub(super) fn fill(mut self, connection: Resting) {
-        self.content = Content::Connection(connection);
+    pub(super) fn release_connection(mut self, connection: IdleConnection) {
+        self.content = SlotContent::Idle(connection);
     }
 }
 
-impl Drop for Slot {
+impl Drop for PoolSlot {
     fn drop(&mut self) {
         let content = self.take();
-        self.pool.give_back(self.lane, content);
+        self.pool.release(self.class, content);
     }
 }

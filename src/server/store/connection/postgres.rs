@@ -8,15 +8,15 @@ use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection};
 use sea_orm::sqlx::{ConnectOptions, Connection, Error, Executor, Row};
 
 use super::super::StoreError;
-use super::endpoint::{Endpoint, check_files};
-use super::{ACQUIRE, RETRY_EVERY, connecting};
+use super::server_endpoint::{ServerEndpoint, check_files};
+use super::{ACQUIRE_TIMEOUT, RETRY_INTERVAL, connection_error};
 use crate::keys::random_id;
-use crate::server::config::postgres_url::{PostgresUrl, TargetSession};
+use crate::server::config::postgres_url::{PostgresUrl, TargetSessionAttributes};
 
 /// Required settings of every session: timeouts after which PostgreSQL itself ends a statement, a wait for a row
 /// or a transaction whose replica froze, and the isolation level for which the statements are written. Role and
 /// database may have other defaults.
-const SESSION: [(&str, &str); 4] = [
+const SESSION_SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", "4s"),
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "10s"),
@@ -24,18 +24,18 @@ const SESSION: [(&str, &str); 4] = [
 ];
 
 /// Begins a transaction behind a pooler, where settings of a session are not kept.
-const BEGIN_POOLED: &str = "
+const BEGIN_BEHIND_POOLER: &str = "
     BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = '4s';
     SET LOCAL lock_timeout = '3s';
     SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// Setting that no server knows. It can be read back only if the start-up options reach the server itself.
-const PROBE: &str = "latchet.session";
+const PROBE_SETTING: &str = "latchet.session";
 
 /// Kind of the connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server::store) enum Route {
+pub(in crate::server::store) enum ConnectionRoute {
     /// Direct: settings and prepared statements last as long as the connection.
     Direct,
     /// Through a pooler that may use another server connection for each transaction: the required settings are
@@ -43,7 +43,7 @@ pub(in crate::server::store) enum Route {
     Pooled,
 }
 
-impl Route {
+impl ConnectionRoute {
     /// Returns whether prepared statements are kept.
     pub(super) fn keeps_statements(self) -> bool {
         self == Self::Direct
@@ -53,31 +53,31 @@ impl Route {
     pub(super) fn begin(self) -> &'static str {
         match self {
             Self::Direct => "BEGIN ISOLATION LEVEL READ COMMITTED",
-            Self::Pooled => BEGIN_POOLED,
+            Self::Pooled => BEGIN_BEHIND_POOLER,
         }
     }
 }
 
 /// Opens connections to one database.
 #[derive(Clone)]
-pub(super) struct Connector {
-    endpoints: Vec<Endpoint>,
+pub(super) struct PostgresConnector {
+    endpoints: Vec<ServerEndpoint>,
     is_shuffled: bool,
-    target: TargetSession,
+    target: TargetSessionAttributes,
     timeout: Duration,
-    route: Route,
+    route: ConnectionRoute,
 }
 
 /// Leaves out the options, which contain the password.
-impl fmt::Debug for Connector {
+impl fmt::Debug for PostgresConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connector")
+        f.debug_struct("PostgresConnector")
             .field("route", &self.route)
             .finish_non_exhaustive()
     }
 }
 
-impl Connector {
+impl PostgresConnector {
     /// Connects once and detects whether there is a pooler.
     ///
     /// # Errors
@@ -87,29 +87,29 @@ impl Connector {
         let url = PostgresUrl::parse(text).map_err(StoreError::Url)?;
         check_files(&url)?;
         let hosts = url.hosts.iter();
-        let endpoints = hosts.map(|host| Endpoint::new(&url, host));
+        let endpoints = hosts.map(|host| ServerEndpoint::new(&url, host));
         let connector = Self {
             endpoints: endpoints.collect::<Result<_, _>>()?,
             is_shuffled: url.is_shuffled,
             target: url.target,
-            timeout: url.connect_timeout.unwrap_or(ACQUIRE),
-            route: Route::Pooled,
+            timeout: url.connect_timeout.unwrap_or(ACQUIRE_TIMEOUT),
+            route: ConnectionRoute::Pooled,
         };
         if url.is_pooled {
-            connector.probe().await?;
-        } else if let Some(direct) = connector.directly().await? {
+            connector.test_connection().await?;
+        } else if let Some(direct) = connector.try_direct().await? {
             return Ok(direct);
         }
         Ok(connector)
     }
 
-    pub(super) fn route(&self) -> Route {
+    pub(super) fn route(&self) -> ConnectionRoute {
         self.route
     }
 
     /// Opens a connection to the first suitable server.
     pub(super) async fn connect(&self) -> Result<PgConnection, Error> {
-        let mut endpoints: Vec<&Endpoint> = self.endpoints.iter().collect();
+        let mut endpoints: Vec<&ServerEndpoint> = self.endpoints.iter().collect();
         if self.is_shuffled {
             fastrand::shuffle(&mut endpoints);
         }
@@ -135,9 +135,13 @@ impl Connector {
     }
 
     /// Returns the options of a connection that works now, for code that opens its own connection.
-    pub(super) async fn reachable(&self) -> Result<PgConnectOptions, Error> {
+    pub(super) async fn reachable_options(&self) -> Result<PgConnectOptions, Error> {
         let mut failure = Error::PoolTimedOut;
-        for options in self.endpoints.iter().flat_map(Endpoint::ways) {
+        for options in self
+            .endpoints
+            .iter()
+            .flat_map(ServerEndpoint::connect_options)
+        {
             let attempt = async {
                 let mut connection = options.connect().await?;
                 self.require_target(&mut connection).await?;
@@ -152,32 +156,34 @@ impl Connector {
         Err(failure)
     }
 
-    /// Tries a connection whose start-up options set [`SESSION`]. Returns `None` if a pooler refuses or drops
+    /// Tries a connection whose start-up options set [`SESSION_SETTINGS`]. Returns `None` if a pooler refuses or drops
     /// these options.
-    async fn directly(&self) -> Result<Option<Self>, StoreError> {
-        let mark = random_id();
-        let settings = SESSION.into_iter().chain([(PROBE, mark.as_str())]);
+    async fn try_direct(&self) -> Result<Option<Self>, StoreError> {
+        let probe_value = random_id();
+        let settings = SESSION_SETTINGS
+            .into_iter()
+            .chain([(PROBE_SETTING, probe_value.as_str())]);
         let settings: Vec<(&str, &str)> = settings.collect();
         let mut direct = self.clone();
-        direct.route = Route::Direct;
+        direct.route = ConnectionRoute::Direct;
         let endpoints = self.endpoints.iter();
         direct.endpoints = endpoints
             .map(|endpoint| endpoint.with_options(&settings))
             .collect();
-        match direct.probe_for(&mark).await {
+        match direct.reads_probe_value(&probe_value).await {
             Ok(true) => Ok(Some(direct)),
             Ok(false) => Ok(None),
             Err(error) if refuses_options(&error) => {
-                self.probe().await?;
+                self.test_connection().await?;
                 Ok(None)
             }
-            Err(error) => Err(connecting(error)),
+            Err(error) => Err(connection_error(error)),
         }
     }
 
     /// Connects once, so that an error is reported at the start.
-    async fn probe(&self) -> Result<(), StoreError> {
-        let connection = self.connect_patiently().await.map_err(connecting)?;
+    async fn test_connection(&self) -> Result<(), StoreError> {
+        let connection = self.connect_with_retry().await.map_err(connection_error)?;
         // An error on closing is of no interest.
         let _ = connection.close().await;
         Ok(())
@@ -185,31 +191,31 @@ impl Connector {
 
     /// Connects, and retries while the server has no connection left: it may not have noticed yet that the
     /// previous one was closed.
-    async fn connect_patiently(&self) -> Result<PgConnection, Error> {
+    async fn connect_with_retry(&self) -> Result<PgConnection, Error> {
         let began = Instant::now();
         loop {
             match self.connect().await {
-                Err(error) if is_exhausted(&error) && began.elapsed() < ACQUIRE => {
-                    tokio::time::sleep(RETRY_EVERY).await;
+                Err(error) if is_exhausted(&error) && began.elapsed() < ACQUIRE_TIMEOUT => {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 outcome => return outcome,
             }
         }
     }
 
-    async fn probe_for(&self, mark: &str) -> Result<bool, Error> {
-        let mut connection = self.connect_patiently().await?;
-        let look = format!("SELECT current_setting('{PROBE}', true)");
+    async fn reads_probe_value(&self, probe_value: &str) -> Result<bool, Error> {
+        let mut connection = self.connect_with_retry().await?;
+        let read_setting = format!("SELECT current_setting('{PROBE_SETTING}', true)");
         let row = connection
-            .fetch_one(sea_orm::sqlx::AssertSqlSafe(look))
+            .fetch_one(sea_orm::sqlx::AssertSqlSafe(read_setting))
             .await?;
         let found: Option<String> = row.try_get(0)?;
         let _ = connection.close().await;
-        Ok(found.as_deref() == Some(mark))
+        Ok(found.as_deref() == Some(probe_value))
     }
 
     async fn require_target(&self, connection: &mut PgConnection) -> Result<(), Error> {
-        if self.target == TargetSession::Any {
+        if self.target == TargetSessionAttributes::Any {
             return Ok(());
         }
         let row = connection.fetch_one("SHOW transaction_read_only").await?;

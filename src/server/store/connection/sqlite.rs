@@ -13,13 +13,13 @@ use sea_orm::sqlx::sqlite::{
 };
 use sea_orm::sqlx::{ConnectOptions, Connection, Error};
 
-use super::super::database::Database;
-use super::super::{StoreError, condition};
-use super::{ACQUIRE, Connections, connecting};
+use super::super::database::DatabaseHandle;
+use super::super::{StoreError, suitability};
+use super::{ACQUIRE_TIMEOUT, StoreConnections, connection_error};
 
 /// Time for which SQLite waits until another process, such as the command line, has finished writing. Shorter
 /// than the time limit of a statement, so that the error names the cause.
-const SQLITE_BUSY: Duration = Duration::from_secs(4);
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Number of read connections besides the only writer; each is a thread.
 const SQLITE_READERS: u32 = 4;
@@ -42,13 +42,13 @@ pub fn sqlite_file(url: &str) -> Result<PathBuf, StoreError> {
     Ok(sqlite_options(url)?.get_filename().to_owned())
 }
 
-pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
+pub(super) async fn open(url: &str) -> Result<StoreConnections, StoreError> {
     let options = sqlite_options(url)?;
     require_private_file(options.get_filename())?;
     let options = options
         .create_if_missing(false)
         .foreign_keys(true)
-        .busy_timeout(SQLITE_BUSY)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .journal_mode(SqliteJournalMode::Wal)
         // With NORMAL, a power failure may lose a committed logout.
         .synchronous(SqliteSynchronous::Full)
@@ -61,13 +61,13 @@ pub(super) async fn open(url: &str) -> Result<Connections, StoreError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(count)
             .max_lifetime(None)
-            .acquire_timeout(ACQUIRE)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
-        Database::Sqlite(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+        DatabaseHandle::Sqlite(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
     };
-    Ok(Connections {
-        writer: Database::Sqlite(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
+    Ok(StoreConnections {
+        writer: DatabaseHandle::Sqlite(SqlxSqliteConnector::from_sqlx_sqlite_pool(writer)),
         reader: readers(SQLITE_READERS),
         reserved: readers(1),
         connector: None,
@@ -84,7 +84,7 @@ async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, Sto
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .acquire_timeout(ACQUIRE)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .test_before_acquire(false)
             .after_release(|connection, _| {
                 Box::pin(async move {
@@ -96,10 +96,10 @@ async fn sqlite_writer(options: &SqliteConnectOptions) -> Result<SqlitePool, Sto
                 })
             });
         match pool.connect_with(options.clone()).await {
-            Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY => {
+            Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY_TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            connected => return connected.map_err(connecting),
+            connected => return connected.map_err(connection_error),
         }
     }
 }
@@ -117,7 +117,7 @@ pub(in crate::server::store) fn require_private_file(path: &Path) -> Result<(), 
     if !path.exists() {
         make_private_file(path)?;
     }
-    Ok(condition::require_file(path)?)
+    Ok(suitability::require_file(path)?)
 }
 
 /// Creates the file and its folder, readable by their owner only. SQLite gives its companion files (`-wal`,

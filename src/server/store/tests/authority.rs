@@ -2,31 +2,31 @@
 
 use sea_orm::{ActiveModelTrait, IntoActiveModel};
 
-use super::super::{Current, Rotation, StartedSession};
+use super::super::{RotationOutcome, SessionWithOwner, StartedSession};
 use super::*;
-use crate::server::rotation::End;
+use crate::server::rotation::SessionEnd;
 
-async fn start(latchet: &Latchet, user: &User, limit: u32, now: Time) -> StartedSession {
+async fn start(test_store: &TestStore, user: &User, limit: u32, now: Time) -> StartedSession {
     let new = NewSession {
         limit: NonZeroU32::new(limit).unwrap(),
         period: period(now),
         ..new_session()
     };
-    let started = latchet.store.create_session(user, new, &[], now).await;
+    let started = test_store.store.create_session(user, new, &[], now).await;
     started.unwrap().unwrap()
 }
 
-async fn set_roles(latchet: &Latchet, user: &User, roles: &[&str]) -> Option<Denial> {
+async fn set_roles(test_store: &TestStore, user: &User, roles: &[&str]) -> Option<Denial> {
     let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
-    let set = latchet
+    let set = test_store
         .store
         .set_roles(&user.id, &roles, &Actor::Operator, period(NOW));
     set.await.unwrap()
 }
 
 /// Inserts copies of the session.
-async fn copy(latchet: &Latchet, session: &Session, copies: usize) {
-    let db = latchet.store.writer();
+async fn copy(test_store: &TestStore, session: &Session, copies: usize) {
+    let db = test_store.store.writer();
     let found = entity::session::Entity::find_by_id(session.id.as_str());
     let row = found.one(db).await.unwrap().unwrap();
     for chunk in (0..copies).collect::<Vec<_>>().chunks(500) {
@@ -40,29 +40,29 @@ async fn copy(latchet: &Latchet, session: &Session, copies: usize) {
     }
 }
 
-async fn current(latchet: &Latchet, session: &Session) -> Current {
-    let found = latchet.store.session(&session.id).await.unwrap();
+async fn current(test_store: &TestStore, session: &Session) -> SessionWithOwner {
+    let found = test_store.store.session(&session.id).await.unwrap();
     found.unwrap()
 }
 
 #[tokio::test]
 async fn a_change_of_roles_outdates_tokens_and_ends_no_session() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let session = latchet.login(&alice).await;
-    let before = current(&latchet, &session).await.owner;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let session = test_store.log_in(&alice).await;
+    let before = current(&test_store, &session).await.owner;
 
-    let denial = set_roles(&latchet, &alice, &["writer"]).await.unwrap();
+    let denial = set_roles(&test_store, &alice, &["writer"]).await.unwrap();
 
-    let below = version(&denial, &alice);
-    let status = async |version| latchet.status(&session, version).await;
+    let below = denied_below(&denial, &alice);
+    let status = async |version| test_store.status(&session, version).await;
     assert_eq!(
         status(before.authority_version).await,
         TokenStatus::Outdated
     );
     assert_eq!(status(below - 1).await, TokenStatus::Outdated);
     assert_eq!(status(below).await, TokenStatus::NotDenied);
-    let Rotation::Rotated(after) = latchet.show(&session, 0, NOW).await else {
+    let RotationOutcome::Rotated(after) = test_store.present_token(&session, 0, NOW).await else {
         panic!("the session has not ended");
     };
     assert_eq!(after.owner.roles, ["writer"]);
@@ -71,31 +71,31 @@ async fn a_change_of_roles_outdates_tokens_and_ends_no_session() {
 
 #[tokio::test]
 async fn roles_set_again_repeat_the_denial_and_raise_nothing() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let unchanged = set_roles(&latchet, &alice, &["reader"]).await;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let unchanged = set_roles(&test_store, &alice, &["reader"]).await;
 
-    let first = set_roles(&latchet, &alice, &["writer"]).await;
-    let again = set_roles(&latchet, &alice, &["writer"]).await;
-    let back = set_roles(&latchet, &alice, &["reader"]).await;
+    let first = set_roles(&test_store, &alice, &["writer"]).await;
+    let again = set_roles(&test_store, &alice, &["writer"]).await;
+    let back = set_roles(&test_store, &alice, &["reader"]).await;
 
     assert_eq!(unchanged, None, "the user had these roles from the start");
     assert!(first.is_some());
     assert_eq!(again, first);
-    assert!(version(&back.unwrap(), &alice) > version(&first.unwrap(), &alice));
+    assert!(denied_below(&back.unwrap(), &alice) > denied_below(&first.unwrap(), &alice));
 }
 
 #[tokio::test]
-async fn raises_at_once_each_have_a_version_and_leave_one_denial() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
+async fn concurrent_raises_get_distinct_versions_and_leave_one_denial() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
 
-    let raised = at_once((0..20).map(|_| {
-        let (store, alice) = (latchet.store.clone(), alice.clone());
+    let raised = run_concurrently((0..20).map(|_| {
+        let (store, alice) = (test_store.store.clone(), alice.clone());
         async move {
-            let logout = because(RevokeReason::LogoutAll, NOW);
-            let raised = store.revoke_all(&alice.id, None, &logout, &Actor::Operator);
-            version(&raised.await.unwrap(), &alice)
+            let logout = revocation_for(RevokeReason::LogoutAll, NOW);
+            let raised = store.revoke_all_sessions(&alice.id, None, &logout, &Actor::Operator);
+            denied_below(&raised.await.unwrap(), &alice)
         }
     }))
     .await;
@@ -104,20 +104,24 @@ async fn raises_at_once_each_have_a_version_and_leave_one_denial() {
     versions.sort_unstable();
     versions.dedup();
     assert_eq!(versions.len(), raised.len());
-    let left = latchet.store.revocations_after(0, 100, NOW).await.unwrap();
+    let left = test_store
+        .store
+        .revocations_after(0, 100, NOW)
+        .await
+        .unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!(version(&left[0].denial, &alice), versions[19]);
+    assert_eq!(denied_below(&left[0].denial, &alice), versions[19]);
 }
 
 #[tokio::test]
 async fn the_row_of_a_greater_version_has_a_new_number() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let store = &latchet.store;
-    set_roles(&latchet, &alice, &["a"]).await;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let store = &test_store.store;
+    set_roles(&test_store, &alice, &["a"]).await;
     let first = store.revocations_after(0, 10, NOW).await.unwrap();
 
-    let denial = set_roles(&latchet, &alice, &["b"]).await.unwrap();
+    let denial = set_roles(&test_store, &alice, &["b"]).await.unwrap();
 
     let followed = store.revocations_after(first[0].seq, 10, NOW).await;
     let followed: Vec<_> = followed
@@ -130,28 +134,40 @@ async fn the_row_of_a_greater_version_has_a_new_number() {
 
 #[tokio::test]
 async fn a_session_below_the_floor_has_ended_in_every_read() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let store = &latchet.store;
-    let (gone, kept) = (latchet.login(&alice).await, latchet.login(&alice).await);
-    let logout = because(RevokeReason::LogoutAll, NOW);
-    let by = &Actor::Operator;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let store = &test_store.store;
+    let (gone, kept) = (
+        test_store.log_in(&alice).await,
+        test_store.log_in(&alice).await,
+    );
+    let logout = revocation_for(RevokeReason::LogoutAll, NOW);
+    let actor = &Actor::Operator;
 
     store
-        .revoke_all(&alice.id, Some(&kept.id), &logout, by)
+        .revoke_all_sessions(&alice.id, Some(&kept.id), &logout, actor)
         .await
         .unwrap();
-    let later = latchet.login(&alice).await;
+    let later = test_store.log_in(&alice).await;
 
-    let ended = End::Revoked(RevokeReason::LogoutAll);
-    assert_eq!(current(&latchet, &gone).await.session.end(NOW), Some(ended));
-    assert_eq!(latchet.show(&gone, 0, NOW).await, Rotation::Ended(ended));
+    let ended = SessionEnd::Revoked(RevokeReason::LogoutAll);
+    assert_eq!(
+        current(&test_store, &gone).await.session.end(NOW),
+        Some(ended)
+    );
+    assert_eq!(
+        test_store.present_token(&gone, 0, NOW).await,
+        RotationOutcome::Ended(ended)
+    );
     for live in [&kept, &later] {
-        assert_eq!(current(&latchet, live).await.session.end(NOW), None);
-        let shown = latchet.show(live, 0, NOW).await;
-        assert!(matches!(shown, Rotation::Rotated(_)), "{shown:?}");
+        assert_eq!(current(&test_store, live).await.session.end(NOW), None);
+        let outcome = test_store.present_token(live, 0, NOW).await;
+        assert!(
+            matches!(outcome, RotationOutcome::Rotated(_)),
+            "{outcome:?}"
+        );
     }
-    let listed = latchet.sessions_of(&alice, NOW).await;
+    let listed = test_store.sessions_of(&alice, NOW).await;
     let mut ids: Vec<_> = listed.into_iter().map(|row| row.session.id).collect();
     ids.sort();
     let mut expected = vec![kept.id.clone(), later.id.clone()];
@@ -159,20 +175,23 @@ async fn a_session_below_the_floor_has_ended_in_every_read() {
     assert_eq!(ids, expected);
     // The kept session is not kept by the next change.
     store
-        .revoke_all(&alice.id, Some(&later.id), &logout, by)
+        .revoke_all_sessions(&alice.id, Some(&later.id), &logout, actor)
         .await
         .unwrap();
-    assert_eq!(current(&latchet, &kept).await.session.end(NOW), Some(ended));
-    assert_eq!(current(&latchet, &later).await.session.end(NOW), None);
+    assert_eq!(
+        current(&test_store, &kept).await.session.end(NOW),
+        Some(ended)
+    );
+    assert_eq!(current(&test_store, &later).await.session.end(NOW), None);
 }
 
 #[tokio::test]
 async fn enabling_an_account_revives_no_session() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let session = latchet.login(&alice).await;
-    let store = &latchet.store;
-    let disabling = because(RevokeReason::Disabled, NOW);
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let session = test_store.log_in(&alice).await;
+    let store = &test_store.store;
+    let disabling = revocation_for(RevokeReason::Disabled, NOW);
     store
         .disable_user(&alice.id, &Actor::Operator, &disabling)
         .await
@@ -183,35 +202,35 @@ async fn enabling_an_account_revives_no_session() {
         .await
         .unwrap();
 
-    let ended = Rotation::Ended(End::Revoked(RevokeReason::Disabled));
-    assert_eq!(latchet.show(&session, 0, NOW).await, ended);
-    assert!(latchet.is_denied(&session).await);
-    let later = latchet.login(&alice).await;
-    assert_eq!(current(&latchet, &later).await.session.end(NOW), None);
+    let ended = RotationOutcome::Ended(SessionEnd::Revoked(RevokeReason::Disabled));
+    assert_eq!(test_store.present_token(&session, 0, NOW).await, ended);
+    assert!(test_store.is_denied(&session).await);
+    let later = test_store.log_in(&alice).await;
+    assert_eq!(current(&test_store, &later).await.session.end(NOW), None);
 }
 
 #[tokio::test]
-async fn any_number_of_sessions_ends_by_one_row_and_is_marked_in_chunks() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let first = latchet.login(&alice).await;
-    copy(&latchet, &first, 1200).await;
-    let store = &latchet.store;
-    let logout = because(RevokeReason::LogoutAll, NOW);
+async fn any_number_of_sessions_ends_by_one_denial_and_is_marked_in_chunks() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let first = test_store.log_in(&alice).await;
+    copy(&test_store, &first, 1200).await;
+    let store = &test_store.store;
+    let logout = revocation_for(RevokeReason::LogoutAll, NOW);
 
     store
-        .revoke_all(&alice.id, None, &logout, &Actor::Operator)
+        .revoke_all_sessions(&alice.id, None, &logout, &Actor::Operator)
         .await
         .unwrap();
 
     let revocations = store.revocations_after(0, 100, NOW).await.unwrap();
     assert_eq!(revocations.len(), 1);
-    assert_eq!(latchet.sessions_of(&alice, NOW).await, []);
-    assert_eq!(latchet.revoked_at(&first).await, None, "not marked yet");
-    let later = latchet.login(&alice).await;
+    assert_eq!(test_store.sessions_of(&alice, NOW).await, []);
+    assert_eq!(test_store.revoked_at(&first).await, None, "not marked yet");
+    let later = test_store.log_in(&alice).await;
     let mut chunks = Vec::new();
     loop {
-        match store.mark_ended_sessions(NOW).await.unwrap() {
+        match store.mark_sessions_below_floor(NOW).await.unwrap() {
             0 => break,
             marked => chunks.push(marked),
         }
@@ -221,92 +240,97 @@ async fn any_number_of_sessions_ends_by_one_row_and_is_marked_in_chunks() {
         [500, 500, 201, 1],
         "the last call records that all are marked"
     );
-    assert_eq!(latchet.revoked_at(&first).await, Some(NOW));
-    assert_eq!(latchet.revoked_at(&later).await, None);
-    let ended = End::Revoked(RevokeReason::LogoutAll);
+    assert_eq!(test_store.revoked_at(&first).await, Some(NOW));
+    assert_eq!(test_store.revoked_at(&later).await, None);
+    let ended = SessionEnd::Revoked(RevokeReason::LogoutAll);
     assert_eq!(
-        current(&latchet, &first).await.session.end(NOW),
+        current(&test_store, &first).await.session.end(NOW),
         Some(ended)
     );
 }
 
 #[tokio::test]
-async fn one_login_too_many_ends_the_least_recently_used_session() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
+async fn a_login_above_the_limit_ends_the_least_recently_used_session() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
     let mut sessions = Vec::new();
     for minute in 0..3 {
-        let started = start(&latchet, &alice, 3, NOW + minute * MINUTE).await;
+        let started = start(&test_store, &alice, 3, NOW + minute * MINUTE).await;
         assert_eq!(started.evicted, []);
         sessions.push(started.current.session);
     }
     let used = NOW + 4 * MINUTE;
-    latchet.show(&sessions[0], 0, used).await;
+    test_store.present_token(&sessions[0], 0, used).await;
 
-    let fourth = start(&latchet, &alice, 3, used).await;
+    let fourth = start(&test_store, &alice, 3, used).await;
 
     assert_eq!(fourth.evicted, [denial(&sessions[1], used + ACCESS_TTL)]);
-    let ended = End::Revoked(RevokeReason::SessionLimit);
-    let end = current(&latchet, &sessions[1]).await.session.end(used);
+    let ended = SessionEnd::Revoked(RevokeReason::SessionLimit);
+    let end = current(&test_store, &sessions[1]).await.session.end(used);
     assert_eq!(end, Some(ended));
-    assert_eq!(latchet.status(&sessions[1], 0).await, TokenStatus::Revoked);
+    assert_eq!(
+        test_store.status(&sessions[1], 0).await,
+        TokenStatus::Revoked
+    );
     for live in [&sessions[0], &sessions[2], &fourth.current.session] {
-        assert_eq!(current(&latchet, live).await.session.end(used), None);
+        assert_eq!(current(&test_store, live).await.session.end(used), None);
     }
-    let told = latchet.told_of(EventKind::SessionLimitReached).await;
-    assert_eq!(told, [sessions[1].id.clone()]);
+    let recorded = test_store
+        .sessions_of_events(EventKind::SessionLimitReached)
+        .await;
+    assert_eq!(recorded, [sessions[1].id.clone()]);
 }
 
 #[tokio::test]
-async fn logins_at_once_never_pass_the_limit() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
+async fn concurrent_logins_never_exceed_the_session_limit() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
     let new = NewSession {
         limit: NonZeroU32::new(5).unwrap(),
         ..new_session()
     };
 
-    at_once((0..20).map(|_| {
-        let (store, alice, new) = (latchet.store.clone(), alice.clone(), new.clone());
+    run_concurrently((0..20).map(|_| {
+        let (store, alice, new) = (test_store.store.clone(), alice.clone(), new.clone());
         async move { store.create_session(&alice, new, &[], NOW).await.unwrap() }
     }))
     .await;
 
-    let left = latchet.sessions_of(&alice, NOW).await;
+    let left = test_store.sessions_of(&alice, NOW).await;
     assert_eq!(left.len(), 5);
 }
 
 #[tokio::test]
 async fn sessions_that_have_ended_count_for_no_limit() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let expired = start(&latchet, &alice, 2, NOW).await.current.session;
-    let logged_out = start(&latchet, &alice, 2, NOW).await.current.session;
-    latchet.log_out(&logged_out, NOW).await;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let expired = start(&test_store, &alice, 2, NOW).await.current.session;
+    let logged_out = start(&test_store, &alice, 2, NOW).await.current.session;
+    test_store.log_out(&logged_out, NOW).await;
 
     let later = expired.state.expires_at;
-    start(&latchet, &alice, 2, later).await;
-    let last = start(&latchet, &alice, 2, later).await;
+    start(&test_store, &alice, 2, later).await;
+    let last = start(&test_store, &alice, 2, later).await;
 
     assert_eq!(last.evicted, []);
 }
 
 #[tokio::test]
-async fn a_login_says_what_holds_after_its_password_was_verified() {
-    let latchet = Latchet::start().await;
-    let verified = latchet.user("alice").await;
-    let denial = set_roles(&latchet, &verified, &[]).await.unwrap();
+async fn a_login_uses_the_roles_read_after_the_password_was_verified() {
+    let test_store = TestStore::start().await;
+    let verified = test_store.user("alice").await;
+    let denial = set_roles(&test_store, &verified, &[]).await.unwrap();
 
-    let owner = start(&latchet, &verified, 3, NOW).await.current.owner;
+    let owner = start(&test_store, &verified, 3, NOW).await.current.owner;
 
     assert_eq!(owner.roles, [""; 0]);
-    assert_eq!(owner.authority_version, version(&denial, &verified));
+    assert_eq!(owner.authority_version, denied_below(&denial, &verified));
 }
 
 #[tokio::test]
 async fn a_longer_lifetime_of_another_server_counts() {
-    let latchet = Latchet::start().await;
-    let (store, other) = (&latchet.store, latchet.replica().await);
+    let test_store = TestStore::start().await;
+    let (store, other) = (&test_store.store, test_store.replica().await);
     let minutes = Duration::from_mins;
     assert_eq!(store.longest_lifetime().await.unwrap(), None);
 
@@ -323,9 +347,9 @@ async fn a_longer_lifetime_of_another_server_counts() {
 }
 
 #[tokio::test]
-async fn a_lifetime_counts_until_its_last_token_has_expired() {
-    let latchet = Latchet::start().await;
-    let store = &latchet.store;
+async fn an_announced_lifetime_counts_until_its_last_token_has_expired() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
     let second = Duration::from_secs(1);
     store
         .announce_lifetime(20 * second, Duration::ZERO)

@@ -4,26 +4,26 @@ use crate::server::clock_check::{ClockCheck, ClockState};
 
 #[tokio::test]
 async fn only_the_clock_of_a_database_server_can_deviate() {
-    let latchet = Latchet::start().await;
+    let test_store = TestStore::start().await;
     let clock = Clock::system();
-    let check = ClockCheck::new(latchet.store.clone(), clock.clone());
+    let check = ClockCheck::new(test_store.store.clone(), clock.clone());
     assert_eq!(check.state().await.unwrap(), ClockState::Agrees);
 
     clock.shift(20 * 60 * 1000);
 
     let state = check.state().await.unwrap();
-    let has_clock = latchet.store.time().await.unwrap().is_some();
+    let has_clock = test_store.store.database_time().await.unwrap().is_some();
     assert_eq!(matches!(state, ClockState::Deviates(_)), has_clock);
     assert_eq!(check.require_agreement().await.is_err(), has_clock);
 }
 
 #[tokio::test]
-async fn what_lives_by_the_database_is_neither_deleted_nor_passed_over_by_a_clock_that_is_ahead() {
-    let latchet = Latchet::start().await;
-    let store = &latchet.store;
+async fn a_fast_clock_neither_deletes_nor_skips_revocations_that_the_database_still_needs() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
     // SQLite uses the clock of the caller, so the clocks cannot differ.
-    let Some(now) = store.time().await.unwrap() else {
-        return assert_eq!(latchet.url.kind(), DatabaseKind::Sqlite);
+    let Some(now) = store.database_time().await.unwrap() else {
+        return assert_eq!(test_store.url.kind(), DatabaseKind::Sqlite);
     };
     store
         .revoke_token("a", now + ACCESS_TTL, now)
@@ -31,7 +31,7 @@ async fn what_lives_by_the_database_is_neither_deleted_nor_passed_over_by_a_cloc
         .unwrap();
     let ahead = now + MINUTE * 20;
 
-    let deleted = store.collect_garbage(ahead).await.unwrap();
+    let deleted = store.delete_expired_rows(ahead).await.unwrap();
     let followed = store.revocations_after(0, 500, ahead).await.unwrap();
 
     assert_eq!(deleted, 0);

@@ -57,9 +57,11 @@ async fn looking_at_a_sqlite_file_releases_no_lock_of_sqlite() {
 
     let store = Store::open(&url).await.unwrap();
     assert!(locks_of(&file) > 0, "after opening");
-    store.check().await.unwrap();
+    store.check_suitability().await.unwrap();
     assert!(locks_of(&file) > 0, "after a check");
-    crate::server::store::inspect(&url, NOW).await.unwrap();
+    crate::server::store::inspect_database(&url, NOW)
+        .await
+        .unwrap();
     assert!(locks_of(&file) > 0, "after an inspection");
     let another = Store::open(&url).await.unwrap();
     assert!(locks_of(&file) > 0, "after opening it again");
@@ -75,32 +77,32 @@ async fn a_database_in_memory_is_refused() {
 
 #[tokio::test]
 async fn a_table_that_is_gone_is_named() {
-    let latchet = Latchet::start().await;
-    latchet.store.check().await.unwrap();
+    let test_store = TestStore::start().await;
+    test_store.store.check_suitability().await.unwrap();
     let lose = "ALTER TABLE reset_links RENAME TO lost";
-    let db = latchet.store.writer();
+    let db = test_store.store.writer();
     db.execute_unprepared(lose).await.unwrap();
 
-    let error = latchet.store.check().await.unwrap_err();
+    let error = test_store.store.check_suitability().await.unwrap_err();
 
     assert_eq!(error.to_string(), "the database lacks tables: reset_links");
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_named() {
+async fn an_error_names_the_folder_that_cannot_be_created() {
     let error = refusal("sqlite:///proc/no/latchet.db").await;
 
     assert_eq!(error.to_string(), "cannot create /proc/no");
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_opening_again() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    latchet.show(&session, 0, NOW).await;
-    let before = latchet.stored(&session).await;
+async fn data_is_present_after_reopening() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    test_store.present_token(&session, 0, NOW).await;
+    let before = test_store.stored(&session).await;
 
-    let reopened = latchet.replica().await;
+    let reopened = test_store.replica().await;
 
     let after = reopened.session(&session.id).await.unwrap();
     assert_eq!(after.unwrap().session, before);
@@ -109,7 +111,7 @@ async fn what_was_written_is_there_after_opening_again() {
 
 /// As after a full disk at a commit: SQLite has rolled back before the driver asks for it.
 #[tokio::test]
-async fn what_sqlite_rolled_back_of_itself_swallows_nothing_that_comes_after() {
+async fn after_a_rollback_by_sqlite_itself_later_transactions_are_committed() {
     let folder = TempDir::new().unwrap();
     let url = sqlite_url(&folder);
     let store = Store::open(&url).await.unwrap();
@@ -119,36 +121,36 @@ async fn what_sqlite_rolled_back_of_itself_swallows_nothing_that_comes_after() {
     drop(store.begin().await.unwrap());
 
     let new = new_user("alice");
-    let made = store.create_user(new, &Actor::Operator, NOW).await.unwrap();
+    let created = store.create_user(new, &Actor::Operator, NOW).await.unwrap();
 
     let another = Store::open(&url).await.unwrap();
-    assert!(another.user(&made.id).await.unwrap().is_some());
+    assert!(another.user(&created.id).await.unwrap().is_some());
 }
 
 /// As after a short loss of the connection: later writes must not go into a transaction that the driver has
 /// forgotten, because it would never be committed.
 #[tokio::test]
-async fn a_transaction_that_is_given_up_as_it_begins_swallows_nothing_that_comes_after() {
+async fn an_abandoned_begin_leaves_no_transaction_that_later_writes_join() {
     async fn turns(count: u64) {
         for _ in 0..count {
             tokio::task::yield_now().await;
         }
     }
 
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    let another = latchet.replica().await;
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    let another = test_store.replica().await;
     let mut now = NOW;
     for generation in 0..24 {
         // At some point between the wait for a connection and the response to `BEGIN`.
         tokio::select! {
             biased;
-            _ = latchet.store.begin() => {}
+            _ = test_store.store.begin() => {}
             () = turns(generation) => {}
         }
 
         now = now + MINUTE;
-        latchet.show(&session, generation, now).await;
+        test_store.present_token(&session, generation, now).await;
 
         let seen = another.session(&session.id).await.unwrap().unwrap();
         assert_eq!(seen.session.state.generation, generation + 1);
@@ -160,7 +162,7 @@ async fn several_processes_open_an_empty_database_at_once() {
     let folder = TempDir::new().unwrap();
     let url = empty_database(&folder).await;
 
-    let opened = at_once((0..4).map(|_| {
+    let opened = run_concurrently((0..4).map(|_| {
         let url = url.clone();
         async move { Store::open(&url).await }
     }))
@@ -172,17 +174,17 @@ async fn several_processes_open_an_empty_database_at_once() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_with_the_way_out() {
-    let latchet = Latchet::start().await;
+async fn a_newer_schema_is_refused_with_a_suggested_fix() {
+    let test_store = TestStore::start().await;
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)";
-    latchet
+    test_store
         .store
         .writer()
         .execute_unprepared(newer)
         .await
         .unwrap();
 
-    let refused = Store::open(&latchet.url).await;
+    let refused = Store::open(&test_store.url).await;
 
     let error = refused.unwrap_err().to_string();
     assert!(error.contains("m9999_later"), "{error}");
@@ -190,7 +192,7 @@ async fn a_newer_schema_is_refused_with_the_way_out() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_does_not_answer_is_unavailable_soon() {
+async fn an_unresponsive_postgres_is_unavailable_before_the_deadline() {
     // Nothing listens on the first port; the second accepts connections and never responds.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -200,7 +202,7 @@ async fn a_postgres_that_does_not_answer_is_unavailable_soon() {
         let error = refusal(&format!("postgres://me:hunter2@127.0.0.1:{port}/x")).await;
 
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-        assert!(started.elapsed() < super::super::LIMIT);
+        assert!(started.elapsed() < super::super::QUERY_DEADLINE);
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 }

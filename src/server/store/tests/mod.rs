@@ -8,30 +8,31 @@ use sea_orm::{ConnectionTrait, Database, EntityTrait};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
-use super::held::Held;
+use super::batch_connection::BatchConnection;
 use super::{
-    DenialPeriod, Device, Event, EventPage, ListedSession, NewSession, NewUser, Presented,
-    Revocation, Rotation, RotationRules, Session, SessionId, SessionPage, Store, StoreError, User,
+    DenialPeriod, EventPageRequest, ListedSession, LoginDevice, NewSession, NewUser,
+    PresentedRefreshToken, Revocation, RotationOutcome, RotationSettings, SecurityEvent, Session,
+    SessionId, SessionPageRequest, Store, StoreError, User,
 };
 use crate::clock::Time;
-use crate::denylist::{Denial, Denied, TokenIds, TokenStatus};
+use crate::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
 use crate::server::config::{DatabaseKind, DatabaseUrl};
-use crate::server::events::{Actor, EventKind};
 use crate::server::rotation::{Grace, RevokeReason};
+use crate::server::security_events::{Actor, EventKind};
 
-mod administrators;
+mod announced_lifetimes;
 mod authority;
+mod authorization;
 mod clock;
 mod connections;
-mod counters;
-mod events;
-mod keys;
-mod lifetimes;
 mod reset_links;
 mod revocations;
 mod rotations;
+mod security_events;
 mod session_lists;
 mod sessions;
+mod signing_keys;
+mod throttle;
 mod users;
 
 /// In the past by the clock of every database: sessions and tokens that end in a test have ended there, too.
@@ -40,20 +41,20 @@ const IP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const MINUTE: Duration = Duration::from_mins(1);
 const ACCESS_TTL: Duration = Duration::from_mins(15);
 
-pub(super) const RULES: RotationRules = RotationRules {
+pub(super) const ROTATION_SETTINGS: RotationSettings = RotationSettings {
     grace: Grace::TEN_SECONDS,
-    deny_for: ACCESS_TTL,
+    denial_ttl: ACCESS_TTL,
 };
 
 /// A store on a separate, empty database.
-pub(super) struct Latchet {
+pub(super) struct TestStore {
     pub(super) store: Store,
     url: DatabaseUrl,
     /// Removed when the test is over.
     _folder: TempDir,
 }
 
-impl Latchet {
+impl TestStore {
     pub(super) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let url = empty_database(&folder).await;
@@ -71,15 +72,20 @@ impl Latchet {
     }
 
     /// Returns a connection for several statements.
-    pub(super) async fn hold(&self) -> Held {
-        self.store.0.connections.hold().await.unwrap()
+    pub(super) async fn acquire_batch_connection(&self) -> BatchConnection {
+        self.store
+            .0
+            .connections
+            .acquire_batch_connection()
+            .await
+            .unwrap()
     }
 
     pub(super) async fn user(&self, name: &str) -> User {
-        let made = self
+        let created = self
             .store
             .create_user(new_user(name), &Actor::Operator, NOW);
-        made.await.unwrap()
+        created.await.unwrap()
     }
 
     async fn administrator(&self, name: &str) -> User {
@@ -87,11 +93,11 @@ impl Latchet {
             roles: vec!["admin".to_owned()],
             ..new_user(name)
         };
-        let made = self.store.create_user(new, &Actor::Operator, NOW);
-        made.await.unwrap()
+        let created = self.store.create_user(new, &Actor::Operator, NOW);
+        created.await.unwrap()
     }
 
-    pub(super) async fn login(&self, user: &User) -> Session {
+    pub(super) async fn log_in(&self, user: &User) -> Session {
         let created = self
             .store
             .create_session(user, new_session(), &[], NOW)
@@ -99,12 +105,17 @@ impl Latchet {
         created.unwrap().unwrap().current.session
     }
 
-    pub(super) async fn alice_logged_in(&self) -> Session {
-        self.login(&self.user("alice").await).await
+    pub(super) async fn log_in_alice(&self) -> Session {
+        self.log_in(&self.user("alice").await).await
     }
 
-    pub(super) async fn show(&self, session: &Session, generation: u64, now: Time) -> Rotation {
-        show(&self.store, session, generation, now).await
+    pub(super) async fn present_token(
+        &self,
+        session: &Session,
+        generation: u64,
+        now: Time,
+    ) -> RotationOutcome {
+        present_token(&self.store, session, generation, now).await
     }
 
     pub(super) async fn stored(&self, session: &Session) -> Session {
@@ -114,7 +125,7 @@ impl Latchet {
 
     /// Returns the user's live sessions, newest login first.
     async fn sessions_of(&self, user: &User, now: Time) -> Vec<ListedSession> {
-        let page = SessionPage {
+        let page = SessionPageRequest {
             user: Some(user.id.clone()),
             after: None,
             search: None,
@@ -132,7 +143,7 @@ impl Latchet {
     }
 
     pub(super) async fn log_out(&self, session: &Session, now: Time) -> Vec<Denial> {
-        let revocation = because(RevokeReason::Logout, now);
+        let revocation = revocation_for(RevokeReason::Logout, now);
         let revoked = self
             .store
             .revoke_session(&session.id, None, &revocation, None);
@@ -140,8 +151,8 @@ impl Latchet {
     }
 
     /// Returns all events, newest first.
-    async fn events(&self) -> Vec<Event> {
-        let page = EventPage {
+    async fn events(&self) -> Vec<SecurityEvent> {
+        let page = EventPageRequest {
             after: None,
             limit: 100,
         };
@@ -149,7 +160,7 @@ impl Latchet {
     }
 
     /// Returns the sessions of the events of this kind.
-    pub(super) async fn told_of(&self, kind: EventKind) -> Vec<SessionId> {
+    pub(super) async fn sessions_of_events(&self, kind: EventKind) -> Vec<SessionId> {
         let events = self.events().await.into_iter();
         let of_kind = events.filter(|event| event.kind == kind);
         of_kind.filter_map(|event| event.session).collect()
@@ -197,9 +208,14 @@ fn sqlite_url(folder: &TempDir) -> DatabaseUrl {
     format!("sqlite://{}", path.display()).parse().unwrap()
 }
 
-async fn show(store: &Store, session: &Session, generation: u64, now: Time) -> Rotation {
-    let shown = presented(session, generation);
-    store.rotate(shown, now, RULES).await.unwrap()
+async fn present_token(
+    store: &Store,
+    session: &Session,
+    generation: u64,
+    now: Time,
+) -> RotationOutcome {
+    let token = presented_token(session, generation);
+    store.rotate(token, now, ROTATION_SETTINGS).await.unwrap()
 }
 
 fn new_user(name: &str) -> NewUser {
@@ -233,26 +249,26 @@ fn listed(session: &Session, now: Time) -> ListedSession {
     }
 }
 
-fn laptop() -> Device {
-    Device {
+fn laptop() -> LoginDevice {
+    LoginDevice {
         user_agent: "a browser".to_owned(),
         ip: "192.0.2.1".to_owned(),
         label: "laptop".to_owned(),
     }
 }
 
-pub(super) fn presented(session: &Session, generation: u64) -> Presented {
-    Presented {
+pub(super) fn presented_token(session: &Session, generation: u64) -> PresentedRefreshToken {
+    PresentedRefreshToken {
         session: session.id.clone(),
         user: session.user_id.clone(),
         generation,
         csrf_epoch: session.csrf_epoch,
-        key: None,
+        retry_key: None,
         ip: None,
     }
 }
 
-fn because(reason: RevokeReason, now: Time) -> Revocation {
+fn revocation_for(reason: RevokeReason, now: Time) -> Revocation {
     Revocation {
         reason,
         period: period(now),
@@ -267,15 +283,15 @@ fn period(now: Time) -> DenialPeriod {
 }
 
 /// Returns the version below which a denial refuses the tokens of the user.
-fn version(denial: &Denial, user: &User) -> u64 {
+fn denied_below(denial: &Denial, user: &User) -> u64 {
     match &denial.denied {
-        Denied::User { id, below } if *id == user.id.to_string() => *below,
+        DenialTarget::User { id, below } if *id == user.id.to_string() => *below,
         other => panic!("{other:?} is not about {}", user.id),
     }
 }
 
 /// Returns the user as the actor, in that session if one is given.
-fn by(user: &User, session: Option<&Session>) -> Actor {
+fn as_actor(user: &User, session: Option<&Session>) -> Actor {
     Actor::User {
         id: user.id.clone(),
         session: session.map(|session| session.id.clone()),
@@ -287,13 +303,13 @@ fn by(user: &User, session: Option<&Session>) -> Actor {
 
 fn denial(session: &Session, not_after: Time) -> Denial {
     Denial {
-        denied: Denied::Session(session.id.to_string()),
+        denied: DenialTarget::Session(session.id.to_string()),
         not_after,
     }
 }
 
 /// Runs the futures at once and returns their outputs in order.
-async fn at_once<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
+async fn run_concurrently<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {

@@ -13,44 +13,44 @@ fn link(token_hash: &str) -> NewResetLink {
 }
 
 async fn create(store: &Store, user: &UserId, token_hash: &str) -> Result<(), StoreError> {
-    let made = store.create_reset_link(user, link(token_hash), &Actor::Operator, NOW);
-    made.await
+    let created = store.create_reset_link(user, link(token_hash), &Actor::Operator, NOW);
+    created.await
 }
 
 async fn use_link(store: &Store, token_hash: &str, now: Time) -> bool {
     let password = SecretString::from("second");
-    let changing = because(RevokeReason::PasswordChanged, now);
-    let stranger = Actor::Stranger { ip: IP };
+    let changing = revocation_for(RevokeReason::PasswordChanged, now);
+    let stranger = Actor::Anonymous { ip: IP };
     let used = store.use_reset_link(token_hash, &password, &stranger, &changing);
     used.await.unwrap().is_some()
 }
 
 #[tokio::test]
-async fn a_link_is_used_once_however_many_use_it_at_once() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
+async fn a_link_is_used_once_by_concurrent_requests() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
     let alice = session.user_id.clone();
-    let store = &latchet.store;
+    let store = &test_store.store;
     create(store, &alice, "a").await.unwrap();
 
-    let used = at_once((0..10).map(|_| {
+    let used = run_concurrently((0..10).map(|_| {
         let store = store.clone();
         async move { use_link(&store, "a", NOW).await }
     }))
     .await;
 
     assert_eq!(used.iter().filter(|used| **used).count(), 1);
-    assert!(latchet.is_denied(&session).await);
+    assert!(test_store.is_denied(&session).await);
     let found = store.user_with_hash(&alice).await.unwrap().unwrap();
     assert_eq!(found.password_hash.expose_secret(), "second");
     assert_eq!(store.user_of_reset_link("a", NOW).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_link_is_good_for_its_user_and_its_time_alone() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let store = &latchet.store;
+async fn a_link_is_valid_only_for_its_user_and_until_it_expires() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let store = &test_store.store;
     create(store, &alice.id, "a").await.unwrap();
 
     let of = async |hash, now| store.user_of_reset_link(hash, now).await.unwrap();
@@ -63,44 +63,48 @@ async fn a_link_is_good_for_its_user_and_its_time_alone() {
 }
 
 #[tokio::test]
-async fn a_link_for_an_account_disabled_at_the_same_time_is_worth_nothing() {
-    let latchet = Latchet::start().await;
-    let replica = latchet.replica().await;
+async fn a_link_for_an_account_disabled_at_the_same_time_is_invalid() {
+    let test_store = TestStore::start().await;
+    let replica = test_store.replica().await;
 
     for attempt in 0..20 {
-        let user = latchet.user(&format!("user{attempt}")).await;
+        let user = test_store.user(&format!("user{attempt}")).await;
         let hash = format!("link{attempt}");
-        let disabling = because(RevokeReason::Disabled, NOW);
-        let (made, disabled) = tokio::join!(
-            create(&latchet.store, &user.id, &hash),
+        let disabling = revocation_for(RevokeReason::Disabled, NOW);
+        let (created, disabled) = tokio::join!(
+            create(&test_store.store, &user.id, &hash),
             replica.disable_user(&user.id, &Actor::Operator, &disabling),
         );
         disabled.unwrap();
         assert!(
-            matches!(made, Ok(()) | Err(StoreError::Conflict)),
-            "{made:?}"
+            matches!(created, Ok(()) | Err(StoreError::Conflict)),
+            "{created:?}"
         );
         let enabled = replica.enable_user(&user.id, &Actor::Operator, NOW);
         enabled.await.unwrap();
 
-        let found = latchet.store.user_of_reset_link(&hash, NOW).await.unwrap();
+        let found = test_store
+            .store
+            .user_of_reset_link(&hash, NOW)
+            .await
+            .unwrap();
         assert_eq!(found, None);
     }
 }
 
 #[tokio::test]
-async fn a_link_used_while_its_maker_is_demoted_works_before_or_not_at_all() {
-    let latchet = Latchet::start().await;
-    let replica = latchet.replica().await;
-    let store = &latchet.store;
+async fn a_link_used_while_its_creator_is_demoted_works_before_or_not_at_all() {
+    let test_store = TestStore::start().await;
+    let replica = test_store.replica().await;
+    let store = &test_store.store;
 
     for attempt in 0..20 {
-        let user = latchet.user(&format!("user{attempt}")).await;
-        let maker = latchet.administrator(&format!("maker{attempt}")).await;
+        let user = test_store.user(&format!("user{attempt}")).await;
+        let maker = test_store.administrator(&format!("maker{attempt}")).await;
         let hash = format!("link{attempt}");
-        let myself = by(&maker, None);
-        let made = store.create_reset_link(&user.id, link(&hash), &myself, NOW);
-        made.await.unwrap();
+        let myself = as_actor(&maker, None);
+        let created = store.create_reset_link(&user.id, link(&hash), &myself, NOW);
+        created.await.unwrap();
 
         let (was_used, demoted) = tokio::join!(
             use_link(store, &hash, NOW),
@@ -115,16 +119,16 @@ async fn a_link_used_while_its_maker_is_demoted_works_before_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_link_needs_an_enabled_administrator_with_the_password_of_then_behind_it() {
-    let latchet = Latchet::start().await;
-    let store = &latchet.store;
-    let user = latchet.user("alice").await;
+async fn a_link_needs_a_creator_who_is_still_an_enabled_administrator_with_the_same_password() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
+    let user = test_store.user("alice").await;
 
     let backed = async |change: &str| {
-        let maker = latchet.administrator(&format!("maker{change}")).await;
-        let myself = by(&maker, None);
-        let made = store.create_reset_link(&user.id, link("a"), &myself, NOW);
-        made.await.unwrap();
+        let maker = test_store.administrator(&format!("maker{change}")).await;
+        let myself = as_actor(&maker, None);
+        let created = store.create_reset_link(&user.id, link("a"), &myself, NOW);
+        created.await.unwrap();
         // By SQL, because the store would also delete the link.
         let sql = format!("UPDATE users SET {change} WHERE id = '{}'", maker.id);
         store.writer().execute_unprepared(&sql).await.unwrap();

@@ -1,14 +1,14 @@
 //! Revocations, the denylist epoch, and the deletion of old rows.
 
-use super::super::Epoch;
+use super::super::DenylistEpoch;
 use super::*;
 
 #[tokio::test]
-async fn what_is_revoked_is_denied_and_nothing_else() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    let store = &latchet.store;
-    latchet.log_out(&session, NOW).await;
+async fn only_revoked_sessions_and_tokens_are_denied() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    let store = &test_store.store;
+    test_store.log_out(&session, NOW).await;
     let token = store.revoke_token("t1", NOW + MINUTE, NOW).await;
 
     let sid = session.id.as_str();
@@ -22,7 +22,7 @@ async fn what_is_revoked_is_denied_and_nothing_else() {
         (Some("t1"), "t2", false),
     ];
 
-    let denied = Denied::Token("t1".to_owned());
+    let denied = DenialTarget::Token("t1".to_owned());
     let not_after = NOW + MINUTE;
     assert_eq!(token.unwrap(), Denial { denied, not_after });
     for (sid, jti, expected) in table {
@@ -44,8 +44,8 @@ async fn what_is_revoked_is_denied_and_nothing_else() {
 
 #[tokio::test]
 async fn revocations_are_read_in_pages_and_followed() {
-    let latchet = Latchet::start().await;
-    let store = &latchet.store;
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
     for jti in ["a", "b", "b", "c"] {
         store.revoke_token(jti, NOW + MINUTE, NOW).await.unwrap();
     }
@@ -71,7 +71,7 @@ async fn revocations_are_read_in_pages_and_followed() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let token = |jti: &str| Denied::Token(jti.to_owned());
+    let token = |jti: &str| DenialTarget::Token(jti.to_owned());
     let expected: [Vec<_>; 4] = [
         vec![token("a"), token("b")],
         vec![token("c")],
@@ -82,13 +82,13 @@ async fn revocations_are_read_in_pages_and_followed() {
 }
 
 #[tokio::test]
-async fn a_number_is_not_used_again_after_its_row_was_deleted() {
-    let latchet = Latchet::start().await;
-    let store = &latchet.store;
+async fn a_sequence_number_is_not_reused_after_its_row_was_deleted() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
     store.revoke_token("a", NOW + MINUTE, NOW).await.unwrap();
     let first = store.revocations_after(0, 1, NOW).await.unwrap();
     let later = NOW + 2 * MINUTE;
-    store.collect_garbage(later).await.unwrap();
+    store.delete_expired_rows(later).await.unwrap();
 
     store
         .revoke_token("b", later + MINUTE, later)
@@ -100,11 +100,11 @@ async fn a_number_is_not_used_again_after_its_row_was_deleted() {
 }
 
 #[tokio::test]
-async fn an_epoch_replaces_the_one_before() {
-    let latchet = Latchet::start().await;
-    let store = &latchet.store;
+async fn a_new_epoch_replaces_the_previous_one() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
     let before = store.epoch().await.unwrap();
-    let next = Epoch {
+    let next = DenylistEpoch {
         epoch: "e1".to_owned(),
         run_id: "r1".to_owned(),
         changed_at: NOW,
@@ -113,25 +113,31 @@ async fn an_epoch_replaces_the_one_before() {
     store.begin_epoch(&next).await.unwrap();
 
     assert_eq!(before.epoch, "");
-    assert_eq!(latchet.replica().await.epoch().await.unwrap(), next);
+    assert_eq!(test_store.replica().await.epoch().await.unwrap(), next);
 }
 
 #[tokio::test]
-async fn garbage_is_what_ended_a_week_ago() {
+async fn sessions_are_deleted_a_week_after_their_end() {
     const WEEK: Duration = Duration::from_hours(7 * 24);
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let live = latchet.login(&alice).await;
-    let logged_out = latchet.login(&alice).await;
-    latchet.log_out(&logged_out, NOW).await;
-    let store = &latchet.store;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let live = test_store.log_in(&alice).await;
+    let logged_out = test_store.log_in(&alice).await;
+    test_store.log_out(&logged_out, NOW).await;
+    let store = &test_store.store;
     let ended = live.state.expires_at;
 
-    let early = store.collect_garbage(NOW + ACCESS_TTL).await.unwrap();
-    let revocation = store.collect_garbage(NOW + WEEK).await.unwrap();
-    let revoked = store.collect_garbage(NOW + WEEK + MINUTE).await.unwrap();
-    let kept = store.collect_garbage(ended + WEEK).await.unwrap();
-    let expired = store.collect_garbage(ended + WEEK + MINUTE).await.unwrap();
+    let early = store.delete_expired_rows(NOW + ACCESS_TTL).await.unwrap();
+    let revocation = store.delete_expired_rows(NOW + WEEK).await.unwrap();
+    let revoked = store
+        .delete_expired_rows(NOW + WEEK + MINUTE)
+        .await
+        .unwrap();
+    let kept = store.delete_expired_rows(ended + WEEK).await.unwrap();
+    let expired = store
+        .delete_expired_rows(ended + WEEK + MINUTE)
+        .await
+        .unwrap();
 
     assert_eq!([early, revocation, revoked, kept, expired], [0, 1, 1, 0, 1]);
     assert_eq!(store.session(&live.id).await.unwrap(), None);

@@ -4,177 +4,190 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::super::Current;
+use super::super::SessionWithOwner;
 use super::*;
-use crate::server::rotation::{End, KeyHash};
+use crate::server::rotation::{RetryKeyHash, SessionEnd};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn current(rotation: Rotation) -> Arc<Current> {
+fn current(rotation: RotationOutcome) -> Arc<SessionWithOwner> {
     match rotation {
-        Rotation::Rotated(current) | Rotation::Replayed(current) => current,
+        RotationOutcome::Rotated(current) | RotationOutcome::Retried(current) => current,
         other => panic!("no successor: {other:?}"),
     }
 }
 
 #[tokio::test]
 async fn the_current_token_gets_a_successor_that_is_stored() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
 
-    let rotation = latchet.show(&session, 0, NOW + MINUTE).await;
+    let rotation = test_store.present_token(&session, 0, NOW + MINUTE).await;
 
-    let Rotation::Rotated(current) = rotation else {
+    let RotationOutcome::Rotated(current) = rotation else {
         panic!("{rotation:?}")
     };
     assert_eq!(
         current.session.state,
         session.state.rotated(None, NOW + MINUTE)
     );
-    assert_eq!(current.session, latchet.stored(&session).await);
+    assert_eq!(current.session, test_store.stored(&session).await);
     assert_eq!(current.owner.roles, ["reader"]);
     assert_eq!(current.owner.disabled_at, None);
 }
 
 #[tokio::test]
-async fn a_superseded_token_is_answered_with_the_same_successor_inside_grace() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    let first = current(latchet.show(&session, 0, NOW + MINUTE).await);
+async fn a_superseded_token_receives_the_same_successor_inside_grace() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    let first = current(test_store.present_token(&session, 0, NOW + MINUTE).await);
 
-    let again = latchet.show(&session, 0, NOW + MINUTE + 9 * SECOND).await;
+    let again = test_store
+        .present_token(&session, 0, NOW + MINUTE + 9 * SECOND)
+        .await;
 
-    assert_eq!(again, Rotation::Replayed(first));
+    assert_eq!(again, RotationOutcome::Retried(first));
 }
 
 #[tokio::test]
-async fn a_key_is_stored_with_the_rotation_and_forgotten_with_the_next() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    let key = Some(KeyHash::new([7; 32]));
-    let show = async |key: Option<KeyHash>, generation: u64, now: Time| {
-        let shown = Presented {
-            key,
-            ..presented(&session, generation)
+async fn a_retry_key_is_stored_with_the_rotation_and_removed_by_the_next() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    let retry_key = Some(RetryKeyHash::new([7; 32]));
+    let present_token = async |retry_key: Option<RetryKeyHash>, generation: u64, now: Time| {
+        let token = PresentedRefreshToken {
+            retry_key,
+            ..presented_token(&session, generation)
         };
-        latchet.store.rotate(shown, now, RULES).await.unwrap()
+        test_store
+            .store
+            .rotate(token, now, ROTATION_SETTINGS)
+            .await
+            .unwrap()
     };
-    let first = current(show(key, 0, NOW).await);
+    let first = current(present_token(retry_key, 0, NOW).await);
     let hours_later = NOW + Duration::from_hours(8);
 
-    let stored = latchet.stored(&session).await;
-    let again = show(key, 0, hours_later).await;
-    show(None, 1, hours_later).await;
-    let after = latchet.stored(&session).await;
+    let stored = test_store.stored(&session).await;
+    let again = present_token(retry_key, 0, hours_later).await;
+    present_token(None, 1, hours_later).await;
+    let after = test_store.stored(&session).await;
 
-    assert_eq!(stored.state.key, key);
-    assert_eq!(again, Rotation::Replayed(first));
-    assert_eq!(after.state.key, None);
+    assert_eq!(stored.state.retry_key, retry_key);
+    assert_eq!(again, RotationOutcome::Retried(first));
+    assert_eq!(after.state.retry_key, None);
 }
 
 #[tokio::test]
 async fn reuse_revokes_the_session_and_denies_it() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    latchet.show(&session, 0, NOW).await;
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    test_store.present_token(&session, 0, NOW).await;
     let late = NOW + 10 * SECOND;
 
-    let reused = latchet.show(&session, 0, late).await;
-    let after = latchet.show(&session, 1, late).await;
+    let reused = test_store.present_token(&session, 0, late).await;
+    let after = test_store.present_token(&session, 1, late).await;
 
     let denials = vec![denial(&session, late + ACCESS_TTL)];
     let user = session.user_id.clone();
-    assert_eq!(reused, Rotation::Reused { user, denials });
-    let revoked = End::Revoked(RevokeReason::Reuse);
-    assert_eq!(after, Rotation::Ended(revoked));
-    assert!(latchet.is_denied(&session).await);
-    assert_eq!(latchet.revoked_at(&session).await, Some(late));
+    assert_eq!(reused, RotationOutcome::Reused { user, denials });
+    let revoked = SessionEnd::Revoked(RevokeReason::Reuse);
+    assert_eq!(after, RotationOutcome::Ended(revoked));
+    assert!(test_store.is_denied(&session).await);
+    assert_eq!(test_store.revoked_at(&session).await, Some(late));
 }
 
 #[tokio::test]
 async fn reuse_in_one_session_leaves_the_others_of_its_user() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let stolen = latchet.login(&alice).await;
-    let other = latchet.login(&alice).await;
-    latchet.show(&stolen, 0, NOW).await;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let stolen = test_store.log_in(&alice).await;
+    let other = test_store.log_in(&alice).await;
+    test_store.present_token(&stolen, 0, NOW).await;
 
-    latchet.show(&stolen, 0, NOW + MINUTE).await;
+    test_store.present_token(&stolen, 0, NOW + MINUTE).await;
 
-    assert!(!latchet.is_denied(&other).await);
-    let rotation = latchet.show(&other, 0, NOW + MINUTE).await;
-    assert!(matches!(rotation, Rotation::Rotated(_)), "{rotation:?}");
+    assert!(!test_store.is_denied(&other).await);
+    let rotation = test_store.present_token(&other, 0, NOW + MINUTE).await;
+    assert!(
+        matches!(rotation, RotationOutcome::Rotated(_)),
+        "{rotation:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_generation_that_was_never_made_changes_nothing() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
+async fn a_generation_that_does_not_exist_changes_nothing() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
 
     for generation in [1, 16, u64::MAX] {
-        let rotation = latchet.show(&session, generation, NOW).await;
+        let rotation = test_store.present_token(&session, generation, NOW).await;
 
-        assert_eq!(rotation, Rotation::Unknown);
+        assert_eq!(rotation, RotationOutcome::UnknownGeneration);
     }
-    assert_eq!(latchet.stored(&session).await, session);
+    assert_eq!(test_store.stored(&session).await, session);
 }
 
 #[tokio::test]
-async fn an_ended_session_says_how_it_ended() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let logged_out = latchet.login(&alice).await;
-    let rested = latchet.login(&alice).await;
-    latchet.log_out(&logged_out, NOW).await;
+async fn an_ended_session_reports_the_reason_of_its_end() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let logged_out = test_store.log_in(&alice).await;
+    let after_idle_limit = test_store.log_in(&alice).await;
+    test_store.log_out(&logged_out, NOW).await;
 
-    let revoked = latchet.show(&logged_out, 0, NOW).await;
-    let expired = latchet
-        .show(&rested, 0, NOW + Duration::from_hours(336))
+    let revoked = test_store.present_token(&logged_out, 0, NOW).await;
+    let expired = test_store
+        .present_token(&after_idle_limit, 0, NOW + Duration::from_hours(336))
         .await;
 
-    let logout = End::Revoked(RevokeReason::Logout);
-    assert_eq!(revoked, Rotation::Ended(logout));
-    assert_eq!(expired, Rotation::Ended(End::Expired));
-    assert_eq!(latchet.stored(&rested).await, rested);
+    let logout = SessionEnd::Revoked(RevokeReason::Logout);
+    assert_eq!(revoked, RotationOutcome::Ended(logout));
+    assert_eq!(expired, RotationOutcome::Ended(SessionEnd::Expired));
+    assert_eq!(test_store.stored(&after_idle_limit).await, after_idle_limit);
 }
 
 #[tokio::test]
 async fn a_token_of_another_user_or_of_no_session_is_refused() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    let bob = latchet.user("bob").await;
-    let of_bob = Presented {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    let bob = test_store.user("bob").await;
+    let of_bob = PresentedRefreshToken {
         user: bob.id,
-        ..presented(&session, 0)
+        ..presented_token(&session, 0)
     };
-    let of_none = Presented {
+    let of_none = PresentedRefreshToken {
         session: SessionId::random(),
-        ..presented(&session, 0)
+        ..presented_token(&session, 0)
     };
 
-    for shown in [of_bob, of_none] {
-        let rotation = latchet.store.rotate(shown, NOW, RULES).await.unwrap();
+    for token in [of_bob, of_none] {
+        let rotation = test_store
+            .store
+            .rotate(token, NOW, ROTATION_SETTINGS)
+            .await
+            .unwrap();
 
-        assert_eq!(rotation, Rotation::NoSuchSession);
+        assert_eq!(rotation, RotationOutcome::NoSuchSession);
     }
-    assert_eq!(latchet.stored(&session).await, session);
+    assert_eq!(test_store.stored(&session).await, session);
 }
 
 #[tokio::test]
-async fn one_token_shown_a_hundred_times_at_once_to_three_replicas_has_one_successor() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    let mut replicas = vec![latchet.store.clone()];
-    replicas.push(latchet.replica().await);
-    replicas.push(latchet.replica().await);
+async fn a_token_presented_concurrently_to_three_replicas_has_one_successor() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    let mut replicas = vec![test_store.store.clone()];
+    replicas.push(test_store.replica().await);
+    replicas.push(test_store.replica().await);
 
-    let rotations = at_once((0..100).map(|shown| {
-        let (store, session) = (replicas[shown % 3].clone(), session.clone());
-        async move { show(&store, &session, 0, NOW + MINUTE).await }
+    let rotations = run_concurrently((0..100).map(|index| {
+        let (store, session) = (replicas[index % 3].clone(), session.clone());
+        async move { present_token(&store, &session, 0, NOW + MINUTE).await }
     }))
     .await;
 
-    let successor = latchet.stored(&session).await;
+    let successor = test_store.stored(&session).await;
     // Rotated once: of all replicas that rotated in this millisecond, one wrote the row.
     assert_eq!(successor.state, session.state.rotated(None, NOW + MINUTE));
     for rotation in rotations {
@@ -184,22 +197,22 @@ async fn one_token_shown_a_hundred_times_at_once_to_three_replicas_has_one_succe
 
 #[tokio::test]
 async fn large_batches_of_two_replicas_over_the_same_sessions_agree() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
     let mut sessions = Vec::new();
     for _ in 0..300 {
-        sessions.push(latchet.login(&alice).await);
+        sessions.push(test_store.log_in(&alice).await);
     }
-    let replicas = [latchet.store.clone(), latchet.replica().await];
+    let replicas = [test_store.store.clone(), test_store.replica().await];
 
     for generation in 0..3 {
-        let shown = sessions.iter().flat_map(|session| {
+        let token = sessions.iter().flat_map(|session| {
             replicas.iter().map(|store| {
                 let (store, session) = (store.clone(), session.clone());
-                async move { show(&store, &session, generation, NOW + MINUTE).await }
+                async move { present_token(&store, &session, generation, NOW + MINUTE).await }
             })
         });
-        let rotations = at_once(shown.collect::<Vec<_>>()).await;
+        let rotations = run_concurrently(token.collect::<Vec<_>>()).await;
 
         let mut successors = rotations.into_iter().map(current);
         for session in &sessions {
@@ -208,71 +221,74 @@ async fn large_batches_of_two_replicas_over_the_same_sessions_agree() {
             let successor = one.unwrap().session.clone();
             assert_eq!(successor.id, session.id);
             assert_eq!(successor.state.generation, generation + 1);
-            assert_eq!(latchet.stored(session).await, successor);
+            assert_eq!(test_store.stored(session).await, successor);
         }
     }
 }
 
 #[tokio::test]
 async fn a_session_logged_out_while_it_rotates_stays_logged_out() {
-    let latchet = Latchet::start().await;
-    let alice = latchet.user("alice").await;
-    let replica = latchet.replica().await;
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let replica = test_store.replica().await;
 
     for _ in 0..30 {
-        let session = latchet.login(&alice).await;
-        let (store, other) = (latchet.store.clone(), replica.clone());
+        let session = test_store.log_in(&alice).await;
+        let (store, other) = (test_store.store.clone(), replica.clone());
         let (rotating, id) = (session.clone(), session.id.clone());
         let race = async move {
-            let logout = because(RevokeReason::Logout, NOW);
+            let logout = revocation_for(RevokeReason::Logout, NOW);
             tokio::join!(
-                show(&store, &rotating, 0, NOW),
-                show(&other, &rotating, 0, NOW),
+                present_token(&store, &rotating, 0, NOW),
+                present_token(&other, &rotating, 0, NOW),
                 other.revoke_session(&id, None, &logout, None),
             )
         };
         let (_, _, denials) = race.await;
 
         assert_eq!(denials.unwrap(), [denial(&session, NOW + ACCESS_TTL)]);
-        let ended = Rotation::Ended(End::Revoked(RevokeReason::Logout));
+        let ended = RotationOutcome::Ended(SessionEnd::Revoked(RevokeReason::Logout));
         for generation in [0, 1] {
-            assert_eq!(latchet.show(&session, generation, NOW).await, ended);
+            assert_eq!(
+                test_store.present_token(&session, generation, NOW).await,
+                ended
+            );
         }
-        assert!(latchet.is_denied(&session).await);
+        assert!(test_store.is_denied(&session).await);
     }
 }
 
 #[tokio::test]
-async fn a_theft_and_its_victim_in_one_batch_end_the_session() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
-    latchet.show(&session, 0, NOW).await;
+async fn a_thief_and_the_victim_in_one_batch_end_the_session() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
+    test_store.present_token(&session, 0, NOW).await;
     let late = NOW + MINUTE;
 
     let (victim, thief, again) = tokio::join!(
-        latchet.show(&session, 1, late),
-        latchet.show(&session, 0, late),
-        latchet.show(&session, 2, late),
+        test_store.present_token(&session, 1, late),
+        test_store.present_token(&session, 0, late),
+        test_store.present_token(&session, 2, late),
     );
 
-    assert!(matches!(victim, Rotation::Rotated(_)), "{victim:?}");
-    assert!(matches!(thief, Rotation::Reused { .. }), "{thief:?}");
-    let ended = End::Revoked(RevokeReason::Reuse);
-    assert_eq!(again, Rotation::Ended(ended));
-    let stored = latchet.stored(&session).await;
+    assert!(matches!(victim, RotationOutcome::Rotated(_)), "{victim:?}");
+    assert!(matches!(thief, RotationOutcome::Reused { .. }), "{thief:?}");
+    let ended = SessionEnd::Revoked(RevokeReason::Reuse);
+    assert_eq!(again, RotationOutcome::Ended(ended));
+    let stored = test_store.stored(&session).await;
     assert_eq!(stored.state.revoked, Some(RevokeReason::Reuse));
-    assert!(latchet.is_denied(&session).await);
+    assert!(test_store.is_denied(&session).await);
 }
 
 #[tokio::test]
-async fn a_rotation_finishes_when_its_caller_hangs_up() {
-    let latchet = Latchet::start().await;
-    let session = latchet.alice_logged_in().await;
+async fn a_rotation_completes_when_its_caller_disconnects() {
+    let test_store = TestStore::start().await;
+    let session = test_store.log_in_alice().await;
 
     // It is queued, and dropped before any other task runs.
-    let hung_up = latchet.show(&session, 0, NOW).now_or_never();
-    let again = latchet.show(&session, 0, NOW).await;
+    let hung_up = test_store.present_token(&session, 0, NOW).now_or_never();
+    let again = test_store.present_token(&session, 0, NOW).await;
 
     assert_eq!(hung_up, None);
-    assert!(matches!(again, Rotation::Replayed(_)), "{again:?}");
+    assert!(matches!(again, RotationOutcome::Retried(_)), "{again:?}");
 }

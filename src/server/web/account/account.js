@@ -1,6 +1,6 @@
 // The account page: profile, devices, password, and a command with a token.
-import { act, addRow, at, button, byId, cellsOf, clear, copy, element, forget, isSure, load, say, submits } from '/pages/pages.js';
-import { api, auth, start } from '/pages/session.js';
+import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, element, cancelLoads, confirmAction, load, showStatus, onSubmit } from '/pages/pages.js';
+import { api, auth, startPage } from '/pages/session.js';
 
 const [devices, changePassword, curl] = ['devices', 'change-password', 'curl-whole'].map(byId);
 const table = devices.querySelector('table');
@@ -12,8 +12,8 @@ let sessions = [];
 const showMe = ({ user }) => {
   byId('me-username').textContent = user.username;
   byId('me-roles').textContent = user.roles.join(', ') || 'none';
-  byId('me-created').replaceChildren(at(user.created_at));
-  byId('me-password').replaceChildren(at(user.password_changed_at));
+  byId('me-created').replaceChildren(timeElement(user.created_at));
+  byId('me-password').replaceChildren(timeElement(user.password_changed_at));
   changePassword.elements.username.value = user.username;
 };
 
@@ -21,7 +21,7 @@ const showDevices = (items) => {
   sessions = items;
   table.tBodies[0].replaceChildren();
   for (const session of items) {
-    const cells = cellsOf(session);
+    const cells = sessionCells(session);
     addRow(table, [
       ...cells,
       session.current
@@ -36,7 +36,7 @@ const loadDevices = () => load(devices, auth.sessions, showDevices);
 
 /** Ends sessions one after the other; then shows the remaining ones, even after a failure. */
 const end = async (ended, done) => {
-  await act(async () => {
+  await runAction(async () => {
     for (const { id } of ended) {
       await auth.revoke(id).catch((error) => {
         // It has already ended.
@@ -51,53 +51,53 @@ const end = async (ended, done) => {
 };
 
 const endOne = async (session, device) => {
-  if (!await isSure(`Sign out ${device}?`, 'The person on that device must sign in again.', 'Sign out')) return;
+  if (!await confirmAction(`Sign out ${device}?`, 'The person on that device must sign in again.', 'Sign out')) return;
   await end([session], `${device} is signed out.`);
 };
 
 byId('end-others').addEventListener('click', async () => {
-  if (!await isSure('Sign out all other devices?', 'You stay signed in here.', 'Sign out others')) return;
+  if (!await confirmAction('Sign out all other devices?', 'You stay signed in here.', 'Sign out others')) return;
   await end(sessions.filter(({ current }) => !current), 'All other devices are signed out.');
 });
 
 byId('end-all').addEventListener('click', async () => {
-  if (!await isSure('Sign out everywhere?', 'This device is signed out too.', 'Sign out everywhere')) return;
-  await act(async () => {
+  if (!await confirmAction('Sign out everywhere?', 'This device is signed out too.', 'Sign out everywhere')) return;
+  await runAction(async () => {
     await auth.logout({ everywhere: true });
     return 'You are signed out everywhere.';
   });
 });
 
-submits(changePassword, async ({ current_password: currentPassword, new_password: newPassword }) => {
+onSubmit(changePassword, async ({ current_password: currentPassword, new_password: newPassword }) => {
   await auth.changePassword({ currentPassword, newPassword });
   const { value } = changePassword.elements.username;
-  clear(changePassword);
+  clearForm(changePassword);
   changePassword.elements.username.value = value;
-  say('Your password is changed, and all other devices are signed out.');
+  showStatus('Your password is changed, and all other devices are signed out.');
   load(devices, () => Promise.all([api('GET', '/v1/me'), auth.sessions()]), ([me, items]) => {
     showMe(me);
     showDevices(items);
   });
 }, { invalid_credentials: 'current_password', weak_password: 'new_password' });
 
-byId('copy-curl').addEventListener('click', () => act(async () => {
+byId('copy-curl').addEventListener('click', () => runAction(async () => {
   const token = await auth.token();
   // The session ended in another tab: the page shows that itself.
   if (!token) return '';
   const claims = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
-  byId('curl-until').replaceChildren('Valid until ', at(new Date(claims.exp * 1000).toISOString()), '.');
-  return copy(command(token), curl, 'The command is copied.');
+  byId('curl-until').replaceChildren('Valid until ', timeElement(new Date(claims.exp * 1000).toISOString()), '.');
+  return copyText(command(token), curl, 'The command is copied.');
 }));
 
-start((me) => {
+startPage((me) => {
   showMe(me);
   byId('curl-shown').textContent = command('…');
   loadDevices();
 }, () => {
-  forget(devices);
+  cancelLoads(devices);
   sessions = [];
   table.tBodies[0].replaceChildren();
-  clear(changePassword);
+  clearForm(changePassword);
   changePassword.elements.username.value = '';
   curl.value = '';
   curl.hidden = true;

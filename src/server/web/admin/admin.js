@@ -1,6 +1,6 @@
 // Administration: one section at a time, selected by the URL fragment.
-import { byId, say } from '/pages/pages.js';
-import { start } from '/pages/session.js';
+import { byId, showStatus } from '/pages/pages.js';
+import { startPage } from '/pages/session.js';
 import { events } from './events.js';
 import { health } from './health.js';
 import { keys } from './keys.js';
@@ -39,11 +39,11 @@ const show = () => {
 
 addEventListener('hashchange', () => {
   if (!show()) return;
-  say('');
+  showStatus('');
   byId(`${current}-title`).focus();
 });
 
-start(({ roles }) => {
+startPage(({ roles }) => {
   mayAdminister = roles.includes('admin');
   byId('administration').hidden = !mayAdminister;
   byId('stranger').hidden = mayAdminister;

@@ -1,7 +1,7 @@
 // Security events.
-import { at, byId } from '/pages/pages.js';
-import { list } from './table.js';
-import { linkTo } from './users.js';
+import { timeElement, byId } from '/pages/pages.js';
+import { pagedList } from './table.js';
+import { userLink } from './users.js';
 
 const WORDS = {
   refresh_reused: 'A stolen refresh token was used; its session has ended',
@@ -20,10 +20,10 @@ const WORDS = {
 };
 
 /** The list of events. */
-export const events = list(byId('events'), '/v1/events', (event) => [
-  at(event.at),
+export const events = pagedList(byId('events'), '/v1/events', (event) => [
+  timeElement(event.at),
   WORDS[event.kind] ?? event.kind,
-  event.user_id ? linkTo(event.user_id, event.username ?? event.user_id) : [],
+  event.user_id ? userLink(event.user_id, event.username ?? event.user_id) : [],
   event.by ?? [],
   event.ip ?? [],
 ]);

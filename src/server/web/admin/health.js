@@ -1,5 +1,5 @@
 // Health of the server and its dependencies.
-import { byId, element, forget, load } from '/pages/pages.js';
+import { byId, element, cancelLoads, load } from '/pages/pages.js';
 
 const EVERY_MS = 10_000;
 const section = byId('health');
@@ -38,7 +38,7 @@ const show = (health) => {
 
 const close = () => {
   clearTimeout(timer);
-  forget(section);
+  cancelLoads(section);
 };
 
 const open = () => {

@@ -1,5 +1,5 @@
 // The keys that sign access tokens.
-import { act, addRow, at, byId, element, forget, isSure, load, since } from '/pages/pages.js';
+import { runAction, addRow, timeElement, byId, element, cancelLoads, confirmAction, load, relativeTime } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 import { sendChange } from './changes.js';
 
@@ -13,9 +13,9 @@ const show = ({ items }) => {
       element('code', {}, key.kid),
       key.algorithm,
       element('span', { className: 'badge' }, key.state),
-      since(key.created_at),
-      at(key.signs_from),
-      key.signs_until ? at(key.signs_until) : [],
+      relativeTime(key.created_at),
+      timeElement(key.signs_from),
+      key.signs_until ? timeElement(key.signs_until) : [],
     ]);
   }
 };
@@ -23,7 +23,7 @@ const show = ({ items }) => {
 const open = () => load(section, () => api('GET', '/v1/keys'), show);
 
 const close = () => {
-  forget(section);
+  cancelLoads(section);
   table.tBodies[0].replaceChildren();
 };
 
@@ -31,8 +31,8 @@ const close = () => {
 export const keys = { open, close };
 
 const rotate = async (atOnce, consequence) => {
-  if (!await isSure('Rotate the signing key?', consequence, 'Rotate')) return;
-  await act(async () => {
+  if (!await confirmAction('Rotate the signing key?', consequence, 'Rotate')) return;
+  await runAction(async () => {
     await sendChange('POST', '/v1/keys/rotate', { at_once: atOnce });
     return 'The new key is created.';
   });

@@ -1,12 +1,12 @@
 // Lists that the server returns one page at a time.
-import { addRow, forget, load } from '/pages/pages.js';
+import { addRow, cancelLoads, load } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 
 /**
  * Fills the table of a section with the items of `path`: the first page, and further pages on demand.
- * `cellsOf` returns the cells of an item. A search form in the section filters the list.
+ * `itemCells` returns the cells of an item. A search form in the section filters the list.
  */
-export const list = (section, path, cellsOf) => {
+export const pagedList = (section, path, itemCells) => {
   const table = section.querySelector('table');
   const [body] = table.tBodies;
   const [form, more, empty] = ['.search', '.more', '.empty'].map((name) => section.querySelector(name));
@@ -16,7 +16,7 @@ export const list = (section, path, cellsOf) => {
   const get = () => api('GET', `${path}?${query}`);
 
   const append = (page) => {
-    const rows = page.items.map((item) => addRow(table, cellsOf(item)));
+    const rows = page.items.map((item) => addRow(table, itemCells(item)));
     ({ next } = page);
     more.hidden = !next;
     empty.hidden = body.rows.length > 0;
@@ -34,7 +34,7 @@ export const list = (section, path, cellsOf) => {
   };
 
   const close = () => {
-    forget(section);
+    cancelLoads(section);
     body.replaceChildren();
     form?.reset();
     more.hidden = empty.hidden = true;

@@ -1,8 +1,8 @@
 // One user: state, roles, sessions, and a reset link.
-import { act, addRow, at, button, byId, cellsOf, clear, copy, forget, isSure, load, say, submits } from '/pages/pages.js';
+import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, cancelLoads, confirmAction, load, showStatus, onSubmit } from '/pages/pages.js';
 import { api } from '/pages/session.js';
 import { sendChange } from './changes.js';
-import { stateOf, words } from './users.js';
+import { stateBadge, splitRoles } from './users.js';
 
 const [section, sessions, form, link] = ['user', 'user-sessions', 'roles', 'link'].map(byId);
 const table = sessions.querySelector('table');
@@ -16,9 +16,9 @@ const show = (now) => {
   if (now.id !== user.id) return;
   user = now;
   byId('user-title').textContent = user.username;
-  byId('user-state').replaceChildren(stateOf(user));
-  byId('user-created').replaceChildren(at(user.created_at));
-  byId('user-password').replaceChildren(at(user.password_changed_at));
+  byId('user-state').replaceChildren(stateBadge(user));
+  byId('user-created').replaceChildren(timeElement(user.created_at));
+  byId('user-password').replaceChildren(timeElement(user.password_changed_at));
   byId('user-id').textContent = user.id;
   byId('disable').hidden = byId('reset-link').hidden = user.disabled;
   byId('enable').hidden = !user.disabled;
@@ -29,7 +29,7 @@ const show = (now) => {
 const showSessions = ({ items }) => {
   table.tBodies[0].replaceChildren();
   for (const session of items) {
-    const cells = cellsOf(session);
+    const cells = sessionCells(session);
     addRow(table, [
       ...cells,
       button('End', 'small danger', () => endOne(session, cells[0].textContent)),
@@ -59,20 +59,20 @@ export const open = (id) => {
 
 /** Clears the section. */
 export const close = () => {
-  forget(section);
-  forget(sessions);
+  cancelLoads(section);
+  cancelLoads(sessions);
   user = {};
   byId('user-title').textContent = 'User';
   byId('user-shown').hidden = true;
   hideLink();
   table.tBodies[0].replaceChildren();
-  clear(form);
+  clearForm(form);
 };
 
 /** Changes the shown user with `work`, and reloads the sessions. */
 const change = async (work) => {
   const of = user;
-  await act(() => work(of));
+  await runAction(() => work(of));
   if (of.id !== user.id) return;
   loadSessions();
   // The button may be gone.
@@ -80,7 +80,7 @@ const change = async (work) => {
 };
 
 const endOne = async ({ id }, device) => {
-  if (!await isSure(`End the session on ${device}?`, `${user.username} must sign in there again.`, 'End the session')) return;
+  if (!await confirmAction(`End the session on ${device}?`, `${user.username} must sign in there again.`, 'End the session')) return;
   await change(async () => {
     await sendChange('DELETE', `/v1/sessions/${encodeURIComponent(id)}`);
     return `The session on ${device} is ended.`;
@@ -89,7 +89,7 @@ const endOne = async ({ id }, device) => {
 
 byId('end-user-sessions').addEventListener('click', async () => {
   const { username } = user;
-  if (!await isSure(`End all sessions of ${username}?`, 'The user must sign in again on every device.', 'End all sessions')) return;
+  if (!await confirmAction(`End all sessions of ${username}?`, 'The user must sign in again on every device.', 'End all sessions')) return;
   await change(async (of) => {
     await sendChange('DELETE', `${pathOf(of)}/sessions`);
     return `All sessions of ${username} are ended.`;
@@ -98,7 +98,7 @@ byId('end-user-sessions').addEventListener('click', async () => {
 
 byId('disable').addEventListener('click', async () => {
   const { username } = user;
-  if (!await isSure(`Disable ${username}?`, 'All sessions end at once, and nobody can sign in with this name.', 'Disable')) return;
+  if (!await confirmAction(`Disable ${username}?`, 'All sessions end at once, and nobody can sign in with this name.', 'Disable')) return;
   await change(async (of) => {
     show(await sendChange('POST', `${pathOf(of)}/disable`));
     hideLink();
@@ -111,22 +111,22 @@ byId('enable').addEventListener('click', () => change(async (of) => {
   return `${of.username} can sign in again.`;
 }));
 
-byId('reset-link').addEventListener('click', () => act(async () => {
+byId('reset-link').addEventListener('click', () => runAction(async () => {
   const of = user;
   const made = await sendChange('POST', `${pathOf(of)}/reset-link`);
   if (of.id !== user.id) return '';
   link.value = made.link;
-  byId('link-until').replaceChildren(at(made.expires_at));
+  byId('link-until').replaceChildren(timeElement(made.expires_at));
   byId('link-shown').hidden = false;
   link.focus();
   link.select();
   return '';
 }));
 
-byId('copy-link').addEventListener('click', () => act(() => copy(link.value, link, 'The link is copied.')));
+byId('copy-link').addEventListener('click', () => runAction(() => copyText(link.value, link, 'The link is copied.')));
 
-submits(form, async ({ roles }) => {
+onSubmit(form, async ({ roles }) => {
   const of = user;
-  show(await sendChange('PUT', `${pathOf(of)}/roles`, { roles: words(roles) }));
-  say(`The roles of ${of.username} are saved.`);
+  show(await sendChange('PUT', `${pathOf(of)}/roles`, { roles: splitRoles(roles) }));
+  showStatus(`The roles of ${of.username} are saved.`);
 }, { conflict: 'roles' });

@@ -6,7 +6,7 @@ import { byId } from '/pages/pages.js';
  * Shows a form if the page was opened with a link, and the text `missing` otherwise. Calls `opened` with the
  * secret. Returns a function for the current secret: another link may be opened in the same tab.
  */
-export const onLink = (id, missing, opened = () => {}) => {
+export const openOneTimeLink = (id, missing, opened = () => {}) => {
   let secret = '';
   const lead = byId('lead');
   const text = lead.textContent;

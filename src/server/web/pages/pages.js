@@ -3,7 +3,7 @@
 // Names, labels and user agents are untrusted: they become text nodes, never markup.
 import { AuthError } from '/client/latchet.js';
 
-const PATIENCE_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 30_000;
 /** Pauses between retries while the server cannot be reached. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
@@ -24,9 +24,9 @@ export const button = (text, className, onclick) =>
 // Requests
 
 /** Sends a request with `send`, and returns the body of the response; rejected with an `AuthError`. */
-export const ask = async (send, method, path, body) => {
+export const sendRequest = async (send, method, path, body) => {
   const json = body && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
-  const response = await send(path, { method, ...json, signal: AbortSignal.timeout(PATIENCE_MS) })
+  const response = await send(path, { method, ...json, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
     .catch((error) => { throw error instanceof AuthError ? error : new AuthError('network', error.message); });
   const answer = await response.json().catch(() => null);
   if (response.ok && (answer || response.status === 204)) return answer;
@@ -35,18 +35,18 @@ export const ask = async (send, method, path, body) => {
   throw Object.assign(error, { fields: answer?.errors ?? [] });
 };
 
-const sentence = (text) => {
+const asSentence = (text) => {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 };
 
-const inAWhile = (seconds) => {
+const waitingTime = (seconds) => {
   const [count, unit] = seconds < 100 ? [Math.ceil(seconds), 'second'] : [Math.ceil(seconds / 60), 'minute'];
   return new Intl.RelativeTimeFormat('en').format(count, unit);
 };
 
 /** Returns the text for an `AuthError` that people read; other errors are bugs of the page. */
-export const explain = (error) => {
+export const errorText = (error) => {
   if (!(error instanceof AuthError)) throw error;
   const { code, message, retryAfter } = error;
   if (code === 'network') return 'The server cannot be reached.';
@@ -54,11 +54,11 @@ export const explain = (error) => {
   if (code === 'unavailable') return 'The server is temporarily unavailable.';
   // The session has ended, and the sign-in form shows that.
   if (/_token$|^token_/.test(code)) return '';
-  if (retryAfter) return `${sentence(message).split(':')[0]}. Try again ${inAWhile(retryAfter)}.`;
-  return sentence(message);
+  if (retryAfter) return `${asSentence(message).split(':')[0]}. Try again ${waitingTime(retryAfter)}.`;
+  return asSentence(message);
 };
 
-const mayPass = ({ code, status }) => code === 'network' || status >= 500;
+const isTemporary = ({ code, status }) => code === 'network' || status >= 500;
 
 /** Waits, at most until the network is back. */
 const pause = (ms) => new Promise((resolve) => {
@@ -72,22 +72,22 @@ const pause = (ms) => new Promise((resolve) => {
 });
 
 /** Number of loads of each region: the result of an outdated load is dropped. */
-const turns = new WeakMap();
+const loadCounts = new WeakMap();
 
 /** Shows the result of `get` in a region. While the server is unavailable, shows that and retries. */
 export const load = async (region, get, show) => {
-  const turn = (turns.get(region) ?? 0) + 1;
-  turns.set(region, turn);
+  const turn = (loadCounts.get(region) ?? 0) + 1;
+  loadCounts.set(region, turn);
   const notice = region.querySelector('.notice');
   region.ariaBusy = 'true';
   for (let wait = FIRST_PAUSE_MS; ; wait = Math.min(wait * 2, LONGEST_PAUSE_MS)) {
-    const [brought, error] = await get().then((value) => [value], (reason) => [null, reason]);
-    if (turns.get(region) !== turn) return;
-    const again = error && mayPass(error);
-    notice.textContent = error ? `${explain(error)}${again ? ' Trying again …' : ''}` : '';
+    const [result, error] = await get().then((value) => [value], (reason) => [null, reason]);
+    if (loadCounts.get(region) !== turn) return;
+    const again = error && isTemporary(error);
+    notice.textContent = error ? `${errorText(error)}${again ? ' Trying again …' : ''}` : '';
     if (!again) {
       region.ariaBusy = 'false';
-      if (!error) show(brought);
+      if (!error) show(result);
       return;
     }
     await pause(Math.max(wait, error.retryAfter * 1000));
@@ -95,8 +95,8 @@ export const load = async (region, get, show) => {
 };
 
 /** Drops the pending loads of a region. */
-export const forget = (region) => {
-  turns.set(region, (turns.get(region) ?? 0) + 1);
+export const cancelLoads = (region) => {
+  loadCounts.set(region, (loadCounts.get(region) ?? 0) + 1);
   region.ariaBusy = 'false';
   region.querySelector('.notice').textContent = '';
 };
@@ -104,7 +104,7 @@ export const forget = (region) => {
 // Forms
 
 /** Shows the error of a field; an empty text removes it. */
-const tell = (field, text) => {
+const setFieldError = (field, text) => {
   const place = byId(`${field.id}-error`);
   if (!place) return;
   place.textContent = text;
@@ -112,12 +112,12 @@ const tell = (field, text) => {
   else field.removeAttribute('aria-invalid');
 };
 
-const blame = (form, error, fieldOfCode) => {
-  const text = explain(error);
-  const faults = (error.fields ?? []).map(({ field, detail }) => [field.split(/[.[]/)[0], sentence(detail)]);
+const showErrors = (form, error, fieldOfCode) => {
+  const text = errorText(error);
+  const faults = (error.fields ?? []).map(({ field, detail }) => [field.split(/[.[]/)[0], asSentence(detail)]);
   if (!faults.length && fieldOfCode[error.code]) faults.push([fieldOfCode[error.code], text]);
   const known = faults.filter(([name]) => byId(`${form.elements[name]?.id}-error`));
-  for (const [name, fault] of known) tell(form.elements[name], fault);
+  for (const [name, fault] of known) setFieldError(form.elements[name], fault);
   form.querySelector('.problem').textContent = known.length ? '' : text;
   (known.length ? form.elements[known[0][0]] : form.querySelector('[type=submit]')).focus();
 };
@@ -125,12 +125,12 @@ const blame = (form, error, fieldOfCode) => {
 const isValid = (form) => {
   const wrong = [...form.elements].filter((field) => field.willValidate && !field.checkValidity());
   // The browser's message is in the user's language.
-  for (const field of wrong) tell(field, field.validationMessage);
+  for (const field of wrong) setFieldError(field, field.validationMessage);
   wrong[0]?.focus();
   return !wrong.length;
 };
 
-const reveal = (form) => {
+const togglePasswords = (form) => {
   for (const box of form.querySelectorAll('[data-reveals]')) {
     for (const name of box.dataset.reveals.split(' ')) form.elements[name].type = box.checked ? 'text' : 'password';
   }
@@ -140,12 +140,12 @@ const reveal = (form) => {
  * Calls `work` with the values of a form when it is submitted, and shows errors at the fields.
  * `fieldOfCode` maps an error code to its field.
  */
-export const submits = (form, work, fieldOfCode = {}) => {
+export const onSubmit = (form, work, fieldOfCode = {}) => {
   const submit = form.querySelector('[type=submit]');
   form.noValidate = true;
-  form.addEventListener('input', ({ target }) => tell(target, ''));
-  form.addEventListener('change', () => reveal(form));
-  form.addEventListener('reset', () => setTimeout(() => reveal(form)));
+  form.addEventListener('input', ({ target }) => setFieldError(target, ''));
+  form.addEventListener('change', () => togglePasswords(form));
+  form.addEventListener('reset', () => setTimeout(() => togglePasswords(form)));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (submit.ariaDisabled === 'true' || !isValid(form)) return;
@@ -155,7 +155,7 @@ export const submits = (form, work, fieldOfCode = {}) => {
     try {
       await work(Object.fromEntries(new FormData(form)));
     } catch (error) {
-      blame(form, error, fieldOfCode);
+      showErrors(form, error, fieldOfCode);
     } finally {
       submit.ariaDisabled = 'false';
     }
@@ -163,47 +163,47 @@ export const submits = (form, work, fieldOfCode = {}) => {
 };
 
 /** Empties a form, and removes its errors. */
-export const clear = (form) => {
+export const clearForm = (form) => {
   form.reset();
-  for (const field of form.elements) tell(field, '');
+  for (const field of form.elements) setFieldError(field, '');
   form.querySelector('.problem').textContent = '';
 };
 
 // Messages
 
-let leaving;
+let hideTimer;
 
 /** Shows a message of success, or of failure. */
-export const say = (text, isBad = false) => {
+export const showStatus = (text, isBad = false) => {
   const toast = byId('status');
-  clearTimeout(leaving);
+  clearTimeout(hideTimer);
   toast.classList.toggle('bad', isBad);
   toast.textContent = text;
   if (!text) return;
   // A failure stays until the next input.
-  if (isBad) addEventListener('input', () => say(''), { once: true });
-  else leaving = setTimeout(() => say(''), STATUS_MS);
+  if (isBad) addEventListener('input', () => showStatus(''), { once: true });
+  else hideTimer = setTimeout(() => showStatus(''), STATUS_MS);
 };
 
 /** Runs `work`, and shows the message that it returns, or the reason of its failure. */
-export const act = async (work) => {
+export const runAction = async (work) => {
   try {
-    say(await work());
+    showStatus(await work());
   } catch (error) {
-    say(explain(error), true);
+    showStatus(errorText(error), true);
   }
 };
 
-let answer = () => {};
+let resolveConfirmation = () => {};
 
 /** Asks for confirmation in a dialog. */
-export const isSure = (question, consequence, action) => new Promise((resolve) => {
+export const confirmAction = (question, consequence, action) => new Promise((resolve) => {
   const dialog = byId('confirm');
   // Browsers report late that a dialog was closed: it may already be open for the next question.
-  answer(false);
-  answer = resolve;
+  resolveConfirmation(false);
+  resolveConfirmation = resolve;
   dialog.onclose = () => {
-    if (!dialog.open) answer(dialog.returnValue === 'yes');
+    if (!dialog.open) resolveConfirmation(dialog.returnValue === 'yes');
   };
   dialog.querySelector('h2').textContent = question;
   dialog.querySelector('p').textContent = consequence;
@@ -216,7 +216,7 @@ export const isSure = (question, consequence, action) => new Promise((resolve) =
  * Copies a text and returns `done`; if the browser forbids that, shows the text in `place` for copying by
  * hand.
  */
-export const copy = async (text, place, done) => {
+export const copyText = async (text, place, done) => {
   try {
     await navigator.clipboard.writeText(text);
     return done;
@@ -243,24 +243,24 @@ export const addRow = (table, cells) => {
   return row;
 };
 
-const whole = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
+const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 const DAY = { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' };
 const thisYear = new Intl.DateTimeFormat(undefined, DAY);
 const anyYear = new Intl.DateTimeFormat(undefined, { ...DAY, year: 'numeric' });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
 const UNITS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
-const timeAs = (text, time) => element('time', { dateTime: time, title: whole.format(new Date(time)) }, text);
+const timeAs = (text, time) => element('time', { dateTime: time, title: fullFormat.format(new Date(time)) }, text);
 
 /** Returns a time in the user's format, without the year if it is the current one. */
-export const at = (time) => {
+export const timeElement = (time) => {
   const date = new Date(time);
   const format = date.getFullYear() === new Date().getFullYear() ? thisYear : anyYear;
   return timeAs(format.format(date), time);
 };
 
 /** Returns the time that has passed since `time`. */
-export const since = (time) => {
+export const relativeTime = (time) => {
   // The server's clock may be ahead.
   const seconds = Math.min((new Date(time) - Date.now()) / 1000, 0);
   const [unit, length] = UNITS.find(([, size]) => -seconds >= size) ?? UNITS.at(-1);
@@ -277,7 +277,7 @@ const SYSTEMS = [
 ];
 
 /** Returns a name for a user agent: `Firefox on Linux`, or the program's own name. */
-export const browserOf = (agent) => {
+export const browserName = (agent) => {
   const first = (names) => names.find(([, pattern]) => pattern.test(agent))?.[0];
   const [browser, system] = [first(BROWSERS), first(SYSTEMS)];
   if (!browser) return agent.split(' ')[0] || 'Unknown program';
@@ -285,11 +285,11 @@ export const browserOf = (agent) => {
 };
 
 /** Returns the device of a session: its label, if it has one, and its browser. */
-const deviceOf = ({ label, user_agent: agent }) => {
-  const browser = browserOf(agent);
+const deviceElement = ({ label, user_agent: agent }) => {
+  const browser = browserName(agent);
   return element('span', { title: agent }, label ? `${label} (${browser})` : browser);
 };
 
 /** Returns the four cells of a session: device, IP address, login and last use. */
-export const cellsOf = (session) =>
-  [deviceOf(session), session.ip, at(session.created_at), since(session.refreshed_at)];
+export const sessionCells = (session) =>
+  [deviceElement(session), session.ip, timeElement(session.created_at), relativeTime(session.refreshed_at)];

@@ -1,11 +1,11 @@
 // The session of a page: the signed-in user, the sign-in form, and the bar at the top.
 import { createAuth } from '/client/latchet.js';
-import { ask, byId, clear, explain, forget, load, say, submits } from '/pages/pages.js';
+import { sendRequest, byId, clearForm, errorText, cancelLoads, load, showStatus, onSubmit } from '/pages/pages.js';
 
 export const auth = createAuth({ baseUrl: '/' });
 
 /** Sends a request as the signed-in user. */
-export const api = (method, path, body) => ask(auth.fetch, method, path, body);
+export const api = (method, path, body) => sendRequest(auth.fetch, method, path, body);
 
 const ENDS = {
   logout: 'You are signed out.',
@@ -19,12 +19,12 @@ const [title, waiting, signIn, signedIn, bar] =
   ['title', 'waiting', 'sign-in', 'signed-in', 'bar'].map(byId);
 const name = title.textContent;
 
-const head = (text) => {
+const setTitle = (text) => {
   title.textContent = text;
   document.title = `${text} · Latchet`;
 };
 
-const only = (shown) => {
+const showOnly = (shown) => {
   for (const part of [waiting, signIn, signedIn]) part.hidden = part !== shown;
   bar.hidden = shown !== signedIn;
 };
@@ -33,15 +33,15 @@ const only = (shown) => {
  * Shows the page to signed-in users, and the sign-in form to all others. `enter` receives the account;
  * `leave` clears everything that was shown.
  */
-export const start = (enter, leave) => {
+export const startPage = (enter, leave) => {
   let shown;
   let isArriving = false;
 
-  const welcome = (me) => {
+  const showAccount = (me) => {
     byId('who').textContent = me.user.username;
     byId('to-admin').hidden = !me.user.roles.includes('admin');
-    head(name);
-    only(signedIn);
+    setTitle(name);
+    showOnly(signedIn);
     enter(me);
     // The form with the focus is gone.
     if (isArriving) title.focus();
@@ -57,29 +57,29 @@ export const start = (enter, leave) => {
       for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
       leave();
     }
-    forget(waiting);
+    cancelLoads(waiting);
     if (state.status === 'signed-out') {
-      head('Sign in');
+      setTitle('Sign in');
       byId('ended').textContent = ENDS[state.reason] ?? '';
-      only(signIn);
+      showOnly(signIn);
       byId('username').focus();
       return;
     }
-    only(waiting);
-    if (state.status === 'signed-in') load(waiting, () => api('GET', '/v1/me'), welcome);
+    showOnly(waiting);
+    if (state.status === 'signed-in') load(waiting, () => api('GET', '/v1/me'), showAccount);
   };
 
-  submits(signIn.querySelector('form'), async ({ username, password }) => {
+  onSubmit(signIn.querySelector('form'), async ({ username, password }) => {
     await auth.login({ username, password });
     isArriving = true;
-    clear(signIn.querySelector('form'));
-    say('');
+    clearForm(signIn.querySelector('form'));
+    showStatus('');
   }, { invalid_credentials: 'password' });
-  byId('sign-out').addEventListener('click', () => auth.logout().catch((error) => say(explain(error), true)));
+  byId('sign-out').addEventListener('click', () => auth.logout().catch((error) => showStatus(errorText(error), true)));
   auth.subscribe(render);
   render();
   // The client retries by itself; this only shows the reason for the delay.
   auth.token().catch((error) => {
-    if (auth.state().status === 'unknown') waiting.querySelector('.notice').textContent = `${explain(error)} Trying again …`;
+    if (auth.state().status === 'unknown') waiting.querySelector('.notice').textContent = `${errorText(error)} Trying again …`;
   });
 };

@@ -1,22 +1,22 @@
 // Sets a new password with a reset link.
-import { ask, byId, submits } from '/pages/pages.js';
-import { onLink } from '/pages/link.js';
+import { sendRequest, byId, onSubmit } from '/pages/pages.js';
+import { openOneTimeLink } from '/pages/link.js';
 
 const form = byId('reset').querySelector('form');
 
 /** Fills in the user name for password managers. People know it, so failures are ignored. */
-const fillName = async (secret) => {
-  const answer = await ask(fetch, 'POST', '/v1/password/reset/user', { link: secret }).catch(() => null);
+const fillUsername = async (secret) => {
+  const answer = await sendRequest(fetch, 'POST', '/v1/password/reset/user', { link: secret }).catch(() => null);
   if (link() === secret) form.elements.username.value = answer?.username ?? '';
 };
 
-const link = onLink('reset', 'Open the complete link that you received: it contains a secret after #.', (secret) => {
+const link = openOneTimeLink('reset', 'Open the complete link that you received: it contains a secret after #.', (secret) => {
   // Later, because `link` is not assigned yet.
-  queueMicrotask(() => fillName(secret));
+  queueMicrotask(() => fillUsername(secret));
 });
 
-submits(form, async ({ password }) => {
-  await ask(fetch, 'POST', '/v1/password/reset', { link: link(), password });
+onSubmit(form, async ({ password }) => {
+  await sendRequest(fetch, 'POST', '/v1/password/reset', { link: link(), password });
   for (const id of ['reset', 'lead']) byId(id).hidden = true;
   byId('done').hidden = false;
   byId('done').focus();

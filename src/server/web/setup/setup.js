@@ -1,14 +1,14 @@
 // Creates the first administrator, and signs in.
 import { AuthError, createAuth } from '/client/latchet.js';
-import { ask, byId, submits } from '/pages/pages.js';
-import { onLink } from '/pages/link.js';
+import { sendRequest, byId, onSubmit } from '/pages/pages.js';
+import { openOneTimeLink } from '/pages/link.js';
 
 const form = byId('set-up').querySelector('form');
 
-const link = onLink('set-up', 'Open the complete link that the server printed at its start: it contains a secret after #.');
+const link = openOneTimeLink('set-up', 'Open the complete link that the server printed at its start: it contains a secret after #.');
 
-submits(form, async ({ username, password }) => {
-  await ask(fetch, 'POST', '/v1/setup', { link: link(), username, password });
+onSubmit(form, async ({ username, password }) => {
+  await sendRequest(fetch, 'POST', '/v1/setup', { link: link(), username, password });
   try {
     await createAuth({ baseUrl: '/' }).login({ username, password });
     location.replace('/admin');

@@ -37,7 +37,7 @@ fn variables_of_libpq_say_what_a_url_leaves_out() {
     let root = Some(PathBuf::from("/etc/ca+1.pem"));
     assert_eq!(url.root_certificate, root);
     assert_eq!(url.client_certificate.unwrap().key, PathBuf::from("k.pem"));
-    assert_eq!(url.target, TargetSession::Writable);
+    assert_eq!(url.target, TargetSessionAttributes::Writable);
     assert!(url.is_shuffled);
     assert_eq!(url.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(url.application_name.as_deref(), Some("auth & co"));
@@ -64,7 +64,7 @@ fn what_a_url_says_counts_more_than_a_variable() {
     let url = completed(&format!("u@h:5433/d?{said}"), &env).unwrap();
 
     assert_eq!(hosts(&url), [(Some("h"), Some(5433))]);
-    assert_eq!(url.described(), "postgres://u@h:5433/d");
+    assert_eq!(url.redacted(), "postgres://u@h:5433/d");
     assert_eq!(url.tls, Some(TlsMode::Require));
     assert_eq!(url.application_name.as_deref(), Some("auth"));
     let jdbc = completed("u@h:5433/d?ssl=true&channel_binding=prefer", &env).unwrap();

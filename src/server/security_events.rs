@@ -1,0 +1,190 @@
+//! Security events, which administrators can read afterwards. Logins, refreshes and logouts are no
+//! such events.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use poem_openapi::Enum;
+
+use super::App;
+use super::error::ApiError;
+use super::store::{EventPageRequest, SecurityEvent, SessionId, UserId};
+
+/// Kind of the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename = "EventName", rename_all = "snake_case")]
+pub enum EventKind {
+    /// A superseded refresh token was presented after grace: a sign of theft. Its session was ended.
+    RefreshReused,
+    /// Too many attempts on an account, which is named if it exists, or from an address. The event is
+    /// recorded once, when the throttle begins to refuse logins.
+    LoginThrottled,
+    /// A password was set by its owner, or on the command line.
+    PasswordChanged,
+    /// A password was set by a link.
+    PasswordReset,
+    /// A link that sets a password was created.
+    ResetLinkMade,
+    /// A link that sets a password was withdrawn before it was used.
+    ResetLinkWithdrawn,
+    /// An account was created.
+    UserCreated,
+    /// An account was disabled.
+    UserDisabled,
+    /// A disabled account was enabled.
+    UserEnabled,
+    /// The roles of a user were changed.
+    RolesChanged,
+    /// One session was ended by an administrator, or all of a user by an administrator or that user.
+    SessionsEnded,
+    /// A login ended the least recently used session of its user, because of the limit of sessions.
+    SessionLimitReached,
+    /// A signing key was created that takes over.
+    KeyRotated,
+    /// The first administrator was created, by the link or from the settings.
+    FirstAdministrator,
+}
+
+impl EventKind {
+    const ALL: [Self; 14] = [
+        Self::RefreshReused,
+        Self::LoginThrottled,
+        Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::ResetLinkMade,
+        Self::ResetLinkWithdrawn,
+        Self::UserCreated,
+        Self::UserDisabled,
+        Self::UserEnabled,
+        Self::RolesChanged,
+        Self::SessionsEnded,
+        Self::SessionLimitReached,
+        Self::KeyRotated,
+        Self::FirstAdministrator,
+    ];
+
+    /// Returns the name of the kind in the database and in responses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RefreshReused => "refresh_reused",
+            Self::LoginThrottled => "login_throttled",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::ResetLinkMade => "reset_link_made",
+            Self::ResetLinkWithdrawn => "reset_link_withdrawn",
+            Self::UserCreated => "user_created",
+            Self::UserDisabled => "user_disabled",
+            Self::UserEnabled => "user_enabled",
+            Self::RolesChanged => "roles_changed",
+            Self::SessionsEnded => "sessions_ended",
+            Self::SessionLimitReached => "session_limit_reached",
+            Self::KeyRotated => "key_rotated",
+            Self::FirstAdministrator => "first_administrator",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text is not the name of an [`EventKind`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a kind of event")]
+pub struct UnknownEventKind(String);
+
+impl FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownEventKind(text.to_owned()))
+    }
+}
+
+/// Originator of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The operator, by the command line or the settings.
+    Operator,
+    /// A client that is not authenticated.
+    Anonymous {
+        /// Address of the client.
+        ip: IpAddr,
+    },
+    /// A user, by an access token.
+    User {
+        /// The user.
+        id: UserId,
+        /// The session of the token.
+        session: Option<SessionId>,
+        /// The id of the token.
+        jti: String,
+        /// The authority version that the token carries.
+        authority_version: u64,
+        /// Address of the client.
+        ip: IpAddr,
+    },
+}
+
+impl Actor {
+    /// Returns the user, if it is one.
+    pub fn id(&self) -> Option<&UserId> {
+        match self {
+            Self::User { id, .. } => Some(id),
+            Self::Operator | Self::Anonymous { .. } => None,
+        }
+    }
+
+    /// Returns the session of the user's token.
+    pub fn session(&self) -> Option<&SessionId> {
+        match self {
+            Self::User { session, .. } => session.as_ref(),
+            Self::Operator | Self::Anonymous { .. } => None,
+        }
+    }
+
+    /// Returns the address of the client.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Operator => None,
+            Self::Anonymous { ip } | Self::User { ip, .. } => Some(*ip),
+        }
+    }
+
+    /// Returns whether the originator is this user.
+    pub fn is_user(&self, user: &UserId) -> bool {
+        self.id() == Some(user)
+    }
+}
+
+impl App {
+    /// Returns a page of events, newest first.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub async fn events(&self, page: &EventPageRequest) -> Result<Vec<SecurityEvent>, ApiError> {
+        Ok(self.store.events(page).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ToJSON;
+
+    use super::*;
+
+    #[test]
+    fn event_kinds_are_parsed_from_their_names() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(kind.to_json(), Some(kind.as_str().into()));
+        }
+        assert!("login".parse::<EventKind>().is_err());
+    }
+}

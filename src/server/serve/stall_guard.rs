@@ -1,0 +1,190 @@
+//! Detects stalled connections: a client that sends half a request, leaves its responses unread or stays
+//! idle for too long is disconnected. Otherwise a few thousand such clients would hold every slot.
+//!
+//! [`GuardedStream`] wraps the stream and records when bytes move, the server records when requests begin and end,
+//! and [`StallGuard::stalled`] checks these records periodically. There is no timer per request.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::ConnectionLimits;
+
+/// Activity of one connection, and its limits. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct StallGuard {
+    limits: ConnectionLimits,
+    state: Arc<Mutex<ConnectionActivity>>,
+}
+
+#[derive(Debug)]
+struct ConnectionActivity {
+    /// Requests without a complete response.
+    running_requests: usize,
+    /// HTTP/2 also sends frames that begin no request, so received bytes alone are no sign of one.
+    is_http2: bool,
+    /// End of the last request, or start of the connection.
+    idle_since: Instant,
+    /// Start of an incomplete request head. A new connection is expected to send one.
+    head_since: Option<Instant>,
+    /// Time since which the client reads nothing.
+    blocked_since: Option<Instant>,
+}
+
+impl StallGuard {
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
+        let now = Instant::now();
+        Self {
+            limits,
+            state: Arc::new(Mutex::new(ConnectionActivity {
+                running_requests: 0,
+                is_http2: false,
+                idle_since: now,
+                head_since: Some(now),
+                blocked_since: None,
+            })),
+        }
+    }
+
+    /// Records that a request head is complete. The request runs until the returned value is dropped.
+    pub(super) fn start_request(&self, is_http2: bool) -> RunningRequest {
+        let mut state = self.lock();
+        state.running_requests += 1;
+        state.is_http2 = is_http2;
+        state.head_since = None;
+        drop(state);
+        RunningRequest(self.clone())
+    }
+
+    pub(super) fn has_running_requests(&self) -> bool {
+        self.lock().running_requests > 0
+    }
+
+    /// Resolves when the client has exceeded a limit, up to half a header timeout late.
+    pub(super) async fn stalled(&self) {
+        loop {
+            let now = Instant::now();
+            let deadline = self.deadline();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return;
+            }
+            let next = now + (self.limits.header_timeout / 2).max(Duration::from_millis(10));
+            tokio::time::sleep_until(deadline.map_or(next, |deadline| deadline.min(next))).await;
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let state = self.lock();
+        let write_deadline = state
+            .blocked_since
+            .map(|since| since + self.limits.write_timeout);
+        let read_deadline = match state.head_since {
+            _ if state.running_requests > 0 => None,
+            Some(since) => Some(since + self.limits.header_timeout),
+            None => Some(state.idle_since + self.limits.idle_timeout),
+        };
+        [write_deadline, read_deadline].into_iter().flatten().min()
+    }
+
+    fn record_read(&self) {
+        let mut state = self.lock();
+        if state.running_requests == 0 && !state.is_http2 && state.head_since.is_none() {
+            state.head_since = Some(Instant::now());
+        }
+    }
+
+    fn record_write<T>(&self, poll: &Poll<T>) {
+        let mut state = self.lock();
+        if poll.is_ready() {
+            state.blocked_since = None;
+        } else if state.blocked_since.is_none() {
+            state.blocked_since = Some(Instant::now());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ConnectionActivity> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running request, until this is dropped.
+#[derive(Debug)]
+pub(super) struct RunningRequest(StallGuard);
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.running_requests -= 1;
+        state.idle_since = Instant::now();
+    }
+}
+
+/// A stream whose progress is recorded.
+#[derive(Debug)]
+pub(super) struct GuardedStream<S> {
+    stream: S,
+    stall_guard: StallGuard,
+}
+
+impl<S> GuardedStream<S> {
+    pub(super) fn new(stream: S, stall_guard: StallGuard) -> Self {
+        Self {
+            stream,
+            stall_guard,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.stall_guard.record_read();
+        }
+        poll
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.stall_guard.record_write(&poll);
+        poll
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.stall_guard.record_write(&poll);
+        poll
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
