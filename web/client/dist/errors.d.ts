@@ -18,4 +18,4 @@ export declare class AuthError extends Error {
     retryAfter?: number, options?: ErrorOptions);
 }
 /** Waits for a response and returns its JSON body; rejected with an `AuthError`. */
-export declare const answerOf: (scope: Scope, sent: Promise<Response>) => Promise<any>;
+export declare const jsonBodyOf: (scope: Scope, sent: Promise<Response>) => Promise<any>;

@@ -3,18 +3,18 @@ import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
 export type Server = ReturnType<typeof connect>;
 /** Returns a signal that aborts after a timeout, or when `controller` aborts. */
-export declare const patience: (scope: Scope, ms: number, controller?: AbortController) => AbortSignal;
+export declare const timeoutSignal: (scope: Scope, ms: number, controller?: AbortController) => AbortSignal;
 /** Start of the names of the server's cookies; the server writes its own into the client that it serves. */
 export declare const PREFIX = "latchet";
 export declare const connect: (scope: Scope, base: URL, prefix?: string) => {
     csrf: () => string;
     request: (method: string, path: string, body?: object, headers?: Record<string, string>, controller?: AbortController) => Request;
-    grantOf: (answer: any) => Grant;
-    remember: (value: string) => void;
+    parseGrant: (answer: any) => Grant;
+    rememberCsrf: (value: string) => void;
     /** Excludes a refused value; returns whether there is another one to try. */
-    reject: (value: string) => boolean;
+    excludeCsrf: (value: string) => boolean;
     /** Returns the error for a refresh without a CSRF value. */
-    csrfFault: () => AuthError;
+    missingCsrfError: () => AuthError;
     /** Returns whether the session certainly has no cookies. */
     hasNoCookies: () => boolean;
     login: (body: object) => Promise<Grant>;

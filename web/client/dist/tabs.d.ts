@@ -32,7 +32,7 @@ export type Message =
     reason: string;
 };
 /** Connects to the other tabs; to none if `BroadcastChannel` is absent or blocked. */
-export declare const openTabs: (scope: Scope, name: string, hear: (message: Message) => void) => {
+export declare const openTabs: (scope: Scope, name: string, onMessage: (message: Message) => void) => {
     say: (message: Message) => void | undefined;
     close: () => void;
 };
