@@ -37,7 +37,7 @@ struct DenylistServer {
     _home: DataFolder,
 }
 
-/// GuardMemory of the server in MiB.
+/// Memory of the server in MiB.
 struct GuardMemory {
     resident: f64,
     most: f64,

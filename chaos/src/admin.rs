@@ -14,7 +14,7 @@ use crate::device::{Device, Person, password};
 use crate::request_spec::RequestSpec;
 
 /// Longest time for a change, faults included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// An administrator with a session.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl Admin {
         let ask = || {
             RequestSpec::admin(name, Action::SignUp { password: 0 }, "/v1/users").body(body.clone())
         };
-        let end = Instant::now() + REQUEST_TIMEOUT;
+        let end = Instant::now() + CHANGE_DEADLINE;
         let answer = self.ask(ask, end).await.expect("accounts can be made");
         let id = answer.body["id"].as_str().unwrap_or_default().to_owned();
         self.ids.insert(name.to_owned(), id.clone());
@@ -172,8 +172,8 @@ impl Admin {
                     self.change(&person.name, &id, &Action::Enable).await;
                 }
                 _ => {
-                    self.sign_up_when_available(&format!("late-{count}"), end)
-                        .await
+                    let name = format!("late-{count}");
+                    self.sign_up_when_available(&name, end).await;
                 }
             }
         }
@@ -188,7 +188,7 @@ impl Admin {
             _ => "roles",
         };
         let path = format!("/v1/users/{id}/{what}");
-        let end = Instant::now() + REQUEST_TIMEOUT;
+        let end = Instant::now() + CHANGE_DEADLINE;
         self.ask(|| RequestSpec::admin(name, action.clone(), &path), end)
             .await;
     }
@@ -196,7 +196,7 @@ impl Admin {
     /// Counts the live sessions of a user.
     pub(crate) async fn list_sessions(&mut self, name: &str, id: &str) {
         let path = format!("/v1/users/{id}/sessions");
-        let end = Instant::now() + REQUEST_TIMEOUT;
+        let end = Instant::now() + CHANGE_DEADLINE;
         let ask = || RequestSpec::admin(name, Action::ListSessions, &path);
         self.ask(ask, end).await;
     }

@@ -221,13 +221,13 @@ impl Client {
                 .session
                 .map(str::to_owned)
                 .or_else(|| given.as_ref().map(|grant| grant.session.clone())),
-            presented: ask.presented.map(token),
+            presented: ask.presented.map(token_identity),
             key: ask.key,
             expires: ask.bearer.map(|grant| grant.expires),
             issued: ask.bearer.map(|grant| grant.issued),
             roles: answer.roles(),
             listed: answer.listed(),
-            given: given.map(|grant| token(&grant.refresh)),
+            given: given.map(|grant| token_identity(&grant.refresh)),
             replica,
             start,
             end: answer.end,
@@ -287,7 +287,7 @@ async fn fetch(request: reqwest::RequestBuilder) -> RawResponse {
 }
 
 /// Returns the identity of a refresh token that does not reveal the token.
-fn token(text: &str) -> TokenIdentity {
+fn token_identity(text: &str) -> TokenIdentity {
     let claims = claims(text);
     TokenIdentity {
         session: claims["sid"].as_str().unwrap_or_default().to_owned(),

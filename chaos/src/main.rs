@@ -132,8 +132,8 @@ impl RunPlan {
     /// Attempts to log in that an account takes. People lose some too, when their account is shut or the
     /// database is away, and none comes back while a run lasts: so a long one has more of them.
     fn guesses(&self) -> usize {
-        const LEAST: u64 = 50;
-        usize::try_from(LEAST.max(self.seconds / 4)).expect("runs are short")
+        const LEAST_GUESSES: u64 = 50;
+        usize::try_from(LEAST_GUESSES.max(self.seconds / 4)).expect("runs are short")
     }
 }
 

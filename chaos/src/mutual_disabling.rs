@@ -16,7 +16,7 @@ use crate::request_spec::RequestSpec;
 const RIVALS: [&str; 2] = ["rival-0", "rival-1"];
 
 /// Time that it may take to restore what a round changed.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// One of the two, with a fresh access token.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ pub(crate) async fn run(
 
 /// The administrator who is left changes an account.
 async fn restore(rivals: &[RivalAdmin], name: &str, id: &str, action: &Action) {
-    let end = Instant::now() + REQUEST_TIMEOUT;
+    let end = Instant::now() + CHANGE_DEADLINE;
     let path = path(id, action);
     for rival in rivals {
         let Some(grant) = &rival.grant else { continue };

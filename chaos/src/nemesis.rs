@@ -113,7 +113,7 @@ impl Nemesis<'_> {
             Fault::RestoreAccessTtl => self.restart_with(ACCESS_TTL).await,
             Fault::EndManySessions => self.many_sessions.end().await,
             Fault::StartWithFastClock => {
-                wrong_clock::start(self.cluster, self.recorder, replica).await
+                wrong_clock::start(self.cluster, self.recorder, replica).await;
             }
             Fault::RotateKeys => {
                 self.cluster.run(replica, &["key", "rotate"]);
@@ -133,7 +133,7 @@ impl Nemesis<'_> {
                 self.break_network(&all, network_fault).await;
             }
             Fault::JumpClockOfReplica(jump) => {
-                self.clocks(&[ClockOwner::Replica(replica)], jump).await
+                self.clocks(&[ClockOwner::Replica(replica)], jump).await;
             }
             Fault::JumpClockOfPostgres(jump) => self.clocks(&[ClockOwner::Postgres], jump).await,
             Fault::JumpClockOfAll(jump) => {

@@ -11,7 +11,7 @@ use crate::RunPlan;
 use crate::admin::Admin;
 use crate::client::{Client, TokenGrant};
 use crate::cluster::Cluster;
-use crate::demoted_admin::{self, DemotedAdmin};
+use crate::demoted_admin::{DemotedAdmin, RoleChanger};
 use crate::device::{Device, Person};
 use crate::guessed_account::{AccountOwner, GUESSED, GUESSED_ACCOUNT};
 use crate::mutual_disabling;
@@ -20,7 +20,7 @@ use crate::request_spec::RequestSpec;
 use crate::session_limit_user::{SESSION_LIMIT_USER, SessionLimitUser};
 
 /// Time for the last check of every device.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
+const LAST_CHECK_DEADLINE: Duration = Duration::from_secs(40);
 
 /// Devices that one person uses.
 const DEVICES_EACH: usize = 2;
@@ -79,17 +79,11 @@ pub(crate) async fn start(
     let client = |sender| Client::new(cluster, recorder, sender);
     let ended_sessions = Arc::new(EndedSessions::default());
     let mut admin = Admin::new(client(Sender::Honest), random.fork());
-    let mut persons = Vec::new();
-    for number in 0..plan.devices.div_ceil(DEVICES_EACH) {
-        let name = format!("person-{number}");
-        admin.sign_up(&name).await;
-        let ends_no_sessions = number % 4 == 0;
-        persons.push(Arc::new(Person::new(name, ends_no_sessions, DEVICES_EACH)));
-    }
+    let mut persons = sign_up_persons(&mut admin, plan.devices.div_ceil(DEVICES_EACH)).await;
     for name in [GUESSED, GUESSED_ACCOUNT, SESSION_LIMIT_USER] {
         admin.sign_up(name).await;
     }
-    let demoted_admins = sign_up_deputies(&mut admin).await;
+    let demoted_admins = sign_up_demoted_admins(&mut admin).await;
     let rounds = 4 + plan.seconds / 120;
     mutual_disabling::run(cluster, recorder, &mut admin, rounds).await;
     let end = Instant::now() + Duration::from_secs(plan.seconds);
@@ -112,19 +106,10 @@ pub(crate) async fn start(
     }
     let owner = AccountOwner::new(client(Sender::Honest), random.fork());
     at_work.spawn(owner.work(client(Sender::Guesser), end));
-    let hoarder = SessionLimitUser::new(
-        client(Sender::Honest),
-        Arc::clone(&ended_sessions),
-        random.fork(),
-    );
+    let ended = || Arc::clone(&ended_sessions);
+    let hoarder = SessionLimitUser::new(client(Sender::Honest), ended(), random.fork());
     at_work.spawn(hoarder.work(end));
-    let prober = client(Sender::Prober);
-    at_work.spawn(probe(
-        prober,
-        Arc::clone(&ended_sessions),
-        random.fork(),
-        end,
-    ));
+    at_work.spawn(probe(client(Sender::Prober), ended(), random.fork(), end));
     for demoted_admin in &demoted_admins {
         let work = Arc::clone(demoted_admin).work(client(Sender::Honest), random.fork(), end);
         at_work.spawn(work);
@@ -132,13 +117,9 @@ pub(crate) async fn start(
     let overseer = Admin::new(client(Sender::Honest), random.fork());
     at_work.spawn(overseer.oversee(end));
     let chief = Admin::new(client(Sender::Honest), random.fork());
-    let chief = demoted_admin::RoleChanger::new(
-        chief,
-        client(Sender::Prober),
-        demoted_admins,
-        Arc::clone(&ended_sessions),
-    );
-    at_work.spawn(chief.work(end));
+    let prober = client(Sender::Prober);
+    let role_changer = RoleChanger::new(chief, prober, demoted_admins, ended());
+    at_work.spawn(role_changer.work(end));
     persons.retain(|person| !person.ends_no_sessions);
     at_work.spawn(admin.work(persons, end));
     Workload {
@@ -149,10 +130,21 @@ pub(crate) async fn start(
     }
 }
 
-async fn sign_up_deputies(admin: &mut Admin) -> Vec<Arc<DemotedAdmin>> {
+async fn sign_up_persons(admin: &mut Admin, count: usize) -> Vec<Arc<Person>> {
+    let mut persons = Vec::new();
+    for number in 0..count {
+        let name = format!("person-{number}");
+        admin.sign_up(&name).await;
+        let ends_no_sessions = number % 4 == 0;
+        persons.push(Arc::new(Person::new(name, ends_no_sessions, DEVICES_EACH)));
+    }
+    persons
+}
+
+async fn sign_up_demoted_admins(admin: &mut Admin) -> Vec<Arc<DemotedAdmin>> {
     let mut demoted_admins = Vec::new();
     for number in 0..DEMOTED_ADMINS {
-        let name = format!("demoted_admin-{number}");
+        let name = format!("demoted-admin-{number}");
         let id = admin.sign_up(&name).await;
         demoted_admins.push(Arc::new(DemotedAdmin::new(name, id)));
     }
@@ -169,7 +161,7 @@ impl Workload {
             devices.extend(stopped.expect("nobody panics"));
         }
         // For all of them: somebody who cannot log in must not hold up the others.
-        let end = Instant::now() + REQUEST_TIMEOUT;
+        let end = Instant::now() + LAST_CHECK_DEADLINE;
         for device in &mut devices {
             device.end = end;
             device.refresh(1).await;
@@ -184,7 +176,7 @@ impl Workload {
             cluster.resume(number);
         }
         cluster.ready().await;
-        let end = Instant::now() + REQUEST_TIMEOUT;
+        let end = Instant::now() + LAST_CHECK_DEADLINE;
         for device in &mut devices {
             device.end = end;
             device.check().await;

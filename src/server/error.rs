@@ -240,7 +240,7 @@ impl ApiResponse for ApiError {
     fn register(_registry: &mut Registry) {}
 }
 
-/// Returns the texts of an error and of its error_chain, without causes whose text ends the one before.
+/// Returns the texts of an error and of its causes, without those whose text ends the one before.
 pub fn error_chain(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     let mut next = error.source();

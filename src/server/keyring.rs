@@ -242,7 +242,7 @@ impl Keyring {
         by: &Actor,
         now: Time,
     ) -> Result<StoredSigningKey, KeyringError> {
-        let longest = self.token_lifetimes.longest().await? + MAX_LEEWAY;
+        let longest = self.token_lifetimes.longest_in_use().await? + MAX_LEEWAY;
         let (active_from, gone_from) = takeover_times(rollover, now, longest);
         let next = generate_key(&self.derived, algorithm, now, active_from)?;
         let revised = next.clone();

@@ -259,18 +259,12 @@ impl App {
             verifier_settings(&config),
         );
         let verifier = Arc::new(verifier);
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = config.password_threads.unwrap_or(cores);
+        let passwords = start_password_hasher(&config).map_err(OpenError::Threads)?;
         Ok(Self(Arc::new(AppParts {
             guards: Guards::new(Arc::clone(&verifier), denylist.list(), clock.clone())
                 .with_locations(config.schemes().iter().copied().map(Location::scheme)),
             refresh_tokens: RefreshTokenCodec::new(&derived, &config.issuer),
-            passwords: PasswordHasher::start(
-                hash_cost(&config),
-                threads,
-                threads * MAX_QUEUED_PER_THREAD,
-            )
-            .map_err(OpenError::Threads)?,
+            passwords,
             password_policy: PasswordPolicy::new(config.min_password)
                 .with_service(config.public_url.host()),
             grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
@@ -390,12 +384,16 @@ impl From<ClockCheckError> for OpenError {
     }
 }
 
-fn hash_cost(config: &Config) -> HashCost {
-    HashCost {
+/// Starts the threads that hash passwords: one for each core, unless a setting gives their number.
+fn start_password_hasher(config: &Config) -> std::io::Result<PasswordHasher> {
+    let cost = HashCost {
         memory_kib: config.argon2_memory_kib,
         passes: config.argon2_passes,
         lanes: config.argon2_lanes,
-    }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = config.password_threads.unwrap_or(cores);
+    PasswordHasher::start(cost, threads, threads * MAX_QUEUED_PER_THREAD)
 }
 
 fn verifier_settings(config: &Config) -> VerifierSettings {

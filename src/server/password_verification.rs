@@ -144,7 +144,7 @@ impl App {
                 Ok(AdmissionResult::Charged(counters)) => {
                     let permit = Some(permit);
                     let attempt = ThrottleTicket { counters, permit };
-                    return self.decide_attempt(attempt, found, presented).await;
+                    return self.verify_charged_attempt(attempt, found, presented).await;
                 }
                 // The permit is not held during the wait: attempts in flight need one.
                 Ok(AdmissionResult::Pending) => drop(permit),
@@ -202,7 +202,7 @@ impl App {
     }
 
     /// Verifies the password of a charged attempt. A failure is reported only after it was counted.
-    async fn decide_attempt(
+    async fn verify_charged_attempt(
         &self,
         attempt: ThrottleTicket,
         found: Option<UserWithHash>,

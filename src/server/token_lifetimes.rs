@@ -119,7 +119,7 @@ impl TokenLifetimes {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be read.
-    pub async fn longest(&self) -> Result<Duration, StoreError> {
+    pub async fn longest_in_use(&self) -> Result<Duration, StoreError> {
         let fresh = |reading: &LongestLifetimeReading| reading.at.elapsed() < MAX_READING_AGE;
         if let Some(reading) = self
             .0

@@ -30,7 +30,7 @@ impl Site {
         let lines = snippet
             .lines()
             .filter(|line| !line.contains("ssl_certificate"));
-        let snippet: String = lines.map(|line| format!("{line}\n")).collect();
+        let snippet = lines.collect::<Vec<_>>().join("\n");
         let snippet = snippet
             .replace("listen 443 ssl;", &format!("listen 127.0.0.1:{port};"))
             .replace("auth.example.org {", &format!("http://127.0.0.1:{port} {{"))

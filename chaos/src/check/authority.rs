@@ -17,7 +17,7 @@ struct UserChanges<'h> {
     /// Changes that replaces the roles.
     roles: Vec<&'h Operation>,
     /// Changes that disables and enables.
-    shuts: Vec<&'h Operation>,
+    disabling: Vec<&'h Operation>,
     /// Changes that may outdate the access tokens of the time before.
     changes: Vec<&'h Operation>,
 }
@@ -35,11 +35,11 @@ impl<'h> AuthorityChanges<'h> {
         for op in history.operations.iter().filter(|op| !op.is_refused()) {
             match op.action {
                 Action::SignUp { .. } => {
-                    users.entry(&op.user).or_default().first = Some(Vec::new())
+                    users.entry(&op.user).or_default().first = Some(Vec::new());
                 }
                 Action::SetRoles { .. } => users.entry(&op.user).or_default().roles.push(op),
                 Action::Disable | Action::Enable => {
-                    users.entry(&op.user).or_default().shuts.push(op)
+                    users.entry(&op.user).or_default().disabling.push(op);
                 }
                 Action::ChangePassword { .. } | Action::LogOutEverywhere => {}
                 _ => continue,
@@ -233,7 +233,7 @@ fn administrators(
                 end: op.end + 1,
             };
             let is_left = |user: &&UserChanges<'_>| {
-                let is_open = disabled_state(at, &user.shuts) != DisabledState::Surely;
+                let is_open = disabled_state(at, &user.disabling) != DisabledState::Surely;
                 is_open && user.possible(at).into_iter().any(is_admin)
             };
             if !users.iter().any(is_left) {

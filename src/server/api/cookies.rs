@@ -1,6 +1,6 @@
 //! The cookies of a browser session: their names, and their attributes.
 //!
-//! SessionCookies are not bound to a port, and other programs on the same host set some too. So a request may carry
+//! Cookies are not bound to a port, and other programs on the same host set some too. So a request may carry
 //! several cookies of one name, and cookies of another Latchet server. Only tokens that this server has
 //! signed count ([`cookie_values`]). The proof that a cookie-authenticated request must give is in [`csrf`].
 
@@ -83,8 +83,8 @@ impl SessionCookies {
             prefix: format!("{}_{}", default_names.prefix, config.public_url.port()),
         };
         let owners = (
-            names_with_port.owner(request, app),
-            default_names.owner(request, app),
+            names_with_port.cookie_owner(request, app),
+            default_names.cookie_owner(request, app),
         );
         Some(match owners {
             (CookieOwner::ThisServer, _) | (_, CookieOwner::OtherServer) => names_with_port,
@@ -92,7 +92,7 @@ impl SessionCookies {
         })
     }
 
-    fn owner(&self, request: &Request, app: &App) -> CookieOwner {
+    fn cookie_owner(&self, request: &Request, app: &App) -> CookieOwner {
         let (refresh, device) = (self.refresh_name(), self.device_name());
         let is_ours = self.refresh_tokens(request, app).next().is_some()
             || self

@@ -130,7 +130,7 @@ impl App {
     /// Returns the time for which a denial must be kept: no access token that any server has issued is
     /// accepted by any guard for longer.
     pub(in crate::server) async fn denial_ttl(&self) -> Result<Duration, ApiError> {
-        let longest = self.token_lifetimes.longest().await?;
+        let longest = self.token_lifetimes.longest_in_use().await?;
         Ok(longest + MAX_LEEWAY + CLOCK_SKEW)
     }
 

@@ -8,11 +8,12 @@ const PARTY: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6Ii4uLiJ9.c
 const USER: &str = "Qm9vbGVhbkFkYUxvdmVsYQ";
 const KID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
 const LINK: &str = "q83vEjRWeJCrze8SNFZ4kA";
+const PASSWORD: &str = "an otter reads the morning paper";
 const SESSION: &str = "c2Vzc2lvbi1vZi1hZGEtMQ";
 
 /// Returns the example bodies of an operation by name.
 pub(super) fn request_examples(operation: &str) -> Map<String, Value> {
-    let password = "an otter reads the morning paper";
+    let password = PASSWORD;
     match operation {
         "login" => named_examples(&[
             (
@@ -40,9 +41,7 @@ pub(super) fn request_examples(operation: &str) -> Map<String, Value> {
         ]),
         "reauthenticate" => single_example(&json!({ "password": password })),
         "register" => single_example(&json!({ "username": "ada", "password": password })),
-        "setUp" => {
-            single_example(&json!({ "link": LINK, "username": "ada", "password": password }))
-        }
+        "setUp" => single_example(&set_up()),
         "readResetLinkUser" => single_example(&json!({ "link": LINK })),
         "resetPassword" => single_example(&json!({ "link": LINK, "password": password })),
         "changePassword" => single_example(
@@ -69,12 +68,18 @@ pub(super) fn request_examples(operation: &str) -> Map<String, Value> {
             ),
         ]),
         "makePartyToken" => single_example(&json!({ "user_id": USER })),
-        "revokeToken" => {
-            single_example(&json!({ "token": REFRESH, "token_type_hint": "refresh_token" }))
-        }
+        "revokeToken" => single_example(&revoke()),
         "introspectToken" => single_example(&json!({ "token": ACCESS })),
         _ => Map::new(),
     }
+}
+
+fn set_up() -> Value {
+    json!({ "link": LINK, "username": "ada", "password": PASSWORD })
+}
+
+fn revoke() -> Value {
+    json!({ "token": REFRESH, "token_type_hint": "refresh_token" })
 }
 
 fn open_link() -> Value {

@@ -14,8 +14,8 @@ async fn a_process_with_a_shorter_lifetime_denies_for_the_longest_announced_one(
 
     assert_eq!(server.lifetime_to_issue().await.unwrap(), LONG);
 
-    assert_eq!(command_line.longest().await.unwrap(), LONG);
-    assert_eq!(server.longest().await.unwrap(), LONG);
+    assert_eq!(command_line.longest_in_use().await.unwrap(), LONG);
+    assert_eq!(server.longest_in_use().await.unwrap(), LONG);
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn without_announcements_the_own_setting_counts() {
     let test_store = TestStore::start().await;
     let command_line = TokenLifetimes::new(test_store.store.clone(), SHORT);
 
-    assert_eq!(command_line.longest().await.unwrap(), SHORT);
+    assert_eq!(command_line.longest_in_use().await.unwrap(), SHORT);
     let announced = test_store.store.longest_lifetime().await.unwrap();
     assert_eq!(
         announced, None,
@@ -44,7 +44,7 @@ async fn a_longer_lifetime_is_announced_before_it_is_issued() {
         first, SHORT,
         "a revocation in progress may not know the longer one"
     );
-    assert_eq!(after.longest().await.unwrap(), LONG);
+    assert_eq!(after.longest_in_use().await.unwrap(), LONG);
     assert_eq!(before.lifetime_to_issue().await.unwrap(), SHORT);
 }
 
@@ -56,7 +56,7 @@ async fn a_shorter_lifetime_is_issued_at_once_and_the_longer_one_still_counts() 
     before.lifetime_to_issue().await.unwrap();
 
     assert_eq!(after.lifetime_to_issue().await.unwrap(), SHORT);
-    assert_eq!(after.longest().await.unwrap(), LONG);
+    assert_eq!(after.longest_in_use().await.unwrap(), LONG);
 }
 
 #[tokio::test]
