@@ -45,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Adapter:
-    """How one server is spoken to."""
+    """Routes, formats and grace period of one server."""
 
     name: str
     # Seconds for which a superseded refresh token is still answered; 0 for never.

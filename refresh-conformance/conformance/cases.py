@@ -61,7 +61,7 @@ def one_successor_for_a_crowd(trial: Trial) -> str:
     return saw
 
 
-def lost_answer_is_made_good(trial: Trial) -> str:
+def lost_answer_is_recovered(trial: Trial) -> str:
     shown = trial.login()
     with trial.inside_grace():
         # The answer is read so that it can be compared; to the client it is lost.
@@ -230,7 +230,7 @@ def _cases(*rows: tuple) -> list[Case]:
 CASES = _cases(
     ("a refresh gives a new refresh token, and it works", gives_a_new_token, []),
     ("fifty parallel refreshes of one token leave one live successor", one_successor_for_a_crowd, []),
-    ("a lost answer is made good by the retry, with the same successor", lost_answer_is_made_good, []),
+    ("a lost response is recovered by the retry, with the same successor", lost_answer_is_recovered, []),
     ("a retry after a further rotation gets the newest token", retry_after_a_further_rotation, []),
     ("two tabs that refresh in turn stay logged in", two_tabs_in_turn, []),
     ("after grace a superseded token is refused", old_token_is_refused_after_grace, []),

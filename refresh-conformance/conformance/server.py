@@ -26,7 +26,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Tokens:
-    """What one answer gave: the tokens, and whatever else the adapter has requests carry."""
+    """Values of one response: the tokens, and other values that the adapter puts into requests."""
 
     values: Mapping[str, str]
 
@@ -38,7 +38,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Crowd:
-    """What came back from many requests at once."""
+    """Responses to many requests at once."""
 
     # One for each request that was answered tokens.
     answered: Sequence[Tokens]
@@ -62,7 +62,7 @@ class Server:
         """Logs in."""
         answer = self._sent(self.adapter.login, self._account)
         if _is_refused(answer):
-            raise Unusable(f"the login was answered {answer.status}")
+            raise Unusable(f"the response to the login is {answer.status}")
         return self._tokens(answer, {})
 
     def refresh(self, tokens: Tokens) -> Optional[Tokens]:

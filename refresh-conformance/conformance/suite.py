@@ -19,7 +19,7 @@ ATTEMPTS = 10
 
 
 class Verdict(Enum):
-    """What became of a case."""
+    """Verdict on a case."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -28,7 +28,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a case, and what it saw."""
+    """Verdict on a case, and the observation behind it."""
 
     case: Case
     verdict: Verdict

@@ -17,7 +17,7 @@ class Failed(Exception):
 
 
 class TooSlow(Exception):
-    """What was to happen inside grace took longer, so that it says nothing."""
+    """Steps that have to end within grace took longer, so the case is undecided."""
 
 
 class Clock:
@@ -33,7 +33,7 @@ class Clock:
 
 
 class Trial:
-    """What a case works with. `newest` is the newest token of the session that the case is about."""
+    """Server, clock and tokens of a case. `newest` is the newest token of the session that the case is about."""
 
     def __init__(self, server: Server, clock: Clock, crowd: int) -> None:
         self.server = server
@@ -48,7 +48,7 @@ class Trial:
 
     @property
     def checks(self) -> bool:
-        """Whether the server has a route to check access tokens with."""
+        """Returns whether the server has a route that checks access tokens."""
         return self.server.adapter.check is not None
 
     def login(self) -> Tokens:
@@ -56,7 +56,7 @@ class Trial:
         self.newest = self.server.login()
         return self.newest
 
-    def refresh(self, tokens: Tokens, what: str = "a refresh token shown for the first time") -> Tokens:
+    def refresh(self, tokens: Tokens, what: str = "a refresh token presented for the first time") -> Tokens:
         """Presents a refresh token that must be accepted; `what` names it."""
         answered = self.server.refresh(tokens)
         if answered is None:

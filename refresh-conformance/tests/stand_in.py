@@ -33,7 +33,7 @@ ADAPTER = {
 
 
 class Fault(Enum):
-    """What is wrong with the server. Most are a bug or a choice that some published server had."""
+    """Fault of the server. Most are a bug or a choice that some published server had."""
 
     ROTATES_NOTHING = auto()
     FORKS = auto()
@@ -50,7 +50,7 @@ class Fault(Enum):
     REVIVES_BY_A_RACING_REFRESH = auto()
     FORGETS_A_LOGOUT_AFTER_GRACE = auto()
     SPARES_ACCESS_ON_LOGOUT = auto()
-    DENIES_ONLY_THE_ACCESS_TOKEN_SHOWN = auto()
+    DENIES_ONLY_THE_ACCESS_TOKEN_PRESENTED = auto()
     ENDS_ACCESS_ON_REFRESH = auto()
 
 
@@ -70,7 +70,7 @@ class Session:
     end: Optional[End] = None
     ended_at: float = 0.0
     # The generation whose access token the logout showed.
-    shown_at_logout: Optional[int] = None
+    presented_at_logout: Optional[int] = None
 
 
 class TestClock:
@@ -87,7 +87,7 @@ class TestClock:
 
 
 class StandIn:
-    """What the server knows and decides."""
+    """State and decisions of the server."""
 
     def __init__(self, clock, fault: Optional[Fault] = None) -> None:
         self._clock = clock
@@ -122,14 +122,14 @@ class StandIn:
             if session.end is End.DETECTION:
                 return self._fault is Fault.SPARES_ACCESS_ON_DETECTION
             if session.end is End.LOGOUT:
-                other = generation != session.shown_at_logout
-                denies_only_it = self._fault is Fault.DENIES_ONLY_THE_ACCESS_TOKEN_SHOWN
+                other = generation != session.presented_at_logout
+                denies_only_it = self._fault is Fault.DENIES_ONLY_THE_ACCESS_TOKEN_PRESENTED
                 return self._fault is Fault.SPARES_ACCESS_ON_LOGOUT or (denies_only_it and other)
             return True
 
     def logout(self, number: int, generation: int) -> None:
         with self._lock:
-            self._sessions[number].shown_at_logout = generation
+            self._sessions[number].presented_at_logout = generation
             self._end(self._sessions[number], End.LOGOUT)
 
     def _new_session(self) -> tuple[int, int]:

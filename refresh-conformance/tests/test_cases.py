@@ -26,7 +26,7 @@ FAILS = {
     Fault.REVIVES_BY_A_RACING_REFRESH: {12, 13},
     Fault.FORGETS_A_LOGOUT_AFTER_GRACE: {13},
     Fault.SPARES_ACCESS_ON_LOGOUT: {14},
-    Fault.DENIES_ONLY_THE_ACCESS_TOKEN_SHOWN: {14},
+    Fault.DENIES_ONLY_THE_ACCESS_TOKEN_PRESENTED: {14},
     Fault.ENDS_ACCESS_ON_REFRESH: {15},
 }
 
@@ -108,7 +108,7 @@ class Cases(unittest.TestCase):
             results(described=mistaken)
         with HttpServer(StandIn(TestClock())) as http:
             server = Server(adapter.parse(ADAPTER), http.base, "alice", "wrong")
-            with self.assertRaisesRegex(Unusable, "the login was answered 401"):
+            with self.assertRaisesRegex(Unusable, "the response to the login is 401"):
                 list(suite.run(server, CASES, TestClock(), CROWD))
 
 

@@ -49,7 +49,7 @@ class Command(unittest.TestCase):
     def test_a_server_that_cannot_be_judged_ends_with_2(self):
         elsewhere = {"method": "POST", "path": "/elsewhere"}
         for described, reason in [
-            ({**ADAPTER, "login": elsewhere}, "the login was answered 400"),
+            ({**ADAPTER, "login": elsewhere}, "the response to the login is 400"),
             ({**ADAPTER, "name": None}, "`name` is a text"),
         ]:
             with self.subTest(reason=reason):

@@ -31,7 +31,7 @@ class Results(unittest.TestCase):
                 described = read(ROOT / "adapters" / about["adapter"])
 
                 if name != "latchet":
-                    # Ours moves on with each release, without being recorded anew.
+                    # Ours moves on with each release, without being recorded again.
                     self.assertEqual(result["versions"], record.versions(folder))
                 self.assertEqual(result["grace_seconds"], described["grace_seconds"])
                 for said in ("server", "from", "settings"):

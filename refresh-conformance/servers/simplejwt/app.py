@@ -1,6 +1,6 @@
 """djangorestframework-simplejwt as its documentation sets it up, with rotation and its blacklist.
 
-The account of NAME and PASSWORD is made by `python app.py`; gunicorn serves `app:application`.
+`python app.py` creates the account of NAME and PASSWORD; gunicorn serves `app:application`.
 """
 
 import os
