@@ -44,7 +44,7 @@ pub(super) fn generate() -> String {
         assert!(!rows.is_empty(), "{name}");
         push_table(&mut text, &["route", "purpose", "credentials"], &rows);
     }
-    push_heading(&mut text, "ConnectionLimits");
+    push_heading(&mut text, "Limits");
     text.push_str(LIMITS);
     text
 }
