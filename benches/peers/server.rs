@@ -243,7 +243,7 @@ struct PeerEnvironment<'a> {
 }
 
 impl PeerEnvironment<'_> {
-    /// Returns the command that serves, after what it needs was made.
+    /// Returns the command that serves, after its database has been migrated if it needs that.
     fn serve(&self, program: Program) -> Command {
         match program {
             Program::Gunicorn(app, tables) => {

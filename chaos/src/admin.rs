@@ -148,7 +148,7 @@ impl Admin {
             RequestSpec::admin(name, Action::SignUp { password: 0 }, "/v1/users").body(body.clone())
         };
         let end = Instant::now() + CHANGE_DEADLINE;
-        let answer = self.ask(ask, end).await.expect("accounts can be made");
+        let answer = self.ask(ask, end).await.expect("accounts can be created");
         let id = answer.body["id"].as_str().unwrap_or_default().to_owned();
         self.ids.insert(name.to_owned(), id.clone());
         id

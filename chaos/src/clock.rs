@@ -16,8 +16,8 @@ pub(crate) enum ClockJump {
     DayBack,
     /// Further than servers of one database may be apart, and less than a session lasts.
     MinutesAhead,
-    /// So little that a token which has just expired looks good again, and not as if it were made
-    /// in the future.
+    /// So little that a token which has just expired looks valid again, and its creation is not in
+    /// the future.
     MomentBack,
 }
 

@@ -111,7 +111,7 @@ struct Arguments {
     out: PathBuf,
 }
 
-/// A run to be made.
+/// Plan of a run.
 #[derive(Clone, Debug)]
 struct RunPlan {
     topology: Topology,
@@ -141,7 +141,7 @@ impl RunPlan {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     flood::allow_connections();
-    std::fs::create_dir_all(&arguments.out).expect("the folder of --out can be made");
+    std::fs::create_dir_all(&arguments.out).expect("the folder of --out can be created");
     let has_bugs = arguments.all_bugs || arguments.bug.is_some();
     let build = if has_bugs { build_with_bugs } else { build };
     let program = arguments.latchet.clone().unwrap_or_else(build);

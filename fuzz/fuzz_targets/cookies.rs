@@ -104,7 +104,7 @@ impl Shop {
 
     /// Returns whether these lines hold our cookie once, with the token in it. A cookie without a value
     /// is one that was taken away.
-    fn shows_the_token(&self, lines: &[HeaderValue]) -> bool {
+    fn has_the_token(&self, lines: &[HeaderValue]) -> bool {
         let pairs = lines
             .iter()
             .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'));
@@ -162,7 +162,7 @@ fuzz_target!(|input: Input<'_>| {
 
     let proves =
         csrf.is_some_and(|csrf| csrf == shop.csrf) && is_from_us(origin.as_ref(), site.as_ref());
-    let is_good = shop.shows_the_token(&lines) && (proves || !input.changes);
+    let is_good = shop.has_the_token(&lines) && (proves || !input.changes);
     assert_eq!(status == StatusCode::OK, is_good, "{status} {lines:?}");
     assert!(!status.is_server_error(), "{status}");
 });

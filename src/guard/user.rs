@@ -10,8 +10,8 @@ use crate::token::Claims;
 ///
 /// The service implements it for its own type and uses that type in the guard: `Jwt<Required, Account>`.
 /// The store of users is added to the routes with `.data(..)` and read from the request. If the user is
-/// not found, the response is 401 `unknown_user`. An error is logged and answered with 503
-/// `unavailable`, so it never refuses an existing user.
+/// not found, the response is 401 `unknown_user`. An error is logged, and the response is
+/// 503 `unavailable`, so it never refuses an existing user.
 ///
 /// ```
 /// use std::collections::HashMap;

@@ -53,7 +53,7 @@ fn a_server_whose_clock_is_wrong_refuses_to_start_and_says_how_to_fix_it() {
         assert!(text.contains("NTP"), "{text}");
     }
     let keys = Postgres::shared().sql(&backend.database(), "SELECT count(*) FROM keys");
-    assert_eq!(keys.trim(), "0", "nothing that bears a time was made");
+    assert_eq!(keys.trim(), "0", "nothing with a time was created");
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn a_missing_token_is_reported_before_a_broken_body(backend: Backend) {
     }
 }
 
-/// FJE answered 500 to each of these.
+/// Flask-JWT-Extended failed with 500 on each of these.
 async fn odd_requests_are_refused_and_never_fail(backend: Backend) {
     let server = InProcessServer::start(&backend).await;
 

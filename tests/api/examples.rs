@@ -298,7 +298,7 @@ async fn revoked_by_redis() {
     let example = Example::start("revoked_by_redis", &[server.http.base(), &url]);
     let hello = ok(&format!("hello, {}", session.user_id()));
     // The first connection and the first keys take a moment, and until then the response is 503.
-    poll::until_some("the copy to be believed", async || {
+    poll::until_some("the copy to be trusted", async || {
         let seen = example.show("GET", "/", &session.access).await;
         assert!(seen == hello || seen.0 == 503, "{seen:?}");
         (seen == hello).then_some(())
@@ -338,7 +338,7 @@ async fn introspection() {
     session.logout().await.expect(204);
 
     // The last response is cached for a second.
-    poll::until_some("the logout to be felt", async || {
+    poll::until_some("the logout to take effect", async || {
         let (status, _) = example.show("GET", "/", &session.access).await;
         (status == 401).then_some(())
     })

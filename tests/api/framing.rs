@@ -95,7 +95,7 @@ async fn a_coding_beside_chunked_is_refused() {
     }
 }
 
-/// RFC 9112, 6.1: the length counts for nothing, and whoever sent both is not listened to any more.
+/// RFC 9112, 6.1: the length is ignored, and the connection of a client that sends both is closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_length_beside_chunks_smuggles_nothing() {
     let server = InProcessServer::start(&Backend::sqlite()).await;

@@ -108,7 +108,7 @@ fn on_this_machine(snippet: &str, port: u16, files: &Path) -> String {
 
 async fn on_one_origin_a_page_stays_signed_in(gateway: Gateway) {
     let layout = Layout::start(gateway, 0, settings(0)).await;
-    // Past the proxy, from an address that Latchet believes.
+    // Past the proxy, from an address that Latchet trusts.
     let body = json!({"username": ADMIN.name, "password": ADMIN.password, "label": "past"});
     let past = layout.latchet.http.post("/v1/login").json(&body);
     let past = past.header("x-forwarded-for", "203.0.113.1").send().await;

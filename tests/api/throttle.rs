@@ -186,7 +186,7 @@ async fn a_trusted_proxy_names_the_client_address(backend: Backend) {
     attempt(&stranger(&server, "b"), "198.51.100.8")
         .await
         .expect(401);
-    // What the client itself put in front of the proxy's entry is not believed.
+    // An entry that the client itself put in front of the proxy's entry is not trusted.
     attempt(&stranger(&server, "c"), "203.0.113.1, 198.51.100.7")
         .await
         .expect_problem(429, "too_many_requests");

@@ -64,7 +64,7 @@ await page.keyboard.press('Enter');
 await page.getByRole('dialog', { name: 'Sign out Phone (Safari on iPhone)?' }).waitFor();
 assert.equal(await focused(page), 'Cancel');
 const animation = () => page.locator('#confirm').evaluate((dialog) => getComputedStyle(dialog).animationName);
-assert.equal(await animation(), 'none', 'nothing moves for who wants that');
+assert.equal(await animation(), 'none', 'nothing moves for users who prefer reduced motion');
 await page.emulateMedia({ reducedMotion: 'no-preference' });
 assert.equal(await animation(), 'rise');
 await page.emulateMedia({ reducedMotion: 'reduce' });

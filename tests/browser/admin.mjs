@@ -228,7 +228,7 @@ await confirm(page, 'Rotate the signing key?');
 await says(page, 'The new key is created.');
 await page.waitForFunction(() => /active/.test(document.querySelector('#keys tbody tr')?.textContent));
 
-// Busy at first: the page says so, and asks again.
+// Busy at first: the page says so, and retries.
 let isBusy = true;
 await context.route('**/v1/events?*', (route) => {
   const problem = { status: 503, code: 'unavailable', detail: 'the server cannot answer this now: try again' };
@@ -293,9 +293,9 @@ assert.equal(await focused(page), 'add-username');
 await page.keyboard.press('Escape');
 
 // More than one page of them. The old token ended with its key.
-const anew = await program(NAME, PASSWORD);
+const client = await program(NAME, PASSWORD);
 await Promise.all(Array.from({ length: 50 }, (_, index) =>
-  anew.call('POST', '/v1/users', { username: `many-${index + 10}`, password: PASSWORD })));
+  client.call('POST', '/v1/users', { username: `many-${index + 10}`, password: PASSWORD })));
 await page.getByRole('search', { name: 'Users' }).getByRole('button').click();
 await rows(page, 'users', 50);
 await page.getByRole('button', { name: 'Show more' }).focus();

@@ -15,7 +15,7 @@ const numbers = (seed) => {
   };
 };
 
-/** What is passed on of an answer. */
+/** The whole response is passed on. */
 export const WHOLE = 'whole';
 /** The headers, with their cookies, and half of the body. */
 export const HALF = 'half';

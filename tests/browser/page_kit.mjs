@@ -16,7 +16,7 @@ export const HOSTILE = '<img/src=x/onerror=alert(1)>';
 
 const browser = await launch();
 
-/** What went wrong in any page so far; stays empty. */
+/** Errors of all pages so far; stays empty. */
 const faults = [];
 
 /** Opens a person's browser: cookies of its own, and everything it says against a page is kept. */

@@ -1,5 +1,5 @@
-// Laptops that sleep over the answer to a refresh. The server has no grace, which is what a night makes of
-// every grace: whoever asks again is a thief, unless by the same key.
+// Laptops that sleep while the response to a refresh arrives. The server has no grace period, as if it had
+// passed overnight: a retry counts as theft, unless it has the same key.
 import assert from 'node:assert/strict';
 import { NOTHING, app, openNetwork } from './network.mjs';
 import { EMPTY_BUT_CSRF, becomes, login, openBrowser, stored, works } from './pages.mjs';
@@ -53,7 +53,7 @@ const recover = async () => {
 };
 for (const { page } of tabs) await becomes(page, 'signed-in');
 
-// The tab that asked is closed over the answer that was lost; another one asks again in the morning.
+// The tab that sent the refresh is closed while the response is lost; another tab retries in the morning.
 loseNext();
 let over = network.over('/v1/refresh');
 await sleep([first]);
@@ -66,7 +66,7 @@ await recover();
 assert.equal(refreshes()[0].fate, NOTHING);
 assert.equal(refreshes()[1].key, refreshes()[0].key, 'it was the same refresh');
 
-// The same tab asks again, and the others wake with it.
+// The same tab retries, and the others wake with it.
 loseNext();
 over = network.over('/v1/refresh');
 await sleep(tabs);

@@ -23,8 +23,8 @@ const FLOOD_CONNECTIONS: usize = 2_000;
 /// Where everybody else is.
 const HOME: &str = "203.0.113.7";
 
-/// Settings of a server that is flooded: the throttle as it is by default, behind a proxy that tells
-/// addresses, and a grace within which no refresh is a repetition.
+/// Settings of a server that is flooded: the default throttle, behind a proxy that forwards addresses,
+/// and no grace period, so that no refresh counts as a retry.
 const SETTINGS: [(&str, &str); 5] = [
     ("LATCHET_TRUSTED_PROXIES", "127.0.0.0/8"),
     ("LATCHET_THROTTLE_IP", "100/15m"),

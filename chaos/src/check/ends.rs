@@ -8,7 +8,7 @@ use crate::history::{Action, Operation, Sender};
 
 /// Ends of tokens are whole seconds, as the server's clock counts them.
 const ROUNDING: u64 = 1_000_000;
-/// A token may have been made so long before its response was there.
+/// Maximum time between the creation of a token and the arrival of its response.
 const LATENCY: u64 = 3_000_000;
 
 /// Known bounds of one session's end.
@@ -103,7 +103,7 @@ impl SessionEnds {
     }
 
     /// A refusal reports an end. One that is not acknowledged yet, as while Redis is unreachable, may be
-    /// known to one replica before another; who answers that a token was reused has ended the session.
+    /// known to one replica before another. A replica that reports reuse of a token has ended the session.
     fn record_refusal(&mut self, op: &Operation, recovery: u64) {
         let session = op.session.as_deref();
         match (&op.action, op.code()) {

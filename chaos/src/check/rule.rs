@@ -76,7 +76,7 @@ impl Rule {
             Self::I1 => "an ended session answers nothing",
             Self::I2 => "one successor per token",
             Self::I3 => "a token presented after grace ends its session",
-            Self::I4 => "an honest client is never refused",
+            Self::I4 => "a legitimate client is never refused",
             Self::I5 => "a lost answer is recovered",
             Self::I6 => "acknowledged accounts and passwords stay",
             Self::I7 => "unacknowledged is all or nothing",

@@ -197,7 +197,7 @@ async fn hello(request: &Request) -> poem::Result<String> {
 }
 
 #[tokio::test]
-async fn a_guarded_route_answers_503_while_the_issuer_is_away() {
+async fn a_guarded_route_returns_503_while_the_issuer_is_unreachable() {
     let mut served_issuer = ServedIssuer::new();
     let guards = Guards::new(
         served_issuer.issuer.verifier(),

@@ -100,8 +100,8 @@ async fn a_database_that_takes_no_writes_any_more_is_not_ready() {
 
     poll::until_some("readyz to refuse", async || {
         let answer = replica.http.get("/readyz").try_send().await.ok()?;
-        let is_told = answer.status == 503 && answer.json()["database"] == "failing";
-        is_told.then_some(())
+        let is_reported = answer.status == 503 && answer.json()["database"] == "failing";
+        is_reported.then_some(())
     })
     .await;
     assert_doctor_says(&backend, "takes no writes");
@@ -212,7 +212,7 @@ fn a_lost_root_secret_is_not_replaced() {
     assert!(failure(&backend, &["user", "list"]).contains("the root secret is lost"));
     assert_doctor_says(&backend, "the root secret is lost");
 
-    assert!(!file.exists(), "a secret was made");
+    assert!(!file.exists(), "a secret was created");
     std::fs::write(&file, secret).unwrap();
     run(&backend, &["user", "list"]);
 }

@@ -168,7 +168,7 @@ fn a_full_disk_is_called_so_at_the_start_and_by_the_doctor() {
     run(&used, &["user", "list"]);
 }
 
-/// What is made read-only, how, and what it is like otherwise, and what is then said.
+/// Paths that become read-only: the path, its mode then, its usual mode, and the reported reason.
 fn read_only(data: &Path) -> [(PathBuf, u32, u32, &'static str); 2] {
     [
         (

@@ -183,7 +183,7 @@ async fn a_command_without_redis_takes_effect_before_it_reports_success() {
     let server = Replica::start(&alone.clone().with("REDIS_URL", &redis.url())).await;
     let alice = server.http.person("alice").await;
     for _ in 0..3 {
-        crate::support::poll::until_some("the copy in Redis to be believed", async || {
+        crate::support::poll::until_some("the copy in Redis to be trusted", async || {
             let ready = server.http.get("/readyz").try_send().await.ok()?.json();
             (ready["denylist"] == "ok").then_some(())
         })

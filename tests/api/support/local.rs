@@ -43,7 +43,7 @@ impl InProcessServer {
             .expect("the server opens");
         app.create_configured_administrator()
             .await
-            .expect("the first administrator is made");
+            .expect("the first administrator is created");
 
         let lifecycle = Lifecycle::default();
         let server = HttpServer {

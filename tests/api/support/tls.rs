@@ -92,7 +92,7 @@ impl Authority {
                 "leaf.pem",
             ],
         );
-        let read = |name: &str| std::fs::read(folder.path().join(name)).expect("it was made");
+        let read = |name: &str| std::fs::read(folder.path().join(name)).expect("openssl wrote it");
         Certificate {
             chain: read("leaf.pem"),
             key: read("leaf.key"),

@@ -44,7 +44,7 @@ export class World {
     this.server = new Latchet(life, () => this.now + this.#slept);
   }
 
-  /** Answers the next request to `path` with `answer(entry, usual)`. */
+  /** Responds to the next request to `path` with `answer(entry, usual)`. */
   once(path, answer) {
     const waiting = this.#scripts.get(path) ?? [];
     this.#scripts.set(path, [...waiting, answer]);

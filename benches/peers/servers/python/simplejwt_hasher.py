@@ -1,4 +1,4 @@
-"""What a password costs: a module of its own, because Django looks it up by name."""
+"""Cost of a password hash, in a separate module because Django looks it up by name."""
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 

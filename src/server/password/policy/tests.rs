@@ -23,7 +23,7 @@ fn guessable_passwords_are_refused_with_the_reason() {
     }
 }
 
-/// What people enter who have to think of 15 characters, with the reason.
+/// Typical passwords of users who must enter 15 characters, with the weakness of each.
 const TYPICAL: [(&str, Weakness); 20] = [
     ("passwordpassword", Weakness::Common),
     ("qwertyuiopasdfgh", Weakness::Breached),
