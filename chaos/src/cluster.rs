@@ -257,7 +257,7 @@ impl Cluster {
     }
 
     /// Looks for a secret in logs and in what the databases wrote.
-    pub(crate) fn find_leaks(&self, secret: &str) -> Vec<LeakedSecret> {
+    pub(crate) fn find_leaked_secrets(&self, secret: &str) -> Vec<LeakedSecret> {
         let mut folders = vec![self.folder.path().display().to_string()];
         if let Some(postgres) = &self.postgres {
             folders.push(

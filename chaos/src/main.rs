@@ -198,7 +198,7 @@ async fn run(plan: &RunPlan) -> Report {
         let faults = nemesis::run(&cluster, &recorder, random.fork(), &plan.only, people.end);
         tokio::join!(misled, faults);
         people.finish(&cluster, &recorder).await;
-        for leak in cluster.find_leaks(device::CANARY) {
+        for leak in cluster.find_leaked_secrets(device::CANARY) {
             recorder.leak(leak);
         }
     };
