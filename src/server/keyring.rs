@@ -258,18 +258,19 @@ impl Keyring {
         Ok(next)
     }
 
-    /// Reads the keys again.
+    /// Reads the keys again, and returns true when they have changed.
     ///
     /// # Errors
     /// When the database does not respond; the keys that were read before stay in use.
-    pub async fn reload(&self, now: Time) -> Result<(), KeyringError> {
-        let rows = self.store.keys().await?;
-        if rows != self.loaded.load().rows {
-            tracing::info!(keys = rows.len(), "the key set changed");
+    pub async fn reload(&self, now: Time) -> Result<bool, KeyringError> {
+        let loaded = load_keys(self.store.keys().await?, &self.derived, now)?;
+        // Both are in the order of `load_keys`, which is not that of the database.
+        let is_changed = loaded.rows != self.loaded.load().rows;
+        if is_changed {
+            tracing::info!(keys = loaded.rows.len(), "the key set changed");
         }
-        self.loaded
-            .store(Arc::new(load_keys(rows, &self.derived, now)?));
-        Ok(())
+        self.loaded.store(Arc::new(loaded));
+        Ok(is_changed)
     }
 
     /// Keeps this keyring and a verifier up to date until the task is dropped.
@@ -377,7 +378,7 @@ fn load_keys(
     derived: &DerivedKeys,
     now: Time,
 ) -> Result<LoadedKeys, KeyringError> {
-    rows.sort_by_key(|row| std::cmp::Reverse(row.active_from));
+    rows.sort_by(|a, b| (b.active_from, &b.kid).cmp(&(a.active_from, &a.kid)));
     let mut signers = Vec::new();
     let mut jwks = Vec::new();
     for row in rows

@@ -1,6 +1,7 @@
 //! Succession of signing keys.
 
 use super::*;
+use crate::server::test_app::TestApp;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const START: Time = Time::from_secs(1_800_000_000);
@@ -101,4 +102,25 @@ fn a_key_that_retires_already_is_not_kept_longer() {
     );
 
     assert_eq!(keys[0], retiring);
+}
+
+/// A replica that reads the keys every few seconds logs each change once.
+#[tokio::test]
+async fn a_rotation_changes_the_keys_of_another_replica_once() {
+    let test = TestApp::open(&[]).await;
+    let keyring = &test.app.keyring;
+    let now = test.app.clock.now();
+    let before = keyring.loaded.load_full();
+    for _ in 0..2 {
+        keyring
+            .rotate(Algorithm::EdDsa, Rollover::AtOnce, &Actor::Operator, now)
+            .await
+            .unwrap();
+    }
+    keyring.loaded.store(before);
+
+    assert!(keyring.reload(now).await.unwrap());
+    for _ in 0..2 {
+        assert!(!keyring.reload(now).await.unwrap());
+    }
 }

@@ -130,12 +130,12 @@ async fn on_a_full_disk_checks_go_on_and_writes_are_asked_to_come_again() {
     assert_try_later(session.refresh().await);
     assert_try_later(alice.try_login(&alice.password).await);
     poll::until("both to be logged", || {
-        process.said().matches("cannot answer now").count() == 2
+        process.said().matches("request failed for now").count() == 2
     });
     let log = process.said();
     let lines = log
         .lines()
-        .filter(|line| line.contains("cannot answer now"));
+        .filter(|line| line.contains("request failed for now"));
     for line in lines {
         assert!(line.contains("disk I/O error"), "{line}");
     }
