@@ -141,7 +141,8 @@ async fn the_first_login_of_the_tutorial_prints_what_it_says() {
 async fn the_replicas_of_the_guide_start() {
     let backend = Backend::postgres();
     let ports = [port::free(), port::free()];
-    let script = snippets("docs/how-to/replicas.md", "sh")[0]
+    let script = snippets("docs/how-to/replicas.md", "sh")
+        .concat()
         .replace(
             "postgres://latchet@db.internal/latchet",
             &backend.settings()["DATABASE_URL"],
@@ -152,7 +153,7 @@ async fn the_replicas_of_the_guide_start() {
     let check = ports.map(|port| {
         format!(
             "for _ in $(seq 600); do curl -fs http://127.0.0.1:{port}/readyz && break; sleep 0.05; done\n\
-             curl -fsS http://127.0.0.1:{port}/.well-known/jwks.json > {port}.json\n"
+             curl -fsS http://127.0.0.1:{port}/.well-known/{{jwks.json,oauth-authorization-server}} > {port}.json\n"
         )
     });
     let compare = format!("cmp {}.json {}.json", ports[0], ports[1]);

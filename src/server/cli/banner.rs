@@ -41,6 +41,7 @@ pub(super) async fn announce(app: &App, metrics: Option<SocketAddr>) -> Result<(
 fn log(app: &App, metrics: Option<SocketAddr>, is_administrator_missing: bool) {
     let config = &app.config;
     tracing::info!(
+        // The server accepts connections; in a log of JSON lines only.
         event = "listening",
         version = env!("CARGO_PKG_VERSION"),
         address = %config.listen,

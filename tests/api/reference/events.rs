@@ -70,7 +70,7 @@ pub(super) fn generate() -> String {
                 format!("`{}`", event.name),
                 event.level,
                 meaning,
-                event.message,
+                event.message.replace("{}", "…"),
                 fields.join(", "),
             ]
         })

@@ -9,8 +9,10 @@ use crate::support::tool::root;
 
 const INTRODUCTION: &str = "
 The routes of the server. [`openapi.yaml`](../../openapi.yaml) has the parameters, the bodies and the responses of
-each; a running server serves it at `/openapi.json` and, for reading and for trying requests, at `/docs`.
-[Error codes](error-codes.md) are the same for all routes.
+each; a running server serves it at `/openapi.json` and `/openapi.yaml` and, for reading and for trying requests, at
+`/docs`. [Error codes](error-codes.md) are the same for all routes. Two optional routes are not in it: `/metrics`, at
+the address of [`LATCHET_METRICS_LISTEN`](metrics.md), and `POST /auth`, with
+[`LATCHET_COMPAT_FLASK_JWT`](settings.md#moving-over-from-flask).
 ";
 
 const LIMITS: &str = "
