@@ -188,7 +188,11 @@ impl App {
         let now = self.clock.now();
         let user = self
             .verify_session_password(claims, &current, ip, now)
-            .await?;
+            .await
+            .map_err(|error| match error {
+                ApiError::InvalidCredentials => ApiError::WrongCurrentPassword,
+                other => other,
+            })?;
         let by = Actor::User {
             id: user.id.clone(),
             session: Some(session),
@@ -351,7 +355,7 @@ const PASSWORD_CHANGED: ApiError =
     ApiError::Conflict("the password was changed in the meantime: try again with the new one");
 const NO_SUCH_USER: ApiError = ApiError::NotFound("there is no such user");
 const NO_SUCH_LINK: ApiError = ApiError::NotFound(
-    "this link is wrong, was used, or is older than 30 minutes, or an administrator exists",
+    "this link is not valid: it is incomplete, was used, is older than 30 minutes, or an administrator exists",
 );
 
 fn no_such_user(error: StoreError) -> ApiError {

@@ -31,6 +31,9 @@ pub enum ApiError {
     /// Unknown user, wrong password or disabled account, which must look the same.
     #[error("the user name or the password is wrong")]
     InvalidCredentials,
+    /// A user who is signed in entered a wrong current password to change it.
+    #[error("the current password is wrong")]
+    WrongCurrentPassword,
     /// Unknown service or wrong secret, which must look the same.
     #[error("the name or the secret of the service is wrong")]
     InvalidClient,
@@ -133,7 +136,7 @@ impl ApiError {
         };
         let mut problem = Problem::new(status, code, self.to_string());
         match self {
-            Self::InvalidCredentials => {
+            Self::InvalidCredentials | Self::WrongCurrentPassword => {
                 problem.challenge = Some(r#"Bearer realm="latchet""#.to_owned());
             }
             // RFC 6749, 5.2: the challenge names the scheme that the client used.
@@ -167,7 +170,9 @@ impl ApiError {
                 let problem = error.problem();
                 (problem.status, problem.code)
             }
-            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::InvalidCredentials | Self::WrongCurrentPassword => {
+                (StatusCode::UNAUTHORIZED, "invalid_credentials")
+            }
             Self::InvalidClient | Self::ClientAuthentication => {
                 (StatusCode::UNAUTHORIZED, "invalid_client")
             }

@@ -78,7 +78,7 @@ struct RegisterRequest {
     password: PasswordField,
 }
 
-/// The first administrator, and the secret of the link that the server printed.
+/// The first administrator, and the secret of the link that the server or `latchet setup-link` printed.
 #[derive(Debug, Object)]
 struct SetupRequest {
     /// The part of the link after `#`.
@@ -183,7 +183,7 @@ impl LoginApi {
     ) -> Result<CreatedResponse<UserResponse>, ApiError> {
         if self.0.config.registration == RegistrationPolicy::Closed {
             return Err(ApiError::NotFound(
-                "there is no registration here: ask an administrator for an account",
+                "registration is closed: ask an administrator for an account",
             ));
         }
         let JsonBody(input) = body;
@@ -202,7 +202,8 @@ impl LoginApi {
 
     /// Create the first administrator
     ///
-    /// Requires the one-time link that the server prints at start while it has no administrator.
+    /// Requires the one-time link that the server prints at start while it has no administrator, or that
+    /// `latchet setup-link` prints.
     #[oai(
         path = "/v1/setup",
         method = "post",

@@ -65,7 +65,7 @@ fn foreign_origin(sender: &str, request: &Request, config: &Config) -> ApiError 
         format!(" and the request was sent to `{sent_to}`")
     });
     ApiError::ForeignOrigin(format!(
-        "the CSRF check failed: the request comes {sender}, but this server is `{own}`{sent_to}: set LATCHET_PUBLIC_URL to the URL that browsers show, or add the origin to LATCHET_ALLOWED_ORIGINS; a proxy in between must pass the header `Host` on unchanged"
+        "the CSRF check failed: the request comes {sender}, but this server is `{own}`{sent_to}: set LATCHET_PUBLIC_URL to the URL that browsers show, or add the origin to LATCHET_ALLOWED_ORIGINS; a proxy in between must not change the header `Host`"
     ))
 }
 

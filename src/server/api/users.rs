@@ -267,9 +267,10 @@ pub(super) fn parse_username(text: &str) -> Result<Username, ApiError> {
 
 fn parse_roles(texts: &[String]) -> Result<Vec<names::UserRole>, ApiError> {
     let roles = texts.iter().map(|text| names::UserRole::parse(text));
-    roles
-        .collect::<Result<_, _>>()
-        .map_err(|fault| ApiError::invalid_field("roles", fault))
+    roles.collect::<Result<_, _>>().map_err(|fault| {
+        let detail = format!("contains an invalid role: each role {fault}");
+        ApiError::invalid_field("roles", detail)
+    })
 }
 
 /// Returns the id in a path. A text that is not an id is answered like the id of an unknown user.

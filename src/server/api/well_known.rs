@@ -146,7 +146,7 @@ impl WellKnownApi {
         self.describe()
     }
 
-    /// Authorization server metadata at the path of `OpenID` Connect
+    /// Authorization server metadata at the path of OpenID Connect
     ///
     /// The same document, because many libraries and proxies look for the keys only here. There is no
     /// authorization endpoint, and there are no ID tokens.

@@ -18,6 +18,7 @@ const GUARD_CODES: &[&str] = &[
     "token_expired",
     "wrong_token_type",
     "token_revoked",
+    "token_outdated",
 ];
 /// Further codes of guards that require a role or a first-party token.
 const ROLE_CODES: &[&str] = &["insufficient_scope"];
