@@ -44,7 +44,7 @@ await page.keyboard.press('ControlOrMeta+a');
 await page.keyboard.type('ada');
 await page.getByLabel('Roles').last().fill('Not A Role');
 await page.keyboard.press('Enter');
-await page.locator('#add-roles-error').filter({ hasText: 'Must have 1 to 64 characters' }).waitFor();
+await page.locator('#add-roles-error').filter({ hasText: 'each role must have 1 to 64 characters' }).waitFor();
 await look(page, 'admin-add-wrong');
 await page.keyboard.press('ControlOrMeta+a');
 await page.keyboard.type('editor, notes:write');
@@ -52,7 +52,7 @@ await page.keyboard.press('Enter');
 await says(page, 'ada is added.');
 await focuses(page, 'add');
 const made = await rows(page, 'users', 3);
-assert.ok(made.some((row) => /ada\s[^]*editor[^]*notes:write[^]*Active/.test(row)), made.join('\n'));
+assert.ok(made.some((row) => /ada\s[^]*editor[^]*notes:write[^]*Enabled/.test(row)), made.join('\n'));
 assert.ok(made.some((row) => row.startsWith(HOSTILE)), 'a hostile name is shown as it is');
 await look(page, 'admin-users');
 

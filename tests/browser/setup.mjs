@@ -5,7 +5,7 @@ import { NAME, PASSWORD, SETUP_LINK, base, finish, focused, focuses, look, open 
 const context = await open({ locale: 'de-DE', timezoneId: 'Europe/Berlin' });
 const page = await context.newPage();
 
-for (const [path, words] of [['/setup', 'the server printed'], ['/reset', 'you received'], ['/setup#main', 'the server printed']]) {
+for (const [path, words] of [['/setup', 'the server or `latchet setup-link` printed'], ['/reset', 'you received'], ['/setup#main', 'the server or `latchet setup-link` printed']]) {
   await page.goto(base + path);
   await page.getByText(words).waitFor();
   assert.equal(await page.locator('form').isVisible(), false);
@@ -24,7 +24,7 @@ const make = page.getByRole('button', { name: 'Create the account' });
 await name.fill(NAME);
 await password.fill(PASSWORD);
 await make.click();
-await page.locator('.problem').filter({ hasText: 'This link is wrong' }).waitFor();
+await page.locator('.problem').filter({ hasText: 'This link is not valid' }).waitFor();
 
 // The right link, opened in the same tab.
 await page.evaluate((link) => { location.hash = link; }, new URL(SETUP_LINK).hash);
@@ -55,6 +55,6 @@ await page.goto(SETUP_LINK);
 await name.fill('mallory');
 await password.fill(PASSWORD);
 await make.click();
-await page.locator('.problem').filter({ hasText: 'This link is wrong, was used' }).waitFor();
+await page.locator('.problem').filter({ hasText: 'it is incomplete, was used' }).waitFor();
 await focuses(page, 'Create the account');
 await finish('the first administrator is in');

@@ -15,6 +15,7 @@ const WORDS = {
   user_enabled: 'User enabled',
   roles_changed: 'Roles changed',
   sessions_ended: 'Sessions ended',
+  session_limit_reached: 'Session limit reached; the least recently used session has ended',
   key_rotated: 'Signing key rotated',
   first_administrator: 'First administrator created',
 };

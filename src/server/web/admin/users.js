@@ -8,7 +8,7 @@ export const splitRoles = (text) => text.split(/[\s,]+/).filter(Boolean);
 
 /** Returns a badge with the state of a user. */
 export const stateBadge = ({ disabled }) =>
-  element('span', { className: disabled ? 'badge off' : 'badge' }, disabled ? 'Disabled' : 'Active');
+  element('span', { className: disabled ? 'badge off' : 'badge' }, disabled ? 'Disabled' : 'Enabled');
 
 /** Returns a link to a user. */
 export const userLink = (id, name) => element('a', { href: `#users/${id}` }, name);
