@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::run::RESERVED_DESCRIPTORS;
 use super::{CliError, Config, print};
 use crate::clock::{Clock, Time};
-use crate::server::config::{ConfigError, RootSecret};
+use crate::server::config::{ConfigError, RootSecret, RootSecretError};
 use crate::server::error::error_chain;
 use crate::server::serve::TlsCertificate;
 
@@ -81,8 +81,8 @@ pub(super) async fn diagnose(config: &Config) -> Result<(), CliError> {
     let is_failed = |finding: &&Finding| matches!(finding, Finding::Failed { .. });
     match findings.iter().filter(is_failed).count() {
         0 => Ok(()),
-        1 => Err(CliError::Other("1 thing is wrong".to_owned())),
-        failed => Err(CliError::Other(format!("{failed} things are wrong"))),
+        1 => Err(CliError::Other("1 problem found".to_owned())),
+        failed => Err(CliError::Other(format!("{failed} problems found"))),
     }
 }
 
@@ -90,7 +90,7 @@ fn check_settings(config: &Config) -> Vec<Finding> {
     let mut findings = match config.check() {
         Ok(()) if config.exposes_plain_http() => vec![Finding::failed(
             format!(
-                "allow_plain_http is set: anybody on the network path can read passwords and tokens for {}",
+                "allow_plain_http is set: anyone on the network path can read passwords and tokens for {}",
                 config.public_url
             ),
             "serve https before you use this for more than a test",
@@ -150,8 +150,9 @@ fn secret_files(config: &Config) -> Vec<Finding> {
                 "{} holds a strong secret",
                 secret.display()
             ))),
-            // A new installation; the keys in the database reveal whether it was lost.
-            Ok(None) => {}
+            // A new installation, for which the keys in the database reveal whether the secret was lost, or
+            // PostgreSQL without a secret, which the check of the settings reports.
+            Ok(None) | Err(RootSecretError::Missing) => {}
             Err(error) => findings.push(Finding::of(&error, "restore the file from a backup")),
         }
     }

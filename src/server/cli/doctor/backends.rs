@@ -110,10 +110,14 @@ fn issuer(config: &Config, found: &DatabaseInspection) -> Option<Finding> {
     if *old == config.issuer || found.live_sessions == 0 {
         return None;
     }
+    let sessions = match found.live_sessions {
+        1 => "1 session".to_owned(),
+        number => format!("{number} sessions"),
+    };
     Some(Finding::failed(
         format!(
-            "the issuer would change from {old} to {}, which signs all users out ({} sessions)",
-            config.issuer, found.live_sessions
+            "the issuer would change from {old} to {}, which signs all users out ({sessions})",
+            config.issuer
         ),
         format!("set LATCHET_ISSUER={old}, or restore the earlier LATCHET_PUBLIC_URL"),
     ))
