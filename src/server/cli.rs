@@ -244,38 +244,39 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
         Command::Openapi { json: false } => api::spec::document().yaml(),
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
         Command::Doctor => {
-            print_database(&config);
+            print_database(&config, OpenMode::ExistingOnly);
             return doctor::diagnose(&config).await;
         }
         command => {
             config.check()?;
             // A command works without a log.
             let _ = logging::start_for_command(&config);
-            print_database(&config);
+            print_database(&config, open_mode(&command));
             run_with_database(command, config).await?
         }
     };
     print(&output)
 }
 
+/// Returns whether a command may create the database.
+fn open_mode(command: &Command) -> OpenMode {
+    match command {
+        // The first account may be created before the first start.
+        Command::Migrate | Command::User(UserCommand::Add { .. }) => OpenMode::CreateIfMissing,
+        _ => OpenMode::ExistingOnly,
+    }
+}
+
 async fn run_with_database(command: Command, config: Config) -> Result<String, CliError> {
+    let mode = open_mode(&command);
     match command {
         Command::Migrate => {
             Store::open(&config.database_url).await?;
             Ok("The database is up to date.\n".to_owned())
         }
-        Command::SetupLink => setup_link(&open(config, OpenMode::ExistingOnly).await?).await,
-        Command::User(command) => {
-            // The first account may be created before the first start.
-            let mode = match command {
-                UserCommand::Add { .. } => OpenMode::CreateIfMissing,
-                _ => OpenMode::ExistingOnly,
-            };
-            user_commands::run(&open(config, mode).await?, command).await
-        }
-        Command::Key(command) => {
-            key_commands::run(&open(config, OpenMode::ExistingOnly).await?, command).await
-        }
+        Command::SetupLink => setup_link(&open(config, mode).await?).await,
+        Command::User(command) => user_commands::run(&open(config, mode).await?, command).await,
+        Command::Key(command) => key_commands::run(&open(config, mode).await?, command).await,
         _ => Ok(String::new()),
     }
 }
@@ -295,15 +296,19 @@ async fn open(config: Config, mode: OpenMode) -> Result<App, CliError> {
 }
 
 /// Prints the database that a command uses: it may have been started in another folder than the server.
-fn print_database(config: &Config) {
+fn print_database(config: &Config, mode: OpenMode) {
     let url = &config.database_url;
     let text = match url.kind() {
         DatabaseKind::Postgres => format!("database {}", url.redacted()),
         DatabaseKind::Sqlite => match sqlite_file(url.expose()) {
             Ok(file) => {
-                let is_new = if file.exists() { "" } else { " (new)" };
+                let note = match mode {
+                    _ if file.exists() => "",
+                    OpenMode::CreateIfMissing => " (new)",
+                    OpenMode::ExistingOnly => " (does not exist)",
+                };
                 let file = std::path::absolute(&file).unwrap_or(file);
-                format!("database {}{is_new}", file.display())
+                format!("database {}{note}", file.display())
             }
             // The error is reported when it is opened.
             Err(_) => return,

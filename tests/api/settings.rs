@@ -64,6 +64,13 @@ async fn a_password_from_a_file_or_a_pipe_equals_the_typed_one(backend: Backend)
             assert_eq!(login.status, 200, "{name} {text:?}: {}", login.text);
         }
     }
+    let output = pipe(&backend, &["user", "add", "x"], b"");
+    assert!(!output.status.success());
+    assert!(
+        said(&output).contains("no password was given on standard input"),
+        "{}",
+        said(&output)
+    );
     std::fs::write(&file, format!("{PASSWORD}\nand a second line\n")).unwrap();
     let output = pipe(
         &backend,

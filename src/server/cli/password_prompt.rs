@@ -33,7 +33,9 @@ fn prompt(label: &str) -> io::Result<SecretString> {
 
 fn read_line() -> io::Result<SecretString> {
     let mut bytes = Vec::new();
-    io::stdin().lock().read_until(b'\n', &mut bytes)?;
+    if io::stdin().lock().read_until(b'\n', &mut bytes)? == 0 {
+        return Err(io::Error::other("no password was given on standard input"));
+    }
     let text = text_file::decode(&bytes)?;
     Ok(text_file::strip_line_end(text).into())
 }
