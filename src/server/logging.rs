@@ -101,8 +101,10 @@ fn report_lost_lines(lines: u64) {
 }
 
 fn line_subscriber(filter: &str) -> LineSubscriberBuilder {
-    // That crate logs every migration at `info`.
-    let filter = EnvFilter::new(format!("sea_orm_migration=warn,{filter}"));
+    // At `info` these log every migration, and every table that PostgreSQL does not create again.
+    let filter = EnvFilter::new(format!(
+        "sea_orm_migration=warn,sqlx::postgres::notice=warn,{filter}"
+    ));
     // An error message about the log would go to the output of the log, and panic if that is broken.
     fmt().with_env_filter(filter).log_internal_errors(false)
 }
