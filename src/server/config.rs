@@ -55,7 +55,7 @@ const LOGS: &str = "Logs";
 /// Permission to create accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RegistrationPolicy {
-    /// Anybody, by `POST /v1/register`.
+    /// Anyone, by `POST /v1/register`.
     Open,
     /// Administrators only.
     Closed,
@@ -88,11 +88,11 @@ pub struct Config {
     /// URL at which clients reach this server, such as `https://auth.example.org` [default: http and --listen]
     #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
     pub public_url: WebOrigin,
-    /// Address and port that serve `/metrics` to Prometheus, in plain http and to anybody that can reach
+    /// Address and port that serve `/metrics` to Prometheus, in plain http and to anyone who can reach
     /// them [default: none]
     #[arg(long, value_name = "ADDR:PORT", help_heading = NETWORK)]
     pub metrics_listen: Option<ListenAddress>,
-    /// Accept http from other machines, although anybody on the network path can read passwords and
+    /// Accept http from other machines, although anyone on the network path can read passwords and
     /// tokens: for a test in a private network
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = parse_boolean, help_heading = NETWORK)]
     pub allow_plain_http: bool,

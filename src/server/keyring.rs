@@ -89,7 +89,9 @@ pub enum KeyringError {
     #[error("no signing key in the database is in use: create one with `latchet key rotate --now`")]
     NoneInUse,
     /// An earlier rotation has not taken effect yet.
-    #[error("a key is waiting already to become active")]
+    #[error(
+        "the previous rotation is not complete: its key does not sign yet; after a leak, rotate at once (`latchet key rotate --now`)"
+    )]
     AlreadyWaiting,
     /// A key could not be created or read.
     #[error("a signing key is not usable")]
@@ -100,9 +102,9 @@ impl From<KeyringError> for ApiError {
     fn from(error: KeyringError) -> Self {
         match error {
             KeyringError::Store(error) => error.into(),
-            KeyringError::AlreadyWaiting => {
-                Self::Conflict("a key is waiting already to become active")
-            }
+            KeyringError::AlreadyWaiting => Self::Conflict(
+                "the previous rotation is not complete: its key does not sign yet; after a leak, rotate at once (`latchet key rotate --now`)",
+            ),
             other => Self::internal(other),
         }
     }

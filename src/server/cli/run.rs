@@ -101,7 +101,7 @@ fn warn_about_settings(config: &Config) {
         tracing::warn!(
             public_url = %config.public_url,
             address = %config.listen,
-            "allow_plain_http is set: anybody on the network path can read passwords and tokens; serve https before you use this for more than a test"
+            "allow_plain_http is set: anyone on the network path can read passwords and tokens; serve https before you use this for more than a test"
         );
     }
     for setting in config.settings_without_effect() {

@@ -27,7 +27,7 @@ fn reason(name: &str, value: &str) -> &'static str {
         "mode" if value == "memory" => {
             "a database in memory is a different one for each connection; name a file"
         }
-        "mode" => "mode is rw or rwc, since every login writes",
+        "mode" => "mode must be rw or rwc, because every login writes",
         "cache" => "cache is private, since connections that share one refuse each other",
         "immutable" => "the file changes, which immutable rules out",
         "vfs" => "a vfs is not chosen, since another one may not lock the file",

@@ -176,7 +176,7 @@ fn unsafe_settings_are_refused_with_a_fix() {
             ],
             "terminates TLS",
         ),
-        (&[("LATCHET_GRACE", "61s")], "between 0ns and 60s"),
+        (&[("LATCHET_GRACE", "61s")], "between 0s and 60s"),
         (&[("LATCHET_MIN_PASSWORD", "7")], "between 8 and 64"),
         (&[("LATCHET_ARGON2_PASSES", "1")], "use at least 47104 KiB"),
         (

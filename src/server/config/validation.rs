@@ -15,6 +15,15 @@ const OWASP_ARGON2_MINIMUMS: [(u32, u32); 5] = [
 ];
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Returns a duration in the syntax of the settings; `Debug` writes zero as `0ns`.
+fn duration_text(duration: Duration) -> String {
+    if duration.is_zero() {
+        "0s".to_owned()
+    } else {
+        format!("{duration:?}")
+    }
+}
+
 impl Config {
     /// Checks that a server with these settings would be safe.
     ///
@@ -81,7 +90,7 @@ impl Config {
         for origin in self.allowed_origins.iter().filter_map(AllowedOrigin::web) {
             if !origin.is_https() && !origin.is_loopback() && !self.allow_plain_http {
                 refuse(format!(
-                    "allowed_origins {origin} is not https: anybody on the network path could act as its pages"
+                    "allowed_origins {origin} is not https: anyone on the network path could act as its pages"
                 ));
             }
         }
@@ -167,7 +176,10 @@ impl Config {
         let mut between = |name: &str, value: Duration, least: Duration, most: Duration| {
             if value < least || value > most {
                 faults.push(format!(
-                    "{name} is {value:?}; it must be between {least:?} and {most:?}"
+                    "{name} is {}; it must be between {} and {}",
+                    duration_text(value),
+                    duration_text(least),
+                    duration_text(most)
                 ));
             }
         };

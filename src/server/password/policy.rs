@@ -49,7 +49,7 @@ pub enum Weakness {
     #[error("is one of the 10,000 most common")]
     Common,
     /// It is a breached password, in one of its usual spellings.
-    #[error("is in lists of breached passwords, which are tried first")]
+    #[error("is in a list of breached passwords, which attackers try first")]
     Breached,
     /// It has little besides words of the account or the service.
     #[error(

@@ -83,7 +83,7 @@ impl ProfileSettings {
         };
         if registration == RegistrationPolicy::Open && self.claims.iter().any(is_address) {
             faults.push(
-                "anybody could register with the address of another person: set LATCHET_REGISTRATION=closed, or name users by their `id` instead of `email`"
+                "anyone could register with the address of another person: set LATCHET_REGISTRATION=closed, or name users by their `id` instead of `email`"
                     .to_owned(),
             );
         }

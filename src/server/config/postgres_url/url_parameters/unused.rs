@@ -31,7 +31,7 @@ const FIXED_VALUES: [Fixed; 18] = [
     fixed(
         "channel_binding",
         &["disable", "prefer"],
-        "the driver signs in by SCRAM without channel binding; write channel_binding=prefer, and let sslmode=verify-full make sure of the server",
+        "the driver signs in by SCRAM without channel binding; write channel_binding=prefer, and use sslmode=verify-full to authenticate the server",
     ),
     fixed(
         "client_encoding",
@@ -97,7 +97,7 @@ const UNSUPPORTED: [(&str, &str); 19] = [
     ("passfile", "set the variable PGPASSFILE instead"),
     (
         "require_auth",
-        "the driver answers whatever the server asks for; choose the method in pg_hba.conf, and let sslmode=verify-full make sure of the server",
+        "the driver uses the method that the server requests; choose the method in pg_hba.conf, and use sslmode=verify-full to authenticate the server",
     ),
     ("requirepeer", "protect the folder of the socket instead"),
     ("scram_client_key", "give the password instead"),
