@@ -5,6 +5,7 @@
 //! Entries to the left of the first address that is no trusted proxy were written by the client.
 //! All clients whose address cannot be read count as one; that is reported once.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,6 +145,8 @@ enum ForwardedEntry<'h> {
     Address(&'h [u8]),
     /// Of `Forwarded`: pairs, of which `for` has the address.
     Pairs(&'h [u8]),
+    /// A line of `Forwarded` that does not follow RFC 7239: its entries cannot be distinguished.
+    Malformed(&'h [u8]),
 }
 
 /// Returns the entries, the last first. `Forwarded` is read only if there is no `X-Forwarded-For`: most
@@ -156,45 +159,104 @@ fn forwarded_entries(headers: &HeaderMap) -> impl Iterator<Item = ForwardedEntry
         header::FORWARDED
     };
     let lines = headers.get_all(name).into_iter().rev();
-    // Split at every comma, even in quotes: a quote that a client left open must not hide entries of proxies.
     lines
-        .flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|entry| !entry.is_empty())
-        .map(move |entry| {
-            if is_usual {
-                ForwardedEntry::Address(entry)
-            } else {
-                ForwardedEntry::Pairs(entry)
+        .flat_map(move |line| line_entries(line.as_bytes(), is_usual).into_iter().rev())
+        .filter(|entry| !entry.text().is_empty())
+}
+
+/// Returns the entries of a header line. A client may choose the text of a quoted value, such as that of
+/// `host`: a comma in it begins no entry.
+fn line_entries(line: &[u8], is_usual: bool) -> Vec<ForwardedEntry<'_>> {
+    if is_usual {
+        let addresses = line.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        return addresses.map(ForwardedEntry::Address).collect();
+    }
+    match split_unquoted(line, b',') {
+        Some(entries) => entries.into_iter().map(ForwardedEntry::Pairs).collect(),
+        None => vec![ForwardedEntry::Malformed(line)],
+    }
+}
+
+/// Splits a text at each separator outside quotes, and trims the parts; `None` where quotes are not those of
+/// whole values (RFC 7230, section 3.2.6).
+fn split_unquoted(text: &[u8], separator: u8) -> Option<Vec<&[u8]>> {
+    let mut parts = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while let Some(&byte) = text.get(at) {
+        if byte == separator {
+            parts.push(text[start..at].trim_ascii());
+            start = at + 1;
+        } else if byte == b'"' {
+            let is_value = text[start..at].trim_ascii_end().ends_with(b"=");
+            at += quoted_length(&text[at..]).filter(|_| is_value)?;
+            let next = text[at..].trim_ascii_start().first();
+            if next.is_some_and(|next| !b",;".contains(next)) {
+                return None;
             }
-        })
+            continue;
+        }
+        at += 1;
+    }
+    parts.push(text[start..].trim_ascii());
+    Some(parts)
+}
+
+/// Returns the length of the quoted string at the beginning of a text, with its quotes.
+fn quoted_length(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Removes the quotes of a value, and the backslashes of its quoted pairs.
+fn unquoted(value: &[u8]) -> Cow<'_, [u8]> {
+    let Some(inner) = value
+        .strip_prefix(b"\"")
+        .and_then(|value| value.strip_suffix(b"\""))
+    else {
+        return Cow::Borrowed(value);
+    };
+    let mut bytes = inner.iter();
+    let mut text = Vec::with_capacity(inner.len());
+    while let Some(&byte) = bytes.next() {
+        let pair = if byte == b'\\' { bytes.next() } else { None };
+        text.push(pair.copied().unwrap_or(byte));
+    }
+    Cow::Owned(text)
 }
 
 impl ForwardedEntry<'_> {
     fn address(&self) -> Option<IpAddr> {
         match self {
             Self::Address(node) => parse_address(node),
-            Self::Pairs(pairs) => parse_address(forwarded_for(pairs)?),
+            Self::Pairs(pairs) => parse_address(&unquoted(forwarded_for(pairs)?)),
+            Self::Malformed(_) => None,
         }
     }
 
     const fn text(&self) -> &[u8] {
         match self {
-            Self::Address(text) | Self::Pairs(text) => text,
+            Self::Address(text) | Self::Pairs(text) | Self::Malformed(text) => text,
         }
     }
 
     fn header(&self) -> &'static str {
         match self {
             Self::Address(_) => "x-forwarded-for",
-            Self::Pairs(_) => "forwarded",
+            Self::Pairs(_) | Self::Malformed(_) => "forwarded",
         }
     }
 }
 
 /// Returns the value of `for`, which must occur exactly once.
 fn forwarded_for(pairs: &[u8]) -> Option<&[u8]> {
-    let mut nodes = pairs.split(|&byte| byte == b';').filter_map(|pair| {
+    let pairs = split_unquoted(pairs, b';')?;
+    let mut nodes = pairs.into_iter().filter_map(|pair| {
         let at = pair.iter().position(|&byte| byte == b'=')?;
         let name = pair[..at].trim_ascii();
         name.eq_ignore_ascii_case(b"for")

@@ -91,10 +91,44 @@ fn forwarded_is_read_in_every_form_of_rfc_7239() {
             "for=192.0.2.43,for=\"[fd00::1]:80\";by=\"_x\",for=10.9.9.9",
             "192.0.2.43",
         ),
-        ("for=\"x, for=192.0.2.43", "192.0.2.43"),
-        ("for=junk;host=\"a, for=192.0.2.43;host=b", "192.0.2.43"),
+        ("for=192.0.2.43;host=\"x,y\"", "192.0.2.43"),
+        ("for=\"192.0.2.43\" ; secret=\"a\\\"b, c\"", "192.0.2.43"),
+        ("for=192.0.2.43;ext=\"a;for=198.51.100.9\"", "192.0.2.43"),
+        ("for=\"\\192.0.2.43\"", "192.0.2.43"),
+        ("for=\"\\1\\9\\2.0.2.43\"", "192.0.2.43"),
     ] {
         assert_eq!(by_proxy("forwarded", written), address, "{written}");
+    }
+}
+
+/// The values of `host` that a proxy copies from the request, in quotes.
+#[test]
+fn a_value_in_quotes_contains_no_entry() {
+    for host in [
+        "x,for=198.51.100.9;y=",
+        "x, for=198.51.100.9",
+        ";for=198.51.100.9;",
+        "\\\",for=198.51.100.9;y=\\\"",
+    ] {
+        let written = format!("for=192.0.2.43;host=\"{host}\";proto=http");
+        assert_eq!(by_proxy("forwarded", &written), "192.0.2.43", "{written}");
+    }
+}
+
+#[test]
+fn a_quote_that_a_client_leaves_open_makes_the_line_unreadable() {
+    for client in [
+        "for=\"x",
+        "for=junk;host=\"a",
+        "\"",
+        "for=\"a\" b",
+        "for=\"a\\",
+        "x\"y\"",
+    ] {
+        for proxy in ["for=192.0.2.43", "for=192.0.2.43;host=\"h\""] {
+            let written = format!("{client}, {proxy}");
+            assert_eq!(by_proxy("forwarded", &written), PROXY, "{written}");
+        }
     }
 }
 
