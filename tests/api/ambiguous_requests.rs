@@ -136,7 +136,7 @@ async fn a_parameter_or_a_header_that_is_given_twice_is_refused() {
         answer.expect_problem(400, "validation_failed");
     }
     let body = json!({"username": "alice", "password": "x"}).to_string();
-    for name in ["content-type", "origin", "x-csrf-token"] {
+    for name in ["content-type", "origin", "x-csrf-token", "sec-fetch-site"] {
         let request = server.http.post("/v1/login");
         let request = request
             .raw_header("content-type", "application/json")

@@ -21,7 +21,8 @@ const SYNONYMS: [(&str, &str); 9] = [
     ("none", "off"),
 ];
 
-/// A filter of the log: `info`, or `info,latchet=debug`.
+/// A filter of the log: `info`, or `info,latchet=debug`. All modules without a level of their own have
+/// `info`, unless the filter contains another level alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
@@ -48,7 +49,12 @@ impl FromStr for LogFilter {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(directive);
-        let filter = Self(parts.collect::<Result<Vec<_>, _>>()?.join(","));
+        let mut parts = parts.collect::<Result<Vec<_>, _>>()?;
+        if parts.iter().all(|part| part.contains('=')) {
+            // The filter library would log these modules alone.
+            parts.insert(0, "info".to_owned());
+        }
+        let filter = Self(parts.join(","));
         EnvFilter::try_new(filter.as_str()).map_err(|error| error.to_string())?;
         Ok(filter)
     }
@@ -109,6 +115,9 @@ mod tests {
             ("off", "off"),
             ("3", "3"),
             ("info,latchet=debug", "info,latchet=debug"),
+            // Modules that are not named keep the default.
+            ("sqlx=warn", "info,sqlx=warn"),
+            ("hyper=debug,sqlx=off", "info,hyper=debug,sqlx=off"),
             (
                 " info , latchet::server = Trace ",
                 "info,latchet::server=trace",

@@ -13,13 +13,14 @@ use crate::error::{FieldError, Problem};
 
 /// Headers that have one value. List headers are not among them, and neither is `Authorization`, in which
 /// clients send several credentials: the code that reads it refuses two of one kind.
-const SINGLE_VALUED_HEADERS: [(HeaderName, &str); 6] = [
+const SINGLE_VALUED_HEADERS: [(HeaderName, &str); 7] = [
     (header::HOST, "Host"),
     (header::CONTENT_TYPE, "Content-Type"),
     (header::CONTENT_LENGTH, "Content-Length"),
     (header::TRANSFER_ENCODING, "Transfer-Encoding"),
     (header::ORIGIN, "Origin"),
     (HeaderName::from_static("x-csrf-token"), "X-CSRF-Token"),
+    (HeaderName::from_static("sec-fetch-site"), "Sec-Fetch-Site"),
 ];
 
 /// Refuses a request without the `Host` header that HTTP/1.1 requires (RFC 9112, 3.2) or with another host than

@@ -8,7 +8,8 @@ use super::{REPEATED, invalid_fields};
 use crate::server::error::ApiError;
 
 /// Parameters by which an OAuth client authenticates (RFC 6749, 2.3.1; RFC 7521, 4.2).
-const CLIENT_AUTHENTICATION: [&str; 2] = ["client_secret", "client_assertion"];
+const CLIENT_AUTHENTICATION: [&str; 3] =
+    ["client_secret", "client_assertion", "client_assertion_type"];
 
 /// Refuses a client secret or assertion: to accept one would suggest that it was verified. An empty one
 /// counts as absent.
@@ -136,6 +137,7 @@ mod tests {
             "a=b&client%5Fsecret=x",
             "client_secret=&client_secret=x",
             "client_assertion=e30.e30.x&client_assertion_type=y",
+            "client_assertion_type=y",
         ] {
             let refused = refuse_client_authentication(form.as_bytes());
             assert!(
