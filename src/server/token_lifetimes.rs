@@ -207,3 +207,6 @@ impl Announcement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
