@@ -185,6 +185,36 @@ async fn a_session_below_the_floor_has_ended_in_every_read() {
     assert_eq!(current(&test_store, &later).await.session.end(NOW), None);
 }
 
+/// A late request of an ended session asks to keep it, as a second change of the password does.
+#[tokio::test]
+async fn a_session_that_has_ended_is_not_kept() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let (by_floor, by_row) = (
+        test_store.log_in(&alice).await,
+        test_store.log_in(&alice).await,
+    );
+    let logout = revocation_for(RevokeReason::LogoutAll, NOW);
+    test_store.log_out(&by_row, NOW).await;
+    let store = &test_store.store;
+    let actor = &Actor::Operator;
+    store
+        .revoke_all_sessions(&alice.id, None, &logout, actor)
+        .await
+        .unwrap();
+
+    for ended in [&by_floor, &by_row] {
+        store
+            .revoke_all_sessions(&alice.id, Some(&ended.id), &logout, actor)
+            .await
+            .unwrap();
+
+        let end = current(&test_store, ended).await.session.end(NOW);
+        assert!(matches!(end, Some(SessionEnd::Revoked(_))), "{end:?}");
+    }
+    assert_eq!(test_store.sessions_of(&alice, NOW).await, []);
+}
+
 #[tokio::test]
 async fn enabling_an_account_revives_no_session() {
     let test_store = TestStore::start().await;
