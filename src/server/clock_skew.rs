@@ -9,7 +9,7 @@ use crate::clock::Time;
 pub(in crate::server) const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Largest allowed difference between the clock of one process and that of the database: half of
-/// [`CLOCK_SKEW`], because one replica may be ahead of the database and another one behind it.
+/// `CLOCK_SKEW`, because one replica may be ahead of the database and another one behind it.
 pub const MAX_DEVIATION: Duration = match CLOCK_SKEW.checked_div(2) {
     Some(half) => half,
     None => Duration::ZERO,
