@@ -5,7 +5,8 @@ use crate::server::test_app::TestApp;
 
 const LONG: Duration = Duration::from_mins(20);
 const SHORT: Duration = Duration::from_secs(10);
-const MOMENT: Duration = Duration::from_nanos(1);
+/// Just before an hour has passed.
+const ALMOST: Duration = Duration::from_millis(3_599_999);
 /// An hour after which nothing that the tests start is still valid.
 const LATER: Duration = Duration::from_hours(1);
 
@@ -42,7 +43,7 @@ fn a_shorter_lifetime_is_used_until_the_end_of_the_phase_in() {
         ..announcement(now, now)
     };
 
-    assert_eq!(phased_in.lifetime(LONG, until - MOMENT), SHORT);
+    assert_eq!(phased_in.lifetime(LONG, now + ALMOST), SHORT);
     assert_eq!(phased_in.lifetime(LONG, until), LONG);
     assert_eq!(announcement(now, now).lifetime(LONG, now), LONG);
 }
@@ -55,9 +56,12 @@ async fn an_announcement_is_valid_for_an_hour() {
 
     lifetimes.keep(announcement(now, now));
 
-    let end = now + TRUSTED_VALIDITY;
-    assert!(lifetimes.valid_announcement(end - MOMENT).is_some());
-    assert!(lifetimes.valid_announcement(end).is_none());
+    assert!(lifetimes.valid_announcement(now + ALMOST).is_some());
+    assert!(
+        lifetimes
+            .valid_announcement(now + TRUSTED_VALIDITY)
+            .is_none()
+    );
 }
 
 #[tokio::test]
