@@ -4,12 +4,12 @@
 
 use std::process::{Command, Output};
 
-const HEAD: &str = r#"{"line":"head","topology":"c","seed":1,"seconds":0,"grace":2000000,"recovery":2000000,"guesses":50}"#;
-const LOGIN: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"log_in","password":0},"session":"a","replica":0,"start":1,"end":2,"outcome":{"was":"ok"}}"#;
-const LOGOUT: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"log_out"},"session":"a","replica":0,"start":3,"end":4,"outcome":{"was":"ok"}}"#;
-const CHECK: &str = r#"{"line":"op","who":"honest","user":"alice","act":{"kind":"check"},"session":"a","replica":0,"start":5,"end":6,"outcome":{"was":"ok"}}"#;
+const HEAD: &str = r#"{"line":"run_settings","topology":"c","seed":1,"seconds":0,"grace":2000000,"recovery":2000000,"guesses":50}"#;
+const LOGIN: &str = r#"{"line":"operation","sender":"honest","user":"alice","action":{"kind":"log_in","password":0},"session":"a","replica":0,"start":1,"end":2,"outcome":{"was":"ok"}}"#;
+const LOGOUT: &str = r#"{"line":"operation","sender":"honest","user":"alice","action":{"kind":"log_out"},"session":"a","replica":0,"start":3,"end":4,"outcome":{"was":"ok"}}"#;
+const CHECK: &str = r#"{"line":"operation","sender":"honest","user":"alice","action":{"kind":"check"},"session":"a","replica":0,"start":5,"end":6,"outcome":{"was":"ok"}}"#;
 
-const FAULT: &str = r#"{"line":"fault","name":"FlushRedis","start":7,"end":8,"blackout":null}"#;
+const FAULT: &str = r#"{"line":"injected_fault","name":"FlushRedis","start":7,"end":8,"blackout":null}"#;
 
 fn check(lines: &[&str]) -> Output {
     check_all(&[lines])
