@@ -9,7 +9,8 @@ const LOGIN: &str = r#"{"line":"operation","sender":"honest","user":"alice","act
 const LOGOUT: &str = r#"{"line":"operation","sender":"honest","user":"alice","action":{"kind":"log_out"},"session":"a","replica":0,"start":3,"end":4,"outcome":{"was":"ok"}}"#;
 const CHECK: &str = r#"{"line":"operation","sender":"honest","user":"alice","action":{"kind":"check"},"session":"a","replica":0,"start":5,"end":6,"outcome":{"was":"ok"}}"#;
 
-const FAULT: &str = r#"{"line":"injected_fault","name":"FlushRedis","start":7,"end":8,"blackout":null}"#;
+const FAULT: &str =
+    r#"{"line":"injected_fault","name":"FlushRedis","start":7,"end":8,"blackout":null}"#;
 
 fn check(lines: &[&str]) -> Output {
     check_all(&[lines])
