@@ -139,13 +139,16 @@ impl ClientAddressResolver {
     }
 }
 
+/// Commas up to which the beginning of one entry of `Forwarded` is searched for, which bounds the work.
+const MAX_COMMAS_OF_ENTRY: usize = 16;
+
 /// One entry of a header, as a proxy has appended it.
 enum ForwardedEntry<'h> {
     /// Of `X-Forwarded-For`: the address alone.
     Address(&'h [u8]),
     /// Of `Forwarded`: pairs, of which `for` has the address.
     Pairs(&'h [u8]),
-    /// A line of `Forwarded` that does not follow RFC 7239: its entries cannot be distinguished.
+    /// The beginning of a line of `Forwarded` whose quotes do not match: it has no entries.
     Malformed(&'h [u8]),
 }
 
@@ -160,21 +163,43 @@ fn forwarded_entries(headers: &HeaderMap) -> impl Iterator<Item = ForwardedEntry
     };
     let lines = headers.get_all(name).into_iter().rev();
     lines
-        .flat_map(move |line| line_entries(line.as_bytes(), is_usual).into_iter().rev())
+        .flat_map(move |line| {
+            if is_usual {
+                address_entries(line.as_bytes())
+            } else {
+                pair_entries(line.as_bytes())
+            }
+        })
         .filter(|entry| !entry.text().is_empty())
 }
 
-/// Returns the entries of a header line. A client may choose the text of a quoted value, such as that of
-/// `host`: a comma in it begins no entry.
-fn line_entries(line: &[u8], is_usual: bool) -> Vec<ForwardedEntry<'_>> {
-    if is_usual {
-        let addresses = line.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        return addresses.map(ForwardedEntry::Address).collect();
+/// Returns the entries of a line of `X-Forwarded-For`, the last first.
+fn address_entries(line: &[u8]) -> Vec<ForwardedEntry<'_>> {
+    let addresses = line.rsplit(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    addresses.map(ForwardedEntry::Address).collect()
+}
+
+/// Returns the entries of a line of `Forwarded`, the last first.
+///
+/// An entry is the shortest text up to the end whose quotes match. So a comma in a value that a proxy has
+/// copied from the request, such as that of `host`, begins no entry: the text after it has one quote too
+/// many. And a quote that a client leaves open hides no entry of a proxy.
+fn pair_entries(line: &[u8]) -> Vec<ForwardedEntry<'_>> {
+    let mut entries = Vec::new();
+    let mut rest = Some(line);
+    while let Some(text) = rest {
+        let commas = text.iter().enumerate().rev();
+        let commas = commas.filter_map(|(at, &byte)| (byte == b',').then_some(at));
+        let mut starts = commas.map(Some).chain([None]).take(MAX_COMMAS_OF_ENTRY);
+        let after = |comma: &Option<usize>| &text[comma.map_or(0, |at| at + 1)..];
+        let Some(comma) = starts.find(|comma| split_unquoted(after(comma), b';').is_some()) else {
+            entries.push(ForwardedEntry::Malformed(text));
+            break;
+        };
+        entries.push(ForwardedEntry::Pairs(after(&comma).trim_ascii()));
+        rest = comma.map(|at| &text[..at]);
     }
-    match split_unquoted(line, b',') {
-        Some(entries) => entries.into_iter().map(ForwardedEntry::Pairs).collect(),
-        None => vec![ForwardedEntry::Malformed(line)],
-    }
+    entries
 }
 
 /// Splits a text at each separator outside quotes, and trims the parts; `None` where quotes are not those of

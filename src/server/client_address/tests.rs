@@ -116,7 +116,7 @@ fn a_value_in_quotes_contains_no_entry() {
 }
 
 #[test]
-fn a_quote_that_a_client_leaves_open_makes_the_line_unreadable() {
+fn a_quote_that_a_client_leaves_open_hides_no_entry_of_a_proxy() {
     for client in [
         "for=\"x",
         "for=junk;host=\"a",
@@ -125,11 +125,25 @@ fn a_quote_that_a_client_leaves_open_makes_the_line_unreadable() {
         "for=\"a\\",
         "x\"y\"",
     ] {
-        for proxy in ["for=192.0.2.43", "for=192.0.2.43;host=\"h\""] {
+        for proxy in [
+            "for=192.0.2.43",
+            "for=192.0.2.43;host=\"h\"",
+            "for=192.0.2.43;host=\"x,for=198.51.100.9;y=\"",
+            "for=\"192.0.2.43:443\";host=\"a,b,c\";by=\"_p,q\"",
+        ] {
             let written = format!("{client}, {proxy}");
-            assert_eq!(by_proxy("forwarded", &written), PROXY, "{written}");
+            assert_eq!(by_proxy("forwarded", &written), "192.0.2.43", "{written}");
+            assert_eq!(by_proxy("forwarded", client), PROXY, "{client}");
         }
     }
+}
+
+#[test]
+fn a_line_of_many_commas_is_read_in_few_steps() {
+    let commas = "x,".repeat(4_000);
+    assert_eq!(by_proxy("forwarded", &format!("{commas}y\"")), PROXY);
+    let written = format!("{commas}for=192.0.2.43");
+    assert_eq!(by_proxy("forwarded", &written), "192.0.2.43");
 }
 
 #[test]
