@@ -124,14 +124,17 @@ pub(super) async fn require_suitable<C: ConnectionTrait>(
     if db.get_database_backend() == DbBackend::Postgres {
         return require_suitable_postgres(db, missing_migrations).await;
     }
-    require_file(&sqlite_file(url.expose())?)?;
+    let path = sqlite_file(url.expose())?;
+    // A disk that hangs must not keep a thread of the runtime.
+    let checked = tokio::task::spawn_blocking(move || require_file(&path)).await;
+    checked.map_err(|_| StoreError::unavailable())??;
     let statement = "SELECT name FROM sqlite_schema WHERE type = 'table'";
     let statement = Statement::from_string(DbBackend::Sqlite, statement);
     let rows = db.query_all_raw(statement).await?;
-    let there = rows.iter().map(|row| row.try_get("", "name"));
-    let there: Vec<String> = there.collect::<Result<_, _>>()?;
+    let present = rows.iter().map(|row| row.try_get("", "name"));
+    let present: Vec<String> = present.collect::<Result<_, _>>()?;
     let mut absent = TABLES.to_vec();
-    absent.retain(|name| !there.iter().any(|table| table == name));
+    absent.retain(|name| !present.iter().any(|table| table == name));
     if missing_migrations == Some(0) && !absent.is_empty() {
         return Err(UnsuitableDatabase::Tables(absent.join(", ")).into());
     }
