@@ -12,7 +12,10 @@ use crate::support::poll::DEADLINE;
 const SMUGGLED: &str = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
 const JSON: &str = "POST /v1/refresh HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
 
-/// Sends bytes, and returns the statuses of all that comes back until the server closes, and the text.
+/// Beginning of each response.
+const STATUS_LINE: &str = "HTTP/1.1 ";
+
+/// Sends bytes, and returns the statuses of all responses until the server closes, at least one, and the text.
 async fn raw(http: &Http, bytes: &str) -> (Vec<u16>, String) {
     let mut socket = TcpStream::connect(http.address()).await.unwrap();
     // A server that has read enough may close before it has read all.
@@ -24,8 +27,10 @@ async fn raw(http: &Http, bytes: &str) -> (Vec<u16>, String) {
         .await
         .unwrap_or_else(|_| panic!("the connection is open after {bytes:?}"));
     let text = String::from_utf8(answer).unwrap();
-    let heads = text.split("HTTP/1.1 ").skip(1);
-    let statuses = heads.map(|head| head[..3].parse().unwrap()).collect();
+    let heads = text.match_indices(STATUS_LINE);
+    let statuses = heads.map(|(at, _)| text[at + STATUS_LINE.len()..][..3].parse().unwrap());
+    let statuses: Vec<u16> = statuses.collect();
+    assert!(!statuses.is_empty(), "no response to {bytes:?}");
     (statuses, text)
 }
 
