@@ -47,11 +47,11 @@ fn check_blackout(history: &History, violations: &mut Vec<Violation>) {
 
 fn check_guesses(history: &History, violations: &mut Vec<Violation>) {
     let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
-    let check_guesses = history
+    let guesses = history
         .operations
         .iter()
         .filter(|op| op.sender == Sender::Guesser);
-    for op in check_guesses {
+    for op in guesses {
         if op.is_ok() || op.code() == "invalid_credentials" {
             *wrong.entry(&op.user).or_default() += 1;
         }

@@ -15,6 +15,7 @@ mod components;
 mod error_responses;
 mod error_samples;
 mod examples;
+mod operation_codes;
 
 /// The whole document. The fields have the order of the file.
 #[derive(Debug, Serialize)]

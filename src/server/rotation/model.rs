@@ -179,52 +179,27 @@ impl Model for RotationModel {
 fn promises() -> Vec<Property<RotationModel>> {
     vec![
         Property::always("one successor", |_, state: &ModelState| {
-            !state
-                .history
-                .violations
-                .contains(&Violation::SecondSuccessor)
+            state.is_free_of(Violation::SecondSuccessor)
         }),
         Property::always("a live token is accepted", |_, state: &ModelState| {
-            !state
-                .history
-                .violations
-                .contains(&Violation::LiveTokenRefused)
+            state.is_free_of(Violation::LiveTokenRefused)
         }),
         Property::always("an old token is never accepted", |_, state: &ModelState| {
-            !state
-                .history
-                .violations
-                .contains(&Violation::OldTokenAccepted)
+            state.is_free_of(Violation::OldTokenAccepted)
         }),
         Property::always("reuse ends the session", |_, state: &ModelState| {
-            !state
-                .history
-                .violations
-                .contains(&Violation::ReuseWithoutRevocation)
+            state.is_free_of(Violation::ReuseWithoutRevocation)
         }),
         Property::always(
             "a retry is not treated as theft",
-            |_, state: &ModelState| {
-                !state
-                    .history
-                    .violations
-                    .contains(&Violation::RetryTreatedAsTheft)
-            },
+            |_, state: &ModelState| state.is_free_of(Violation::RetryTreatedAsTheft),
         ),
         Property::always(
             "nothing is accepted after logout",
-            |_, state: &ModelState| {
-                !state
-                    .history
-                    .violations
-                    .contains(&Violation::AcceptedAfterLogout)
-            },
+            |_, state: &ModelState| state.is_free_of(Violation::AcceptedAfterLogout),
         ),
         Property::always("revoked never revives", |_, state: &ModelState| {
-            !state
-                .history
-                .violations
-                .contains(&Violation::SessionRevived)
+            state.is_free_of(Violation::SessionRevived)
         }),
     ]
 }

@@ -137,6 +137,11 @@ impl TrueHistory {
 }
 
 impl ModelState {
+    /// Returns whether this violation has not occurred.
+    pub(super) fn is_free_of(&self, violation: Violation) -> bool {
+        !self.history.violations.contains(&violation)
+    }
+
     /// Decides about the row that was read and writes, as a batch of one.
     pub(super) fn write(&mut self, model: &RotationModel, client: usize) {
         let request = std::mem::replace(&mut self.clients[client].request, RefreshRequest::Idle);

@@ -21,10 +21,10 @@ impl ServerEndpoint {
 
     /// Returns the same server with these start-up options.
     pub(super) fn with_options(&self, options: &[(&str, &str)]) -> Self {
-        let connect_options = self.0.iter().cloned();
+        let modes = self.0.iter().cloned();
         Self(
-            connect_options
-                .map(|options_of_mode| options_of_mode.options(options.iter().copied()))
+            modes
+                .map(|mode| mode.options(options.iter().copied()))
                 .collect(),
         )
     }
