@@ -10,10 +10,11 @@ const SEPARATORS: f64 = 3.0;
 /// Returns the words that a text may be, and the bits of writing them like this.
 pub(super) fn spellings(text: &[char]) -> Vec<(String, f64)> {
     let plain: String = text.iter().collect();
-    let mut spellings = Vec::new();
+    let mut spellings: Vec<(String, f64)> = Vec::new();
     for one in ['i', 'l'] {
         let word: String = text.iter().map(|c| letter_of(*c, one)).collect();
-        if word != plain {
+        let is_new = spellings.iter().all(|(known, _)| *known != word);
+        if word != plain && is_new {
             spellings.push((word, LEET));
         }
     }
