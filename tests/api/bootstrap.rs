@@ -44,7 +44,7 @@ async fn the_bootstrap_administrator_is_created_where_none_exists(backend: Backe
 
     let users = server.http.get("/v1/users").bearer(&session.access);
     users.send().await.expect(200);
-    assert!(!server.log().contains("there is no administrator"));
+    assert!(!server.log().await.contains("there is no administrator"));
 }
 
 async fn an_existing_bootstrap_administrator_needs_no_password_file(backend: Backend) {
@@ -54,7 +54,7 @@ async fn an_existing_bootstrap_administrator_needs_no_password_file(backend: Bac
     let server = Replica::start(&backend).await;
 
     server.http.admin().login().await;
-    assert!(!server.log().contains("there is no administrator"));
+    assert!(!server.log().await.contains("there is no administrator"));
 }
 
 async fn a_disabled_bootstrap_administrator_stays_disabled_and_the_server_starts(backend: Backend) {
@@ -67,7 +67,7 @@ async fn a_disabled_bootstrap_administrator_stays_disabled_and_the_server_starts
     let person = server.http.admin();
     person.try_login(ADMIN.password).await.expect(401);
     let way_out = format!("`latchet user enable {}`", ADMIN.name);
-    assert!(server.log().contains(&way_out), "{}", server.log());
+    server.log_line(&way_out).await;
     run(&backend, &["user", "enable", ADMIN.name]);
     person.login().await;
 }
@@ -81,7 +81,7 @@ async fn a_demoted_bootstrap_administrator_stays_demoted_and_the_server_starts(b
     server.http.admin().login().await;
     assert!(!listed(&backend, ADMIN.name).contains("admin,"));
     let way_out = format!("`latchet user roles {} admin reader`", ADMIN.name);
-    assert!(server.log().contains(&way_out), "{}", server.log());
+    server.log_line(&way_out).await;
     run(&backend, &["user", "roles", ADMIN.name, "admin", "reader"]);
     assert!(listed(&backend, ADMIN.name).contains("admin,reader"));
 }
@@ -93,7 +93,7 @@ async fn an_existing_administrator_makes_bootstrap_unnecessary(backend: Backend)
 
     assert_eq!(listed(&backend, ADMIN.name), "");
     assert!(listed(&backend, "grace").contains("admin"));
-    assert!(!server.log().contains("there is no administrator"));
+    assert!(!server.log().await.contains("there is no administrator"));
 }
 
 async fn an_unusable_name_or_password_refuses_to_start_only_where_it_is_needed(backend: Backend) {

@@ -91,6 +91,6 @@ async fn a_proxy_that_is_not_trusted_is_reported_once() {
             .expect(401);
     }
 
-    let log = server.log();
+    let log = server.log().await;
     assert_eq!(log.matches("LATCHET_TRUSTED_PROXIES").count(), 1, "{log}");
 }

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::child::{Child, EndSignal};
 use crate::support::http::Http;
-use crate::support::server::{Replica, command};
+use crate::support::server::{Replica, command, complete_log};
 use crate::support::{Backend, poll, port};
 
 /// A server that chose its address by itself.
@@ -74,7 +74,7 @@ async fn on_port_0_the_log_the_issuer_and_the_metadata_name_the_real_port() {
             assert_eq!(claims["iss"], base);
             assert_eq!(claims["aud"], base);
             session.check().await.expect(200);
-            let log = std::fs::read_to_string(&server.log).unwrap();
+            let log = complete_log(&server.http, &server.log).await;
             assert!(!log.contains(":0/") && !log.contains(":0\""), "{log}");
         }
     }
@@ -129,7 +129,7 @@ async fn plain_http_for_a_test_in_an_office_signs_in_with_cookies_and_warns() {
         .send()
         .await
         .expect(200);
-    let log = std::fs::read_to_string(&server.log).unwrap();
+    let log = complete_log(&http, &server.log).await;
     assert!(log.contains("allow_plain_http is set"), "{log}");
 }
 

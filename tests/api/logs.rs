@@ -111,7 +111,7 @@ async fn a_json_log_contains_only_json() {
     server.terminate();
     assert!(server.wait().success());
 
-    let log = server.log();
+    let log = server.written_log();
 
     let lines: Vec<Value> = log
         .lines()
@@ -168,10 +168,9 @@ async fn the_setup_link_is_not_logged_and_ends_with_the_first_administrator() {
         let link = server.setup_link();
         let (page, secret) = link.split_once('#').unwrap();
         assert_eq!(page, format!("{}/setup", server.http.base()));
-        poll::until("the hint to be printed", || {
-            server.log().contains("latchet setup-link")
-        });
-        assert!(!server.log().contains("/setup#"), "{}", server.log());
+        let log = server.log().await;
+        assert!(log.contains("latchet setup-link"), "{log}");
+        assert!(!log.contains("/setup#"), "{log}");
 
         let password = backend.folder.path().join("password");
         std::fs::write(&password, "a long password of grace").unwrap();
@@ -198,7 +197,7 @@ async fn events(server: &Replica, event: &str, count: usize) -> Vec<String> {
     let what = format!("{count} lines of {event}");
     poll::until_some(&what, async || {
         let mark = format!("\"event\":\"{event}\"");
-        let log = server.log();
+        let log = server.written_log();
         let lines = log.lines().filter(|line| line.contains(&mark));
         let lines: Vec<String> = lines.map(str::to_owned).collect();
         (lines.len() >= count).then_some(lines)
@@ -225,7 +224,7 @@ async fn a_refused_login_is_one_line_with_the_address_before_the_name_as_typed(b
 
     for (name, address, shown) in table {
         for path in ["/v1/login", "/oauth/token"] {
-            let before = server.log().matches("\"login_failed\"").count();
+            let before = server.log().await.matches("\"login_failed\"").count();
             let request = server.http.post(path).header("x-forwarded-for", address);
             let password = "wrong, but long enough";
             let request = if path == "/v1/login" {

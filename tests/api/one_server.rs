@@ -103,7 +103,7 @@ async fn the_lock_of_a_stopped_server_is_free() {
     let mut server = Replica::start(&backend).await;
 
     server.terminate();
-    assert!(server.wait().success(), "{}", server.log());
+    assert!(server.wait().success(), "{}", server.written_log());
 
     Replica::start(&backend).await;
 }

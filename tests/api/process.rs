@@ -31,7 +31,7 @@ async fn a_stop_signal_lets_running_requests_finish() {
     stream.read_to_string(&mut answer).await.unwrap();
 
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-    assert!(server.wait().success(), "{}", server.log());
+    assert!(server.wait().success(), "{}", server.written_log());
     assert!(TcpStream::connect(server.http.address()).await.is_err());
 }
 
@@ -135,7 +135,7 @@ async fn nothing_secret_is_logged() {
     alice.try_login("a wrong password 4711").await.expect(401);
     session.logout().await.expect(204);
 
-    let log = server.log();
+    let log = server.log().await;
 
     let root = std::fs::read_to_string(backend.folder.path().join("data/root-secret")).unwrap();
     for secret in [

@@ -77,7 +77,7 @@ async fn a_head_that_is_too_long_or_malformed_is_answered_with_a_problem_and_log
         assert_eq!(body["code"], code, "{shown}");
         assert_eq!(body["status"], status, "{shown}");
         let id = body["request_id"].as_str().unwrap();
-        assert!(server.log().contains(id), "{}", server.log());
+        server.log_line(id).await;
     }
     server.http.get("/livez").send().await.expect(200);
 }
@@ -176,7 +176,7 @@ async fn a_refusal_is_short_whatever_was_sent() {
         last["detail"].as_str().unwrap().contains("more faults"),
         "{last}"
     );
-    let longest = server.log().lines().map(str::len).max();
+    let longest = server.log().await.lines().map(str::len).max();
     assert!(longest < Some(1500), "{longest:?}");
 }
 
@@ -215,9 +215,7 @@ async fn a_login_by_cookie_from_a_page_that_could_not_refresh_is_refused_at_once
             .await
             .expect(200);
         if name == "origin" {
-            let log = server.log();
-            let id = refused.field("request_id");
-            let line = log.lines().find(|line| line.contains(&id)).unwrap();
+            let line = server.log_line(&refused.field("request_id")).await;
             assert!(
                 line.contains("csrf_failed") && line.contains(value),
                 "{line}"
@@ -258,8 +256,7 @@ async fn the_log_line_of_a_refused_request_names_its_client() {
     let id = refused
         .expect_problem(403, "insufficient_scope")
         .field("request_id");
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains(&id)).unwrap();
+    let line = server.log_line(&id).await;
     for part in [
         "127.0.0.1",
         "probe/7",

@@ -36,7 +36,11 @@ async fn every_signal_to_stop_lets_running_requests_finish() {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 401"), "{signal:?}: {answer}");
-        assert!(server.wait().success(), "{signal:?}: {}", server.log());
+        assert!(
+            server.wait().success(),
+            "{signal:?}: {}",
+            server.written_log()
+        );
     }
 }
 
@@ -49,10 +53,10 @@ async fn signals_for_files_and_logs_end_no_server() {
         (Signal::USR1, "ignored a signal"),
         (Signal::USR2, "ignored a signal"),
     ] {
-        let before = server.log().matches(said).count();
+        let before = server.log().await.matches(said).count();
         server.signal(signal);
         poll::until("the signal to be noticed", || {
-            server.log().matches(said).count() > before
+            server.written_log().matches(said).count() > before
         });
         server.http.get("/livez").send().await.expect(200);
     }

@@ -149,9 +149,7 @@ async fn tables_that_are_gone_are_named() {
         (answer.status == 503).then_some(())
     })
     .await;
-    poll::until("the reason to be logged", || {
-        replica.log().contains("lacks tables: events")
-    });
+    replica.log_line("lacks tables: events").await;
     assert_doctor_says(&backend, "lacks tables: events");
     assert!(refusal(&backend).contains("lacks tables: events"));
 }

@@ -63,12 +63,13 @@ async fn a_server_waits_for_the_promotion_of_the_standby_and_serves_on() {
     poll::until_some("readyz to refuse, and the log to say why", async || {
         let answer = server.http.get("/readyz").try_send().await.ok()?;
         let is_failing = answer.status == 503 && answer.json()["database"] == "failing";
-        (is_failing && server.log().contains("it is a standby")).then_some(())
+        (is_failing && server.written_log().contains("it is a standby")).then_some(())
     })
     .await;
     let refused = session.refresh().await.expect_problem(503, "unavailable");
     assert!(!refused.header("retry-after").is_empty());
-    assert_eq!(server.log().matches("it is a standby").count(), 1);
+    let log = server.log().await;
+    assert_eq!(log.matches("it is a standby").count(), 1, "{log}");
     standby.promote();
     server.http.ready().await;
     session.rotate().await.check().await.expect(200);

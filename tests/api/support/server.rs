@@ -1,6 +1,6 @@
 //! The server under test.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::backend::Backend;
@@ -51,9 +51,26 @@ impl Replica {
         replica
     }
 
-    /// Returns the output of the server.
-    pub(crate) fn log(&self) -> String {
+    /// Returns the output of the server up to this call. The server writes it in the background.
+    pub(crate) async fn log(&self) -> String {
+        complete_log(&self.http, &self.log).await
+    }
+
+    /// Returns the output of the server that is written already: for messages of tests, and after
+    /// the server has ended.
+    pub(crate) fn written_log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log is ours")
+    }
+
+    /// Waits for the line of the log that contains `text`, and returns it.
+    pub(crate) async fn log_line(&self, text: &str) -> String {
+        poll::until_some(&format!("a log line with {text:?}"), async || {
+            let log = self.written_log();
+            log.lines()
+                .find(|line| line.contains(text))
+                .map(str::to_owned)
+        })
+        .await
     }
 
     /// Returns the link that makes the first administrator, as the command line prints it.
@@ -101,8 +118,25 @@ impl Replica {
             let answer = self.http.get("/readyz").try_send().await.ok()?;
             (answer.status == 200).then_some(true)
         });
-        assert!(ready.await, "the server ended at once:\n{}", self.log());
+        assert!(
+            ready.await,
+            "the server ended at once:\n{}",
+            self.written_log()
+        );
     }
+}
+
+/// Returns what a running server has logged in `path` up to this call.
+///
+/// The log is written in the order of its lines, so a line of a later request is the last to arrive.
+pub(crate) async fn complete_log(http: &Http, path: &Path) -> String {
+    let refused = http.get("/no-such-page").send().await;
+    let id = refused.expect_problem(404, "not_found").field("request_id");
+    poll::until_some("the log of a request", async || {
+        let log = std::fs::read_to_string(path).expect("the log is ours");
+        log.contains(&id).then_some(log)
+    })
+    .await
 }
 
 /// Returns the program with the settings of `backend` and nothing of this process's environment.
