@@ -11,11 +11,11 @@
 
 use std::error::Error;
 
-use latchet::clock::Clock;
-use latchet::guard::JwtRequired;
-use latchet::server::config::Config;
-use latchet::server::serve::{ConnectionLimits, HttpServer, Lifecycle};
-use latchet::server::{App, routes};
+use latchet::config::Config;
+use latchet::serve::{ConnectionLimits, HttpServer, Lifecycle};
+use latchet::{App, routes};
+use latchet_guard::JwtRequired;
+use latchet_guard::clock::Clock;
 use poem::{EndpointExt, Result, Route};
 use poem_openapi::payload::PlainText;
 use poem_openapi::{OpenApi, OpenApiService};

@@ -1,239 +1,231 @@
-//! Reasons for refusing a request, and the HTTP response to each.
+//! Errors of the server, and their form on the wire.
 //!
-//! Every refusal is a [`Problem`]: one body (RFC 9457) and one stable `code` per reason, so that a
-//! client can act without parsing texts. `WWW-Authenticate` names an error only when a token was
-//! presented and refused, because clients refresh their token on exactly that (RFC 6750, section 3).
+//! Refusals of the server are defined here, those of tokens in [`AuthError`]. A variant exists if a
+//! client acts on it differently; every other failure is [`ApiError::Internal`], whose cause is logged
+//! and never sent.
+
+use std::error::Error;
+use std::time::Duration;
 
 use poem::Response;
 use poem::error::ResponseError;
-use poem::http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use poem::http::StatusCode;
+use poem_openapi::ApiResponse;
+use poem_openapi::registry::{MetaResponses, Registry};
 
-/// Default waiting time that a client receives in `Retry-After`.
-const RETRY_AFTER_SECS: u32 = 1;
+use super::password::Weakness;
+use super::store::StoreError;
+use super::throttle::BudgetKind;
+use latchet_guard::denylist::DenylistUnavailable;
+use latchet_guard::error::{AuthError, FieldError, Problem};
 
-/// An error response as RFC 9457 `application/problem+json` with a stable `code`.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    /// HTTP status.
-    pub status: StatusCode,
-    /// Stable, machine-readable name of the error; clients switch on this.
-    pub code: &'static str,
-    /// Description of the error for a person, with the fix where there is one.
-    pub detail: String,
-    /// Errors by field; empty unless the input did not validate.
-    pub errors: Vec<FieldError>,
-    /// Seconds until a retry makes sense; 429 and 503 always have a value.
-    pub retry_after: Option<u32>,
-    /// The challenge sent as `WWW-Authenticate`.
-    pub challenge: Option<String>,
-    /// Further members of the body (RFC 9457, section 3.2); none has the name of a field above.
-    pub members: Map<String, Value>,
+/// Cause of a failure: for the log, never for the client.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// Refusal or failure of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The token was refused.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// Unknown user, wrong password or disabled account, which must look the same.
+    #[error("the user name or the password is wrong")]
+    InvalidCredentials,
+    /// A user who is signed in entered a wrong current password to change it.
+    #[error("the current password is wrong")]
+    WrongCurrentPassword,
+    /// Unknown service or wrong secret, which must look the same.
+    #[error("the name or the secret of the service is wrong")]
+    InvalidClient,
+    /// An OAuth client tried to authenticate.
+    #[error("clients are public here and cannot authenticate: send no secret and no assertion")]
+    ClientAuthentication,
+    /// A superseded refresh token was presented after its grace period; the session has been ended.
+    #[error("the refresh token was used before, so the session was ended: log in again")]
+    RefreshReused,
+    /// The session is past its absolute or idle lifetime.
+    #[error("the session has expired: log in again")]
+    SessionExpired,
+    /// The session was ended by a logout or an administrator.
+    #[error("the session was ended: log in again")]
+    SessionRevoked,
+    /// The new password is not acceptable.
+    #[error("the password {0}")]
+    WeakPassword(Weakness),
+    /// An object exists already, or was changed in the meantime; the text names it.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// An object does not exist; the text names it.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// The user is known, but not allowed to do this; the text gives the reason.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// A page of another origin tries to use cookies; the text names the origin and the settings.
+    #[error("{0}")]
+    ForeignOrigin(String),
+    /// The media type of the body is not supported here; the text names it and the supported ones.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// A part of the request is not acceptable.
+    #[error("{detail}")]
+    InvalidInput {
+        /// Description of the fault, for people.
+        detail: String,
+        /// The fault of each field.
+        errors: Vec<FieldError>,
+    },
+    /// A grant type other than those of the token endpoint.
+    #[error("`grant_type` must be `password` or `refresh_token`")]
+    UnsupportedGrantType,
+    /// A token that was issued to another client than the one that the request names.
+    #[error("the token was issued to another client")]
+    WrongClient,
+    /// A scope that the user does not have.
+    #[error("`scope` asks for more than this user may have")]
+    InvalidScope,
+    /// Too many attempts.
+    #[error("too many attempts: wait before the next one")]
+    TooManyRequests {
+        /// Time to wait before the next attempt.
+        retry_after: Duration,
+        /// The used-up budget: for the log, since clients have no use for it.
+        budget: BudgetKind,
+    },
+    /// A service that this server depends on does not respond; the same request may succeed later.
+    #[error("the server cannot answer this now: try again")]
+    Unavailable(#[source] Cause),
+    /// A fault of the server.
+    #[error("the server failed; the request id finds the cause in its log")]
+    Internal(#[source] Cause),
 }
 
-/// One field that did not validate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    /// Name of the field as the client wrote it.
-    pub field: String,
-    /// Description of the error for a person.
-    pub detail: String,
-}
+impl ApiError {
+    /// Wraps a failure after which a retry may succeed.
+    pub fn unavailable(cause: impl Into<Cause>) -> Self {
+        Self::Unavailable(cause.into())
+    }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    code: &'static str,
-    detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
-    errors: &'a [FieldError],
-    #[serde(flatten)]
-    members: &'a Map<String, Value>,
-}
+    /// Wraps a failure that only the operator can act on.
+    pub fn internal(cause: impl Into<Cause>) -> Self {
+        Self::Internal(cause.into())
+    }
 
-impl Problem {
-    /// Returns a problem without challenge, waiting time, field errors or further members.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            errors: Vec::new(),
-            retry_after: None,
-            challenge: None,
-            members: Map::new(),
+    /// Refuses one field of a request; `detail` is read after its name.
+    pub fn invalid_field(field: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::InvalidInput {
+            detail: format!("`{field}` {detail}"),
+            errors: vec![FieldError {
+                field: field.to_owned(),
+                detail,
+            }],
         }
     }
 
-    /// Returns the reason phrase of the status, which RFC 9457 requires when `type` is `about:blank`.
-    pub fn title(&self) -> &'static str {
-        self.status.canonical_reason().unwrap_or("Error")
+    /// Reports a mistake in the configuration, which the operator has to fix.
+    pub fn misconfigured(what: impl Into<String>) -> Self {
+        Self::Internal(what.into().into())
     }
 
-    /// Returns the response body.
-    pub(crate) fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
-        serde_json::to_vec(&ProblemBody {
-            kind: "about:blank",
-            title: self.title(),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
-            request_id,
-            errors: &self.errors,
-            members: &self.members,
-        })
-        .unwrap_or_default()
-    }
-
-    /// Converts the problem into a response.
-    pub fn into_response(self, request_id: Option<&str>) -> Response {
-        let body = self.to_json(request_id);
-        let mut response = Response::builder()
-            .status(self.status)
-            .content_type("application/problem+json")
-            .header(header::CACHE_CONTROL, "no-store")
-            .body(body);
-        let headers = response.headers_mut();
-        if let Some(secs) = self.waiting_time() {
-            headers.insert(header::RETRY_AFTER, secs.into());
-        }
-        if let Some(challenge) = self
-            .challenge
-            .and_then(|text| HeaderValue::try_from(text).ok())
-        {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        response
-    }
-
-    fn waiting_time(&self) -> Option<u32> {
-        let must_say = matches!(
-            self.status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        );
-        self.retry_after.or(must_say.then_some(RETRY_AFTER_SECS))
-    }
-}
-
-/// Reason for refusing a token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AuthError {
-    /// No token in any location that was searched.
-    #[error("no token was sent")]
-    MissingToken,
-    /// A value was sent in place of a token, but it is not a token.
-    #[error("the token is malformed: {0}")]
-    MalformedToken(&'static str),
-    /// Signature, issuer, audience, algorithm or another claim is wrong.
-    #[error("the token is not valid: {0}")]
-    InvalidToken(&'static str),
-    /// `exp` has passed.
-    #[error("the token has expired")]
-    TokenExpired,
-    /// An access token where a refresh token is required, or the reverse.
-    #[error("this is the wrong kind of token")]
-    WrongTokenType,
-    /// The session or the token was revoked.
-    #[error("the token was revoked")]
-    TokenRevoked,
-    /// The token was issued before the permissions of its user changed; a refresh yields a current one,
-    /// unless the session has ended.
-    #[error("the permissions of its user have changed since the token was issued: refresh it")]
-    TokenOutdated,
-    /// The user did not enter the password recently enough.
-    #[error("a fresh token is required")]
-    FreshTokenRequired,
-    /// A custom policy of the service did not accept the claims of a valid token.
-    #[error("the token does not meet a requirement of this service: {0}")]
-    ClaimsRejected(&'static str),
-    /// The token is valid, but the service has no such user; holds the claim `sub`.
-    #[error("the user of the token is not known")]
-    UnknownUser(String),
-    /// A role or scope is missing.
-    #[error("the token does not carry the role or scope that this needs")]
-    InsufficientScope,
-    /// A cookie was sent without the matching CSRF value, or from a foreign origin.
-    #[error("the CSRF check failed: {0}")]
-    CsrfFailed(&'static str),
-    /// Two tokens in one request, and their locations.
-    #[error("more than one token was sent: {}", describe_locations(.0, .1))]
-    AmbiguousToken(&'static str, &'static str),
-    /// The body, which would have to contain the token, exceeds the size that is searched.
-    #[error("the body is too long to be searched for a token")]
-    BodyTooLarge,
-    /// The denylist or the user store could not be queried; retryable.
-    #[error("the check could not be completed")]
-    Unavailable,
-}
-
-impl AuthError {
-    /// Returns the response to this refusal.
+    /// Returns the problem document of this error.
     pub fn problem(&self) -> Problem {
-        let (status, code, error) = self.wire_form();
-        let detail = self.to_string();
-        let challenge = error.map(|error| match error {
-            "" => r#"Bearer realm="latchet""#.to_owned(),
-            error => format!(r#"Bearer error="{error}", error_description="{detail}""#),
-        });
-        Problem {
-            challenge,
-            ..Problem::new(status, code, detail)
-        }
-    }
-
-    /// The table of refusals: status, `code`, and the `error` of the challenge. An empty `error`
-    /// requests a token without rejecting one; `None` sends no challenge at all.
-    fn wire_form(&self) -> (StatusCode, &'static str, Option<&'static str>) {
-        const INVALID: Option<&str> = Some("invalid_token");
-        // RFC 9470: a refreshed token would not help; the user has to enter the password again.
-        const STEP_UP: Option<&str> = Some("insufficient_user_authentication");
-        let unauthorized = StatusCode::UNAUTHORIZED;
+        let (status, code) = match self {
+            Self::Auth(error) => return error.problem(),
+            _ => self.status_and_code(),
+        };
+        let mut problem = Problem::new(status, code, self.to_string());
         match self {
-            Self::MissingToken => (unauthorized, "missing_token", Some("")),
-            Self::MalformedToken(_) => (unauthorized, "malformed_token", INVALID),
-            Self::InvalidToken(_) | Self::ClaimsRejected(_) => {
-                (unauthorized, "invalid_token", INVALID)
+            Self::InvalidCredentials | Self::WrongCurrentPassword => {
+                problem.challenge = Some(r#"Bearer realm="latchet""#.to_owned());
             }
-            Self::TokenExpired => (unauthorized, "token_expired", INVALID),
-            Self::WrongTokenType => (unauthorized, "wrong_token_type", INVALID),
-            Self::TokenRevoked => (unauthorized, "token_revoked", INVALID),
-            Self::TokenOutdated => (unauthorized, "token_outdated", INVALID),
-            Self::FreshTokenRequired => (unauthorized, "fresh_token_required", STEP_UP),
-            Self::UnknownUser(_) => (unauthorized, "unknown_user", INVALID),
-            Self::InsufficientScope => (
-                StatusCode::FORBIDDEN,
-                "insufficient_scope",
-                Some("insufficient_scope"),
-            ),
-            Self::CsrfFailed(_) => (StatusCode::FORBIDDEN, "csrf_failed", None),
-            Self::AmbiguousToken(..) => (
-                StatusCode::BAD_REQUEST,
-                "validation_failed",
-                Some("invalid_request"),
-            ),
-            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", None),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
+            // RFC 6749, 5.2: the challenge names the scheme that the client used.
+            Self::InvalidClient | Self::ClientAuthentication => {
+                problem.challenge = Some(r#"Basic realm="latchet""#.to_owned());
+            }
+            Self::RefreshReused | Self::SessionExpired | Self::SessionRevoked => {
+                let detail = &problem.detail;
+                problem.challenge = Some(format!(
+                    r#"Bearer error="invalid_token", error_description="{detail}""#
+                ));
+            }
+            Self::InvalidInput { errors, .. } => problem.errors.clone_from(errors),
+            Self::InvalidScope => problem.errors.push(FieldError {
+                field: "scope".to_owned(),
+                detail: "asks for more than this user may have".to_owned(),
+            }),
+            Self::TooManyRequests { retry_after, .. } => {
+                let secs = retry_after.as_millis().div_ceil(1000).max(1);
+                problem.retry_after = Some(u32::try_from(secs).unwrap_or(u32::MAX));
+            }
+            _ => {}
+        }
+        problem
+    }
+
+    /// The table of errors: status and `code`.
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Auth(error) => {
+                let problem = error.problem();
+                (problem.status, problem.code)
+            }
+            Self::InvalidCredentials | Self::WrongCurrentPassword => {
+                (StatusCode::UNAUTHORIZED, "invalid_credentials")
+            }
+            Self::InvalidClient | Self::ClientAuthentication => {
+                (StatusCode::UNAUTHORIZED, "invalid_client")
+            }
+            Self::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
+            Self::SessionExpired => (StatusCode::UNAUTHORIZED, "session_expired"),
+            Self::SessionRevoked => (StatusCode::UNAUTHORIZED, "session_revoked"),
+            Self::WeakPassword(_) => (StatusCode::BAD_REQUEST, "weak_password"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ForeignOrigin(_) => (StatusCode::FORBIDDEN, "csrf_failed"),
+            Self::UnsupportedMediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::WrongClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            Self::InvalidInput { .. } | Self::InvalidScope => {
+                (StatusCode::BAD_REQUEST, "validation_failed")
+            }
+            Self::TooManyRequests { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }
 
-fn describe_locations(first: &str, second: &str) -> String {
-    if first == second {
-        return format!("two are in {first}");
+const LAST_ADMINISTRATOR: &str = "this would leave no enabled administrator: give another user the role \
+     `admin` first, or use the command line of the server";
+
+/// Converts errors that the caller did not handle: a missing or conflicting row is then a bug of this
+/// program.
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::unavailable(error),
+            StoreError::NotAdministrator => Self::Auth(AuthError::InsufficientScope),
+            StoreError::ActorRevoked => Self::Auth(AuthError::TokenRevoked),
+            StoreError::ActorOutdated => Self::Auth(AuthError::TokenOutdated),
+            StoreError::LastAdministrator => Self::Conflict(LAST_ADMINISTRATOR),
+            other => Self::internal(other),
+        }
     }
-    format!("one is in {first}, another in {second}")
 }
 
-/// Converts a guard's refusal into a [`Problem`] in any poem application, without middleware.
-impl ResponseError for AuthError {
+impl From<DenylistUnavailable> for ApiError {
+    fn from(error: DenylistUnavailable) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
-        self.wire_form().0
+        self.status_and_code().0
     }
 
     fn as_response(&self) -> Response {
@@ -241,122 +233,65 @@ impl ResponseError for AuthError {
     }
 }
 
+/// Declares no responses: the errors of the operations are added to the document afterwards, from one list
+/// for all of them.
+impl ApiResponse for ApiError {
+    fn meta() -> MetaResponses {
+        MetaResponses {
+            responses: Vec::new(),
+        }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+/// Returns the texts of an error and of its causes, without those whose text ends the one before.
+pub fn error_chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if texts.last().is_none_or(|last| !last.ends_with(&text)) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    texts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all_errors() -> [AuthError; 15] {
-        [
-            AuthError::MissingToken,
-            AuthError::MalformedToken("x"),
-            AuthError::InvalidToken("x"),
-            AuthError::TokenExpired,
-            AuthError::WrongTokenType,
-            AuthError::TokenRevoked,
-            AuthError::TokenOutdated,
-            AuthError::FreshTokenRequired,
-            AuthError::ClaimsRejected("x"),
-            AuthError::UnknownUser("alice".to_owned()),
-            AuthError::InsufficientScope,
-            AuthError::CsrfFailed("x"),
-            AuthError::AmbiguousToken("the query", "a cookie"),
-            AuthError::BodyTooLarge,
-            AuthError::Unavailable,
-        ]
-    }
+    #[test]
+    fn retry_after_is_at_least_the_wait_of_the_throttle() {
+        let error = ApiError::TooManyRequests {
+            retry_after: Duration::from_millis(1_001),
+            budget: BudgetKind::Network,
+        };
 
-    fn challenge(error: &AuthError) -> String {
-        let response = error.as_response();
-        let value = response.headers().get(header::WWW_AUTHENTICATE);
-        value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+        assert_eq!(error.problem().retry_after, Some(2));
     }
 
     #[tokio::test]
-    async fn every_refusal_is_problem_json_with_its_code() {
-        for error in all_errors() {
-            let problem = error.problem();
-            let response = problem.clone().into_response(Some("r1"));
+    async fn the_cause_of_a_failure_is_not_sent() {
+        for error in [
+            ApiError::internal("hunter2"),
+            ApiError::unavailable("hunter2"),
+        ] {
+            let body = error.as_response().into_body().into_string().await.unwrap();
 
-            assert_eq!(response.status(), problem.status);
-            assert_eq!(response.content_type(), Some("application/problem+json"));
-            assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
-            let body: Value =
-                serde_json::from_slice(&response.into_body().into_vec().await.unwrap()).unwrap();
-            assert_eq!(
-                body,
-                serde_json::json!({
-                    "type": "about:blank",
-                    "title": problem.status.canonical_reason().unwrap(),
-                    "status": problem.status.as_u16(),
-                    "code": problem.code,
-                    "detail": error.to_string(),
-                    "request_id": "r1",
-                })
-            );
+            assert!(!body.contains("hunter2"), "{body}");
         }
     }
 
     #[test]
-    fn only_a_presented_token_is_called_invalid() {
-        assert_eq!(
-            challenge(&AuthError::MissingToken),
-            r#"Bearer realm="latchet""#
-        );
-        assert_eq!(
-            challenge(&AuthError::TokenExpired),
-            r#"Bearer error="invalid_token", error_description="the token has expired""#
-        );
-        for without_challenge in [AuthError::CsrfFailed("x"), AuthError::Unavailable] {
-            assert_eq!(challenge(&without_challenge), "");
-        }
-    }
+    fn an_invalid_field_is_named() {
+        let error = ApiError::invalid_field("label", "is longer than 100 characters");
 
-    #[test]
-    fn a_refresh_is_not_suggested_if_it_cannot_help() {
-        assert!(
-            challenge(&AuthError::FreshTokenRequired).contains("insufficient_user_authentication")
-        );
-        assert!(challenge(&AuthError::InsufficientScope).contains(r#"error="insufficient_scope""#));
-    }
+        let problem = error.problem();
 
-    #[test]
-    fn a_busy_response_has_retry_after() {
-        assert_eq!(
-            AuthError::Unavailable.as_response().headers()[header::RETRY_AFTER],
-            "1"
-        );
-        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "later");
-        problem.retry_after = Some(30);
-        assert_eq!(
-            problem.into_response(None).headers()[header::RETRY_AFTER],
-            "30"
-        );
-        assert!(
-            !AuthError::TokenExpired
-                .as_response()
-                .headers()
-                .contains_key(header::RETRY_AFTER)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_field_that_does_not_validate_is_named() {
-        let mut problem = Problem::new(StatusCode::BAD_REQUEST, "validation_failed", "no");
-        problem.errors.push(FieldError {
-            field: "username".into(),
-            detail: "too long".into(),
-        });
-
-        let body = problem
-            .into_response(None)
-            .into_body()
-            .into_string()
-            .await
-            .unwrap();
-
-        assert!(
-            body.contains(r#""errors":[{"field":"username","detail":"too long"}]"#),
-            "{body}"
-        );
+        assert_eq!(problem.detail, "`label` is longer than 100 characters");
+        assert_eq!(problem.errors[0].field, "label");
     }
 }

@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
-use latchet::server::cli::{self, CliError};
-use latchet::server::config::ConfigError;
-use latchet::server::error::error_chain;
-use latchet::server::logging;
+use latchet::cli::{self, CliError};
+use latchet::config::ConfigError;
+use latchet::error::error_chain;
+use latchet::logging;
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {

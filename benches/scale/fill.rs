@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use latchet::clock::{Clock, Time};
-use latchet::server::config::{DatabaseKind, DatabaseUrl};
-use latchet::server::derived_keys::DerivedKeys;
-use latchet::server::refresh_token::RefreshTokenCodec;
-use latchet::server::rotation::{SessionState, Superseded};
-use latchet::server::store::{Session, Store};
+use latchet::config::{DatabaseKind, DatabaseUrl};
+use latchet::derived_keys::DerivedKeys;
+use latchet::refresh_token::RefreshTokenCodec;
+use latchet::rotation::{SessionState, Superseded};
+use latchet::store::{Session, Store};
+use latchet_guard::clock::{Clock, Time};
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sea_orm::{

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use latchet::clock::Clock;
+use latchet_guard::clock::Clock;
 
 use crate::Options;
 use crate::clients::{Sizes, checks, devices};

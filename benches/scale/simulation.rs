@@ -4,9 +4,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use latchet::clock::{Clock, Time};
-use latchet::denylist::memory::MemoryDenylist;
-use latchet::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
+use latchet_guard::clock::{Clock, Time};
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
 
 use crate::Options;
 use crate::denylist::judge_bytes_per_entry;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use latchet::clock::Clock;
+use latchet_guard::clock::Clock;
 
 /// Returns the machine, the programs and the time in a few lines.
 pub(crate) fn describe() -> String {

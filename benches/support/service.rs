@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchet::clock::Clock;
-use latchet::denylist::Denylist;
-use latchet::server::config::DatabaseUrl;
-use latchet::server::denylist::{DenylistBackend, DenylistHealth};
-use latchet::server::store::Store;
+use latchet::config::DatabaseUrl;
+use latchet::denylist::{DenylistBackend, DenylistHealth};
+use latchet::store::Store;
+use latchet_guard::clock::Clock;
+use latchet_guard::denylist::Denylist;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

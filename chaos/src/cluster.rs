@@ -17,11 +17,11 @@ use crate::disk::Disk;
 use crate::replica::Replica;
 use crate::sentinel::WatchedRedis;
 use crate::shim::{self, Environment};
-use crate::support::postgres::Postgres;
-use crate::support::proxy::Proxy;
-use crate::support::redis::Redis;
-use crate::support::{port, scratch};
 use crate::{ACCESS_TTL, GRACE, MAX_SESSIONS, RunPlan};
+use test_support::postgres::Postgres;
+use test_support::proxy::Proxy;
+use test_support::redis::Redis;
+use test_support::{port, scratch};
 
 /// Name and password of the first administrator.
 pub(crate) const ADMIN: (&str, &str) = ("chaos-admin", "a long password of the administrator");

@@ -15,10 +15,10 @@ use crate::flood;
 use crate::many_sessions::ManySessions;
 use crate::recorder::Recorder;
 use crate::sentinel::WatchedRedis;
-use crate::support::postgres::Postgres;
-use crate::support::proxy::NetworkFault;
 use crate::wrong_clock;
 use crate::{ACCESS_TTL, LONG_ACCESS_TTL};
+use test_support::postgres::Postgres;
+use test_support::proxy::NetworkFault;
 
 /// Time that one replica has another lifetime of access tokens: as long as it takes the others to forget
 /// what they revoked by their own setting, since they accept no token that is older than that.

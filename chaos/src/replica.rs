@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::child::{Child, EndSignal};
-use crate::support::poll;
-use crate::support::proxy::{NetworkFault, Proxy};
+use test_support::child::{Child, EndSignal};
+use test_support::poll;
+use test_support::proxy::{NetworkFault, Proxy};
 
 /// One process of Latchet, and its own way to the databases.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::support::child::{Child, EndSignal, program};
-use crate::support::redis::Redis;
-use crate::support::{poll, port, scratch};
+use test_support::child::{Child, EndSignal, program};
+use test_support::redis::Redis;
+use test_support::{poll, port, scratch};
 
 /// Two servers, of which one is the master, and who decides that.
 #[derive(Debug)]

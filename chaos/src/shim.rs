@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::scratch;
+use test_support::scratch;
 
 /// Environment variables of a process that select its libraries, by name.
 pub(crate) type Environment = BTreeMap<&'static str, String>;

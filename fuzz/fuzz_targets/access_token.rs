@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use latchet::keys::{Algorithm, KeySet, SigningKey};
-use latchet::token::{ExpectedKind, Header, Issuer, Verifier, VerifierSettings};
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey};
+use latchet_guard::token::{ExpectedKind, Header, Issuer, Verifier, VerifierSettings};
 use latchet_fuzz::{Edit, ISSUER, NOW, SECRET, claims, edited};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

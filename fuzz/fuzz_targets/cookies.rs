@@ -4,12 +4,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use latchet::clock::Clock;
-use latchet::cookies::Cookies;
-use latchet::denylist::memory::MemoryDenylist;
-use latchet::guard::{Guards, JwtRequired, Location};
-use latchet::keys::{Algorithm, KeySet, SigningKey};
-use latchet::token::{Issuer, Verifier, VerifierSettings};
+use latchet_guard::clock::Clock;
+use latchet_guard::cookies::Cookies;
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::{Guards, JwtRequired, Location};
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey};
+use latchet_guard::token::{Issuer, Verifier, VerifierSettings};
 use latchet_fuzz::{ISSUER, claims};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

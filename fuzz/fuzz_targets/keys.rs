@@ -2,7 +2,7 @@
 //! The input is a PEM text, a JWK or a JWK set.
 #![no_main]
 
-use latchet::keys::{KeySet, SigningKey, VerifyingKey};
+use latchet_guard::keys::{KeySet, SigningKey, VerifyingKey};
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret;
 use serde_json::Value;

@@ -4,11 +4,11 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use latchet::clock::Time;
-use latchet::server::refresh_token::RefreshTokenCodec;
-use latchet::server::rotation::{SessionState, Superseded};
-use latchet::server::derived_keys::DerivedKeys;
-use latchet::server::store::Session;
+use latchet_guard::clock::Time;
+use latchet::refresh_token::RefreshTokenCodec;
+use latchet::rotation::{SessionState, Superseded};
+use latchet::derived_keys::DerivedKeys;
+use latchet::store::Session;
 use latchet_fuzz::{Edit, ISSUER, edited};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;

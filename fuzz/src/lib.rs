@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use latchet::clock::Time;
-use latchet::token::Claims;
+use latchet_guard::clock::Time;
+use latchet_guard::token::Claims;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 
 /// Issuer and audience of the tokens.

@@ -1,54 +1,257 @@
-//! The denylist in Redis, trusted only on conditions.
-//!
-//! This module connects to Redis, defines its keys, and inspects the server. The server half decides
-//! whether a result is trusted, with a durable record in SQL (`docs/explanation/redis-trust.md`); [`RedisReader`]
-//! decides it for services without SQL (`docs/explanation/redis-trust.md`).
-//!
-//! All keys are in one hash slot (`{deny}`), so that one command to one server suffices for a check on a
-//! Redis Cluster too. Every connection is direct and never reconnects by itself: a new connection may
-//! lead to a server that has lost data.
+//! Denylist with a copy in Redis, used while it can be trusted; SQL otherwise.
 
-mod connection;
-mod discovery;
-mod handle;
-mod lookup_batch;
-mod reader;
-mod refusal;
-mod server_info;
-mod server_status;
-mod url;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-pub use connection::{Lookup, LookupTimeout, RedisConnection, WriteOutcome};
-pub use discovery::ConnectError;
-pub(crate) use handle::RedisHandle;
-#[cfg(feature = "server")]
-pub(crate) use handle::{InspectedConnection, RedisHandleError};
-pub use reader::RedisReader;
-#[cfg(feature = "server")]
-pub(crate) use refusal::advice;
-pub use server_info::{ServerInfo, UnsuitableRedis};
-#[cfg(any(feature = "server", test))]
-pub(crate) use server_status::LEASE;
-pub(crate) use server_status::{DualInstant, ServerFault, ServerStatus};
-pub use url::{RedisUrl, RedisUrlError};
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
 
-use crate::keys::random_id;
+use super::trust::{self, Distrust, EpochRecord, PROPAGATION_DELAY};
+use super::{DenylistHealth, unavailable};
+use crate::error::error_chain;
+use crate::store::{DenylistEpoch, Store, StoreError};
+use latchet_guard::clock::{Clock, Time};
+use latchet_guard::denylist::redis::{
+    DualInstant, InspectedConnection, LEASE, Lookup, RedisHandle, RedisUrl, WriteOutcome, new_epoch,
+};
+use latchet_guard::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 
-/// Key of the epoch marker: the epoch whose backfill is complete, or [`BACKFILL_PREFIX`] followed by the epoch
-/// that is being backfilled.
-const EPOCH_MARKER_KEY: &str = "latchet:{deny}:epoch";
-/// Lock of the one process that backfills the copy.
-const BACKFILL_LOCK_KEY: &str = "latchet:{deny}:seeder";
-/// Prefix of the marker of an incomplete backfill. Epochs contain no colon.
-const BACKFILL_PREFIX: &str = "filling:";
+/// A slower read of the epoch is useless: the lease has expired when it completes.
+const EPOCH_READ_DEADLINE: Duration = LEASE;
 
-/// Returns a unique name for an epoch. It contains the [identity](ServerInfo::identity) of the server to
-/// backfill, so that a reader without SQL detects a restart or a failover.
-pub fn new_epoch(identity: &str) -> String {
-    format!("{}.{identity}", random_id())
+/// Uses Redis while it can be trusted, else SQL.
+#[derive(Debug)]
+pub(super) struct RedisDenylist {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) handle: RedisHandle,
+    /// True if background tasks keep the connection and the epoch record current.
+    has_background_tasks: AtomicBool,
+    epoch_record: ArcSwapOption<EpochRecord>,
+    /// Newest known epoch, and the time since which it is known.
+    newest_epoch: Mutex<(String, Instant)>,
+    /// Held while an epoch is ended, so that a hundred concurrent logouts end one epoch and not a
+    /// hundred.
+    ending_epoch: tokio::sync::Mutex<()>,
 }
 
-/// Returns the identity of the server that was backfilled for `epoch`.
-fn backfilled_server(epoch: &str) -> Option<&str> {
-    epoch.split_once('.').map(|(_, identity)| identity)
+impl RedisDenylist {
+    pub(super) fn new(target: RedisUrl, store: Store, clock: Clock) -> Self {
+        Self {
+            store,
+            handle: RedisHandle::new(target, clock.clone()),
+            clock,
+            has_background_tasks: AtomicBool::new(false),
+            epoch_record: ArcSwapOption::empty(),
+            newest_epoch: Mutex::new((String::new(), Instant::now())),
+            ending_epoch: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    pub(super) fn mark_as_server(&self) {
+        self.has_background_tasks.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn epoch_record(&self) -> Option<Arc<EpochRecord>> {
+        self.epoch_record.load_full()
+    }
+
+    pub(super) fn distrust(&self) -> Option<Distrust> {
+        let (inspected, epoch_record) = (self.handle.current(), self.epoch_record());
+        let server_status = inspected
+            .as_deref()
+            .map(|inspected| &inspected.server_status);
+        trust::distrust(epoch_record.as_deref(), server_status, self.handle.now())
+    }
+
+    pub(super) fn health(&self) -> DenylistHealth {
+        let now = self.handle.now();
+        match self.distrust() {
+            None => DenylistHealth::Healthy,
+            Some(_)
+                if !self
+                    .epoch_record()
+                    .is_some_and(|epoch_record| epoch_record.is_current(now)) =>
+            {
+                DenylistHealth::Unavailable
+            }
+            Some(distrust) => DenylistHealth::UsingSql(distrust.to_string()),
+        }
+    }
+
+    /// Reads from SQL which backfill may be trusted.
+    pub(super) async fn read_epoch_record(&self) -> Result<Arc<EpochRecord>, StoreError> {
+        let requested_at = self.handle.now();
+        let row = tokio::time::timeout(EPOCH_READ_DEADLINE, self.store.epoch())
+            .await
+            .unwrap_or(Err(StoreError::Unavailable(None)))?;
+        self.note_epoch(&row.epoch);
+        let epoch_record = Arc::new(EpochRecord {
+            epoch: row.epoch,
+            backfilled_server: row.run_id,
+            requested_at,
+        });
+        self.keep_newer_epoch_record(&epoch_record);
+        Ok(epoch_record)
+    }
+
+    /// Of two concurrent reads, the result of the later one is newer.
+    pub(super) fn keep_newer_epoch_record(&self, epoch_record: &Arc<EpochRecord>) {
+        self.epoch_record.rcu(|known| match known {
+            Some(known) if known.requested_at.instant > epoch_record.requested_at.instant => {
+                Some(Arc::clone(known))
+            }
+            _ => Some(Arc::clone(epoch_record)),
+        });
+    }
+
+    /// Begins an epoch for which only the server `backfilled_server` can be backfilled; no process trusts an
+    /// earlier epoch after [`PROPAGATION_DELAY`].
+    pub(super) async fn begin_epoch(&self, backfilled_server: &str) -> Result<String, StoreError> {
+        let epoch = new_epoch(backfilled_server);
+        self.store
+            .begin_epoch(&DenylistEpoch {
+                epoch: epoch.clone(),
+                run_id: backfilled_server.to_owned(),
+                changed_at: self.clock.now(),
+            })
+            .await?;
+        self.note_epoch(&epoch);
+        Ok(epoch)
+    }
+
+    fn note_epoch(&self, epoch: &str) {
+        let mut newest_epoch = self
+            .newest_epoch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if newest_epoch.0 != epoch {
+            *newest_epoch = (epoch.to_owned(), Instant::now());
+        }
+    }
+
+    /// Waits until every process knows `epoch` or a later one. Returns immediately for an epoch that has
+    /// been known here for long enough.
+    async fn wait_for_propagation(&self, epoch: &str) {
+        let since = {
+            let newest_epoch = self
+                .newest_epoch
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if newest_epoch.0 == epoch {
+                newest_epoch.1
+            } else {
+                Instant::now()
+            }
+        };
+        tokio::time::sleep(PROPAGATION_DELAY.saturating_sub(since.elapsed())).await;
+    }
+
+    /// Returns a connection to a server that may accept denials, if there is one. A process without
+    /// background tasks connects here.
+    async fn connection_for_denials(&self) -> Option<Arc<InspectedConnection>> {
+        let inspected = match self.handle.current() {
+            Some(inspected) if inspected.server_status.is_current(self.handle.now()) => {
+                Some(inspected)
+            }
+            Some(inspected) => self.handle.reinspect(&inspected).await.ok(),
+            None if !self.has_background_tasks.load(Ordering::Relaxed) => {
+                self.handle.connect().await.ok()
+            }
+            None => None,
+        };
+        inspected.filter(|inspected| inspected.server_status.fault().is_none())
+    }
+
+    /// Writes the denials into the copy. Returns whether every check sees them then.
+    async fn deny_in_copy(&self, denials: &[Denial], epoch_record: &EpochRecord) -> bool {
+        let Some(inspected) = self.connection_for_denials().await else {
+            return false;
+        };
+        if !epoch_record.names_server(&inspected.server_status) {
+            return false;
+        }
+        match inspected
+            .connection
+            .write_denials(denials, &epoch_record.epoch)
+            .await
+        {
+            Ok(WriteOutcome::InEpoch) => true,
+            // The backfill of this epoch has not begun: it will read the denials from SQL. It remains to
+            // wait until no process trusts the previous epoch.
+            Ok(WriteOutcome::OutsideEpoch) => {
+                self.wait_for_propagation(&epoch_record.epoch).await;
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = error_chain(&error).join(": "),
+                    "Redis did not accept a denial; it is not trusted until it is backfilled again"
+                );
+                self.handle.drop_connection(&inspected);
+                false
+            }
+        }
+    }
+
+    /// Makes every process use SQL, where the denials are committed, until Redis is backfilled again.
+    async fn deny_by_distrust(&self) -> Result<(), StoreError> {
+        let epoch = self.end_epoch().await?;
+        self.wait_for_propagation(&epoch).await;
+        Ok(())
+    }
+
+    /// Returns an epoch for which no copy is or will be complete.
+    async fn end_epoch(&self) -> Result<String, StoreError> {
+        let _one_at_a_time = self.ending_epoch.lock().await;
+        let epoch_record = self.read_epoch_record().await?;
+        if epoch_record.backfilled_server.is_empty() {
+            // No copy is backfilled or being backfilled: a later backfill will read the denials from
+            // SQL.
+            return Ok(epoch_record.epoch.clone());
+        }
+        self.begin_epoch("").await
+    }
+}
+
+#[async_trait]
+impl Denylist for RedisDenylist {
+    async fn check(
+        &self,
+        ids: TokenIds<'_>,
+        now: Time,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
+        let began = DualInstant {
+            instant: Instant::now(),
+            time: now,
+        };
+        if let (Some(inspected), Some(epoch_record)) = (self.handle.current(), self.epoch_record())
+            && trust::trusted_epoch(Some(&epoch_record), Some(&inspected.server_status), began)
+                .is_ok()
+        {
+            match inspected.connection.lookup(ids, &epoch_record.epoch).await {
+                Ok(Lookup::Revoked) => return Ok(TokenStatus::Revoked),
+                Ok(Lookup::Outdated) => return Ok(TokenStatus::Outdated),
+                Ok(Lookup::NotDenied) => return Ok(TokenStatus::NotDenied),
+                Ok(Lookup::Incomplete) => {}
+                Err(_) => self.handle.drop_connection(&inspected),
+            }
+        }
+        self.store.token_status(ids).await.map_err(unavailable)
+    }
+
+    async fn deny(&self, denials: &[Denial], _now: Time) -> Result<(), DenylistUnavailable> {
+        if denials.is_empty() {
+            return Ok(());
+        }
+        let epoch_record = match self.epoch_record() {
+            Some(epoch_record) if epoch_record.is_current(self.handle.now()) => epoch_record,
+            _ => self.read_epoch_record().await.map_err(unavailable)?,
+        };
+        if self.deny_in_copy(denials, &epoch_record).await {
+            return Ok(());
+        }
+        self.deny_by_distrust().await.map_err(unavailable)
+    }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use latchet::clock::Clock;
-use latchet::server::clock_skew::MAX_DEVIATION;
-use latchet::server::store::Store;
+use latchet::clock_skew::MAX_DEVIATION;
+use latchet::store::Store;
+use latchet_guard::clock::Clock;
 
 use crate::support::local::InProcessServer;
 use crate::support::postgres::Postgres;

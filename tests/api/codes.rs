@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use latchet::server::problem_codes::PROBLEM_CODES;
+use latchet::problem_codes::PROBLEM_CODES;
 
 use crate::support::tool::root;
 
 /// Where codes are given to refusals.
 const SOURCES: [&str; 3] = [
+    "guard/src/error.rs",
     "src/error.rs",
-    "src/server/error.rs",
-    "src/server/middleware/error_reply.rs",
+    "src/middleware/error_reply.rs",
 ];
 
 fn read(path: &str) -> String {

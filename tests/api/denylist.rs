@@ -153,7 +153,7 @@ impl Ended {
     async fn assert_logouts_work(&self) {
         let session = self
             .http
-            .person(&format!("bob{}", latchet::keys::random_id()))
+            .person(&format!("bob{}", latchet_guard::keys::random_id()))
             .await
             .login()
             .await;

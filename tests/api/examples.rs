@@ -87,14 +87,18 @@ impl Example {
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let program = this.parent().unwrap().join("../examples").join(name);
-    let sources = [format!("{name}.rs"), format!("{name}/api/main.rs")];
+    let sources = [
+        format!("examples/{name}.rs"),
+        format!("examples/{name}/api/main.rs"),
+        format!("guard/examples/{name}.rs"),
+    ];
     let age = |path: &Path| std::fs::metadata(path).and_then(|file| file.modified());
     let written = sources
         .iter()
-        .find_map(|source| age(&root().join("examples").join(source)).ok());
+        .find_map(|source| age(&root().join(source)).ok());
     assert!(
         age(&program).is_ok_and(|built| built >= written.unwrap()),
-        "the example {name} is not built: run `cargo build --examples --all-features`"
+        "the example {name} is not built: run `cargo build --workspace --examples --all-features`"
     );
     program
 }
@@ -107,8 +111,11 @@ fn every_example_is_run_here() {
         include_str!("examples/spa.rs"),
     ]
     .concat();
-    let folder = std::fs::read_dir(root().join("examples")).unwrap();
-    let names: Vec<_> = folder
+    let folders = ["examples", "guard/examples"];
+    let files = folders.map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    let names: Vec<_> = files
+        .into_iter()
+        .flatten()
         .map(|file| file.unwrap().path().file_stem().unwrap().to_owned())
         .collect();
 

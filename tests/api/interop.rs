@@ -1,8 +1,8 @@
 //! Latchet beside programs that others wrote, as they are published: Flask-JWT-Extended, Flask-JWT,
 //! `PyJWT`, joserfc, jose, oauth4webapi.
 
-use latchet::keys::{Algorithm, SigningKey, random_id};
-use latchet::token::Issuer;
+use latchet_guard::keys::{Algorithm, SigningKey, random_id};
+use latchet_guard::token::Issuer;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -89,6 +89,6 @@ fn base64url(text: &str) -> String {
 }
 
 /// Signs as our own issuers do.
-fn sign(key: &SigningKey, claims: &latchet::token::Claims) -> String {
+fn sign(key: &SigningKey, claims: &latchet_guard::token::Claims) -> String {
     Issuer::new(key.clone()).sign(claims).unwrap()
 }

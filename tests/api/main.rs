@@ -24,7 +24,6 @@ mod denylist;
 mod docs_page;
 mod document;
 mod errors;
-#[cfg(feature = "remote")]
 mod examples;
 mod first_party;
 mod forwarded_addresses;

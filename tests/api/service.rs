@@ -1,4 +1,4 @@
-//! A service of somebody else: the library half, and the public keys of a running server.
+//! A service of a third party: the guard crate, and the public keys of a running server.
 
 #![expect(
     clippy::unused_async,
@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use latchet::clock::Clock;
-use latchet::denylist::memory::MemoryDenylist;
-use latchet::guard::{Guards, JwtOptional};
-use latchet::keys::KeySet;
-use latchet::token::{Verifier, VerifierSettings};
+use latchet_guard::clock::Clock;
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::keys::KeySet;
+use latchet_guard::token::{Verifier, VerifierSettings};
+use latchet_guard::{Guards, JwtOptional};
 use poem::http::StatusCode;
 use poem::{Endpoint, EndpointExt, Request, Route};
 use poem_openapi::payload::PlainText;

@@ -67,7 +67,7 @@ async fn signals_for_files_and_logs_end_no_server() {
 
 fn testdata(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/server/serve/testdata")
+        .join("src/serve/testdata")
         .join(name)
 }
 

@@ -91,7 +91,7 @@ pub(crate) fn settings(number: usize) -> Backend {
 
 /// Puts certificates, files and a port of this machine in place of those that a reader has.
 fn on_this_machine(snippet: &str, port: u16, files: &Path) -> String {
-    let certificates = root().join("src/server/serve/testdata");
+    let certificates = root().join("src/serve/testdata");
     let certificate = certificates.join("localhost.cert.pem");
     let key = certificates.join("localhost.key.pem");
     let host = |name: &str| format!("https://{name}:{port} {{\n\ttls internal");

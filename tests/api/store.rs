@@ -9,7 +9,7 @@ use crate::support::tool::{assert_passes, root};
 fn the_store_passes_its_tests_on_postgres_too() {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["test", "--workspace", "--lib", "--", "server::store"])
+        .args(["test", "--workspace", "--lib", "--", "store::tests"])
         .env("TEST_DATABASE_URL", Postgres::shared().database())
         .current_dir(root());
     // Variables that cargo sets for a running test would look like another build to some programs.

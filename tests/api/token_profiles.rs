@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use latchet::keys::SigningKey;
+use latchet_guard::keys::SigningKey;
 use serde_json::{Value, json};
 
 use crate::readme::{shell, snippets};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use latchet::clock::Clock;
-use latchet::keys::{Algorithm, SigningKey};
-use latchet::token::{Claims, Issuer};
+use latchet_guard::clock::Clock;
+use latchet_guard::keys::{Algorithm, SigningKey};
+use latchet_guard::token::{Claims, Issuer};
 
 use crate::support::backend::ISSUER;
 use crate::support::browser::Browser;

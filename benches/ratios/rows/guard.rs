@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchet::token::{Claims, Issuer};
+use latchet_guard::token::{Claims, Issuer};
 
 use crate::Options;
 use crate::support::backend::Redis;

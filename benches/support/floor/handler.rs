@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchet::clock::Clock;
-use latchet::denylist::Denylist;
-use latchet::denylist::memory::MemoryDenylist;
-use latchet::guard::{Guards, JwtRequired};
-use latchet::keys::{Algorithm, KeySet, SigningKey};
-use latchet::token::{Claims, Issuer, Verifier, VerifierSettings};
+use latchet_guard::clock::Clock;
+use latchet_guard::denylist::Denylist;
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey};
+use latchet_guard::token::{Claims, Issuer, Verifier, VerifierSettings};
+use latchet_guard::{Guards, JwtRequired};
 use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{Endpoint, EndpointExt, Route, Server};
 use poem_openapi::{OpenApi, OpenApiService};

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use latchet::clock::Clock;
-use latchet::server::config::{DatabaseKind, DatabaseUrl};
-use latchet::server::security_events::Actor;
-use latchet::server::store::{DenialPeriod, LoginDevice, NewSession, NewUser, Store};
+use latchet::config::{DatabaseKind, DatabaseUrl};
+use latchet::security_events::Actor;
+use latchet::store::{DenialPeriod, LoginDevice, NewSession, NewUser, Store};
+use latchet_guard::clock::Clock;
 use sea_orm::sqlx::postgres::PgPoolOptions;
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,

@@ -11,11 +11,11 @@
 
 use std::error::Error;
 
-use latchet::clock::Clock;
-use latchet::server::config::Config;
-use latchet::server::middleware::RequestLayer;
-use latchet::server::serve::{ConnectionLimits, HttpServer, Lifecycle};
-use latchet::server::{App, routes};
+use latchet::config::Config;
+use latchet::middleware::RequestLayer;
+use latchet::serve::{ConnectionLimits, HttpServer, Lifecycle};
+use latchet::{App, routes};
+use latchet_guard::clock::Clock;
 use poem::{EndpointExt, Route};
 use poem_openapi::OpenApiService;
 use tokio::net::TcpListener;

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use latchet::clock::Clock;
-use latchet::guard::{JwtFresh, JwtRequired};
-use latchet::keys::random_id;
-use latchet::server::error::ApiError;
+use latchet::error::ApiError;
+use latchet_guard::clock::Clock;
+use latchet_guard::keys::random_id;
+use latchet_guard::{JwtFresh, JwtRequired};
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use latchet::clock::Clock;
-use latchet::keys::{Algorithm, SigningKey, random_id};
-use latchet::token::Claims;
+use latchet_guard::clock::Clock;
+use latchet_guard::keys::{Algorithm, SigningKey, random_id};
+use latchet_guard::token::Claims;
 use serde_json::{Value, json};
 
 use super::{mutated, named_by_its_address, sign};

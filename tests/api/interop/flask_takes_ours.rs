@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use latchet::clock::Clock;
-use latchet::keys::Algorithm;
-use latchet::token::{Claims, FreshClaim, TokenKind};
+use latchet_guard::clock::Clock;
+use latchet_guard::keys::Algorithm;
+use latchet_guard::token::{Claims, FreshClaim, TokenKind};
 
 use super::{FlaskAndLatchet, mutated, sign};
 use crate::support::client::claims;
@@ -55,9 +55,9 @@ async fn assert_cookies_work(flask: &Flask, token: &str, what: &str) {
     }
 }
 
-/// Tokens that the library half signs with the key that the app has too.
+/// Tokens that the guard crate signs with the key that the app has too.
 fn table(
-    now: latchet::clock::Time,
+    now: latchet_guard::clock::Time,
 ) -> [(&'static str, &'static str, Claims, u16, &'static str); 9] {
     let life = Duration::from_mins(15);
     let good = || Claims {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use latchet::clock::Clock;
-use latchet::cookies::Cookies;
-use latchet::denylist::memory::MemoryDenylist;
-use latchet::guard::{Fresh, Guards, Location, Refresh, Required};
-use latchet::keys::{Algorithm, KeySet, SigningKey};
-use latchet::token::{Verifier, VerifierSettings};
+use latchet_guard::clock::Clock;
+use latchet_guard::cookies::Cookies;
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey};
+use latchet_guard::token::{Verifier, VerifierSettings};
+use latchet_guard::{Fresh, Guards, Location, Refresh, Required};
 use serde_json::{Value, json};
 
 use super::{FlaskAndLatchet, mutated, named_by_its_address};

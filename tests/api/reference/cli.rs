@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use clap::{Arg, Command, CommandFactory};
-use latchet::server::cli;
-use latchet::server::config::Config;
+use latchet::cli;
+use latchet::config::Config;
 
 use super::{page, push_heading, push_table, sentence};
 

@@ -1,6 +1,6 @@
 //! `docs/reference/error-codes.md`
 
-use latchet::server::problem_codes::{PROBLEM_CODES, ProblemSource};
+use latchet::problem_codes::{PROBLEM_CODES, ProblemSource};
 
 use super::{http_api, page, push_heading, push_table};
 

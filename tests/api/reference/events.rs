@@ -1,6 +1,6 @@
 //! `docs/reference/events.md`
 
-use latchet::server::security_events::EventKind;
+use latchet::security_events::EventKind;
 
 use super::source::{files, members};
 use super::{page, push_heading, push_table, sentence};

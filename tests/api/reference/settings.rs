@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{Arg, CommandFactory};
-use latchet::server::config::Config;
+use latchet::config::Config;
 
 use super::source::members;
 use super::{page, push_heading, push_table, sentence};

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use latchet::clock::Clock;
-use latchet::server::config::Config;
-use latchet::server::serve::{ConnectionLimits, HttpServer, Lifecycle};
-use latchet::server::{App, routes};
+use latchet::config::Config;
+use latchet::serve::{ConnectionLimits, HttpServer, Lifecycle};
+use latchet::{App, routes};
+use latchet_guard::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;

@@ -1,0 +1,84 @@
+//! Guards: the handler arguments that protect a route, and the checks behind them.
+
+use std::sync::Arc;
+
+use poem::{Body, Request};
+
+use crate::token::Claims;
+
+mod body;
+mod builtin;
+mod csrf;
+mod enforcement;
+mod extractor;
+mod flask_jwt;
+mod flask_jwt_extended;
+mod guards;
+mod location;
+mod openapi;
+mod policy;
+mod refusal;
+mod request_user;
+mod requirement;
+#[cfg(test)]
+mod tests;
+mod user;
+
+pub use builtin::{
+    EitherKind, Fresh, HasRole, HasScope, Locations, OnlyIn, Refresh, Required, RoleName,
+    ScopeName, SkipRevocation,
+};
+pub use csrf::{Csrf, CsrfMethods};
+pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
+pub use flask_jwt::FlaskJwtError;
+pub use flask_jwt::flask_jwt_errors;
+pub use flask_jwt_extended::flask_jwt_extended_errors;
+pub use guards::Guards;
+pub use location::{Location, LocationKind};
+pub use location::{NO_TOKEN_AFTER_SCHEME, credentials};
+pub use openapi::document_refusals;
+pub use policy::{Freshness, RevocationCheck, TokenPolicy};
+pub use refusal::Refusal;
+pub use request_user::RequestUser;
+pub use requirement::{Optional, Requirement};
+pub use user::CurrentUser;
+
+/// Returns the claims of the token that `request` carries, after every check of the guard `A`: for
+/// plain poem handlers, where [`Jwt`] cannot be an argument. [`Jwt::authenticate`] does the same and
+/// returns the whole guard.
+///
+/// Take the body as [`poem::Body`] and parse it after this call, so that an unauthenticated client with
+/// a broken body receives `401`.
+///
+/// ```
+/// use latchet_guard::{Required, authenticate};
+/// use poem::{Request, Result, handler};
+///
+/// #[handler]
+/// async fn hello(request: &Request) -> Result<String> {
+///     let claims = authenticate::<Required>(request).await?;
+///     Ok(format!("hello {}", claims.sub))
+/// }
+/// ```
+///
+/// # Errors
+/// The refusal, in the form that the [`Guards`] on the route define. Without `Guards` every request is
+/// refused with 503 and an error in the log, because the program is incorrect.
+pub async fn authenticate<A: Requirement>(
+    request: &Request,
+) -> poem::Result<A::Output<Arc<Claims>>> {
+    Ok(Jwt::<A>::authenticate(request).await?.claims)
+}
+
+/// Returns the claims of a request whose token may be in the body; see [`Jwt::authenticate_with_body`].
+///
+/// # Errors
+/// As [`authenticate`].
+pub async fn authenticate_with_body<A: Requirement>(
+    request: &Request,
+    body: &mut Body,
+) -> poem::Result<A::Output<Arc<Claims>>> {
+    Ok(Jwt::<A>::authenticate_with_body(request, body)
+        .await?
+        .claims)
+}

@@ -1,0 +1,234 @@
+//! Refusals in the format of Flask-JWT-Extended, for front ends that were written against it.
+
+use poem::http::{HeaderName, StatusCode, header};
+use poem::{Request, Response};
+use serde_json::json;
+
+use super::csrf::{CSRF_CLAIM_MISSING, CSRF_VALUE_MISMATCH, CSRF_VALUE_MISSING};
+use super::location::{NO_TOKEN_AFTER_SCHEME, QUERY_PREFIX_MISSING};
+use super::refusal::RefusalContext;
+use super::{Location, LocationKind, Refusal, body};
+use crate::cookies::Cookies;
+use crate::error::AuthError;
+use crate::token::{ExpectedKind, TokenKind};
+
+/// Builds responses as Flask-JWT-Extended 4.7 does: `{"msg": "Token has expired"}` with its statuses,
+/// 422 for an invalid token. For [`Guards::with_refusals`](super::Guards::with_refusals).
+///
+/// The texts are those of Flask-JWT-Extended itself. Where it passes on a text of its JWT library, which
+/// changes with that library, our text is used instead; likewise for refusals that FJE does not have:
+/// 400 for two tokens, 403 for a role or scope, 503. `WWW-Authenticate`, `Retry-After` and
+/// `Cache-Control` stay as HTTP requires.
+///
+/// ```
+/// # use latchet_guard::{Guards, flask_jwt_extended_errors};
+/// # fn example(guards: Guards) -> Guards {
+/// guards.with_refusals(flask_jwt_extended_errors("msg"))
+/// # }
+/// ```
+pub fn flask_jwt_extended_errors(
+    message_key: impl Into<String>,
+) -> impl Fn(&Refusal<'_>) -> Response + Send + Sync + 'static {
+    let message_key = message_key.into();
+    move |refusal| {
+        let (status, text) = status_and_text(refusal);
+        let mut response = refusal.error().problem().into_response(None);
+        response.set_status(status);
+        response.set_body(json!({ (message_key.as_str()): text }).to_string());
+        let mut response = response.set_content_type("application/json");
+        if status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN {
+            response.headers_mut().remove(header::WWW_AUTHENTICATE);
+        }
+        response
+    }
+}
+
+fn status_and_text(refusal: &Refusal<'_>) -> (StatusCode, String) {
+    const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
+    const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
+    let error = refusal.error();
+    let context = refusal.context;
+    match error {
+        AuthError::MissingToken => (
+            UNAUTHORIZED,
+            context.map_or_else(|| error.to_string(), missing_text),
+        ),
+        AuthError::MalformedToken(reason) => (UNPROCESSABLE, malformed_text(reason, context)),
+        AuthError::InvalidToken(reason) => (UNPROCESSABLE, (*reason).to_owned()),
+        AuthError::TokenExpired => (UNAUTHORIZED, "Token has expired".to_owned()),
+        AuthError::WrongTokenType => (UNPROCESSABLE, wrong_type_text(context).to_owned()),
+        AuthError::TokenRevoked | AuthError::TokenOutdated => {
+            (UNAUTHORIZED, "Token has been revoked".to_owned())
+        }
+        AuthError::FreshTokenRequired => (UNAUTHORIZED, "Fresh token required".to_owned()),
+        AuthError::ClaimsRejected(_) => (
+            StatusCode::BAD_REQUEST,
+            "User claims verification failed".to_owned(),
+        ),
+        AuthError::UnknownUser(sub) => (UNAUTHORIZED, format!("Error loading the user {sub}")),
+        AuthError::CsrfFailed(CSRF_VALUE_MISSING) => {
+            (UNAUTHORIZED, "Missing CSRF token".to_owned())
+        }
+        AuthError::CsrfFailed(CSRF_VALUE_MISMATCH) => (
+            UNAUTHORIZED,
+            "CSRF double submit tokens do not match".to_owned(),
+        ),
+        AuthError::CsrfFailed(CSRF_CLAIM_MISSING) => {
+            (UNPROCESSABLE, "Missing claim: csrf".to_owned())
+        }
+        AuthError::CsrfFailed(reason) => (UNAUTHORIZED, (*reason).to_owned()),
+        AuthError::InsufficientScope
+        | AuthError::AmbiguousToken(..)
+        | AuthError::BodyTooLarge
+        | AuthError::Unavailable => (error.problem().status, error.to_string()),
+    }
+}
+
+fn wrong_type_text(context: Option<RefusalContext<'_>>) -> &'static str {
+    match context.map(|context| context.expected) {
+        Some(ExpectedKind::Refresh) => "Only refresh tokens are allowed",
+        _ => "Only non-refresh tokens are allowed",
+    }
+}
+
+fn malformed_text(reason: &'static str, context: Option<RefusalContext<'_>>) -> String {
+    let location_text = context.and_then(|context| {
+        let mut locations = context.locations.iter();
+        locations.find_map(|location| match location {
+            Location::Header { name, scheme } => {
+                let bad = reason == NO_TOKEN_AFTER_SCHEME
+                    || has_too_many_parts(context.request, name, scheme.as_deref());
+                bad.then(|| bad_header_text(name, scheme.as_deref()))
+            }
+            Location::Query { name, prefix } if reason == QUERY_PREFIX_MISSING => Some(format!(
+                "Invalid value for query parameter '{name}'. Expected the value to start with \
+                 '{prefix}'"
+            )),
+            _ => None,
+        })
+    });
+    let claim_text = || {
+        let claim = reason.strip_prefix("the claim `")?;
+        Some(format!(
+            "Missing claim: {}",
+            claim.strip_suffix("` is missing")?
+        ))
+    };
+    location_text
+        .or_else(claim_text)
+        .unwrap_or_else(|| reason.to_owned())
+}
+
+/// `Bearer a b`: for FJE the format of the header is wrong, not the token.
+fn has_too_many_parts(request: &Request, name: &HeaderName, scheme: Option<&str>) -> bool {
+    let parts = if scheme.is_some() { 2 } else { 1 };
+    let values = request.headers().get_all(name).into_iter();
+    let mut credentials = values
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .map(str::split_ascii_whitespace);
+    credentials.any(|mut words| {
+        let ours = scheme.is_none_or(|scheme| {
+            let word = words.clone().next();
+            word.is_some_and(|word| word.eq_ignore_ascii_case(scheme))
+        });
+        ours && words.nth(parts).is_some()
+    })
+}
+
+fn bad_header_text(name: &HeaderName, scheme: Option<&str>) -> String {
+    let name = title_case(name);
+    let expected = with_scheme(&name, scheme);
+    format!("Bad {name} header. Expected '{expected}'")
+}
+
+fn with_scheme(name: &str, scheme: Option<&str>) -> String {
+    match scheme {
+        Some(scheme) => format!("{name}: {scheme} <JWT>"),
+        None => format!("{name}: <JWT>"),
+    }
+}
+
+/// Header names are stored in lower case; messages use title case.
+fn title_case(name: &HeaderName) -> String {
+    let words = name.as_str().split('-').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
+fn missing_text(context: RefusalContext<'_>) -> String {
+    let reasons: Vec<_> = context
+        .locations
+        .iter()
+        .map(|location| missing_text_in(location, context))
+        .collect();
+    let names: Vec<_> = context
+        .locations
+        .iter()
+        .map(|location| location_name(location.kind()))
+        .collect();
+    match (&names[..], &reasons[..]) {
+        ([], _) => "Missing JWT".to_owned(),
+        (_, [reason]) => reason.clone(),
+        ([names @ .., last], reasons) => format!(
+            "Missing JWT in {} or {last} ({})",
+            names.join(", "),
+            reasons.join("; ")
+        ),
+    }
+}
+
+fn missing_text_in(location: &Location, context: RefusalContext<'_>) -> String {
+    let first = context.expected.kinds().first();
+    let kind = first.copied().unwrap_or(TokenKind::Access);
+    match location {
+        Location::Header { name, scheme } => {
+            missing_header_text(context.request, name, scheme.as_deref())
+        }
+        Location::Cookie(cookies) => missing_cookie_text(cookies, kind),
+        Location::Query { name, .. } => format!("Missing '{name}' query paramater"),
+        Location::Json { .. } if !body::has_content_type(context.request, "application/json") => {
+            "Invalid content-type. Must be application/json.".to_owned()
+        }
+        Location::Json {
+            access, refresh, ..
+        } => {
+            let key = match kind {
+                TokenKind::Access => access,
+                TokenKind::Refresh => refresh,
+            };
+            format!(r#"Missing "{key}" key in json data."#)
+        }
+    }
+}
+
+fn missing_header_text(request: &Request, name: &HeaderName, scheme: Option<&str>) -> String {
+    let is_empty = request
+        .headers()
+        .get_all(name)
+        .into_iter()
+        .all(|value| value.as_bytes().trim_ascii().is_empty());
+    let name = title_case(name);
+    match scheme {
+        Some(scheme) if !is_empty => {
+            let expected = with_scheme(&name, Some(scheme));
+            format!("Missing '{scheme}' type in '{name}' header. Expected '{expected}'")
+        }
+        _ => format!("Missing {name} Header"),
+    }
+}
+
+fn missing_cookie_text(cookies: &Cookies, kind: TokenKind) -> String {
+    format!(r#"Missing cookie "{}""#, cookies.of(kind).name)
+}
+
+const fn location_name(location: LocationKind) -> &'static str {
+    match location {
+        LocationKind::Header => "headers",
+        LocationKind::Cookie => "cookies",
+        LocationKind::Query => "query_string",
+        LocationKind::Json => "json",
+    }
+}

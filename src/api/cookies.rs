@@ -1,0 +1,254 @@
+//! The cookies of a browser session: their names, and their attributes.
+//!
+//! Cookies are not bound to a port, and other programs on the same host set some too. So a request may carry
+//! several cookies of one name, and cookies of another Latchet server. Only tokens that this server has
+//! signed count ([`cookie_values`]). The proof that a cookie-authenticated request must give is in [`csrf`].
+
+use poem::Request;
+use poem::http::header::{COOKIE, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::origin;
+use crate::App;
+use crate::sessions::IssuedTokens;
+use crate::store::{PresentedRefreshToken, SessionId};
+use crate::throttle::KnownDevice;
+
+mod cookie_values;
+mod csrf;
+
+use cookie_values::cookie_values;
+pub(super) use csrf::CsrfVerifiedSession;
+
+/// Lifetime of the device cookie: 400 days, the longest that browsers allow. Each login starts it again.
+const DEVICE_COOKIE_SECONDS: u64 = 400 * 24 * 60 * 60;
+/// Most accounts that one browser can be known to.
+const MAX_DEVICE_ACCOUNTS: usize = 4;
+/// Separates device tokens in the cookie. No token contains it.
+const DEVICE_SEPARATOR: &str = "~";
+
+/// Names and attributes of the cookies of one browser.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SessionCookies {
+    transport: CookieTransport,
+    /// Start of every name, after `__Host-`.
+    prefix: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CookieTransport {
+    /// Names with `__Host-`: browsers accept such cookies over https only, and for this exact host.
+    Https,
+    /// For plain http: on localhost, where Safari rejects `Secure`, and where the settings allow it.
+    Plain,
+}
+
+/// The server that has set the cookies of a request under one set of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CookieOwner {
+    /// There are no such cookies.
+    NotPresent,
+    /// This server has set at least one of them.
+    ThisServer,
+    /// Another server on the same host has set them, or this one with another root secret.
+    OtherServer,
+}
+
+impl SessionCookies {
+    /// Returns the cookies that a request may use: none on plain http from another machine, unless the
+    /// settings allow that.
+    ///
+    /// If another server on this host uses the usual names, the names of this server contain its port, so
+    /// that neither server logs out the users of the other.
+    pub(super) fn for_request(request: &Request, app: &App) -> Option<Self> {
+        let config = &app.config;
+        let transport = if config.is_https() {
+            CookieTransport::Https
+        } else if config.allow_plain_http
+            || origin::request_host(request).is_some_and(origin::is_loopback_host)
+        {
+            CookieTransport::Plain
+        } else {
+            return None;
+        };
+        let default_names = Self {
+            transport,
+            prefix: config.cookie_prefix.as_str().to_owned(),
+        };
+        if !request.headers().contains_key(COOKIE) {
+            return Some(default_names);
+        }
+        let names_with_port = Self {
+            transport,
+            prefix: format!("{}_{}", default_names.prefix, config.public_url.port()),
+        };
+        let owners = (
+            names_with_port.cookie_owner(request, app),
+            default_names.cookie_owner(request, app),
+        );
+        Some(match owners {
+            (CookieOwner::ThisServer, _) | (_, CookieOwner::OtherServer) => names_with_port,
+            _ => default_names,
+        })
+    }
+
+    fn cookie_owner(&self, request: &Request, app: &App) -> CookieOwner {
+        let (refresh, device) = (self.refresh_name(), self.device_name());
+        let is_ours = self.refresh_tokens(request, app).next().is_some()
+            || self
+                .device_tokens(request)
+                .iter()
+                .any(|token| KnownDevice::from_token(token, &app.derived).is_some());
+        if is_ours {
+            return CookieOwner::ThisServer;
+        }
+        let mut all = cookie_values(request, &refresh).chain(cookie_values(request, &device));
+        all.next()
+            .map_or(CookieOwner::NotPresent, |_| CookieOwner::OtherServer)
+    }
+
+    fn refresh_name(&self) -> String {
+        self.cookie_name("rt")
+    }
+
+    fn csrf_name(&self) -> String {
+        self.cookie_name("csrf")
+    }
+
+    fn device_name(&self) -> String {
+        self.cookie_name("device")
+    }
+
+    fn cookie_name(&self, name: &str) -> String {
+        let host = match self.transport {
+            CookieTransport::Https => "__Host-",
+            CookieTransport::Plain => "",
+        };
+        format!("{host}{}_{name}", self.prefix)
+    }
+
+    /// Returns the device tokens of the accounts that know this device.
+    pub(super) fn device_tokens(&self, request: &Request) -> Vec<SecretString> {
+        let name = self.device_name();
+        let tokens = cookie_values(request, &name)
+            .flat_map(|value| value.split(DEVICE_SEPARATOR).take(MAX_DEVICE_ACCOUNTS));
+        tokens.map(SecretString::from).collect()
+    }
+
+    /// Returns the `Set-Cookie` value that stores these device tokens, the latest first.
+    pub(super) fn device_cookie(&self, tokens: &[SecretString]) -> HeaderValue {
+        let tokens: Vec<&str> = tokens
+            .iter()
+            .take(MAX_DEVICE_ACCOUNTS)
+            .map(ExposeSecret::expose_secret)
+            .collect();
+        let value = tokens.join(DEVICE_SEPARATOR);
+        self.set_cookie(
+            &self.device_name(),
+            &value,
+            DEVICE_COOKIE_SECONDS,
+            "; HttpOnly",
+        )
+    }
+
+    /// Returns whether the request has a refresh cookie, of this server or another.
+    pub(super) fn has_refresh_cookie(&self, request: &Request) -> bool {
+        cookie_values(request, &self.refresh_name())
+            .next()
+            .is_some()
+    }
+
+    /// Returns the refresh tokens in the cookies of a request that this server has signed.
+    pub(super) fn refresh_tokens<'r>(
+        &self,
+        request: &'r Request,
+        app: &'r App,
+    ) -> impl Iterator<Item = (SecretString, PresentedRefreshToken)> + use<'r> {
+        cookie_values(request, &self.refresh_name()).filter_map(|token| {
+            let presented = app.refresh_tokens.verify(token).ok()?;
+            Some((SecretString::from(token), presented))
+        })
+    }
+
+    /// Returns the `Set-Cookie` values that store a session for `seconds`.
+    pub(super) fn session_cookies(
+        &self,
+        token: &SecretString,
+        csrf: &str,
+        seconds: u64,
+    ) -> Vec<HeaderValue> {
+        vec![
+            self.set_cookie(
+                &self.refresh_name(),
+                token.expose_secret(),
+                seconds,
+                "; HttpOnly",
+            ),
+            self.set_cookie(&self.csrf_name(), csrf, seconds, ""),
+        ]
+    }
+
+    /// Returns whether a refresh cookie of the request belongs to this session.
+    pub(super) fn contain_session(&self, request: &Request, app: &App, sid: &SessionId) -> bool {
+        self.refresh_tokens(request, app)
+            .any(|(_, presented)| presented.session == *sid)
+    }
+
+    /// Returns a new CSRF value for the session of this grant.
+    pub(super) fn csrf_value_of(app: &App, grant: &IssuedTokens) -> String {
+        let sid = grant.access.session_id.as_str();
+        app.derived.new_csrf_value(sid, grant.csrf_epoch)
+    }
+
+    /// Returns the `Set-Cookie` values that delete the cookies of a session.
+    pub(super) fn cleared_cookies(&self) -> Vec<HeaderValue> {
+        vec![
+            self.set_cookie(&self.refresh_name(), "", 0, "; HttpOnly"),
+            self.set_cookie(&self.csrf_name(), "", 0, ""),
+        ]
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "names and base64url make a header value"
+    )]
+    fn set_cookie(&self, name: &str, value: &str, seconds: u64, attributes: &str) -> HeaderValue {
+        let secure = match self.transport {
+            CookieTransport::Https => "; Secure",
+            CookieTransport::Plain => "",
+        };
+        let line = format!(
+            "{name}={value}; Path=/; Max-Age={seconds}; SameSite=Strict{secure}{attributes}"
+        );
+        let mut line = HeaderValue::try_from(line).expect("only visible ASCII goes in");
+        line.set_sensitive(true);
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_over_https_are_secure() {
+        let cookies = SessionCookies {
+            transport: CookieTransport::Https,
+            prefix: "latchet".to_owned(),
+        };
+        let lines = cookies.session_cookies(&SecretString::from("x.y.z"), "c.d", 60);
+
+        assert_eq!(
+            lines[0],
+            "__Host-latchet_rt=x.y.z; Path=/; Max-Age=60; SameSite=Strict; Secure; HttpOnly"
+        );
+        assert_eq!(
+            lines[1],
+            "__Host-latchet_csrf=c.d; Path=/; Max-Age=60; SameSite=Strict; Secure"
+        );
+        assert_eq!(
+            cookies.device_cookie(&["a.b.c".into(), "d.e.f".into()]),
+            "__Host-latchet_device=a.b.c~d.e.f; Path=/; Max-Age=34560000; SameSite=Strict; Secure; HttpOnly"
+        );
+    }
+}

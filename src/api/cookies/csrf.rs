@@ -1,0 +1,93 @@
+//! CSRF protection: the proof that a request with the refresh cookie must give.
+//!
+//! A browser also sends cookies with requests that other sites trigger. So the request must repeat the CSRF
+//! value of the session, which only pages of this server can read, and must come from an allowed origin.
+
+use poem::Request;
+use poem::http::HeaderName;
+use secrecy::SecretString;
+
+use super::{SessionCookies, cookie_values};
+use crate::App;
+use crate::api::origin;
+use crate::error::ApiError;
+use crate::store::{PresentedRefreshToken, SessionId};
+use latchet_guard::error::AuthError;
+
+/// Header in which a page repeats the CSRF cookie.
+const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
+
+/// The session of a refresh cookie whose request passed the CSRF check.
+#[derive(Debug)]
+pub(in crate::api) struct CsrfVerifiedSession {
+    pub(in crate::api) token: SecretString,
+    pub(in crate::api) presented: PresentedRefreshToken,
+    /// The CSRF value of the session.
+    pub(in crate::api) csrf: String,
+}
+
+impl SessionCookies {
+    /// Returns the session of the cookies, if the request passes the CSRF check: a page of another site must
+    /// not be able to end a session by logging its visitor in.
+    pub(in crate::api) fn csrf_verified_session(
+        &self,
+        request: &Request,
+        app: &App,
+    ) -> Option<SessionId> {
+        let verified = self.verify_csrf(request, app).ok()?;
+        Some(verified.presented.session)
+    }
+
+    /// Checks that the request comes from an allowed page, and returns its session. Of several refresh
+    /// cookies, the newest one of the session that the CSRF value belongs to counts.
+    ///
+    /// The value is bound to the token: a value from before a password change is valid with a token from
+    /// before it, as long as that token is accepted, and with no later token.
+    ///
+    /// # Errors
+    /// The fault of the refresh cookie; `csrf_failed` with the missing part of the proof.
+    pub(in crate::api) fn verify_csrf(
+        &self,
+        request: &Request,
+        app: &App,
+    ) -> Result<CsrfVerifiedSession, ApiError> {
+        let sessions: Vec<_> = self.refresh_tokens(request, app).collect();
+        if sessions.is_empty() {
+            return Err(self.refresh_cookie_error(request, app).into());
+        }
+        origin::check_origin(request, &app.config)?;
+        let csrf = self.repeated_csrf_value(request)?;
+        let matching = sessions.into_iter().filter(|(_, presented)| {
+            let (sid, epoch) = (presented.session.as_str(), presented.csrf_epoch);
+            app.derived.csrf_matches(csrf, sid, epoch)
+        });
+        let (token, presented) = matching
+            .max_by_key(|(_, presented)| presented.generation)
+            .ok_or(AuthError::CsrfFailed(
+                "the CSRF cookie belongs to another session, or is from before a password change",
+            ))?;
+        Ok(CsrfVerifiedSession {
+            token,
+            presented,
+            csrf: csrf.to_owned(),
+        })
+    }
+
+    /// Returns the reason why no refresh cookie is valid.
+    fn refresh_cookie_error(&self, request: &Request, app: &App) -> AuthError {
+        cookie_values(request, &self.refresh_name())
+            .find_map(|token| app.refresh_tokens.verify(token).err())
+            .unwrap_or(AuthError::MissingToken)
+    }
+
+    /// Returns the value in the header, if it repeats a CSRF cookie.
+    fn repeated_csrf_value<'r>(&self, request: &'r Request) -> Result<&'r str, AuthError> {
+        let sent = request.headers().get(CSRF_HEADER);
+        let sent = sent.ok_or(AuthError::CsrfFailed("the header X-CSRF-Token is missing"))?;
+        cookie_values(request, &self.csrf_name())
+            .find(|value| value.as_bytes() == sent.as_bytes())
+            .ok_or(AuthError::CsrfFailed(
+                "X-CSRF-Token does not repeat the CSRF cookie",
+            ))
+    }
+}

@@ -1,0 +1,234 @@
+//! Forward authentication: a proxy has each request checked before it passes it on (`auth_request` in
+//! nginx, `forward_auth` in Caddy).
+
+use poem::Request;
+use poem::http::StatusCode;
+use poem::http::header::ACCEPT;
+use poem_openapi::param::Query;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use super::first_party::FullScope;
+use super::responses::NoStore;
+use crate::App;
+use crate::config::{AllowedOrigin, Config};
+use crate::error::ApiError;
+use crate::header_list::items;
+use crate::store::UserId;
+use latchet_guard::Jwt;
+
+/// The operation for proxies.
+pub(super) struct ForwardAuthApi(pub(super) App);
+
+#[derive(Debug, ApiResponse)]
+enum ForwardAuthResponse {
+    // For a missing header, Caddy 2.6 passes on the name of its own variable.
+    /// The request may pass as this user. All headers are present, even if empty.
+    #[oai(status = 204)]
+    Pass(
+        /// User name. In all three headers, `%`, the comma and every character that is not visible ASCII are
+        /// percent-encoded as UTF-8 (`%XX`).
+        #[oai(header = "Remote-User")]
+        String,
+        /// Roles in the access token, separated by commas; empty if there are none.
+        #[oai(header = "Remote-Roles")]
+        String,
+        /// Id of the session; empty if the token belongs to none, as tokens of other issuers may.
+        #[oai(header = "Remote-Session")]
+        String,
+    ),
+    /// The request may not pass, and its client accepts HTML: redirect to `sign_in`.
+    #[oai(status = 303)]
+    RedirectToSignIn(
+        /// The value of `sign_in`.
+        #[oai(header = "Location")]
+        String,
+    ),
+}
+
+#[OpenApi]
+impl ForwardAuthApi {
+    /// Check a request for a proxy
+    ///
+    /// For proxies with forward authentication. The access token is in `Authorization`, as for other
+    /// operations; cookies, including the refresh cookie, are ignored.
+    #[oai(
+        path = "/v1/verify",
+        method = "get",
+        operation_id = "verify",
+        tag = "Tag::Sessions"
+    )]
+    async fn verify(
+        &self,
+        request: &Request,
+        /// Address of the sign-in page: a path of the requested site, or a URL of this server or of an
+        /// origin in `LATCHET_ALLOWED_ORIGINS`. With it, clients that accept HTML get 303 instead of 401.
+        #[oai(validator(max_length = 512))]
+        sign_in: Query<Option<String>>,
+    ) -> poem::Result<NoStore<ForwardAuthResponse>> {
+        // Before the token is checked, so that a misconfigured proxy fails with every request.
+        let sign_in = sign_in
+            .0
+            .map(|text| SignInAddress::parse(text, &self.0.config));
+        let sign_in = sign_in.transpose()?;
+        match (self.check_token(request).await, sign_in) {
+            (Err(refused), Some(SignInAddress(address)))
+                if refused.status() == StatusCode::UNAUTHORIZED && accepts_html(request) =>
+            {
+                Ok(NoStore::new(ForwardAuthResponse::RedirectToSignIn(address)))
+            }
+            (outcome, _) => Ok(NoStore::new(outcome?)),
+        }
+    }
+}
+
+impl ForwardAuthApi {
+    async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
+        let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
+        let id = UserId::from(claims.sub.as_str());
+        let user = self.0.enabled_user(&id).await?;
+        let roles: Vec<String> = claims
+            .roles
+            .iter()
+            .map(|role| percent_encode(role))
+            .collect();
+        Ok(ForwardAuthResponse::Pass(
+            percent_encode(&user.username),
+            roles.join(","),
+            percent_encode(claims.sid.as_deref().unwrap_or_default()),
+        ))
+    }
+}
+
+/// Address of a sign-in page. Only sites that the operator has configured are allowed: an attacker can set
+/// `sign_in=` in a link.
+struct SignInAddress(String);
+
+impl SignInAddress {
+    fn parse(text: String, config: &Config) -> Result<Self, ApiError> {
+        // Browsers treat `\` as `/`, and remove tabs and line breaks.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('\\');
+        // Two slashes start a host.
+        let is_path = text.starts_with('/') && !text.starts_with("//");
+        let sites = config.allowed_origins.iter().filter_map(AllowedOrigin::web);
+        let mut known = std::iter::once(&config.public_url).chain(sites);
+        let is_known = known.any(|origin| {
+            let rest = text.strip_prefix(origin.as_str());
+            // Any other character would continue the host: `https://known.example.evil.example`.
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+        });
+        if is_plain && (is_path || is_known) {
+            return Ok(Self(text));
+        }
+        Err(ApiError::invalid_field(
+            "sign_in",
+            "must be a path, or a URL of this server or of an allowed origin",
+        ))
+    }
+}
+
+fn accepts_html(request: &Request) -> bool {
+    items(request.headers(), ACCEPT)
+        .filter_map(|range| range.split(';').next())
+        .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
+}
+
+/// Percent-encodes a text, so that it ends neither a header nor a list item, and has the same meaning in
+/// every character encoding that a program behind the proxy may assume.
+fn percent_encode(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| {
+        if byte.is_ascii_graphic() && !b"%,".contains(&byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    });
+    bytes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let settings = [
+            ("LATCHET_PUBLIC_URL", "https://auth.example.org"),
+            ("LATCHET_ALLOWED_ORIGINS", "https://app.example.org:8443"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Config::load(["latchet"], settings).unwrap()
+    }
+
+    #[test]
+    fn a_sign_in_address_may_be_on_a_configured_site() {
+        for address in [
+            "/",
+            "/sign-in?from=proxy#form",
+            "https://auth.example.org",
+            "https://auth.example.org/docs",
+            "https://auth.example.org?page=sign-in",
+            "https://app.example.org:8443/sign-in",
+        ] {
+            let parsed = SignInAddress::parse(address.to_owned(), &config());
+
+            assert_eq!(parsed.unwrap().0, address);
+        }
+    }
+
+    #[test]
+    fn a_sign_in_address_on_another_site_is_refused() {
+        for address in [
+            "",
+            "sign-in",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/\r\nSet-Cookie: a=b",
+            " /",
+            "/ä",
+            "javascript:alert(1)",
+            "https://evil.example/",
+            "http://auth.example.org/",
+            "https://auth.example.org.evil.example/",
+            "https://auth.example.org:8443/",
+            "https://auth.example.org@evil.example/",
+            "https://auth.example.org\\.evil.example/",
+            "https://app.example.org/",
+            "https://app.example.org:84430/",
+        ] {
+            let parsed = SignInAddress::parse(address.to_owned(), &config());
+
+            assert!(parsed.is_err(), "{address:?}");
+        }
+    }
+
+    #[test]
+    fn header_values_are_percent_encoded() {
+        for (text, written) in [
+            ("alice@example.org", "alice@example.org"),
+            ("zoë", "zo%C3%AB"),
+            ("a,b", "a%2Cb"),
+            ("100%", "100%25"),
+            ("a\r\nRemote-Roles: admin", "a%0D%0ARemote-Roles:%20admin"),
+        ] {
+            assert_eq!(percent_encode(text), written);
+        }
+    }
+
+    #[test]
+    fn only_clients_that_accept_html_explicitly_are_redirected() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+            ("application/json, TEXT/HTML;q=0.1", true),
+            ("*/*", false),
+            ("text/*", false),
+            ("application/json", false),
+            ("text/html-but-not", false),
+        ] {
+            let request = Request::builder().header(ACCEPT, accept).finish();
+
+            assert_eq!(accepts_html(&request), expected, "{accept}");
+        }
+    }
+}

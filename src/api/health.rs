@@ -1,0 +1,142 @@
+//! Liveness and readiness probes.
+
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+
+use super::Tag;
+use crate::App;
+use crate::clock_check::ClockState;
+use crate::denylist;
+use crate::serve::Lifecycle;
+
+/// The probes.
+pub(super) struct HealthApi {
+    pub(super) app: App,
+    pub(super) lifecycle: Lifecycle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+#[oai(rename = "Health")]
+enum HealthStatus {
+    /// Works as configured.
+    Ok,
+    /// Works with a fallback.
+    Degraded,
+    /// Does not work.
+    Failing,
+}
+
+/// Liveness of the process.
+#[derive(Debug, Object)]
+#[oai(rename = "LiveAnswer")]
+struct LivenessReport {
+    /// Always `ok`.
+    status: HealthStatus,
+}
+
+/// Readiness of the server, and of each dependency.
+#[derive(Debug, Object)]
+#[oai(rename = "ReadyAnswer")]
+struct ReadinessReport {
+    /// `failing` if any dependency is failing.
+    status: HealthStatus,
+    /// The database: `ok` if it responds and accepts writes.
+    database: HealthStatus,
+    /// The denylist: `degraded` while the database is queried instead of Redis.
+    denylist: HealthStatus,
+    /// The clock of this process: `failing` while it differs from the clock of the database by more than
+    /// is allowed, since tokens would carry wrong times.
+    clock: HealthStatus,
+    /// This process: `failing` once it is about to stop.
+    serving: HealthStatus,
+}
+
+#[derive(Debug, ApiResponse)]
+enum ReadinessResponse {
+    /// Requests can be served.
+    #[oai(status = 200)]
+    Ready(Json<ReadinessReport>),
+    /// Requests should be sent to another replica.
+    #[oai(status = 503)]
+    NotReady(Json<ReadinessReport>),
+}
+
+impl From<denylist::DenylistHealth> for HealthStatus {
+    fn from(health: denylist::DenylistHealth) -> Self {
+        match health {
+            denylist::DenylistHealth::Healthy => Self::Ok,
+            denylist::DenylistHealth::UsingSql(_) => Self::Degraded,
+            denylist::DenylistHealth::Unavailable => Self::Failing,
+        }
+    }
+}
+
+impl HealthStatus {
+    /// Returns the health of a clock. While the database does not respond, there is nothing to compare the
+    /// clock with, and it counts as healthy.
+    fn of(clock: Option<ClockState>) -> Self {
+        match clock {
+            Some(ClockState::Deviates(_)) => Self::Failing,
+            Some(ClockState::Agrees) | None => Self::Ok,
+        }
+    }
+}
+
+impl From<bool> for HealthStatus {
+    fn from(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::Failing }
+    }
+}
+
+#[OpenApi]
+impl HealthApi {
+    /// Liveness probe
+    ///
+    /// Checks no dependency: an unreachable database is no reason to restart this process.
+    #[oai(
+        path = "/livez",
+        method = "get",
+        operation_id = "livez",
+        tag = "Tag::Server"
+    )]
+    #[expect(clippy::unused_async, reason = "handlers are async")]
+    async fn live(&self) -> Json<LivenessReport> {
+        Json(LivenessReport {
+            status: HealthStatus::Ok,
+        })
+    }
+
+    /// Readiness probe
+    ///
+    /// Checks everything that requests depend on, and reports what fails.
+    #[oai(
+        path = "/readyz",
+        method = "get",
+        operation_id = "readyz",
+        tag = "Tag::Server"
+    )]
+    async fn ready(&self) -> ReadinessResponse {
+        let clock = self.app.clock_check.state().await;
+        let database = clock.is_ok() && self.app.database_check.can_serve().await;
+        let clock = HealthStatus::of(clock.ok());
+        let denylist = HealthStatus::from(self.app.denylist.health());
+        let serving = !self.lifecycle.is_draining();
+        let all = database
+            && denylist != HealthStatus::Failing
+            && clock != HealthStatus::Failing
+            && serving;
+        let report = Json(ReadinessReport {
+            status: all.into(),
+            database: database.into(),
+            denylist,
+            clock,
+            serving: serving.into(),
+        });
+        if all {
+            ReadinessResponse::Ready(report)
+        } else {
+            ReadinessResponse::NotReady(report)
+        }
+    }
+}

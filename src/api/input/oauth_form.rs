@@ -1,0 +1,160 @@
+//! OAuth forms (RFC 6749, 3.2 and appendix B).
+
+use poem_openapi::types::Type;
+use serde_json::{Map, Value};
+
+use super::validation::{field_error, resolve};
+use super::{REPEATED, invalid_fields};
+use crate::error::ApiError;
+
+/// Parameters by which an OAuth client authenticates (RFC 6749, 2.3.1; RFC 7521, 4.2).
+const CLIENT_AUTHENTICATION: [&str; 3] =
+    ["client_secret", "client_assertion", "client_assertion_type"];
+
+/// Refuses a client secret or assertion: to accept one would suggest that it was verified. An empty one
+/// counts as absent.
+pub(super) fn refuse_client_authentication(form: &[u8]) -> Result<(), ApiError> {
+    let is_authentication = |name: &str| CLIENT_AUTHENTICATION.contains(&name);
+    let mut parameters = form_urlencoded::parse(form);
+    if parameters.any(|(name, value)| is_authentication(&name) && !value.is_empty()) {
+        return Err(ApiError::ClientAuthentication);
+    }
+    Ok(())
+}
+
+/// Returns the parameters that the schema knows: an empty one counts as absent, an unknown one is
+/// ignored.
+///
+/// # Errors
+/// When one is given twice, or is not UTF-8.
+pub(super) fn parse_form<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
+    let schema = T::schema_ref();
+    let schema = resolve(&schema);
+    let mut members = Map::new();
+    for pair in form.split(|byte| *byte == b'&') {
+        let Some((name, value)) = form_urlencoded::parse(pair).next() else {
+            continue;
+        };
+        let known =
+            schema.is_some_and(|schema| schema.properties.iter().any(|(own, _)| *own == name));
+        if !known || value.is_empty() {
+            continue;
+        }
+        // The parser replaces such bytes: two different passwords could become equal.
+        if !is_utf8(pair) {
+            return Err(invalid_fields(vec![field_error(&name, "is not UTF-8")]));
+        }
+        if members
+            .insert(name.to_string(), Value::String(value.into_owned()))
+            .is_some()
+        {
+            return Err(invalid_fields(vec![field_error(&name, REPEATED)]));
+        }
+    }
+    Ok(Value::Object(members))
+}
+
+/// Returns whether the decoded bytes of a parameter are UTF-8.
+fn is_utf8(pair: &[u8]) -> bool {
+    let mut decoded = Vec::with_capacity(pair.len());
+    let mut rest = pair;
+    while let [byte, after @ ..] = rest {
+        let (byte, next) = match (byte, after) {
+            (b'%', [high, low, next @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, next),
+                _ => (b'%', after),
+            },
+            (byte, next) => (*byte, next),
+        };
+        decoded.push(byte);
+        rest = next;
+    }
+    std::str::from_utf8(&decoded).is_ok()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(form: &[u8]) -> Result<Value, ApiError> {
+        parse_form::<crate::api::oauth::TokenForm>(form)
+    }
+
+    #[test]
+    fn a_form_is_parsed_by_the_rules_of_oauth() {
+        for (form, value) in [
+            (
+                "grant_type=password&username=a%20b&scope=&unknown=1&unknown=2",
+                json!({ "grant_type": "password", "username": "a b" }),
+            ),
+            ("scope=&scope=a&scope=", json!({ "scope": "a" })),
+            (
+                "username=%C3%A9+%e2%82%ac%2B",
+                json!({ "username": "é €+" }),
+            ),
+            (
+                "username=\u{fffd}%EF%BF%BD",
+                json!({ "username": "\u{fffd}\u{fffd}" }),
+            ),
+            (
+                "username=100%&&scope=%zz",
+                json!({ "username": "100%", "scope": "%zz" }),
+            ),
+            ("username=a=b", json!({ "username": "a=b" })),
+            ("unknown=%ff", json!({})),
+        ] {
+            assert_eq!(read(form.as_bytes()).unwrap(), value, "{form}");
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_form_is_refused() {
+        for form in [
+            &b"scope=a&scope=a"[..],
+            b"scope=a&sc%6fpe=b",
+            b"username=%ff",
+            b"username=%fe",
+            b"username=\xff",
+            b"username=%C3",
+            b"username=a%ED%A0%80",
+        ] {
+            let error = read(form).unwrap_err();
+            assert_eq!(error.problem().code, "validation_failed", "{form:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_authenticates_is_refused() {
+        for form in [
+            "client_secret=x",
+            "a=b&client%5Fsecret=x",
+            "client_secret=&client_secret=x",
+            "client_assertion=e30.e30.x&client_assertion_type=y",
+            "client_assertion_type=y",
+        ] {
+            let refused = refuse_client_authentication(form.as_bytes());
+            assert!(
+                matches!(refused, Err(ApiError::ClientAuthentication)),
+                "{form}"
+            );
+        }
+        for form in [
+            "",
+            "client_secret=",
+            "client_secret",
+            "client_id=a&xclient_secret=x",
+        ] {
+            assert!(
+                refuse_client_authentication(form.as_bytes()).is_ok(),
+                "{form}"
+            );
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Login, re-authentication, registration and setup.
+
+use poem::Request;
+use poem_openapi::payload::Json;
+use poem_openapi::{Enum, Object, OpenApi};
+
+use super::Tag;
+use super::client::{anonymous_actor, client_details, client_ip};
+use super::cookies::SessionCookies;
+use super::first_party::OwnAccountGuard;
+use super::input::JsonBody;
+use super::known_devices::{DeviceToken, KnownDevices};
+use super::origin;
+use super::responses::{AccessTokenResponse, CreatedResponse, NoStore, SessionTokensResponse};
+use super::secret_field::{PasswordField, SecretField};
+use super::users::{UserResponse, parse_username};
+use crate::App;
+use crate::accounts::NewAccount;
+use crate::config::RegistrationPolicy;
+use crate::error::ApiError;
+use crate::sessions::LoginAttempt;
+
+/// Longest host that an error repeats.
+const MAX_HOST_LENGTH: usize = 128;
+
+/// Operations that take a password.
+pub(super) struct LoginApi(pub(super) App);
+
+/// Transport of the refresh token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Enum)]
+#[oai(rename_all = "lowercase")]
+#[oai(rename = "Transport")]
+enum TokenTransport {
+    /// In JSON bodies, for programs and native apps.
+    #[default]
+    Body,
+    /// As a cookie that no script can read, for pages in browsers.
+    Cookie,
+}
+
+/// User name, password, and options of the session.
+#[derive(Debug, Object)]
+struct LoginRequest {
+    /// User name; upper and lower case are the same.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// Password.
+    password: PasswordField,
+    /// Transport of the refresh token. The default is `body`.
+    #[oai(default)]
+    transport: TokenTransport,
+    /// Requested scopes, separated by spaces. The default is all that this server grants. A session with
+    /// fewer scopes has no access to the account and to administration.
+    #[oai(validator(max_length = 1024))]
+    scope: Option<String>,
+    /// Name for this device, shown in the list of sessions.
+    #[oai(validator(max_length = 100))]
+    label: Option<String>,
+    /// With `body`: the `device_token` of an earlier login on this device. Optional: with it, failed attempts
+    /// from elsewhere do not block this login.
+    device_token: Option<DeviceToken>,
+}
+
+/// The password of the session's user.
+#[derive(Debug, Object)]
+struct ReauthenticateRequest {
+    /// Password.
+    password: PasswordField,
+}
+
+/// A new account.
+#[derive(Debug, Object)]
+struct RegisterRequest {
+    /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// Password: long, and not a common one.
+    password: PasswordField,
+}
+
+/// The first administrator, and the secret of the link that the server or `latchet setup-link` printed.
+#[derive(Debug, Object)]
+struct SetupRequest {
+    /// The part of the link after `#`.
+    link: SecretField<128>,
+    /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
+    #[oai(validator(min_length = 1, max_length = 254))]
+    username: String,
+    /// Password: long, and not a common one.
+    password: PasswordField,
+}
+
+#[OpenApi]
+impl LoginApi {
+    /// Log in
+    ///
+    /// Starts a session. With `"transport": "cookie"` the refresh token is set as a cookie and is never in a
+    /// body; the response then contains the `csrf_token` that refresh and logout require. If the browser
+    /// also sends the cookies of an earlier session, with the proof that a logout by cookie requires, that
+    /// session ends and this one replaces it.
+    #[oai(
+        path = "/v1/login",
+        method = "post",
+        operation_id = "login",
+        tag = "Tag::Sessions"
+    )]
+    async fn login(
+        &self,
+        request: &Request,
+        body: JsonBody<LoginRequest>,
+    ) -> Result<SessionTokensResponse, ApiError> {
+        let JsonBody(input) = body;
+        let cookies = match input.transport {
+            TokenTransport::Body => None,
+            TokenTransport::Cookie => Some(self.cookies(request)?),
+        };
+        let label = label(input.label)?;
+        let devices = KnownDevices::from_request(request, input.device_token.as_ref(), &self.0);
+        let grant = self
+            .0
+            .login(LoginAttempt {
+                username: input.username,
+                password: input.password.0,
+                scope: input.scope,
+                client_id: String::new(),
+                label,
+                devices: devices.to_vec(),
+                client: client_details(request, &self.0.config),
+            })
+            .await?;
+        let user = grant.access.user_id.clone();
+        let Some(cookies) = cookies else {
+            return Ok(SessionTokensResponse::in_body(grant)
+                .with_device_token(&devices.device_token_for(&user, &self.0)));
+        };
+        if let Some(replaced) = cookies.csrf_verified_session(request, &self.0) {
+            self.0.end_replaced_session(&replaced).await;
+        }
+        let csrf = SessionCookies::csrf_value_of(&self.0, &grant);
+        let device = devices.device_cookie_for(&user, &cookies, &self.0);
+        Ok(SessionTokensResponse::in_cookies(grant, &cookies, csrf).with_cookie(device))
+    }
+
+    /// Confirm the password
+    ///
+    /// Returns a fresh access token of the same session, for operations that require one. The refresh token
+    /// does not change.
+    #[oai(
+        path = "/v1/reauthenticate",
+        method = "post",
+        operation_id = "reauthenticate",
+        tag = "Tag::Sessions"
+    )]
+    async fn reauthenticate(
+        &self,
+        guard: OwnAccountGuard,
+        request: &Request,
+        body: JsonBody<ReauthenticateRequest>,
+    ) -> Result<NoStore<Json<AccessTokenResponse>>, ApiError> {
+        let ip = client_ip(request, &self.0.config);
+        let grant = self
+            .0
+            .reauthenticate(&guard.claims, body.0.password.0, ip)
+            .await?;
+        Ok(NoStore::new(Json(grant.into())))
+    }
+
+    /// Create an account
+    ///
+    /// Only if the server runs with `LATCHET_REGISTRATION=open`; otherwise the response is 404, and
+    /// administrators create accounts. A name that is taken gets 409, so open registration reveals which
+    /// names exist; the number of attempts from one address is limited.
+    #[oai(
+        path = "/v1/register",
+        method = "post",
+        operation_id = "register",
+        tag = "Tag::Account"
+    )]
+    async fn register(
+        &self,
+        request: &Request,
+        body: JsonBody<RegisterRequest>,
+    ) -> Result<CreatedResponse<UserResponse>, ApiError> {
+        if self.0.config.registration == RegistrationPolicy::Closed {
+            return Err(ApiError::NotFound(
+                "registration is closed: ask an administrator for an account",
+            ));
+        }
+        let JsonBody(input) = body;
+        let account = NewAccount {
+            username: parse_username(&input.username)?,
+            password: input.password.0,
+            roles: Vec::new(),
+        };
+        let ip = client_ip(request, &self.0.config);
+        let user = self.0.register(account, ip).await?;
+        Ok(CreatedResponse::Created(
+            Json(user.into()),
+            "/v1/me".to_owned(),
+        ))
+    }
+
+    /// Create the first administrator
+    ///
+    /// Requires the one-time link that the server prints at start while it has no administrator, or that
+    /// `latchet setup-link` prints.
+    #[oai(
+        path = "/v1/setup",
+        method = "post",
+        operation_id = "setUp",
+        tag = "Tag::Account"
+    )]
+    async fn set_up(
+        &self,
+        request: &Request,
+        body: JsonBody<SetupRequest>,
+    ) -> Result<CreatedResponse<UserResponse>, ApiError> {
+        use secrecy::ExposeSecret;
+
+        let JsonBody(input) = body;
+        let account = NewAccount {
+            username: parse_username(&input.username)?,
+            password: input.password.0,
+            roles: Vec::new(),
+        };
+        let by = anonymous_actor(request, &self.0.config);
+        let link = input.link.0.expose_secret();
+        let user = self
+            .0
+            .create_administrator_by_link(link, account, &by)
+            .await?;
+        let location = format!("/v1/users/{}", user.id);
+        Ok(CreatedResponse::Created(Json(user.into()), location))
+    }
+}
+
+impl LoginApi {
+    /// Returns the cookies for a login. A page that could not refresh with them is refused here, before it
+    /// appears to be signed in.
+    fn cookies(&self, request: &Request) -> Result<SessionCookies, ApiError> {
+        let cookies =
+            SessionCookies::for_request(request, &self.0).ok_or_else(|| no_cookies(request))?;
+        origin::check_origin(request, &self.0.config)?;
+        Ok(cookies)
+    }
+}
+
+fn no_cookies(request: &Request) -> ApiError {
+    let host = origin::request_host(request).unwrap_or("no host");
+    let host: String = host.chars().take(MAX_HOST_LENGTH).collect();
+    ApiError::invalid_field(
+        "transport",
+        format!(
+            "cannot be `cookie` on plain http except for localhost, and this request was sent to `{host}`: serve https and set LATCHET_PUBLIC_URL"
+        ),
+    )
+}
+
+/// Refuses a label that would change what is printed around it in a list.
+fn label(input: Option<String>) -> Result<String, ApiError> {
+    let label = input.unwrap_or_default();
+    let is_disruptive = |c: char| {
+        // Breaks of lines, and embeddings, overrides and isolates of directions.
+        let is_layout = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || is_layout
+    };
+    if label.contains(is_disruptive) {
+        return Err(ApiError::invalid_field(
+            "label",
+            "must not contain control characters or change the direction of text",
+        ));
+    }
+    Ok(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_changes_nothing_around_it() {
+        for good in [
+            "",
+            "Ada's phone",
+            "téléphone",
+            "טלפון",
+            "👩\u{200d}💻",
+            "<b>",
+        ] {
+            assert_eq!(label(Some(good.to_owned())).unwrap(), good);
+        }
+        for bad in [
+            "a\nb",
+            "a\tb",
+            "\u{1b}[31m",
+            "\u{7f}",
+            "\u{85}",
+            "a\u{2028}b",
+            "a\u{202e}b",
+            "a\u{2066}b",
+        ] {
+            assert!(label(Some(bad.to_owned())).is_err(), "{bad:?}");
+        }
+    }
+}

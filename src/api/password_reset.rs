@@ -1,0 +1,231 @@
+//! Password reset with links that administrators create.
+
+use poem::Request;
+use poem_openapi::param::{Path, Query};
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use secrecy::ExposeSecret;
+
+use super::Tag;
+use super::client::{anonymous_actor, user_actor};
+use super::input::JsonBody;
+use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
+use super::responses::{NoContent, NoStore};
+use super::secret_field::{PasswordField, SecretField};
+use super::users::{AdministratorGuard, FreshAdministratorGuard, parse_user_id};
+use crate::App;
+use crate::error::ApiError;
+use crate::store::{OpenResetLink, ResetLinkPageRequest};
+
+/// Operations on links that set a password.
+pub(super) struct PasswordResetApi(pub(super) App);
+
+/// A link that sets a new password once.
+#[derive(Debug, Object)]
+#[oai(rename = "ResetLinkAnswer")]
+struct ResetLinkResponse {
+    /// The link for the user. Everyone who has it can set the password.
+    link: String,
+    /// Time when the link expires.
+    expires_at: String,
+}
+
+/// An unused link. Its secret was returned once, to the administrator that created it.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+#[oai(rename = "OpenLinkAnswer")]
+struct UnusedLinkResponse {
+    /// Id of the user whose password the link sets.
+    user_id: String,
+    /// Name of that user.
+    username: String,
+    /// Name of the administrator that created the link; absent for the command line.
+    by: Option<String>,
+    /// Creation time of the link.
+    made_at: String,
+    /// Time when the link expires.
+    expires_at: String,
+}
+
+impl From<OpenResetLink> for UnusedLinkResponse {
+    fn from(link: OpenResetLink) -> Self {
+        let by = link.made_by;
+        Self {
+            user_id: link.user.to_string(),
+            username: link.username,
+            by: by.map(|by| by.username.unwrap_or_else(|| by.id.to_string())),
+            made_at: link.made_at.to_string(),
+            expires_at: link.expires_at.to_string(),
+        }
+    }
+}
+
+/// A page of unused links, ordered by user name.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+#[oai(rename = "OpenLinksAnswer")]
+struct UnusedLinkListResponse {
+    /// The links.
+    items: Vec<UnusedLinkResponse>,
+    /// Value of `after` for the next page; absent on the last page.
+    next: Option<String>,
+}
+
+#[derive(Debug, ApiResponse)]
+enum ResetLinkCreated {
+    /// Created. The link is returned only this once.
+    #[oai(status = 201)]
+    Created(Json<ResetLinkResponse>),
+}
+
+/// A new password, and the secret of a reset link.
+#[derive(Debug, Object)]
+#[oai(rename = "ResetRequest")]
+struct ResetPasswordRequest {
+    /// The part of the link after `#`.
+    link: SecretField<128>,
+    /// New password: long, and not a common one.
+    password: PasswordField,
+}
+
+/// The secret of a reset link.
+#[derive(Debug, Object)]
+struct ResetLinkUserRequest {
+    /// The part of the link after `#`.
+    link: SecretField<128>,
+}
+
+/// The user of a link.
+#[derive(Debug, Object)]
+#[oai(rename = "ResetLinkUserAnswer")]
+struct ResetLinkUserResponse {
+    /// Name of the user whose password the link sets.
+    username: String,
+}
+
+#[OpenApi]
+impl PasswordResetApi {
+    /// Create a reset link
+    ///
+    /// For users who forgot their password. The link sets a new password once, within 24 hours; an older
+    /// link of the user becomes invalid. The old password is valid until the link is used. The link depends
+    /// on the administrator that created it: it becomes invalid when that administrator is disabled or
+    /// demoted, changes the password, or logs out everywhere. Requires a fresh token.
+    #[oai(
+        path = "/v1/users/:id/reset-link",
+        method = "post",
+        operation_id = "makeResetLink",
+        tag = "Tag::Users"
+    )]
+    async fn make(
+        &self,
+        guard: FreshAdministratorGuard,
+        request: &Request,
+        /// Id of the user.
+        id: Path<String>,
+    ) -> Result<NoStore<ResetLinkCreated>, ApiError> {
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        let created = self.0.create_reset_link(&parse_user_id(&id)?, &by).await?;
+        Ok(NoStore::new(ResetLinkCreated::Created(Json(
+            ResetLinkResponse {
+                link: created.address.expose_secret().to_owned(),
+                expires_at: created.expires_at.to_string(),
+            },
+        ))))
+    }
+
+    /// Withdraw the reset link of a user
+    ///
+    /// The link becomes invalid at once.
+    #[oai(
+        path = "/v1/users/:id/reset-link",
+        method = "delete",
+        operation_id = "withdrawResetLink",
+        tag = "Tag::Users"
+    )]
+    async fn withdraw(
+        &self,
+        guard: AdministratorGuard,
+        request: &Request,
+        /// Id of the user.
+        id: Path<String>,
+    ) -> Result<NoStore<NoContent>, ApiError> {
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        self.0
+            .withdraw_reset_link(&parse_user_id(&id)?, &by)
+            .await?;
+        Ok(NoStore::new(NoContent::Success))
+    }
+
+    /// List unused reset links
+    ///
+    /// Returns every valid reset link, ordered by user name, one page at a time.
+    #[oai(
+        path = "/v1/reset-links",
+        method = "get",
+        operation_id = "listResetLinks",
+        tag = "Tag::Administration"
+    )]
+    async fn list(
+        &self,
+        _guard: AdministratorGuard,
+        /// The `next` of the previous page.
+        #[oai(validator(max_length = 254))]
+        after: Query<Option<String>>,
+        /// Most items to return.
+        #[oai(
+            default = "default_page_size",
+            validator(minimum(value = "1"), maximum(value = "200"))
+        )]
+        limit: Query<u32>,
+    ) -> Result<NoStore<Json<UnusedLinkListResponse>>, ApiError> {
+        let page = ResetLinkPageRequest {
+            after: without_nul("after", after.0)?,
+            limit: rows_to_query(*limit),
+        };
+        let links = self.0.reset_links(&page).await?;
+        let (links, next) = split_page(links, *limit, |link| link.username.clone());
+        let items = links.into_iter().map(UnusedLinkResponse::from).collect();
+        Ok(NoStore::new(Json(UnusedLinkListResponse { items, next })))
+    }
+
+    /// Set a new password with a reset link
+    ///
+    /// Consumes the link and ends every session of the user.
+    #[oai(
+        path = "/v1/password/reset",
+        method = "post",
+        operation_id = "resetPassword",
+        tag = "Tag::Account"
+    )]
+    async fn reset(
+        &self,
+        request: &Request,
+        body: JsonBody<ResetPasswordRequest>,
+    ) -> Result<NoStore<NoContent>, ApiError> {
+        let JsonBody(input) = body;
+        let by = anonymous_actor(request, &self.0.config);
+        let link = input.link.0.expose_secret();
+        self.0.reset_password(link, input.password.0, &by).await?;
+        Ok(NoStore::new(NoContent::Success))
+    }
+
+    /// Read the user of a reset link
+    ///
+    /// For pages that set a password: password managers store it under the user name. The link is not
+    /// consumed.
+    #[oai(
+        path = "/v1/password/reset/user",
+        method = "post",
+        operation_id = "readResetLinkUser",
+        tag = "Tag::Account"
+    )]
+    async fn user(
+        &self,
+        body: JsonBody<ResetLinkUserRequest>,
+    ) -> Result<NoStore<Json<ResetLinkUserResponse>>, ApiError> {
+        let link = body.0.link.0.expose_secret();
+        let username = self.0.user_of_reset_link(link).await?.username;
+        Ok(NoStore::new(Json(ResetLinkUserResponse { username })))
+    }
+}

@@ -1,0 +1,297 @@
+//! The tokens of a request, for operations that accept a refresh token: their locations, their types, and
+//! the one to use.
+//!
+//! The type of each token is read before any decision. Many clients add the access token to every request,
+//! and browsers send cookies automatically: in both cases it is clear which refresh token is meant. Two
+//! different refresh tokens are ambiguous, and such a request is refused.
+
+use poem::Request;
+use poem::http::HeaderMap;
+use poem::http::header::AUTHORIZATION;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::cookies::{CsrfVerifiedSession, SessionCookies};
+use super::secret_field::TokenField;
+use crate::App;
+use crate::error::ApiError;
+use crate::store::{PresentedRefreshToken, SessionId};
+use latchet_guard::error::AuthError;
+use latchet_guard::token::ExpectedKind;
+use latchet_guard::{NO_TOKEN_AFTER_SCHEME, credentials};
+
+const COOKIE_DESCRIPTION: &str = "a cookie";
+
+/// All tokens of one request.
+pub(super) struct RequestTokens<'r> {
+    request: &'r Request,
+    app: &'r App,
+    /// Tokens outside cookies, in the order in which they are searched.
+    explicit: Vec<ExplicitToken>,
+    cookies: Option<SessionCookies>,
+}
+
+/// Location of a token outside cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TokenLocation {
+    /// The member of the body that holds a refresh token.
+    Body,
+    /// `Authorization`, which may hold a token of either kind.
+    Header,
+}
+
+impl TokenLocation {
+    /// Returns the name of the location in errors.
+    const fn description(self) -> &'static str {
+        match self {
+            Self::Body => "the body",
+            Self::Header => "the header `Authorization`",
+        }
+    }
+}
+
+/// A token in the body or in `Authorization`.
+struct ExplicitToken {
+    location: TokenLocation,
+    token: SecretString,
+    /// Content of the token, if it is a refresh token of this server.
+    refresh: Result<PresentedRefreshToken, AuthError>,
+}
+
+/// The one refresh token of a request.
+pub(super) struct RequestRefreshToken {
+    pub(super) token: SecretString,
+    /// Generation since which the session's CSRF values are valid.
+    pub(super) csrf_epoch: u64,
+    pub(super) location: RefreshTokenLocation,
+}
+
+/// Location of the refresh token, which is also the location for its successor.
+pub(super) enum RefreshTokenLocation {
+    /// In the body or in `Authorization`.
+    Explicit,
+    /// In the body or in `Authorization`, and the same token in a cookie.
+    ExplicitAndCookie(SessionCookies),
+    /// In a cookie, and the CSRF check has passed.
+    Cookie {
+        cookies: SessionCookies,
+        csrf: String,
+    },
+}
+
+impl<'r> RequestTokens<'r> {
+    /// Reads the tokens of a request and their types, without a database query.
+    pub(super) fn from_request(
+        request: &'r Request,
+        body: Option<TokenField>,
+        app: &'r App,
+    ) -> Self {
+        let in_body = body.map(|token| (TokenLocation::Body, token.0));
+        let in_header = authorization_tokens(request.headers(), app.config.schemes());
+        let in_header = in_header
+            .into_iter()
+            .map(|token| (TokenLocation::Header, token));
+        let explicit = in_body.into_iter().chain(in_header);
+        let explicit = explicit.map(|(location, token)| ExplicitToken {
+            location,
+            refresh: read_refresh_token(app, &token),
+            token,
+        });
+        let cookies = SessionCookies::for_request(request, app);
+        Self {
+            request,
+            app,
+            explicit: explicit.collect(),
+            cookies: cookies.filter(|cookies| cookies.has_refresh_cookie(request)),
+        }
+    }
+
+    /// Returns the one refresh token of the request.
+    ///
+    /// # Errors
+    /// `validation_failed` for two different refresh tokens; the error of the token if there is no valid
+    /// one; `csrf_failed` for a cookie without its proof.
+    pub(super) fn refresh_token(&self) -> Result<RequestRefreshToken, ApiError> {
+        let mut refresh = self.explicit.iter().filter_map(|explicit| {
+            let presented = explicit.refresh.as_ref().ok()?;
+            Some((explicit, presented))
+        });
+        let Some((first, presented)) = refresh.next() else {
+            return self.refresh_token_in_cookie();
+        };
+        let same = |token: &SecretString| token.expose_secret() == first.token.expose_secret();
+        if let Some((second, _)) = refresh.find(|(other, _)| !same(&other.token)) {
+            return Err(ambiguous(first.location, second.location.description()).into());
+        }
+        let location = match &self.cookies {
+            Some(cookies) => {
+                let mut in_cookies = cookies.refresh_tokens(self.request, self.app).peekable();
+                let has_any = in_cookies.peek().is_some();
+                match (has_any, in_cookies.any(|(token, _)| same(&token))) {
+                    (false, _) => RefreshTokenLocation::Explicit,
+                    (true, true) => RefreshTokenLocation::ExplicitAndCookie(cookies.clone()),
+                    (true, false) => {
+                        return Err(ambiguous(first.location, COOKIE_DESCRIPTION).into());
+                    }
+                }
+            }
+            None => RefreshTokenLocation::Explicit,
+        };
+        Ok(RequestRefreshToken {
+            token: first.token.clone(),
+            csrf_epoch: presented.csrf_epoch,
+            location,
+        })
+    }
+
+    fn refresh_token_in_cookie(&self) -> Result<RequestRefreshToken, ApiError> {
+        let Some(cookies) = &self.cookies else {
+            return Err(token_error(&self.explicit).into());
+        };
+        let is_ours = cookies
+            .refresh_tokens(self.request, self.app)
+            .next()
+            .is_some();
+        if !is_ours && !self.explicit.is_empty() {
+            return Err(token_error(&self.explicit).into());
+        }
+        let CsrfVerifiedSession {
+            token,
+            presented,
+            csrf,
+        } = cookies.verify_csrf(self.request, self.app)?;
+        Ok(RequestRefreshToken {
+            token,
+            csrf_epoch: presented.csrf_epoch,
+            location: RefreshTokenLocation::Cookie {
+                cookies: cookies.clone(),
+                csrf,
+            },
+        })
+    }
+
+    /// Returns the session to end. A browser adds cookies to every request, so they count only if no other
+    /// token names a session.
+    ///
+    /// # Errors
+    /// `validation_failed` if two tokens name different sessions; otherwise the error of the token.
+    pub(super) async fn session_to_end(&self) -> Result<SessionId, ApiError> {
+        let mut named: Option<(&ExplicitToken, SessionId)> = None;
+        let mut by_refresh = false;
+        for explicit in &self.explicit {
+            let Some(sid) = self.session_in_token(explicit) else {
+                continue;
+            };
+            by_refresh |= explicit.refresh.is_ok();
+            match &named {
+                Some((first, known)) if *known != sid => {
+                    return Err(ambiguous(first.location, explicit.location.description()).into());
+                }
+                Some(_) => {}
+                None => named = Some((explicit, sid)),
+            }
+        }
+        match named {
+            // The refresh token is enough: no need to check the access token's revocation.
+            Some((_, sid)) if by_refresh => Ok(sid),
+            Some((explicit, _)) => self.session_of(explicit).await,
+            None => self.session_of_cookie().await,
+        }
+    }
+
+    /// Returns the session of a token that is authentic and has not expired.
+    fn session_in_token(&self, explicit: &ExplicitToken) -> Option<SessionId> {
+        match &explicit.refresh {
+            Ok(presented) => return Some(presented.session.clone()),
+            Err(_) if explicit.location == TokenLocation::Body => return None,
+            Err(_) => {}
+        }
+        let (token, now) = (explicit.token.expose_secret(), self.app.clock.now());
+        let claims = self
+            .app
+            .verifier
+            .verify(token, ExpectedKind::Access, now)
+            .ok()?;
+        claims.sid.as_deref().map(SessionId::from)
+    }
+
+    async fn session_of(&self, explicit: &ExplicitToken) -> Result<SessionId, ApiError> {
+        match (explicit.location, &explicit.refresh) {
+            (TokenLocation::Body, Err(error)) => Err(error.clone().into()),
+            _ => {
+                self.app
+                    .session_of_token(explicit.token.expose_secret())
+                    .await
+            }
+        }
+    }
+
+    /// Returns the session of the cookie, if no other token of the request is valid.
+    async fn session_of_cookie(&self) -> Result<SessionId, ApiError> {
+        let Some(first) = self.explicit.first() else {
+            let cookies = self.cookies.as_ref().ok_or(AuthError::MissingToken)?;
+            return Ok(cookies
+                .verify_csrf(self.request, self.app)?
+                .presented
+                .session);
+        };
+        let error = match self.session_of(first).await {
+            Ok(session) => return Ok(session),
+            Err(error) => error,
+        };
+        let verified = self
+            .cookies
+            .as_ref()
+            .and_then(|cookies| cookies.csrf_verified_session(self.request, self.app));
+        match verified {
+            // The page got its expired access token from another session.
+            Some(session) if self.expired_session().is_some_and(|sid| sid != session) => Err(error),
+            Some(session) => Ok(session),
+            None => Err(error),
+        }
+    }
+
+    /// Returns the session of an expired access token.
+    fn expired_session(&self) -> Option<SessionId> {
+        let now = self.app.clock.now();
+        self.explicit.iter().find_map(|explicit| {
+            let token = explicit.token.expose_secret();
+            let verified = self
+                .app
+                .verifier
+                .verify_even_expired(token, ExpectedKind::Access, now)
+                .ok()?;
+            verified.claims.sid.as_deref().map(SessionId::from)
+        })
+    }
+}
+
+fn ambiguous(first: TokenLocation, second: &'static str) -> AuthError {
+    AuthError::AmbiguousToken(first.description(), second)
+}
+
+fn read_refresh_token(app: &App, token: &SecretString) -> Result<PresentedRefreshToken, AuthError> {
+    match token.expose_secret() {
+        "" => Err(AuthError::MalformedToken(NO_TOKEN_AFTER_SCHEME)),
+        token => app.refresh_tokens.verify(token),
+    }
+}
+
+/// Returns the reason why none of these tokens is a valid refresh token.
+fn token_error(explicit: &[ExplicitToken]) -> AuthError {
+    let error = explicit
+        .iter()
+        .find_map(|token| token.refresh.as_ref().err());
+    error.cloned().unwrap_or(AuthError::MissingToken)
+}
+
+/// Returns the credentials of these schemes in `Authorization`. Bytes that are not UTF-8 are replaced: no
+/// token contains them, and none contains the replacement.
+fn authorization_tokens(headers: &HeaderMap, schemes: &[&str]) -> Vec<SecretString> {
+    let lines = headers.get_all(AUTHORIZATION).into_iter();
+    let tokens = lines.flat_map(|line| {
+        let of_scheme = |scheme| credentials(line.as_bytes(), scheme);
+        schemes.iter().copied().flat_map(of_scheme)
+    });
+    let tokens = tokens.map(|token| String::from_utf8_lossy(token).into_owned());
+    tokens.map(SecretString::from).collect()
+}

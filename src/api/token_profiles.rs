@@ -1,0 +1,136 @@
+//! Tokens for third parties.
+
+use poem::{Request, RequestBody};
+use poem_openapi::param::Path;
+use poem_openapi::payload::Json;
+use poem_openapi::registry::Registry;
+use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
+use secrecy::ExposeSecret;
+
+use super::Tag;
+use super::basic_auth::{BasicCredentials, decode_form_value};
+use super::client::client_ip;
+use super::first_party::FullScope;
+use super::input::DeferredBody;
+use super::responses::NoStore;
+use super::users::parse_user_id;
+use crate::App;
+use crate::error::ApiError;
+use crate::third_party_tokens::{ServiceCredentials, ThirdPartyToken, TokenRequester};
+use latchet_guard::Jwt;
+
+/// Operations that issue tokens for third parties.
+pub(super) struct TokenProfilesApi(pub(super) App);
+
+/// Subject of the token.
+#[derive(Debug, Object)]
+struct PartyTokenRequest {
+    /// Id of the user. Required for services; with a user's access token, it must be that user.
+    #[oai(validator(max_length = 64))]
+    user_id: Option<String>,
+}
+
+/// A token for a third party.
+#[derive(Debug, Object)]
+#[oai(rename = "PartyTokenAnswer")]
+struct PartyTokenResponse {
+    /// The token to pass to the third party.
+    token: String,
+    /// Lifetime of the token in seconds.
+    expires_in: u64,
+}
+
+impl From<ThirdPartyToken> for PartyTokenResponse {
+    fn from(issued: ThirdPartyToken) -> Self {
+        Self {
+            token: issued.token,
+            expires_in: issued.expires_in,
+        }
+    }
+}
+
+/// Guard of this operation: a user's access token, or the credentials of a service. Both are verified before
+/// the body is validated.
+enum TokenRequestGuard {
+    User(Jwt<FullScope>),
+    Service(ServiceCredentials),
+}
+
+impl<'a> ApiExtractor<'a> for TokenRequestGuard {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        Jwt::<FullScope>::register(registry);
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        match BasicCredentials::from_headers(request.headers()) {
+            BasicCredentials::Absent => Ok(Self::User(
+                Jwt::<FullScope>::from_request(request, body, options).await?,
+            )),
+            BasicCredentials::Malformed => Err(ApiError::InvalidClient.into()),
+            BasicCredentials::NameAndSecret(name, secret) => {
+                Ok(Self::Service(ServiceCredentials {
+                    name: decode_form_value(&name),
+                    secret: decode_form_value(secret.expose_secret()).into(),
+                }))
+            }
+        }
+    }
+}
+
+#[OpenApi]
+impl TokenProfilesApi {
+    /// Issue a token for a third party
+    ///
+    /// Signs the claims of the profile with the key of the third party; Latchet's guards do not accept this
+    /// token. Users authenticate with their access token and get a token for themselves; services
+    /// authenticate with their name and secret (`Authorization: Basic`) and name the user in the body.
+    #[oai(
+        path = "/v1/tokens/:profile",
+        method = "post",
+        operation_id = "makePartyToken",
+        tag = "Tag::Tokens"
+    )]
+    async fn make(
+        &self,
+        guard: TokenRequestGuard,
+        request: &Request,
+        /// Name of the profile in the server's settings.
+        profile: Path<String>,
+        body: DeferredBody<PartyTokenRequest>,
+    ) -> poem::Result<NoStore<Json<PartyTokenResponse>>> {
+        let issued = match guard {
+            TokenRequestGuard::User(jwt) => {
+                let user_id = body.read()?.user_id;
+                if user_id.is_some_and(|id| id != jwt.claims.sub) {
+                    return Err(ApiError::invalid_field(
+                        "user_id",
+                        "is another user: only services may name other users",
+                    )
+                    .into());
+                }
+                self.0.recheck_access_token(&jwt.claims).await?;
+                let requester = TokenRequester::User(&jwt.claims);
+                self.0.issue_third_party_token(&profile, &requester).await?
+            }
+            TokenRequestGuard::Service(credentials) => {
+                let ip = client_ip(request, &self.0.config);
+                let service = self.0.authenticate_service(&credentials, ip).await?;
+                let id = body.read()?.user_id.ok_or_else(|| {
+                    ApiError::invalid_field("user_id", "is required for services")
+                })?;
+                let requester = TokenRequester::Service(&service, &parse_user_id(&id)?);
+                self.0.issue_third_party_token(&profile, &requester).await?
+            }
+        };
+        Ok(NoStore::new(Json(issued.into())))
+    }
+}

@@ -1,0 +1,171 @@
+//! Introspection and revocation of tokens that clients hold.
+
+use std::sync::Arc;
+
+use super::App;
+use super::error::ApiError;
+use super::names::ClientId;
+use super::rotation::{RotationDecision, decide};
+use super::sessions::require_client;
+use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionId, SessionWithOwner, UserId};
+use latchet_guard::denylist::{TokenIds, TokenStatus};
+use latchet_guard::error::AuthError;
+use latchet_guard::token::{Claims, ExpectedKind};
+
+/// Result of the introspection of a token.
+#[derive(Debug)]
+pub enum Introspection {
+    /// The token is not ours, has expired, or was superseded or revoked.
+    Inactive,
+    /// An access token that is accepted.
+    Access {
+        /// Its claims.
+        claims: Arc<Claims>,
+        /// Name of its user; `None` if a token of another issuer names no user of this server.
+        username: Option<String>,
+    },
+    /// A refresh token that would be accepted.
+    Refresh {
+        /// Its session.
+        session: Box<Session>,
+        /// Name of its user.
+        username: Option<String>,
+    },
+}
+
+impl App {
+    /// Returns the session that an access token or a refresh token belongs to, even if that session has
+    /// ended: a second logout is no error.
+    ///
+    /// # Errors
+    /// The token's own faults.
+    pub async fn session_of_token(&self, token: &str) -> Result<SessionId, ApiError> {
+        match self.refresh_tokens.verify(token) {
+            Ok(presented) => return Ok(presented.session),
+            Err(AuthError::WrongTokenType) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+        let now = self.clock.now();
+        let claims = self.verifier.verify(token, ExpectedKind::Access, now)?;
+        // A token that was revoked on its own is refused, although its session is active. An outdated
+        // token still proves which session it belongs to.
+        let ids = TokenIds {
+            sid: None,
+            ..TokenIds::from(&*claims)
+        };
+        let status = self.denylist.list().check(ids, now).await?;
+        match claims.sid.as_deref() {
+            Some(sid) if status != TokenStatus::Revoked => Ok(SessionId::from(sid)),
+            Some(_) => Err(AuthError::TokenRevoked.into()),
+            None => Err(AuthError::InvalidToken("it belongs to no session").into()),
+        }
+    }
+
+    /// Ends a session at the request of its user. A session that has ended, or was deleted, is no error.
+    ///
+    /// # Errors
+    /// `unavailable` when the end is not certain: retry.
+    pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
+        match self.log_out_session(id, None).await {
+            Err(ApiError::NotFound(_)) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Revokes a token (RFC 7009): a refresh token with its whole session, an access token alone. A token
+    /// that is invalid already is no error.
+    ///
+    /// # Errors
+    /// `invalid_grant` when the token was issued to another client than `client`, where one is named;
+    /// `unavailable` when the end is not certain: retry.
+    pub async fn revoke(&self, token: &str, client: Option<&ClientId>) -> Result<(), ApiError> {
+        match self.refresh_tokens.verify(token) {
+            Ok(presented) => {
+                if client.is_some()
+                    && let Some(current) = self.store.session(&presented.session).await?
+                {
+                    require_client(&current.session, client)?;
+                }
+                return self.log_out(&presented.session).await;
+            }
+            Err(AuthError::WrongTokenType) => {}
+            Err(_) => return Ok(()),
+        }
+        match self
+            .verifier
+            .verify(token, ExpectedKind::Access, self.clock.now())
+        {
+            Ok(claims) => {
+                let issued_to = claims.client_id.as_deref().unwrap_or(FIRST_PARTY_CLIENT_ID);
+                if client.is_some_and(|client| client.as_str() != issued_to) {
+                    return Err(ApiError::WrongClient);
+                }
+                self.revoke_access_token(&claims).await
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Returns the state of a token (RFC 7662). Rotates nothing.
+    ///
+    /// # Errors
+    /// `unavailable`: a token whose state cannot be read is never reported as inactive.
+    pub async fn introspect(&self, token: &str) -> Result<Introspection, ApiError> {
+        let now = self.clock.now();
+        let presented = match self.refresh_tokens.verify(token) {
+            Ok(presented) => presented,
+            Err(AuthError::WrongTokenType) => return self.introspect_access(token).await,
+            Err(_) => return Ok(Introspection::Inactive),
+        };
+        let session = self.store.session(&presented.session).await?;
+        let accepted = session.filter(|SessionWithOwner { session, owner }| {
+            let decision = decide(
+                &session.state,
+                presented.presented_generation(),
+                now,
+                self.grace,
+            );
+            matches!(decision, RotationDecision::Rotate | RotationDecision::Retry)
+                && owner.disabled_at.is_none()
+        });
+        let Some(SessionWithOwner { session, .. }) = accepted else {
+            return Ok(Introspection::Inactive);
+        };
+        Ok(Introspection::Refresh {
+            username: self.username(session.user_id.clone()).await?,
+            session: session.into(),
+        })
+    }
+
+    async fn username(&self, id: UserId) -> Result<Option<String>, ApiError> {
+        let user = self.store.user(&id).await?;
+        Ok(user.map(|user| user.username))
+    }
+
+    /// Checks again an access token that was checked at the beginning of its request: the body may have
+    /// arrived long after that.
+    ///
+    /// # Errors
+    /// `token_revoked`, `token_outdated`, `unavailable`.
+    pub async fn recheck_access_token(&self, claims: &Claims) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        match self.denylist.list().check(claims.into(), now).await? {
+            TokenStatus::NotDenied => Ok(()),
+            TokenStatus::Revoked => Err(AuthError::TokenRevoked.into()),
+            TokenStatus::Outdated => Err(AuthError::TokenOutdated.into()),
+        }
+    }
+
+    async fn introspect_access(&self, token: &str) -> Result<Introspection, ApiError> {
+        let now = self.clock.now();
+        let Ok(claims) = self.verifier.verify(token, ExpectedKind::Access, now) else {
+            return Ok(Introspection::Inactive);
+        };
+        let status = self.denylist.list().check((&*claims).into(), now).await?;
+        if status != TokenStatus::NotDenied {
+            return Ok(Introspection::Inactive);
+        }
+        let username = self.username(UserId::from(claims.sub.as_str())).await?;
+        Ok(Introspection::Access { claims, username })
+    }
+}

@@ -1,0 +1,186 @@
+//! The budgets that an attempt to verify a password is charged to.
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::{PasswordClaimant, find_known_device};
+use crate::App;
+use crate::error::ApiError;
+use crate::names::fold_username;
+use crate::store::{User, UserId, UserWithHash};
+use crate::throttle::{BudgetKind, BudgetName, KnownDevice, NamedBudget, network_of};
+use latchet_guard::clock::Time;
+
+/// The role of services that may introspect tokens.
+const INTROSPECT_ROLE: &str = "introspect";
+
+/// Network that an attempt comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttemptNetwork<'a> {
+    pub(super) network: &'a str,
+    /// True if an earlier login to the account came from there.
+    pub(super) is_known: bool,
+}
+
+impl App {
+    /// Returns the names under which this process may remember a refusal before it has looked the
+    /// account up.
+    pub(super) fn budget_names_before_lookup(
+        &self,
+        claimant: &PasswordClaimant<'_>,
+        network: &str,
+    ) -> Vec<BudgetName> {
+        match claimant {
+            // Which budgets apply depends on the owner of the device, which is not known yet.
+            PasswordClaimant::Login { devices, .. } if !devices.is_empty() => Vec::new(),
+            PasswordClaimant::Login { username, .. } => {
+                let in_network = self.network_budget_name(username, network);
+                let is_unknown_network = self.throttle.is_unknown_network(&in_network);
+                let mut names = vec![self.network_budget(network).cache_name, in_network];
+                // Attempts from a network known to the account do not count against the budget of all strangers.
+                if is_unknown_network {
+                    names.push(self.cache_name(
+                        BudgetKind::Account,
+                        &budget_subject("", &folded_username(username)),
+                    ));
+                }
+                names
+            }
+            PasswordClaimant::Session { .. } => Vec::new(),
+        }
+    }
+
+    fn network_budget_name(&self, username: &str, network: &str) -> BudgetName {
+        let named = budget_subject(network, &folded_username(username));
+        self.cache_name(BudgetKind::AccountInNetwork, &named)
+    }
+
+    /// Returns whether a login to the account came from this network since its password was set. Queries
+    /// the database, at most once a minute for an unknown network.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(super) async fn is_known_network(
+        &self,
+        claimant: &PasswordClaimant<'_>,
+        found: Option<&UserWithHash>,
+        network_of_caller: &str,
+    ) -> Result<bool, ApiError> {
+        let PasswordClaimant::Login { username, .. } = claimant else {
+            return Ok(false);
+        };
+        let name = self.network_budget_name(username, network_of_caller);
+        if self.throttle.is_unknown_network(&name) {
+            return Ok(false);
+        }
+        // The same work for an account that does not exist.
+        let (user, since) = match found {
+            Some(found) => (found.user.id.clone(), found.user.password_changed_at),
+            None => (UserId::from(""), Time::from_millis(0)),
+        };
+        let addresses = self.store.addresses_of_logins(&user, since).await?;
+        let mut addresses = addresses.iter().filter_map(|address| address.parse().ok());
+        let is_known = addresses.any(|address| network_of(address) == network_of_caller);
+        if !is_known {
+            self.throttle.record_unknown_network(&name);
+        }
+        Ok(is_known)
+    }
+
+    /// Returns the budgets that an attempt is charged to, in the fixed order of their kinds.
+    pub(super) fn budgets(
+        &self,
+        claimant: &PasswordClaimant<'_>,
+        found: Option<&UserWithHash>,
+        from: &AttemptNetwork<'_>,
+    ) -> Vec<NamedBudget> {
+        let user = found.map(|found| &found.user);
+        match claimant {
+            PasswordClaimant::Session { user, session } => {
+                let subject = format!("{user} {session}");
+                let rate = self.config.throttle_account_ip;
+                vec![self.budget((BudgetKind::Session, &subject), rate)]
+            }
+            PasswordClaimant::Login { username, devices } => {
+                match (user, user.and_then(|user| find_known_device(user, devices))) {
+                    // Failures of others in the same network do not affect a known device of the account.
+                    (Some(user), Some(device)) => self.device_budgets(device, user).into(),
+                    _ => self.stranger_budgets(username, user, from),
+                }
+            }
+        }
+    }
+
+    /// Returns the budgets of a known device: its own, and one that all known devices of the account
+    /// share. Every login without a proof creates another device, so their number has no limit.
+    fn device_budgets(&self, device: &KnownDevice, user: &User) -> [NamedBudget; 2] {
+        let (own, all) = (
+            self.config.throttle_account_ip,
+            self.config.throttle_account,
+        );
+        [
+            self.account_budget((BudgetKind::KnownDevice, device.id()), own, user),
+            self.account_budget((BudgetKind::AllKnownDevices, ""), all, user),
+        ]
+    }
+
+    /// Returns the budgets of a client that is not known to the account: one for its network at all
+    /// accounts, one for its network at this account, and one that all such clients share. The last does
+    /// not apply to networks that are known to the account: strangers elsewhere lock no user out there.
+    fn stranger_budgets(
+        &self,
+        username: &str,
+        user: Option<&User>,
+        from: &AttemptNetwork<'_>,
+    ) -> Vec<NamedBudget> {
+        let network = from.network;
+        let name = folded_username(username);
+        let budget = |kind, subject: &str, rate| {
+            // Under the name as typed: an attempt is refused before the account is looked up.
+            let named = budget_subject(subject, &name);
+            let cache_name = self.cache_name(kind, &named);
+            let budget = match user {
+                Some(user) => self.account_budget((kind, subject), rate, user),
+                None => self.budget((kind, &named), rate),
+            };
+            NamedBudget {
+                cache_name,
+                ..budget
+            }
+        };
+        let in_network = self.config.throttle_account_ip;
+        let mut budgets = vec![
+            self.network_budget(network),
+            budget(BudgetKind::AccountInNetwork, network, in_network),
+        ];
+        if !from.is_known && !user.is_some_and(is_service) {
+            let rate = self.config.throttle_account;
+            budgets.push(budget(BudgetKind::Account, "", rate));
+        }
+        budgets
+    }
+
+    fn cache_name(&self, kind: BudgetKind, subject: &str) -> BudgetName {
+        let scope = format!("name {}", kind.as_str());
+        BudgetName {
+            kind,
+            key: self.derived.throttle_key(&scope, subject),
+        }
+    }
+}
+
+/// Returns whether this is the account of a service. It has no budget that all networks share:
+/// strangers would use it up, and a service has no browser that keeps the proof of a known device.
+fn is_service(user: &User) -> bool {
+    user.roles == [INTROSPECT_ROLE]
+}
+
+/// Returns the form in which names are compared, so that one account has one budget.
+fn folded_username(username: &str) -> String {
+    let name: String = username.nfkc().collect();
+    fold_username(&name).nfc().collect()
+}
+
+/// Returns the key of a name in one network, or, with an empty `network`, in all of them.
+fn budget_subject(network: &str, name: &str) -> String {
+    format!("{network} {name}")
+}

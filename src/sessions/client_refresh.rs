@@ -1,0 +1,107 @@
+//! Refresh by an OAuth client: with its name, and perhaps with fewer scopes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::IssuedTokens;
+use crate::App;
+use crate::error::ApiError;
+use crate::names::{ClientId, parse_scopes};
+use crate::store::{Session, SessionWithOwner};
+use latchet_guard::token::FreshClaim;
+
+/// A refresh request of an OAuth client.
+#[derive(Debug)]
+pub struct ClientRefresh<'a> {
+    /// The refresh token.
+    pub token: &'a SecretString,
+    /// The `Idempotency-Key`, if any.
+    pub key: Option<&'a SecretString>,
+    /// The client that the request names, if any.
+    pub client: Option<&'a ClientId>,
+    /// Scopes requested for the access token; `None` requests those of the session.
+    pub scope: Option<&'a str>,
+    /// Address of the client.
+    pub ip: IpAddr,
+}
+
+impl App {
+    /// Exchanges a refresh token for the current tokens of its session (RFC 6749, 6).
+    ///
+    /// # Errors
+    /// `invalid_grant` when the token was issued to another client than the request names; a scope that
+    /// was not granted at login; otherwise as [`App::refresh`]. Nothing is rotated in the first two cases.
+    pub async fn refresh_for_client(
+        &self,
+        asked: &ClientRefresh<'_>,
+    ) -> Result<IssuedTokens, ApiError> {
+        let token = asked.token.expose_secret();
+        let scopes = self.check_client_refresh(asked, token).await?;
+        let now = self.clock.now();
+        let mut current = self.rotate_session(token, asked.key, asked.ip, now).await?;
+        if let Some(scopes) = scopes {
+            narrow_scopes(&mut Arc::make_mut(&mut current).session, scopes);
+        }
+        self.issue_tokens(&current, FreshClaim::No, now).await
+    }
+
+    /// Checks the client of the token and the requested scopes, which rotation does not, and returns these
+    /// scopes. Neither the client nor the scopes of a session ever change.
+    async fn check_client_refresh(
+        &self,
+        asked: &ClientRefresh<'_>,
+        token: &str,
+    ) -> Result<Option<Vec<String>>, ApiError> {
+        if asked.client.is_none() && asked.scope.is_none() {
+            return Ok(None);
+        }
+        let presented = self.refresh_tokens.verify(token)?;
+        let session = self.store.session(&presented.session).await?;
+        // A session that is deleted or has ended is refused by the rotation.
+        let Some(SessionWithOwner { session, .. }) = session else {
+            return Ok(None);
+        };
+        require_client(&session, asked.client)?;
+        if session.end(self.clock.now()).is_some() {
+            return Ok(None);
+        }
+        asked
+            .scope
+            .map(|scope| resolve_narrowed_scopes(&session, scope))
+            .transpose()
+    }
+}
+
+/// Refuses a client that is not the one a session belongs to. A request that names no client is accepted: the
+/// name of a client proves nothing either.
+pub(crate) fn require_client(session: &Session, client: Option<&ClientId>) -> Result<(), ApiError> {
+    match client {
+        Some(client) if client.as_str() != session.client() => Err(ApiError::WrongClient),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the requested scopes, all of which the session must have.
+fn resolve_narrowed_scopes(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
+    let asked = parse_scopes(asked).map_err(|_| ApiError::InvalidScope)?;
+    if asked.is_empty() {
+        return Ok(session.scope.clone());
+    }
+    let has = |scope: &str| session.scope.iter().any(|own| own == scope);
+    if !asked.iter().all(|scope| has(scope)) {
+        return Err(ApiError::InvalidScope);
+    }
+    let granted = session.scope.iter();
+    Ok(granted
+        .filter(|own| asked.contains(&own.as_str()))
+        .cloned()
+        .collect())
+}
+
+/// Reduces the scopes of a session for an access token. The stored session keeps all of them.
+fn narrow_scopes(session: &mut Session, scopes: Vec<String>) {
+    session.is_narrowed |= scopes.len() < session.scope.len();
+    session.scope = scopes;
+}

@@ -1,0 +1,148 @@
+//! Revocation of sessions and tokens: first in SQL, then in every copy of the denylist, then the response.
+
+use std::time::Duration;
+
+use crate::App;
+pub(crate) use crate::clock_skew::CLOCK_SKEW;
+use crate::error::ApiError;
+use crate::rotation::RevokeReason;
+use crate::security_events::Actor;
+use crate::store::{DenialPeriod, Revocation, SessionId, StoreError, UserId};
+use latchet_guard::clock::Time;
+use latchet_guard::denylist::Denial;
+use latchet_guard::token::{Claims, MAX_LEEWAY};
+
+impl App {
+    /// Ends one session as an administrator.
+    ///
+    /// # Errors
+    /// As [`App::log_out_session`].
+    pub async fn end_session_as_administrator(
+        &self,
+        id: &SessionId,
+        by: &Actor,
+    ) -> Result<(), ApiError> {
+        self.end_one_session(id, None, RevokeReason::Admin, Some(by))
+            .await
+    }
+
+    /// Ends one session, of `owner` if given, at the request of its user.
+    ///
+    /// # Errors
+    /// `not_found`; `unavailable` when the end is not certain: retry.
+    pub async fn log_out_session(
+        &self,
+        id: &SessionId,
+        owner: Option<&UserId>,
+    ) -> Result<(), ApiError> {
+        self.end_one_session(id, owner, RevokeReason::Logout, None)
+            .await
+    }
+
+    /// Ends the session that a login in the same browser has replaced: no client has its refresh token any
+    /// more. The login is valid even if this fails.
+    pub async fn end_replaced_session(&self, id: &SessionId) {
+        let reason = RevokeReason::Replaced;
+        match self.end_one_session(id, None, reason, None).await {
+            // It has ended already.
+            Ok(()) | Err(ApiError::NotFound(_)) => {}
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(session.id = %id, error,
+                    "cannot end a session that a login has replaced");
+            }
+        }
+    }
+
+    /// Ends a session: first in SQL, then in every copy of the denylist.
+    async fn end_one_session(
+        &self,
+        id: &SessionId,
+        owner: Option<&UserId>,
+        reason: RevokeReason,
+        by: Option<&Actor>,
+    ) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let revocation = self.revocation(reason, now).await?;
+        let denials = self
+            .store
+            .revoke_session(id, owner, &revocation, by)
+            .await?;
+        if denials.is_empty() {
+            return Err(ApiError::NotFound("there is no such session"));
+        }
+        self.deny(&denials, now).await?;
+        tracing::info!(session.id = %id, reason = reason.as_str(), "session ended");
+        Ok(())
+    }
+
+    /// Ends every session of a user.
+    ///
+    /// # Errors
+    /// `unavailable` when the end is not certain: retry.
+    pub async fn end_all_sessions(
+        &self,
+        user: &UserId,
+        reason: RevokeReason,
+        by: &Actor,
+    ) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let revocation = self.revocation(reason, now).await?;
+        let denied = self
+            .store
+            .revoke_all_sessions(user, None, &revocation, by)
+            .await;
+        match denied {
+            Ok(denial) => self.deny(&[denial], now).await?,
+            // A token of another issuer may name a user that does not exist here.
+            Err(StoreError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(user.id = %user, reason = reason.as_str(), "sessions ended");
+        Ok(())
+    }
+
+    /// Denies one access token; its session continues (RFC 7009 on an access token).
+    ///
+    /// # Errors
+    /// `unavailable` when the denial is not certain: retry.
+    pub async fn revoke_access_token(&self, claims: &Claims) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let not_after = claims.expires_at() + MAX_LEEWAY;
+        let denial = self.store.revoke_token(&claims.jti, not_after, now).await?;
+        self.deny(&[denial], now).await?;
+        Ok(())
+    }
+
+    /// Writes denials to the denylist, where every check sees them.
+    pub(crate) async fn deny(&self, denials: &[Denial], now: Time) -> Result<(), ApiError> {
+        self.denylist.deny(denials, now).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.count_denials(denials.len());
+        }
+        Ok(())
+    }
+
+    /// Returns the time for which a denial must be kept: no access token that any server has issued is
+    /// accepted by any guard for longer.
+    pub(crate) async fn denial_ttl(&self) -> Result<Duration, ApiError> {
+        let longest = self.token_lifetimes.longest_in_use().await?;
+        Ok(longest + MAX_LEEWAY + CLOCK_SKEW)
+    }
+
+    /// Returns the period of a denial that begins now.
+    pub(crate) async fn denial_period(&self, now: Time) -> Result<DenialPeriod, ApiError> {
+        let not_after = now + self.denial_ttl().await?;
+        Ok(DenialPeriod { now, not_after })
+    }
+
+    /// Returns a revocation that takes effect now.
+    pub(crate) async fn revocation(
+        &self,
+        reason: RevokeReason,
+        now: Time,
+    ) -> Result<Revocation, ApiError> {
+        let period = self.denial_period(now).await?;
+        Ok(Revocation { reason, period })
+    }
+}

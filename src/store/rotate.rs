@@ -1,0 +1,235 @@
+//! Rotation in batches: many sessions in one statement and one commit.
+//!
+//! A refresh waits for a commit, which costs the same for one row as for hundreds. One writer takes all
+//! queued requests (it never waits for more), reads their sessions, calls
+//! [`decide`](crate::rotation::decide) for each token in the order of arrival, and writes the
+//! changes on condition that no other replica wrote. Responses are sent after the commit.
+//!
+//! Nothing is written later than [`QUERY_DEADLINE`] after its request, not even by a database that froze while it
+//! executed the statement: the grace period counts from the time of the request, and a client that was
+//! asked to retry must not find it over.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::connection::StoreConnections;
+use super::users::split_spaces;
+use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
+use crate::rotation::{Grace, PresentedGeneration, RetryKeyHash, SessionEnd};
+use latchet_guard::clock::Time;
+use latchet_guard::denylist::Denial;
+
+mod batch;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+/// Capacity of the queue; further refreshes are refused and may be retried.
+const QUEUE_CAPACITY: usize = 4096;
+
+/// Most refreshes in one statement. A row binds six values, and SQLite accepts 32,766.
+const MAX_BATCH_SIZE: usize = 512;
+
+/// A presented refresh token, as the store needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedRefreshToken {
+    /// Its `sid`.
+    pub session: SessionId,
+    /// Its `sub`.
+    pub user: UserId,
+    /// Its `gen`.
+    pub generation: u64,
+    /// First generation whose CSRF values are valid: its `csrf`.
+    pub csrf_epoch: u64,
+    /// Hash of the retry key in the request.
+    pub retry_key: Option<RetryKeyHash>,
+    /// Address of the client, for the event of a reuse.
+    pub ip: Option<IpAddr>,
+}
+
+impl PresentedRefreshToken {
+    /// Returns the parts that the decision uses.
+    pub fn presented_generation(&self) -> PresentedGeneration {
+        PresentedGeneration {
+            generation: self.generation,
+            retry_key: self.retry_key,
+        }
+    }
+}
+
+/// Settings that decide about a presented token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotationSettings {
+    /// Grace period of superseded tokens.
+    pub grace: Grace,
+    /// Lifetime of access tokens, leeway included: a session that ends by reuse is denied for so long.
+    pub denial_ttl: Duration,
+}
+
+/// Result of presenting a refresh token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotationOutcome {
+    /// The token was the current one; contains its successor.
+    Rotated(Arc<SessionWithOwner>),
+    /// The token had a successor; contains the current generation, unchanged.
+    Retried(Arc<SessionWithOwner>),
+    /// The token was presented after its grace period. The session is revoked and must be denied.
+    Reused {
+        /// Owner of the session.
+        user: UserId,
+        /// Denials to publish.
+        denials: Vec<Denial>,
+    },
+    /// The request waited too long for a decision. Nothing was changed.
+    Indeterminate,
+    /// Its generation does not exist, as after a restored backup. Nothing was changed.
+    UnknownGeneration,
+    /// The session has ended.
+    Ended(SessionEnd),
+    /// The user has no such session.
+    NoSuchSession,
+}
+
+/// A session and its owner: all that is needed to issue both tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionWithOwner {
+    /// The session, with the [`generation`](crate::rotation::SessionState::generation) to return.
+    pub session: Session,
+    /// The user, whose id is in `session`.
+    pub owner: SessionOwner,
+}
+
+/// Token claims about the user, from one read of the row: old roles always come with an old version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOwner {
+    /// Authority version.
+    pub authority_version: u64,
+    /// Names of the user's roles.
+    pub roles: Vec<String>,
+    /// Time at which an administrator disabled the account.
+    pub disabled_at: Option<Time>,
+}
+
+impl TryFrom<&entity::user::Model> for SessionOwner {
+    type Error = StoreError;
+
+    fn try_from(row: &entity::user::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            authority_version: u64::try_from(row.authority_version)
+                .map_err(StoreError::malformed)?,
+            roles: split_spaces(&row.roles),
+            disabled_at: row.disabled_at.map(Time::from_millis),
+        })
+    }
+}
+
+/// Returns a session and its user, by the same query as a rotation.
+pub(super) async fn read_session(
+    connections: &StoreConnections,
+    id: &SessionId,
+) -> Result<Option<SessionWithOwner>, StoreError> {
+    let (sessions, _) = statements::read_session(connections, id).await?;
+    Ok(sessions
+        .into_values()
+        .next()
+        .map(batch::BatchedSession::into_session_with_owner))
+}
+
+/// A request in the queue of the writer.
+#[derive(Debug)]
+struct RotationRequest {
+    presented: PresentedRefreshToken,
+    now: Time,
+    settings: RotationSettings,
+    received_at: Instant,
+    reply: oneshot::Sender<Result<RotationOutcome, StoreError>>,
+}
+
+impl RotationRequest {
+    /// Returns the time left for writing.
+    fn time_left(&self) -> Duration {
+        QUERY_DEADLINE.saturating_sub(self.received_at.elapsed())
+    }
+
+    fn respond(self, result: Result<RotationOutcome, StoreError>) {
+        // The caller may have disconnected; the rotation remains valid, and presenting the token again is a retry.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// Queue of the writer.
+#[derive(Debug)]
+pub(super) struct RotationQueue(mpsc::Sender<RotationRequest>);
+
+impl RotationQueue {
+    /// Starts the writer, which ends when the queue is dropped.
+    pub(super) fn start(connections: StoreConnections) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "each request carries the channel on which its caller waits; the task ends with the queue"
+        )]
+        tokio::spawn(run_writer(connections, receiver));
+        Self(sender)
+    }
+}
+
+async fn run_writer(connections: StoreConnections, mut queue: mpsc::Receiver<RotationRequest>) {
+    let mut requests = Vec::with_capacity(MAX_BATCH_SIZE);
+    let mut reusable = None;
+    while queue.recv_many(&mut requests, MAX_BATCH_SIZE).await > 0 {
+        let batch =
+            batch::process_batch(connections.clone(), reusable, std::mem::take(&mut requests));
+        // In a separate task, a batch that panics fails its own callers, whose channels it drops, and
+        // no others.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is awaited in the same statement"
+        )]
+        let processed = tokio::spawn(batch).await;
+        reusable = processed.unwrap_or_else(|error| {
+            tracing::error!(%error, "rotation batch failed");
+            None
+        });
+        // Returned to the pool when no request waits: an idle connection may break, and the pool tests it.
+        reusable = reusable.filter(|_| !queue.is_empty());
+    }
+}
+
+impl Store {
+    /// Decides about a refresh token and, if it is the current one, creates its successor. Once queued, this
+    /// is completed even when the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the queue is full or the database fails. The token may have been
+    /// rotated then; presenting it again is safe.
+    pub async fn rotate(
+        &self,
+        presented: PresentedRefreshToken,
+        now: Time,
+        settings: RotationSettings,
+    ) -> Result<RotationOutcome, StoreError> {
+        let (reply, result) = oneshot::channel();
+        let request = RotationRequest {
+            presented,
+            now,
+            settings,
+            received_at: Instant::now(),
+            reply,
+        };
+        let queue = &self.0.rotations.0;
+        queue
+            .try_send(request)
+            .map_err(|_| StoreError::unavailable())?;
+        with_deadline(async {
+            result
+                .await
+                .unwrap_or_else(|_| Err(StoreError::unavailable()))
+        })
+        .await
+    }
+}

@@ -1,0 +1,315 @@
+//! The two statements of a batch. SQL, because sea-query has no `UPDATE … FROM (VALUES …)`.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use entity::session::Model;
+use sea_orm::sqlx::{self, ColumnIndex, Decode, FromRow, Row, Type};
+use sea_orm::{ConnectionTrait, DbBackend, Value};
+
+use super::super::authority::END_REASON;
+use super::super::batch_connection::BatchConnection;
+use super::super::connection::StoreConnections;
+use super::super::database_time::now_sql;
+use super::super::error::is_deadlock;
+use super::super::users::split_spaces;
+use super::super::{Session, SessionId, StoreError, sessions};
+use super::batch::{BatchedSession, BatchedSessions};
+use super::{MAX_BATCH_SIZE, SessionOwner};
+use crate::rotation::SessionState;
+use latchet_guard::clock::Time;
+
+/// An update of a session from one generation to another.
+pub(super) struct GenerationUpdate<'a> {
+    pub(super) id: &'a SessionId,
+    pub(super) read_generation: u64,
+    pub(super) next_state: &'a SessionState,
+    /// Unchanged by the update, but part of the tokens.
+    pub(super) csrf_epoch: u64,
+}
+
+impl GenerationUpdate<'_> {
+    /// Returns whether a session is in the state after this update. If another replica wrote that state, the
+    /// tokens are the same: they are a function of the row.
+    pub(super) fn leads_to(&self, state: &SessionState, csrf_epoch: u64) -> bool {
+        csrf_epoch == self.csrf_epoch
+            && state.generation == self.next_state.generation
+            && state.rotated_at == self.next_state.rotated_at
+            && state.superseded == self.next_state.superseded
+            && state.retry_key == self.next_state.retry_key
+    }
+}
+
+/// A time by the clock of the database, which may differ from all others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct DatabaseTime(i64);
+
+impl std::ops::Add<Duration> for DatabaseTime {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self((Time::from_millis(self.0) + rhs).millis())
+    }
+}
+
+/// Reads sessions and their owners, and the time of the read.
+pub(super) async fn read_sessions(
+    connection: &mut BatchConnection,
+    ids: BTreeSet<&SessionId>,
+) -> Result<(BatchedSessions, DatabaseTime), StoreError> {
+    static STATEMENTS: StatementCache = StatementCache::new(read_sql);
+    let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
+    // No session has an empty id.
+    values.resize(padded_row_count(values.len()), "".into());
+    let sql = STATEMENTS.get(connection.backend(), values.len());
+    sessions_by_id(connection.rows(sql, values).await?)
+}
+
+/// Reads one session and its owner on a read-only connection.
+pub(super) async fn read_session(
+    connections: &StoreConnections,
+    id: &SessionId,
+) -> Result<(BatchedSessions, DatabaseTime), StoreError> {
+    static STATEMENTS: StatementCache = StatementCache::new(read_sql);
+    let sql = STATEMENTS.get(connections.reader.get_database_backend(), 1);
+    let values = vec![id.as_str().into()];
+    sessions_by_id(connections.read_rows(sql, values).await?)
+}
+
+fn sessions_by_id(rows: Vec<SessionRow>) -> Result<(BatchedSessions, DatabaseTime), StoreError> {
+    let mut read_at = DatabaseTime::default();
+    let mut sessions = BatchedSessions::new();
+    for row in rows {
+        read_at = DatabaseTime(row.read_at);
+        let session = Session::try_from(row.session)?;
+        sessions.insert(session.id.clone(), BatchedSession::new(session, row.owner));
+    }
+    Ok((sessions, read_at))
+}
+
+/// Selected columns, in the order in which [`SessionRow`] reads them.
+const SESSION_COLUMNS: &str = "
+    sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
+    sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
+    sessions.amr, sessions.scope, sessions.is_narrowed, sessions.client_id, sessions.csrf_epoch";
+const OWNER_COLUMNS: &str = "users.authority_version, users.roles, users.disabled_at";
+
+fn read_sql(backend: DbBackend, rows: usize) -> String {
+    // The clock in a subquery is read once, and not for each row.
+    format!(
+        "SELECT (SELECT {}) AS read_at, {SESSION_COLUMNS}, {END_REASON}, {OWNER_COLUMNS}
+        FROM sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id IN ({})",
+        now_sql(backend),
+        placeholders(backend, 1, rows)
+    )
+}
+
+/// A row of a read.
+struct SessionRow {
+    read_at: i64,
+    session: Model,
+    owner: SessionOwner,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for SessionRow
+where
+    usize: ColumnIndex<R>,
+    i64: Type<R::Database> + Decode<'r, R::Database>,
+    bool: Type<R::Database> + Decode<'r, R::Database>,
+    String: Type<R::Database> + Decode<'r, R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let mut columns = ColumnReader { row, position: 0 };
+        Ok(Self {
+            read_at: columns.next_column()?,
+            session: Model {
+                id: columns.next_column()?,
+                user_id: columns.next_column()?,
+                generation: columns.next_column()?,
+                rotated_at: columns.next_column()?,
+                superseded: columns.next_column()?,
+                retry_key_hash: columns.next_column()?,
+                expires_at: columns.next_column()?,
+                idle_limit: columns.next_column()?,
+                auth_time: columns.next_column()?,
+                amr: columns.next_column()?,
+                scope: columns.next_column()?,
+                is_narrowed: columns.next_column()?,
+                client_id: columns.next_column()?,
+                csrf_epoch: columns.next_column()?,
+                revoke_reason: columns.next_column()?,
+                // Not part of a `Session`.
+                user_version: 0,
+                created_at: 0,
+                revoked_at: None,
+                user_agent: String::new(),
+                ip: String::new(),
+                label: String::new(),
+            },
+            owner: SessionOwner {
+                authority_version: u64::try_from(columns.next_column::<i64>()?)
+                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
+                roles: split_spaces(&columns.next_column::<String>()?),
+                disabled_at: columns.next_column::<Option<i64>>()?.map(Time::from_millis),
+            },
+        })
+    }
+}
+
+/// Reader of the columns of a row from left to right. Looking them up by name would be most of the work of
+/// reading a row.
+struct ColumnReader<'r, R> {
+    row: &'r R,
+    position: usize,
+}
+
+impl<'r, R: Row> ColumnReader<'r, R>
+where
+    usize: ColumnIndex<R>,
+{
+    fn next_column<T>(&mut self) -> Result<T, sqlx::Error>
+    where
+        T: Type<R::Database> + Decode<'r, R::Database>,
+    {
+        let column = self.row.try_get(self.position)?;
+        self.position += 1;
+        Ok(column)
+    }
+}
+
+/// Number of columns that `update_generations` binds for each row.
+const COLUMNS_PER_UPDATE: usize = 6;
+
+/// Updates each session that was not changed or revoked since it was read, unless `deadline` has passed, and
+/// returns the number of updated sessions. Returning their ids would cost a row for each, and almost always
+/// it is all of them. The `updates` must be of different sessions: an `UPDATE` with the same row twice is
+/// undefined.
+pub(super) async fn update_generations(
+    connection: &mut BatchConnection,
+    updates: &[GenerationUpdate<'_>],
+    deadline: DatabaseTime,
+) -> Result<u64, StoreError> {
+    static STATEMENTS: StatementCache = StatementCache::new(update_sql);
+    let rows = padded_row_count(updates.len());
+    let mut values = Vec::with_capacity(rows * COLUMNS_PER_UPDATE + 1);
+    for update in updates {
+        let state = update.next_state;
+        values.extend([
+            update.id.as_str().into(),
+            generation_value(update.read_generation)?,
+            generation_value(state.generation)?,
+            state.rotated_at.millis().into(),
+            state.superseded.text().into(),
+            sessions::retry_key_text(state.retry_key).into(),
+        ]);
+    }
+    for _ in updates.len()..rows {
+        // The same types as above, because a prepared statement has fixed types.
+        values.extend([
+            "".into(),
+            0_i64.into(),
+            0_i64.into(),
+            0_i64.into(),
+            "".into(),
+            "".into(),
+        ]);
+    }
+    values.push(deadline.0.into());
+    let sql = STATEMENTS.get(connection.backend(), rows);
+    match connection.execute(sql, values).await {
+        Ok(changed_rows) => Ok(changed_rows),
+        // Nothing was written, and the requests can always be repeated.
+        Err(error) if is_deadlock(&error) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn update_sql(backend: DbBackend, rows: usize) -> String {
+    let row = |row: usize| placeholders(backend, row * COLUMNS_PER_UPDATE + 1, COLUMNS_PER_UPDATE);
+    // PostgreSQL takes the types of the columns from the first row.
+    let types = ["text", "bigint", "bigint", "bigint", "text", "text"];
+    let names = row(0);
+    let first = names.split(", ").zip(types);
+    let first = first.map(|(name, of)| format!("CAST({name} AS {of})"));
+    let first: Vec<String> = first.collect();
+    let first = format!("({})", first.join(", "));
+    let others = (1..rows).map(|number| format!("({})", row(number)));
+    let rows_sql: Vec<String> = std::iter::once(first).chain(others).collect();
+    let rows_sql = rows_sql.join(", ");
+    format!(
+        "WITH updated (id, old, new, rotated_at, superseded, retry_key_hash) AS (VALUES {rows_sql})
+        UPDATE sessions SET
+            generation = updated.new, rotated_at = updated.rotated_at, superseded = updated.superseded,
+            retry_key_hash = updated.retry_key_hash
+        FROM updated
+        WHERE sessions.id = updated.id AND sessions.generation = updated.old
+            AND sessions.revoked_at IS NULL AND {} < {}",
+        now_sql(backend),
+        placeholders(backend, rows * COLUMNS_PER_UPDATE + 1, 1)
+    )
+}
+
+fn generation_value(generation: u64) -> Result<Value, StoreError> {
+    let generation = i64::try_from(generation).map_err(StoreError::malformed)?;
+    Ok(generation.into())
+}
+
+/// Rounds up to a power of two, so that a handful of prepared statements serve batches of any size.
+fn padded_row_count(rows: usize) -> usize {
+    rows.next_power_of_two()
+}
+
+/// Returns `count` placeholders, separated by commas. On SQLite they have no numbers, because SQLite searches
+/// all parameters for one with a name.
+fn placeholders(backend: DbBackend, first: usize, count: usize) -> String {
+    let name = |number: usize| match backend {
+        DbBackend::Postgres => format!("${number}"),
+        _ => "?".to_owned(),
+    };
+    let names: Vec<String> = (first..first + count).map(name).collect();
+    names.join(", ")
+}
+
+/// Cache of a statement's SQL for each padded batch size. The texts are long, and building one costs as much as
+/// running it.
+struct StatementCache {
+    build: fn(DbBackend, usize) -> String,
+    sqlite: [OnceLock<String>; Self::SIZES],
+    postgres: [OnceLock<String>; Self::SIZES],
+}
+
+impl StatementCache {
+    const SIZES: usize = MAX_BATCH_SIZE.ilog2() as usize + 1;
+
+    const fn new(build: fn(DbBackend, usize) -> String) -> Self {
+        Self {
+            build,
+            sqlite: [const { OnceLock::new() }; Self::SIZES],
+            postgres: [const { OnceLock::new() }; Self::SIZES],
+        }
+    }
+
+    fn get(&'static self, backend: DbBackend, rows: usize) -> &'static str {
+        let texts = match backend {
+            DbBackend::Postgres => &self.postgres,
+            _ => &self.sqlite,
+        };
+        texts[rows.ilog2() as usize].get_or_init(|| (self.build)(backend, rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_database_has_its_own_sql() {
+        static STATEMENTS: StatementCache =
+            StatementCache::new(|backend, rows| placeholders(backend, 1, rows));
+
+        assert_eq!(STATEMENTS.get(DbBackend::Sqlite, 2), "?, ?");
+        assert_eq!(STATEMENTS.get(DbBackend::Postgres, 2), "$1, $2");
+    }
+}

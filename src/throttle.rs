@@ -1,0 +1,358 @@
+//! The throttle: failures are counted against budgets, and attempts on a used-up budget are refused.
+//!
+//! An attempt is charged before it is decided, and refunded unless it failed, so that parallel guesses
+//! cannot exceed a budget, on all replicas together. Refused attempts, attempts at a busy server and
+//! attempts that end with a fault of the server are not counted. `password_verification` chooses the budgets of an
+//! attempt; this module charges them.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::App;
+use super::config::RateLimit;
+use super::error::ApiError;
+use super::password::HashingPermit;
+use super::store::{
+    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, StoreError, User,
+};
+use latchet_guard::clock::Time;
+
+mod budget_kind;
+mod known_device;
+mod recent_networks;
+mod refusal_cache;
+mod refusal_pacer;
+#[cfg(test)]
+mod tests;
+
+pub use budget_kind::BudgetKind;
+pub use known_device::{KnownDevice, MAX_TOKEN_LENGTH};
+
+use recent_networks::RecentNetworks;
+use refusal_cache::RefusalCache;
+use refusal_pacer::RefusalPacer;
+
+/// Number of database connections that the throttle uses at once. The rest is for all other work.
+const THROTTLE_CONNECTIONS: usize = 4;
+
+/// Number of attempts that may wait for one of these connections.
+const MAX_WAITING_ATTEMPTS: usize = 256;
+
+/// Time for which logins from a network wait in a separate queue after a failed one.
+const FAILURE_REMEMBERED: Duration = Duration::from_mins(15);
+
+/// Time for which a network counts as unknown to an account without another query of the database.
+const UNKNOWN_REMEMBERED: Duration = Duration::from_mins(1);
+
+/// State of the throttle in this process; the budgets themselves are in the database.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    refusals: RefusalCache,
+    failed_networks: RecentNetworks,
+    unknown_networks: RecentNetworks,
+    refusal_pacer: RefusalPacer,
+    connections: Semaphore,
+    waiting: Semaphore,
+}
+
+/// The name under which this process remembers that a budget is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BudgetName {
+    pub(super) kind: BudgetKind,
+    pub(super) key: String,
+}
+
+/// A budget, and the name under which this process remembers that it is used up.
+#[derive(Clone, Debug)]
+pub(super) struct NamedBudget {
+    pub(super) cache_name: BudgetName,
+    pub(super) stored: FailureBudget,
+}
+
+/// Proof that an attempt was charged, with its right to use a hashing thread.
+#[derive(Debug)]
+pub(super) struct ThrottleTicket {
+    pub(super) counters: Vec<BudgetReservation>,
+    pub(super) permit: Option<HashingPermit>,
+}
+
+/// The budget names that were checked in memory for an attempt, and the time of the check.
+#[derive(Clone, Debug)]
+pub(super) struct CheckedBudgets {
+    names: Vec<BudgetName>,
+    at: Instant,
+}
+
+/// Result of charging an attempt.
+#[derive(Debug)]
+pub(super) enum AdmissionResult {
+    /// It is charged.
+    Charged(Vec<BudgetReservation>),
+    /// Attempts in flight may use a budget up: wait for them.
+    Pending,
+}
+
+/// The throttle itself is overloaded.
+#[derive(Debug, thiserror::Error)]
+#[error("too many attempts wait for the throttle")]
+struct ThrottleOverloaded;
+
+/// The attempt took so long that it cannot be counted any more. Its result must not be revealed.
+#[derive(Debug, thiserror::Error)]
+#[error("the attempt took too long to be counted")]
+struct AttemptTooSlow;
+
+impl Throttle {
+    pub(super) fn new() -> Self {
+        Self {
+            refusals: RefusalCache::default(),
+            failed_networks: RecentNetworks::new(FAILURE_REMEMBERED),
+            unknown_networks: RecentNetworks::new(UNKNOWN_REMEMBERED),
+            refusal_pacer: RefusalPacer::new(),
+            connections: Semaphore::new(THROTTLE_CONNECTIONS),
+            waiting: Semaphore::new(THROTTLE_CONNECTIONS + MAX_WAITING_ATTEMPTS),
+        }
+    }
+
+    /// Returns whether a login from this network failed a short time ago, as far as this process knows.
+    pub(super) fn has_recent_failure(&self, network: &str) -> bool {
+        self.failed_networks.contains(network, Instant::now())
+    }
+
+    /// Returns whether a query a short time ago found no login to an account from a network. `name` is the
+    /// budget of both.
+    pub(super) fn is_unknown_network(&self, name: &BudgetName) -> bool {
+        self.unknown_networks.contains(&name.key, Instant::now())
+    }
+
+    /// Records that an account has no login from a network.
+    pub(super) fn record_unknown_network(&self, name: &BudgetName) {
+        self.unknown_networks.add(&name.key, Instant::now());
+    }
+
+    /// Runs the statement that charges an attempt, unless too many wait for that.
+    async fn run_charge<T>(
+        &self,
+        statement: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
+        self.run_statement(statement).await
+    }
+
+    /// Runs a statement on one of the connections of the throttle. Statements that record the result of an
+    /// attempt skip the waiting limit: a failure that is not recorded is refunded, so a flood would gain
+    /// free guesses. Their number is bounded, since each of these attempts was charged before.
+    async fn run_statement<T>(
+        &self,
+        statement: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let _connection = self.connections.acquire().await;
+        Ok(statement.await?)
+    }
+
+    /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL. For names
+    /// that the attempt has checked before, only refusals since that check count.
+    fn find_refusal<'a>(
+        &self,
+        names: impl Iterator<Item = &'a BudgetName>,
+        checked: &CheckedBudgets,
+        now: Time,
+    ) -> Option<ApiError> {
+        let instant = Instant::now();
+        let waits = names.filter_map(|name| {
+            let wait = if checked.names.contains(name) {
+                self.refusals.find_newer(&name.key, now, checked.at)
+            } else {
+                self.refusals.find(&name.key, now, instant)
+            };
+            Some((wait?, name.kind))
+        });
+        let (retry_after, budget) = waits.max_by_key(|(wait, _)| *wait)?;
+        Some(ApiError::TooManyRequests {
+            retry_after,
+            budget,
+        })
+    }
+}
+
+impl CheckedBudgets {
+    /// Returns a check of no names.
+    pub(super) fn none() -> Self {
+        Self {
+            names: Vec::new(),
+            at: Instant::now(),
+        }
+    }
+}
+
+fn overloaded(_: TryAcquireError) -> ApiError {
+    ApiError::unavailable(ThrottleOverloaded)
+}
+
+impl App {
+    /// Refuses an attempt on a budget that is known to be used up, without SQL.
+    pub(super) async fn refuse_if_cached(
+        &self,
+        names: Vec<BudgetName>,
+        now: Time,
+    ) -> Result<CheckedBudgets, ApiError> {
+        let none = CheckedBudgets::none();
+        match self.throttle.find_refusal(names.iter(), &none, now) {
+            None => Ok(CheckedBudgets { names, ..none }),
+            Some(refusal) => Err(self.pace_refusal(refusal).await),
+        }
+    }
+
+    /// Returns a refusal after the wait that the rate of refusals requires.
+    pub(super) async fn pace_refusal(&self, refusal: impl Into<ApiError>) -> ApiError {
+        self.throttle.refusal_pacer.wait().await;
+        refusal.into()
+    }
+
+    /// Charges an attempt to its budgets, or to none of them.
+    ///
+    /// # Errors
+    /// `too_many_requests` when one is used up; `unavailable`.
+    pub(super) async fn charge(
+        &self,
+        budgets: &[NamedBudget],
+        checked: &CheckedBudgets,
+        now: Time,
+    ) -> Result<AdmissionResult, ApiError> {
+        let throttle = &self.throttle;
+        let names = budgets.iter().map(|budget| &budget.cache_name);
+        if let Some(refusal) = throttle.find_refusal(names, checked, now) {
+            return Err(refusal);
+        }
+        let stored: Vec<FailureBudget> =
+            budgets.iter().map(|budget| budget.stored.clone()).collect();
+        match throttle.run_charge(self.store.charge(&stored, now)).await? {
+            ChargeResult::Reserved(counters) => {
+                for budget in budgets {
+                    throttle.refusals.forget(&budget.cache_name.key, now);
+                }
+                Ok(AdmissionResult::Charged(counters))
+            }
+            ChargeResult::FullyReserved => Ok(AdmissionResult::Pending),
+            ChargeResult::Exhausted { budget, resets_at } => {
+                let BudgetName { kind, key } = &budgets[budget].cache_name;
+                throttle.refusals.remember(key, resets_at, Instant::now());
+                Err(ApiError::TooManyRequests {
+                    retry_after: resets_at.since(now),
+                    budget: *kind,
+                })
+            }
+        }
+    }
+
+    /// Counts a failure. Only then may the response be sent.
+    pub(super) async fn record_failure(
+        &self,
+        attempt: ThrottleTicket,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        let failed_networks = &self.throttle.failed_networks;
+        failed_networks.add(&network_of(ip), Instant::now());
+        let recorded = self.store.record_failure(&attempt.counters, ip, now);
+        let recorded = self.throttle.run_statement(async {
+            match recorded.await {
+                Err(StoreError::Conflict) => Ok(Err(AttemptTooSlow)),
+                other => other.map(Ok),
+            }
+        });
+        recorded.await?.map_err(ApiError::unavailable)
+    }
+
+    /// Refunds an attempt that did not fail. If that does not succeed, the charge expires after some
+    /// minutes.
+    pub(super) async fn refund_attempt(&self, attempt: ThrottleTicket) {
+        let given_back = self.store.refund_attempt(&attempt.counters);
+        if let Err(error) = self.throttle.run_statement(given_back).await {
+            tracing::warn!(%error, "cannot refund an attempt that did not fail; its charge expires in two minutes");
+        }
+    }
+
+    /// Counts wrong credentials of a service, separately for each network they come from: a stranger cannot
+    /// use up the budget of the service.
+    pub(super) async fn count_service_failure(
+        &self,
+        name: &str,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        let network = network_of(ip);
+        let budgets = [
+            self.network_budget(&network),
+            self.budget(
+                (BudgetKind::ServiceInNetwork, &format!("{network} {name}")),
+                self.config.throttle_account_ip,
+            ),
+        ];
+        match self.charge(&budgets, &CheckedBudgets::none(), now).await {
+            Ok(AdmissionResult::Charged(counters)) => {
+                let permit = None;
+                self.record_failure(ThrottleTicket { counters, permit }, ip, now)
+                    .await
+            }
+            Ok(AdmissionResult::Pending) => Err(self
+                .pace_refusal(ApiError::unavailable(ThrottleOverloaded))
+                .await),
+            Err(refusal) => Err(self.pace_refusal(refusal).await),
+        }
+    }
+
+    /// Returns the budget of all strangers in one network.
+    pub(super) fn network_budget(&self, network: &str) -> NamedBudget {
+        self.budget((BudgetKind::Network, network), self.config.throttle_ip)
+    }
+
+    /// Returns a budget that protects no account.
+    pub(super) fn budget(
+        &self,
+        (kind, subject): (BudgetKind, &str),
+        rate: RateLimit,
+    ) -> NamedBudget {
+        let key = self.derived.throttle_key(kind.as_str(), subject);
+        NamedBudget {
+            cache_name: BudgetName {
+                kind,
+                key: key.clone(),
+            },
+            stored: FailureBudget {
+                key,
+                limit: rate.limit,
+                window: rate.window,
+                subject: BudgetSubject::Logins,
+            },
+        }
+    }
+
+    /// Returns a budget that protects an account. Each change of the password begins a new budget, so
+    /// that a reset lifts the throttle, at once on every replica.
+    pub(super) fn account_budget(
+        &self,
+        (kind, subject): (BudgetKind, &str),
+        rate: RateLimit,
+        user: &User,
+    ) -> NamedBudget {
+        let changed_at = user.password_changed_at.millis();
+        let subject = format!("{} {changed_at} {subject}", user.id);
+        let mut budget = self.budget((kind, &subject), rate);
+        budget.stored.subject = BudgetSubject::Account(user.id.clone());
+        budget
+    }
+}
+
+/// Returns the network that counts as one address: an IPv6 customer has a whole /64.
+pub(super) fn network_of(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
