@@ -6,16 +6,19 @@ use poem::http::StatusCode;
 use poem::http::header::ACCEPT;
 use poem_openapi::param::Query;
 use poem_openapi::{ApiResponse, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::first_party::FullScope;
 use super::responses::NoStore;
+use super::spec::{GUARD_CODES, OperationSpec};
 use crate::App;
 use crate::config::{AllowedOrigin, Config};
 use crate::error::ApiError;
 use crate::header_list::items;
 use crate::store::UserId;
 use latchet_guard::Jwt;
+use latchet_guard::SECURITY_SCHEME;
 
 /// The operation for proxies.
 pub(super) struct ForwardAuthApi(pub(super) App);
@@ -80,6 +83,17 @@ impl ForwardAuthApi {
             (outcome, _) => Ok(NoStore::new(outcome?)),
         }
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    vec![
+        OperationSpec::new("verify")
+            // The handler checks the token itself, and a parameter before it.
+            .errors(GUARD_CODES)
+            .errors(&["unknown_user", "validation_failed"])
+            .security(json!([{ (SECURITY_SCHEME): [] }])),
+    ]
 }
 
 impl ForwardAuthApi {

@@ -2,8 +2,10 @@
 
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
+use super::spec::OperationSpec;
 use crate::App;
 use crate::clock_check::ClockState;
 use crate::denylist;
@@ -139,4 +141,26 @@ impl HealthApi {
             ReadinessResponse::NotReady(report)
         }
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    vec![
+        OperationSpec::new("livez").response("200", json!({ "status": "ok" })),
+        OperationSpec::new("readyz")
+            .response(
+                "200",
+                json!({
+                    "status": "ok", "database": "ok", "denylist": "ok", "clock": "ok",
+                    "serving": "ok",
+                }),
+            )
+            .response(
+                "503",
+                json!({
+                    "status": "failing", "database": "failing", "denylist": "ok", "clock": "ok",
+                    "serving": "ok",
+                }),
+            ),
+    ]
 }

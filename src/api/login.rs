@@ -3,6 +3,7 @@
 use poem::Request;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::client::{anonymous_actor, client_details, client_ip};
@@ -13,6 +14,7 @@ use super::known_devices::{DeviceToken, KnownDevices};
 use super::origin;
 use super::responses::{AccessTokenResponse, CreatedResponse, NoStore, SessionTokensResponse};
 use super::secret_field::{PasswordField, SecretField};
+use super::spec::{OperationSpec, PASSWORD_CODES, examples};
 use super::users::{UserResponse, parse_username};
 use crate::App;
 use crate::accounts::NewAccount;
@@ -232,6 +234,54 @@ impl LoginApi {
         let location = format!("/v1/users/{}", user.id);
         Ok(CreatedResponse::Created(Json(user.into()), location))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let account = json!({ "username": "ada", "password": examples::PASSWORD });
+    vec![
+        OperationSpec::new("login")
+            .errors(PASSWORD_CODES)
+            .errors(&["csrf_failed"])
+            .requests(&[
+                ("program", "Tokens in the body", account.clone()),
+                (
+                    "page",
+                    "The refresh token as a cookie",
+                    json!({
+                        "username": "ada", "password": examples::PASSWORD,
+                        "transport": "cookie", "label": "Ada's laptop",
+                    }),
+                ),
+            ])
+            .responses(&examples::session_tokens()),
+        OperationSpec::new("reauthenticate")
+            .errors(PASSWORD_CODES)
+            .errors(&["session_revoked"])
+            .request(json!({ "password": examples::PASSWORD }))
+            .response(
+                "200",
+                json!({
+                    "access_token": examples::ACCESS, "token_type": "Bearer", "expires_in": 900,
+                    "session_id": examples::SESSION,
+                }),
+            ),
+        OperationSpec::new("register")
+            .errors(&[
+                "weak_password",
+                "not_found",
+                "conflict",
+                "too_many_requests",
+            ])
+            .request(account)
+            .response("201", examples::user()),
+        OperationSpec::new("setUp")
+            .errors(&["weak_password", "not_found", "conflict"])
+            .request(json!({
+                "link": examples::LINK, "username": "ada", "password": examples::PASSWORD,
+            }))
+            .response("201", examples::user()),
+    ]
 }
 
 impl LoginApi {

@@ -67,7 +67,23 @@ enum Tag {
     Server,
 }
 
-type Api = (
+/// Declares the resources, each once: the type of the API, its value, and the additions to its document.
+macro_rules! resources {
+    ($($module:ident::$resource:ident),* $(,)?) => {
+        type Api = ($($module::$resource,)* health::HealthApi);
+
+        fn api(app: &App, lifecycle: Lifecycle) -> Api {
+            let health = health::HealthApi { app: app.clone(), lifecycle };
+            ($($module::$resource(app.clone()),)* health)
+        }
+
+        fn operation_specs() -> Vec<spec::OperationSpec> {
+            [$($module::operation_specs(),)* health::operation_specs()].concat()
+        }
+    };
+}
+
+resources! {
     login::LoginApi,
     refresh_logout::RefreshLogoutApi,
     forward_auth::ForwardAuthApi,
@@ -80,8 +96,7 @@ type Api = (
     oauth::OauthApi,
     token_profiles::TokenProfilesApi,
     well_known::WellKnownApi,
-    health::HealthApi,
-);
+}
 
 /// Path prefixes of the operations; all other paths are for pages.
 const API_PREFIXES: [&str; 5] = ["/v1", "/oauth", "/.well-known", "/livez", "/readyz"];
@@ -99,25 +114,8 @@ pub(super) struct ApiRouter {
 impl ApiRouter {
     /// Adds every operation to `pages`, and the login of Flask-JWT if the settings enable it.
     pub(super) fn new(pages: Route, app: &App, lifecycle: Lifecycle) -> Self {
-        let api: Api = (
-            login::LoginApi(app.clone()),
-            refresh_logout::RefreshLogoutApi(app.clone()),
-            forward_auth::ForwardAuthApi(app.clone()),
-            own_account::OwnAccountApi(app.clone()),
-            users::UsersApi(app.clone()),
-            password_reset::PasswordResetApi(app.clone()),
-            session_administration::SessionAdministrationApi(app.clone()),
-            signing_keys::SigningKeysApi(app.clone()),
-            security_events::SecurityEventsApi(app.clone()),
-            oauth::OauthApi(app.clone()),
-            token_profiles::TokenProfilesApi(app.clone()),
-            well_known::WellKnownApi(app.clone()),
-            health::HealthApi {
-                app: app.clone(),
-                lifecycle,
-            },
-        );
-        let service = OpenApiService::new(api, "Latchet", env!("CARGO_PKG_VERSION"));
+        let service =
+            OpenApiService::new(api(app, lifecycle), "Latchet", env!("CARGO_PKG_VERSION"));
         let pages = if app.config.compat_flask_jwt {
             pages.at(
                 flask_jwt_login::LOGIN_PATH,

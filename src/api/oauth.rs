@@ -4,6 +4,7 @@ use poem::Request;
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::Tag;
 use super::client::{client_details, client_ip};
@@ -13,6 +14,7 @@ use super::input::OauthForm;
 use super::known_devices::{DeviceToken, KnownDevices};
 use super::responses::{NoStore, SessionTokensResponse};
 use super::secret_field::{PasswordField, TokenField};
+use super::spec::{OperationSpec, PASSWORD_CODES, examples};
 use crate::App;
 use crate::error::ApiError;
 use crate::names::{ADMIN, ClientId};
@@ -207,6 +209,46 @@ impl OauthApi {
             &self.0.config.issuer,
         ))))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    vec![
+        OperationSpec::new("issueToken")
+            .oauth_errors("/oauth/token")
+            .errors(PASSWORD_CODES)
+            .errors(&["client_authentication", "unsupported_grant_type"])
+            .errors(&["invalid_scope", "malformed_token", "invalid_token"])
+            .errors(&["wrong_token_type", "refresh_reused"])
+            .errors(&["session_expired", "session_revoked"])
+            .requests(&[
+                (
+                    "password",
+                    "Log in",
+                    json!({
+                        "grant_type": "password", "username": "ada", "password": examples::PASSWORD,
+                    }),
+                ),
+                (
+                    "refresh_token",
+                    "Refresh",
+                    json!({ "grant_type": "refresh_token", "refresh_token": examples::REFRESH }),
+                ),
+            ])
+            .response("200", examples::tokens()),
+        OperationSpec::new("revokeToken")
+            .oauth_errors("/oauth/revoke")
+            .errors(&["client_authentication", "another_client"])
+            .request(json!({ "token": examples::REFRESH, "token_type_hint": "refresh_token" })),
+        OperationSpec::new("introspectToken")
+            .oauth_errors("/oauth/introspect")
+            .errors(&["client_authentication"])
+            .request(json!({ "token": examples::ACCESS }))
+            .responses(&[
+                ("active", "A valid token", introspection::example()),
+                ("inactive", "An invalid token", json!({ "active": false })),
+            ]),
+    ]
 }
 
 fn missing_parameter(field: &'static str) -> ApiError {

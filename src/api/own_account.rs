@@ -4,6 +4,7 @@ use poem::Request;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::client::client_ip;
@@ -13,6 +14,7 @@ use super::input::JsonBody;
 use super::pagination::{default_user_page_size, parse_session_cursor, rows_to_query, split_page};
 use super::responses::{NoContent, NoStore, SessionTokensResponse};
 use super::secret_field::PasswordField;
+use super::spec::{OperationSpec, PASSWORD_CODES, examples};
 use super::users::{UserResponse, has_id_form};
 use crate::App;
 use crate::error::ApiError;
@@ -222,4 +224,33 @@ impl OwnAccountApi {
         self.0.log_out_session(&id, Some(&owner)).await?;
         Ok(NoStore::new(NoContent::Success))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let session = json!({
+        "id": examples::SESSION, "current": true, "label": "Ada's laptop",
+        "user_agent": "Mozilla/5.0", "ip": "192.0.2.7",
+        "created_at": "2026-11-24T06:00:00Z", "refreshed_at": "2026-11-24T06:10:00Z",
+        "expires_at": "2026-12-24T06:00:00Z",
+    });
+    vec![
+        OperationSpec::new("me").errors(&["not_found"]).response(
+            "200",
+            json!({
+                "user": examples::user(), "session_id": examples::SESSION,
+                "roles": ["editor"], "scope": "",
+            }),
+        ),
+        OperationSpec::new("changePassword")
+            .errors(PASSWORD_CODES)
+            .errors(&["weak_password", "conflict", "session_expired"])
+            .request(json!({
+                "current_password": examples::PASSWORD,
+                "new_password": "a new and longer pass phrase",
+            }))
+            .responses(&examples::session_tokens()),
+        OperationSpec::new("listMySessions").response("200", json!({ "items": [session] })),
+        OperationSpec::new("revokeMySession").errors(&["not_found"]),
+    ]
 }

@@ -5,6 +5,7 @@ use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::Tag;
 use super::client::{anonymous_actor, user_actor};
@@ -12,6 +13,7 @@ use super::input::JsonBody;
 use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
 use super::responses::{NoContent, NoStore};
 use super::secret_field::{PasswordField, SecretField};
+use super::spec::{FRESH_CODE, OperationSpec, examples};
 use super::users::{AdministratorGuard, FreshAdministratorGuard, parse_user_id};
 use crate::App;
 use crate::error::ApiError;
@@ -228,4 +230,34 @@ impl PasswordResetApi {
         let username = self.0.user_of_reset_link(link).await?.username;
         Ok(NoStore::new(Json(ResetLinkUserResponse { username })))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let link = examples::LINK;
+    let open_link = json!({
+        "user_id": examples::USER, "username": "ada", "by": "grace",
+        "made_at": "2026-11-24T06:00:00Z", "expires_at": "2026-11-25T06:00:00Z",
+    });
+    vec![
+        OperationSpec::new("makeResetLink")
+            .errors(&[FRESH_CODE, "not_found", "conflict"])
+            .response(
+                "201",
+                json!({
+                    "link": format!("https://auth.example.org/reset#{link}"),
+                    "expires_at": "2026-11-25T06:00:00Z",
+                }),
+            ),
+        OperationSpec::new("withdrawResetLink").errors(&["not_found"]),
+        OperationSpec::new("listResetLinks")
+            .response("200", json!({ "items": [open_link], "next": "ada" })),
+        OperationSpec::new("resetPassword")
+            .errors(&["weak_password", "not_found"])
+            .request(json!({ "link": link, "password": examples::PASSWORD })),
+        OperationSpec::new("readResetLinkUser")
+            .errors(&["not_found"])
+            .request(json!({ "link": link }))
+            .response("200", json!({ "username": "ada" })),
+    ]
 }

@@ -4,6 +4,7 @@ use poem::Request;
 use poem::http::HeaderValue;
 use poem_openapi::{Object, OpenApi};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::Tag;
 use super::client::{client_ip, user_actor};
@@ -14,10 +15,12 @@ use super::input::OptionalJsonBody;
 use super::request_tokens::{RefreshTokenLocation, RequestTokens};
 use super::responses::{NoContent, NoStore, SessionTokensResponse};
 use super::secret_field::TokenField;
+use super::spec::{OperationSpec, REFRESH_CODES, examples};
 use crate::App;
 use crate::error::ApiError;
 use crate::rotation::RevokeReason;
 use crate::store::{PresentedRefreshToken, UserId};
+use latchet_guard::SECURITY_SCHEME;
 
 /// Operations on the session that a token belongs to.
 pub(super) struct RefreshLogoutApi(pub(super) App);
@@ -127,6 +130,27 @@ impl RefreshLogoutApi {
         let cookies = self.stale_cookies(request, |cookie| cookie.user == user);
         Ok(NoStore::new(NoContent::Success).with_cookies(cookies))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let cookie = json!({ "refreshCookie": [], "csrfToken": [] });
+    let refresh = json!({ "refreshToken": [] });
+    let access = json!({ (SECURITY_SCHEME): [] });
+    vec![
+        OperationSpec::new("refreshSession")
+            .errors(REFRESH_CODES)
+            .errors(&["refresh_reused", "session_expired", "session_revoked"])
+            .security(json!([cookie, refresh, {}]))
+            .requests(&examples::refresh_requests())
+            .responses(&examples::session_tokens()),
+        OperationSpec::new("logout")
+            .errors(REFRESH_CODES)
+            .errors(&["token_expired"])
+            .security(json!([access, cookie, refresh, {}]))
+            .requests(&examples::refresh_requests()),
+        OperationSpec::new("logoutEverywhere"),
+    ]
 }
 
 impl RefreshLogoutApi {

@@ -3,10 +3,12 @@
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::pagination::{default_page_size, rows_to_query, split_page};
 use super::responses::NoStore;
+use super::spec::{OperationSpec, examples};
 use super::users::AdministratorGuard;
 use crate::App;
 use crate::error::ApiError;
@@ -106,6 +108,18 @@ impl SecurityEventsApi {
         let items = events.into_iter().map(EventResponse::from).collect();
         Ok(NoStore::new(Json(EventListResponse { items, next })))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let event = json!({
+        "id": 42, "at": "2026-11-24T06:00:00Z", "kind": "sessions_ended",
+        "user_id": examples::USER, "username": "ada", "session_id": examples::SESSION,
+        "by": "grace", "ip": "192.0.2.7",
+    });
+    vec![
+        OperationSpec::new("listEvents").response("200", json!({ "items": [event], "next": "42" })),
+    ]
 }
 
 fn parse_event_cursor(text: &str) -> Result<i64, ApiError> {

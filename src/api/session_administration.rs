@@ -4,6 +4,7 @@ use poem::Request;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::client::user_actor;
@@ -12,6 +13,7 @@ use super::pagination::{
     without_nul,
 };
 use super::responses::{NoContent, NoStore};
+use super::spec::{OperationSpec, examples};
 use super::users::{AdministratorGuard, has_id_form, parse_user_id};
 use crate::App;
 use crate::error::ApiError;
@@ -196,6 +198,26 @@ impl SessionAdministrationApi {
         self.0.end_session_as_administrator(&id, &by).await?;
         Ok(NoStore::new(NoContent::Success))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let session = json!({
+        "id": examples::SESSION, "user_id": examples::USER, "username": "ada", "label": "Ada's laptop",
+        "user_agent": "Mozilla/5.0", "ip": "192.0.2.7",
+        "created_at": "2026-11-24T06:00:00Z", "refreshed_at": "2026-11-24T06:10:00Z",
+        "expires_at": "2026-12-24T06:00:00Z",
+    });
+    let next = format!("1795500000000.{}", examples::SESSION);
+    vec![
+        OperationSpec::new("listUserSessions")
+            .errors(&["not_found"])
+            .response("200", json!({ "items": [session] })),
+        OperationSpec::new("endUserSessions").errors(&["not_found"]),
+        OperationSpec::new("listSessions")
+            .response("200", json!({ "items": [session], "next": next })),
+        OperationSpec::new("endSession").errors(&["not_found"]),
+    ]
 }
 
 impl SessionAdministrationApi {

@@ -3,11 +3,13 @@
 use poem::Request;
 use poem_openapi::payload::Json;
 use poem_openapi::{Enum, Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::client::user_actor;
 use super::input::OptionalJsonBody;
 use super::responses::NoStore;
+use super::spec::{FRESH_CODE, OperationSpec, examples};
 use super::users::{AdministratorGuard, FreshAdministratorGuard};
 use crate::App;
 use crate::error::ApiError;
@@ -134,4 +136,22 @@ impl SigningKeysApi {
             .ok_or_else(|| ApiError::internal("the new signing key is not in use"))?;
         Ok(NoStore::new(Json(key)))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let key = json!({
+        "kid": examples::KID, "algorithm": "EdDSA", "state": "next",
+        "signs_from": "2026-11-24T06:05:05Z", "created_at": "2026-11-24T06:00:00Z",
+    });
+    vec![
+        OperationSpec::new("listKeys").response("200", json!({ "items": [key] })),
+        OperationSpec::new("rotateKeys")
+            .errors(&[FRESH_CODE, "conflict"])
+            .requests(&[
+                ("gradual", "The new key is published first", json!({})),
+                ("at_once", "The old key leaked", json!({ "at_once": true })),
+            ])
+            .response("200", key),
+    ]
 }

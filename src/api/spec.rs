@@ -1,21 +1,27 @@
 //! The OpenAPI document: the output of poem-openapi, corrected and completed.
 //!
-//! This module adds, each from one table: the error responses of an operation, its examples, and the
-//! security of operations that accept a token in several places. `openapi.yaml` in the repository is this
-//! document, printed by `latchet openapi`; a test fails when it is stale.
+//! This module adds the error responses of an operation, its examples, and the security of operations that
+//! accept a token in several places. The file of each handler declares these in an [`OperationSpec`].
+//! `openapi.yaml` in the repository is this document, printed by `latchet openapi`; a test fails when it is
+//! stale.
 
 use poem_openapi::OpenApi;
 use poem_openapi::registry::Registry;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Api;
+use super::{Api, operation_specs};
+use error_responses::OperationErrors;
 
 mod components;
 mod error_responses;
 mod error_samples;
-mod examples;
+pub(super) mod examples;
 mod operation_codes;
+mod operation_spec;
+
+pub(super) use operation_codes::{FRESH_CODE, GUARD_CODES, PASSWORD_CODES, REFRESH_CODES};
+pub(super) use operation_spec::OperationSpec;
 
 /// The whole document. The fields have the order of the file.
 #[derive(Debug, Serialize)]
@@ -46,14 +52,7 @@ impl ApiDocument {
 pub fn document() -> ApiDocument {
     let mut registry = Registry::new();
     Api::register(&mut registry);
-    let mut paths = Map::new();
-    for path in Api::meta().into_iter().flat_map(|api| api.paths) {
-        let mut operations = value(&path);
-        for operation in members(&mut operations).values_mut() {
-            complete_operation(operation);
-        }
-        paths.insert(path.path, operations);
-    }
+    let (paths, errors) = complete_operations();
     ApiDocument {
         // Common client generators refuse 3.1.
         openapi: "3.0.3",
@@ -61,9 +60,27 @@ pub fn document() -> ApiDocument {
         servers: json!([{ "url": "/", "description": "The server that this document comes from" }]),
         security: json!([{ (latchet_guard::SECURITY_SCHEME): [] }]),
         tags: tags(&registry),
-        components: all_components(&registry, &paths),
+        components: all_components(&registry, &paths, &errors),
         paths,
     }
+}
+
+/// Returns the completed operations by path, and the errors of each.
+fn complete_operations() -> (Map<String, Value>, Vec<OperationErrors>) {
+    let specs = operation_specs();
+    let mut paths = Map::new();
+    let mut errors = Vec::new();
+    for path in Api::meta().into_iter().flat_map(|api| api.paths) {
+        let mut operations = value(&path);
+        for operation in members(&mut operations).values_mut() {
+            let spec = specs
+                .iter()
+                .find(|spec| operation["operationId"] == spec.id);
+            errors.extend(spec.map(|spec| complete_operation(operation, spec)));
+        }
+        paths.insert(path.path, operations);
+    }
+    (paths, errors)
 }
 
 /// Returns the groups in the order in which pages list them.
@@ -97,11 +114,8 @@ fn info() -> Value {
 }
 
 /// Completes one operation: security, media types, success and error responses, examples.
-fn complete_operation(operation: &mut Value) {
-    let id = operation["operationId"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+fn complete_operation(operation: &mut Value, spec: &OperationSpec) -> OperationErrors {
+    let errors = OperationErrors::new(spec, operation);
     let operation = members(operation);
     let parameters = operation
         .get_mut("parameters")
@@ -112,19 +126,21 @@ fn complete_operation(operation: &mut Value) {
             parameter["schema"] = json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{22}$" });
         }
     }
-    let security = components::security(&id).or_else(|| operation.remove("security"));
+    let of_guard = operation.remove("security");
+    let security = spec.security.clone().or(of_guard);
     operation.insert("security".to_owned(), security.unwrap_or_else(|| json!([])));
     if let Some(body) = operation.get_mut("requestBody") {
-        complete_media_types(body, &examples::request_examples(&id));
+        complete_media_types(body, &spec.request_examples);
     }
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     let responses = members(responses);
     for (status, response) in responses.iter_mut() {
-        complete_success(status, response, &examples::response_examples(&id, status));
+        complete_success(status, response, &spec.response_examples(status));
     }
-    for (status, response) in error_responses::responses(&id) {
+    for (status, response) in errors.responses() {
         responses.entry(status).or_insert(response);
     }
+    errors
 }
 
 fn complete_success(status: &str, response: &mut Value, example: &Map<String, Value>) {
@@ -179,7 +195,11 @@ fn complete_media_types(holder: &mut Value, examples: &Map<String, Value>) {
     }
 }
 
-fn all_components(registry: &Registry, paths: &Map<String, Value>) -> Value {
+fn all_components(
+    registry: &Registry,
+    paths: &Map<String, Value>,
+    errors: &[OperationErrors],
+) -> Value {
     let mut schemas = value(&registry.schemas);
     let schemas_by_name = members(&mut schemas);
     for name in request_body_schemas(paths) {
@@ -207,8 +227,8 @@ fn all_components(registry: &Registry, paths: &Map<String, Value>) -> Value {
     json!({
         "securitySchemes": security,
         "headers": components::headers(),
-        "responses": error_responses::shared_responses(),
-        "examples": error_responses::examples(),
+        "responses": error_responses::shared_responses(errors),
+        "examples": error_responses::examples(errors),
         "schemas": schemas,
     })
 }

@@ -6,6 +6,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
 use secrecy::ExposeSecret;
+use serde_json::json;
 
 use super::Tag;
 use super::basic_auth::{BasicCredentials, decode_form_value};
@@ -13,11 +14,13 @@ use super::client::client_ip;
 use super::first_party::FullScope;
 use super::input::DeferredBody;
 use super::responses::NoStore;
+use super::spec::{GUARD_CODES, OperationSpec, examples};
 use super::users::parse_user_id;
 use crate::App;
 use crate::error::ApiError;
 use crate::third_party_tokens::{ServiceCredentials, ThirdPartyToken, TokenRequester};
 use latchet_guard::Jwt;
+use latchet_guard::SECURITY_SCHEME;
 
 /// Operations that issue tokens for third parties.
 pub(super) struct TokenProfilesApi(pub(super) App);
@@ -133,4 +136,23 @@ impl TokenProfilesApi {
         };
         Ok(NoStore::new(Json(issued.into())))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6Ii4uLiJ9.c2lnbmF0dXJl";
+    vec![
+        OperationSpec::new("makePartyToken")
+            // The guard describes no scheme, since it accepts one of two.
+            .errors(GUARD_CODES)
+            .errors(&[
+                "invalid_client",
+                "too_many_requests",
+                "forbidden",
+                "not_found",
+            ])
+            .security(json!([{ (SECURITY_SCHEME): [] }, { "serviceSecret": [] }]))
+            .request(json!({ "user_id": examples::USER }))
+            .response("200", json!({ "token": token, "expires_in": 3600 })),
+    ]
 }

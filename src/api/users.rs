@@ -4,6 +4,7 @@ use poem::Request;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
 use super::client::user_actor;
@@ -12,6 +13,7 @@ use super::input::JsonBody;
 use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
 use super::responses::{CreatedResponse, NoStore};
 use super::secret_field::PasswordField;
+use super::spec::{FRESH_CODE, OperationSpec, examples};
 use crate::App;
 use crate::accounts::NewAccount;
 use crate::error::ApiError;
@@ -258,6 +260,33 @@ impl UsersApi {
         let user = self.0.set_roles(&parse_user_id(&id)?, &roles, &by).await?;
         Ok(NoStore::new(Json(user.into())))
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    vec![
+        OperationSpec::new("listUsers")
+            .response("200", json!({ "items": [examples::user()], "next": "ada" })),
+        OperationSpec::new("createUser")
+            .errors(&[FRESH_CODE, "weak_password", "conflict"])
+            .request(json!({
+                "username": "grace", "password": examples::PASSWORD, "roles": ["editor"],
+            }))
+            .response("201", examples::user()),
+        OperationSpec::new("readUser")
+            .errors(&["not_found"])
+            .response("200", examples::user()),
+        OperationSpec::new("disableUser")
+            .errors(&[FRESH_CODE, "not_found", "conflict"])
+            .response("200", examples::user()),
+        OperationSpec::new("enableUser")
+            .errors(&[FRESH_CODE, "not_found"])
+            .response("200", examples::user()),
+        OperationSpec::new("setUserRoles")
+            .errors(&[FRESH_CODE, "not_found", "conflict"])
+            .request(json!({ "roles": ["admin", "editor"] }))
+            .response("200", examples::user()),
+    ]
 }
 
 /// Parses the user name of a new account.

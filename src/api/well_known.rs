@@ -7,8 +7,10 @@ use poem::Request;
 use poem_openapi::payload::Json;
 use poem_openapi::types::ParseFromJSON;
 use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde_json::json;
 
 use super::Tag;
+use super::spec::{OperationSpec, examples};
 use crate::App;
 use crate::error::ApiError;
 use crate::keyring::JWKS_MAX_AGE;
@@ -160,6 +162,33 @@ impl WellKnownApi {
     async fn openid_configuration(&self) -> Json<ServerMetadata> {
         self.describe()
     }
+}
+
+/// Returns the additions to the document.
+pub(super) fn operation_specs() -> Vec<OperationSpec> {
+    let at = |path: &str| format!("https://auth.example.org{path}");
+    let metadata = json!({
+        "issuer": at(""),
+        "token_endpoint": at("/oauth/token"),
+        "revocation_endpoint": at("/oauth/revoke"),
+        "introspection_endpoint": at("/oauth/introspect"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+        "grant_types_supported": ["password", "refresh_token"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint_auth_methods_supported": ["Bearer"],
+        "service_documentation": at("/docs"),
+    });
+    let key = json!({
+        "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": examples::KID,
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    });
+    vec![
+        OperationSpec::new("jwks").response("200", json!({ "keys": [key] })),
+        OperationSpec::new("authorizationServerMetadata").response("200", metadata.clone()),
+        OperationSpec::new("openidConfiguration").response("200", metadata),
+    ]
 }
 
 impl WellKnownApi {

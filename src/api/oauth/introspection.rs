@@ -1,7 +1,9 @@
 //! The response of introspection (RFC 7662, 2.2).
 
 use poem_openapi::Object;
+use serde_json::{Value, json};
 
+use super::super::spec::examples;
 use crate::introspection::Introspection;
 use crate::store::Session;
 use latchet_guard::token::Claims;
@@ -88,4 +90,15 @@ impl IntrospectionResult {
             ..Self::default()
         }
     }
+}
+
+/// Returns the result for a valid token, as an example.
+pub(super) fn example() -> Value {
+    json!({
+        "active": true, "token_type": "Bearer", "username": "ada", "sub": examples::USER,
+        "sid": examples::SESSION,
+        "iss": "https://auth.example.org", "aud": ["https://auth.example.org"],
+        "iat": 1_795_500_000, "exp": 1_795_500_900,
+        "jti": "ZXhhbXBsZS1qdGktMDAwMQ", "roles": ["editor"],
+    })
 }

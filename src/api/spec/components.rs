@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::error_samples::error_sample;
-use latchet_guard::SECURITY_SCHEME;
 
 /// Returns the headers of error responses.
 pub(super) fn headers() -> Value {
@@ -67,20 +66,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas.as_object().cloned().unwrap_or_default()
 }
 
-/// Returns the security of operations that accept a token in one of several places.
-pub(super) fn security(operation: &str) -> Option<Value> {
-    let refresh = json!({ "refreshToken": [] });
-    let cookie = json!({ "refreshCookie": [], "csrfToken": [] });
-    match operation {
-        "refreshSession" => Some(json!([cookie, refresh, {}])),
-        "makePartyToken" => Some(json!([{ (SECURITY_SCHEME): [] }, { "serviceSecret": [] }])),
-        "verify" => Some(json!([{ (SECURITY_SCHEME): [] }])),
-        "logout" => Some(json!([{ (SECURITY_SCHEME): [] }, cookie, refresh, {}])),
-        _ => None,
-    }
-}
-
-/// Returns the security schemes of those operations.
+/// Returns the security schemes of operations that accept a token in one of several places.
 pub(super) fn security_schemes() -> Map<String, Value> {
     let schemes = json!({
         "refreshToken": {

@@ -5,25 +5,37 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::error_samples::error_sample;
-use super::operation_codes::OPERATION_CODES;
+use super::operation_codes;
+use super::operation_spec::OperationSpec;
 use crate::middleware::oauth_errors;
 use crate::problem_codes::meaning;
 
 const EXAMPLE_REQUEST_ID: &str = "5Jx0yVqvZ6h1mE4nUe2k9A";
 
-/// Operations whose errors have the format of RFC 6749, and their paths.
-const OAUTH_OPERATIONS: &[(&str, &str)] = &[
-    ("issueToken", "/oauth/token"),
-    ("revokeToken", "/oauth/revoke"),
-    ("introspectToken", "/oauth/introspect"),
-];
+/// The errors of one operation.
+#[derive(Debug)]
+pub(super) struct OperationErrors {
+    codes: Vec<&'static str>,
+    /// Path of an operation whose errors have the format of RFC 6749.
+    oauth_path: Option<&'static str>,
+}
 
-/// Returns the error responses of an operation by status.
-pub(super) fn responses(operation: &str) -> Vec<(String, Value)> {
-    let oauth = oauth_path(operation).is_some();
-    let responses = errors_by_status(operation)
-        .into_iter()
-        .map(|(status, names)| {
+/// An error: its name in the response, and its code.
+type ErrorName = (&'static str, &'static str);
+
+impl OperationErrors {
+    /// Returns the errors of an operation, which is given as poem-openapi describes it.
+    pub(super) fn new(spec: &OperationSpec, operation: &Value) -> Self {
+        Self {
+            codes: operation_codes::codes(spec, operation),
+            oauth_path: spec.oauth_path,
+        }
+    }
+
+    /// Returns the error responses by status.
+    pub(super) fn responses(&self) -> Vec<(String, Value)> {
+        let oauth = self.oauth_path.is_some();
+        let responses = self.by_status().into_iter().map(|(status, names)| {
             let response = match names.as_slice() {
                 [(name, _)] if !oauth => {
                     json!({ "$ref": format!("#/components/responses/{name}") })
@@ -33,17 +45,31 @@ pub(super) fn responses(operation: &str) -> Vec<(String, Value)> {
             };
             (status.to_string(), response)
         });
-    responses.collect()
+        responses.collect()
+    }
+
+    fn by_status(&self) -> BTreeMap<u16, Vec<ErrorName>> {
+        let mut errors_by_status = BTreeMap::<u16, Vec<ErrorName>>::new();
+        for code in self.codes.iter().copied() {
+            let problem = error_sample(code);
+            let (status, name) = match self.oauth_path {
+                Some(path) => oauth_errors::oauth_status_and_error(&problem, path),
+                None => (problem.status, code),
+            };
+            let names = errors_by_status.entry(status.as_u16()).or_default();
+            if names.iter().all(|(known, _)| *known != name) {
+                names.push((name, code));
+            }
+        }
+        errors_by_status
+    }
 }
 
 /// Returns the responses that operations refer to: those with one code.
-pub(super) fn shared_responses() -> BTreeMap<&'static str, Value> {
+pub(super) fn shared_responses(errors: &[OperationErrors]) -> BTreeMap<&'static str, Value> {
     let mut shared = BTreeMap::new();
-    for (operation, _) in OPERATION_CODES
-        .iter()
-        .filter(|(id, _)| oauth_path(id).is_none())
-    {
-        for (status, names) in errors_by_status(operation) {
+    for errors in problems(errors) {
+        for (status, names) in errors.by_status() {
             if let [(name, _)] = names.as_slice() {
                 shared.insert(*name, with_headers(problem_response(&names), status));
             }
@@ -52,41 +78,9 @@ pub(super) fn shared_responses() -> BTreeMap<&'static str, Value> {
     shared
 }
 
-/// An error: its name in the response, and its code in the table.
-type ErrorName = (&'static str, &'static str);
-
-fn errors_by_status(operation: &str) -> BTreeMap<u16, Vec<ErrorName>> {
-    let path = oauth_path(operation);
-    let mut errors_by_status = BTreeMap::<u16, Vec<ErrorName>>::new();
-    for code in codes(operation) {
-        let problem = error_sample(code);
-        let (status, name) = match path {
-            Some(path) => oauth_errors::oauth_status_and_error(&problem, path),
-            None => (problem.status, code),
-        };
-        let names = errors_by_status.entry(status.as_u16()).or_default();
-        if names.iter().all(|(known, _)| *known != name) {
-            names.push((name, code));
-        }
-    }
-    errors_by_status
-}
-
-fn oauth_path(operation: &str) -> Option<&'static str> {
-    OAUTH_OPERATIONS
-        .iter()
-        .find(|(id, _)| *id == operation)
-        .map(|(_, path)| *path)
-}
-
-fn codes(operation: &str) -> impl Iterator<Item = &'static str> {
-    let row = OPERATION_CODES.iter().find(|(id, _)| *id == operation);
-    row.map(|(_, groups)| *groups)
-        .unwrap_or_default()
-        .iter()
-        .copied()
-        .flatten()
-        .copied()
+/// Returns the operations whose errors are problems (RFC 9457).
+fn problems(errors: &[OperationErrors]) -> impl Iterator<Item = &OperationErrors> {
+    errors.iter().filter(|errors| errors.oauth_path.is_none())
 }
 
 fn problem_response(names: &[ErrorName]) -> Value {
@@ -145,12 +139,9 @@ fn with_headers(mut response: Value, status: u16) -> Value {
 }
 
 /// Returns one example of each error, as the server sends it.
-pub(super) fn examples() -> Map<String, Value> {
+pub(super) fn examples(errors: &[OperationErrors]) -> Map<String, Value> {
     let mut examples = BTreeMap::new();
-    let problems = OPERATION_CODES
-        .iter()
-        .filter(|(id, _)| oauth_path(id).is_none());
-    for code in problems.flat_map(|(id, _)| codes(id)) {
+    for code in problems(errors).flat_map(|errors| errors.codes.iter().copied()) {
         let problem = error_sample(code);
         let mut value = json!({
             "type": "about:blank",
@@ -173,11 +164,16 @@ pub(super) fn examples() -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{complete_operations, operation_specs};
     use super::*;
 
     #[test]
     fn each_error_sample_has_its_code() {
-        for code in OPERATION_CODES.iter().flat_map(|(id, _)| codes(id)) {
+        let (_, errors) = complete_operations();
+        for code in errors
+            .iter()
+            .flat_map(|errors| errors.codes.iter().copied())
+        {
             let shared = match code {
                 // Outside `/oauth/` a scope is a field like any other.
                 "invalid_scope" => "validation_failed",
@@ -190,19 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_every_operation_and_no_other() {
-        let document = crate::api::spec::document();
-        let mut documented: Vec<&str> = document
-            .paths
+    fn every_operation_and_no_other_has_a_specification() {
+        let (paths, _) = complete_operations();
+        let mut documented: Vec<&str> = paths
             .values()
             .filter_map(Value::as_object)
             .flat_map(Map::values)
             .filter_map(|operation| operation["operationId"].as_str())
             .collect();
-        let mut in_table: Vec<&str> = OPERATION_CODES.iter().map(|(id, _)| *id).collect();
+        let mut specified: Vec<&str> = operation_specs().iter().map(|spec| spec.id).collect();
         documented.sort_unstable();
-        in_table.sort_unstable();
+        specified.sort_unstable();
 
-        assert_eq!(documented, in_table);
+        assert_eq!(documented, specified);
     }
 }
