@@ -1,6 +1,7 @@
 //! Forward authentication: a proxy has each request checked before it passes it on (`auth_request` in
 //! nginx, `forward_auth` in Caddy).
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use poem::Request;
 use poem::http::StatusCode;
 use poem::http::header::ACCEPT;
@@ -150,14 +151,8 @@ fn accepts_html(request: &Request) -> bool {
 /// Percent-encodes a text, so that it ends neither a header nor a list item, and has the same meaning in
 /// every character encoding that a program behind the proxy may assume.
 fn percent_encode(text: &str) -> String {
-    let bytes = text.bytes().map(|byte| {
-        if byte.is_ascii_graphic() && !b"%,".contains(&byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
-    });
-    bytes.collect()
+    const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b',');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 //! Each parameter that libpq documents is supported, or requests the behaviour that is in effect anyway,
 //! or is refused with the reason. An ignored parameter would connect in another way than intended.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 mod address;
@@ -150,28 +152,22 @@ fn after_scheme(text: &str) -> Result<&str, String> {
 
 /// Decodes %-escapes. Unlike in HTML forms, `+` is a plus.
 fn decode(text: &str, what: &str) -> Result<String, String> {
-    let fault = || format!("{what} has a malformed %-escape; write % itself as %25");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = after;
-            continue;
-        }
-        let digits = after.get(..2).ok_or_else(fault)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| fault())?;
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(fault());
-        }
-        let byte = u8::from_str_radix(digits, 16).map_err(|_| fault())?;
-        if byte == 0 {
-            return Err(format!(
-                "{what} has a %00, which PostgreSQL accepts nowhere"
-            ));
-        }
-        bytes.push(byte);
-        rest = &after[2..];
+    let begins_with_byte = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(begins_with_byte) {
+        return Err(format!(
+            "{what} has a malformed %-escape; write % itself as %25"
+        ));
     }
-    String::from_utf8(bytes).map_err(|_| format!("{what} is not UTF-8"))
+    if text.contains("%00") {
+        return Err(format!(
+            "{what} has a %00, which PostgreSQL accepts nowhere"
+        ));
+    }
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded
+        .map(Cow::into_owned)
+        .map_err(|_| format!("{what} is not UTF-8"))
 }

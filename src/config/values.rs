@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use poem::http::Uri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -181,20 +182,19 @@ pub(super) fn redis_url_has_password(text: &str) -> bool {
     in_login || in_query
 }
 
+/// Bytes of a path that are escaped in URLs.
+pub(super) const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'-')
+    .remove(b'~');
+
 /// Returns the URL of a SQLite file. Characters of the path that have a meaning in URLs are escaped.
 pub(super) fn sqlite_url(path: &Path) -> String {
-    use std::fmt::Write;
     use std::os::unix::ffi::OsStrExt;
-    let mut url = "sqlite://".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-~".contains(byte) {
-            url.push(char::from(*byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url
+    let path = percent_encode(path.as_os_str().as_bytes(), PATH_ESCAPES);
+    format!("sqlite://{path}")
 }
 
 /// Scheme, host and port of a web site, such as `https://auth.example.org`.

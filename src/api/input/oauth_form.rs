@@ -1,5 +1,6 @@
 //! OAuth forms (RFC 6749, 3.2 and appendix B).
 
+use percent_encoding::percent_decode;
 use poem_openapi::types::Type;
 use serde_json::{Map, Value};
 
@@ -41,7 +42,7 @@ pub(super) fn parse_form<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
             continue;
         }
         // The parser replaces such bytes: two different passwords could become equal.
-        if !is_utf8(pair) {
+        if percent_decode(pair).decode_utf8().is_err() {
             return Err(invalid_fields(vec![field_error(&name, "is not UTF-8")]));
         }
         if members
@@ -52,29 +53,6 @@ pub(super) fn parse_form<T: Type>(form: &[u8]) -> Result<Value, ApiError> {
         }
     }
     Ok(Value::Object(members))
-}
-
-/// Returns whether the decoded bytes of a parameter are UTF-8.
-fn is_utf8(pair: &[u8]) -> bool {
-    let mut decoded = Vec::with_capacity(pair.len());
-    let mut rest = pair;
-    while let [byte, after @ ..] = rest {
-        let (byte, next) = match (byte, after) {
-            (b'%', [high, low, next @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, next),
-                _ => (b'%', after),
-            },
-            (byte, next) => (*byte, next),
-        };
-        decoded.push(byte);
-        rest = next;
-    }
-    std::str::from_utf8(&decoded).is_ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 #[cfg(test)]

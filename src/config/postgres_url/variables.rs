@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fmt::Write;
 
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+
+use super::super::values::PATH_ESCAPES;
 use super::address::UrlAddress;
 use super::{PostgresUrl, address, after_scheme, url_parameters};
 
@@ -106,14 +108,7 @@ fn appended<'a>(text: &str, pairs: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn escaped(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"/._-~,".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+    // A comma separates the items of a list.
+    const ESCAPED: &AsciiSet = &PATH_ESCAPES.remove(b',');
+    utf8_percent_encode(value, ESCAPED).to_string()
 }
