@@ -92,10 +92,10 @@ fn wait_after(attempts: usize) -> Duration {
 }
 
 fn connection_to_backfill(list: &RedisDenylist) -> Option<RedisConnection> {
-    let (inspected, epoch_record) = (list.handle.current()?, list.epoch_record()?);
+    let inspected = list.handle.current()?;
     trust::needs_backfill(
-        Some(&epoch_record),
-        Some(&inspected.server_status),
+        list.handle.authority(),
+        &inspected.server_status,
         list.handle.now(),
     )
     .then(|| inspected.connection.clone())
@@ -130,8 +130,8 @@ async fn backfill_locked(
         server_info: connection.inspect().await?,
         requested_at,
     };
-    let epoch_record = list.read_epoch_record().await?;
-    if !trust::needs_backfill(Some(&epoch_record), Some(&server_status), list.handle.now()) {
+    list.read_epoch_record().await?;
+    if !trust::needs_backfill(list.handle.authority(), &server_status, list.handle.now()) {
         return Ok(BackfillOutcome::NotNeeded);
     }
     let epoch = list

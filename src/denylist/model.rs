@@ -1,8 +1,8 @@
 //! Model of every interleaving of logouts, checks, backfills and a refresh on two replicas, while Redis
 //! loses data in every possible way, leases expire, and SQL or a connection fails.
 //!
-//! The model calls the production code for its rules: [`trust`](super::trust) and
-//! [`decide`](crate::rotation::decide). Time has two values: within the lease, or after it.
+//! The model calls the production code for its rules: [`ServerStatus`](latchet_guard::denylist::redis::ServerStatus),
+//! [`trust`](super::trust) and [`decide`](crate::rotation::decide). Time has two values: within the lease, or after it.
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 

@@ -4,16 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 
-use super::trust::{self, Distrust, EpochRecord, PROPAGATION_DELAY};
+use super::trust::{DistrustReason, PROPAGATION_DELAY, SqlAuthority};
 use super::{DenylistHealth, unavailable};
 use crate::error::error_chain;
 use crate::store::{DenylistEpoch, Store, StoreError};
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::redis::{
-    DualInstant, InspectedConnection, LEASE, Lookup, RedisHandle, RedisUrl, WriteOutcome, new_epoch,
+    EpochRecord, InspectedConnection, LEASE, RedisHandle, RedisUrl, WriteOutcome, new_epoch,
 };
 use latchet_guard::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 
@@ -25,10 +24,9 @@ const EPOCH_READ_DEADLINE: Duration = LEASE;
 pub(super) struct RedisDenylist {
     pub(super) store: Store,
     pub(super) clock: Clock,
-    pub(super) handle: RedisHandle,
+    pub(super) handle: RedisHandle<SqlAuthority>,
     /// True if background tasks keep the connection and the epoch record current.
     has_background_tasks: AtomicBool,
-    epoch_record: ArcSwapOption<EpochRecord>,
     /// Newest known epoch, and the time since which it is known.
     newest_epoch: Mutex<(String, Instant)>,
     /// Held while an epoch is ended, so that a hundred concurrent logouts end one epoch and not a
@@ -40,10 +38,9 @@ impl RedisDenylist {
     pub(super) fn new(target: RedisUrl, store: Store, clock: Clock) -> Self {
         Self {
             store,
-            handle: RedisHandle::new(target, clock.clone()),
+            handle: RedisHandle::new(target, clock.clone(), SqlAuthority::default()),
             clock,
             has_background_tasks: AtomicBool::new(false),
-            epoch_record: ArcSwapOption::empty(),
             newest_epoch: Mutex::new((String::new(), Instant::now())),
             ending_epoch: tokio::sync::Mutex::new(()),
         }
@@ -54,20 +51,12 @@ impl RedisDenylist {
     }
 
     pub(super) fn epoch_record(&self) -> Option<Arc<EpochRecord>> {
-        self.epoch_record.load_full()
-    }
-
-    pub(super) fn distrust(&self) -> Option<Distrust> {
-        let (inspected, epoch_record) = (self.handle.current(), self.epoch_record());
-        let server_status = inspected
-            .as_deref()
-            .map(|inspected| &inspected.server_status);
-        trust::distrust(epoch_record.as_deref(), server_status, self.handle.now())
+        self.handle.authority().known()
     }
 
     pub(super) fn health(&self) -> DenylistHealth {
         let now = self.handle.now();
-        match self.distrust() {
+        match self.handle.distrust() {
             None => DenylistHealth::Healthy,
             Some(_)
                 if !self
@@ -76,7 +65,7 @@ impl RedisDenylist {
             {
                 DenylistHealth::Unavailable
             }
-            Some(distrust) => DenylistHealth::UsingSql(distrust.to_string()),
+            Some(distrust) => DenylistHealth::UsingSql(DistrustReason(&distrust).to_string()),
         }
     }
 
@@ -92,18 +81,8 @@ impl RedisDenylist {
             backfilled_server: row.run_id,
             requested_at,
         });
-        self.keep_newer_epoch_record(&epoch_record);
+        self.handle.authority().keep_newer(&epoch_record);
         Ok(epoch_record)
-    }
-
-    /// Of two concurrent reads, the result of the later one is newer.
-    pub(super) fn keep_newer_epoch_record(&self, epoch_record: &Arc<EpochRecord>) {
-        self.epoch_record.rcu(|known| match known {
-            Some(known) if known.requested_at.instant > epoch_record.requested_at.instant => {
-                Some(Arc::clone(known))
-            }
-            _ => Some(Arc::clone(epoch_record)),
-        });
     }
 
     /// Begins an epoch for which only the server `backfilled_server` can be backfilled; no process trusts an
@@ -222,21 +201,8 @@ impl Denylist for RedisDenylist {
         ids: TokenIds<'_>,
         now: Time,
     ) -> Result<TokenStatus, DenylistUnavailable> {
-        let began = DualInstant {
-            instant: Instant::now(),
-            time: now,
-        };
-        if let (Some(inspected), Some(epoch_record)) = (self.handle.current(), self.epoch_record())
-            && trust::trusted_epoch(Some(&epoch_record), Some(&inspected.server_status), began)
-                .is_ok()
-        {
-            match inspected.connection.lookup(ids, &epoch_record.epoch).await {
-                Ok(Lookup::Revoked) => return Ok(TokenStatus::Revoked),
-                Ok(Lookup::Outdated) => return Ok(TokenStatus::Outdated),
-                Ok(Lookup::NotDenied) => return Ok(TokenStatus::NotDenied),
-                Ok(Lookup::Incomplete) => {}
-                Err(_) => self.handle.drop_connection(&inspected),
-            }
+        if let Ok(status) = self.handle.status(ids, now).await {
+            return Ok(status);
         }
         self.store.token_status(ids).await.map_err(unavailable)
     }

@@ -1,116 +1,78 @@
-//! Conditions for trusting the copy in Redis. Pure: no I/O, and the time is an argument.
+//! The authority that names the epoch of the copy in Redis: the record in SQL.
 //!
-//! `docs/explanation/redis-trust.md` explains why these conditions are sufficient.
+//! The conditions for trusting the copy are those of [`ServerStatus::trusted_epoch`].
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use latchet_guard::denylist::redis::{DualInstant, ServerFault, ServerStatus};
+use arc_swap::ArcSwapOption;
+
+use latchet_guard::denylist::redis::{
+    Distrust, DualInstant, EpochAuthority, EpochRecord, MarkerRenewal, ServerStatus,
+};
 
 /// Time after which every process has noticed a change in SQL, or uses SQL alone.
 pub(super) const PROPAGATION_DELAY: Duration = Duration::from_millis(1_050);
 
-/// Record in SQL about the copy in Redis.
-#[derive(Clone, Debug)]
-pub(super) struct EpochRecord {
-    /// The copy is complete if Redis has this epoch marker.
-    pub(super) epoch: String,
-    /// The server that was backfilled, or is being backfilled, for this epoch; empty for none.
-    pub(super) backfilled_server: String,
-    /// Time of the request to SQL, not of the response.
-    pub(super) requested_at: DualInstant,
-}
+/// The record in SQL about the copy in Redis, as read last.
+#[derive(Debug, Default)]
+pub(super) struct SqlAuthority(ArcSwapOption<EpochRecord>);
 
-impl EpochRecord {
-    pub(super) fn is_current(&self, now: DualInstant) -> bool {
-        self.requested_at.is_within_lease(now)
-    }
+impl EpochAuthority for SqlAuthority {
+    const MARKER_RENEWAL: MarkerRenewal = MarkerRenewal::ByThisProcess;
 
-    /// Returns whether the record names this server with its current data.
-    pub(super) fn names_server(&self, server_status: &ServerStatus) -> bool {
-        server_status.server_info.identity == self.backfilled_server
-    }
-
-    fn is_complete_in(&self, server_status: &ServerStatus) -> bool {
-        self.names_server(server_status)
-            && server_status.server_info.epoch_marker.as_deref() == Some(&self.epoch)
+    fn epoch_record(&self, _: &ServerStatus) -> Option<Arc<EpochRecord>> {
+        self.known()
     }
 }
 
-/// Reason why Redis is not trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Distrust {
-    NotConnected,
-    ServerFault(ServerFault),
-    NotInspected,
-    NoEpochRecord,
-    OtherServer,
-    NotBackfilled,
-}
+impl SqlAuthority {
+    pub(super) fn known(&self) -> Option<Arc<EpochRecord>> {
+        self.0.load_full()
+    }
 
-impl fmt::Display for Distrust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected => f.write_str("it is not connected"),
-            Self::ServerFault(fault) => fault.fmt(f),
-            Self::NotInspected => f.write_str("it has not answered for a second"),
-            Self::NoEpochRecord => f.write_str("the database has not answered for a second"),
-            Self::OtherServer => f.write_str(
-                "it is not the server that was backfilled, or it may have lost data since",
-            ),
-            Self::NotBackfilled => f.write_str("it is being backfilled from the database"),
-        }
+    /// Of two concurrent reads, the result of the later one is newer.
+    pub(super) fn keep_newer(&self, epoch_record: &Arc<EpochRecord>) {
+        self.0.rcu(|known| match known {
+            Some(known) if known.requested_at.instant > epoch_record.requested_at.instant => {
+                Some(Arc::clone(known))
+            }
+            _ => Some(Arc::clone(epoch_record)),
+        });
     }
-}
-
-/// Returns the record whose epoch marker Redis must have for a lookup to be trusted, or the reason why
-/// no lookup can be.
-pub(super) fn trusted_epoch<'a>(
-    epoch_record: Option<&'a EpochRecord>,
-    server_status: Option<&ServerStatus>,
-    now: DualInstant,
-) -> Result<&'a EpochRecord, Distrust> {
-    let server_status = server_status.ok_or(Distrust::NotConnected)?;
-    if let Some(fault) = server_status.fault() {
-        return Err(Distrust::ServerFault(fault));
-    }
-    if !server_status.is_current(now) {
-        return Err(Distrust::NotInspected);
-    }
-    let epoch_record = epoch_record
-        .filter(|epoch_record| epoch_record.is_current(now))
-        .ok_or(Distrust::NoEpochRecord)?;
-    if !epoch_record.names_server(server_status) {
-        return Err(Distrust::OtherServer);
-    }
-    Ok(epoch_record)
 }
 
 /// Returns whether the connected server could hold the copy but has no complete one.
 pub(super) fn needs_backfill(
-    epoch_record: Option<&EpochRecord>,
-    server_status: Option<&ServerStatus>,
+    authority: &SqlAuthority,
+    server_status: &ServerStatus,
     now: DualInstant,
 ) -> bool {
-    match trusted_epoch(epoch_record, server_status, now) {
-        Ok(epoch_record) => {
-            server_status.is_some_and(|server_status| !epoch_record.is_complete_in(server_status))
+    matches!(
+        server_status.distrust(authority, now),
+        Some(Distrust::OtherServer | Distrust::NotBackfilled)
+    )
+}
+
+/// Reason for distrust as a server reports it, for which SQL is the authority.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DistrustReason<'a>(pub(super) &'a Distrust);
+
+impl fmt::Display for DistrustReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Distrust::NoEpoch => f.write_str("the database has not answered for a second"),
+            Distrust::NotBackfilled => f.write_str("it is being backfilled from the database"),
+            distrust => distrust.fmt(f),
         }
-        Err(distrust) => distrust == Distrust::OtherServer,
     }
 }
 
-/// Returns the reason why checks do not use Redis now, if any.
-pub(super) fn distrust(
-    epoch_record: Option<&EpochRecord>,
-    server_status: Option<&ServerStatus>,
-    now: DualInstant,
-) -> Option<Distrust> {
-    match trusted_epoch(epoch_record, server_status, now) {
-        Err(distrust) => Some(distrust),
-        Ok(_) => {
-            needs_backfill(epoch_record, server_status, now).then_some(Distrust::NotBackfilled)
-        }
+#[cfg(test)]
+impl From<EpochRecord> for SqlAuthority {
+    fn from(epoch_record: EpochRecord) -> Self {
+        Self(ArcSwapOption::from_pointee(epoch_record))
     }
 }
 
@@ -120,7 +82,7 @@ mod tests {
 
     use super::*;
     use latchet_guard::clock::Time;
-    use latchet_guard::denylist::redis::{LEASE, ServerInfo, UnsuitableRedis};
+    use latchet_guard::denylist::redis::{LEASE, ServerFault, ServerInfo, UnsuitableRedis};
 
     struct TrustScene {
         epoch_record: EpochRecord,
@@ -154,12 +116,12 @@ mod tests {
     }
 
     impl TrustScene {
+        fn authority(&self) -> SqlAuthority {
+            self.epoch_record.clone().into()
+        }
+
         fn distrust(&self) -> Option<Distrust> {
-            distrust(
-                Some(&self.epoch_record),
-                Some(&self.server_status),
-                self.now,
-            )
+            self.server_status.distrust(&self.authority(), self.now)
         }
     }
 
@@ -179,7 +141,7 @@ mod tests {
         scene.now = later(scene.now, Duration::from_millis(1));
         assert_eq!(scene.distrust(), Some(Distrust::NotInspected));
         scene.server_status.requested_at = scene.now;
-        assert_eq!(scene.distrust(), Some(Distrust::NoEpochRecord));
+        assert_eq!(scene.distrust(), Some(Distrust::NoEpoch));
     }
 
     #[test]
@@ -192,7 +154,7 @@ mod tests {
 
             assert_eq!(
                 scene.distrust(),
-                Some(Distrust::NoEpochRecord),
+                Some(Distrust::NoEpoch),
                 "{instant} and {time} ms"
             );
         }
@@ -232,9 +194,12 @@ mod tests {
             violate(&mut scene);
             assert_eq!(scene.distrust(), Some(expected));
         }
+        let TrustScene {
+            server_status, now, ..
+        } = trusted_scene();
         assert_eq!(
-            distrust(None, None, trusted_scene().now),
-            Some(Distrust::NotConnected)
+            server_status.distrust(&SqlAuthority::default(), now),
+            Some(Distrust::NoEpoch)
         );
     }
 
@@ -251,11 +216,7 @@ mod tests {
     fn only_a_suitable_server_is_backfilled() {
         let mut scene = trusted_scene();
         let needs = |scene: &TrustScene| {
-            needs_backfill(
-                Some(&scene.epoch_record),
-                Some(&scene.server_status),
-                scene.now,
-            )
+            needs_backfill(&scene.authority(), &scene.server_status, scene.now)
         };
 
         assert!(!needs(&scene));

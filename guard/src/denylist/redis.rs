@@ -1,8 +1,8 @@
 //! The denylist in Redis, trusted only on conditions.
 //!
-//! This module connects to Redis, defines its keys, and inspects the server. The server decides
-//! whether a result is trusted, with a durable record in SQL (`docs/explanation/redis-trust.md`); [`RedisReader`]
-//! decides it for services without SQL (`docs/explanation/redis-trust.md`).
+//! This module connects to Redis, defines its keys, inspects the server, and decides whether a result is
+//! trusted (`docs/explanation/redis-trust.md`). An [`EpochAuthority`] names the epoch: Latchet's servers
+//! read it from SQL; [`RedisReader`], for services without SQL, relies on the epoch marker.
 //!
 //! All keys are in one hash slot (`{deny}`), so that one command to one server suffices for a check on a
 //! Redis Cluster too. Every connection is direct and never reconnects by itself: a new connection may
@@ -16,18 +16,20 @@ mod reader;
 mod refusal;
 mod server_info;
 mod server_status;
+mod trust;
 mod url;
+mod watch;
 
 pub use connection::{Lookup, LookupTimeout, RedisConnection, WriteOutcome};
 pub use discovery::ConnectError;
-pub use handle::RedisHandle;
-pub use handle::{InspectedConnection, RedisHandleError};
+pub use handle::{InspectedConnection, RedisHandle, RedisHandleError};
 pub use reader::RedisReader;
 pub use refusal::advice;
 pub use server_info::{ServerInfo, UnsuitableRedis};
-pub use server_status::LEASE;
-pub use server_status::{DualInstant, ServerFault, ServerStatus};
+pub use server_status::{DualInstant, LEASE, ServerFault, ServerStatus};
+pub use trust::{Distrust, EpochAuthority, EpochRecord, MarkerRenewal};
 pub use url::{RedisUrl, RedisUrlError};
+pub use watch::TrustEvent;
 
 use crate::keys::random_id;
 

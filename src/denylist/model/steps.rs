@@ -133,9 +133,9 @@ impl World {
     /// Returns whether the server needs a backfill, by the production rule.
     fn needs_backfill(&self, server: &RedisServer) -> bool {
         let now = now();
-        let epoch_record = epoch_record(LeasedRow::now(self.sql.row), now);
+        let authority = epoch_record(LeasedRow::now(self.sql.row), now).into();
         let server_status = server_status(server.identity, server.epoch_marker, now);
-        trust::needs_backfill(Some(&epoch_record), Some(&server_status), now)
+        trust::needs_backfill(&authority, &server_status, now)
     }
 
     pub(super) fn begin_backfill(&mut self, replica: usize) {

@@ -1,6 +1,6 @@
 //! A check in two steps: its start, and the response of Redis.
 
-use super::super::trust;
+use super::super::trust::SqlAuthority;
 use super::steps::LogoutProgress;
 use super::world::{Epoch, EpochMarker, LeasedRow, World, epoch_record, now, server_status};
 use super::{Mutation, TABS_LOGOUT};
@@ -80,7 +80,7 @@ impl World {
                 .identity
                 .clone_from(&epoch_record.backfilled_server);
         }
-        let trusted = trust::trusted_epoch(Some(&epoch_record), Some(&server_status), now);
+        let trusted = server_status.trusted_epoch(&SqlAuthority::from(epoch_record), now);
         trusted.ok().map(|_| PendingLookup {
             epoch: row.epoch,
             server_run: connected_to.server_run,

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::super::trust::EpochRecord;
 use super::steps::{BackfillProgress, LogoutProgress, RefreshProgress};
 use super::token_check::PendingLookup;
 use crate::rotation::{SessionState, Superseded};
 use latchet_guard::clock::Time;
-use latchet_guard::denylist::redis::{DualInstant, LEASE, ServerInfo, ServerStatus};
+use latchet_guard::denylist::redis::{DualInstant, EpochRecord, LEASE, ServerInfo, ServerStatus};
 
 const START: Time = Time::from_millis(0);
 

@@ -6,21 +6,24 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::Token;
 use super::redis_server::RedisServer;
+use crate::denylist::trust::SqlAuthority;
 use latchet_guard::clock::Clock;
-use latchet_guard::denylist::redis::{InspectedConnection, RedisHandle};
+use latchet_guard::denylist::redis::{Distrust, InspectedConnection, RedisHandle};
 
-fn handle(server: &RedisServer) -> RedisHandle {
-    RedisHandle::new(server.url().parse().unwrap(), Clock::system())
+fn handle(server: &RedisServer) -> RedisHandle<SqlAuthority> {
+    let url = server.url().parse().unwrap();
+    RedisHandle::new(url, Clock::system(), SqlAuthority::default())
 }
 
-fn uses(handle: &RedisHandle, this: &Arc<InspectedConnection>) -> bool {
+fn uses(handle: &RedisHandle<SqlAuthority>, this: &Arc<InspectedConnection>) -> bool {
     handle
         .current()
         .is_some_and(|used| Arc::ptr_eq(&used, this))
 }
 
-async fn is_notified_of_a_drop(handle: &RedisHandle) -> bool {
+async fn is_notified_of_a_drop(handle: &RedisHandle<SqlAuthority>) -> bool {
     timeout(Duration::ZERO, handle.connection_dropped())
         .await
         .is_ok()
@@ -41,6 +44,17 @@ async fn failure_of_a_replaced_connection_is_ignored() {
     assert!(uses(&handle, &inspected));
     handle.drop_connection(&new);
     assert!(handle.current().is_none());
+}
+
+#[tokio::test]
+async fn without_a_connection_redis_is_not_trusted() {
+    let redis = RedisServer::start();
+    let handle = handle(&redis);
+    let valid = Token::valid();
+
+    assert_eq!(handle.distrust(), Some(Distrust::NotConnected));
+    let status = handle.status(valid.ids(), Clock::system().now()).await;
+    assert_eq!(status, Err(Distrust::NotConnected));
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn a_late_epoch_record_does_not_replace_a_newer_one() {
     let newer = list.read_epoch_record().await.unwrap();
 
     let known = || list.epoch_record().unwrap();
-    list.keep_newer_epoch_record(&older);
+    list.handle.authority().keep_newer(&older);
     assert!(Arc::ptr_eq(&known(), &newer));
     let newest = list.read_epoch_record().await.unwrap();
     assert!(Arc::ptr_eq(&known(), &newest));

@@ -182,6 +182,34 @@ async fn a_copy_without_marker_renewals_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_reader_does_not_renew_the_marker() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let mut process = installation.start_and_wait().await;
+    process.tasks.shutdown().await;
+    redis.run::<()>(&["CONFIG", "RESETSTAT"]);
+    let reader = trusting_reader(&redis).await;
+
+    let calls = || redis.run::<String>(&["INFO", "commandstats"]);
+    let inspections = |stats: &str| {
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_pttl:calls="));
+        line.map_or(0, |line| {
+            line.split(',').next().unwrap().parse::<u32>().unwrap()
+        })
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while inspections(&calls()) < 4 {
+        assert!(Instant::now() < deadline, "{}", calls());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    until(&reader, "").await;
+    assert!(!calls().contains("pexpire"), "{}", calls());
+}
+
+#[tokio::test]
 async fn the_fallback_is_used_while_redis_is_not_trusted() {
     let mut redis = RedisServer::start();
     let (denied, now) = (Token::valid(), Clock::system().now());

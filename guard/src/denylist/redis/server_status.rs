@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::{ServerInfo, UnsuitableRedis};
 use crate::clock::Time;
 
-/// Validity of an inspection, from the time of the request.
+/// Time for which the response of the server, and that of the [authority](super::EpochAuthority), is
+/// relied upon, from the time of the request.
 pub const LEASE: Duration = Duration::from_secs(1);
 
 /// Lead of the clock of Redis over this process beyond which entries may expire too early.
@@ -16,11 +17,22 @@ const CLOCK_AHEAD: Duration = Duration::from_secs(30);
 /// set back: a recent moment must be recent on both.
 #[derive(Clone, Copy, Debug)]
 pub struct DualInstant {
+    /// On the monotonic clock.
     pub instant: Instant,
+    /// On the wall clock.
     pub time: Time,
 }
 
 impl DualInstant {
+    /// Returns the present moment, which is `time` on the wall clock.
+    pub fn at(time: Time) -> Self {
+        Self {
+            instant: Instant::now(),
+            time,
+        }
+    }
+
+    /// Returns whether this moment is no more than one [lease](LEASE) before `now`.
     pub fn is_within_lease(self, now: Self) -> bool {
         now.instant.saturating_duration_since(self.instant) <= LEASE
             && now.time.since(self.time) <= LEASE
@@ -30,6 +42,7 @@ impl DualInstant {
 /// Last inspection of the connected server.
 #[derive(Clone, Debug)]
 pub struct ServerStatus {
+    /// Response of the server.
     pub server_info: ServerInfo,
     /// Time of the request, not of the response.
     pub requested_at: DualInstant,
@@ -38,11 +51,14 @@ pub struct ServerStatus {
 /// Reason why a server cannot hold the copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerFault {
+    /// It may lose denials although it keeps running.
     Unsuitable(UnsuitableRedis),
+    /// Its clock is so far ahead that entries may expire too early.
     ClockAhead,
 }
 
 impl ServerStatus {
+    /// Returns whether the server was inspected within the last lease.
     pub fn is_current(&self, now: DualInstant) -> bool {
         self.requested_at.is_within_lease(now)
     }
