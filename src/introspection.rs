@@ -9,7 +9,7 @@ use super::rotation::{RotationDecision, decide};
 use super::sessions::require_client;
 use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionId, SessionWithOwner, UserId};
 use latchet_guard::denylist::{TokenIds, TokenStatus};
-use latchet_guard::error::AuthError;
+use latchet_guard::error::{AuthError, InvalidToken};
 use latchet_guard::token::{Claims, ExpectedKind};
 
 /// Result of the introspection of a token.
@@ -57,7 +57,7 @@ impl App {
         match claims.sid.as_deref() {
             Some(sid) if status != TokenStatus::Revoked => Ok(SessionId::from(sid)),
             Some(_) => Err(AuthError::TokenRevoked.into()),
-            None => Err(AuthError::InvalidToken("it belongs to no session").into()),
+            None => Err(AuthError::InvalidToken(InvalidToken::NoSession).into()),
         }
     }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::derived_keys::DerivedKeys;
 use super::store::{PresentedRefreshToken, Session, SessionId, UserId};
-use latchet_guard::error::AuthError;
+use latchet_guard::error::{AuthError, InvalidToken, MalformedToken};
 use latchet_guard::token::TokenKind;
 
 /// Longest token that is read: those of this server have about 400 bytes.
@@ -134,11 +134,10 @@ impl RefreshTokenCodec {
     /// `MalformedToken` for text that is not a JWT, `WrongTokenType` for an access token,
     /// `InvalidToken` for everything that this server did not sign.
     pub fn verify(&self, token: &str) -> Result<PresentedRefreshToken, AuthError> {
-        const FOREIGN_TOKEN: AuthError =
-            AuthError::InvalidToken("it was not issued by this server");
+        const FOREIGN_TOKEN: AuthError = AuthError::InvalidToken(InvalidToken::ForeignServer);
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(AuthError::MalformedToken(
-                "it is longer than any refresh token",
+                MalformedToken::LongerThanRefreshToken,
             ));
         }
         let claims = self
@@ -174,9 +173,9 @@ impl RefreshTokenCodec {
 /// Returns the reason of a refusal. It names the mistake of a client that sends an access token here.
 fn refusal_reason(token: &str) -> AuthError {
     match decode_header(token) {
-        Err(_) => AuthError::MalformedToken("it is not a JWT"),
+        Err(_) => AuthError::MalformedToken(MalformedToken::NotJwt),
         Ok(header) if header.typ.as_deref() != Some(TYP) => AuthError::WrongTokenType,
-        Ok(_) => AuthError::InvalidToken("it was not issued by this server"),
+        Ok(_) => AuthError::InvalidToken(InvalidToken::ForeignServer),
     }
 }
 

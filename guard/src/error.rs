@@ -10,6 +10,10 @@ use poem::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+mod reasons;
+
+pub use reasons::{CsrfFailure, InvalidToken, MalformedToken, RequiredClaim, TokenLocation};
+
 /// Default waiting time that a client receives in `Retry-After`.
 const RETRY_AFTER_SECS: u32 = 1;
 
@@ -129,10 +133,10 @@ pub enum AuthError {
     MissingToken,
     /// A value was sent in place of a token, but it is not a token.
     #[error("the token is malformed: {0}")]
-    MalformedToken(&'static str),
+    MalformedToken(MalformedToken),
     /// Signature, issuer, audience, algorithm or another claim is wrong.
     #[error("the token is not valid: {0}")]
-    InvalidToken(&'static str),
+    InvalidToken(InvalidToken),
     /// `exp` has passed.
     #[error("the token has expired")]
     TokenExpired,
@@ -160,10 +164,10 @@ pub enum AuthError {
     InsufficientScope,
     /// A cookie was sent without the matching CSRF value, or from a foreign origin.
     #[error("the CSRF check failed: {0}")]
-    CsrfFailed(&'static str),
+    CsrfFailed(CsrfFailure),
     /// Two tokens in one request, and their locations.
-    #[error("more than one token was sent: {}", describe_locations(.0, .1))]
-    AmbiguousToken(&'static str, &'static str),
+    #[error("more than one token was sent: {}", describe_locations(*.0, *.1))]
+    AmbiguousToken(TokenLocation, TokenLocation),
     /// The body, which would have to contain the token, exceeds the size that is searched.
     #[error("the body is too long to be searched for a token")]
     BodyTooLarge,
@@ -223,7 +227,7 @@ impl AuthError {
     }
 }
 
-fn describe_locations(first: &str, second: &str) -> String {
+fn describe_locations(first: TokenLocation, second: TokenLocation) -> String {
     if first == second {
         return format!("two are in {first}");
     }
@@ -248,8 +252,8 @@ mod tests {
     fn all_errors() -> [AuthError; 15] {
         [
             AuthError::MissingToken,
-            AuthError::MalformedToken("x"),
-            AuthError::InvalidToken("x"),
+            AuthError::MalformedToken(MalformedToken::NotJwt),
+            AuthError::InvalidToken(InvalidToken::BadSignature),
             AuthError::TokenExpired,
             AuthError::WrongTokenType,
             AuthError::TokenRevoked,
@@ -258,8 +262,8 @@ mod tests {
             AuthError::ClaimsRejected("x"),
             AuthError::UnknownUser("alice".to_owned()),
             AuthError::InsufficientScope,
-            AuthError::CsrfFailed("x"),
-            AuthError::AmbiguousToken("the query", "a cookie"),
+            AuthError::CsrfFailed(CsrfFailure::ForeignOrigin),
+            AuthError::AmbiguousToken(TokenLocation::Query, TokenLocation::Cookie),
             AuthError::BodyTooLarge,
             AuthError::Unavailable,
         ]
@@ -306,7 +310,10 @@ mod tests {
             challenge(&AuthError::TokenExpired),
             r#"Bearer error="invalid_token", error_description="the token has expired""#
         );
-        for without_challenge in [AuthError::CsrfFailed("x"), AuthError::Unavailable] {
+        for without_challenge in [
+            AuthError::CsrfFailed(CsrfFailure::ForeignOrigin),
+            AuthError::Unavailable,
+        ] {
             assert_eq!(challenge(&without_challenge), "");
         }
     }

@@ -8,11 +8,10 @@ use crate::token::Claims;
 
 mod body;
 mod builtin;
+mod compat;
 mod csrf;
 mod enforcement;
 mod extractor;
-mod flask_jwt;
-mod flask_jwt_extended;
 mod guards;
 mod location;
 mod openapi;
@@ -28,14 +27,13 @@ pub use builtin::{
     EitherKind, Fresh, HasRole, HasScope, Locations, OnlyIn, Refresh, Required, RoleName,
     ScopeName, SkipRevocation,
 };
+pub use compat::{FlaskJwtError, flask_jwt_errors, flask_jwt_extended_errors};
 pub use csrf::{Csrf, CsrfMethods};
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
-pub use flask_jwt::FlaskJwtError;
-pub use flask_jwt::flask_jwt_errors;
-pub use flask_jwt_extended::flask_jwt_extended_errors;
 pub use guards::Guards;
+#[cfg(feature = "server")]
+pub(crate) use location::credentials;
 pub use location::{Location, LocationKind};
-pub use location::{NO_TOKEN_AFTER_SCHEME, credentials};
 pub use openapi::document_refusals;
 pub use policy::{Freshness, RevocationCheck, TokenPolicy};
 pub use refusal::Refusal;

@@ -48,14 +48,6 @@ pub(crate) use key_refresh::KeyRefreshSignal;
 pub use settings::{ExpectedKind, MissingExp, MissingIssuer, VerifierSettings};
 pub use verifier::{MAX_LEEWAY, VerifiedToken, Verifier};
 
-/// Reasons for which the Flask formats have their own texts.
-pub(crate) mod reason {
-    pub(crate) const NOT_THREE_PARTS: &str = "it does not have three parts";
-    pub(crate) const BAD_SIGNATURE: &str = "its signature does not match";
-    pub(crate) const NOT_YET: &str = "it is not valid yet";
-    pub(crate) const FROM_THE_FUTURE: &str = "it was issued in the future";
-}
-
 /// Type of a token in its header (`typ`, RFC 8725, section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Typ {

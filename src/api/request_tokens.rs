@@ -15,11 +15,9 @@ use super::secret_field::TokenField;
 use crate::App;
 use crate::error::ApiError;
 use crate::store::{PresentedRefreshToken, SessionId};
-use latchet_guard::error::AuthError;
+use latchet_guard::credentials;
+use latchet_guard::error::{AuthError, MalformedToken, TokenLocation};
 use latchet_guard::token::ExpectedKind;
-use latchet_guard::{NO_TOKEN_AFTER_SCHEME, credentials};
-
-const COOKIE_DESCRIPTION: &str = "a cookie";
 
 /// All tokens of one request.
 pub(super) struct RequestTokens<'r> {
@@ -30,27 +28,9 @@ pub(super) struct RequestTokens<'r> {
     cookies: Option<SessionCookies>,
 }
 
-/// Location of a token outside cookies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TokenLocation {
-    /// The member of the body that holds a refresh token.
-    Body,
-    /// `Authorization`, which may hold a token of either kind.
-    Header,
-}
-
-impl TokenLocation {
-    /// Returns the name of the location in errors.
-    const fn description(self) -> &'static str {
-        match self {
-            Self::Body => "the body",
-            Self::Header => "the header `Authorization`",
-        }
-    }
-}
-
 /// A token in the body or in `Authorization`.
 struct ExplicitToken {
+    /// The body or `Authorization`.
     location: TokenLocation,
     token: SecretString,
     /// Content of the token, if it is a refresh token of this server.
@@ -89,7 +69,7 @@ impl<'r> RequestTokens<'r> {
         let in_header = authorization_tokens(request.headers(), app.config.schemes());
         let in_header = in_header
             .into_iter()
-            .map(|token| (TokenLocation::Header, token));
+            .map(|token| (TokenLocation::Authorization, token));
         let explicit = in_body.into_iter().chain(in_header);
         let explicit = explicit.map(|(location, token)| ExplicitToken {
             location,
@@ -120,7 +100,7 @@ impl<'r> RequestTokens<'r> {
         };
         let same = |token: &SecretString| token.expose_secret() == first.token.expose_secret();
         if let Some((second, _)) = refresh.find(|(other, _)| !same(&other.token)) {
-            return Err(ambiguous(first.location, second.location.description()).into());
+            return Err(AuthError::AmbiguousToken(first.location, second.location).into());
         }
         let location = match &self.cookies {
             Some(cookies) => {
@@ -130,7 +110,11 @@ impl<'r> RequestTokens<'r> {
                     (false, _) => RefreshTokenLocation::Explicit,
                     (true, true) => RefreshTokenLocation::ExplicitAndCookie(cookies.clone()),
                     (true, false) => {
-                        return Err(ambiguous(first.location, COOKIE_DESCRIPTION).into());
+                        return Err(AuthError::AmbiguousToken(
+                            first.location,
+                            TokenLocation::Cookie,
+                        )
+                        .into());
                     }
                 }
             }
@@ -184,7 +168,7 @@ impl<'r> RequestTokens<'r> {
             by_refresh |= explicit.refresh.is_ok();
             match &named {
                 Some((first, known)) if *known != sid => {
-                    return Err(ambiguous(first.location, explicit.location.description()).into());
+                    return Err(AuthError::AmbiguousToken(first.location, explicit.location).into());
                 }
                 Some(_) => {}
                 None => named = Some((explicit, sid)),
@@ -265,13 +249,11 @@ impl<'r> RequestTokens<'r> {
     }
 }
 
-fn ambiguous(first: TokenLocation, second: &'static str) -> AuthError {
-    AuthError::AmbiguousToken(first.description(), second)
-}
-
 fn read_refresh_token(app: &App, token: &SecretString) -> Result<PresentedRefreshToken, AuthError> {
     match token.expose_secret() {
-        "" => Err(AuthError::MalformedToken(NO_TOKEN_AFTER_SCHEME)),
+        "" => Err(AuthError::MalformedToken(
+            MalformedToken::NoTokenAfterScheme,
+        )),
         token => app.refresh_tokens.verify(token),
     }
 }

@@ -119,7 +119,7 @@ fn reply_by_status(error: &poem::Error) -> ErrorReply {
 }
 
 fn invalid_parameter(name: &str, reason: &str) -> Problem {
-    // The text after it repeats the value.
+    // The framework has only a text. What follows this in it repeats the value.
     let reason = reason.split(", found ").next().unwrap_or_default();
     let mut problem = Problem::new(
         StatusCode::BAD_REQUEST,

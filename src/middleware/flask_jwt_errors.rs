@@ -20,7 +20,7 @@ pub(super) fn add_flask_jwt_members(reply: &mut ErrorReply, authorization: Optio
         Some(refused) => FlaskJwtError::for_refusal(refused, authorization),
         None => flask_jwt_error(problem),
     };
-    if error.error == FlaskJwtError::NO_TOKEN {
+    if error.has_challenge {
         let challenge = problem.challenge.take().unwrap_or_default();
         problem.challenge = Some(format!("{challenge}, {FLASK_JWT_CHALLENGE}"));
     }

@@ -12,8 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
-use super::location::LocationKind;
-use crate::error::AuthError;
+use crate::error::{AuthError, MalformedToken, TokenLocation};
 
 /// Access of a guard to the body of its request.
 pub(super) enum BodyAccess<'b> {
@@ -105,14 +104,14 @@ pub(super) async fn find_json_token(
         .await?;
     for mut values in members {
         if values.len() > 1 {
-            let body = LocationKind::Json.description();
+            let body = TokenLocation::JsonBody;
             return Err(AuthError::AmbiguousToken(body, body));
         }
         match values.pop() {
             None | Some(Value::Null) => {}
             Some(Value::String(token)) if token.is_empty() => {}
             Some(Value::String(token)) => return Ok(Some(token)),
-            Some(_) => return Err(AuthError::MalformedToken("it is not a string")),
+            Some(_) => return Err(AuthError::MalformedToken(MalformedToken::NotString)),
         }
     }
     Ok(None)

@@ -15,12 +15,8 @@ use poem::http::{HeaderValue, Method};
 use super::body::{self, BodyAccess};
 use super::location::PresentedToken;
 use crate::cookies::TokenCookie;
-use crate::error::AuthError;
+use crate::error::{AuthError, CsrfFailure};
 use crate::token::Claims;
-
-pub(super) const CSRF_VALUE_MISSING: &str = "the header with the CSRF value is missing";
-pub(super) const CSRF_CLAIM_MISSING: &str = "the token has no `csrf` claim";
-pub(super) const CSRF_VALUE_MISMATCH: &str = "the value in the request does not match the token";
 
 /// CSRF check of requests that carry a token in a cookie. The header that repeats the `csrf` claim is
 /// configured per cookie, in [`TokenCookie`].
@@ -76,7 +72,7 @@ pub(super) async fn extract_proof<'r>(
     // A WebSocket starts as a GET, carries cookies and may be opened by any page.
     let upgrades = request.headers().contains_key(UPGRADE);
     if (checked || upgrades) && !csrf.accepts_origin(request) {
-        return Err(AuthError::CsrfFailed("the request comes from another site"));
+        return Err(AuthError::CsrfFailed(CsrfFailure::ForeignOrigin));
     }
     if !checked {
         return Ok(CsrfProof::NotNeeded);
@@ -84,7 +80,7 @@ pub(super) async fn extract_proof<'r>(
     let value = submitted_value(cookies.of(kind), request, body).await?;
     value
         .map(CsrfProof::Value)
-        .ok_or(AuthError::CsrfFailed(CSRF_VALUE_MISSING))
+        .ok_or(AuthError::CsrfFailed(CsrfFailure::ValueMissing))
 }
 
 /// The header takes precedence over the form: scripts set it deliberately.
@@ -134,10 +130,10 @@ impl CsrfProof<'_> {
             return Ok(());
         };
         let Some(expected) = claims.csrf.as_deref() else {
-            return Err(AuthError::CsrfFailed(CSRF_CLAIM_MISSING));
+            return Err(AuthError::CsrfFailed(CsrfFailure::ClaimMissing));
         };
         constant_time::verify_slices_are_equal(presented, expected.as_bytes())
-            .map_err(|_| AuthError::CsrfFailed(CSRF_VALUE_MISMATCH))
+            .map_err(|_| AuthError::CsrfFailed(CsrfFailure::ValueMismatch))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Freshness, Requirement, RevocationCheck, TokenPolicy, csrf};
 use crate::clock::Time;
 use crate::cookies::renewal;
 use crate::denylist::{Denylist, TokenStatus};
-use crate::error::AuthError;
+use crate::error::{AuthError, TokenLocation};
 use crate::token::{Claims, ExpectedKind, TokenKind, VerifiedToken};
 
 impl Guards {
@@ -125,7 +125,7 @@ impl Guards {
             ([], _) => {}
             ([one], false) => presented.token = Cow::Borrowed(*one),
             _ => {
-                let cookie = LocationKind::Cookie.description();
+                let cookie = TokenLocation::Cookie;
                 return Err(AuthError::AmbiguousToken(cookie, cookie));
             }
         }

@@ -10,7 +10,7 @@ use poem::http::{HeaderMap, HeaderName};
 
 use super::body::{self, BodyAccess};
 use crate::cookies::Cookies;
-use crate::error::AuthError;
+use crate::error::{AuthError, MalformedToken, TokenLocation};
 use crate::token::{ExpectedKind, TokenKind};
 
 /// A location where clients may put a token, with its name.
@@ -107,13 +107,13 @@ impl Location {
 }
 
 impl LocationKind {
-    /// Returns the name in error messages.
-    pub(super) const fn description(self) -> &'static str {
+    /// Returns the location as errors name it.
+    const fn in_errors(self) -> TokenLocation {
         match self {
-            Self::Header => "a header",
-            Self::Cookie => "a cookie",
-            Self::Query => "the query",
-            Self::Json => "the JSON body",
+            Self::Header => TokenLocation::Header,
+            Self::Cookie => TokenLocation::Cookie,
+            Self::Query => TokenLocation::Query,
+            Self::Json => TokenLocation::JsonBody,
         }
     }
 }
@@ -186,8 +186,8 @@ impl<'r> TokenSearch<'r> {
     ) -> Result<(), AuthError> {
         if let Some(first) = &self.0 {
             return Err(AuthError::AmbiguousToken(
-                first.location.description(),
-                location.description(),
+                first.location.in_errors(),
+                location.in_errors(),
             ));
         }
         self.0 = Some(PresentedToken {
@@ -220,7 +220,9 @@ fn search_header<'r>(
         };
         for token in credentials(value, scheme) {
             if token.is_empty() {
-                return Err(AuthError::MalformedToken(NO_TOKEN_AFTER_SCHEME));
+                return Err(AuthError::MalformedToken(
+                    MalformedToken::NoTokenAfterScheme,
+                ));
             }
             search.add(
                 Cow::Borrowed(decode_utf8(token)?),
@@ -247,12 +249,9 @@ pub fn credentials<'h>(header: &'h [u8], scheme: &str) -> impl Iterator<Item = &
         })
 }
 
-pub const NO_TOKEN_AFTER_SCHEME: &str = "there is no token after the scheme";
-pub(super) const QUERY_PREFIX_MISSING: &str = "its prefix in the query is missing";
-
 /// UTF-8 is accepted for speed: the verifier accepts only base64url.
 fn decode_utf8(bytes: &[u8]) -> Result<&str, AuthError> {
-    std::str::from_utf8(bytes).map_err(|_| AuthError::MalformedToken("it is not ASCII"))
+    std::str::from_utf8(bytes).map_err(|_| AuthError::MalformedToken(MalformedToken::NotAscii))
 }
 
 /// Browsers send both cookies with every request, so the guard's kind selects one. An empty cookie has
@@ -318,7 +317,9 @@ fn search_query<'r>(
             continue;
         }
         let Some(token) = value.strip_prefix(prefix) else {
-            return Err(AuthError::MalformedToken(QUERY_PREFIX_MISSING));
+            return Err(AuthError::MalformedToken(
+                MalformedToken::QueryPrefixMissing,
+            ));
         };
         let token = Cow::Owned(token.to_owned());
         search.add(token, LocationKind::Query, None)?;

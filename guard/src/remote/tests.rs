@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::EndpointExt;
 
 use super::{RemoteKeys, RemoteSettings};
-use crate::error::AuthError;
+use crate::error::{AuthError, InvalidToken};
 use crate::keys::KeySet;
 use crate::testing::TestIssuer;
 use crate::token::{ExpectedKind, Header, KeyRefreshSignal, Verifier, VerifierSettings};
@@ -66,7 +66,7 @@ impl ServedIssuer {
 }
 
 fn unknown_key() -> AuthError {
-    AuthError::InvalidToken("it was not signed with a trusted key")
+    AuthError::InvalidToken(InvalidToken::UntrustedKey)
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn tokens_of_the_issuer_are_accepted() {
     );
     assert_eq!(
         served_issuer.check(&keys, &token.audience("https://other.example").sign()),
-        Err(AuthError::InvalidToken("it is meant for another audience"))
+        Err(AuthError::InvalidToken(InvalidToken::ForeignAudience))
     );
 }
 

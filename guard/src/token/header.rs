@@ -9,11 +9,11 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{Typ, reason};
-use crate::error::AuthError;
+use super::Typ;
+use crate::error::{AuthError, InvalidToken, MalformedToken};
 use crate::keys::{Algorithm, KeySet, VerifyingKey};
 
-const NO_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");
+const NO_HEADER: AuthError = AuthError::MalformedToken(MalformedToken::NotJoseHeader);
 
 /// The header of a token in its encoded form; it is parsed on demand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl<'a> CompactToken<'a> {
                 signature,
             })
         });
-        compact.ok_or(AuthError::MalformedToken(reason::NOT_THREE_PARTS))
+        compact.ok_or(AuthError::MalformedToken(MalformedToken::NotThreeParts))
     }
 }
 
@@ -77,7 +77,7 @@ impl UnverifiedHeader {
     pub(super) fn read(compact: &CompactToken<'_>) -> Result<Self, AuthError> {
         let json = URL_SAFE_NO_PAD
             .decode(compact.header)
-            .map_err(|_| AuthError::MalformedToken("its header is not base64url"))?;
+            .map_err(|_| AuthError::MalformedToken(MalformedToken::HeaderNotBase64))?;
         // serde would also accept an array of the members in their order.
         if !json.trim_ascii_start().starts_with(b"{") {
             return Err(NO_HEADER);
@@ -89,10 +89,10 @@ impl UnverifiedHeader {
     pub(super) fn accepted_type(&self, accepted: &[Typ]) -> Result<Typ, AuthError> {
         let typ = self.typ.as_deref().unwrap_or_default();
         let Some(typ) = accepted.iter().find(|accepted| accepted.matches(typ)) else {
-            return Err(AuthError::InvalidToken("its `typ` is not accepted here"));
+            return Err(AuthError::InvalidToken(InvalidToken::ForeignType));
         };
         if self.has_crit {
-            return Err(AuthError::InvalidToken("it has critical extensions"));
+            return Err(AuthError::InvalidToken(InvalidToken::CriticalExtensions));
         }
         Ok(*typ)
     }
@@ -100,12 +100,10 @@ impl UnverifiedHeader {
     /// Returns the key for the signature; the key determines the algorithm.
     pub(super) fn key_in<'a>(&self, keys: &'a KeySet) -> Result<&'a VerifyingKey, AuthError> {
         let Ok(algorithm) = self.alg.parse::<Algorithm>() else {
-            return Err(AuthError::InvalidToken("its algorithm is not accepted"));
+            return Err(AuthError::InvalidToken(InvalidToken::ForeignAlgorithm));
         };
         keys.find(self.kid.as_deref(), algorithm)
-            .ok_or(AuthError::InvalidToken(
-                "it was not signed with a trusted key",
-            ))
+            .ok_or(AuthError::InvalidToken(InvalidToken::UntrustedKey))
     }
 
     /// Returns whether the header names a key that is not in the set.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::Time;
-use crate::error::AuthError;
+use crate::error::{AuthError, InvalidToken, MalformedToken, RequiredClaim};
 use crate::keys::{Algorithm, KeyError, KeySet, SigningKey};
 
 mod attacks;

@@ -16,9 +16,9 @@ use quick_cache::sync::Cache;
 use super::header::{CompactToken, Header, UnverifiedHeader};
 #[cfg(feature = "remote")]
 use super::key_refresh::KeyRefreshSignal;
-use super::{Claims, ExpectedKind, MissingExp, MissingIssuer, VerifierSettings, reason};
+use super::{Claims, ExpectedKind, MissingExp, MissingIssuer, VerifierSettings};
 use crate::clock::Time;
-use crate::error::AuthError;
+use crate::error::{AuthError, InvalidToken, MalformedToken, RequiredClaim};
 use crate::keys::{KeySet, VerifyingKey};
 
 mod claims_error;
@@ -33,7 +33,7 @@ const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Largest leeway of a verifier: more would be a second lifetime.
 pub const MAX_LEEWAY: Duration = Duration::from_mins(5);
 
-const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
+const NOT_BASE64: AuthError = AuthError::MalformedToken(MalformedToken::NotBase64);
 
 /// SHA-256 of a whole token, signature included.
 type TokenHash = [u8; 32];
@@ -196,10 +196,12 @@ impl Verifier {
         let typ = header.accepted_type(&self.settings.typ)?;
         let claims = self.verify_signature_and_claims(&compact, &header, trusted_keys)?;
         if claims.sub.is_empty() || claims.jti.is_empty() {
-            return Err(AuthError::MalformedToken("`sub` or `jti` is empty"));
+            return Err(AuthError::MalformedToken(MalformedToken::EmptySubOrJti));
         }
         if claims.exp.is_none() && self.settings.missing_exp == MissingExp::Refused {
-            return Err(AuthError::MalformedToken("the claim `exp` is missing"));
+            return Err(AuthError::MalformedToken(MalformedToken::ClaimMissing(
+                RequiredClaim::Exp,
+            )));
         }
         if !typ.allows_kind(claims.kind) {
             return Err(AuthError::WrongTokenType);
@@ -245,17 +247,21 @@ impl Verifier {
             && key.checks_tokens_without_kid();
         let Claims { iss, aud, .. } = claims;
         if !may_omit_issuer && iss.is_empty() {
-            return Err(AuthError::MalformedToken("the claim `iss` is missing"));
+            return Err(AuthError::MalformedToken(MalformedToken::ClaimMissing(
+                RequiredClaim::Iss,
+            )));
         }
         if !may_omit_issuer && aud.is_empty() {
-            return Err(AuthError::MalformedToken("the claim `aud` is missing"));
+            return Err(AuthError::MalformedToken(MalformedToken::ClaimMissing(
+                RequiredClaim::Aud,
+            )));
         }
         if !iss.is_empty() && !self.settings.issuers.contains(iss) {
-            return Err(AuthError::InvalidToken("it was issued by another issuer"));
+            return Err(AuthError::InvalidToken(InvalidToken::ForeignIssuer));
         }
         let is_for_us = aud.iter().any(|name| self.settings.audience.contains(name));
         if !aud.is_empty() && !is_for_us {
-            return Err(AuthError::InvalidToken("it is meant for another audience"));
+            return Err(AuthError::InvalidToken(InvalidToken::ForeignAudience));
         }
         Ok(())
     }
@@ -293,10 +299,10 @@ impl Verifier {
     fn check_not_before(&self, claims: &Claims, now: Time) -> Result<(), AuthError> {
         let latest = now + self.settings.leeway + self.settings.clock_ahead;
         if claims.nbf.is_some_and(|nbf| Time::from_secs(nbf) > latest) {
-            return Err(AuthError::InvalidToken(reason::NOT_YET));
+            return Err(AuthError::InvalidToken(InvalidToken::NotYetValid));
         }
         if Time::from_secs(claims.iat) > latest {
-            return Err(AuthError::InvalidToken(reason::FROM_THE_FUTURE));
+            return Err(AuthError::InvalidToken(InvalidToken::IssuedInFuture));
         }
         Ok(())
     }
@@ -304,7 +310,7 @@ impl Verifier {
 
 fn check_length(token: &str) -> Result<(), AuthError> {
     if token.len() > MAX_TOKEN_BYTES {
-        return Err(AuthError::MalformedToken("it is longer than 8 kB"));
+        return Err(AuthError::MalformedToken(MalformedToken::TooLong));
     }
     Ok(())
 }
@@ -319,7 +325,7 @@ fn check_signature(compact: &CompactToken<'_>, key: &VerifyingKey) -> Result<(),
     if is_good {
         return Ok(());
     }
-    Err(AuthError::InvalidToken(reason::BAD_SIGNATURE))
+    Err(AuthError::InvalidToken(InvalidToken::BadSignature))
 }
 
 fn check_kind(claims: &Claims, expected: ExpectedKind) -> Result<(), AuthError> {

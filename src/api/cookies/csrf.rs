@@ -12,7 +12,7 @@ use crate::App;
 use crate::api::origin;
 use crate::error::ApiError;
 use crate::store::{PresentedRefreshToken, SessionId};
-use latchet_guard::error::AuthError;
+use latchet_guard::error::{AuthError, CsrfFailure};
 
 /// Header in which a page repeats the CSRF cookie.
 const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -63,9 +63,7 @@ impl SessionCookies {
         });
         let (token, presented) = matching
             .max_by_key(|(_, presented)| presented.generation)
-            .ok_or(AuthError::CsrfFailed(
-                "the CSRF cookie belongs to another session, or is from before a password change",
-            ))?;
+            .ok_or(AuthError::CsrfFailed(CsrfFailure::SessionMismatch))?;
         Ok(CsrfVerifiedSession {
             token,
             presented,
@@ -83,11 +81,9 @@ impl SessionCookies {
     /// Returns the value in the header, if it repeats a CSRF cookie.
     fn repeated_csrf_value<'r>(&self, request: &'r Request) -> Result<&'r str, AuthError> {
         let sent = request.headers().get(CSRF_HEADER);
-        let sent = sent.ok_or(AuthError::CsrfFailed("the header X-CSRF-Token is missing"))?;
+        let sent = sent.ok_or(AuthError::CsrfFailed(CsrfFailure::HeaderMissing))?;
         cookie_values(request, &self.csrf_name())
             .find(|value| value.as_bytes() == sent.as_bytes())
-            .ok_or(AuthError::CsrfFailed(
-                "X-CSRF-Token does not repeat the CSRF cookie",
-            ))
+            .ok_or(AuthError::CsrfFailed(CsrfFailure::CookieMismatch))
     }
 }

@@ -7,15 +7,21 @@ use poem::http::StatusCode;
 use crate::error::ApiError;
 use crate::password::Weakness;
 use crate::throttle::BudgetKind;
-use latchet_guard::error::{AuthError, FieldError, Problem};
+use latchet_guard::error::{
+    AuthError, CsrfFailure, FieldError, InvalidToken, MalformedToken, Problem,
+};
 
 /// Returns an error with this code, as the server sends it.
 pub(super) fn error_sample(code: &str) -> Problem {
     let auth = |error: AuthError| error.problem();
     match code {
         "missing_token" => auth(AuthError::MissingToken),
-        "malformed_token" => auth(AuthError::MalformedToken("it is not a JWT")),
-        "invalid_token" => auth(AuthError::InvalidToken("the signature does not match")),
+        "malformed_token" => auth(AuthError::MalformedToken(MalformedToken::NotJwt)),
+        // The published document has this wording.
+        "invalid_token" => Problem {
+            detail: "the token is not valid: the signature does not match".to_owned(),
+            ..auth(AuthError::InvalidToken(InvalidToken::BadSignature))
+        },
         "token_expired" => auth(AuthError::TokenExpired),
         "wrong_token_type" => auth(AuthError::WrongTokenType),
         "token_revoked" => auth(AuthError::TokenRevoked),
@@ -23,7 +29,7 @@ pub(super) fn error_sample(code: &str) -> Problem {
         "fresh_token_required" => auth(AuthError::FreshTokenRequired),
         "unknown_user" => auth(AuthError::UnknownUser(String::new())),
         "insufficient_scope" => auth(AuthError::InsufficientScope),
-        "csrf_failed" => auth(AuthError::CsrfFailed("the header X-CSRF-Token is missing")),
+        "csrf_failed" => auth(AuthError::CsrfFailed(CsrfFailure::HeaderMissing)),
         "invalid_credentials" => ApiError::InvalidCredentials.problem(),
         "invalid_client" => ApiError::InvalidClient.problem(),
         "client_authentication" => ApiError::ClientAuthentication.problem(),

@@ -5,14 +5,14 @@ use aws_lc_rs::hmac;
 
 use super::*;
 
-const NO_KEY: AuthError = AuthError::InvalidToken("it was not signed with a trusted key");
-const BAD_SIGNATURE: AuthError = AuthError::InvalidToken("its signature does not match");
-const BAD_ALGORITHM: AuthError = AuthError::InvalidToken("its algorithm is not accepted");
-const BAD_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");
-const BAD_TYP: AuthError = AuthError::InvalidToken("its `typ` is not accepted here");
-const BAD_CRIT: AuthError = AuthError::InvalidToken("it has critical extensions");
-const NOT_BASE64: AuthError = AuthError::MalformedToken("it is not base64url");
-const NOT_THREE: AuthError = AuthError::MalformedToken("it does not have three parts");
+const NO_KEY: AuthError = AuthError::InvalidToken(InvalidToken::UntrustedKey);
+const BAD_SIGNATURE: AuthError = AuthError::InvalidToken(InvalidToken::BadSignature);
+const BAD_ALGORITHM: AuthError = AuthError::InvalidToken(InvalidToken::ForeignAlgorithm);
+const BAD_HEADER: AuthError = AuthError::MalformedToken(MalformedToken::NotJoseHeader);
+const BAD_TYP: AuthError = AuthError::InvalidToken(InvalidToken::ForeignType);
+const BAD_CRIT: AuthError = AuthError::InvalidToken(InvalidToken::CriticalExtensions);
+const NOT_BASE64: AuthError = AuthError::MalformedToken(MalformedToken::NotBase64);
+const NOT_THREE: AuthError = AuthError::MalformedToken(MalformedToken::NotThreeParts);
 
 fn parts(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().unwrap()
@@ -238,11 +238,11 @@ fn a_token_of_more_than_8_kb_is_not_even_hashed() {
         fits.len()
     );
     assert!(verify(&fits).is_ok());
-    let too_long = AuthError::MalformedToken("it is longer than 8 kB");
+    let too_long = AuthError::MalformedToken(MalformedToken::TooLong);
     assert_refused("signed", &padded(spare), &too_long);
     assert_refused("junk", &"a".repeat(1 << 20), &too_long);
     assert_refused("dots", &".".repeat(8 * 1024 + 1), &too_long);
-    let looked_at = AuthError::MalformedToken(reason::NOT_THREE_PARTS);
+    let looked_at = AuthError::MalformedToken(MalformedToken::NotThreeParts);
     assert_refused("dots that fit", &".".repeat(8 * 1024), &looked_at);
 }
 

@@ -70,7 +70,7 @@ fn a_cached_token_is_refused_once_another_key_has_its_kid() {
     let answer = verifier.verify(&token, ExpectedKind::Access, NOW);
     assert_eq!(
         answer,
-        Err(AuthError::InvalidToken("its signature does not match"))
+        Err(AuthError::InvalidToken(InvalidToken::BadSignature))
     );
 }
 

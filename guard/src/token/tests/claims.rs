@@ -2,9 +2,8 @@
 
 use super::*;
 
-const BAD_CLAIM: AuthError =
-    AuthError::MalformedToken("a claim is empty, has the wrong type or is written twice");
-const BAD_HEADER: AuthError = AuthError::MalformedToken("its header is not a JOSE header");
+const BAD_CLAIM: AuthError = AuthError::MalformedToken(MalformedToken::UnreadableClaim);
+const BAD_HEADER: AuthError = AuthError::MalformedToken(MalformedToken::NotJoseHeader);
 
 #[test]
 fn a_claim_of_the_wrong_type_is_not_skipped() {
@@ -92,20 +91,21 @@ fn null_and_overflow_are_the_wrong_type_too() {
 #[test]
 fn a_missing_claim_is_refused() {
     let table = [
-        ("iss", "the claim `iss` is missing"),
-        ("aud", "the claim `aud` is missing"),
-        ("sub", "the claim `sub` is missing"),
-        ("jti", "the claim `jti` is missing"),
-        ("iat", "the claim `iat` is missing"),
-        ("exp", "the claim `exp` is missing"),
-        ("type", "the claim `type` is missing"),
+        ("iss", RequiredClaim::Iss),
+        ("aud", RequiredClaim::Aud),
+        ("sub", RequiredClaim::Sub),
+        ("jti", RequiredClaim::Jti),
+        ("iat", RequiredClaim::Iat),
+        ("exp", RequiredClaim::Exp),
+        ("type", RequiredClaim::Type),
     ];
-    for (name, text) in table {
+    for (name, claim) in table {
         let token = with_claims(&json!({ name: null }));
-        assert_refused(name, &token, &AuthError::MalformedToken(text));
+        let missing = AuthError::MalformedToken(MalformedToken::ClaimMissing(claim));
+        assert_refused(name, &token, &missing);
     }
     for name in ["sub", "jti"] {
-        let expected = AuthError::MalformedToken("`sub` or `jti` is empty");
+        let expected = AuthError::MalformedToken(MalformedToken::EmptySubOrJti);
         assert_refused(name, &with_claims(&json!({name: ""})), &expected);
     }
 }
@@ -177,7 +177,7 @@ fn claims_and_header_are_json_objects_and_nothing_after() {
 
 #[test]
 fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
-    let iss = AuthError::InvalidToken("it was issued by another issuer");
+    let iss = AuthError::InvalidToken(InvalidToken::ForeignIssuer);
     for other in [
         "https://thief.example",
         "https://auth.example/",
@@ -185,7 +185,7 @@ fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
     ] {
         assert_refused(other, &with_claims(&json!({"iss": other})), &iss);
     }
-    let aud = AuthError::InvalidToken("it is meant for another audience");
+    let aud = AuthError::InvalidToken(InvalidToken::ForeignAudience);
     for other in [
         json!("https://other.example"),
         json!(""),
@@ -207,8 +207,8 @@ fn a_verifier_without_audience_or_keys_accepts_nothing() {
     let nameless = Verifier::new(all_keys(), VerifierSettings::new(ISSUER, [""; 0]));
     let keyless = Verifier::new(KeySet::default(), settings());
 
-    let audience = AuthError::InvalidToken("it is meant for another audience");
-    let unknown_key = AuthError::InvalidToken("it was not signed with a trusted key");
+    let audience = AuthError::InvalidToken(InvalidToken::ForeignAudience);
+    let unknown_key = AuthError::InvalidToken(InvalidToken::UntrustedKey);
     assert_eq!(
         nameless.verify(&token(), ExpectedKind::Access, NOW),
         Err(audience)

@@ -150,8 +150,8 @@ fn a_token_ends_at_its_expiry_to_the_millisecond() {
 
 #[test]
 fn a_token_is_not_valid_before_nbf_and_iat() {
-    let early = AuthError::InvalidToken("it is not valid yet");
-    let future = AuthError::InvalidToken("it was issued in the future");
+    let early = AuthError::InvalidToken(InvalidToken::NotYetValid);
+    let future = AuthError::InvalidToken(InvalidToken::IssuedInFuture);
     assert_refused("nbf", &with_claims(&json!({"nbf": NOW_SECS + 1})), &early);
     assert_refused("nbf", &with_claims(&json!({"nbf": i64::MAX})), &early);
     assert_refused("iat", &with_claims(&json!({"iat": NOW_SECS + 1})), &future);
@@ -239,7 +239,7 @@ fn a_refresh_token_is_no_access_token_even_by_its_header() {
     let by_a_service = verifier().verify(&token, ExpectedKind::Either, NOW);
 
     assert!(by_its_server.is_ok());
-    let refusal = AuthError::InvalidToken("its `typ` is not accepted here");
+    let refusal = AuthError::InvalidToken(InvalidToken::ForeignType);
     assert_eq!(by_a_service, Err(refusal));
 }
 

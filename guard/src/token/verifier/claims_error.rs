@@ -1,20 +1,16 @@
 //! Translation of errors of the JSON library.
 
-use crate::error::AuthError;
+use crate::error::{AuthError, MalformedToken, RequiredClaim};
 
 /// Translates an error without its text, which may quote the token.
 pub(super) fn claims_error(error: &serde_json::Error) -> AuthError {
-    const MISSING: [(&str, &str); 4] = [
-        ("missing field `sub`", "the claim `sub` is missing"),
-        ("missing field `jti`", "the claim `jti` is missing"),
-        ("missing field `iat`", "the claim `iat` is missing"),
-        ("missing field `type`", "the claim `type` is missing"),
-    ];
-    let error = error.to_string();
-    let missing = MISSING.iter().find(|(ours, _)| error.starts_with(ours));
-    AuthError::MalformedToken(missing.map_or(UNREADABLE_CLAIMS, |(_, text)| text))
+    // serde reports a missing claim only in its text.
+    let text = error.to_string();
+    let missing = RequiredClaim::ALL
+        .into_iter()
+        .find(|claim| text.starts_with(&format!("missing field `{claim}`")));
+    AuthError::MalformedToken(missing.map_or(
+        MalformedToken::UnreadableClaim,
+        MalformedToken::ClaimMissing,
+    ))
 }
-
-/// Refusal of a payload with a valid signature.
-pub(super) const UNREADABLE_CLAIMS: &str =
-    "a claim is empty, has the wrong type or is written twice";

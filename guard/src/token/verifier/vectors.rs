@@ -11,7 +11,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::claims_error::UNREADABLE_CLAIMS;
 use super::*;
 use crate::keys::{KeyError, VerifyingKey};
 use crate::token::ExpectedKind;
@@ -84,7 +83,7 @@ fn is_signed(verifier: &Verifier, token: &str) -> bool {
         let header = UnverifiedHeader::read(&compact)?;
         verifier.verify_signature_and_claims(&compact, &header, &trusted_keys)
     });
-    read == Err(AuthError::MalformedToken(UNREADABLE_CLAIMS))
+    read == Err(AuthError::MalformedToken(MalformedToken::UnreadableClaim))
 }
 
 /// Results that differ from those of a file.

@@ -4,16 +4,14 @@ use poem::http::{HeaderName, StatusCode, header};
 use poem::{Request, Response};
 use serde_json::json;
 
-use super::csrf::{CSRF_CLAIM_MISSING, CSRF_VALUE_MISMATCH, CSRF_VALUE_MISSING};
-use super::location::{NO_TOKEN_AFTER_SCHEME, QUERY_PREFIX_MISSING};
-use super::refusal::RefusalContext;
-use super::{Location, LocationKind, Refusal, body};
 use crate::cookies::Cookies;
-use crate::error::AuthError;
+use crate::error::{AuthError, CsrfFailure, MalformedToken};
+use crate::guard::refusal::RefusalContext;
+use crate::guard::{Location, LocationKind, Refusal, body};
 use crate::token::{ExpectedKind, TokenKind};
 
 /// Builds responses as Flask-JWT-Extended 4.7 does: `{"msg": "Token has expired"}` with its statuses,
-/// 422 for an invalid token. For [`Guards::with_refusals`](super::Guards::with_refusals).
+/// 422 for an invalid token. For [`Guards::with_refusals`](crate::guard::Guards::with_refusals).
 ///
 /// The texts are those of Flask-JWT-Extended itself. Where it passes on a text of its JWT library, which
 /// changes with that library, our text is used instead; likewise for refusals that FJE does not have:
@@ -53,8 +51,8 @@ fn status_and_text(refusal: &Refusal<'_>) -> (StatusCode, String) {
             UNAUTHORIZED,
             context.map_or_else(|| error.to_string(), missing_text),
         ),
-        AuthError::MalformedToken(reason) => (UNPROCESSABLE, malformed_text(reason, context)),
-        AuthError::InvalidToken(reason) => (UNPROCESSABLE, (*reason).to_owned()),
+        AuthError::MalformedToken(reason) => (UNPROCESSABLE, malformed_text(*reason, context)),
+        AuthError::InvalidToken(reason) => (UNPROCESSABLE, reason.to_string()),
         AuthError::TokenExpired => (UNAUTHORIZED, "Token has expired".to_owned()),
         AuthError::WrongTokenType => (UNPROCESSABLE, wrong_type_text(context).to_owned()),
         AuthError::TokenRevoked | AuthError::TokenOutdated => {
@@ -66,22 +64,26 @@ fn status_and_text(refusal: &Refusal<'_>) -> (StatusCode, String) {
             "User claims verification failed".to_owned(),
         ),
         AuthError::UnknownUser(sub) => (UNAUTHORIZED, format!("Error loading the user {sub}")),
-        AuthError::CsrfFailed(CSRF_VALUE_MISSING) => {
-            (UNAUTHORIZED, "Missing CSRF token".to_owned())
-        }
-        AuthError::CsrfFailed(CSRF_VALUE_MISMATCH) => (
-            UNAUTHORIZED,
-            "CSRF double submit tokens do not match".to_owned(),
-        ),
-        AuthError::CsrfFailed(CSRF_CLAIM_MISSING) => {
-            (UNPROCESSABLE, "Missing claim: csrf".to_owned())
-        }
-        AuthError::CsrfFailed(reason) => (UNAUTHORIZED, (*reason).to_owned()),
+        AuthError::CsrfFailed(reason) => csrf_status_and_text(*reason),
         AuthError::InsufficientScope
         | AuthError::AmbiguousToken(..)
         | AuthError::BodyTooLarge
         | AuthError::Unavailable => (error.problem().status, error.to_string()),
     }
+}
+
+fn csrf_status_and_text(reason: CsrfFailure) -> (StatusCode, String) {
+    let status = match reason {
+        CsrfFailure::ClaimMissing => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    let text = match reason {
+        CsrfFailure::ValueMissing => "Missing CSRF token".to_owned(),
+        CsrfFailure::ValueMismatch => "CSRF double submit tokens do not match".to_owned(),
+        CsrfFailure::ClaimMissing => "Missing claim: csrf".to_owned(),
+        other => other.to_string(),
+    };
+    (status, text)
 }
 
 fn wrong_type_text(context: Option<RefusalContext<'_>>) -> &'static str {
@@ -91,32 +93,28 @@ fn wrong_type_text(context: Option<RefusalContext<'_>>) -> &'static str {
     }
 }
 
-fn malformed_text(reason: &'static str, context: Option<RefusalContext<'_>>) -> String {
+fn malformed_text(reason: MalformedToken, context: Option<RefusalContext<'_>>) -> String {
     let location_text = context.and_then(|context| {
         let mut locations = context.locations.iter();
         locations.find_map(|location| match location {
             Location::Header { name, scheme } => {
-                let bad = reason == NO_TOKEN_AFTER_SCHEME
+                let bad = reason == MalformedToken::NoTokenAfterScheme
                     || has_too_many_parts(context.request, name, scheme.as_deref());
                 bad.then(|| bad_header_text(name, scheme.as_deref()))
             }
-            Location::Query { name, prefix } if reason == QUERY_PREFIX_MISSING => Some(format!(
-                "Invalid value for query parameter '{name}'. Expected the value to start with \
-                 '{prefix}'"
-            )),
+            Location::Query { name, prefix } if reason == MalformedToken::QueryPrefixMissing => {
+                Some(format!(
+                    "Invalid value for query parameter '{name}'. Expected the value to start with \
+                     '{prefix}'"
+                ))
+            }
             _ => None,
         })
     });
-    let claim_text = || {
-        let claim = reason.strip_prefix("the claim `")?;
-        Some(format!(
-            "Missing claim: {}",
-            claim.strip_suffix("` is missing")?
-        ))
-    };
-    location_text
-        .or_else(claim_text)
-        .unwrap_or_else(|| reason.to_owned())
+    location_text.unwrap_or_else(|| match reason {
+        MalformedToken::ClaimMissing(claim) => format!("Missing claim: {claim}"),
+        other => other.to_string(),
+    })
 }
 
 /// `Bearer a b`: for FJE the format of the header is wrong, not the token.

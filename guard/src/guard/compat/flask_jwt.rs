@@ -4,15 +4,13 @@ use poem::http::{HeaderValue, StatusCode, header};
 use poem::{Request, Response};
 use serde_json::json;
 
-use super::Refusal;
-use super::location::NO_TOKEN_AFTER_SCHEME;
-use crate::error::AuthError;
-use crate::token::reason;
+use crate::error::{AuthError, InvalidToken, MalformedToken};
+use crate::guard::Refusal;
 
 /// Builds responses as Flask-JWT 0.3.2 does: `{"status_code": 401, "error": "Invalid token",
 /// "description": "Signature has expired"}`. For
-/// [`Guards::with_refusals`](super::Guards::with_refusals), beside
-/// [`Location::scheme("JWT")`](super::Location::scheme), where its clients put their tokens.
+/// [`Guards::with_refusals`](crate::guard::Guards::with_refusals), beside
+/// [`Location::scheme("JWT")`](crate::guard::Location::scheme), where its clients put their tokens.
 ///
 /// Refusals that Flask-JWT does not have use the same format with our text: a refresh token, a revoked
 /// token, a missing role. Every 401 has a challenge, as HTTP requires; Flask-JWT sends one only if no
@@ -53,21 +51,24 @@ pub fn flask_jwt_errors(
     }
 }
 
-/// Refusal as Flask-JWT reports it.
-#[derive(Debug, PartialEq, Eq)]
+/// A refusal as Flask-JWT reports it: for servers that add its members to their own responses.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlaskJwtError {
+    /// The member `error`.
     pub error: &'static str,
+    /// The member `description`.
     pub description: String,
+    /// Presence of a challenge in the response of Flask-JWT: only where no token was presented.
+    pub has_challenge: bool,
 }
 
 impl FlaskJwtError {
-    /// The only refusal to which Flask-JWT adds a challenge.
-    pub const NO_TOKEN: &str = "Authorization Required";
-
+    /// Returns an error with these texts and without a challenge.
     pub fn new(error: &'static str, description: impl Into<String>) -> Self {
         Self {
             error,
             description: description.into(),
+            has_challenge: false,
         }
     }
 
@@ -78,19 +79,25 @@ impl FlaskJwtError {
             .map_or(&b""[..], HeaderValue::as_bytes)
             .trim_ascii();
         match error {
-            AuthError::MissingToken if presented.is_empty() => {
-                Self::new(Self::NO_TOKEN, "Request does not contain an access token")
-            }
+            AuthError::MissingToken if presented.is_empty() => Self {
+                has_challenge: true,
+                ..Self::new(
+                    "Authorization Required",
+                    "Request does not contain an access token",
+                )
+            },
             AuthError::MissingToken => Self::new(HEADER, "Unsupported authorization type"),
-            AuthError::MalformedToken(NO_TOKEN_AFTER_SCHEME) => Self::new(HEADER, "Token missing"),
+            AuthError::MalformedToken(MalformedToken::NoTokenAfterScheme) => {
+                Self::new(HEADER, "Token missing")
+            }
             AuthError::MalformedToken(_) if count_words(presented) > 2 => {
                 Self::new(HEADER, "Token contains spaces")
             }
             AuthError::MalformedToken(reason) => {
-                Self::new("Invalid token", malformed_description(reason, presented))
+                Self::new("Invalid token", malformed_description(*reason, presented))
             }
             AuthError::InvalidToken(reason) => {
-                Self::new("Invalid token", invalid_description(reason))
+                Self::new("Invalid token", invalid_description(*reason))
             }
             AuthError::TokenExpired => Self::new("Invalid token", "Signature has expired"),
             AuthError::UnknownUser(_) => Self::new("Invalid JWT", "User does not exist"),
@@ -114,25 +121,20 @@ fn count_words(header: &[u8]) -> usize {
 }
 
 /// The texts are those of the JWT library that Flask-JWT requires, `PyJWT` below 1.5.
-fn malformed_description(reason: &'static str, presented: &[u8]) -> String {
+fn malformed_description(reason: MalformedToken, presented: &[u8]) -> String {
     let has_too_few_parts = presented.split(|&byte| byte == b'.').count() < 3;
-    if reason == reason::NOT_THREE_PARTS && has_too_few_parts {
-        return "Not enough segments".to_owned();
-    }
-    let claim = reason
-        .strip_prefix("the claim `")
-        .and_then(|rest| rest.strip_suffix("` is missing"));
-    match claim {
-        Some(claim) => format!(r#"Token is missing the "{claim}" claim"#),
-        None => reason.to_owned(),
+    match reason {
+        MalformedToken::NotThreeParts if has_too_few_parts => "Not enough segments".to_owned(),
+        MalformedToken::ClaimMissing(claim) => format!(r#"Token is missing the "{claim}" claim"#),
+        other => other.to_string(),
     }
 }
 
-fn invalid_description(reason: &'static str) -> &'static str {
+fn invalid_description(reason: InvalidToken) -> String {
     match reason {
-        reason::BAD_SIGNATURE => "Signature verification failed",
-        reason::NOT_YET => "The token is not yet valid (nbf)",
-        reason::FROM_THE_FUTURE => "Issued At claim (iat) cannot be in the future.",
-        other => other,
+        InvalidToken::BadSignature => "Signature verification failed".to_owned(),
+        InvalidToken::NotYetValid => "The token is not yet valid (nbf)".to_owned(),
+        InvalidToken::IssuedInFuture => "Issued At claim (iat) cannot be in the future.".to_owned(),
+        other => other.to_string(),
     }
 }
