@@ -38,11 +38,15 @@ use poem::http::HeaderName;
 use crate::guard::Csrf;
 use crate::token::TokenKind;
 
+mod cookie_values;
+mod origin;
 pub(crate) mod renewal;
 mod set_cookie;
 #[cfg(test)]
 mod tests;
 
+pub use cookie_values::{CookieSyntax, cookie_values};
+pub use origin::{ForeignOrigin, OwnScheme, check_origin, request_host};
 pub use renewal::{Renewal, RenewalEndpoint, SESSION_END};
 pub use set_cookie::{CookieError, SetCookies};
 

@@ -9,6 +9,7 @@ use crate::token::Claims;
 mod body;
 mod builtin;
 mod compat;
+mod credentials;
 mod csrf;
 mod enforcement;
 mod extractor;
@@ -28,11 +29,10 @@ pub use builtin::{
     ScopeName, SkipRevocation,
 };
 pub use compat::{FlaskJwtError, flask_jwt_errors, flask_jwt_extended_errors};
+pub use credentials::credentials;
 pub use csrf::{Csrf, CsrfMethods};
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
 pub use guards::Guards;
-#[cfg(feature = "server")]
-pub(crate) use location::credentials;
 pub use location::{Location, LocationKind};
 pub use openapi::document_refusals;
 pub use policy::{Freshness, RevocationCheck, TokenPolicy};

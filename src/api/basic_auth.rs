@@ -23,8 +23,7 @@ impl BasicCredentials {
     /// Reads the header, which may also hold credentials of other schemes. Two `Basic` credentials are
     /// malformed: to choose one would be a guess.
     pub(super) fn from_headers(headers: &HeaderMap) -> Self {
-        let lines = headers.get_all(AUTHORIZATION).into_iter();
-        let found = lines.flat_map(|line| credentials(line.as_bytes(), "basic"));
+        let found = credentials(headers, &AUTHORIZATION, &["basic"]);
         let mut found = found.filter(|encoded| !encoded.is_empty());
         let Some(encoded) = found.next() else {
             return Self::Absent;

@@ -13,6 +13,7 @@ use crate::App;
 use crate::sessions::IssuedTokens;
 use crate::store::{PresentedRefreshToken, SessionId};
 use crate::throttle::KnownDevice;
+use latchet_guard::cookies::request_host;
 
 mod cookie_values;
 mod csrf;
@@ -65,7 +66,7 @@ impl SessionCookies {
         let transport = if config.is_https() {
             CookieTransport::Https
         } else if config.allow_plain_http
-            || origin::request_host(request).is_some_and(origin::is_loopback_host)
+            || request_host(request).is_some_and(origin::is_loopback_host)
         {
             CookieTransport::Plain
         } else {

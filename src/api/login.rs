@@ -21,6 +21,7 @@ use crate::accounts::NewAccount;
 use crate::config::RegistrationPolicy;
 use crate::error::ApiError;
 use crate::sessions::LoginAttempt;
+use latchet_guard::cookies::request_host;
 
 /// Longest host that an error repeats.
 const MAX_HOST_LENGTH: usize = 128;
@@ -296,7 +297,7 @@ impl LoginApi {
 }
 
 fn no_cookies(request: &Request) -> ApiError {
-    let host = origin::request_host(request).unwrap_or("no host");
+    let host = request_host(request).unwrap_or("no host");
     let host: String = host.chars().take(MAX_HOST_LENGTH).collect();
     ApiError::invalid_field(
         "transport",

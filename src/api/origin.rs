@@ -2,50 +2,37 @@
 
 use poem::Request;
 use poem::http::HeaderValue;
-use poem::http::header::{HOST, HeaderName, ORIGIN};
-use poem::http::uri::Authority;
 
 use crate::config::{AllowedOrigin, Config, WebOrigin};
 use crate::error::ApiError;
+use latchet_guard::cookies::{self, ForeignOrigin, OwnScheme, request_host};
 
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Longest part of a header that an error repeats.
 const MAX_ECHOED_LENGTH: usize = 128;
 
-/// Refuses a request from a page of a foreign origin. Programs send neither header.
+/// Refuses a request from a page of a foreign origin. Its own origin is the public URL, and the host that
+/// the request was sent to: this admits `localhost` beside `127.0.0.1`.
 ///
 /// # Errors
 /// `csrf_failed`, with the origin of the request, the expected one and the setting to change.
 pub(super) fn check_origin(request: &Request, config: &Config) -> Result<(), ApiError> {
-    let headers = request.headers();
-    if let Some(origin) = headers.get(ORIGIN) {
-        let listed = config.allowed_origins.iter().map(AllowedOrigin::as_str);
-        let is_allowed = std::iter::once(config.public_url.as_str())
-            .chain(listed)
-            .any(|allowed| allowed.as_bytes() == origin.as_bytes());
-        if is_allowed || is_request_host(origin, request, config) {
-            return Ok(());
-        }
-        let sender = format!("from the origin `{}`", printable(origin));
-        return Err(foreign_origin(&sender, request, config));
-    }
-    match headers.get(FETCH_SITE) {
-        Some(site) if !matches!(site.as_bytes(), b"same-origin" | b"none") => {
-            let sender = format!(
+    let own_scheme = if config.is_https() {
+        OwnScheme::Https
+    } else {
+        OwnScheme::Http
+    };
+    let listed = config.allowed_origins.iter().map(AllowedOrigin::as_str);
+    let allowed = std::iter::once(config.public_url.as_str()).chain(listed);
+    cookies::check_origin(request, own_scheme, allowed).map_err(|foreign| {
+        let sender = match foreign {
+            ForeignOrigin::Origin(origin) => format!("from the origin `{}`", printable(origin)),
+            ForeignOrigin::FetchSite(site) => format!(
                 "from another origin (`Sec-Fetch-Site: {}`)",
                 printable(site)
-            );
-            Err(foreign_origin(&sender, request, config))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Returns whether an origin has the host and port that the request was sent to. The browser sets `Host`, a
-/// page cannot. This admits `localhost` beside `127.0.0.1`.
-fn is_request_host(origin: &HeaderValue, request: &Request, config: &Config) -> bool {
-    let authority = origin.as_bytes().strip_prefix(scheme(config).as_bytes());
-    authority.is_some_and(|authority| request_host(request).map(str::as_bytes) == Some(authority))
+            ),
+        };
+        foreign_origin(&sender, request, config)
+    })
 }
 
 fn scheme(config: &Config) -> &'static str {
@@ -82,13 +69,6 @@ fn printable_text(text: &str) -> String {
     text.filter(|char| *char != '`').collect()
 }
 
-/// Returns the host and port that the request was sent to.
-pub(super) fn request_host(request: &Request) -> Option<&str> {
-    // HTTP/2 sends it as a part of the URI.
-    let uri = request.original_uri().authority().map(Authority::as_str);
-    uri.or_else(|| request.headers().get(HOST)?.to_str().ok())
-}
-
 /// Returns whether a host is a loopback address or name.
 pub(super) fn is_loopback_host(host: &str) -> bool {
     format!("http://{host}")
@@ -98,7 +78,12 @@ pub(super) fn is_loopback_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use poem::http::HeaderName;
+    use poem::http::header::{HOST, ORIGIN};
+
     use super::*;
+
+    const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
     #[test]
     fn only_local_hosts_are_loopback() {

@@ -269,11 +269,7 @@ fn token_error(explicit: &[ExplicitToken]) -> AuthError {
 /// Returns the credentials of these schemes in `Authorization`. Bytes that are not UTF-8 are replaced: no
 /// token contains them, and none contains the replacement.
 fn authorization_tokens(headers: &HeaderMap, schemes: &[&str]) -> Vec<SecretString> {
-    let lines = headers.get_all(AUTHORIZATION).into_iter();
-    let tokens = lines.flat_map(|line| {
-        let of_scheme = |scheme| credentials(line.as_bytes(), scheme);
-        schemes.iter().copied().flat_map(of_scheme)
-    });
+    let tokens = credentials(headers, &AUTHORIZATION, schemes);
     let tokens = tokens.map(|token| String::from_utf8_lossy(token).into_owned());
     tokens.map(SecretString::from).collect()
 }

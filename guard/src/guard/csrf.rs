@@ -9,12 +9,12 @@ use std::borrow::Cow;
 
 use aws_lc_rs::constant_time;
 use poem::Request;
-use poem::http::header::{HOST, ORIGIN, UPGRADE};
-use poem::http::{HeaderValue, Method};
+use poem::http::Method;
+use poem::http::header::UPGRADE;
 
 use super::body::{self, BodyAccess};
 use super::location::PresentedToken;
-use crate::cookies::TokenCookie;
+use crate::cookies::{OwnScheme, TokenCookie, check_origin};
 use crate::error::{AuthError, CsrfFailure};
 use crate::token::Claims;
 
@@ -103,23 +103,9 @@ async fn submitted_value<'r>(
 }
 
 impl Csrf {
-    /// Programs other than browsers send neither header and are not vulnerable to CSRF: the claim
-    /// suffices.
     fn accepts_origin(&self, request: &Request) -> bool {
-        let headers = request.headers();
-        let origin = headers.get(ORIGIN).map(HeaderValue::as_bytes);
-        let allowed = origin.is_some_and(|origin| {
-            self.allowed_origins
-                .iter()
-                .any(|one| origin.eq_ignore_ascii_case(one.as_bytes()))
-        });
-        if allowed {
-            return true;
-        }
-        match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
-            Some(site) => matches!(site, b"same-origin" | b"none"),
-            None => origin.is_none_or(|origin| is_same_origin(origin, request)),
-        }
+        let allowed = self.allowed_origins.iter().map(String::as_str);
+        check_origin(request, OwnScheme::Unknown, allowed).is_ok()
     }
 }
 
@@ -142,31 +128,4 @@ fn is_safe(method: &Method) -> bool {
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
     )
-}
-
-/// The scheme is ignored: behind a proxy the service does not know its own scheme.
-fn is_same_origin(origin: &[u8], request: &Request) -> bool {
-    let authority = origin
-        .strip_prefix(b"https://")
-        .or_else(|| origin.strip_prefix(b"http://"));
-    let authority_of_request = request_authority(request);
-    authority
-        .zip(authority_of_request)
-        .is_some_and(|(theirs, authority_of_request)| {
-            theirs.eq_ignore_ascii_case(authority_of_request)
-        })
-}
-
-/// HTTP/2 has no `Host` header: its authority is part of the URI.
-fn request_authority(request: &Request) -> Option<&[u8]> {
-    request
-        .headers()
-        .get(HOST)
-        .map(HeaderValue::as_bytes)
-        .or_else(|| {
-            request
-                .uri()
-                .authority()
-                .map(|authority| authority.as_str().as_bytes())
-        })
 }

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use poem::Request;
-use poem::http::header::{AUTHORIZATION, COOKIE};
+use poem::http::header::AUTHORIZATION;
 use poem::http::{HeaderMap, HeaderName};
 
 use super::body::{self, BodyAccess};
-use crate::cookies::Cookies;
+use super::credentials::credentials;
+use crate::cookies::{CookieSyntax, Cookies, cookie_values};
 use crate::error::{AuthError, MalformedToken, TokenLocation};
 use crate::token::{ExpectedKind, TokenKind};
 
@@ -200,8 +201,7 @@ impl<'r> TokenSearch<'r> {
     }
 }
 
-/// Reads a header, also where several credentials are joined by commas, as Flask apps send them. Other
-/// schemes count as absent. The verifier rejects spaces inside a token when it decodes it; checking for
+/// Reads a header, which may join credentials of several schemes. The verifier rejects spaces inside a token when it decodes it; checking for
 /// them here would cost more than the rest.
 fn search_header<'r>(
     headers: &'r HeaderMap,
@@ -209,44 +209,25 @@ fn search_header<'r>(
     scheme: Option<&str>,
     search: &mut TokenSearch<'r>,
 ) -> Result<(), AuthError> {
-    for value in headers.get_all(name) {
-        let value = value.as_bytes();
-        let Some(scheme) = scheme else {
-            let token = decode_utf8(value.trim_ascii())?;
+    let Some(scheme) = scheme else {
+        for value in headers.get_all(name) {
+            let token = decode_utf8(value.as_bytes().trim_ascii())?;
             if !token.is_empty() {
                 search.add(Cow::Borrowed(token), LocationKind::Header, None)?;
             }
-            continue;
-        };
-        for token in credentials(value, scheme) {
-            if token.is_empty() {
-                return Err(AuthError::MalformedToken(
-                    MalformedToken::NoTokenAfterScheme,
-                ));
-            }
-            search.add(
-                Cow::Borrowed(decode_utf8(token)?),
-                LocationKind::Header,
-                None,
-            )?;
         }
+        return Ok(());
+    };
+    for token in credentials(headers, name, &[scheme]) {
+        if token.is_empty() {
+            return Err(AuthError::MalformedToken(
+                MalformedToken::NoTokenAfterScheme,
+            ));
+        }
+        let token = Cow::Borrowed(decode_utf8(token)?);
+        search.add(token, LocationKind::Header, None)?;
     }
     Ok(())
-}
-
-/// Returns the value after the scheme for each of the comma-separated credentials in a header.
-/// Credentials of other schemes may contain any bytes.
-pub fn credentials<'h>(header: &'h [u8], scheme: &str) -> impl Iterator<Item = &'h [u8]> + use<'h> {
-    let scheme = scheme.as_bytes().to_owned();
-    header
-        .split(|&byte| byte == b',')
-        .filter_map(move |credentials| {
-            let credentials = credentials.trim_ascii();
-            let end = credentials.iter().position(|byte| b" \t".contains(byte));
-            let (word, token) = credentials.split_at(end.unwrap_or(credentials.len()));
-            word.eq_ignore_ascii_case(&scheme)
-                .then(|| token.trim_ascii_start())
-        })
 }
 
 /// UTF-8 is accepted for speed: the verifier accepts only base64url.
@@ -264,8 +245,8 @@ fn search_cookies<'r>(
     search: &mut TokenSearch<'r>,
 ) -> Result<(), AuthError> {
     for &kind in expected.kinds() {
-        let name = cookies.of(kind).name.as_bytes();
-        let mut candidates = cookie_values(headers, name);
+        let name = &cookies.of(kind).name;
+        let mut candidates = cookie_values(headers, name, CookieSyntax::Exact);
         let Some(first) = candidates.next() else {
             continue;
         };
@@ -289,20 +270,6 @@ fn search_cookies<'r>(
         return Ok(());
     }
     Ok(())
-}
-
-/// `Request::cookie()` panics without poem's cookie middleware: the header is read here.
-fn cookie_values<'r>(headers: &'r HeaderMap, name: &[u8]) -> impl Iterator<Item = &'r [u8]> {
-    headers
-        .get_all(COOKIE)
-        .into_iter()
-        .flat_map(|header_line| header_line.as_bytes().split(|&byte| byte == b';'))
-        .filter_map(move |pair| {
-            let pair = pair.trim_ascii();
-            let at = pair.iter().position(|&byte| byte == b'=')?;
-            let (key, value) = (&pair[..at], &pair[at + 1..]);
-            (key == name && !value.is_empty()).then_some(value)
-        })
 }
 
 fn search_query<'r>(

@@ -1,41 +1,23 @@
-//! Cookie values of a request. Reads bytes, because cookies of other programs may hold anything.
+//! Cookie values of a request that may be tokens of this server.
 
 use poem::Request;
-use poem::http::header::COOKIE;
 
-/// Returns the non-empty values of a cookie in the order of the request: browsers send several cookies of
-/// one name if they differ in path or domain.
+use latchet_guard::cookies::{self, CookieSyntax};
+
+/// Returns the non-empty values of a cookie in the order of the request. Values that are not UTF-8 are
+/// cookies of other programs.
 pub(super) fn cookie_values<'r>(
     request: &'r Request,
     name: &str,
 ) -> impl Iterator<Item = &'r str> + use<'r> {
-    let name = name.to_owned();
-    request
-        .headers()
-        .get_all(COOKIE)
-        .into_iter()
-        .flat_map(|line| line.as_bytes().split(|&byte| byte == b';'))
-        .filter_map(move |pair| {
-            let at = pair.iter().position(|&byte| byte == b'=')?;
-            if pair[..at].trim_ascii() != name.as_bytes() {
-                return None;
-            }
-            let value = std::str::from_utf8(pair[at + 1..].trim_ascii()).ok()?;
-            Some(unquoted(value)).filter(|value| !value.is_empty())
-        })
-}
-
-/// Removes the quotes that may surround a value (RFC 6265, 4.1.1). The values of this server have none.
-fn unquoted(value: &str) -> &str {
-    value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .unwrap_or(value)
+    cookies::cookie_values(request.headers(), name.to_owned(), CookieSyntax::Tolerant)
+        .filter_map(|value| std::str::from_utf8(value).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use poem::http::HeaderValue;
+    use poem::http::header::COOKIE;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cookies::Cookies;
 use crate::error::{AuthError, CsrfFailure, MalformedToken};
 use crate::guard::refusal::RefusalContext;
-use crate::guard::{Location, LocationKind, Refusal, body};
+use crate::guard::{Location, LocationKind, Refusal, body, credentials};
 use crate::token::{ExpectedKind, TokenKind};
 
 /// Builds responses as Flask-JWT-Extended 4.7 does: `{"msg": "Token has expired"}` with its statuses,
@@ -119,19 +119,19 @@ fn malformed_text(reason: MalformedToken, context: Option<RefusalContext<'_>>) -
 
 /// `Bearer a b`: for FJE the format of the header is wrong, not the token.
 fn has_too_many_parts(request: &Request, name: &HeaderName, scheme: Option<&str>) -> bool {
-    let parts = if scheme.is_some() { 2 } else { 1 };
-    let values = request.headers().get_all(name).into_iter();
-    let mut credentials = values
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .map(str::split_ascii_whitespace);
-    credentials.any(|mut words| {
-        let ours = scheme.is_none_or(|scheme| {
-            let word = words.clone().next();
-            word.is_some_and(|word| word.eq_ignore_ascii_case(scheme))
-        });
-        ours && words.nth(parts).is_some()
-    })
+    let headers = request.headers();
+    let has_two_words = |token: &[u8]| {
+        std::str::from_utf8(token)
+            .is_ok_and(|token| token.split_ascii_whitespace().nth(1).is_some())
+    };
+    match scheme {
+        Some(scheme) => credentials(headers, name, &[scheme]).any(has_two_words),
+        None => {
+            let lines = headers.get_all(name).into_iter();
+            let mut tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+            tokens.any(has_two_words)
+        }
+    }
 }
 
 fn bad_header_text(name: &HeaderName, scheme: Option<&str>) -> String {
