@@ -1,4 +1,5 @@
-//! Cookies that carry tokens: their names and attributes, setting and clearing them.
+//! Cookies that carry tokens: their names and attributes, reading, setting and clearing them, and the CSRF
+//! check of the requests that carry them.
 //!
 //! [`Cookies`] is the single configuration: guards read cookies by it
 //! ([`Location::Cookie`](crate::guard::Location)) and the service sets cookies by it, so that the two
@@ -35,10 +36,10 @@
 
 use poem::http::HeaderName;
 
-use crate::guard::Csrf;
 use crate::token::TokenKind;
 
 mod cookie_values;
+pub(crate) mod csrf;
 mod origin;
 pub(crate) mod renewal;
 mod set_cookie;
@@ -46,6 +47,7 @@ mod set_cookie;
 mod tests;
 
 pub use cookie_values::{CookieSyntax, cookie_values};
+pub use csrf::{Csrf, CsrfMethods};
 pub use origin::{ForeignOrigin, OwnScheme, check_origin, request_host};
 pub use renewal::{Renewal, RenewalEndpoint, SESSION_END};
 pub use set_cookie::{CookieError, SetCookies};

@@ -10,7 +10,6 @@ mod body;
 mod builtin;
 mod compat;
 mod credentials;
-mod csrf;
 mod enforcement;
 mod extractor;
 mod guards;
@@ -30,7 +29,6 @@ pub use builtin::{
 };
 pub use compat::{FlaskJwtError, flask_jwt_errors, flask_jwt_extended_errors};
 pub use credentials::credentials;
-pub use csrf::{Csrf, CsrfMethods};
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
 pub use guards::Guards;
 pub use location::{Location, LocationKind};

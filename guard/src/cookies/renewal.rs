@@ -21,8 +21,8 @@ use poem::{Endpoint, IntoResponse, Middleware, Request, Response};
 use serde_json::Value;
 
 use super::Cookies;
-use crate::clock::Time;
-use crate::guard::Guards;
+use crate::clock::{Clock, Time};
+use crate::denylist::{Denylist, TokenStatus};
 use crate::keys::random_id;
 use crate::token::{Claims, FreshClaim, Issuer, TokenKind};
 
@@ -34,7 +34,7 @@ pub const SESSION_END: &str = "session_end";
 ///
 /// It renews only tokens that a guard accepted from a cookie: the response to a request without a guard,
 /// or to a refused request, renews nothing. The claims are not reloaded, so a change of roles takes
-/// effect with the next sign-in, or after a [`deny_session`](Guards::deny_session).
+/// effect with the next sign-in, or after a [`deny_session`](crate::guard::Guards::deny_session).
 ///
 /// ```
 /// use std::time::Duration;
@@ -105,11 +105,9 @@ impl Renewal {
 
     async fn renew(&self, authentication: &CookieAuthentication, headers: &mut HeaderMap) {
         let CookieAuthentication {
-            guards,
-            claims,
-            cookies,
+            claims, cookies, ..
         } = authentication;
-        let now = guards.now();
+        let now = authentication.clock.now();
         if sets_cookie(headers, &cookies.access.name) || is_cacheable(headers) {
             return;
         }
@@ -128,7 +126,7 @@ impl Renewal {
             Err(error) => tracing::error!(error, "failed to renew an access cookie"),
             // Nothing is awaited between this check and setting the cookie.
             Ok(set) => {
-                if guards.is_still_valid(claims).await {
+                if authentication.is_still_valid().await {
                     set.add_to(headers);
                 }
             }
@@ -154,10 +152,20 @@ fn is_cacheable(headers: &HeaderMap) -> bool {
 }
 
 /// Token that a guard accepted from an access cookie.
-struct CookieAuthentication {
-    guards: Guards,
-    claims: Arc<Claims>,
-    cookies: Arc<Cookies>,
+pub(crate) struct CookieAuthentication {
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) cookies: Arc<Cookies>,
+    pub(crate) denylist: Arc<dyn Denylist>,
+    pub(crate) clock: Clock,
+}
+
+impl CookieAuthentication {
+    /// Returns whether the token, which was valid a moment ago, is certainly still not denied.
+    async fn is_still_valid(&self) -> bool {
+        let ids = (&*self.claims).into();
+        let status = self.denylist.check(ids, self.clock.now()).await;
+        matches!(status, Ok(TokenStatus::NotDenied))
+    }
 }
 
 /// Slot in which a guard passes the accepted token to the middleware around it.
@@ -167,17 +175,11 @@ struct AuthenticationSlot(Arc<OnceLock<CookieAuthentication>>);
 /// Passes a token that was accepted from an access cookie to the middleware, if there is one.
 pub(crate) fn record_authentication(
     request: &Request,
-    guards: &Guards,
-    claims: &Arc<Claims>,
-    cookies: &Arc<Cookies>,
+    authentication: impl FnOnce() -> CookieAuthentication,
 ) {
     if let Some(AuthenticationSlot(slot)) = request.data::<AuthenticationSlot>() {
         // A second guard in one request would pass the same token.
-        let _ = slot.set(CookieAuthentication {
-            guards: guards.clone(),
-            claims: Arc::clone(claims),
-            cookies: Arc::clone(cookies),
-        });
+        let _ = slot.set(authentication());
     }
 }
 

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use poem::Request;
 
-use super::body::BodyAccess;
+use super::body::{self, BodyAccess};
 use super::guards::{GuardState, Guards, log_unavailable};
 use super::location::{self, Location, LocationKind, PresentedToken};
 use super::refusal::{Refusal, RefusalContext};
 use super::request_user::RequestUser;
-use super::{Freshness, Requirement, RevocationCheck, TokenPolicy, csrf};
+use super::{Freshness, Requirement, RevocationCheck, TokenPolicy};
 use crate::clock::Time;
-use crate::cookies::renewal;
+use crate::cookies::TokenCookie;
+use crate::cookies::csrf::CsrfProof;
+use crate::cookies::renewal::{self, CookieAuthentication};
 use crate::denylist::{Denylist, TokenStatus};
-use crate::error::{AuthError, TokenLocation};
+use crate::error::{AuthError, CsrfFailure, TokenLocation};
 use crate::token::{Claims, ExpectedKind, TokenKind, VerifiedToken};
 
 impl Guards {
@@ -34,12 +36,6 @@ impl Guards {
         A::apply(presented.map(|authenticated| authenticated.verified.claims))
     }
 
-    /// Returns whether a token that was valid a moment ago is certainly still not denied.
-    pub(crate) async fn is_still_valid(&self, claims: &Claims) -> bool {
-        let status = self.0.denylist.check(claims.into(), self.now()).await;
-        matches!(status, Ok(TokenStatus::NotDenied))
-    }
-
     /// Runs every check; every guard of every policy calls this function.
     pub(super) async fn authenticate_request<P: TokenPolicy>(
         &self,
@@ -52,7 +48,7 @@ impl Guards {
         else {
             return Ok(None);
         };
-        let proof = csrf::extract_proof(&presented, request, body).await?;
+        let proof = extract_csrf_proof(&presented, request, body).await?;
 
         let now = self.0.clock.now();
         let presented = self.select_valid_duplicate(presented, expected, now)?;
@@ -72,7 +68,12 @@ impl Guards {
         }
         P::check(claims).map_err(rejection)?;
         if let Some((cookies, TokenKind::Access)) = presented.cookie {
-            renewal::record_authentication(request, self, claims, cookies);
+            renewal::record_authentication(request, || CookieAuthentication {
+                claims: Arc::clone(claims),
+                cookies: Arc::clone(cookies),
+                denylist: Arc::clone(&self.0.denylist),
+                clock: self.0.clock.clone(),
+            });
         }
         Ok(Some(Authenticated {
             location: presented.location,
@@ -204,6 +205,42 @@ const fn expected_kind<P: TokenPolicy>() -> ExpectedKind {
         Some(expected) => expected,
         None => ExpectedKind::Access,
     }
+}
+
+/// Extracts the CSRF value from a request, before any work is spent on its token.
+async fn extract_csrf_proof<'r>(
+    presented: &PresentedToken<'r>,
+    request: &'r Request,
+    body: &mut BodyAccess<'_>,
+) -> Result<CsrfProof<'r>, AuthError> {
+    let Some((cookies, kind)) = presented.cookie else {
+        return Ok(CsrfProof::NotNeeded);
+    };
+    if !cookies.csrf.requires_value(request)? {
+        return Ok(CsrfProof::NotNeeded);
+    }
+    let value = submitted_csrf_value(cookies.of(kind), request, body).await?;
+    value
+        .map(CsrfProof::Value)
+        .ok_or(AuthError::CsrfFailed(CsrfFailure::ValueMissing))
+}
+
+/// The header takes precedence over the form: scripts set it deliberately.
+async fn submitted_csrf_value<'r>(
+    cookie: &TokenCookie,
+    request: &'r Request,
+    body: &mut BodyAccess<'_>,
+) -> Result<Option<Cow<'r, [u8]>>, AuthError> {
+    if let Some(value) = cookie.csrf_value_in_header(request) {
+        return Ok(Some(Cow::Borrowed(value)));
+    }
+    let Some(field) = &cookie.csrf_field else {
+        return Ok(None);
+    };
+    // Boxed, as in `location::find_token`.
+    let value = Box::pin(body::form_field(request, body, field)).await?;
+    let value = value.filter(|value| !value.is_empty());
+    Ok(value.map(|value| Cow::Owned(value.into_bytes())))
 }
 
 fn check_freshness<P: TokenPolicy>(claims: &Claims, now: Time) -> Result<(), AuthError> {

@@ -142,7 +142,7 @@ impl Guards {
         result.map_err(log_unavailable)
     }
 
-    pub(crate) fn now(&self) -> Time {
+    fn now(&self) -> Time {
         self.0.clock.now()
     }
 }
