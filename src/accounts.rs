@@ -187,6 +187,7 @@ impl App {
         self.check_new_password(&new, &account.username)?;
         let now = self.clock.now();
         let user = self
+            .password_verification
             .verify_session_password(claims, &current, ip, now)
             .await
             .map_err(|error| match error {
@@ -202,7 +203,8 @@ impl App {
         };
         let kept = self.replace_password(&user, new, &by).await?;
         let kept = kept.ok_or(ApiError::SessionExpired)?;
-        self.issue_tokens(&kept, FreshClaim::Yes, self.clock.now())
+        self.issuer
+            .issue_tokens(&kept, FreshClaim::Yes, self.clock.now())
             .await
     }
 
@@ -225,14 +227,17 @@ impl App {
     ) -> Result<Option<SessionWithOwner>, ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
-        let revocation = self.revocation(RevokeReason::PasswordChanged, now).await?;
+        let revocation = self
+            .revocations
+            .revocation(RevokeReason::PasswordChanged, now)
+            .await?;
         let set = self.store.set_password(user, &hash, by, &revocation).await;
         let (denial, kept) = set.map_err(|error| match error {
             StoreError::Conflict => PASSWORD_CHANGED,
             StoreError::NotFound => ApiError::SessionExpired,
             other => other.into(),
         })?;
-        self.deny(&[denial], now).await?;
+        self.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password changed");
         Ok(kept)
     }
@@ -246,13 +251,16 @@ impl App {
             return Err(OWN_ACCOUNT);
         }
         let now = self.clock.now();
-        let revocation = self.revocation(RevokeReason::Disabled, now).await?;
+        let revocation = self
+            .revocations
+            .revocation(RevokeReason::Disabled, now)
+            .await?;
         let denial = self
             .store
             .disable_user(id, by, &revocation)
             .await
             .map_err(no_such_user)?;
-        self.deny(&[denial], now).await?;
+        self.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %id, "user disabled");
         self.user(id).await
     }
@@ -285,10 +293,10 @@ impl App {
         }
         let roles = unique_role_names(roles);
         let now = self.clock.now();
-        let period = self.denial_period(now).await?;
+        let period = self.revocations.denial_period(now).await?;
         let set = self.store.set_roles(id, &roles, by, period).await;
         if let Some(denial) = set.map_err(no_such_user)? {
-            self.deny(&[denial], now).await?;
+            self.revocations.deny(&[denial], now).await?;
         }
         tracing::info!(user.id = %id, ?roles, "roles set");
         self.user(id).await

@@ -66,7 +66,7 @@ impl App {
     /// # Errors
     /// `unavailable` when the end is not certain: retry.
     pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
-        match self.log_out_session(id, None).await {
+        match self.revocations.log_out_session(id, None).await {
             Err(ApiError::NotFound(_)) => Ok(()),
             done => done,
         }
@@ -100,7 +100,7 @@ impl App {
                 if client.is_some_and(|client| client.as_str() != issued_to) {
                     return Err(ApiError::WrongClient);
                 }
-                self.revoke_access_token(&claims).await
+                self.revocations.revoke_access_token(&claims).await
             }
             Err(_) => Ok(()),
         }

@@ -48,9 +48,11 @@ use keyring::{Keyring, KeyringError, KeyringSettings};
 use metrics::Metrics;
 use middleware::RequestLayer;
 use password::{HashCost, PasswordHasher, PasswordPolicy};
+use password_verification::PasswordVerification;
 use refresh_token::RefreshTokenCodec;
 use rotation::Grace;
 use serve::Lifecycle;
+use sessions::{FlaskClaims, Revocations, TokenIssuer};
 use store::{DEFAULT_CONNECTIONS, OpenMode, ServerLock, ServerLockError, Store, StoreError};
 use third_party_tokens::TokenProfiles;
 use throttle::Throttle;
@@ -128,7 +130,7 @@ pub struct AppParts {
     /// Checks access tokens.
     pub verifier: Arc<Verifier>,
     /// Signs and reads refresh tokens.
-    pub refresh_tokens: RefreshTokenCodec,
+    pub refresh_tokens: Arc<RefreshTokenCodec>,
     /// Hashes passwords.
     pub passwords: PasswordHasher,
     /// Rules for new passwords.
@@ -144,7 +146,11 @@ pub struct AppParts {
     grace: Grace,
     /// Passed to the background tasks, without which the denylist in memory is not up to date.
     server_lock: Mutex<Option<ServerLock>>,
-    throttle: Throttle,
+    throttle: Arc<Throttle>,
+    password_verification: PasswordVerification,
+    issuer: TokenIssuer,
+    /// Ends sessions and denies tokens.
+    pub revocations: Revocations,
 }
 
 impl Deref for App {
@@ -282,16 +288,40 @@ impl App {
         );
         let verifier = Arc::new(verifier);
         let passwords = start_password_hasher(&config).map_err(OpenError::Threads)?;
+        let refresh_tokens = Arc::new(RefreshTokenCodec::new(&derived, &config.issuer));
+        let throttle = Throttle::new(&config, store.clone(), Arc::clone(&derived));
+        let throttle = Arc::new(throttle);
+        let metrics = config.metrics_listen.map(|_| Metrics::new());
         Ok(Self(Arc::new(AppParts {
+            password_verification: PasswordVerification {
+                store: store.clone(),
+                passwords: passwords.clone(),
+                throttle: Arc::clone(&throttle),
+            },
+            issuer: TokenIssuer {
+                issuer: config.issuer.clone(),
+                audience: config.audience.clone(),
+                flask: FlaskClaims::new(&config),
+                keyring: keyring.clone(),
+                refresh_tokens: Arc::clone(&refresh_tokens),
+                token_lifetimes: token_lifetimes.clone(),
+            },
+            revocations: Revocations {
+                store: store.clone(),
+                clock: clock.clone(),
+                denylist: denylist.clone(),
+                token_lifetimes: token_lifetimes.clone(),
+                metrics: metrics.clone(),
+            },
             guards: Guards::new(Arc::clone(&verifier), denylist.list(), clock.clone())
                 .with_locations(config.schemes().iter().copied().map(Location::scheme)),
-            refresh_tokens: RefreshTokenCodec::new(&derived, &config.issuer),
+            refresh_tokens,
             passwords,
             password_policy: PasswordPolicy::new(config.min_password)
                 .with_service(config.public_url.host()),
             grace: Grace::new(config.grace).unwrap_or(Grace::MAX),
             token_lifetimes,
-            throttle: Throttle::new(),
+            throttle,
             clock,
             database_check: DatabaseCheck::new(store.clone()),
             store,
@@ -301,7 +331,7 @@ impl App {
             verifier,
             derived,
             profiles,
-            metrics: config.metrics_listen.map(|_| Metrics::new()),
+            metrics,
             server_lock: Mutex::new(lock),
             config,
         })))

@@ -106,13 +106,16 @@ impl App {
         self.check_new_password(&new, &user.username)?;
         let hash = SecretString::from(self.passwords.hash(new).await?);
         let now = self.clock.now();
-        let revocation = self.revocation(RevokeReason::PasswordChanged, now).await?;
+        let revocation = self
+            .revocations
+            .revocation(RevokeReason::PasswordChanged, now)
+            .await?;
         let denial = self
             .store
             .use_reset_link(&token_hash, &hash, by, &revocation)
             .await?
             .ok_or(NO_SUCH_LINK)?;
-        self.deny(&[denial], now).await?;
+        self.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password reset");
         Ok(())
     }

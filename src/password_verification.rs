@@ -2,19 +2,21 @@
 //! decided. The budgets that it is charged to are in [`budgets`].
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
-use super::App;
 use super::error::ApiError;
 use super::names::stored_forms;
-use super::password::{HashingPermit, HashingPriority, PasswordVerdict};
+use super::password::{HashingPermit, HashingPriority, PasswordHasher, PasswordVerdict};
 use super::refused_attempts;
 use super::sessions::LoginAttempt;
-use super::store::{StoreError, User, UserId, UserWithHash};
-use super::throttle::{AdmissionResult, BudgetKind, KnownDevice, ThrottleTicket, network_of};
+use super::store::{Store, StoreError, User, UserId, UserWithHash};
+use super::throttle::{
+    AdmissionResult, BudgetKind, KnownDevice, Throttle, ThrottleTicket, network_of,
+};
 use latchet_guard::clock::Time;
 use latchet_guard::token::Claims;
 
@@ -62,7 +64,15 @@ enum PasswordClaimant<'a> {
 #[error("other attempts on this budget are still being decided")]
 struct AttemptsPending;
 
-impl App {
+/// Verifies passwords under the throttle.
+#[derive(Debug)]
+pub(super) struct PasswordVerification {
+    pub(super) store: Store,
+    pub(super) passwords: PasswordHasher,
+    pub(super) throttle: Arc<Throttle>,
+}
+
+impl PasswordVerification {
     /// Verifies user name and password, and returns the user. Every failure costs the same work and has the
     /// same response.
     pub(super) async fn verify_login_password(
@@ -104,7 +114,7 @@ impl App {
         let verified = self.verify_under_throttle(&presented).await;
         let VerifiedPassword { user, attempt } =
             verified.inspect_err(|error| refused_attempts::log_in_session(&user, ip, error))?;
-        self.refund_attempt(attempt).await;
+        self.throttle.refund_attempt(attempt).await;
         Ok(user)
     }
 
@@ -115,7 +125,7 @@ impl App {
         let (mut claimant, now) = (presented.claimant, presented.now);
         let network = network_of(presented.ip);
         let names = self.budget_names_before_lookup(&claimant, &network);
-        let mut checked = self.refuse_if_cached(names, now).await?;
+        let mut checked = self.throttle.refuse_if_cached(names, now).await?;
         let give_up_at = Instant::now() + MAX_WAIT;
         let mut from = AttemptNetwork {
             network: &network,
@@ -128,7 +138,7 @@ impl App {
                 .await
             {
                 Ok(permit) => permit,
-                Err(busy) => return Err(self.pace_refusal(busy).await),
+                Err(busy) => return Err(self.throttle.pace_refusal(busy).await),
             };
             let found = self.find_user(&claimant).await?;
             if claimant.presents_only_foreign_devices(found.as_ref()) {
@@ -136,11 +146,11 @@ impl App {
                 drop(permit);
                 claimant = claimant.without_devices();
                 let names = self.budget_names_before_lookup(&claimant, &network);
-                checked = self.refuse_if_cached(names, now).await?;
+                checked = self.throttle.refuse_if_cached(names, now).await?;
                 continue;
             }
             let budgets = self.budgets(&claimant, found.as_ref(), &from);
-            match self.charge(&budgets, &checked, now).await {
+            match self.throttle.charge(&budgets, &checked, now).await {
                 Ok(AdmissionResult::Charged(counters)) => {
                     let permit = Some(permit);
                     let attempt = ThrottleTicket { counters, permit };
@@ -156,7 +166,7 @@ impl App {
                             .await?;
                     drop(permit);
                     if !is_known {
-                        return Err(self.pace_refusal(refusal).await);
+                        return Err(self.throttle.pace_refusal(refusal).await);
                     }
                     from.is_known = true;
                     continue;
@@ -215,7 +225,7 @@ impl App {
         let verdict = match verdict {
             Ok(verdict) => verdict,
             Err(fault) => {
-                self.refund_attempt(attempt).await;
+                self.throttle.refund_attempt(attempt).await;
                 return Err(fault);
             }
         };
@@ -225,7 +235,8 @@ impl App {
             let user = found.user;
             return Ok(VerifiedPassword { user, attempt });
         }
-        self.record_failure(attempt, presented.ip, presented.now)
+        self.throttle
+            .record_failure(attempt, presented.ip, presented.now)
             .await?;
         Err(ApiError::InvalidCredentials)
     }

@@ -36,27 +36,29 @@ impl App {
         self.check_new_password(&account.password, account.username.as_str())?;
         let now = self.clock.now();
         let network = network_of(ip);
-        let rate = self.config.throttle_registration;
-        let mut budget = self.budget((BudgetKind::Registration, &network), rate);
+        let rate = self.throttle.limits.registration;
+        let mut budget = self
+            .throttle
+            .budget((BudgetKind::Registration, &network), rate);
         budget.stored.subject = BudgetSubject::Registration;
         let names = vec![budget.cache_name.clone()];
-        let checked = self.refuse_if_cached(names, now).await?;
+        let checked = self.throttle.refuse_if_cached(names, now).await?;
         let permit = match self
             .passwords
             .acquire_permit(HashingPriority::NewPassword, &network)
             .await
         {
             Ok(permit) => permit,
-            Err(busy) => return Err(self.pace_refusal(busy).await),
+            Err(busy) => return Err(self.throttle.pace_refusal(busy).await),
         };
-        let counters = match self.charge(&[budget], &checked, now).await {
+        let counters = match self.throttle.charge(&[budget], &checked, now).await {
             Ok(AdmissionResult::Charged(counters)) => counters,
             Ok(AdmissionResult::Pending) => {
                 return Err(ApiError::unavailable(RegistrationsPending));
             }
             Err(refusal) => {
                 drop(permit);
-                return Err(self.pace_refusal(refusal).await);
+                return Err(self.throttle.pace_refusal(refusal).await);
             }
         };
         let created = self
@@ -65,8 +67,10 @@ impl App {
         let permit = Some(permit);
         let attempt = ThrottleTicket { counters, permit };
         match created {
-            Ok(_) | Err(ApiError::Conflict(_)) => self.record_failure(attempt, ip, now).await?,
-            Err(_) => self.refund_attempt(attempt).await,
+            Ok(_) | Err(ApiError::Conflict(_)) => {
+                self.throttle.record_failure(attempt, ip, now).await?
+            }
+            Err(_) => self.throttle.refund_attempt(attempt).await,
         }
         created
     }

@@ -24,8 +24,10 @@ mod logout;
 pub use client_refresh::ClientRefresh;
 pub(super) use client_refresh::require_client;
 pub(super) use issue::NARROWED_CLAIM;
-pub use issue::{IssuedAccessToken, IssuedTokens};
+use issue::resolve_scopes;
+pub use issue::{FlaskClaims, IssuedAccessToken, IssuedTokens, TokenIssuer};
 pub(super) use logout::CLOCK_SKEW;
+pub use logout::Revocations;
 
 /// Origin of a request, for the throttle and the list of devices. It proves nothing.
 #[derive(Clone, Debug)]
@@ -75,10 +77,13 @@ impl App {
 
     async fn start_session(&self, login: LoginAttempt) -> Result<IssuedTokens, ApiError> {
         let now = self.clock.now();
-        let granted = self.resolve_scopes(login.scope.as_deref())?;
-        let verified = self.verify_login_password(&login, now).await?;
+        let granted = resolve_scopes(&self.config.scopes, login.scope.as_deref())?;
+        let verified = self
+            .password_verification
+            .verify_login_password(&login, now)
+            .await?;
         let user = verified.user;
-        let period = self.denial_period(now).await?;
+        let period = self.revocations.denial_period(now).await?;
         let new = NewSession {
             limit: self.config.max_sessions,
             period,
@@ -99,18 +104,20 @@ impl App {
             .create_session(&user, new, &verified.attempt.counters, now)
             .await;
         if !matches!(session, Ok(Some(_))) {
-            self.refund_attempt(verified.attempt).await;
+            self.throttle.refund_attempt(verified.attempt).await;
         }
         let session = session?;
         // The account was disabled or its password changed after it was verified: as if that came first.
         let StartedSession { current, evicted } = session.ok_or(ApiError::InvalidCredentials)?;
         if !evicted.is_empty() {
-            self.deny(&evicted, now).await?;
+            self.revocations.deny(&evicted, now).await?;
             tracing::info!(user.id = %user.id, sessions = evicted.len(),
                 "the least recently used sessions ended: the user has reached the limit of sessions");
         }
         tracing::info!(user.id = %user.id, session.id = %current.session.id, "logged in");
-        self.issue_tokens(&current, FreshClaim::Yes, now).await
+        self.issuer
+            .issue_tokens(&current, FreshClaim::Yes, now)
+            .await
     }
 
     /// Exchanges a refresh token for the session's current tokens.
@@ -130,7 +137,9 @@ impl App {
     ) -> Result<IssuedTokens, ApiError> {
         let now = self.clock.now();
         let current = self.rotate_session(token, key, ip, now).await?;
-        self.issue_tokens(&current, FreshClaim::No, now).await
+        self.issuer
+            .issue_tokens(&current, FreshClaim::No, now)
+            .await
     }
 
     /// Rotates the session of a refresh token, or repeats the last rotation, and returns the session.
@@ -151,7 +160,7 @@ impl App {
         let sid = presented.session.clone();
         let rules = RotationSettings {
             grace: self.grace,
-            denial_ttl: self.denial_ttl().await?,
+            denial_ttl: self.revocations.denial_ttl().await?,
         };
         let rotation = self.store.rotate(presented, now, rules).await?;
         if let Some(metrics) = &self.metrics {
@@ -165,7 +174,7 @@ impl App {
                 Ok(current)
             }
             RotationOutcome::Reused { user, denials } => {
-                self.deny(&denials, now).await?;
+                self.revocations.deny(&denials, now).await?;
                 tracing::warn!(event = "refresh_reused", user.id = %user, session.id = %sid,
                     "a superseded refresh token was presented after grace: the session was ended");
                 Err(ApiError::RefreshReused)
@@ -207,7 +216,8 @@ impl App {
         ip: IpAddr,
     ) -> Result<IssuedAccessToken, ApiError> {
         let now = self.clock.now();
-        self.verify_session_password(claims, &password, ip, now)
+        self.password_verification
+            .verify_session_password(claims, &password, ip, now)
             .await?;
         let sid = claims
             .sid
@@ -219,7 +229,8 @@ impl App {
         let current = current.ok_or(ApiError::SessionExpired)?;
         match current.session.end(now) {
             None => {
-                self.issue_access_token(&current, FreshClaim::Yes, now)
+                self.issuer
+                    .issue_access_token(&current, FreshClaim::Yes, now)
                     .await
             }
             Some(SessionEnd::Expired) => Err(ApiError::SessionExpired),

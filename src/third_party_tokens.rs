@@ -196,7 +196,10 @@ impl App {
             return Ok(service);
         }
         let now = self.clock.now();
-        let counted = self.count_service_failure(&presented.name, ip, now).await;
+        let counted = self
+            .throttle
+            .count_service_failure(&presented.name, ip, now)
+            .await;
         let refusal = counted.err().unwrap_or(ApiError::InvalidClient);
         refused_attempts::log_service(&presented.name, ip, &refusal);
         Err(refusal)

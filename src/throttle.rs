@@ -6,16 +6,17 @@
 //! attempt; this module charges them.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use super::App;
-use super::config::RateLimit;
+use super::config::{Config, RateLimit};
+use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
 use super::password::HashingPermit;
 use super::store::{
-    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, StoreError, User,
+    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, Store, StoreError, User,
 };
 use latchet_guard::clock::Time;
 
@@ -46,15 +47,31 @@ const FAILURE_REMEMBERED: Duration = Duration::from_mins(15);
 /// Time for which a network counts as unknown to an account without another query of the database.
 const UNKNOWN_REMEMBERED: Duration = Duration::from_mins(1);
 
-/// State of the throttle in this process; the budgets themselves are in the database.
+/// The throttle: its settings, and its state in this process. The budgets themselves are in the database.
 #[derive(Debug)]
 pub(super) struct Throttle {
+    store: Store,
+    derived: Arc<DerivedKeys>,
+    pub(super) limits: ThrottleLimits,
     refusals: RefusalCache,
     failed_networks: RecentNetworks,
     unknown_networks: RecentNetworks,
     refusal_pacer: RefusalPacer,
     connections: Semaphore,
     waiting: Semaphore,
+}
+
+/// Failures that each kind of budget allows.
+#[derive(Debug)]
+pub(super) struct ThrottleLimits {
+    /// Of one account, by all its strangers or all its known devices.
+    pub(super) account: RateLimit,
+    /// Of one account, by one network, device or session.
+    pub(super) account_in_network: RateLimit,
+    /// Of all accounts, by one network.
+    pub(super) network: RateLimit,
+    /// Registrations by one network.
+    pub(super) registration: RateLimit,
 }
 
 /// The name under which this process remembers that a budget is used up.
@@ -105,8 +122,16 @@ struct ThrottleOverloaded;
 struct AttemptTooSlow;
 
 impl Throttle {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(config: &Config, store: Store, derived: Arc<DerivedKeys>) -> Self {
         Self {
+            store,
+            derived,
+            limits: ThrottleLimits {
+                account: config.throttle_account,
+                account_in_network: config.throttle_account_ip,
+                network: config.throttle_ip,
+                registration: config.throttle_registration,
+            },
             refusals: RefusalCache::default(),
             failed_networks: RecentNetworks::new(FAILURE_REMEMBERED),
             unknown_networks: RecentNetworks::new(UNKNOWN_REMEMBERED),
@@ -191,7 +216,7 @@ fn overloaded(_: TryAcquireError) -> ApiError {
     ApiError::unavailable(ThrottleOverloaded)
 }
 
-impl App {
+impl Throttle {
     /// Refuses an attempt on a budget that is known to be used up, without SQL.
     pub(super) async fn refuse_if_cached(
         &self,
@@ -199,7 +224,7 @@ impl App {
         now: Time,
     ) -> Result<CheckedBudgets, ApiError> {
         let none = CheckedBudgets::none();
-        match self.throttle.find_refusal(names.iter(), &none, now) {
+        match self.find_refusal(names.iter(), &none, now) {
             None => Ok(CheckedBudgets { names, ..none }),
             Some(refusal) => Err(self.pace_refusal(refusal).await),
         }
@@ -207,7 +232,7 @@ impl App {
 
     /// Returns a refusal after the wait that the rate of refusals requires.
     pub(super) async fn pace_refusal(&self, refusal: impl Into<ApiError>) -> ApiError {
-        self.throttle.refusal_pacer.wait().await;
+        self.refusal_pacer.wait().await;
         refusal.into()
     }
 
@@ -221,24 +246,23 @@ impl App {
         checked: &CheckedBudgets,
         now: Time,
     ) -> Result<AdmissionResult, ApiError> {
-        let throttle = &self.throttle;
         let names = budgets.iter().map(|budget| &budget.cache_name);
-        if let Some(refusal) = throttle.find_refusal(names, checked, now) {
+        if let Some(refusal) = self.find_refusal(names, checked, now) {
             return Err(refusal);
         }
         let stored: Vec<FailureBudget> =
             budgets.iter().map(|budget| budget.stored.clone()).collect();
-        match throttle.run_charge(self.store.charge(&stored, now)).await? {
+        match self.run_charge(self.store.charge(&stored, now)).await? {
             ChargeResult::Reserved(counters) => {
                 for budget in budgets {
-                    throttle.refusals.forget(&budget.cache_name.key, now);
+                    self.refusals.forget(&budget.cache_name.key, now);
                 }
                 Ok(AdmissionResult::Charged(counters))
             }
             ChargeResult::FullyReserved => Ok(AdmissionResult::Pending),
             ChargeResult::Exhausted { budget, resets_at } => {
                 let BudgetName { kind, key } = &budgets[budget].cache_name;
-                throttle.refusals.remember(key, resets_at, Instant::now());
+                self.refusals.remember(key, resets_at, Instant::now());
                 Err(ApiError::TooManyRequests {
                     retry_after: resets_at.since(now),
                     budget: *kind,
@@ -254,10 +278,9 @@ impl App {
         ip: IpAddr,
         now: Time,
     ) -> Result<(), ApiError> {
-        let failed_networks = &self.throttle.failed_networks;
-        failed_networks.add(&network_of(ip), Instant::now());
+        self.failed_networks.add(&network_of(ip), Instant::now());
         let recorded = self.store.record_failure(&attempt.counters, ip, now);
-        let recorded = self.throttle.run_statement(async {
+        let recorded = self.run_statement(async {
             match recorded.await {
                 Err(StoreError::Conflict) => Ok(Err(AttemptTooSlow)),
                 other => other.map(Ok),
@@ -270,7 +293,7 @@ impl App {
     /// minutes.
     pub(super) async fn refund_attempt(&self, attempt: ThrottleTicket) {
         let given_back = self.store.refund_attempt(&attempt.counters);
-        if let Err(error) = self.throttle.run_statement(given_back).await {
+        if let Err(error) = self.run_statement(given_back).await {
             tracing::warn!(%error, "cannot refund an attempt that did not fail; its charge expires in two minutes");
         }
     }
@@ -288,7 +311,7 @@ impl App {
             self.network_budget(&network),
             self.budget(
                 (BudgetKind::ServiceInNetwork, &format!("{network} {name}")),
-                self.config.throttle_account_ip,
+                self.limits.account_in_network,
             ),
         ];
         match self.charge(&budgets, &CheckedBudgets::none(), now).await {
@@ -306,7 +329,7 @@ impl App {
 
     /// Returns the budget of all strangers in one network.
     pub(super) fn network_budget(&self, network: &str) -> NamedBudget {
-        self.budget((BudgetKind::Network, network), self.config.throttle_ip)
+        self.budget((BudgetKind::Network, network), self.limits.network)
     }
 
     /// Returns a budget that protects no account.
@@ -327,6 +350,15 @@ impl App {
                 window: rate.window,
                 subject: BudgetSubject::Logins,
             },
+        }
+    }
+
+    /// Returns the name of a budget whose account is not looked up yet.
+    pub(super) fn cache_name(&self, kind: BudgetKind, subject: &str) -> BudgetName {
+        let scope = format!("name {}", kind.as_str());
+        BudgetName {
+            kind,
+            key: self.derived.throttle_key(&scope, subject),
         }
     }
 

@@ -137,7 +137,7 @@ impl LoginApi {
                 .with_device_token(&devices.device_token_for(&user, &self.0)));
         };
         if let Some(replaced) = cookies.csrf_verified_session(request, &self.0) {
-            self.0.end_replaced_session(&replaced).await;
+            self.0.revocations.end_replaced_session(&replaced).await;
         }
         let csrf = SessionCookies::csrf_value_of(&self.0, &grant);
         let device = devices.device_cookie_for(&user, &cookies, &self.0);

@@ -221,7 +221,10 @@ impl OwnAccountApi {
         }
         let owner = UserId::from(guard.claims.sub.as_str());
         let id = SessionId::from(id.as_str());
-        self.0.log_out_session(&id, Some(&owner)).await?;
+        self.0
+            .revocations
+            .log_out_session(&id, Some(&owner))
+            .await?;
         Ok(NoStore::new(NoContent::Success))
     }
 }

@@ -125,6 +125,7 @@ impl RefreshLogoutApi {
         let user = UserId::from(guard.claims.sub.as_str());
         let by = user_actor(&guard.claims, request, &self.0.config);
         self.0
+            .revocations
             .end_all_sessions(&user, RevokeReason::LogoutAll, &by)
             .await?;
         let cookies = self.stale_cookies(request, |cookie| cookie.user == user);

@@ -135,6 +135,7 @@ impl SessionAdministrationApi {
         let id = self.0.user(&parse_user_id(&id)?).await?.id;
         let by = user_actor(&guard.claims, request, &self.0.config);
         self.0
+            .revocations
             .end_all_sessions(&id, RevokeReason::Admin, &by)
             .await?;
         Ok(NoStore::new(NoContent::Success))
@@ -195,7 +196,10 @@ impl SessionAdministrationApi {
         }
         let id = SessionId::from(id.as_str());
         let by = user_actor(&guard.claims, request, &self.0.config);
-        self.0.end_session_as_administrator(&id, &by).await?;
+        self.0
+            .revocations
+            .end_session_as_administrator(&id, &by)
+            .await?;
         Ok(NoStore::new(NoContent::Success))
     }
 }

@@ -64,7 +64,8 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, CliEr
         UserCommand::ResetLink { name } => reset_link(app, &name).await,
         UserCommand::SessionsEnd { name } => {
             let user = find_user(app, &name).await?;
-            app.end_all_sessions(&user.id, RevokeReason::Admin, &Actor::Operator)
+            app.revocations
+                .end_all_sessions(&user.id, RevokeReason::Admin, &Actor::Operator)
                 .await?;
             Ok(format!("Ended all sessions of {name}.\n"))
         }

@@ -2,8 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::{PasswordClaimant, find_known_device};
-use crate::App;
+use super::{PasswordClaimant, PasswordVerification, find_known_device};
 use crate::error::ApiError;
 use crate::names::fold_username;
 use crate::store::{User, UserId, UserWithHash};
@@ -21,7 +20,7 @@ pub(super) struct AttemptNetwork<'a> {
     pub(super) is_known: bool,
 }
 
-impl App {
+impl PasswordVerification {
     /// Returns the names under which this process may remember a refusal before it has looked the
     /// account up.
     pub(super) fn budget_names_before_lookup(
@@ -35,10 +34,10 @@ impl App {
             PasswordClaimant::Login { username, .. } => {
                 let in_network = self.network_budget_name(username, network);
                 let is_unknown_network = self.throttle.is_unknown_network(&in_network);
-                let mut names = vec![self.network_budget(network).cache_name, in_network];
+                let mut names = vec![self.throttle.network_budget(network).cache_name, in_network];
                 // Attempts from a network known to the account do not count against the budget of all strangers.
                 if is_unknown_network {
-                    names.push(self.cache_name(
+                    names.push(self.throttle.cache_name(
                         BudgetKind::Account,
                         &budget_subject("", &folded_username(username)),
                     ));
@@ -51,7 +50,8 @@ impl App {
 
     fn network_budget_name(&self, username: &str, network: &str) -> BudgetName {
         let named = budget_subject(network, &folded_username(username));
-        self.cache_name(BudgetKind::AccountInNetwork, &named)
+        self.throttle
+            .cache_name(BudgetKind::AccountInNetwork, &named)
     }
 
     /// Returns whether a login to the account came from this network since its password was set. Queries
@@ -97,8 +97,8 @@ impl App {
         match claimant {
             PasswordClaimant::Session { user, session } => {
                 let subject = format!("{user} {session}");
-                let rate = self.config.throttle_account_ip;
-                vec![self.budget((BudgetKind::Session, &subject), rate)]
+                let rate = self.throttle.limits.account_in_network;
+                vec![self.throttle.budget((BudgetKind::Session, &subject), rate)]
             }
             PasswordClaimant::Login { username, devices } => {
                 match (user, user.and_then(|user| find_known_device(user, devices))) {
@@ -114,12 +114,14 @@ impl App {
     /// share. Every login without a proof creates another device, so their number has no limit.
     fn device_budgets(&self, device: &KnownDevice, user: &User) -> [NamedBudget; 2] {
         let (own, all) = (
-            self.config.throttle_account_ip,
-            self.config.throttle_account,
+            self.throttle.limits.account_in_network,
+            self.throttle.limits.account,
         );
         [
-            self.account_budget((BudgetKind::KnownDevice, device.id()), own, user),
-            self.account_budget((BudgetKind::AllKnownDevices, ""), all, user),
+            self.throttle
+                .account_budget((BudgetKind::KnownDevice, device.id()), own, user),
+            self.throttle
+                .account_budget((BudgetKind::AllKnownDevices, ""), all, user),
         ]
     }
 
@@ -137,34 +139,26 @@ impl App {
         let budget = |kind, subject: &str, rate| {
             // Under the name as typed: an attempt is refused before the account is looked up.
             let named = budget_subject(subject, &name);
-            let cache_name = self.cache_name(kind, &named);
+            let cache_name = self.throttle.cache_name(kind, &named);
             let budget = match user {
-                Some(user) => self.account_budget((kind, subject), rate, user),
-                None => self.budget((kind, &named), rate),
+                Some(user) => self.throttle.account_budget((kind, subject), rate, user),
+                None => self.throttle.budget((kind, &named), rate),
             };
             NamedBudget {
                 cache_name,
                 ..budget
             }
         };
-        let in_network = self.config.throttle_account_ip;
+        let in_network = self.throttle.limits.account_in_network;
         let mut budgets = vec![
-            self.network_budget(network),
+            self.throttle.network_budget(network),
             budget(BudgetKind::AccountInNetwork, network, in_network),
         ];
         if !from.is_known && !user.is_some_and(is_service) {
-            let rate = self.config.throttle_account;
+            let rate = self.throttle.limits.account;
             budgets.push(budget(BudgetKind::Account, "", rate));
         }
         budgets
-    }
-
-    fn cache_name(&self, kind: BudgetKind, subject: &str) -> BudgetName {
-        let scope = format!("name {}", kind.as_str());
-        BudgetName {
-            kind,
-            key: self.derived.throttle_key(&scope, subject),
-        }
     }
 }
 

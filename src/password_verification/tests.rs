@@ -3,6 +3,7 @@ use std::net::Ipv4Addr;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
+use crate::App;
 use crate::security_events::Actor;
 use crate::sessions::ClientInfo;
 use crate::store::NewUser;
@@ -60,12 +61,13 @@ async fn accounts_with_names_of_older_rules_can_log_in() {
             ..login(Vec::new())
         };
         let verified = app
+            .password_verification
             .verify_login_password(&login, app.clock.now())
             .await
             .unwrap();
 
         assert_eq!(verified.user.username, stored);
-        app.refund_attempt(verified.attempt).await;
+        app.throttle.refund_attempt(verified.attempt).await;
     }
 }
 
@@ -77,7 +79,9 @@ async fn all_spellings_of_a_name_share_one_budget() {
             username,
             devices: &[],
         };
-        test.app.budget_names_before_lookup(&claimant, "192.0.2.7")
+        test.app
+            .password_verification
+            .budget_names_before_lookup(&claimant, "192.0.2.7")
     };
     for (one, other) in [
         ("ΝΙΚΟΣ", "νικος"),
@@ -122,7 +126,10 @@ async fn a_device_of_another_account_waits_in_the_queue_of_strangers() {
     let second = stranger(&app, 2).await;
     let mallory = KnownDevice::new(UserId::from("mallory"));
     let guess = login(vec![mallory]);
-    let mut guess = Box::pin(app.verify_login_password(&guess, app.clock.now()));
+    let mut guess = Box::pin(
+        app.password_verification
+            .verify_login_password(&guess, app.clock.now()),
+    );
 
     // Attempts of known devices go first, to be looked up. This one is hashed after the strangers.
     let mut free = permits.pop();
@@ -151,11 +158,12 @@ async fn after_a_failure_strangers_of_that_network_wait_in_a_separate_queue() {
             username: "somebody else",
             devices,
         };
-        app.priority(&claimant, network)
+        app.password_verification.priority(&claimant, network)
     };
     assert_eq!(priority(&[], "192.0.2.7"), HashingPriority::UnknownClient);
 
     let decided = app
+        .password_verification
         .verify_login_password(&login(vec![]), app.clock.now())
         .await;
 

@@ -44,7 +44,9 @@ impl App {
         if let Some(scopes) = scopes {
             narrow_scopes(&mut Arc::make_mut(&mut current).session, scopes);
         }
-        self.issue_tokens(&current, FreshClaim::No, now).await
+        self.issuer
+            .issue_tokens(&current, FreshClaim::No, now)
+            .await
     }
 
     /// Checks the client of the token and the requested scopes, which rotation does not, and returns these

@@ -1,11 +1,16 @@
 //! Issue of the tokens of a session.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
-use crate::App;
+use crate::config::Config;
 use crate::error::ApiError;
+use crate::keyring::Keyring;
 use crate::names::parse_scopes;
+use crate::refresh_token::RefreshTokenCodec;
 use crate::store::{SessionId, SessionWithOwner, UserId};
+use crate::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::Time;
 use latchet_guard::token::{Claims, FreshClaim};
 
@@ -49,7 +54,51 @@ pub(super) struct GrantedScopes {
     pub(super) is_narrowed: bool,
 }
 
-impl App {
+/// Issues the tokens of sessions.
+#[derive(Debug)]
+pub struct TokenIssuer {
+    pub(crate) issuer: String,
+    pub(crate) audience: Vec<String>,
+    pub(crate) flask: FlaskClaims,
+    pub(crate) keyring: Keyring,
+    pub(crate) refresh_tokens: Arc<RefreshTokenCodec>,
+    pub(crate) token_lifetimes: TokenLifetimes,
+}
+
+/// The claims that Flask apps require in access tokens, if the settings enable support for them.
+#[derive(Debug)]
+pub struct FlaskClaims {
+    /// Claim of Flask-JWT that names the user in addition to `sub`.
+    identity: Option<String>,
+    /// Whether the tokens have the claims of Flask-JWT-Extended.
+    is_extended: bool,
+}
+
+impl FlaskClaims {
+    /// Returns the claims that the settings enable.
+    pub(crate) fn new(config: &Config) -> Self {
+        let identity = &config.compat_flask_jwt_identity;
+        Self {
+            identity: config.compat_flask_jwt.then(|| identity.clone()),
+            is_extended: config.compat_flask_jwt_extended,
+        }
+    }
+
+    fn add_to(&self, mut claims: Claims) -> Claims {
+        if let Some(name) = &self.identity {
+            claims.extra.insert(name.clone(), claims.sub.clone().into());
+        }
+        if self.is_extended {
+            claims = claims.with_csrf();
+        }
+        if self.identity.is_some() || self.is_extended {
+            claims = claims.with_nbf();
+        }
+        claims
+    }
+}
+
+impl TokenIssuer {
     pub(crate) async fn issue_tokens(
         &self,
         current: &SessionWithOwner,
@@ -78,8 +127,8 @@ impl App {
         let lifetime = self.token_lifetimes.lifetime_to_issue().await?;
         let scope = session.scope.join(" ");
         let mut claims = Claims {
-            iss: self.config.issuer.clone(),
-            aud: self.config.audience.clone(),
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
             sub: session.user_id.to_string(),
             client_id: Some(session.client().to_owned()),
             sid: Some(session.id.to_string()),
@@ -98,7 +147,7 @@ impl App {
             access_token: self
                 .keyring
                 .signer(now)
-                .sign(&self.with_flask_claims(claims))
+                .sign(&self.flask.add_to(claims))
                 .map_err(ApiError::internal)?,
             expires_in: lifetime.as_secs(),
             scope,
@@ -106,43 +155,30 @@ impl App {
             user_id: session.user_id.clone(),
         })
     }
+}
 
-    /// Adds the claims that Flask apps require, if the settings enable support for them.
-    fn with_flask_claims(&self, mut claims: Claims) -> Claims {
-        if self.config.compat_flask_jwt {
-            let name = self.config.compat_flask_jwt_identity.clone();
-            claims.extra.insert(name, claims.sub.clone().into());
-        }
-        if self.config.compat_flask_jwt_extended {
-            claims = claims.with_csrf();
-        }
-        if self.config.compat_flask_jwt || self.config.compat_flask_jwt_extended {
-            claims = claims.with_nbf();
-        }
-        claims
+/// Returns the scopes of a new session: the requested ones, or `all` that may be granted.
+pub(super) fn resolve_scopes(
+    all: &[String],
+    asked: Option<&str>,
+) -> Result<GrantedScopes, ApiError> {
+    let asked = parse_scopes(asked.unwrap_or_default()).map_err(|_| ApiError::InvalidScope)?;
+    if asked.is_empty() {
+        return Ok(GrantedScopes {
+            scopes: all.to_vec(),
+            is_narrowed: false,
+        });
     }
-
-    /// Returns the scopes of a new session: the requested ones, or all that may be granted here.
-    pub(super) fn resolve_scopes(&self, asked: Option<&str>) -> Result<GrantedScopes, ApiError> {
-        let all = &self.config.scopes;
-        let asked = parse_scopes(asked.unwrap_or_default()).map_err(|_| ApiError::InvalidScope)?;
-        if asked.is_empty() {
-            return Ok(GrantedScopes {
-                scopes: all.clone(),
-                is_narrowed: false,
-            });
-        }
-        let granted = all.iter().filter(|scope| asked.contains(&scope.as_str()));
-        let scopes: Vec<String> = granted.cloned().collect();
-        if asked
-            .iter()
-            .any(|scope| !scopes.iter().any(|known| known == scope))
-        {
-            return Err(ApiError::InvalidScope);
-        }
-        Ok(GrantedScopes {
-            is_narrowed: scopes.len() < all.len(),
-            scopes,
-        })
+    let granted = all.iter().filter(|scope| asked.contains(&scope.as_str()));
+    let scopes: Vec<String> = granted.cloned().collect();
+    if asked
+        .iter()
+        .any(|scope| !scopes.iter().any(|known| known == scope))
+    {
+        return Err(ApiError::InvalidScope);
     }
+    Ok(GrantedScopes {
+        is_narrowed: scopes.len() < all.len(),
+        scopes,
+    })
 }

@@ -2,21 +2,33 @@
 
 use std::time::Duration;
 
-use crate::App;
 pub(crate) use crate::clock_skew::CLOCK_SKEW;
+use crate::denylist::DenylistBackend;
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::rotation::RevokeReason;
 use crate::security_events::Actor;
-use crate::store::{DenialPeriod, Revocation, SessionId, StoreError, UserId};
-use latchet_guard::clock::Time;
+use crate::store::{DenialPeriod, Revocation, SessionId, Store, StoreError, UserId};
+use crate::token_lifetimes::TokenLifetimes;
+use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::Denial;
 use latchet_guard::token::{Claims, MAX_LEEWAY};
 
-impl App {
+/// Ends sessions and denies tokens. Clones share the denylist.
+#[derive(Clone, Debug)]
+pub struct Revocations {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) denylist: DenylistBackend,
+    pub(crate) token_lifetimes: TokenLifetimes,
+    pub(crate) metrics: Option<Metrics>,
+}
+
+impl Revocations {
     /// Ends one session as an administrator.
     ///
     /// # Errors
-    /// As [`App::log_out_session`].
+    /// As [`Revocations::log_out_session`].
     pub async fn end_session_as_administrator(
         &self,
         id: &SessionId,

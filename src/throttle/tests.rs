@@ -1,4 +1,5 @@
 use super::*;
+use crate::App;
 use crate::test_app::TestApp;
 
 const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -13,7 +14,8 @@ fn an_ipv6_64_network_counts_as_one_address() {
 
 async fn charge(app: &App, budget: &NamedBudget) -> Result<AdmissionResult, ApiError> {
     let budgets = std::slice::from_ref(budget);
-    app.charge(budgets, &CheckedBudgets::none(), app.clock.now())
+    app.throttle
+        .charge(budgets, &CheckedBudgets::none(), app.clock.now())
         .await
 }
 
@@ -32,7 +34,7 @@ fn charged(admitted: Result<AdmissionResult, ApiError>) -> ThrottleTicket {
 async fn attempts_are_decided_while_too_many_others_wait() {
     let test = TestApp::open(&[("LATCHET_THROTTLE_IP", "2/15m")]).await;
     let app = &test.app;
-    let budget = app.network_budget("192.0.2.7");
+    let budget = app.throttle.network_budget("192.0.2.7");
     let wrong = charged(charge(app, &budget).await);
     let right = charged(charge(app, &budget).await);
     let everybody = u32::try_from(THROTTLE_CONNECTIONS + MAX_WAITING_ATTEMPTS).unwrap();
@@ -43,14 +45,20 @@ async fn attempts_are_decided_while_too_many_others_wait() {
         "{refused:?}"
     );
 
-    let recorded = app.record_failure(wrong, IP, app.clock.now()).await;
-    app.refund_attempt(right).await;
+    let recorded = app
+        .throttle
+        .record_failure(wrong, IP, app.clock.now())
+        .await;
+    app.throttle.refund_attempt(right).await;
 
     assert!(recorded.is_ok(), "{recorded:?}");
     drop(waiting);
     // One place is free again, and the other one is not.
     let next = charged(charge(app, &budget).await);
-    app.record_failure(next, IP, app.clock.now()).await.unwrap();
+    app.throttle
+        .record_failure(next, IP, app.clock.now())
+        .await
+        .unwrap();
     let refused = charge(app, &budget).await;
     assert!(
         matches!(refused, Err(ApiError::TooManyRequests { .. })),
