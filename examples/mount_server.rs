@@ -36,8 +36,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(std::env::args(), std::env::vars())?;
     let listener = TcpListener::bind(config.listen_address()).await?;
     let app = App::open(config, Clock::system()).await?;
-    app.create_configured_administrator().await?;
-    if let Some(secret) = app.create_setup_link().await? {
+    app.accounts
+        .create_configured_administrator(&app.config)
+        .await?;
+    if let Some(secret) = app.accounts.create_setup_link().await? {
         eprintln!(
             "create an administrator at {}/setup#{secret}",
             app.config.public_url

@@ -1,23 +1,22 @@
 //! User accounts: their operations for the API and the command line.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::App;
+use super::config::Config;
 use super::error::ApiError;
+use super::ids::UserId;
 use super::names::{ADMIN, UserRole, Username};
+use super::password::{PasswordHasher, PasswordPolicy};
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
-use super::sessions::IssuedTokens;
-use super::store::{
-    NewUser, SessionId, SessionWithOwner, StoreError, User, UserId, UserPageRequest,
-};
+use super::sessions::Revocations;
+use super::store::{NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest};
 use super::text_file;
+use latchet_guard::clock::Clock;
 use latchet_guard::error::AuthError;
 use latchet_guard::keys::random_id;
-use latchet_guard::token::{Claims, FreshClaim};
 
 /// An account to be created.
 #[derive(Debug)]
@@ -30,7 +29,17 @@ pub struct NewAccount {
     pub roles: Vec<UserRole>,
 }
 
-impl App {
+/// The accounts. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Accounts {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) revocations: Revocations,
+    pub(super) passwords: PasswordHasher,
+    pub(super) policy: PasswordPolicy,
+}
+
+impl Accounts {
     /// Creates an account.
     ///
     /// # Errors
@@ -47,7 +56,7 @@ impl App {
     /// Creates the first administrator by a one-time link. The roles in `account` are ignored.
     ///
     /// # Errors
-    /// `not_found` for a link that is wrong, used or expired; otherwise as [`App::create_user`].
+    /// `not_found` for a link that is wrong, used or expired; otherwise as [`Accounts::create_user`].
     pub async fn create_administrator_by_link(
         &self,
         link: &str,
@@ -105,8 +114,7 @@ impl App {
     ///
     /// # Errors
     /// `weak_password`, an invalid name, or a file that cannot be read, if the account is needed.
-    pub async fn create_configured_administrator(&self) -> Result<(), ApiError> {
-        let config = &self.config;
+    pub async fn create_configured_administrator(&self, config: &Config) -> Result<(), ApiError> {
         let (Some(name), Some(file)) = (
             &config.bootstrap_admin,
             &config.bootstrap_admin_password_file,
@@ -168,46 +176,6 @@ impl App {
         Ok(true)
     }
 
-    /// Changes a password. The current session continues with the tokens that are returned; all others
-    /// end.
-    ///
-    /// # Errors
-    /// `invalid_credentials` for a wrong current password; `weak_password`; `too_many_requests`;
-    /// `session_expired` when the token belongs to no session, or to one that has ended.
-    pub async fn change_password(
-        &self,
-        claims: &Claims,
-        current: SecretString,
-        new: SecretString,
-        ip: IpAddr,
-    ) -> Result<IssuedTokens, ApiError> {
-        let session = claims.sid.as_deref().map(SessionId::from);
-        let session = session.ok_or(ApiError::SessionExpired)?;
-        let account = self.user(&UserId::from(claims.sub.as_str())).await?;
-        self.check_new_password(&new, &account.username)?;
-        let now = self.clock.now();
-        let user = self
-            .password_verification
-            .verify_session_password(claims, &current, ip, now)
-            .await
-            .map_err(|error| match error {
-                ApiError::InvalidCredentials => ApiError::WrongCurrentPassword,
-                other => other,
-            })?;
-        let by = Actor::User {
-            id: user.id.clone(),
-            session: Some(session),
-            jti: claims.jti.clone(),
-            authority_version: claims.authority_version,
-            ip,
-        };
-        let kept = self.replace_password(&user, new, &by).await?;
-        let kept = kept.ok_or(ApiError::SessionExpired)?;
-        self.issuer
-            .issue_tokens(&kept, FreshClaim::Yes, self.clock.now())
-            .await
-    }
-
     /// Sets a password without the old one, for the command line. All sessions of the user end.
     ///
     /// # Errors
@@ -219,7 +187,7 @@ impl App {
         Ok(())
     }
 
-    async fn replace_password(
+    pub(super) async fn replace_password(
         &self,
         user: &User,
         new: SecretString,
@@ -344,7 +312,7 @@ impl App {
         password: &SecretString,
         username: &str,
     ) -> Result<(), ApiError> {
-        self.password_policy
+        self.policy
             .check(password, username)
             .map_err(ApiError::WeakPassword)
     }

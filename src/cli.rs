@@ -1,4 +1,4 @@
-//! The command line. Each command calls [`App`] or the store; nothing is decided here.
+//! The command line. Each command opens the parts that it needs and calls them; nothing is decided here.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -8,11 +8,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::config::{Config, ConfigError, DatabaseKind, RootSecret, RootSecretError, load};
 use super::error::ApiError;
+use super::installation::Installation;
 use super::keyring::KeyringError;
 use super::names::UserRole;
 use super::serve::TlsError;
 use super::store::{OpenMode, Store, StoreError, sqlite_file};
-use super::{App, OpenError, api, logging};
+use super::{OpenError, api, logging};
 use latchet_guard::clock::Clock;
 use latchet_guard::keys::{Algorithm, KeyError};
 
@@ -276,14 +277,23 @@ async fn run_with_database(command: Command, config: Config) -> Result<String, C
         }
         Command::SetupLink => setup_link(&open(config, mode).await?).await,
         Command::User(command) => user_commands::run(&open(config, mode).await?, command).await,
-        Command::Key(command) => key_commands::run(&open(config, mode).await?, command).await,
+        Command::Key(command) => {
+            let installation = open(config, mode).await?;
+            let token_lifetimes = installation.token_lifetimes();
+            let keys = installation.signing_keys(token_lifetimes).await?;
+            key_commands::run(&keys, command).await
+        }
         _ => Ok(String::new()),
     }
 }
 
-async fn setup_link(app: &App) -> Result<String, CliError> {
-    match app.create_setup_link().await? {
-        Some(secret) => Ok(banner::setup_instructions(app, &secret)),
+async fn setup_link(installation: &Installation) -> Result<String, CliError> {
+    let accounts = installation.accounts(installation.revocations(None)?)?;
+    match accounts.create_setup_link().await? {
+        Some(secret) => Ok(banner::setup_instructions(
+            &installation.config.public_url,
+            &secret,
+        )),
         None => Err(CliError::Other(
             "an administrator exists already: create another one with `latchet user add NAME --admin`"
                 .to_owned(),
@@ -291,8 +301,8 @@ async fn setup_link(app: &App) -> Result<String, CliError> {
     }
 }
 
-async fn open(config: Config, mode: OpenMode) -> Result<App, CliError> {
-    Ok(App::open_for_command(config, Clock::system(), mode).await?)
+async fn open(config: Config, mode: OpenMode) -> Result<Installation, CliError> {
+    Ok(Installation::open(config, Clock::system(), mode).await?)
 }
 
 /// Prints the database that a command uses: it may have been started in another folder than the server.

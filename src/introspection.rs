@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::App;
 use super::error::ApiError;
+use super::ids::{SessionId, UserId};
 use super::names::ClientId;
-use super::rotation::{RotationDecision, decide};
-use super::sessions::require_client;
-use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionId, SessionWithOwner, UserId};
+use super::refresh_token::RefreshTokenCodec;
+use super::rotation::{Grace, RotationDecision, decide};
+use super::sessions::{Revocations, require_client};
+use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionWithOwner, Store};
+use latchet_guard::clock::Clock;
 use latchet_guard::denylist::{TokenIds, TokenStatus};
 use latchet_guard::error::{AuthError, InvalidToken};
-use latchet_guard::token::{Claims, ExpectedKind};
+use latchet_guard::token::{Claims, ExpectedKind, Verifier};
 
 /// Result of the introspection of a token.
 #[derive(Debug)]
-pub enum Introspection {
+pub enum IntrospectionOutcome {
     /// The token is not ours, has expired, or was superseded or revoked.
     Inactive,
     /// An access token that is accepted.
@@ -33,7 +35,18 @@ pub enum Introspection {
     },
 }
 
-impl App {
+/// Introspection and revocation of tokens.
+#[derive(Debug)]
+pub struct Introspection {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) grace: Grace,
+    pub(super) refresh_tokens: Arc<RefreshTokenCodec>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) revocations: Revocations,
+}
+
+impl Introspection {
     /// Returns the session that an access token or a refresh token belongs to, even if that session has
     /// ended: a second logout is no error.
     ///
@@ -53,22 +66,11 @@ impl App {
             sid: None,
             ..TokenIds::from(&*claims)
         };
-        let status = self.denylist.list().check(ids, now).await?;
+        let status = self.revocations.denylist.list().check(ids, now).await?;
         match claims.sid.as_deref() {
             Some(sid) if status != TokenStatus::Revoked => Ok(SessionId::from(sid)),
             Some(_) => Err(AuthError::TokenRevoked.into()),
             None => Err(AuthError::InvalidToken(InvalidToken::NoSession).into()),
-        }
-    }
-
-    /// Ends a session at the request of its user. A session that has ended, or was deleted, is no error.
-    ///
-    /// # Errors
-    /// `unavailable` when the end is not certain: retry.
-    pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
-        match self.revocations.log_out_session(id, None).await {
-            Err(ApiError::NotFound(_)) => Ok(()),
-            done => done,
         }
     }
 
@@ -86,7 +88,7 @@ impl App {
                 {
                     require_client(&current.session, client)?;
                 }
-                return self.log_out(&presented.session).await;
+                return self.revocations.log_out(&presented.session).await;
             }
             Err(AuthError::WrongTokenType) => {}
             Err(_) => return Ok(()),
@@ -110,12 +112,12 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`: a token whose state cannot be read is never reported as inactive.
-    pub async fn introspect(&self, token: &str) -> Result<Introspection, ApiError> {
+    pub async fn introspect(&self, token: &str) -> Result<IntrospectionOutcome, ApiError> {
         let now = self.clock.now();
         let presented = match self.refresh_tokens.verify(token) {
             Ok(presented) => presented,
             Err(AuthError::WrongTokenType) => return self.introspect_access(token).await,
-            Err(_) => return Ok(Introspection::Inactive),
+            Err(_) => return Ok(IntrospectionOutcome::Inactive),
         };
         let session = self.store.session(&presented.session).await?;
         let accepted = session.filter(|SessionWithOwner { session, owner }| {
@@ -129,9 +131,9 @@ impl App {
                 && owner.disabled_at.is_none()
         });
         let Some(SessionWithOwner { session, .. }) = accepted else {
-            return Ok(Introspection::Inactive);
+            return Ok(IntrospectionOutcome::Inactive);
         };
-        Ok(Introspection::Refresh {
+        Ok(IntrospectionOutcome::Refresh {
             username: self.username(session.user_id.clone()).await?,
             session: session.into(),
         })
@@ -149,23 +151,34 @@ impl App {
     /// `token_revoked`, `token_outdated`, `unavailable`.
     pub async fn recheck_access_token(&self, claims: &Claims) -> Result<(), ApiError> {
         let now = self.clock.now();
-        match self.denylist.list().check(claims.into(), now).await? {
+        match self
+            .revocations
+            .denylist
+            .list()
+            .check(claims.into(), now)
+            .await?
+        {
             TokenStatus::NotDenied => Ok(()),
             TokenStatus::Revoked => Err(AuthError::TokenRevoked.into()),
             TokenStatus::Outdated => Err(AuthError::TokenOutdated.into()),
         }
     }
 
-    async fn introspect_access(&self, token: &str) -> Result<Introspection, ApiError> {
+    async fn introspect_access(&self, token: &str) -> Result<IntrospectionOutcome, ApiError> {
         let now = self.clock.now();
         let Ok(claims) = self.verifier.verify(token, ExpectedKind::Access, now) else {
-            return Ok(Introspection::Inactive);
+            return Ok(IntrospectionOutcome::Inactive);
         };
-        let status = self.denylist.list().check((&*claims).into(), now).await?;
+        let status = self
+            .revocations
+            .denylist
+            .list()
+            .check((&*claims).into(), now)
+            .await?;
         if status != TokenStatus::NotDenied {
-            return Ok(Introspection::Inactive);
+            return Ok(IntrospectionOutcome::Inactive);
         }
         let username = self.username(UserId::from(claims.sub.as_str())).await?;
-        Ok(Introspection::Access { claims, username })
+        Ok(IntrospectionOutcome::Access { claims, username })
     }
 }

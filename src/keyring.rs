@@ -406,3 +406,5 @@ fn load_keys(
 mod rotation;
 #[cfg(test)]
 mod tests;
+
+pub use rotation::SigningKeys;

@@ -151,9 +151,9 @@ impl Metrics {
 
     fn render(&self, app: &App, headers: &HeaderMap) -> Response {
         let families = &self.0;
-        let is_trusted = matches!(app.denylist.health(), DenylistHealth::Healthy);
+        let is_trusted = matches!(app.revocations.denylist.health(), DenylistHealth::Healthy);
         families.denylist_trusted.set(i64::from(is_trusted));
-        let waiting = i64::try_from(app.passwords.waiting()).unwrap_or(i64::MAX);
+        let waiting = i64::try_from(app.accounts.passwords.waiting()).unwrap_or(i64::MAX);
         families.passwords_waiting.set(waiting);
         let lost = logging::lost_lines();
         families

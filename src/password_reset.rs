@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::App;
-use super::accounts::{link_hash, new_link_secret};
+use super::accounts::{Accounts, link_hash, new_link_secret};
+use super::config::WebOrigin;
 use super::error::ApiError;
+use super::ids::UserId;
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
-use super::store::{NewResetLink, OpenResetLink, ResetLinkPageRequest, StoreError, User, UserId};
+use super::store::{NewResetLink, OpenResetLink, ResetLinkPageRequest, StoreError, User};
 use latchet_guard::clock::Time;
 
 /// Lifetime of a link.
@@ -27,20 +28,31 @@ pub struct ResetLink {
     pub expires_at: Time,
 }
 
-impl App {
+/// The links that reset passwords.
+#[derive(Debug)]
+pub struct PasswordResets {
+    pub(super) accounts: Accounts,
+    pub(super) public_url: WebOrigin,
+}
+
+impl PasswordResets {
     /// Creates a link that sets a new password of the user, and invalidates an older one.
     ///
     /// # Errors
     /// `not_found`; `conflict` for a disabled account.
-    pub async fn create_reset_link(&self, id: &UserId, by: &Actor) -> Result<ResetLink, ApiError> {
+    pub async fn create(&self, id: &UserId, by: &Actor) -> Result<ResetLink, ApiError> {
         let secret = new_link_secret();
-        let now = self.clock.now();
+        let now = self.accounts.clock.now();
         let expires_at = now + LINK_LIFETIME;
         let link = NewResetLink {
             token_hash: link_hash(&secret),
             expires_at,
         };
-        let created = self.store.create_reset_link(id, link, by, now).await;
+        let created = self
+            .accounts
+            .store
+            .create_reset_link(id, link, by, now)
+            .await;
         created.map_err(|error| match error {
             StoreError::NotFound => ApiError::NotFound("there is no such user"),
             StoreError::Conflict => ApiError::Conflict("this account is disabled: enable it first"),
@@ -48,7 +60,7 @@ impl App {
         })?;
         tracing::info!(user.id = %id, "reset link created");
         Ok(ResetLink {
-            address: format!("{}/reset#{secret}", self.config.public_url).into(),
+            address: format!("{}/reset#{secret}", self.public_url).into(),
             expires_at,
         })
     }
@@ -57,20 +69,21 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn reset_links(
-        &self,
-        page: &ResetLinkPageRequest,
-    ) -> Result<Vec<OpenResetLink>, ApiError> {
-        Ok(self.store.reset_links(page, self.clock.now()).await?)
+    pub async fn list(&self, page: &ResetLinkPageRequest) -> Result<Vec<OpenResetLink>, ApiError> {
+        Ok(self
+            .accounts
+            .store
+            .reset_links(page, self.accounts.clock.now())
+            .await?)
     }
 
     /// Invalidates the link of a user.
     ///
     /// # Errors
     /// `not_found` when there is none.
-    pub async fn withdraw_reset_link(&self, id: &UserId, by: &Actor) -> Result<(), ApiError> {
-        let now = self.clock.now();
-        let withdrawn = self.store.withdraw_reset_link(id, by, now).await;
+    pub async fn withdraw(&self, id: &UserId, by: &Actor) -> Result<(), ApiError> {
+        let now = self.accounts.clock.now();
+        let withdrawn = self.accounts.store.withdraw_reset_link(id, by, now).await;
         withdrawn.map_err(|error| match error {
             StoreError::NotFound => ApiError::NotFound("there is no open link for this user"),
             other => other.into(),
@@ -83,9 +96,12 @@ impl App {
     ///
     /// # Errors
     /// `not_found` for a link that is wrong, used or expired.
-    pub async fn user_of_reset_link(&self, link: &str) -> Result<User, ApiError> {
+    pub async fn user_of_link(&self, link: &str) -> Result<User, ApiError> {
         let token_hash = link_hash(link);
-        let found = self.store.user_of_reset_link(&token_hash, self.clock.now());
+        let found = self
+            .accounts
+            .store
+            .user_of_reset_link(&token_hash, self.accounts.clock.now());
         found.await?.ok_or(NO_SUCH_LINK)
     }
 
@@ -102,20 +118,22 @@ impl App {
         by: &Actor,
     ) -> Result<(), ApiError> {
         let token_hash = link_hash(link);
-        let user = self.user_of_reset_link(link).await?;
-        self.check_new_password(&new, &user.username)?;
-        let hash = SecretString::from(self.passwords.hash(new).await?);
-        let now = self.clock.now();
+        let user = self.user_of_link(link).await?;
+        self.accounts.check_new_password(&new, &user.username)?;
+        let hash = SecretString::from(self.accounts.passwords.hash(new).await?);
+        let now = self.accounts.clock.now();
         let revocation = self
+            .accounts
             .revocations
             .revocation(RevokeReason::PasswordChanged, now)
             .await?;
         let denial = self
+            .accounts
             .store
             .use_reset_link(&token_hash, &hash, by, &revocation)
             .await?
             .ok_or(NO_SUCH_LINK)?;
-        self.revocations.deny(&[denial], now).await?;
+        self.accounts.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password reset");
         Ok(())
     }

@@ -18,7 +18,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::derived_keys::DerivedKeys;
-use super::store::{PresentedRefreshToken, Session, SessionId, UserId};
+use super::ids::{SessionId, UserId};
+use super::store::{PresentedRefreshToken, Session};
 use latchet_guard::error::{AuthError, InvalidToken, MalformedToken};
 use latchet_guard::token::TokenKind;
 

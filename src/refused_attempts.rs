@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use super::error::ApiError;
+use super::ids::UserId;
 use super::logging::UntrustedText;
-use super::store::UserId;
 
 /// Logs the refusal of a login, unless it is a fault of the server.
 pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {

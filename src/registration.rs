@@ -1,24 +1,31 @@
 //! Open registration: counted per network before anything is hashed.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::App;
-use super::accounts::NewAccount;
+use super::accounts::{Accounts, NewAccount};
 use super::error::ApiError;
 use super::password::{HashingPermit, HashingPriority};
 use super::refused_attempts;
 use super::security_events::Actor;
 use super::store::{BudgetSubject, NewUser, StoreError, User};
-use super::throttle::{AdmissionResult, BudgetKind, ThrottleTicket, network_of};
+use super::throttle::{AdmissionResult, BudgetKind, Throttle, ThrottleTicket, network_of};
 
 /// The registrations of this network that are in flight may use up its budget.
 #[derive(Debug, thiserror::Error)]
 #[error("other registrations from this network are still being decided")]
 struct RegistrationsPending;
 
-impl App {
+/// Open registration.
+#[derive(Debug)]
+pub struct Registration {
+    pub(super) accounts: Accounts,
+    pub(super) throttle: Arc<Throttle>,
+}
+
+impl Registration {
     /// Creates an account for an unauthenticated client. The attempt is counted even if the name is taken,
     /// because the response reveals that: names must not be enumerated.
     ///
@@ -33,8 +40,9 @@ impl App {
     }
 
     async fn register_counted(&self, account: NewAccount, ip: IpAddr) -> Result<User, ApiError> {
-        self.check_new_password(&account.password, account.username.as_str())?;
-        let now = self.clock.now();
+        self.accounts
+            .check_new_password(&account.password, account.username.as_str())?;
+        let now = self.accounts.clock.now();
         let network = network_of(ip);
         let rate = self.throttle.limits.registration;
         let mut budget = self
@@ -44,6 +52,7 @@ impl App {
         let names = vec![budget.cache_name.clone()];
         let checked = self.throttle.refuse_if_cached(names, now).await?;
         let permit = match self
+            .accounts
             .passwords
             .acquire_permit(HashingPriority::NewPassword, &network)
             .await
@@ -68,7 +77,7 @@ impl App {
         let attempt = ThrottleTicket { counters, permit };
         match created {
             Ok(_) | Err(ApiError::Conflict(_)) => {
-                self.throttle.record_failure(attempt, ip, now).await?
+                self.throttle.record_failure(attempt, ip, now).await?;
             }
             Err(_) => self.throttle.refund_attempt(attempt).await,
         }
@@ -87,7 +96,11 @@ impl App {
             password_hash,
             roles: Vec::new(),
         };
-        let created = self.store.create_user(new, by, self.clock.now()).await;
+        let created = self
+            .accounts
+            .store
+            .create_user(new, by, self.accounts.clock.now())
+            .await;
         let user = created.map_err(|error| match error {
             StoreError::Conflict => ApiError::Conflict("this user name is taken"),
             other => other.into(),

@@ -7,9 +7,7 @@ use std::str::FromStr;
 
 use poem_openapi::Enum;
 
-use super::App;
-use super::error::ApiError;
-use super::store::{EventPageRequest, SecurityEvent, SessionId, UserId};
+use super::ids::{SessionId, UserId};
 
 /// Kind of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -160,16 +158,6 @@ impl Actor {
     /// Returns whether the originator is this user.
     pub fn is_user(&self, user: &UserId) -> bool {
         self.id() == Some(user)
-    }
-}
-
-impl App {
-    /// Returns a page of events, newest first.
-    ///
-    /// # Errors
-    /// `unavailable`.
-    pub async fn events(&self, page: &EventPageRequest) -> Result<Vec<SecurityEvent>, ApiError> {
-        Ok(self.store.events(page).await?)
     }
 }
 

@@ -1,32 +1,37 @@
 //! Decisions about login, refresh and logout. Their HTTP responses are built by the API.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::App;
+use super::accounts::Accounts;
+use super::config::Config;
+use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
+use super::password_verification::PasswordVerification;
 use super::refused_attempts;
-use super::rotation::SessionEnd;
+use super::rotation::{Grace, SessionEnd};
 use super::store::{
-    LoginDevice, NewSession, RotationOutcome, RotationSettings, SessionId, SessionPageRequest,
-    SessionWithOwner, SessionWithUsername, StartedSession,
+    LoginDevice, NewSession, PresentedRefreshToken, RotationOutcome, RotationSettings,
+    SessionPageRequest, SessionWithOwner, SessionWithUsername, StartedSession, Store,
 };
 use super::throttle::KnownDevice;
-use latchet_guard::clock::Time;
-use latchet_guard::token::{Claims, FreshClaim};
+use latchet_guard::clock::{Clock, Time};
+use latchet_guard::token::FreshClaim;
 
 mod client_refresh;
 mod issue;
 mod logout;
+mod password_proof;
 
 pub use client_refresh::ClientRefresh;
 pub(super) use client_refresh::require_client;
 pub(super) use issue::NARROWED_CLAIM;
 use issue::resolve_scopes;
-pub use issue::{FlaskClaims, IssuedAccessToken, IssuedTokens, TokenIssuer};
-pub(super) use logout::CLOCK_SKEW;
+pub use issue::{IssuedAccessToken, IssuedTokens, TokenIssuer};
 pub use logout::Revocations;
 
 /// Origin of a request, for the throttle and the list of devices. It proves nothing.
@@ -57,7 +62,47 @@ pub struct LoginAttempt {
     pub client: ClientInfo,
 }
 
-impl App {
+/// Starts and refreshes sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    pub(super) settings: SessionSettings,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) derived: Arc<DerivedKeys>,
+    pub(super) accounts: Accounts,
+    pub(super) password_verification: PasswordVerification,
+    pub(super) revocations: Revocations,
+    pub(super) issuer: TokenIssuer,
+}
+
+/// Settings of new sessions and of their rotation.
+#[derive(Debug)]
+pub(super) struct SessionSettings {
+    max_sessions: NonZeroU32,
+    lifetime: Duration,
+    idle_limit: Duration,
+    scopes: Vec<String>,
+    grace: Grace,
+}
+
+impl SessionSettings {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            max_sessions: config.max_sessions,
+            lifetime: config.session_ttl,
+            idle_limit: config.idle_ttl,
+            scopes: config.scopes.clone(),
+            grace: grace_period(config),
+        }
+    }
+}
+
+/// Returns the grace period that the settings give.
+pub(super) fn grace_period(config: &Config) -> Grace {
+    Grace::new(config.grace).unwrap_or(Grace::MAX)
+}
+
+impl Sessions {
     /// Verifies user name and password, and starts a session.
     ///
     /// # Errors
@@ -69,7 +114,7 @@ impl App {
         if let Err(error) = &outcome {
             refused_attempts::log_login(&username, ip, error);
         }
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &self.revocations.metrics {
             metrics.count_login(&outcome);
         }
         outcome
@@ -77,7 +122,7 @@ impl App {
 
     async fn start_session(&self, login: LoginAttempt) -> Result<IssuedTokens, ApiError> {
         let now = self.clock.now();
-        let granted = resolve_scopes(&self.config.scopes, login.scope.as_deref())?;
+        let granted = resolve_scopes(&self.settings.scopes, login.scope.as_deref())?;
         let verified = self
             .password_verification
             .verify_login_password(&login, now)
@@ -85,10 +130,10 @@ impl App {
         let user = verified.user;
         let period = self.revocations.denial_period(now).await?;
         let new = NewSession {
-            limit: self.config.max_sessions,
+            limit: self.settings.max_sessions,
             period,
-            expires_at: now + self.config.session_ttl,
-            idle_limit: self.config.idle_ttl,
+            expires_at: now + self.settings.lifetime,
+            idle_limit: self.settings.idle_limit,
             amr: vec!["pwd".to_owned()],
             scope: granted.scopes,
             is_narrowed: granted.is_narrowed,
@@ -104,7 +149,10 @@ impl App {
             .create_session(&user, new, &verified.attempt.counters, now)
             .await;
         if !matches!(session, Ok(Some(_))) {
-            self.throttle.refund_attempt(verified.attempt).await;
+            self.password_verification
+                .throttle
+                .refund_attempt(verified.attempt)
+                .await;
         }
         let session = session?;
         // The account was disabled or its password changed after it was verified: as if that came first.
@@ -127,16 +175,16 @@ impl App {
     /// refresh whose response was lost, until the token of that response is used.
     ///
     /// # Errors
-    /// The token's own faults; `refresh_reused` when it was superseded before that, which ends the
+    /// `refresh_reused` when it was superseded before that, which ends the
     /// session; `session_expired`, `session_revoked`.
     pub async fn refresh(
         &self,
-        token: &str,
+        presented: PresentedRefreshToken,
         key: Option<&SecretString>,
         ip: IpAddr,
     ) -> Result<IssuedTokens, ApiError> {
         let now = self.clock.now();
-        let current = self.rotate_session(token, key, ip, now).await?;
+        let current = self.rotate_session(presented, key, ip, now).await?;
         self.issuer
             .issue_tokens(&current, FreshClaim::No, now)
             .await
@@ -145,12 +193,11 @@ impl App {
     /// Rotates the session of a refresh token, or repeats the last rotation, and returns the session.
     async fn rotate_session(
         &self,
-        token: &str,
+        mut presented: PresentedRefreshToken,
         key: Option<&SecretString>,
         ip: IpAddr,
         now: Time,
     ) -> Result<Arc<SessionWithOwner>, ApiError> {
-        let mut presented = self.refresh_tokens.verify(token)?;
         presented.ip = Some(ip);
         presented.retry_key = key.map(|key| {
             let (sid, generation) = (presented.session.as_str(), presented.generation);
@@ -159,11 +206,11 @@ impl App {
         });
         let sid = presented.session.clone();
         let rules = RotationSettings {
-            grace: self.grace,
+            grace: self.settings.grace,
             denial_ttl: self.revocations.denial_ttl().await?,
         };
         let rotation = self.store.rotate(presented, now, rules).await?;
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &self.revocations.metrics {
             metrics.count_refresh(&rotation);
         }
         match rotation {
@@ -198,43 +245,10 @@ impl App {
     ///
     /// # Errors
     /// `unavailable`.
-    pub async fn sessions(
+    pub async fn list(
         &self,
         page: &SessionPageRequest,
     ) -> Result<Vec<SessionWithUsername>, ApiError> {
         Ok(self.store.sessions(page, self.clock.now()).await?)
-    }
-
-    /// Verifies the password again, and issues a fresh access token of the same session.
-    ///
-    /// # Errors
-    /// `invalid_credentials`, `too_many_requests`, `session_revoked`.
-    pub async fn reauthenticate(
-        &self,
-        claims: &Claims,
-        password: SecretString,
-        ip: IpAddr,
-    ) -> Result<IssuedAccessToken, ApiError> {
-        let now = self.clock.now();
-        self.password_verification
-            .verify_session_password(claims, &password, ip, now)
-            .await?;
-        let sid = claims
-            .sid
-            .as_deref()
-            .map(SessionId::from)
-            .ok_or(ApiError::SessionExpired)?;
-        self.store.set_auth_time(&sid, now).await?;
-        let current = self.store.session(&sid).await?;
-        let current = current.ok_or(ApiError::SessionExpired)?;
-        match current.session.end(now) {
-            None => {
-                self.issuer
-                    .issue_access_token(&current, FreshClaim::Yes, now)
-                    .await
-            }
-            Some(SessionEnd::Expired) => Err(ApiError::SessionExpired),
-            Some(SessionEnd::Revoked(_)) => Err(ApiError::SessionRevoked),
-        }
     }
 }

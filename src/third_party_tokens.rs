@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
@@ -14,14 +15,16 @@ use jsonwebtoken::Header;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::App;
+use super::accounts::Accounts;
 use super::config::RootSecret;
 use super::config::profile_tables::{
     AllowedUsers, ClaimSource, ProfileSettings, SecretFileError, TokenProfileTables, UserAttribute,
 };
 use super::error::ApiError;
+use super::ids::UserId;
 use super::refused_attempts;
-use super::store::{User, UserId};
+use super::store::User;
+use super::throttle::Throttle;
 use latchet_guard::clock::Time;
 use latchet_guard::keys::{KeyError, SigningKey};
 use latchet_guard::token::Claims;
@@ -178,7 +181,15 @@ impl TokenProfile {
     }
 }
 
-impl App {
+/// Issues third-party tokens to users and services.
+#[derive(Debug)]
+pub struct ThirdPartyTokens {
+    pub(super) profiles: TokenProfiles,
+    pub(super) accounts: Accounts,
+    pub(super) throttle: Arc<Throttle>,
+}
+
+impl ThirdPartyTokens {
     /// Authenticates a service.
     ///
     /// Right credentials are accepted whatever was counted, and only wrong ones are counted: a secret is
@@ -195,7 +206,7 @@ impl App {
         if let Some(service) = self.profiles.authenticate(presented) {
             return Ok(service);
         }
-        let now = self.clock.now();
+        let now = self.accounts.clock.now();
         let counted = self
             .throttle
             .count_service_failure(&presented.name, ip, now)
@@ -210,7 +221,7 @@ impl App {
     /// # Errors
     /// `not_found` for the profile or the user; `forbidden` for a profile that the requester may not use,
     /// and for a disabled user.
-    pub async fn issue_third_party_token(
+    pub async fn issue(
         &self,
         profile: &str,
         requester: &TokenRequester<'_>,
@@ -218,11 +229,15 @@ impl App {
         let found = self.profiles.profiles.get(profile);
         let found = found.ok_or(ApiError::NotFound("there is no such token profile"))?;
         let user = match requester {
-            TokenRequester::User(claims) => self.user(&UserId::from(claims.sub.as_str())).await?,
-            TokenRequester::Service(_, user) => self.user(user).await?,
+            TokenRequester::User(claims) => {
+                self.accounts
+                    .user(&UserId::from(claims.sub.as_str()))
+                    .await?
+            }
+            TokenRequester::Service(_, user) => self.accounts.user(user).await?,
         };
         found.authorize(requester, &user)?;
-        let created = found.sign(&user, self.clock.now());
+        let created = found.sign(&user, self.accounts.clock.now());
         let by = match requester {
             TokenRequester::User(_) => "",
             TokenRequester::Service(AuthenticatedService(name), _) => name,

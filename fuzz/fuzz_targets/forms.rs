@@ -122,7 +122,7 @@ static SERVER: LazyLock<Server> = LazyLock::new(|| {
             password: PASSWORD.into(),
             roles: vec![UserRole::parse(ADMIN).unwrap()],
         };
-        app.create_user(alice, &Actor::Operator).await.unwrap();
+        app.accounts.create_user(alice, &Actor::Operator).await.unwrap();
         let upkeep = app.spawn_background_tasks();
         (
             routes(&app, Lifecycle::default()).map_to_response().boxed(),

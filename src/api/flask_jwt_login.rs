@@ -51,7 +51,7 @@ impl Endpoint for FlaskJwtLogin {
             devices: KnownDevices::from_request(&request, None, &self.0).to_vec(),
             client: client_details(&request, &self.0.config),
         };
-        let grant = self.0.login(login).await?;
+        let grant = self.0.sessions.login(login).await?;
         let body = json!({ "access_token": grant.access.access_token });
         Ok(NoStore::new(Json(body)).into_response())
     }

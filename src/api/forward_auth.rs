@@ -101,7 +101,7 @@ impl ForwardAuthApi {
     async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
         let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
         let id = UserId::from(claims.sub.as_str());
-        let user = self.0.enabled_user(&id).await?;
+        let user = self.0.accounts.enabled_user(&id).await?;
         let roles: Vec<String> = claims
             .roles
             .iter()

@@ -122,7 +122,7 @@ impl HealthApi {
         let clock = self.app.clock_check.state().await;
         let database = clock.is_ok() && self.app.database_check.can_serve().await;
         let clock = HealthStatus::of(clock.ok());
-        let denylist = HealthStatus::from(self.app.denylist.health());
+        let denylist = HealthStatus::from(self.app.revocations.denylist.health());
         let serving = !self.lifecycle.is_draining();
         let all = database
             && denylist != HealthStatus::Failing

@@ -121,6 +121,7 @@ impl LoginApi {
         let devices = KnownDevices::from_request(request, input.device_token.as_ref(), &self.0);
         let grant = self
             .0
+            .sessions
             .login(LoginAttempt {
                 username: input.username,
                 password: input.password.0,
@@ -163,6 +164,7 @@ impl LoginApi {
         let ip = client_ip(request, &self.0.config);
         let grant = self
             .0
+            .sessions
             .reauthenticate(&guard.claims, body.0.password.0, ip)
             .await?;
         Ok(NoStore::new(Json(grant.into())))
@@ -196,7 +198,7 @@ impl LoginApi {
             roles: Vec::new(),
         };
         let ip = client_ip(request, &self.0.config);
-        let user = self.0.register(account, ip).await?;
+        let user = self.0.registration.register(account, ip).await?;
         Ok(CreatedResponse::Created(
             Json(user.into()),
             "/v1/me".to_owned(),
@@ -230,6 +232,7 @@ impl LoginApi {
         let link = input.link.0.expose_secret();
         let user = self
             .0
+            .accounts
             .create_administrator_by_link(link, account, &by)
             .await?;
         let location = format!("/v1/users/{}", user.id);

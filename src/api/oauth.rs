@@ -144,7 +144,7 @@ impl OauthApi {
                     devices: devices.to_vec(),
                     client: client_details(request, &self.0.config),
                 };
-                let grant = self.0.login(login).await?;
+                let grant = self.0.sessions.login(login).await?;
                 let device = devices.device_token_for(&grant.access.user_id, &self.0);
                 Ok(SessionTokensResponse::in_body(grant).with_device_token(&device))
             }
@@ -153,14 +153,14 @@ impl OauthApi {
                     .refresh_token
                     .ok_or_else(|| missing_parameter("refresh_token"))?;
                 let refresh = ClientRefresh {
-                    token: &token.0,
+                    token: self.0.refresh_tokens.verify(token.0.expose_secret())?,
                     key: key.0.as_ref(),
                     client: client.as_ref(),
                     scope: form.scope.as_deref(),
                     ip: client_ip(request, &self.0.config),
                 };
                 Ok(SessionTokensResponse::in_body(
-                    self.0.refresh_for_client(&refresh).await?,
+                    self.0.sessions.refresh_for_client(refresh).await?,
                 ))
             }
             _ => Err(ApiError::UnsupportedGrantType),
@@ -184,7 +184,7 @@ impl OauthApi {
         let OauthForm(form) = form;
         let client = client_id(request, form.client_id)?;
         let token = form.token.0.expose_secret();
-        self.0.revoke(token, client.as_ref()).await?;
+        self.0.introspection.revoke(token, client.as_ref()).await?;
         Ok(NoStore::new(RevocationResponse::Revoked))
     }
 
@@ -203,7 +203,11 @@ impl OauthApi {
         _guard: Jwt<(FullScope, IntrospectionPolicy)>,
         form: OauthForm<IntrospectForm>,
     ) -> Result<NoStore<Json<IntrospectionResult>>, ApiError> {
-        let found = self.0.introspect(form.0.token.0.expose_secret()).await?;
+        let found = self
+            .0
+            .introspection
+            .introspect(form.0.token.0.expose_secret())
+            .await?;
         Ok(NoStore::new(Json(IntrospectionResult::new(
             found,
             &self.0.config.issuer,

@@ -116,7 +116,11 @@ impl OwnAccountApi {
         guard: OwnAccountGuard,
     ) -> Result<NoStore<Json<OwnAccountResponse>>, ApiError> {
         let claims = guard.claims;
-        let user = self.0.user(&UserId::from(claims.sub.as_str())).await?;
+        let user = self
+            .0
+            .accounts
+            .user(&UserId::from(claims.sub.as_str()))
+            .await?;
         Ok(NoStore::new(Json(OwnAccountResponse {
             user: user.into(),
             session_id: claims.sid.clone(),
@@ -148,6 +152,7 @@ impl OwnAccountApi {
         let (current, new) = (passwords.current_password.0, passwords.new_password.0);
         let grant = self
             .0
+            .sessions
             .change_password(&guard.claims, current, new, ip)
             .await?;
         let cookies = SessionCookies::for_request(request, &self.0)
@@ -189,7 +194,7 @@ impl OwnAccountApi {
             search: None,
             limit: rows_to_query(*limit),
         };
-        let (sessions, next) = split_page(self.0.sessions(&page).await?, *limit, |named| {
+        let (sessions, next) = split_page(self.0.sessions.list(&page).await?, *limit, |named| {
             SessionCursor::of(&named.listed).to_string()
         });
         let current = guard.claims.sid.as_deref();

@@ -127,7 +127,11 @@ impl PasswordResetApi {
         id: Path<String>,
     ) -> Result<NoStore<ResetLinkCreated>, ApiError> {
         let by = user_actor(&guard.claims, request, &self.0.config);
-        let created = self.0.create_reset_link(&parse_user_id(&id)?, &by).await?;
+        let created = self
+            .0
+            .password_resets
+            .create(&parse_user_id(&id)?, &by)
+            .await?;
         Ok(NoStore::new(ResetLinkCreated::Created(Json(
             ResetLinkResponse {
                 link: created.address.expose_secret().to_owned(),
@@ -154,7 +158,8 @@ impl PasswordResetApi {
     ) -> Result<NoStore<NoContent>, ApiError> {
         let by = user_actor(&guard.claims, request, &self.0.config);
         self.0
-            .withdraw_reset_link(&parse_user_id(&id)?, &by)
+            .password_resets
+            .withdraw(&parse_user_id(&id)?, &by)
             .await?;
         Ok(NoStore::new(NoContent::Success))
     }
@@ -185,7 +190,7 @@ impl PasswordResetApi {
             after: without_nul("after", after.0)?,
             limit: rows_to_query(*limit),
         };
-        let links = self.0.reset_links(&page).await?;
+        let links = self.0.password_resets.list(&page).await?;
         let (links, next) = split_page(links, *limit, |link| link.username.clone());
         let items = links.into_iter().map(UnusedLinkResponse::from).collect();
         Ok(NoStore::new(Json(UnusedLinkListResponse { items, next })))
@@ -208,7 +213,10 @@ impl PasswordResetApi {
         let JsonBody(input) = body;
         let by = anonymous_actor(request, &self.0.config);
         let link = input.link.0.expose_secret();
-        self.0.reset_password(link, input.password.0, &by).await?;
+        self.0
+            .password_resets
+            .reset_password(link, input.password.0, &by)
+            .await?;
         Ok(NoStore::new(NoContent::Success))
     }
 
@@ -227,7 +235,7 @@ impl PasswordResetApi {
         body: JsonBody<ResetLinkUserRequest>,
     ) -> Result<NoStore<Json<ResetLinkUserResponse>>, ApiError> {
         let link = body.0.link.0.expose_secret();
-        let username = self.0.user_of_reset_link(link).await?.username;
+        let username = self.0.password_resets.user_of_link(link).await?.username;
         Ok(NoStore::new(Json(ResetLinkUserResponse { username })))
     }
 }

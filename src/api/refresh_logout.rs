@@ -3,7 +3,6 @@
 use poem::Request;
 use poem::http::HeaderValue;
 use poem_openapi::{Object, OpenApi};
-use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::Tag;
@@ -65,17 +64,15 @@ impl RefreshLogoutApi {
         let tokens = RequestTokens::from_request(request, body.0.refresh_token, &self.0);
         // A failure deletes no cookies: the browser may have those of a newer login by now.
         let refresh = tokens.refresh_token()?;
-        let grant = self
-            .0
-            .refresh(refresh.token.expose_secret(), key, ip)
-            .await?;
+        let csrf_epoch = refresh.presented.csrf_epoch;
+        let grant = self.0.sessions.refresh(refresh.presented, key, ip).await?;
         Ok(match refresh.location {
             RefreshTokenLocation::Explicit => SessionTokensResponse::in_body(grant),
             RefreshTokenLocation::ExplicitAndCookie(cookies) => {
                 SessionTokensResponse::in_body_and_cookies(grant, &cookies, &self.0)
             }
             RefreshTokenLocation::Cookie { cookies, csrf } => {
-                let csrf = if grant.csrf_epoch == refresh.csrf_epoch {
+                let csrf = if grant.csrf_epoch == csrf_epoch {
                     csrf
                 } else {
                     SessionCookies::csrf_value_of(&self.0, &grant)
@@ -103,7 +100,7 @@ impl RefreshLogoutApi {
     ) -> Result<NoStore<NoContent>, ApiError> {
         let tokens = RequestTokens::from_request(request, body.0.refresh_token, &self.0);
         let sid = tokens.session_to_end().await?;
-        self.0.log_out(&sid).await?;
+        self.0.revocations.log_out(&sid).await?;
         Ok(NoStore::new(NoContent::Success)
             .with_cookies(self.stale_cookies(request, |cookie| cookie.session == sid)))
     }

@@ -39,9 +39,7 @@ struct ExplicitToken {
 
 /// The one refresh token of a request.
 pub(super) struct RequestRefreshToken {
-    pub(super) token: SecretString,
-    /// Generation since which the session's CSRF values are valid.
-    pub(super) csrf_epoch: u64,
+    pub(super) presented: PresentedRefreshToken,
     pub(super) location: RefreshTokenLocation,
 }
 
@@ -121,8 +119,7 @@ impl<'r> RequestTokens<'r> {
             None => RefreshTokenLocation::Explicit,
         };
         Ok(RequestRefreshToken {
-            token: first.token.clone(),
-            csrf_epoch: presented.csrf_epoch,
+            presented: presented.clone(),
             location,
         })
     }
@@ -138,14 +135,10 @@ impl<'r> RequestTokens<'r> {
         if !is_ours && !self.explicit.is_empty() {
             return Err(token_error(&self.explicit).into());
         }
-        let CsrfVerifiedSession {
-            token,
-            presented,
-            csrf,
-        } = cookies.verify_csrf(self.request, self.app)?;
+        let CsrfVerifiedSession { presented, csrf } =
+            cookies.verify_csrf(self.request, self.app)?;
         Ok(RequestRefreshToken {
-            token,
-            csrf_epoch: presented.csrf_epoch,
+            presented,
             location: RefreshTokenLocation::Cookie {
                 cookies: cookies.clone(),
                 csrf,
@@ -203,6 +196,7 @@ impl<'r> RequestTokens<'r> {
             (TokenLocation::Body, Err(error)) => Err(error.clone().into()),
             _ => {
                 self.app
+                    .introspection
                     .session_of_token(explicit.token.expose_secret())
                     .await
             }

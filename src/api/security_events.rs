@@ -103,7 +103,7 @@ impl SecurityEventsApi {
             after: after.0.as_deref().map(parse_event_cursor).transpose()?,
             limit: rows_to_query(*limit),
         };
-        let events = self.0.events(&page).await?;
+        let events = self.0.store.events(&page).await?;
         let (events, next) = split_page(events, *limit, |event| event.id.to_string());
         let items = events.into_iter().map(EventResponse::from).collect();
         Ok(NoStore::new(Json(EventListResponse { items, next })))

@@ -108,7 +108,7 @@ impl SessionAdministrationApi {
         limit: Query<u32>,
     ) -> Result<NoStore<Json<UserSessionListResponse>>, ApiError> {
         let page = SessionPageRequest {
-            user: Some(self.0.user(&parse_user_id(&id)?).await?.id),
+            user: Some(self.0.accounts.user(&parse_user_id(&id)?).await?.id),
             after: after.0.as_deref().map(parse_session_cursor).transpose()?,
             search: None,
             limit: rows_to_query(*limit),
@@ -132,7 +132,7 @@ impl SessionAdministrationApi {
         /// Id of the user.
         id: Path<String>,
     ) -> Result<NoStore<NoContent>, ApiError> {
-        let id = self.0.user(&parse_user_id(&id)?).await?.id;
+        let id = self.0.accounts.user(&parse_user_id(&id)?).await?.id;
         let by = user_actor(&guard.claims, request, &self.0.config);
         self.0
             .revocations
@@ -230,7 +230,7 @@ impl SessionAdministrationApi {
         page: &SessionPageRequest,
         limit: u32,
     ) -> Result<NoStore<Json<UserSessionListResponse>>, ApiError> {
-        let sessions = self.0.sessions(page).await?;
+        let sessions = self.0.sessions.list(page).await?;
         let (sessions, next) = split_page(sessions, limit, |named| {
             SessionCursor::of(&named.listed).to_string()
         });

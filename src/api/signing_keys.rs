@@ -102,7 +102,7 @@ impl SigningKeysApi {
     #[expect(clippy::unused_async, reason = "handlers are async")]
     async fn list(&self, _guard: AdministratorGuard) -> NoStore<Json<KeyListResponse>> {
         let now = self.0.clock.now();
-        let keys = self.0.keyring.stored_keys().into_iter();
+        let keys = self.0.signing_keys.keyring.stored_keys().into_iter();
         let items = keys.filter_map(|key| KeyResponse::new(key, now)).collect();
         NoStore::new(Json(KeyListResponse { items }))
     }
@@ -131,7 +131,7 @@ impl SigningKeysApi {
             Rollover::Gradual
         };
         let by = user_actor(&guard.claims, request, &self.0.config);
-        let created = self.0.rotate_keys(rollover, &by).await?;
+        let created = self.0.signing_keys.rotate(rollover, &by).await?;
         let key = KeyResponse::new(created, self.0.clock.now())
             .ok_or_else(|| ApiError::internal("the new signing key is not in use"))?;
         Ok(NoStore::new(Json(key)))

@@ -120,18 +120,31 @@ impl TokenProfilesApi {
                     )
                     .into());
                 }
-                self.0.recheck_access_token(&jwt.claims).await?;
+                self.0
+                    .introspection
+                    .recheck_access_token(&jwt.claims)
+                    .await?;
                 let requester = TokenRequester::User(&jwt.claims);
-                self.0.issue_third_party_token(&profile, &requester).await?
+                self.0
+                    .third_party_tokens
+                    .issue(&profile, &requester)
+                    .await?
             }
             TokenRequestGuard::Service(credentials) => {
                 let ip = client_ip(request, &self.0.config);
-                let service = self.0.authenticate_service(&credentials, ip).await?;
+                let service = self
+                    .0
+                    .third_party_tokens
+                    .authenticate_service(&credentials, ip)
+                    .await?;
                 let id = body.read()?.user_id.ok_or_else(|| {
                     ApiError::invalid_field("user_id", "is required for services")
                 })?;
                 let requester = TokenRequester::Service(&service, &parse_user_id(&id)?);
-                self.0.issue_third_party_token(&profile, &requester).await?
+                self.0
+                    .third_party_tokens
+                    .issue(&profile, &requester)
+                    .await?
             }
         };
         Ok(NoStore::new(Json(issued.into())))

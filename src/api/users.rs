@@ -138,7 +138,7 @@ impl UsersApi {
             search: without_nul("search", search.0)?,
             limit: rows_to_query(*limit),
         };
-        let users = self.0.users(&page).await?;
+        let users = self.0.accounts.users(&page).await?;
         let (users, next) = split_page(users, *limit, |user| user.username.clone());
         let items = users.into_iter().map(UserResponse::from).collect();
         Ok(NoStore::new(Json(UserListResponse { items, next })))
@@ -166,7 +166,7 @@ impl UsersApi {
             roles: parse_roles(&input.roles)?,
         };
         let by = user_actor(&guard.claims, request, &self.0.config);
-        let user = self.0.create_user(account, &by).await?;
+        let user = self.0.accounts.create_user(account, &by).await?;
         let location = format!("/v1/users/{}", user.id);
         Ok(NoStore::new(CreatedResponse::Created(
             Json(user.into()),
@@ -190,7 +190,7 @@ impl UsersApi {
         id: Path<String>,
     ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
         Ok(NoStore::new(Json(
-            self.0.user(&parse_user_id(&id)?).await?.into(),
+            self.0.accounts.user(&parse_user_id(&id)?).await?.into(),
         )))
     }
 
@@ -212,7 +212,11 @@ impl UsersApi {
         id: Path<String>,
     ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
         let by = user_actor(&guard.claims, request, &self.0.config);
-        let user = self.0.disable_user(&parse_user_id(&id)?, &by).await?;
+        let user = self
+            .0
+            .accounts
+            .disable_user(&parse_user_id(&id)?, &by)
+            .await?;
         Ok(NoStore::new(Json(user.into())))
     }
 
@@ -233,7 +237,11 @@ impl UsersApi {
         id: Path<String>,
     ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
         let by = user_actor(&guard.claims, request, &self.0.config);
-        let user = self.0.enable_user(&parse_user_id(&id)?, &by).await?;
+        let user = self
+            .0
+            .accounts
+            .enable_user(&parse_user_id(&id)?, &by)
+            .await?;
         Ok(NoStore::new(Json(user.into())))
     }
 
@@ -257,7 +265,11 @@ impl UsersApi {
     ) -> Result<NoStore<Json<UserResponse>>, ApiError> {
         let roles = parse_roles(&body.0.roles)?;
         let by = user_actor(&guard.claims, request, &self.0.config);
-        let user = self.0.set_roles(&parse_user_id(&id)?, &roles, &by).await?;
+        let user = self
+            .0
+            .accounts
+            .set_roles(&parse_user_id(&id)?, &roles, &by)
+            .await?;
         Ok(NoStore::new(Json(user.into())))
     }
 }

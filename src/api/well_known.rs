@@ -122,7 +122,7 @@ impl WellKnownApi {
     )]
     #[expect(clippy::unused_async, reason = "handlers are async")]
     async fn jwks(&self, request: &Request) -> Result<JwksResponse, ApiError> {
-        let keys = self.0.keyring.jwks();
+        let keys = self.0.signing_keys.keyring.jwks();
         let hash = digest(&SHA256, keys.to_string().as_bytes());
         let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&hash.as_ref()[..16]));
         let kept = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());

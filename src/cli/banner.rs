@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::io::{IsTerminal, stdout};
 use std::net::SocketAddr;
 
-use super::{App, CliError, print};
-use crate::config::LogFormat;
+use super::{CliError, print};
+use crate::App;
+use crate::config::{LogFormat, WebOrigin};
 use crate::logging;
 
 const NO_ADMINISTRATOR_HINT: &str = "there is no administrator yet: `latchet setup-link` prints a link that creates one, `latchet user add NAME --admin` creates one at once";
@@ -18,18 +19,18 @@ pub(super) async fn announce(app: &App, metrics: Option<SocketAddr>) -> Result<(
     let format = app.config.log_format;
     let is_terminal = stdout().is_terminal() && format != LogFormat::Json;
     let link = if is_terminal {
-        app.create_setup_link().await?
+        app.accounts.create_setup_link().await?
     } else {
         None
     };
-    let is_administrator_missing = link.is_none() && !app.has_administrator().await?;
+    let is_administrator_missing = link.is_none() && !app.accounts.has_administrator().await?;
     if !is_terminal && logging::is_json(format) {
         log(app, metrics, is_administrator_missing);
         return Ok(());
     }
     let mut text = banner(app, metrics);
     if let Some(secret) = link {
-        text.push_str(&setup_instructions(app, &secret));
+        text.push_str(&setup_instructions(&app.config.public_url, &secret));
     } else if is_administrator_missing {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {NO_ADMINISTRATOR_HINT}");
@@ -71,8 +72,7 @@ fn banner(app: &App, metrics: Option<SocketAddr>) -> String {
 }
 
 /// Returns the instructions for the link that creates the first administrator.
-pub(super) fn setup_instructions(app: &App, secret: &str) -> String {
-    let url = &app.config.public_url;
+pub(super) fn setup_instructions(url: &WebOrigin, secret: &str) -> String {
     format!(
         "  There is no administrator yet. Create one within 30 minutes at\n    {url}/setup#{secret}\n  or at any time with  latchet user add NAME --admin\n"
     )

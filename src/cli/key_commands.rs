@@ -2,31 +2,31 @@
 
 use secrecy::ExposeSecret;
 
-use super::{Algorithm, App, CliError, KeyCommand};
-use crate::keyring::{KeyState, Rollover};
+use super::{Algorithm, CliError, KeyCommand};
+use crate::keyring::{KeyState, Rollover, SigningKeys};
 use crate::security_events::Actor;
 use latchet_guard::keys::SigningKey;
 
-pub(super) async fn run(app: &App, command: KeyCommand) -> Result<String, CliError> {
+pub(super) async fn run(keys: &SigningKeys, command: KeyCommand) -> Result<String, CliError> {
     match command {
-        KeyCommand::List => Ok(list_keys(app)),
+        KeyCommand::List => Ok(list_keys(keys)),
         KeyCommand::Rotate { now } => {
             let rollover = if now {
                 Rollover::AtOnce
             } else {
                 Rollover::Gradual
             };
-            let key = app.rotate_keys(rollover, &Actor::Operator).await?;
+            let key = keys.rotate(rollover, &Actor::Operator).await?;
             Ok(format!("{} signs from {}.\n", key.kid, key.active_from))
         }
-        KeyCommand::ExportJwks => Ok(format!("{:#}\n", app.keyring.jwks())),
-        KeyCommand::Generate => generate_key(app.config.algorithm),
+        KeyCommand::ExportJwks => Ok(format!("{:#}\n", keys.keyring.jwks())),
+        KeyCommand::Generate => generate_key(keys.algorithm),
     }
 }
 
-fn list_keys(app: &App) -> String {
-    let now = app.clock.now();
-    let lines = app.keyring.stored_keys().into_iter().map(|key| {
+fn list_keys(keys: &SigningKeys) -> String {
+    let now = keys.clock.now();
+    let lines = keys.keyring.stored_keys().into_iter().map(|key| {
         let state = KeyState::of(&key, now).as_str();
         let until = key.retiring_from.map(|time| format!(" until {time}"));
         let until = until.unwrap_or_default();

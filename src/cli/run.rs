@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 
 use super::banner::announce;
 use super::signals::{ReloadSignals, StopSignals};
-use super::{App, CliError, Config};
+use super::{CliError, Config};
 use crate::config::LogFormat;
 use crate::error::error_chain;
 use crate::serve::{ConnectionLimits, HttpServer, Lifecycle, TlsCertificate};
-use crate::{logging, metrics, routes};
+use crate::{App, logging, metrics, routes};
 use latchet_guard::clock::Clock;
 
 /// File descriptors for everything but client connections: database, Redis, files.
@@ -56,7 +56,9 @@ async fn run(config: Config) -> Result<(), CliError> {
     let tls = certificate.as_ref().map(TlsCertificate::acceptor);
     let tls = tls.transpose()?;
     let app = App::open(config, Clock::system()).await?;
-    app.create_configured_administrator().await?;
+    app.accounts
+        .create_configured_administrator(&app.config)
+        .await?;
     // Until here a signal ends the program at once, also while it waits for the database.
     let stop = StopSignals::listen()?;
     announce(&app, metrics_address).await?;
@@ -64,7 +66,9 @@ async fn run(config: Config) -> Result<(), CliError> {
     let lifecycle = Lifecycle::default();
     let mut upkeep = app.spawn_background_tasks();
     spawn_certificate_reload(&mut upkeep, certificate, reload);
-    if let (Some((listener, _)), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
+    if let (Some((listener, _)), Some(metrics)) =
+        (metrics_listener, app.revocations.metrics.clone())
+    {
         let server = HttpServer {
             listener,
             tls: None,

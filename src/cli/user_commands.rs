@@ -5,16 +5,23 @@ use std::io::Write;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::{App, CliError, PasswordSource, UserCommand, password_prompt};
-use crate::accounts::NewAccount;
+use super::{CliError, PasswordSource, UserCommand, password_prompt};
+use crate::accounts::{Accounts, NewAccount};
 use crate::error::ApiError;
+use crate::installation::{Installation, OpenError};
 use crate::names::{UserRole, Username};
+use crate::password_reset::ResetLink;
 use crate::rotation::RevokeReason;
 use crate::security_events::Actor;
-use crate::store::{User, UserPageRequest};
+use crate::store::{Store, User, UserPageRequest};
 use crate::text_file;
 
-pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, CliError> {
+pub(super) async fn run(
+    installation: &Installation,
+    command: UserCommand,
+) -> Result<String, CliError> {
+    let (store, by) = (&installation.store, &Actor::Operator);
+    let accounts = || open_accounts(installation);
     match command {
         UserCommand::Add {
             name,
@@ -22,58 +29,63 @@ pub(super) async fn run(app: &App, command: UserCommand) -> Result<String, CliEr
             mut roles,
             password,
         } => {
-            if admin {
-                roles.push(UserRole::admin());
-            }
-            add_user(app, &name, roles, &password).await
+            roles.extend(admin.then(UserRole::admin));
+            add_user(&accounts()?, &name, roles, &password).await
         }
         UserCommand::List {
             search,
             limit,
             json,
         } => {
-            let users = list_users(app, search, limit).await?;
-            Ok(if json { as_json(&users) } else { table(&users) })
+            let format = if json { as_json } else { table };
+            Ok(format(&list_users(store, search, limit).await?))
         }
         UserCommand::Disable { name } => {
-            let user = find_user(app, &name).await?;
-            app.disable_user(&user.id, &Actor::Operator).await?;
+            let user = find_user(store, &name).await?;
+            accounts()?.disable_user(&user.id, by).await?;
             Ok(format!("Disabled user {name} and ended all sessions.\n"))
         }
         UserCommand::Enable { name } => {
-            let user = find_user(app, &name).await?;
-            app.enable_user(&user.id, &Actor::Operator).await?;
+            let user = find_user(store, &name).await?;
+            accounts()?.enable_user(&user.id, by).await?;
             Ok(format!("Enabled user {name}.\n"))
         }
         UserCommand::Roles { name, roles, none } => {
-            let user = find_user(app, &name).await?;
+            let mut user = find_user(store, &name).await?;
             if none || !roles.is_empty() {
-                let user = app.set_roles(&user.id, &roles, &Actor::Operator).await?;
-                return Ok(describe_roles(&user));
+                user = accounts()?.set_roles(&user.id, &roles, by).await?;
             }
             Ok(describe_roles(&user))
         }
         UserCommand::Password { name, password } => {
-            let user = find_user(app, &name).await?;
-            app.set_password(&user.id, read_password(&password)?)
-                .await?;
+            let user = find_user(store, &name).await?;
+            let password = read_password(&password)?;
+            accounts()?.set_password(&user.id, password).await?;
             Ok(format!(
                 "Set a new password for {name} and ended all sessions.\n"
             ))
         }
-        UserCommand::ResetLink { name } => reset_link(app, &name).await,
+        UserCommand::ResetLink { name } => {
+            let user = find_user(store, &name).await?;
+            let links = installation.password_resets(accounts()?);
+            let link = links.create(&user.id, by).await?;
+            Ok(describe_link(&name, &link))
+        }
         UserCommand::SessionsEnd { name } => {
-            let user = find_user(app, &name).await?;
-            app.revocations
-                .end_all_sessions(&user.id, RevokeReason::Admin, &Actor::Operator)
-                .await?;
+            let user = find_user(store, &name).await?;
+            let (revocations, reason) = (installation.revocations(None)?, RevokeReason::Admin);
+            revocations.end_all_sessions(&user.id, reason, by).await?;
             Ok(format!("Ended all sessions of {name}.\n"))
         }
     }
 }
 
+fn open_accounts(installation: &Installation) -> Result<Accounts, OpenError> {
+    installation.accounts(installation.revocations(None)?)
+}
+
 async fn add_user(
-    app: &App,
+    accounts: &Accounts,
     name: &str,
     roles: Vec<UserRole>,
     password: &PasswordSource,
@@ -84,17 +96,13 @@ async fn add_user(
         password: read_password(password)?,
         roles,
     };
-    let user = app.create_user(account, &Actor::Operator).await?;
+    let user = accounts.create_user(account, &Actor::Operator).await?;
     Ok(format!("Created user {}.\n", user.username))
 }
 
-async fn reset_link(app: &App, name: &str) -> Result<String, CliError> {
-    let user = find_user(app, name).await?;
-    let link = app.create_reset_link(&user.id, &Actor::Operator).await?;
+fn describe_link(name: &str, link: &ResetLink) -> String {
     let (address, until) = (link.address.expose_secret(), link.expires_at);
-    Ok(format!(
-        "Link for {name} to set a new password, valid until {until}:\n  {address}\n"
-    ))
+    format!("Link for {name} to set a new password, valid until {until}:\n  {address}\n")
 }
 
 fn describe_roles(user: &User) -> String {
@@ -104,8 +112,8 @@ fn describe_roles(user: &User) -> String {
     }
 }
 
-async fn find_user(app: &App, name: &str) -> Result<User, CliError> {
-    let found = app.store.user_by_name(name).await.map_err(ApiError::from)?;
+async fn find_user(store: &Store, name: &str) -> Result<User, CliError> {
+    let found = store.user_by_name(name).await.map_err(ApiError::from)?;
     found.ok_or_else(|| CliError::Other(format!("there is no user named {name}")))
 }
 
@@ -114,7 +122,7 @@ const PAGE: u64 = 500;
 
 /// Returns the accounts by name. Prints a note on standard error if a limit leaves some out.
 async fn list_users(
-    app: &App,
+    store: &Store,
     search: Option<String>,
     limit: Option<u64>,
 ) -> Result<Vec<User>, CliError> {
@@ -129,7 +137,7 @@ async fn list_users(
             search: search.clone(),
             limit,
         };
-        let next = app.users(&page).await?;
+        let next = store.users(&page).await.map_err(ApiError::from)?;
         let is_last = u64::try_from(next.len()).unwrap_or(u64::MAX) < limit;
         users.extend(next);
         found = u64::try_from(users.len()).unwrap_or(u64::MAX);

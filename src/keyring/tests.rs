@@ -108,7 +108,7 @@ fn a_key_that_retires_already_is_not_kept_longer() {
 #[tokio::test]
 async fn a_rotation_changes_the_keys_of_another_replica_once() {
     let test = TestApp::open(&[]).await;
-    let keyring = &test.app.keyring;
+    let keyring = &test.app.signing_keys.keyring;
     let now = test.app.clock.now();
     let before = keyring.loaded.load_full();
     for _ in 0..2 {

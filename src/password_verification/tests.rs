@@ -28,7 +28,11 @@ fn login(devices: Vec<KnownDevice>) -> LoginAttempt {
 }
 
 async fn account(app: &App, name: &str) {
-    let hash = app.passwords.hash("a password of long ago".into()).await;
+    let hash = app
+        .accounts
+        .passwords
+        .hash("a password of long ago".into())
+        .await;
     let new = NewUser {
         username: name.to_owned(),
         password_hash: hash.unwrap().into(),
@@ -61,13 +65,18 @@ async fn accounts_with_names_of_older_rules_can_log_in() {
             ..login(Vec::new())
         };
         let verified = app
+            .sessions
             .password_verification
             .verify_login_password(&login, app.clock.now())
             .await
             .unwrap();
 
         assert_eq!(verified.user.username, stored);
-        app.throttle.refund_attempt(verified.attempt).await;
+        app.sessions
+            .password_verification
+            .throttle
+            .refund_attempt(verified.attempt)
+            .await;
     }
 }
 
@@ -80,6 +89,7 @@ async fn all_spellings_of_a_name_share_one_budget() {
             devices: &[],
         };
         test.app
+            .sessions
             .password_verification
             .budget_names_before_lookup(&claimant, "192.0.2.7")
     };
@@ -97,13 +107,13 @@ async fn all_spellings_of_a_name_share_one_budget() {
 
 /// Waits in the queue of strangers, as number `place` of all waiting attempts.
 async fn stranger(app: &App, place: usize) -> JoinHandle<HashingPermit> {
-    let passwords = app.passwords.clone();
+    let passwords = app.accounts.passwords.clone();
     #[expect(clippy::disallowed_methods, reason = "the test waits for it below")]
     let waits = tokio::spawn(async move {
         let permit = passwords.acquire_permit(HashingPriority::UnknownClient, "198.51.100.1");
         permit.await.unwrap()
     });
-    while app.passwords.waiting() < place {
+    while app.accounts.passwords.waiting() < place {
         yield_now().await;
     }
     waits
@@ -116,7 +126,8 @@ async fn a_device_of_another_account_waits_in_the_queue_of_strangers() {
     let mut permits = Vec::new();
     for _ in 0..PERMITS {
         permits.push(
-            app.passwords
+            app.accounts
+                .passwords
                 .acquire_permit(HashingPriority::KnownClient, "")
                 .await
                 .unwrap(),
@@ -127,7 +138,8 @@ async fn a_device_of_another_account_waits_in_the_queue_of_strangers() {
     let mallory = KnownDevice::new(UserId::from("mallory"));
     let guess = login(vec![mallory]);
     let mut guess = Box::pin(
-        app.password_verification
+        app.sessions
+            .password_verification
             .verify_login_password(&guess, app.clock.now()),
     );
 
@@ -158,11 +170,14 @@ async fn after_a_failure_strangers_of_that_network_wait_in_a_separate_queue() {
             username: "somebody else",
             devices,
         };
-        app.password_verification.priority(&claimant, network)
+        app.sessions
+            .password_verification
+            .priority(&claimant, network)
     };
     assert_eq!(priority(&[], "192.0.2.7"), HashingPriority::UnknownClient);
 
     let decided = app
+        .sessions
         .password_verification
         .verify_login_password(&login(vec![]), app.clock.now())
         .await;

@@ -3,20 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use super::IssuedTokens;
-use crate::App;
+use super::{IssuedTokens, Sessions};
 use crate::error::ApiError;
 use crate::names::{ClientId, parse_scopes};
-use crate::store::{Session, SessionWithOwner};
+use crate::store::{PresentedRefreshToken, Session, SessionWithOwner};
 use latchet_guard::token::FreshClaim;
 
 /// A refresh request of an OAuth client.
 #[derive(Debug)]
 pub struct ClientRefresh<'a> {
     /// The refresh token.
-    pub token: &'a SecretString,
+    pub token: PresentedRefreshToken,
     /// The `Idempotency-Key`, if any.
     pub key: Option<&'a SecretString>,
     /// The client that the request names, if any.
@@ -27,20 +26,21 @@ pub struct ClientRefresh<'a> {
     pub ip: IpAddr,
 }
 
-impl App {
+impl Sessions {
     /// Exchanges a refresh token for the current tokens of its session (RFC 6749, 6).
     ///
     /// # Errors
     /// `invalid_grant` when the token was issued to another client than the request names; a scope that
-    /// was not granted at login; otherwise as [`App::refresh`]. Nothing is rotated in the first two cases.
+    /// was not granted at login; otherwise as [`Sessions::refresh`]. Nothing is rotated in the first two cases.
     pub async fn refresh_for_client(
         &self,
-        asked: &ClientRefresh<'_>,
+        asked: ClientRefresh<'_>,
     ) -> Result<IssuedTokens, ApiError> {
-        let token = asked.token.expose_secret();
-        let scopes = self.check_client_refresh(asked, token).await?;
+        let scopes = self.check_client_refresh(&asked).await?;
         let now = self.clock.now();
-        let mut current = self.rotate_session(token, asked.key, asked.ip, now).await?;
+        let mut current = self
+            .rotate_session(asked.token, asked.key, asked.ip, now)
+            .await?;
         if let Some(scopes) = scopes {
             narrow_scopes(&mut Arc::make_mut(&mut current).session, scopes);
         }
@@ -54,13 +54,11 @@ impl App {
     async fn check_client_refresh(
         &self,
         asked: &ClientRefresh<'_>,
-        token: &str,
     ) -> Result<Option<Vec<String>>, ApiError> {
         if asked.client.is_none() && asked.scope.is_none() {
             return Ok(None);
         }
-        let presented = self.refresh_tokens.verify(token)?;
-        let session = self.store.session(&presented.session).await?;
+        let session = self.store.session(&asked.token.session).await?;
         // A session that is deleted or has ended is refused by the rotation.
         let Some(SessionWithOwner { session, .. }) = session else {
             return Ok(None);

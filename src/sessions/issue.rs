@@ -6,10 +6,11 @@ use secrecy::SecretString;
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::ids::{SessionId, UserId};
 use crate::keyring::Keyring;
 use crate::names::parse_scopes;
 use crate::refresh_token::RefreshTokenCodec;
-use crate::store::{SessionId, SessionWithOwner, UserId};
+use crate::store::SessionWithOwner;
 use crate::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::Time;
 use latchet_guard::token::{Claims, FreshClaim};
@@ -57,17 +58,17 @@ pub(super) struct GrantedScopes {
 /// Issues the tokens of sessions.
 #[derive(Debug)]
 pub struct TokenIssuer {
-    pub(crate) issuer: String,
-    pub(crate) audience: Vec<String>,
-    pub(crate) flask: FlaskClaims,
-    pub(crate) keyring: Keyring,
-    pub(crate) refresh_tokens: Arc<RefreshTokenCodec>,
-    pub(crate) token_lifetimes: TokenLifetimes,
+    issuer: String,
+    audience: Vec<String>,
+    flask: FlaskClaims,
+    keyring: Keyring,
+    refresh_tokens: Arc<RefreshTokenCodec>,
+    token_lifetimes: TokenLifetimes,
 }
 
 /// The claims that Flask apps require in access tokens, if the settings enable support for them.
 #[derive(Debug)]
-pub struct FlaskClaims {
+struct FlaskClaims {
     /// Claim of Flask-JWT that names the user in addition to `sub`.
     identity: Option<String>,
     /// Whether the tokens have the claims of Flask-JWT-Extended.
@@ -75,15 +76,6 @@ pub struct FlaskClaims {
 }
 
 impl FlaskClaims {
-    /// Returns the claims that the settings enable.
-    pub(crate) fn new(config: &Config) -> Self {
-        let identity = &config.compat_flask_jwt_identity;
-        Self {
-            identity: config.compat_flask_jwt.then(|| identity.clone()),
-            is_extended: config.compat_flask_jwt_extended,
-        }
-    }
-
     fn add_to(&self, mut claims: Claims) -> Claims {
         if let Some(name) = &self.identity {
             claims.extra.insert(name.clone(), claims.sub.clone().into());
@@ -99,6 +91,27 @@ impl FlaskClaims {
 }
 
 impl TokenIssuer {
+    /// Returns an issuer of tokens with these parts of a server.
+    pub(crate) fn new(
+        config: &Config,
+        keyring: Keyring,
+        refresh_tokens: Arc<RefreshTokenCodec>,
+        token_lifetimes: TokenLifetimes,
+    ) -> Self {
+        let identity = &config.compat_flask_jwt_identity;
+        Self {
+            issuer: config.issuer.clone(),
+            audience: config.audience.clone(),
+            flask: FlaskClaims {
+                identity: config.compat_flask_jwt.then(|| identity.clone()),
+                is_extended: config.compat_flask_jwt_extended,
+            },
+            keyring,
+            refresh_tokens,
+            token_lifetimes,
+        }
+    }
+
     pub(crate) async fn issue_tokens(
         &self,
         current: &SessionWithOwner,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-pub(crate) use crate::clock_skew::CLOCK_SKEW;
+use crate::clock_skew::CLOCK_SKEW;
 use crate::denylist::DenylistBackend;
 use crate::error::ApiError;
+use crate::ids::{SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::rotation::RevokeReason;
 use crate::security_events::Actor;
-use crate::store::{DenialPeriod, Revocation, SessionId, Store, StoreError, UserId};
+use crate::store::{DenialPeriod, Revocation, Store, StoreError};
 use crate::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::Denial;
@@ -49,6 +50,17 @@ impl Revocations {
     ) -> Result<(), ApiError> {
         self.end_one_session(id, owner, RevokeReason::Logout, None)
             .await
+    }
+
+    /// Ends a session at the request of its user. A session that has ended, or was deleted, is no error.
+    ///
+    /// # Errors
+    /// `unavailable` when the end is not certain: retry.
+    pub async fn log_out(&self, id: &SessionId) -> Result<(), ApiError> {
+        match self.log_out_session(id, None).await {
+            Err(ApiError::NotFound(_)) => Ok(()),
+            done => done,
+        }
     }
 
     /// Ends the session that a login in the same browser has replaced: no client has its refresh token any

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sea_orm::DbErr;
 
 use crate::config::DatabaseUrl;
+pub use crate::ids::{SessionId, UserId};
 
 mod announced_lifetimes;
 mod authority;
@@ -21,7 +22,6 @@ mod database;
 mod database_time;
 mod epoch;
 mod error;
-mod id;
 mod inspection;
 mod issuer;
 mod password_costs;
@@ -48,7 +48,6 @@ mod users;
 pub use connection::{DEFAULT_CONNECTIONS, OpenMode, require_writable, sqlite_file};
 pub use epoch::DenylistEpoch;
 pub use error::StoreError;
-pub use id::{SessionId, UserId};
 pub use inspection::{DatabaseInspection, inspect_database};
 pub use issuer::IssuerChange;
 pub use reset_link_lists::{OpenResetLink, ResetLinkPageRequest};

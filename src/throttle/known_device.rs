@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::derived_keys::DerivedKeys;
-use crate::store::UserId;
+use crate::ids::UserId;
 use latchet_guard::keys::random_id;
 
 /// Longest token that is accepted.

@@ -14,7 +14,9 @@ fn an_ipv6_64_network_counts_as_one_address() {
 
 async fn charge(app: &App, budget: &NamedBudget) -> Result<AdmissionResult, ApiError> {
     let budgets = std::slice::from_ref(budget);
-    app.throttle
+    app.sessions
+        .password_verification
+        .throttle
         .charge(budgets, &CheckedBudgets::none(), app.clock.now())
         .await
 }
@@ -34,11 +36,22 @@ fn charged(admitted: Result<AdmissionResult, ApiError>) -> ThrottleTicket {
 async fn attempts_are_decided_while_too_many_others_wait() {
     let test = TestApp::open(&[("LATCHET_THROTTLE_IP", "2/15m")]).await;
     let app = &test.app;
-    let budget = app.throttle.network_budget("192.0.2.7");
+    let budget = app
+        .sessions
+        .password_verification
+        .throttle
+        .network_budget("192.0.2.7");
     let wrong = charged(charge(app, &budget).await);
     let right = charged(charge(app, &budget).await);
     let everybody = u32::try_from(THROTTLE_CONNECTIONS + MAX_WAITING_ATTEMPTS).unwrap();
-    let waiting = app.throttle.waiting.acquire_many(everybody).await.unwrap();
+    let waiting = app
+        .sessions
+        .password_verification
+        .throttle
+        .waiting
+        .acquire_many(everybody)
+        .await
+        .unwrap();
     let refused = charge(app, &budget).await;
     assert!(
         matches!(refused, Err(ApiError::Unavailable { .. })),
@@ -46,16 +59,24 @@ async fn attempts_are_decided_while_too_many_others_wait() {
     );
 
     let recorded = app
+        .sessions
+        .password_verification
         .throttle
         .record_failure(wrong, IP, app.clock.now())
         .await;
-    app.throttle.refund_attempt(right).await;
+    app.sessions
+        .password_verification
+        .throttle
+        .refund_attempt(right)
+        .await;
 
     assert!(recorded.is_ok(), "{recorded:?}");
     drop(waiting);
     // One place is free again, and the other one is not.
     let next = charged(charge(app, &budget).await);
-    app.throttle
+    app.sessions
+        .password_verification
+        .throttle
         .record_failure(next, IP, app.clock.now())
         .await
         .unwrap();

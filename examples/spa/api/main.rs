@@ -29,7 +29,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::load(std::env::args(), std::env::vars())?;
     let listener = TcpListener::bind(config.listen_address()).await?;
     let app = App::open(config, Clock::system()).await?;
-    app.create_configured_administrator().await?;
+    app.accounts
+        .create_configured_administrator(&app.config)
+        .await?;
 
     let lifecycle = Lifecycle::default();
     let upkeep = app.spawn_background_tasks();

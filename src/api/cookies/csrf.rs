@@ -5,7 +5,6 @@
 
 use poem::Request;
 use poem::http::HeaderName;
-use secrecy::SecretString;
 
 use super::{SessionCookies, cookie_values};
 use crate::App;
@@ -20,7 +19,6 @@ const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 /// The session of a refresh cookie whose request passed the CSRF check.
 #[derive(Debug)]
 pub(in crate::api) struct CsrfVerifiedSession {
-    pub(in crate::api) token: SecretString,
     pub(in crate::api) presented: PresentedRefreshToken,
     /// The CSRF value of the session.
     pub(in crate::api) csrf: String,
@@ -61,11 +59,10 @@ impl SessionCookies {
             let (sid, epoch) = (presented.session.as_str(), presented.csrf_epoch);
             app.derived.csrf_matches(csrf, sid, epoch)
         });
-        let (token, presented) = matching
+        let (_, presented) = matching
             .max_by_key(|(_, presented)| presented.generation)
             .ok_or(AuthError::CsrfFailed(CsrfFailure::SessionMismatch))?;
         Ok(CsrfVerifiedSession {
-            token,
             presented,
             csrf: csrf.to_owned(),
         })

@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use serde_json::{Value, json};
 
 use super::super::spec::examples;
-use crate::introspection::Introspection;
+use crate::introspection::IntrospectionOutcome;
 use crate::store::Session;
 use latchet_guard::token::Claims;
 
@@ -44,11 +44,11 @@ pub(super) struct IntrospectionResult {
 }
 
 impl IntrospectionResult {
-    pub(super) fn new(found: Introspection, issuer: &str) -> Self {
+    pub(super) fn new(found: IntrospectionOutcome, issuer: &str) -> Self {
         let (response, username) = match found {
-            Introspection::Inactive => return Self::default(),
-            Introspection::Access { claims, username } => (Self::access(&claims), username),
-            Introspection::Refresh { session, username } => {
+            IntrospectionOutcome::Inactive => return Self::default(),
+            IntrospectionOutcome::Access { claims, username } => (Self::access(&claims), username),
+            IntrospectionOutcome::Refresh { session, username } => {
                 (Self::refresh(&session, issuer), username)
             }
         };

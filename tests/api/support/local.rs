@@ -41,7 +41,8 @@ impl InProcessServer {
         let app = App::open(config, Clock::system())
             .await
             .expect("the server opens");
-        app.create_configured_administrator()
+        app.accounts
+            .create_configured_administrator(&app.config)
             .await
             .expect("the first administrator is created");
 
@@ -87,6 +88,7 @@ impl InProcessServer {
     pub(crate) async fn setup_link(&self) -> String {
         let link = self
             .app
+            .accounts
             .create_setup_link()
             .await
             .expect("the database answers");

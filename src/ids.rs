@@ -1,4 +1,4 @@
-//! Ids of rows, each with its own type so that they cannot be mixed up.
+//! Ids of users and sessions, each with its own type so that they cannot be mixed up.
 
 use std::fmt;
 
