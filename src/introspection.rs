@@ -47,24 +47,18 @@ pub struct Introspection {
 }
 
 impl Introspection {
-    /// Returns the session that an access token or a refresh token belongs to, even if that session has
-    /// ended: a second logout is no error.
+    /// Returns the session that an access token belongs to, even if that session has ended: a second logout
+    /// is no error.
     ///
     /// # Errors
-    /// The token's own faults.
-    pub async fn session_of_token(&self, token: &str) -> Result<SessionId, ApiError> {
-        match self.refresh_tokens.verify(token) {
-            Ok(presented) => return Ok(presented.session),
-            Err(AuthError::WrongTokenType) => {}
-            Err(fault) => return Err(fault.into()),
-        }
+    /// `token_revoked` for a token that was revoked on its own; `unavailable`.
+    pub async fn session_of_access_token(&self, claims: &Claims) -> Result<SessionId, ApiError> {
         let now = self.clock.now();
-        let claims = self.verifier.verify(token, ExpectedKind::Access, now)?;
         // A token that was revoked on its own is refused, although its session is active. An outdated
         // token still proves which session it belongs to.
         let ids = TokenIds {
             sid: None,
-            ..TokenIds::from(&*claims)
+            ..TokenIds::from(claims)
         };
         let status = self.revocations.denylist.list().check(ids, now).await?;
         match claims.sid.as_deref() {

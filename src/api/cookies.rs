@@ -1,4 +1,4 @@
-//! The cookies of a browser session: their names, and their attributes.
+//! The cookies of a browser session: their names and attributes, and the refresh tokens in them.
 //!
 //! Cookies are not bound to a port, and other programs on the same host set some too. So a request may carry
 //! several cookies of one name, and cookies of another Latchet server. Only tokens that this server has
@@ -14,6 +14,7 @@ use crate::sessions::IssuedTokens;
 use crate::store::{PresentedRefreshToken, SessionId};
 use crate::throttle::KnownDevice;
 use latchet_guard::cookies::request_host;
+use latchet_guard::error::AuthError;
 
 mod cookie_values;
 mod csrf;
@@ -28,12 +29,21 @@ const MAX_DEVICE_ACCOUNTS: usize = 4;
 /// Separates device tokens in the cookie. No token contains it.
 const DEVICE_SEPARATOR: &str = "~";
 
-/// Names and attributes of the cookies of one browser.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Names and attributes of the cookies of one browser, and the refresh tokens that a request has in them.
+#[derive(Debug)]
 pub(super) struct SessionCookies {
     transport: CookieTransport,
     /// Start of every name, after `__Host-`.
     prefix: String,
+    refresh_cookies: Vec<RefreshCookie>,
+}
+
+/// A refresh cookie of a request. It is verified once.
+#[derive(Debug)]
+struct RefreshCookie {
+    token: SecretString,
+    /// Content of the token, if this server has signed it.
+    presented: Result<PresentedRefreshToken, AuthError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +82,21 @@ impl SessionCookies {
         } else {
             return None;
         };
-        let default_names = Self {
+        let mut default_names = Self {
             transport,
             prefix: config.cookie_prefix.as_str().to_owned(),
+            refresh_cookies: Vec::new(),
         };
         if !request.headers().contains_key(COOKIE) {
             return Some(default_names);
         }
-        let names_with_port = Self {
+        let mut names_with_port = Self {
             transport,
             prefix: format!("{}_{}", default_names.prefix, config.public_url.port()),
+            refresh_cookies: Vec::new(),
         };
+        names_with_port.read_refresh_cookies(request, app);
+        default_names.read_refresh_cookies(request, app);
         let owners = (
             names_with_port.cookie_owner(request, app),
             default_names.cookie_owner(request, app),
@@ -93,9 +107,16 @@ impl SessionCookies {
         })
     }
 
+    fn read_refresh_cookies(&mut self, request: &Request, app: &App) {
+        let cookies = cookie_values(request, &self.refresh_name()).map(|token| RefreshCookie {
+            token: token.into(),
+            presented: app.refresh_tokens.verify(token),
+        });
+        self.refresh_cookies = cookies.collect();
+    }
+
     fn cookie_owner(&self, request: &Request, app: &App) -> CookieOwner {
-        let (refresh, device) = (self.refresh_name(), self.device_name());
-        let is_ours = self.refresh_tokens(request, app).next().is_some()
+        let is_ours = self.refresh_tokens().next().is_some()
             || self
                 .device_tokens(request)
                 .iter()
@@ -103,9 +124,12 @@ impl SessionCookies {
         if is_ours {
             return CookieOwner::ThisServer;
         }
-        let mut all = cookie_values(request, &refresh).chain(cookie_values(request, &device));
-        all.next()
-            .map_or(CookieOwner::NotPresent, |_| CookieOwner::OtherServer)
+        let device = self.device_name();
+        if self.has_refresh_cookie() || cookie_values(request, &device).next().is_some() {
+            CookieOwner::OtherServer
+        } else {
+            CookieOwner::NotPresent
+        }
     }
 
     fn refresh_name(&self) -> String {
@@ -153,21 +177,17 @@ impl SessionCookies {
     }
 
     /// Returns whether the request has a refresh cookie, of this server or another.
-    pub(super) fn has_refresh_cookie(&self, request: &Request) -> bool {
-        cookie_values(request, &self.refresh_name())
-            .next()
-            .is_some()
+    pub(super) fn has_refresh_cookie(&self) -> bool {
+        !self.refresh_cookies.is_empty()
     }
 
     /// Returns the refresh tokens in the cookies of a request that this server has signed.
-    pub(super) fn refresh_tokens<'r>(
+    pub(super) fn refresh_tokens(
         &self,
-        request: &'r Request,
-        app: &'r App,
-    ) -> impl Iterator<Item = (SecretString, PresentedRefreshToken)> + use<'r> {
-        cookie_values(request, &self.refresh_name()).filter_map(|token| {
-            let presented = app.refresh_tokens.verify(token).ok()?;
-            Some((SecretString::from(token), presented))
+    ) -> impl Iterator<Item = (&SecretString, &PresentedRefreshToken)> {
+        self.refresh_cookies.iter().filter_map(|cookie| {
+            let presented = cookie.presented.as_ref().ok()?;
+            Some((&cookie.token, presented))
         })
     }
 
@@ -190,8 +210,8 @@ impl SessionCookies {
     }
 
     /// Returns whether a refresh cookie of the request belongs to this session.
-    pub(super) fn contain_session(&self, request: &Request, app: &App, sid: &SessionId) -> bool {
-        self.refresh_tokens(request, app)
+    pub(super) fn contain_session(&self, sid: &SessionId) -> bool {
+        self.refresh_tokens()
             .any(|(_, presented)| presented.session == *sid)
     }
 
@@ -201,8 +221,16 @@ impl SessionCookies {
         app.derived.new_csrf_value(sid, grant.csrf_epoch)
     }
 
-    /// Returns the `Set-Cookie` values that delete the cookies of a session.
-    pub(super) fn cleared_cookies(&self) -> Vec<HeaderValue> {
+    /// Returns the `Set-Cookie` values that delete the cookies of an ended session; none if the request also
+    /// has cookies of another session.
+    pub(super) fn cleared_cookies(
+        &self,
+        ended: impl Fn(&PresentedRefreshToken) -> bool,
+    ) -> Vec<HeaderValue> {
+        let is_other = |(_, presented): (_, &PresentedRefreshToken)| !ended(presented);
+        if !self.has_refresh_cookie() || self.refresh_tokens().any(is_other) {
+            return Vec::new();
+        }
         vec![
             self.set_cookie(&self.refresh_name(), "", 0, "; HttpOnly"),
             self.set_cookie(&self.csrf_name(), "", 0, ""),
@@ -236,6 +264,7 @@ mod tests {
         let cookies = SessionCookies {
             transport: CookieTransport::Https,
             prefix: "latchet".to_owned(),
+            refresh_cookies: Vec::new(),
         };
         let lines = cookies.session_cookies(&SecretString::from("x.y.z"), "c.d", 60);
 

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
 use super::client::client_details;
+use super::cookies::SessionCookies;
 use super::input::{JSON_TYPE, parse_unambiguous, require_content_type};
 use super::known_devices::KnownDevices;
 use super::responses::NoStore;
@@ -42,13 +43,15 @@ impl Endpoint for FlaskJwtLogin {
         let body = request.take_body().into_bytes().await?;
         let (username, password) =
             credentials(parse_unambiguous(&body)?).ok_or(ApiError::InvalidCredentials)?;
+        let cookies = SessionCookies::for_request(&request, &self.0);
+        let devices = KnownDevices::from_request(&request, cookies.as_ref(), None, &self.0);
         let login = LoginAttempt {
             username,
             password,
             scope: None,
             client_id: String::new(),
             label: String::new(),
-            devices: KnownDevices::from_request(&request, None, &self.0).to_vec(),
+            devices: devices.to_vec(),
             client: client_details(&request, &self.0.config),
         };
         let grant = self.0.sessions.login(login).await?;

@@ -20,8 +20,12 @@ pub(super) struct KnownDevices(Vec<KnownDevice>);
 
 impl KnownDevices {
     /// Reads the device tokens of a request from its cookie and its body.
-    pub(super) fn from_request(request: &Request, body: Option<&DeviceToken>, app: &App) -> Self {
-        let cookies = SessionCookies::for_request(request, app);
+    pub(super) fn from_request(
+        request: &Request,
+        cookies: Option<&SessionCookies>,
+        body: Option<&DeviceToken>,
+        app: &App,
+    ) -> Self {
         let cookies = cookies.map(|cookies| cookies.device_tokens(request));
         let body = body.map(|token| token.0.clone());
         let tokens = body.into_iter().chain(cookies.unwrap_or_default());

@@ -113,12 +113,14 @@ impl LoginApi {
         body: JsonBody<LoginRequest>,
     ) -> Result<SessionTokensResponse, ApiError> {
         let JsonBody(input) = body;
+        let cookies = SessionCookies::for_request(request, &self.0);
+        let device = input.device_token.as_ref();
+        let devices = KnownDevices::from_request(request, cookies.as_ref(), device, &self.0);
         let cookies = match input.transport {
             TokenTransport::Body => None,
-            TokenTransport::Cookie => Some(self.cookies(request)?),
+            TokenTransport::Cookie => Some(self.require_cookies(request, cookies)?),
         };
         let label = label(input.label)?;
-        let devices = KnownDevices::from_request(request, input.device_token.as_ref(), &self.0);
         let grant = self
             .0
             .sessions
@@ -291,9 +293,12 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
 impl LoginApi {
     /// Returns the cookies for a login. A page that could not refresh with them is refused here, before it
     /// appears to be signed in.
-    fn cookies(&self, request: &Request) -> Result<SessionCookies, ApiError> {
-        let cookies =
-            SessionCookies::for_request(request, &self.0).ok_or_else(|| no_cookies(request))?;
+    fn require_cookies(
+        &self,
+        request: &Request,
+        cookies: Option<SessionCookies>,
+    ) -> Result<SessionCookies, ApiError> {
+        let cookies = cookies.ok_or_else(|| no_cookies(request))?;
         origin::check_origin(request, &self.0.config)?;
         Ok(cookies)
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::Tag;
 use super::client::{client_details, client_ip};
+use super::cookies::SessionCookies;
 use super::first_party::FullScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
@@ -130,8 +131,10 @@ impl OauthApi {
         let client = client_id(request, form.client_id)?;
         match form.grant_type.as_str() {
             "password" => {
+                let cookies = SessionCookies::for_request(request, &self.0);
+                let device = form.device_token.as_ref();
                 let devices =
-                    KnownDevices::from_request(request, form.device_token.as_ref(), &self.0);
+                    KnownDevices::from_request(request, cookies.as_ref(), device, &self.0);
                 let login = LoginAttempt {
                     username: form.username.ok_or_else(|| missing_parameter("username"))?,
                     password: form

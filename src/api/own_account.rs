@@ -156,7 +156,7 @@ impl OwnAccountApi {
             .change_password(&guard.claims, current, new, ip)
             .await?;
         let cookies = SessionCookies::for_request(request, &self.0)
-            .filter(|cookies| cookies.contain_session(request, &self.0, &grant.access.session_id));
+            .filter(|cookies| cookies.contain_session(&grant.access.session_id));
         Ok(match cookies {
             None => SessionTokensResponse::in_body(grant),
             Some(cookies) => {

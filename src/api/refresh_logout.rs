@@ -1,7 +1,6 @@
 //! Refresh and logout.
 
 use poem::Request;
-use poem::http::HeaderValue;
 use poem_openapi::{Object, OpenApi};
 use serde_json::json;
 
@@ -18,7 +17,7 @@ use super::spec::{OperationSpec, REFRESH_CODES, examples};
 use crate::App;
 use crate::error::ApiError;
 use crate::rotation::RevokeReason;
-use crate::store::{PresentedRefreshToken, UserId};
+use crate::store::UserId;
 use latchet_guard::SECURITY_SCHEME;
 
 /// Operations on the session that a token belongs to.
@@ -101,8 +100,8 @@ impl RefreshLogoutApi {
         let tokens = RequestTokens::from_request(request, body.0.refresh_token, &self.0);
         let sid = tokens.session_to_end().await?;
         self.0.revocations.log_out(&sid).await?;
-        Ok(NoStore::new(NoContent::Success)
-            .with_cookies(self.stale_cookies(request, |cookie| cookie.session == sid)))
+        let cookies = tokens.cleared_cookies(|cookie| cookie.session == sid);
+        Ok(NoStore::new(NoContent::Success).with_cookies(cookies))
     }
 
     /// Log out everywhere
@@ -125,8 +124,9 @@ impl RefreshLogoutApi {
             .revocations
             .end_all_sessions(&user, RevokeReason::LogoutAll, &by)
             .await?;
-        let cookies = self.stale_cookies(request, |cookie| cookie.user == user);
-        Ok(NoStore::new(NoContent::Success).with_cookies(cookies))
+        let cookies = SessionCookies::for_request(request, &self.0);
+        let cleared = cookies.map(|cookies| cookies.cleared_cookies(|cookie| cookie.user == user));
+        Ok(NoStore::new(NoContent::Success).with_cookies(cleared.unwrap_or_default()))
     }
 }
 
@@ -149,24 +149,4 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
             .requests(&examples::refresh_requests()),
         OperationSpec::new("logoutEverywhere"),
     ]
-}
-
-impl RefreshLogoutApi {
-    /// Returns the `Set-Cookie` values that delete the cookies of an ended session; none if the request also
-    /// has cookies of another session.
-    fn stale_cookies(
-        &self,
-        request: &Request,
-        ended: impl Fn(&PresentedRefreshToken) -> bool,
-    ) -> Vec<HeaderValue> {
-        let cookies = SessionCookies::for_request(request, &self.0);
-        let Some(cookies) = cookies.filter(|cookies| cookies.has_refresh_cookie(request)) else {
-            return Vec::new();
-        };
-        let mut sessions = cookies.refresh_tokens(request, &self.0);
-        if sessions.any(|(_, presented)| !ended(&presented)) {
-            return Vec::new();
-        }
-        cookies.cleared_cookies()
-    }
 }

@@ -5,9 +5,11 @@
 //! and browsers send cookies automatically: in both cases it is clear which refresh token is meant. Two
 //! different refresh tokens are ambiguous, and such a request is refused.
 
+use std::sync::Arc;
+
 use poem::Request;
 use poem::http::HeaderMap;
-use poem::http::header::AUTHORIZATION;
+use poem::http::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::cookies::{CsrfVerifiedSession, SessionCookies};
@@ -17,7 +19,7 @@ use crate::error::ApiError;
 use crate::store::{PresentedRefreshToken, SessionId};
 use latchet_guard::credentials;
 use latchet_guard::error::{AuthError, MalformedToken, TokenLocation};
-use latchet_guard::token::ExpectedKind;
+use latchet_guard::token::{Claims, ExpectedKind};
 
 /// All tokens of one request.
 pub(super) struct RequestTokens<'r> {
@@ -41,6 +43,13 @@ struct ExplicitToken {
 pub(super) struct RequestRefreshToken {
     pub(super) presented: PresentedRefreshToken,
     pub(super) location: RefreshTokenLocation,
+}
+
+/// A token outside cookies that may name the session to end.
+struct SessionToken<'t> {
+    explicit: &'t ExplicitToken,
+    /// Content of the token if it is an access token, which is in `Authorization` alone.
+    access: Result<Arc<Claims>, AuthError>,
 }
 
 /// Location of the refresh token, which is also the location for its successor.
@@ -71,7 +80,7 @@ impl<'r> RequestTokens<'r> {
         let explicit = in_body.into_iter().chain(in_header);
         let explicit = explicit.map(|(location, token)| ExplicitToken {
             location,
-            refresh: read_refresh_token(app, &token),
+            refresh: app.refresh_tokens.verify(token.expose_secret()),
             token,
         });
         let cookies = SessionCookies::for_request(request, app);
@@ -79,7 +88,7 @@ impl<'r> RequestTokens<'r> {
             request,
             app,
             explicit: explicit.collect(),
-            cookies: cookies.filter(|cookies| cookies.has_refresh_cookie(request)),
+            cookies: cookies.filter(SessionCookies::has_refresh_cookie),
         }
     }
 
@@ -88,7 +97,7 @@ impl<'r> RequestTokens<'r> {
     /// # Errors
     /// `validation_failed` for two different refresh tokens; the error of the token if there is no valid
     /// one; `csrf_failed` for a cookie without its proof.
-    pub(super) fn refresh_token(&self) -> Result<RequestRefreshToken, ApiError> {
+    pub(super) fn refresh_token(self) -> Result<RequestRefreshToken, ApiError> {
         let mut refresh = self.explicit.iter().filter_map(|explicit| {
             let presented = explicit.refresh.as_ref().ok()?;
             Some((explicit, presented))
@@ -100,23 +109,16 @@ impl<'r> RequestTokens<'r> {
         if let Some((second, _)) = refresh.find(|(other, _)| !same(&other.token)) {
             return Err(AuthError::AmbiguousToken(first.location, second.location).into());
         }
-        let location = match &self.cookies {
-            Some(cookies) => {
-                let mut in_cookies = cookies.refresh_tokens(self.request, self.app).peekable();
-                let has_any = in_cookies.peek().is_some();
-                match (has_any, in_cookies.any(|(token, _)| same(&token))) {
-                    (false, _) => RefreshTokenLocation::Explicit,
-                    (true, true) => RefreshTokenLocation::ExplicitAndCookie(cookies.clone()),
-                    (true, false) => {
-                        return Err(AuthError::AmbiguousToken(
-                            first.location,
-                            TokenLocation::Cookie,
-                        )
-                        .into());
-                    }
+        let location = match self.cookies {
+            Some(cookies) if cookies.refresh_tokens().next().is_some() => {
+                if !cookies.refresh_tokens().any(|(token, _)| same(token)) {
+                    return Err(
+                        AuthError::AmbiguousToken(first.location, TokenLocation::Cookie).into(),
+                    );
                 }
+                RefreshTokenLocation::ExplicitAndCookie(cookies)
             }
-            None => RefreshTokenLocation::Explicit,
+            _ => RefreshTokenLocation::Explicit,
         };
         Ok(RequestRefreshToken {
             presented: presented.clone(),
@@ -124,14 +126,11 @@ impl<'r> RequestTokens<'r> {
         })
     }
 
-    fn refresh_token_in_cookie(&self) -> Result<RequestRefreshToken, ApiError> {
-        let Some(cookies) = &self.cookies else {
+    fn refresh_token_in_cookie(self) -> Result<RequestRefreshToken, ApiError> {
+        let Some(cookies) = self.cookies else {
             return Err(token_error(&self.explicit).into());
         };
-        let is_ours = cookies
-            .refresh_tokens(self.request, self.app)
-            .next()
-            .is_some();
+        let is_ours = cookies.refresh_tokens().next().is_some();
         if !is_ours && !self.explicit.is_empty() {
             return Err(token_error(&self.explicit).into());
         }
@@ -139,10 +138,7 @@ impl<'r> RequestTokens<'r> {
             cookies.verify_csrf(self.request, self.app)?;
         Ok(RequestRefreshToken {
             presented,
-            location: RefreshTokenLocation::Cookie {
-                cookies: cookies.clone(),
-                csrf,
-            },
+            location: RefreshTokenLocation::Cookie { cookies, csrf },
         })
     }
 
@@ -152,67 +148,73 @@ impl<'r> RequestTokens<'r> {
     /// # Errors
     /// `validation_failed` if two tokens name different sessions; otherwise the error of the token.
     pub(super) async fn session_to_end(&self) -> Result<SessionId, ApiError> {
-        let mut named: Option<(&ExplicitToken, SessionId)> = None;
+        let tokens: Vec<_> = self
+            .explicit
+            .iter()
+            .map(|token| self.parse(token))
+            .collect();
+        let mut named: Option<(&SessionToken<'_>, SessionId)> = None;
         let mut by_refresh = false;
-        for explicit in &self.explicit {
-            let Some(sid) = self.session_in_token(explicit) else {
+        for token in &tokens {
+            let Some(sid) = token.session() else {
                 continue;
             };
-            by_refresh |= explicit.refresh.is_ok();
+            by_refresh |= token.explicit.refresh.is_ok();
             match &named {
                 Some((first, known)) if *known != sid => {
-                    return Err(AuthError::AmbiguousToken(first.location, explicit.location).into());
+                    let (first, second) = (first.explicit.location, token.explicit.location);
+                    return Err(AuthError::AmbiguousToken(first, second).into());
                 }
                 Some(_) => {}
-                None => named = Some((explicit, sid)),
+                None => named = Some((token, sid)),
             }
         }
         match named {
             // The refresh token is enough: no need to check the access token's revocation.
             Some((_, sid)) if by_refresh => Ok(sid),
-            Some((explicit, _)) => self.session_of(explicit).await,
-            None => self.session_of_cookie().await,
+            Some((token, _)) => self.proven_session(token).await,
+            None => self.session_of_cookie(tokens.first()).await,
         }
     }
 
-    /// Returns the session of a token that is authentic and has not expired.
-    fn session_in_token(&self, explicit: &ExplicitToken) -> Option<SessionId> {
-        match &explicit.refresh {
-            Ok(presented) => return Some(presented.session.clone()),
-            Err(_) if explicit.location == TokenLocation::Body => return None,
-            Err(_) => {}
-        }
-        let (token, now) = (explicit.token.expose_secret(), self.app.clock.now());
-        let claims = self
-            .app
-            .verifier
-            .verify(token, ExpectedKind::Access, now)
-            .ok()?;
-        claims.sid.as_deref().map(SessionId::from)
+    fn parse<'t>(&self, explicit: &'t ExplicitToken) -> SessionToken<'t> {
+        let access = match (&explicit.refresh, explicit.location) {
+            (Ok(_), _) => Err(AuthError::WrongTokenType),
+            (Err(error), TokenLocation::Body) => Err(error.clone()),
+            (Err(_), _) => {
+                let (token, now) = (explicit.token.expose_secret(), self.app.clock.now());
+                self.app.verifier.verify(token, ExpectedKind::Access, now)
+            }
+        };
+        SessionToken { explicit, access }
     }
 
-    async fn session_of(&self, explicit: &ExplicitToken) -> Result<SessionId, ApiError> {
-        match (explicit.location, &explicit.refresh) {
-            (TokenLocation::Body, Err(error)) => Err(error.clone().into()),
-            _ => {
-                self.app
-                    .introspection
-                    .session_of_token(explicit.token.expose_secret())
-                    .await
+    /// Returns the session of a token that may end it.
+    async fn proven_session(&self, token: &SessionToken<'_>) -> Result<SessionId, ApiError> {
+        match (&token.explicit.refresh, &token.access) {
+            (Ok(presented), _) => Ok(presented.session.clone()),
+            (Err(AuthError::WrongTokenType), Ok(claims)) => {
+                self.app.introspection.session_of_access_token(claims).await
+            }
+            (Err(AuthError::WrongTokenType), Err(error)) | (Err(error), _) => {
+                Err(error.clone().into())
             }
         }
     }
 
     /// Returns the session of the cookie, if no other token of the request is valid.
-    async fn session_of_cookie(&self) -> Result<SessionId, ApiError> {
-        let Some(first) = self.explicit.first() else {
+    async fn session_of_cookie(
+        &self,
+        first: Option<&SessionToken<'_>>,
+    ) -> Result<SessionId, ApiError> {
+        let Some(first) = first else {
             let cookies = self.cookies.as_ref().ok_or(AuthError::MissingToken)?;
             return Ok(cookies
                 .verify_csrf(self.request, self.app)?
                 .presented
                 .session);
         };
-        let error = match self.session_of(first).await {
+        let error = match self.proven_session(first).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
@@ -226,6 +228,17 @@ impl<'r> RequestTokens<'r> {
             Some(session) => Ok(session),
             None => Err(error),
         }
+    }
+
+    /// Returns the `Set-Cookie` values that delete the cookies of an ended session; none if the request also
+    /// has cookies of another session.
+    pub(super) fn cleared_cookies(
+        &self,
+        ended: impl Fn(&PresentedRefreshToken) -> bool,
+    ) -> Vec<HeaderValue> {
+        let cookies = self.cookies.as_ref();
+        let cleared = cookies.map(|cookies| cookies.cleared_cookies(ended));
+        cleared.unwrap_or_default()
     }
 
     /// Returns the session of an expired access token.
@@ -243,21 +256,30 @@ impl<'r> RequestTokens<'r> {
     }
 }
 
-fn read_refresh_token(app: &App, token: &SecretString) -> Result<PresentedRefreshToken, AuthError> {
-    match token.expose_secret() {
-        "" => Err(AuthError::MalformedToken(
-            MalformedToken::NoTokenAfterScheme,
-        )),
-        token => app.refresh_tokens.verify(token),
+impl SessionToken<'_> {
+    /// Returns the session of a token that is authentic and has not expired.
+    fn session(&self) -> Option<SessionId> {
+        match (&self.explicit.refresh, &self.access) {
+            (Ok(presented), _) => Some(presented.session.clone()),
+            (Err(_), Ok(claims)) => claims.sid.as_deref().map(SessionId::from),
+            (Err(_), Err(_)) => None,
+        }
     }
 }
 
 /// Returns the reason why none of these tokens is a valid refresh token.
 fn token_error(explicit: &[ExplicitToken]) -> AuthError {
-    let error = explicit
-        .iter()
-        .find_map(|token| token.refresh.as_ref().err());
-    error.cloned().unwrap_or(AuthError::MissingToken)
+    let mut refused = explicit.iter().filter_map(|explicit| {
+        let error = explicit.refresh.as_ref().err()?;
+        Some((explicit, error))
+    });
+    match refused.next() {
+        None => AuthError::MissingToken,
+        Some((first, _)) if first.token.expose_secret().is_empty() => {
+            AuthError::MalformedToken(MalformedToken::NoTokenAfterScheme)
+        }
+        Some((_, error)) => error.clone(),
+    }
 }
 
 /// Returns the credentials of these schemes in `Authorization`. Bytes that are not UTF-8 are replaced: no

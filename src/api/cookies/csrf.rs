@@ -49,13 +49,12 @@ impl SessionCookies {
         request: &Request,
         app: &App,
     ) -> Result<CsrfVerifiedSession, ApiError> {
-        let sessions: Vec<_> = self.refresh_tokens(request, app).collect();
-        if sessions.is_empty() {
-            return Err(self.refresh_cookie_error(request, app).into());
+        if self.refresh_tokens().next().is_none() {
+            return Err(self.refresh_cookie_error().into());
         }
         origin::check_origin(request, &app.config)?;
         let csrf = self.repeated_csrf_value(request)?;
-        let matching = sessions.into_iter().filter(|(_, presented)| {
+        let matching = self.refresh_tokens().filter(|(_, presented)| {
             let (sid, epoch) = (presented.session.as_str(), presented.csrf_epoch);
             app.derived.csrf_matches(csrf, sid, epoch)
         });
@@ -63,16 +62,16 @@ impl SessionCookies {
             .max_by_key(|(_, presented)| presented.generation)
             .ok_or(AuthError::CsrfFailed(CsrfFailure::SessionMismatch))?;
         Ok(CsrfVerifiedSession {
-            presented,
+            presented: presented.clone(),
             csrf: csrf.to_owned(),
         })
     }
 
     /// Returns the reason why no refresh cookie is valid.
-    fn refresh_cookie_error(&self, request: &Request, app: &App) -> AuthError {
-        cookie_values(request, &self.refresh_name())
-            .find_map(|token| app.refresh_tokens.verify(token).err())
-            .unwrap_or(AuthError::MissingToken)
+    fn refresh_cookie_error(&self) -> AuthError {
+        let mut cookies = self.refresh_cookies.iter();
+        let error = cookies.find_map(|cookie| cookie.presented.as_ref().err());
+        error.cloned().unwrap_or(AuthError::MissingToken)
     }
 
     /// Returns the value in the header, if it repeats a CSRF cookie.
