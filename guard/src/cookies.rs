@@ -43,8 +43,6 @@ pub(crate) mod csrf;
 mod origin;
 pub(crate) mod renewal;
 mod set_cookie;
-#[cfg(test)]
-mod tests;
 
 pub use cookie_values::{CookieSyntax, cookie_values};
 pub use csrf::{Csrf, CsrfMethods};

@@ -19,8 +19,6 @@ mod policy;
 mod refusal;
 mod request_user;
 mod requirement;
-#[cfg(test)]
-mod tests;
 mod user;
 
 pub use builtin::{

@@ -15,7 +15,7 @@ mod key_set;
 mod signing;
 mod strength;
 #[cfg(test)]
-mod tests;
+mod vectors;
 mod verifying;
 
 pub use key_set::KeySet;

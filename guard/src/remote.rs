@@ -10,8 +10,6 @@ mod address;
 mod fetch;
 mod issuer_client;
 mod remote_keys;
-#[cfg(test)]
-pub(crate) mod tests;
 
 pub(crate) use address::parse_address;
 pub use address::{AddressError, PlaintextPolicy};

@@ -36,8 +36,6 @@ mod issuer;
 #[cfg(feature = "remote")]
 mod key_refresh;
 mod settings;
-#[cfg(test)]
-mod tests;
 mod verifier;
 
 pub use claims::{Claims, FreshClaim, TokenKind};

@@ -5,8 +5,6 @@
 //! Without a response the check fails with 503: a token is never accepted unchecked.
 
 mod service_account;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::time::{Duration, Instant};

@@ -236,3 +236,59 @@ fn verifier(
         None => (DEFAULT_PROVIDER.verifier_factory)(&algorithm, key),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SigningKey;
+
+    #[test]
+    fn a_parsed_private_key_is_freed_with_its_owner() {
+        let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let fingerprint = fingerprint(Algorithm::EdDsa, key.private_bytes());
+        assert!(PRIVATE_KEYS.find(&fingerprint).is_some());
+
+        drop(key);
+
+        assert!(PRIVATE_KEYS.find(&fingerprint).is_none());
+    }
+
+    #[test]
+    fn the_jwt_library_uses_the_parsed_keys() {
+        let real = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let raw = real
+            .verifying_key()
+            .decoding_key()
+            .try_get_as_bytes()
+            .unwrap()
+            .to_vec();
+        let (alias, message) = (b"not a key", b"message");
+        let private = |algorithm, _: &[u8]| PrivateKey::parse(algorithm, real.private_bytes());
+        let public = |algorithm, _: &[u8]| PublicKey::parse(algorithm, &raw);
+        let jose = Algorithm::EdDsa.jose();
+        let (signs, checks) = (
+            jsonwebtoken::EncodingKey::from_ed_der(alias),
+            jsonwebtoken::DecodingKey::from_ed_der(alias),
+        );
+        assert!(jsonwebtoken::crypto::sign(message, &signs, jose).is_err());
+
+        let _owners = (
+            PRIVATE_KEYS
+                .register(Algorithm::EdDsa, alias, private)
+                .unwrap(),
+            PUBLIC_KEYS
+                .register(Algorithm::EdDsa, alias, public)
+                .unwrap(),
+        );
+
+        let signature = jsonwebtoken::crypto::sign(message, &signs, jose).unwrap();
+        assert_eq!(
+            jsonwebtoken::crypto::verify(&signature, message, &checks, jose),
+            Ok(true)
+        );
+        assert_eq!(
+            jsonwebtoken::crypto::verify(&signature, b"other", &checks, jose),
+            Ok(false)
+        );
+    }
+}

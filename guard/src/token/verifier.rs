@@ -23,6 +23,8 @@ use crate::keys::{KeySet, VerifyingKey};
 
 mod claims_error;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod vectors;
 
 use claims_error::claims_error;
@@ -182,7 +184,7 @@ impl Verifier {
     }
 
     #[cfg(test)]
-    pub(super) fn cached_count(&self) -> usize {
+    fn cached_count(&self) -> usize {
         self.trusted_keys.load().verified.len()
     }
 

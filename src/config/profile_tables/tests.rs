@@ -131,7 +131,7 @@ fn unsafe_or_useless_profiles_are_refused_with_a_fix() {
 
 #[test]
 fn weak_third_party_keys_are_refused() {
-    let rsa_1024 = include_str!("../../../guard/src/keys/fixtures/rsa1024-pkcs8.pem");
+    let rsa_1024 = include_str!("../../../guard/tests/guard/keys/fixtures/rsa1024-pkcs8.pem");
     let ec = SigningKey::generate(Algorithm::Es256).unwrap();
     let ec = ec.to_pem().unwrap();
     let ec = secrecy::ExposeSecret::expose_secret(&ec);

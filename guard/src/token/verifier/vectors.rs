@@ -16,8 +16,8 @@ use crate::keys::{KeyError, VerifyingKey};
 use crate::token::ExpectedKind;
 
 const SIGNATURES: &str =
-    include_str!("../../../../tests/data/wycheproof/json_web_signature_test.json");
-const KEYS: &str = include_str!("../../../../tests/data/wycheproof/json_web_key_test.json");
+    include_str!("../../../tests/data/wycheproof/json_web_signature_test.json");
+const KEYS: &str = include_str!("../../../tests/data/wycheproof/json_web_key_test.json");
 
 /// Tokens that Wycheproof accepts and we refuse, with the reason.
 const REFUSED_BY_US: [(&[u64], &str); 5] = [

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::denylist::TokenStatus;
-use crate::error::AuthError;
-use crate::keys::KeySet;
-use crate::token::{MissingExp, Verifier, VerifierSettings};
+use latchet_guard::denylist::TokenStatus;
+use latchet_guard::error::AuthError;
+use latchet_guard::keys::KeySet;
+use latchet_guard::token::{MissingExp, Verifier, VerifierSettings};
 
 const MONTH: Duration = Duration::from_hours(30 * 24);
 

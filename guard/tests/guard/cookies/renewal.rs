@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::shop::TestShop;
 use super::*;
-use crate::token::FreshClaim;
+use latchet_guard::token::FreshClaim;
 
 #[tokio::test]
 async fn a_token_near_its_expiry_is_renewed_with_the_response() {

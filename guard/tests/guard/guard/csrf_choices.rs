@@ -1,7 +1,7 @@
 //! The CSRF check with other names, for other methods, and in forms.
 
 use super::*;
-use crate::cookies::{Cookies, CsrfMethods};
+use latchet_guard::cookies::{Cookies, CsrfMethods};
 use poem::http::header::{CONTENT_TYPE, COOKIE, ORIGIN, UPGRADE};
 
 const FORM: (HeaderName, &str) = (CONTENT_TYPE, "application/x-www-form-urlencoded");

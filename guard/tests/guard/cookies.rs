@@ -7,12 +7,12 @@ use poem::http::header::{COOKIE, SET_COOKIE};
 use poem::http::{HeaderMap, Method};
 use poem::{Endpoint, EndpointExt, Request, Response, Route, handler};
 
-use super::*;
-use crate::clock::{Clock, Time};
-use crate::denylist::memory::MemoryDenylist;
-use crate::guard::{EitherKind, Guards, Location, authenticate};
-use crate::keys::{Algorithm, KeySet, SigningKey};
-use crate::token::{Claims, Issuer, Typ, Verifier, VerifierSettings};
+use latchet_guard::clock::{Clock, Time};
+use latchet_guard::cookies::*;
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey};
+use latchet_guard::token::{Claims, Issuer, TokenKind, Typ, Verifier, VerifierSettings};
+use latchet_guard::{EitherKind, Guards, Location, authenticate};
 
 mod renewal;
 mod shop;

@@ -2,8 +2,8 @@
 
 use super::locations::TestRequest;
 use super::*;
-use crate::error::AuthError;
-use crate::token::Typ;
+use latchet_guard::error::AuthError;
+use latchet_guard::token::Typ;
 
 struct FlaskApi;
 

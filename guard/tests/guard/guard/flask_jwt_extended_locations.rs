@@ -4,7 +4,7 @@
 use super::flask_jwt_extended::{app_of, msg};
 use super::locations::TestRequest;
 use super::*;
-use crate::cookies::Cookies;
+use latchet_guard::cookies::Cookies;
 
 #[tokio::test]
 async fn refusals_for_other_locations_use_the_texts_of_flask_jwt_extended() {

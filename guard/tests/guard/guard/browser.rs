@@ -3,7 +3,7 @@
 use poem::http::HeaderValue;
 
 use super::*;
-use crate::cookies::Cookies;
+use latchet_guard::cookies::Cookies;
 
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -12,13 +12,13 @@ use poem::{Endpoint, EndpointExt, Request, Response, Route, handler};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::clock::Clock;
-use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
-use crate::error::AuthError;
-use crate::guard::{Guards, Jwt, JwtRequired, Location, Optional, Refresh};
-use crate::keys::{Algorithm, KeySet, SigningKey};
-use crate::token::{ExpectedKind, Issuer, Typ, Verifier, VerifierSettings};
+use latchet_guard::clock::Clock;
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
+use latchet_guard::error::AuthError;
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey};
+use latchet_guard::token::{ExpectedKind, Issuer, Typ, Verifier, VerifierSettings};
+use latchet_guard::{Guards, Jwt, JwtRequired, Location, Optional, Refresh};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
 const SHOP: &str = "https://shop.example";

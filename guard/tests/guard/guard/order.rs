@@ -1,7 +1,7 @@
 //! If several things are wrong, the first in the order of checks decides the response.
 
 use super::*;
-use crate::cookies::Cookies;
+use latchet_guard::cookies::Cookies;
 
 /// Defects of a token under test.
 #[derive(Clone, Copy)]

@@ -11,11 +11,13 @@ use poem::web::Json;
 use poem::{EndpointExt, IntoResponse, Request, Route, endpoint, get, handler};
 use serde_json::json;
 
-use super::*;
-use crate::guard::{Guards, Required, authenticate};
-use crate::remote::tests::server::KillableServer;
-use crate::testing::TestIssuer;
-use crate::token::ExpectedKind;
+use crate::remote::server::KillableServer;
+use latchet_guard::clock::Time;
+use latchet_guard::denylist::introspection::*;
+use latchet_guard::denylist::{Denylist, TokenStatus};
+use latchet_guard::testing::TestIssuer;
+use latchet_guard::token::{Claims, ExpectedKind};
+use latchet_guard::{Guards, Required, authenticate};
 
 /// An issuer with an introspection endpoint.
 struct ServedIssuer {

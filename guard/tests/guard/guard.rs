@@ -8,9 +8,9 @@ use poem_openapi::payload::{Json, PlainText};
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
-use super::*;
-use crate::denylist::DenialTarget;
-use crate::token::{self, TokenKind};
+use latchet_guard::denylist::DenialTarget;
+use latchet_guard::token::{self, Claims, TokenKind};
+use latchet_guard::*;
 use support::*;
 
 mod bodies;

@@ -1,6 +1,6 @@
 //! Project Wycheproof's vectors for the four algorithms, through the same import of keys and the same
 //! provider that verify every token. The project's vectors of whole tokens are in
-//! `token/verifier/vectors.rs`.
+//! `src/token/verifier/vectors.rs`.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::super::{Algorithm, KeyError, VerifyingKey};
+use super::{Algorithm, KeyError, VerifyingKey};
 
 /// Number of checked vectors, and those with a wrong result: an "acceptable" signature may be refused.
 #[derive(Default)]

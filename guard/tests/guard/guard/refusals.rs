@@ -3,7 +3,7 @@
 use poem::Response;
 
 use super::*;
-use crate::error::AuthError;
+use latchet_guard::error::AuthError;
 
 struct CustomErrorApi;
 

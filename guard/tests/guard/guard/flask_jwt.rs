@@ -1,7 +1,7 @@
 //! Responses in the format of Flask-JWT. `tests/api/interop` compares them with that library itself.
 
 use super::*;
-use crate::token::Claims;
+use latchet_guard::token::Claims;
 
 struct Gone;
 impl CurrentUser for Gone {

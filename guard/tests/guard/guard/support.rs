@@ -10,12 +10,14 @@ use poem_openapi::payload::{Json, PlainText};
 use poem_openapi::{Object, OpenApi, OpenApiService};
 use serde_json::Value;
 
-use crate::clock::{Clock, Time};
-use crate::denylist::memory::MemoryDenylist;
-use crate::denylist::{Denial, DenialTarget, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
-use crate::guard::*;
-use crate::keys::{Algorithm, KeySet, SigningKey, random_id};
-use crate::token::{Claims, Issuer, TokenKind, Typ, Verifier, VerifierSettings};
+use latchet_guard::clock::{Clock, Time};
+use latchet_guard::denylist::memory::MemoryDenylist;
+use latchet_guard::denylist::{
+    Denial, DenialTarget, Denylist, DenylistUnavailable, TokenIds, TokenStatus,
+};
+use latchet_guard::keys::{Algorithm, KeySet, SigningKey, random_id};
+use latchet_guard::token::{Claims, Issuer, TokenKind, Typ, Verifier, VerifierSettings};
+use latchet_guard::*;
 
 pub(super) const ISSUER: &str = "https://auth.example.com";
 pub(super) const HOUR: Duration = Duration::from_hours(1);

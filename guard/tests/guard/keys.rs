@@ -1,9 +1,13 @@
-mod vectors;
-
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::*;
+use latchet_guard::keys::*;
+
+fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
 
 const SECRET: &[u8; 32] = b"8f1c0a7de24b96530f7be1d2c4a98635";
 
@@ -67,24 +71,24 @@ fn two_generated_keys_differ() {
 fn private_keys_of_openssl_are_imported() {
     let table = [
         (
-            include_str!("fixtures/ed25519-pkcs8.pem"),
-            include_str!("fixtures/ed25519-spki.pem"),
+            include_str!("keys/fixtures/ed25519-pkcs8.pem"),
+            include_str!("keys/fixtures/ed25519-spki.pem"),
         ),
         (
-            include_str!("fixtures/p256-pkcs8.pem"),
-            include_str!("fixtures/p256-spki.pem"),
+            include_str!("keys/fixtures/p256-pkcs8.pem"),
+            include_str!("keys/fixtures/p256-spki.pem"),
         ),
         (
-            include_str!("fixtures/rsa2048-pkcs8.pem"),
-            include_str!("fixtures/rsa2048-spki.pem"),
+            include_str!("keys/fixtures/rsa2048-pkcs8.pem"),
+            include_str!("keys/fixtures/rsa2048-spki.pem"),
         ),
         (
-            include_str!("fixtures/rsa2048-pkcs1.pem"),
-            include_str!("fixtures/rsa2048-spki.pem"),
+            include_str!("keys/fixtures/rsa2048-pkcs1.pem"),
+            include_str!("keys/fixtures/rsa2048-spki.pem"),
         ),
         (
-            include_str!("fixtures/rsa2048-pkcs1.pem"),
-            include_str!("fixtures/rsa2048-pkcs1-public.pem"),
+            include_str!("keys/fixtures/rsa2048-pkcs1.pem"),
+            include_str!("keys/fixtures/rsa2048-pkcs1-public.pem"),
         ),
     ];
     for (private, public) in table {
@@ -116,10 +120,16 @@ fn an_rsa_key_in_pkcs8_is_kept_in_pkcs1() {
 #[test]
 fn an_unsupported_private_key_is_refused_with_the_reason() {
     let table = [
-        (include_str!("fixtures/p256-sec1.pem"), "openssl pkcs8"),
-        (include_str!("fixtures/ed25519-encrypted.pem"), "passphrase"),
-        (include_str!("fixtures/rsa1024-pkcs8.pem"), "weak"),
-        (include_str!("fixtures/ed25519-spki.pem"), "no private key"),
+        (include_str!("keys/fixtures/p256-sec1.pem"), "openssl pkcs8"),
+        (
+            include_str!("keys/fixtures/ed25519-encrypted.pem"),
+            "passphrase",
+        ),
+        (include_str!("keys/fixtures/rsa1024-pkcs8.pem"), "weak"),
+        (
+            include_str!("keys/fixtures/ed25519-spki.pem"),
+            "no private key",
+        ),
         ("", "no private key"),
         (
             "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
@@ -140,13 +150,19 @@ fn an_unsupported_private_key_is_refused_with_the_reason() {
 fn an_unsupported_public_key_is_refused_with_the_reason() {
     let table = [
         (
-            include_str!("fixtures/ed25519-pkcs8.pem"),
+            include_str!("keys/fixtures/ed25519-pkcs8.pem"),
             "a private key in place of a public one",
         ),
-        (include_str!("fixtures/certificate.pem"), "no public key"),
-        (include_str!("fixtures/p384-spki.pem"), "other than P-256"),
-        (include_str!("fixtures/x25519-spki.pem"), "neither"),
-        (include_str!("fixtures/rsa1024-spki.pem"), "has 1024"),
+        (
+            include_str!("keys/fixtures/certificate.pem"),
+            "no public key",
+        ),
+        (
+            include_str!("keys/fixtures/p384-spki.pem"),
+            "other than P-256",
+        ),
+        (include_str!("keys/fixtures/x25519-spki.pem"), "neither"),
+        (include_str!("keys/fixtures/rsa1024-spki.pem"), "has 1024"),
         ("PUBLIC KEY", "neither"),
     ];
     for (pem, reason) in table {
@@ -353,55 +369,4 @@ fn ids_have_22_characters_and_are_unique() {
 
     assert_eq!(ids.len(), 1000);
     assert!(ids.iter().all(|id| id.len() == 22));
-}
-
-#[test]
-fn a_parsed_private_key_is_freed_with_its_owner() {
-    let key = SigningKey::generate(Algorithm::EdDsa).unwrap();
-    let fingerprint = key_material::fingerprint(Algorithm::EdDsa, key.private_bytes());
-    assert!(key_material::PRIVATE_KEYS.find(&fingerprint).is_some());
-
-    drop(key);
-
-    assert!(key_material::PRIVATE_KEYS.find(&fingerprint).is_none());
-}
-
-#[test]
-fn the_jwt_library_uses_the_parsed_keys() {
-    let real = SigningKey::generate(Algorithm::EdDsa).unwrap();
-    let raw = real
-        .verifying_key()
-        .decoding_key()
-        .try_get_as_bytes()
-        .unwrap()
-        .to_vec();
-    let (alias, message) = (b"not a key", b"message");
-    let private =
-        |algorithm, _: &[u8]| key_material::PrivateKey::parse(algorithm, real.private_bytes());
-    let public = |algorithm, _: &[u8]| key_material::PublicKey::parse(algorithm, &raw);
-    let jose = Algorithm::EdDsa.jose();
-    let (signs, checks) = (
-        jsonwebtoken::EncodingKey::from_ed_der(alias),
-        jsonwebtoken::DecodingKey::from_ed_der(alias),
-    );
-    assert!(jsonwebtoken::crypto::sign(message, &signs, jose).is_err());
-
-    let _owners = (
-        key_material::PRIVATE_KEYS
-            .register(Algorithm::EdDsa, alias, private)
-            .unwrap(),
-        key_material::PUBLIC_KEYS
-            .register(Algorithm::EdDsa, alias, public)
-            .unwrap(),
-    );
-
-    let signature = jsonwebtoken::crypto::sign(message, &signs, jose).unwrap();
-    assert_eq!(
-        jsonwebtoken::crypto::verify(&signature, message, &checks, jose),
-        Ok(true)
-    );
-    assert_eq!(
-        jsonwebtoken::crypto::verify(&signature, b"other", &checks, jose),
-        Ok(false)
-    );
 }

@@ -125,10 +125,11 @@ fn exists(name: &str) -> bool {
             files_below(&guard.join("../src")),
         ]
         .concat(),
-        (first, "") => ["/tests.rs", ".rs"]
-            .map(|end| guard.join(format!("src/{first}{end}")))
-            .to_vec(),
-        (first, second) => vec![guard.join(format!("src/{first}/tests/{second}.rs"))],
+        (first, "") => vec![guard.join(format!("tests/guard/{first}.rs"))],
+        (first, second) => vec![
+            guard.join(format!("tests/guard/{first}/{second}.rs")),
+            guard.join(format!("src/{first}/{second}/tests.rs")),
+        ],
     };
     files.iter().any(|file| {
         let text = fs::read_to_string(file).unwrap_or_default();

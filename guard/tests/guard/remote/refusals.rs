@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::server::KillableServer;
 use super::{ServedIssuer, unknown_key};
-use crate::keys::{Algorithm, SigningKey};
-use crate::remote::{RemoteKeys, RemoteSettings};
-use crate::testing::TestIssuer;
+use latchet_guard::keys::{Algorithm, SigningKey};
+use latchet_guard::remote::{RemoteKeys, RemoteSettings};
+use latchet_guard::testing::TestIssuer;
 
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 

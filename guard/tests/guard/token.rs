@@ -7,13 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::*;
-use crate::clock::Time;
-use crate::error::{AuthError, InvalidToken, MalformedToken, RequiredClaim};
-use crate::keys::{Algorithm, KeyError, KeySet, SigningKey};
+use latchet_guard::clock::Time;
+use latchet_guard::error::{AuthError, InvalidToken, MalformedToken, RequiredClaim};
+use latchet_guard::keys::{Algorithm, KeyError, KeySet, SigningKey};
+use latchet_guard::token::*;
 
 mod attacks;
-mod cache;
 mod choices;
 mod claims;
 mod flask;

@@ -1,7 +1,7 @@
 //! Locations of tokens, and the location that a handler receives.
 
 use super::*;
-use crate::cookies::Cookies;
+use latchet_guard::cookies::Cookies;
 
 struct Link;
 impl Locations for Link {

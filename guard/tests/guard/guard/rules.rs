@@ -1,7 +1,7 @@
 //! Custom policies, owners, and routes that skip the denylist.
 
 use super::*;
-use crate::error::AuthError;
+use latchet_guard::error::AuthError;
 
 struct Paying;
 impl TokenPolicy for Paying {
