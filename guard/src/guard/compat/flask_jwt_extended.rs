@@ -124,14 +124,12 @@ fn has_too_many_parts(request: &Request, name: &HeaderName, scheme: Option<&str>
         std::str::from_utf8(token)
             .is_ok_and(|token| token.split_ascii_whitespace().nth(1).is_some())
     };
-    match scheme {
-        Some(scheme) => credentials(headers, name, &[scheme]).any(has_two_words),
-        None => {
-            let lines = headers.get_all(name).into_iter();
-            let mut tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-            tokens.any(has_two_words)
-        }
+    if let Some(scheme) = scheme {
+        return credentials(headers, name, &[scheme]).any(has_two_words);
     }
+    let lines = headers.get_all(name).into_iter();
+    let mut tokens = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    tokens.any(has_two_words)
 }
 
 fn bad_header_text(name: &HeaderName, scheme: Option<&str>) -> String {
