@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
-use jsonwebtoken::Header;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -27,7 +26,7 @@ use super::store::User;
 use super::throttle::Throttle;
 use latchet_guard::clock::Time;
 use latchet_guard::keys::{KeyError, SigningKey};
-use latchet_guard::token::Claims;
+use latchet_guard::token::{Claims, Issuer, Typ};
 
 /// The profiles of one server, and the services that may use them.
 pub struct TokenProfiles {
@@ -39,8 +38,7 @@ pub struct TokenProfiles {
 /// One profile, ready to sign.
 struct TokenProfile {
     settings: ProfileSettings,
-    key: SigningKey,
-    header: Header,
+    issuer: Issuer,
 }
 
 /// Credentials that a service presents. They are not verified yet.
@@ -126,15 +124,12 @@ impl fmt::Debug for TokenProfiles {
 impl TokenProfile {
     fn new(settings: ProfileSettings, key: SigningKey) -> Self {
         // `typ` is JWT, which our own verifiers accept only if tokens of Flask apps are accepted.
-        let mut header = Header::new(key.algorithm().jose());
-        if key.algorithm().is_asymmetric() {
-            header.kid = Some(key.kid().to_owned());
+        let is_asymmetric = key.algorithm().is_asymmetric();
+        let mut issuer = Issuer::with_typ(Typ::Plain, key);
+        if !is_asymmetric {
+            issuer = issuer.without_kid();
         }
-        Self {
-            settings,
-            key,
-            header,
-        }
+        Self { settings, issuer }
     }
 
     fn authorize(&self, requester: &TokenRequester<'_>, user: &User) -> Result<(), ApiError> {
@@ -172,10 +167,8 @@ impl TokenProfile {
         }
         claims.insert("iat".to_owned(), json!(now.secs()));
         claims.insert("exp".to_owned(), json!((now + settings.lifetime).secs()));
-        let token = jsonwebtoken::encode(&self.header, &claims, self.key.encoding_key())
-            .map_err(|_| KeyError::Crypto("the token could not be signed"))?;
         Ok(ThirdPartyToken {
-            token,
+            token: self.issuer.sign_custom(&claims)?,
             expires_in: settings.lifetime.as_secs(),
         })
     }

@@ -3,6 +3,16 @@
 use std::time::Duration;
 
 /// Waits that double from the first to the longest.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use latchet_guard::backoff::Backoff;
+///
+/// let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(3));
+/// let waits = [backoff.wait(), backoff.wait(), backoff.wait()];
+/// assert_eq!(waits.map(|wait| wait.as_secs()), [1, 2, 3]);
+/// ```
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,

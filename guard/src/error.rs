@@ -80,7 +80,7 @@ impl Problem {
         self.status.canonical_reason().unwrap_or("Error")
     }
 
-    /// Returns the response body.
+    /// Returns the response body, for responses that are not built by [`into_response`](Self::into_response).
     pub fn to_json(&self, request_id: Option<&str>) -> Vec<u8> {
         serde_json::to_vec(&ProblemBody {
             kind: "about:blank",

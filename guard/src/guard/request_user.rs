@@ -1,4 +1,4 @@
-//! The user of a request, for the log of the server around the guards.
+//! The user of a request, for the log of a middleware around the guards.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +8,19 @@ use crate::token::Claims;
 
 /// Slot for the user of a request, in the data of the request. Guards fill it as soon as the token is
 /// verified, also if the request is refused later.
+///
+/// ```
+/// use latchet_guard::RequestUser;
+/// use poem::{Endpoint, Request, Result};
+///
+/// async fn log_user<E: Endpoint>(next: E, mut request: Request) -> Result<E::Output> {
+///     let user = RequestUser::default();
+///     request.set_data(user.clone());
+///     let response = next.call(request).await;
+///     println!("{}", user.id().unwrap_or("unknown"));
+///     response
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct RequestUser(Arc<OnceLock<Arc<Claims>>>);
 
@@ -20,7 +33,7 @@ impl RequestUser {
         }
     }
 
-    /// Returns the id of the user.
+    /// Returns the id of the user; `None` if no guard has verified a token.
     pub fn id(&self) -> Option<&str> {
         self.0.get().map(|claims| claims.sub.as_str())
     }

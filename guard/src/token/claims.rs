@@ -172,6 +172,12 @@ impl Claims {
     }
 
     /// Returns whether a claim of this name has its own field, hence cannot be in `extra`.
+    ///
+    /// ```
+    /// use latchet_guard::token::Claims;
+    ///
+    /// assert!(Claims::has_field("sub") && !Claims::has_field("plan"));
+    /// ```
     pub fn has_field(name: &str) -> bool {
         NAMED_CLAIMS.contains(&name)
     }

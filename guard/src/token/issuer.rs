@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Header, crypto};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::claims::NAMED_CLAIMS;
@@ -62,6 +63,14 @@ impl Issuer {
         Ok(self)
     }
 
+    /// Omits the id of the key from the header: for verifiers that know one key and expect no `kid`.
+    #[must_use]
+    pub fn without_kid(mut self) -> Self {
+        self.header.kid = None;
+        self.encoded_header = encode_header(&self.header);
+        self
+    }
+
     /// Returns the key that signs.
     pub fn key(&self) -> &SigningKey {
         &self.key
@@ -73,13 +82,22 @@ impl Issuer {
     /// [`KeyError::ReservedClaim`] when `extra` would duplicate a claim; [`KeyError::Crypto`] when
     /// signing fails, or `fresh` has no JSON form.
     pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
-        const FAILED: KeyError = KeyError::Crypto("the token could not be signed");
         if let Some(name) = NAMED_CLAIMS
             .iter()
             .find(|name| claims.extra.contains_key(**name))
         {
             return Err(KeyError::ReservedClaim((*name).to_owned()));
         }
+        self.sign_custom(claims)
+    }
+
+    /// Signs claims of a custom form, which [`Verifier`](super::Verifier) does not read: for a third party
+    /// that has its own claims.
+    ///
+    /// # Errors
+    /// [`KeyError::Crypto`] when signing fails, or the claims have no JSON form.
+    pub fn sign_custom(&self, claims: &impl Serialize) -> Result<String, KeyError> {
+        const FAILED: KeyError = KeyError::Crypto("the token could not be signed");
         // Sufficient for most tokens: growing the buffer costs more than writing.
         let mut json = Vec::with_capacity(CLAIMS_CAPACITY);
         serde_json::to_writer(&mut json, claims).map_err(|_| FAILED)?;
