@@ -243,3 +243,26 @@ fn a_time_becomes_freshness_until_then() {
     assert!(until.is_fresh(NOW));
     assert!(!until.is_fresh(NOW + Duration::from_millis(1501)));
 }
+
+#[test]
+fn claims_of_a_custom_form_are_signed_for_verifiers_without_a_kid() {
+    let key = key(Algorithm::EdDsa);
+    let issuer = Issuer::with_typ(Typ::Plain, key.clone()).without_kid();
+    let trusted = key.verifying_key().for_tokens_without_kid();
+    let verifier = Verifier::new(KeySet::new([trusted]), settings().with_flask_jwt_extended());
+
+    let token = issuer.sign_custom(&json!({ "userId": 7 })).unwrap();
+
+    let [header, claims] = [0, 1].map(|part| -> Value {
+        let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(part).unwrap());
+        serde_json::from_slice(&part.unwrap()).unwrap()
+    });
+    assert_eq!(header, json!({ "typ": "JWT", "alg": "EdDSA" }));
+    assert_eq!(claims, json!({ "userId": 7 }));
+    let missing = MalformedToken::ClaimMissing(RequiredClaim::Sub);
+    assert_eq!(
+        verifier.verify(&token, ExpectedKind::Access, NOW),
+        Err(AuthError::MalformedToken(missing)),
+        "the signature is right, the claims are not ours"
+    );
+}
