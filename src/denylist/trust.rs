@@ -204,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_that_concerns_sql_names_the_database() {
+        for (distrust, names_database) in [
+            (Distrust::NoEpoch, true),
+            (Distrust::NotBackfilled, true),
+            (Distrust::OtherServer, false),
+            (Distrust::ServerFault(ServerFault::ClockAhead), false),
+        ] {
+            let reason = DistrustReason(&distrust).to_string();
+
+            assert_eq!(reason.contains("database"), names_database, "{reason}");
+            assert_eq!(reason != distrust.to_string(), names_database, "{reason}");
+        }
+    }
+
+    #[test]
     fn a_clock_may_be_ahead_by_half_a_minute() {
         let mut scene = trusted_scene();
 
