@@ -65,6 +65,8 @@ pub struct AppParts {
     pub clock: Clock,
     /// Compares the clock with that of the database.
     pub clock_check: ClockCheck,
+    /// Metrics, if they are enabled.
+    pub metrics: Option<Metrics>,
     /// Passed to the background tasks, without which the denylist in memory is not up to date.
     pub(super) server_lock: Mutex<Option<ServerLock>>,
 }
@@ -150,6 +152,7 @@ impl AppParts {
             database_check: DatabaseCheck::new(store.clone()),
             clock_check: ClockCheck::new(store.clone(), clock.clone()),
             server_lock: Mutex::new(Some(lock)),
+            metrics: revocations.metrics.clone(),
             revocations,
             accounts,
             signing_keys,
@@ -179,6 +182,8 @@ fn sessions(
             passwords: accounts.passwords.clone(),
             throttle,
         },
+        token_lifetimes: accounts.revocations.token_lifetimes.clone(),
+        metrics: accounts.revocations.metrics.clone(),
         revocations: accounts.revocations.clone(),
         accounts: accounts.clone(),
         issuer,

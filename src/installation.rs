@@ -127,7 +127,7 @@ impl Installation {
         TokenLifetimes::new(self.store.clone(), self.config.access_ttl)
     }
 
-    /// Returns what ends sessions. Connects to no Redis before something is denied.
+    /// Opens the denylist and what revokes in it. Connects to no Redis before something is denied.
     pub(super) fn revocations(&self, metrics: Option<Metrics>) -> Result<Revocations, OpenError> {
         let redis_url = self.config.redis_url.as_ref();
         Ok(Revocations {

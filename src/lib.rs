@@ -14,8 +14,8 @@
 //! | signing keys | [`keyring`] |
 //! | settings | [`config`] |
 //!
-//! Each layer calls only the next one: [`api`] calls [`App`], whose decisions are in [`sessions`] and
-//! [`accounts`] and whose SQL statements are in [`store`].
+//! [`api`] implements HTTP and calls the parts of an [`App`], such as [`Sessions`](sessions::Sessions) and
+//! [`Accounts`](accounts::Accounts), which decide. Their SQL statements are in [`store`].
 
 use poem::{Endpoint, EndpointExt, Route};
 
@@ -82,9 +82,7 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let pages = web::mount(Route::new(), &document.json(), &document.yaml(), prefix);
     api::ApiRouter::new(pages, app, lifecycle.clone())
         .with(api::AllowHeaderLayer)
-        .with(
-            RequestLayer::new(&app.config, lifecycle).with_metrics(app.revocations.metrics.clone()),
-        )
+        .with(RequestLayer::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))
         // Outermost: a page of another origin may read refusals too.
         .with(api::Cors::new(&app.config.allowed_origins))
 }

@@ -11,6 +11,7 @@ use super::accounts::Accounts;
 use super::config::Config;
 use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
+use super::metrics::Metrics;
 use super::password_verification::PasswordVerification;
 use super::refused_attempts;
 use super::rotation::{Grace, SessionEnd};
@@ -19,6 +20,7 @@ use super::store::{
     SessionPageRequest, SessionWithOwner, SessionWithUsername, StartedSession, Store,
 };
 use super::throttle::KnownDevice;
+use super::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::token::FreshClaim;
 
@@ -73,6 +75,8 @@ pub struct Sessions {
     pub(super) password_verification: PasswordVerification,
     pub(super) revocations: Revocations,
     pub(super) issuer: TokenIssuer,
+    pub(super) token_lifetimes: TokenLifetimes,
+    pub(super) metrics: Option<Metrics>,
 }
 
 /// Settings of new sessions and of their rotation.
@@ -114,7 +118,7 @@ impl Sessions {
         if let Err(error) = &outcome {
             refused_attempts::log_login(&username, ip, error);
         }
-        if let Some(metrics) = &self.revocations.metrics {
+        if let Some(metrics) = &self.metrics {
             metrics.count_login(&outcome);
         }
         outcome
@@ -207,10 +211,10 @@ impl Sessions {
         let sid = presented.session.clone();
         let rules = RotationSettings {
             grace: self.settings.grace,
-            denial_ttl: self.revocations.denial_ttl().await?,
+            denial_ttl: self.token_lifetimes.denial_ttl().await?,
         };
         let rotation = self.store.rotate(presented, now, rules).await?;
-        if let Some(metrics) = &self.revocations.metrics {
+        if let Some(metrics) = &self.metrics {
             metrics.count_refresh(&rotation);
         }
         match rotation {

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::clock_skew::CLOCK_SKEW;
 use super::store::{QUERY_DEADLINE, Store, StoreError};
+use latchet_guard::token::MAX_LEEWAY;
 
 /// Validity of an announcement in SQL.
 const ANNOUNCEMENT_VALIDITY: Duration = Duration::from_hours(2);
@@ -141,6 +143,15 @@ impl TokenLifetimes {
             return Ok(reading.longest);
         }
         self.read_longest().await
+    }
+
+    /// Returns the time for which a denial must be kept: no access token that any server has issued is
+    /// accepted by any guard for longer.
+    ///
+    /// # Errors
+    /// As [`TokenLifetimes::longest_in_use`].
+    pub async fn denial_ttl(&self) -> Result<Duration, StoreError> {
+        Ok(self.longest_in_use().await? + MAX_LEEWAY + CLOCK_SKEW)
     }
 
     /// Renews the announcement and the longest lifetime until the task is dropped, so that requests rarely

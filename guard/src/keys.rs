@@ -56,7 +56,7 @@ impl Algorithm {
         !matches!(self, Self::Hs256)
     }
 
-    pub const fn jose(self) -> jsonwebtoken::Algorithm {
+    pub(crate) const fn jose(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
             Self::Es256 => jsonwebtoken::Algorithm::ES256,

@@ -66,9 +66,7 @@ async fn run(config: Config) -> Result<(), CliError> {
     let lifecycle = Lifecycle::default();
     let mut upkeep = app.spawn_background_tasks();
     spawn_certificate_reload(&mut upkeep, certificate, reload);
-    if let (Some((listener, _)), Some(metrics)) =
-        (metrics_listener, app.revocations.metrics.clone())
-    {
+    if let (Some((listener, _)), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
         let server = HttpServer {
             listener,
             tls: None,

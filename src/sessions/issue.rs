@@ -71,7 +71,7 @@ pub struct TokenIssuer {
 struct FlaskClaims {
     /// Claim of Flask-JWT that names the user in addition to `sub`.
     identity: Option<String>,
-    /// Whether the tokens have the claims of Flask-JWT-Extended.
+    /// True if the tokens have the claims of Flask-JWT-Extended.
     is_extended: bool,
 }
 

@@ -1,8 +1,5 @@
 //! Revocation of sessions and tokens: first in SQL, then in every copy of the denylist, then the response.
 
-use std::time::Duration;
-
-use crate::clock_skew::CLOCK_SKEW;
 use crate::denylist::DenylistBackend;
 use crate::error::ApiError;
 use crate::ids::{SessionId, UserId};
@@ -147,16 +144,9 @@ impl Revocations {
         Ok(())
     }
 
-    /// Returns the time for which a denial must be kept: no access token that any server has issued is
-    /// accepted by any guard for longer.
-    pub(crate) async fn denial_ttl(&self) -> Result<Duration, ApiError> {
-        let longest = self.token_lifetimes.longest_in_use().await?;
-        Ok(longest + MAX_LEEWAY + CLOCK_SKEW)
-    }
-
     /// Returns the period of a denial that begins now.
     pub(crate) async fn denial_period(&self, now: Time) -> Result<DenialPeriod, ApiError> {
-        let not_after = now + self.denial_ttl().await?;
+        let not_after = now + self.token_lifetimes.denial_ttl().await?;
         Ok(DenialPeriod { now, not_after })
     }
 

@@ -145,7 +145,7 @@ impl SigningKey {
         self.verifying_key.clone()
     }
 
-    pub fn encoding_key(&self) -> &EncodingKey {
+    pub(crate) fn encoding_key(&self) -> &EncodingKey {
         &self.encoding_key
     }
 }

@@ -193,6 +193,7 @@ fn another_root_secret_is_refused_also_by_the_doctor() {
         let other = backend.with("LATCHET_ROOT_SECRET", secret.trim());
 
         assert!(refusal(&other).contains("another root secret"));
+        assert!(failure(&other, &["user", "list"]).contains("another root secret"));
         assert_doctor_says(&other, "another root secret");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::support::Backend;
+use crate::support::postgres::Postgres;
 use crate::support::redis::Redis;
 use crate::support::server::{Replica, command, run};
 
@@ -70,6 +71,22 @@ fn commands_for_an_existing_installation_create_none() {
     }
     let said = failure(&backend, &["user", "list"]);
     assert!(said.contains("LATCHET_DATA_DIR"), "{said}");
+}
+
+/// The first account may be created before the first start, which creates the first signing key.
+#[test]
+fn a_command_for_accounts_opens_no_signing_keys() {
+    let backend = Backend::postgres_alone().with("LATCHET_VERIFICATION_KEYS", "missing.pem");
+    let password = backend.folder.path().join("password");
+    std::fs::write(&password, "a long password of grace").unwrap();
+    let password = format!("--password-file={}", password.display());
+
+    run(&backend, &["user", "add", "grace", &password]);
+
+    let keys = Postgres::shared().sql(&backend.database(), "SELECT count(*) FROM keys");
+    assert_eq!(keys.trim(), "0");
+    assert!(run(&backend, &["user", "list"]).contains("grace"));
+    assert!(failure(&backend, &["key", "list"]).contains("missing.pem"));
 }
 
 #[test]
