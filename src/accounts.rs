@@ -261,7 +261,7 @@ impl Accounts {
         }
         let roles = unique_role_names(roles);
         let now = self.clock.now();
-        let period = self.revocations.denial_period(now).await?;
+        let period = self.revocations.token_lifetimes.denial_period(now).await?;
         let set = self.store.set_roles(id, &roles, by, period).await;
         if let Some(denial) = set.map_err(no_such_user)? {
             self.revocations.deny(&[denial], now).await?;

@@ -132,7 +132,7 @@ impl Sessions {
             .verify_login_password(&login, now)
             .await?;
         let user = verified.user;
-        let period = self.revocations.denial_period(now).await?;
+        let period = self.token_lifetimes.denial_period(now).await?;
         let new = NewSession {
             limit: self.settings.max_sessions,
             period,

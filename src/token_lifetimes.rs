@@ -17,7 +17,8 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::clock_skew::CLOCK_SKEW;
-use super::store::{QUERY_DEADLINE, Store, StoreError};
+use super::store::{DenialPeriod, QUERY_DEADLINE, Store, StoreError};
+use latchet_guard::clock::Time;
 use latchet_guard::token::MAX_LEEWAY;
 
 /// Validity of an announcement in SQL.
@@ -152,6 +153,15 @@ impl TokenLifetimes {
     /// As [`TokenLifetimes::longest_in_use`].
     pub async fn denial_ttl(&self) -> Result<Duration, StoreError> {
         Ok(self.longest_in_use().await? + MAX_LEEWAY + CLOCK_SKEW)
+    }
+
+    /// Returns the period of a denial that begins now.
+    ///
+    /// # Errors
+    /// As [`TokenLifetimes::longest_in_use`].
+    pub async fn denial_period(&self, now: Time) -> Result<DenialPeriod, StoreError> {
+        let not_after = now + self.denial_ttl().await?;
+        Ok(DenialPeriod { now, not_after })
     }
 
     /// Renews the announcement and the longest lifetime until the task is dropped, so that requests rarely

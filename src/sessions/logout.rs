@@ -6,7 +6,7 @@ use crate::ids::{SessionId, UserId};
 use crate::metrics::Metrics;
 use crate::rotation::RevokeReason;
 use crate::security_events::Actor;
-use crate::store::{DenialPeriod, Revocation, Store, StoreError};
+use crate::store::{Revocation, Store, StoreError};
 use crate::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::Denial;
@@ -144,19 +144,13 @@ impl Revocations {
         Ok(())
     }
 
-    /// Returns the period of a denial that begins now.
-    pub(crate) async fn denial_period(&self, now: Time) -> Result<DenialPeriod, ApiError> {
-        let not_after = now + self.token_lifetimes.denial_ttl().await?;
-        Ok(DenialPeriod { now, not_after })
-    }
-
     /// Returns a revocation that takes effect now.
     pub(crate) async fn revocation(
         &self,
         reason: RevokeReason,
         now: Time,
     ) -> Result<Revocation, ApiError> {
-        let period = self.denial_period(now).await?;
+        let period = self.token_lifetimes.denial_period(now).await?;
         Ok(Revocation { reason, period })
     }
 }

@@ -267,8 +267,8 @@ mod tests {
         let public = |algorithm, _: &[u8]| PublicKey::parse(algorithm, &raw);
         let jose = Algorithm::EdDsa.jose();
         let (signs, checks) = (
-            jsonwebtoken::EncodingKey::from_ed_der(alias),
-            jsonwebtoken::DecodingKey::from_ed_der(alias),
+            EncodingKey::from_ed_der(alias),
+            DecodingKey::from_ed_der(alias),
         );
         assert!(jsonwebtoken::crypto::sign(message, &signs, jose).is_err());
 

@@ -10,5 +10,6 @@ mod cookies;
 mod guard;
 mod introspection;
 mod keys;
+mod raw_signature;
 mod remote;
 mod token;

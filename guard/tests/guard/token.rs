@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::raw_signature::sign_message;
 use latchet_guard::clock::Time;
 use latchet_guard::error::{AuthError, InvalidToken, MalformedToken, RequiredClaim};
 use latchet_guard::keys::{Algorithm, KeyError, KeySet, SigningKey};
@@ -67,12 +68,8 @@ fn sign_text(header: &str, claims: &str, key: &SigningKey) -> String {
     let message = [header, claims]
         .map(|part| URL_SAFE_NO_PAD.encode(part))
         .join(".");
-    let signature = jsonwebtoken::crypto::sign(
-        message.as_bytes(),
-        key.encoding_key(),
-        key.algorithm().jose(),
-    );
-    format!("{message}.{}", signature.unwrap())
+    let signature = sign_message(key, &message);
+    format!("{message}.{signature}")
 }
 
 fn header_of(key: &SigningKey) -> Value {
