@@ -1,7 +1,7 @@
 //! The OpenAPI document: the output of poem-openapi, corrected and completed.
 //!
 //! This module adds the error responses of an operation, its examples, and the security of operations that
-//! accept a token in several places. The file of each handler declares these in an [`OperationSpec`].
+//! accept a token in several places. The file of each handler declares these in an `OperationSpec`.
 //! `openapi.yaml` in the repository is this document, printed by `latchet openapi`; a test fails when it is
 //! stale.
 
