@@ -125,7 +125,9 @@ fn exists(name: &str) -> bool {
             files_below(&guard.join("../src")),
         ]
         .concat(),
-        (first, "") => vec![guard.join(format!("tests/guard/{first}.rs"))],
+        (first, "") => ["tests/guard", "src"]
+            .map(|folder| guard.join(format!("{folder}/{first}.rs")))
+            .to_vec(),
         (first, second) => vec![
             guard.join(format!("tests/guard/{first}/{second}.rs")),
             guard.join(format!("src/{first}/{second}/tests.rs")),
