@@ -10,10 +10,9 @@ use poem::{Endpoint, IntoResponse, Request, Response};
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use super::client::client_details;
+use super::client::{KnownDevices, client_details};
 use super::cookies::SessionCookies;
 use super::input::{JSON_TYPE, parse_unambiguous, require_content_type};
-use super::known_devices::KnownDevices;
 use super::responses::NoStore;
 use crate::App;
 use crate::error::ApiError;

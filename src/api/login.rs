@@ -6,11 +6,10 @@ use poem_openapi::{Enum, Object, OpenApi};
 use serde_json::json;
 
 use super::Tag;
-use super::client::{anonymous_actor, client_details, client_ip};
+use super::client::{DeviceToken, KnownDevices, anonymous_actor, client_details, client_ip};
 use super::cookies::SessionCookies;
 use super::first_party::OwnAccountGuard;
 use super::input::JsonBody;
-use super::known_devices::{DeviceToken, KnownDevices};
 use super::origin;
 use super::responses::{AccessTokenResponse, CreatedResponse, NoStore, SessionTokensResponse};
 use super::secret_field::{PasswordField, SecretField};

@@ -25,7 +25,6 @@ mod forward_auth;
 mod health;
 mod idempotency;
 mod input;
-mod known_devices;
 mod login;
 mod oauth;
 mod origin;

@@ -7,12 +7,11 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::Tag;
-use super::client::{client_details, client_ip};
+use super::client::{DeviceToken, KnownDevices, client_details, client_ip};
 use super::cookies::SessionCookies;
 use super::first_party::FullScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
-use super::known_devices::{DeviceToken, KnownDevices};
 use super::responses::{NoStore, SessionTokensResponse};
 use super::secret_field::{PasswordField, TokenField};
 use super::spec::{OperationSpec, PASSWORD_CODES, examples};
