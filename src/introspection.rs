@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::error::ApiError;
-use super::ids::{SessionId, UserId};
+use super::ids::UserId;
 use super::names::ClientId;
 use super::refresh_token::RefreshTokenCodec;
 use super::rotation::{Grace, RotationDecision, decide};
 use super::sessions::{Revocations, require_client};
 use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionWithOwner, Store};
 use latchet_guard::clock::Clock;
-use latchet_guard::denylist::{TokenIds, TokenStatus};
-use latchet_guard::error::{AuthError, InvalidToken};
+use latchet_guard::denylist::TokenStatus;
+use latchet_guard::error::AuthError;
 use latchet_guard::token::{Claims, ExpectedKind, Verifier};
 
 /// Result of the introspection of a token.
@@ -47,27 +47,6 @@ pub struct Introspection {
 }
 
 impl Introspection {
-    /// Returns the session that an access token belongs to, even if that session has ended: a second logout
-    /// is no error.
-    ///
-    /// # Errors
-    /// `token_revoked` for a token that was revoked on its own; `unavailable`.
-    pub async fn session_of_access_token(&self, claims: &Claims) -> Result<SessionId, ApiError> {
-        let now = self.clock.now();
-        // A token that was revoked on its own is refused, although its session is active. An outdated
-        // token still proves which session it belongs to.
-        let ids = TokenIds {
-            sid: None,
-            ..TokenIds::from(claims)
-        };
-        let status = self.revocations.denylist.list().check(ids, now).await?;
-        match claims.sid.as_deref() {
-            Some(sid) if status != TokenStatus::Revoked => Ok(SessionId::from(sid)),
-            Some(_) => Err(AuthError::TokenRevoked.into()),
-            None => Err(AuthError::InvalidToken(InvalidToken::NoSession).into()),
-        }
-    }
-
     /// Revokes a token (RFC 7009): a refresh token with its whole session, an access token alone. A token
     /// that is invalid already is no error.
     ///

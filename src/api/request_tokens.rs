@@ -194,7 +194,7 @@ impl<'r> RequestTokens<'r> {
         match (&token.explicit.refresh, &token.access) {
             (Ok(presented), _) => Ok(presented.session.clone()),
             (Err(AuthError::WrongTokenType), Ok(claims)) => {
-                self.app.introspection.session_of_access_token(claims).await
+                self.app.revocations.session_of_access_token(claims).await
             }
             (Err(AuthError::WrongTokenType), Err(error)) | (Err(error), _) => {
                 Err(error.clone().into())

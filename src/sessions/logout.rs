@@ -9,7 +9,8 @@ use crate::security_events::Actor;
 use crate::store::{Revocation, Store, StoreError};
 use crate::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::{Clock, Time};
-use latchet_guard::denylist::Denial;
+use latchet_guard::denylist::{Denial, TokenIds, TokenStatus};
+use latchet_guard::error::{AuthError, InvalidToken};
 use latchet_guard::token::{Claims, MAX_LEEWAY};
 
 /// Ends sessions and denies tokens. Clones share the denylist.
@@ -47,6 +48,27 @@ impl Revocations {
     ) -> Result<(), ApiError> {
         self.end_one_session(id, owner, RevokeReason::Logout, None)
             .await
+    }
+
+    /// Returns the session that an access token belongs to, even if that session has ended: a second logout
+    /// is no error.
+    ///
+    /// # Errors
+    /// `token_revoked` for a token that was revoked on its own; `unavailable`.
+    pub async fn session_of_access_token(&self, claims: &Claims) -> Result<SessionId, ApiError> {
+        let now = self.clock.now();
+        // A token that was revoked on its own is refused, although its session is active. An outdated
+        // token still proves which session it belongs to.
+        let ids = TokenIds {
+            sid: None,
+            ..TokenIds::from(claims)
+        };
+        let status = self.denylist.list().check(ids, now).await?;
+        match claims.sid.as_deref() {
+            Some(sid) if status != TokenStatus::Revoked => Ok(SessionId::from(sid)),
+            Some(_) => Err(AuthError::TokenRevoked.into()),
+            None => Err(AuthError::InvalidToken(InvalidToken::NoSession).into()),
+        }
     }
 
     /// Ends a session at the request of its user. A session that has ended, or was deleted, is no error.
