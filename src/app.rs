@@ -182,7 +182,6 @@ fn sessions(
             passwords: accounts.passwords.clone(),
             throttle,
         },
-        token_lifetimes: accounts.revocations.token_lifetimes.clone(),
         metrics: accounts.revocations.metrics.clone(),
         revocations: accounts.revocations.clone(),
         accounts: accounts.clone(),

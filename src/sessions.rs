@@ -20,7 +20,6 @@ use super::store::{
     SessionPageRequest, SessionWithOwner, SessionWithUsername, StartedSession, Store,
 };
 use super::throttle::KnownDevice;
-use super::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::token::FreshClaim;
 
@@ -75,7 +74,6 @@ pub struct Sessions {
     pub(super) password_verification: PasswordVerification,
     pub(super) revocations: Revocations,
     pub(super) issuer: TokenIssuer,
-    pub(super) token_lifetimes: TokenLifetimes,
     pub(super) metrics: Option<Metrics>,
 }
 
@@ -132,7 +130,7 @@ impl Sessions {
             .verify_login_password(&login, now)
             .await?;
         let user = verified.user;
-        let period = self.token_lifetimes.denial_period(now).await?;
+        let period = self.revocations.token_lifetimes.denial_period(now).await?;
         let new = NewSession {
             limit: self.settings.max_sessions,
             period,
@@ -211,7 +209,7 @@ impl Sessions {
         let sid = presented.session.clone();
         let rules = RotationSettings {
             grace: self.settings.grace,
-            denial_ttl: self.token_lifetimes.denial_ttl().await?,
+            denial_ttl: self.revocations.token_lifetimes.denial_ttl().await?,
         };
         let rotation = self.store.rotate(presented, now, rules).await?;
         if let Some(metrics) = &self.metrics {
