@@ -23,7 +23,10 @@ use super::error::ApiError;
 use super::ids::UserId;
 use super::refused_attempts;
 use super::store::User;
-use super::throttle::Throttle;
+use super::throttle::{
+    AdmissionResult, BudgetKind, CheckedBudgets, Throttle, ThrottleOverloaded, ThrottleTicket,
+    network_of,
+};
 use latchet_guard::clock::Time;
 use latchet_guard::keys::{KeyError, SigningKey};
 use latchet_guard::token::{Claims, Issuer, Typ};
@@ -200,13 +203,40 @@ impl ThirdPartyTokens {
             return Ok(service);
         }
         let now = self.accounts.clock.now();
-        let counted = self
-            .throttle
-            .count_service_failure(&presented.name, ip, now)
-            .await;
+        let counted = self.count_failure(&presented.name, ip, now).await;
         let refusal = counted.err().unwrap_or(ApiError::InvalidClient);
         refused_attempts::log_service(&presented.name, ip, &refusal);
         Err(refusal)
+    }
+
+    /// Counts wrong credentials of a service, separately for each network they come from: a stranger cannot
+    /// use up the budget of the service.
+    async fn count_failure(&self, name: &str, ip: IpAddr, now: Time) -> Result<(), ApiError> {
+        let network = network_of(ip);
+        let budgets = [
+            self.throttle.network_budget(&network),
+            self.throttle.budget(
+                (BudgetKind::ServiceInNetwork, &format!("{network} {name}")),
+                self.throttle.limits.account_in_network,
+            ),
+        ];
+        match self
+            .throttle
+            .charge(&budgets, &CheckedBudgets::none(), now)
+            .await
+        {
+            Ok(AdmissionResult::Charged(counters)) => {
+                let permit = None;
+                self.throttle
+                    .record_failure(ThrottleTicket { counters, permit }, ip, now)
+                    .await
+            }
+            Ok(AdmissionResult::Pending) => Err(self
+                .throttle
+                .pace_refusal(ApiError::unavailable(ThrottleOverloaded))
+                .await),
+            Err(refusal) => Err(self.throttle.pace_refusal(refusal).await),
+        }
     }
 
     /// Issues a third-party token.

@@ -16,7 +16,8 @@ use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
 use super::password::HashingPermit;
 use super::store::{
-    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, Store, StoreError, User,
+    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, Store, StoreError, User, UserId,
+    UserWithHash,
 };
 use latchet_guard::clock::Time;
 
@@ -30,6 +31,7 @@ mod tests;
 
 pub use budget_kind::BudgetKind;
 pub use known_device::{KnownDevice, MAX_TOKEN_LENGTH};
+pub(super) use recent_networks::network_of;
 
 use recent_networks::RecentNetworks;
 use refusal_cache::RefusalCache;
@@ -114,7 +116,7 @@ pub(super) enum AdmissionResult {
 /// The throttle itself is overloaded.
 #[derive(Debug, thiserror::Error)]
 #[error("too many attempts wait for the throttle")]
-struct ThrottleOverloaded;
+pub(super) struct ThrottleOverloaded;
 
 /// The attempt took so long that it cannot be counted any more. Its result must not be revealed.
 #[derive(Debug, thiserror::Error)]
@@ -152,9 +154,32 @@ impl Throttle {
         self.unknown_networks.contains(&name.key, Instant::now())
     }
 
-    /// Records that an account has no login from a network.
-    pub(super) fn record_unknown_network(&self, name: &BudgetName) {
-        self.unknown_networks.add(&name.key, Instant::now());
+    /// Returns whether a login to an account came from this network since its password was set. Queries
+    /// the database, at most once a minute for an unknown network. `name` is the budget of both.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(super) async fn is_known_network(
+        &self,
+        name: &BudgetName,
+        found: Option<&UserWithHash>,
+        network_of_caller: &str,
+    ) -> Result<bool, ApiError> {
+        if self.is_unknown_network(name) {
+            return Ok(false);
+        }
+        // The same work for an account that does not exist.
+        let (user, since) = match found {
+            Some(found) => (found.user.id.clone(), found.user.password_changed_at),
+            None => (UserId::from(""), Time::from_millis(0)),
+        };
+        let addresses = self.store.addresses_of_logins(&user, since).await?;
+        let mut addresses = addresses.iter().filter_map(|address| address.parse().ok());
+        let is_known = addresses.any(|address| network_of(address) == network_of_caller);
+        if !is_known {
+            self.unknown_networks.add(&name.key, Instant::now());
+        }
+        Ok(is_known)
     }
 
     /// Runs the statement that charges an attempt, unless too many wait for that.
@@ -298,38 +323,26 @@ impl Throttle {
         }
     }
 
-    /// Counts wrong credentials of a service, separately for each network they come from: a stranger cannot
-    /// use up the budget of the service.
-    pub(super) async fn count_service_failure(
-        &self,
-        name: &str,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<(), ApiError> {
-        let network = network_of(ip);
-        let budgets = [
-            self.network_budget(&network),
-            self.budget(
-                (BudgetKind::ServiceInNetwork, &format!("{network} {name}")),
-                self.limits.account_in_network,
-            ),
-        ];
-        match self.charge(&budgets, &CheckedBudgets::none(), now).await {
-            Ok(AdmissionResult::Charged(counters)) => {
-                let permit = None;
-                self.record_failure(ThrottleTicket { counters, permit }, ip, now)
-                    .await
-            }
-            Ok(AdmissionResult::Pending) => Err(self
-                .pace_refusal(ApiError::unavailable(ThrottleOverloaded))
-                .await),
-            Err(refusal) => Err(self.pace_refusal(refusal).await),
-        }
-    }
-
     /// Returns the budget of all strangers in one network.
     pub(super) fn network_budget(&self, network: &str) -> NamedBudget {
         self.budget((BudgetKind::Network, network), self.limits.network)
+    }
+
+    /// Returns the budgets of a known device: its own, and one that all known devices of the account
+    /// share. Every login without a proof creates another device, so their number has no limit.
+    pub(super) fn device_budgets(&self, device: &KnownDevice, user: &User) -> [NamedBudget; 2] {
+        let (own, all) = (self.limits.account_in_network, self.limits.account);
+        [
+            self.account_budget((BudgetKind::KnownDevice, device.id()), own, user),
+            self.account_budget((BudgetKind::AllKnownDevices, ""), all, user),
+        ]
+    }
+
+    /// Returns the budget of a session: of the user that is signed in, and no other client.
+    pub(super) fn session_budget(&self, user: &UserId, session: &str) -> NamedBudget {
+        let subject = format!("{user} {session}");
+        let rate = self.limits.account_in_network;
+        self.budget((BudgetKind::Session, &subject), rate)
     }
 
     /// Returns a budget that protects no account.
@@ -375,16 +388,5 @@ impl Throttle {
         let mut budget = self.budget((kind, &subject), rate);
         budget.stored.subject = BudgetSubject::Account(user.id.clone());
         budget
-    }
-}
-
-/// Returns the network that counts as one address: an IPv6 customer has a whole /64.
-pub(super) fn network_of(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
     }
 }

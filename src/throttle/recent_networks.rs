@@ -1,6 +1,7 @@
-//! Networks that were recorded a short time ago.
+//! Networks of clients, and those that were recorded a short time ago.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
@@ -37,6 +38,17 @@ impl RecentNetworks {
 impl fmt::Debug for RecentNetworks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecentNetworks").finish_non_exhaustive()
+    }
+}
+
+/// Returns the network that counts as one address: an IPv6 customer has a whole /64.
+pub(crate) fn network_of(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
     }
 }
 
