@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::scopes::{narrow_scopes, resolve_narrowed_scopes};
 use super::{IssuedTokens, Sessions};
 use crate::error::ApiError;
-use crate::names::{ClientId, parse_scopes};
+use crate::names::ClientId;
 use crate::store::{PresentedRefreshToken, Session, SessionWithOwner};
 use latchet_guard::token::FreshClaim;
 
@@ -81,27 +82,4 @@ pub(crate) fn require_client(session: &Session, client: Option<&ClientId>) -> Re
         Some(client) if client.as_str() != session.client() => Err(ApiError::WrongClient),
         _ => Ok(()),
     }
-}
-
-/// Returns the requested scopes, all of which the session must have.
-fn resolve_narrowed_scopes(session: &Session, asked: &str) -> Result<Vec<String>, ApiError> {
-    let asked = parse_scopes(asked).map_err(|_| ApiError::InvalidScope)?;
-    if asked.is_empty() {
-        return Ok(session.scope.clone());
-    }
-    let has = |scope: &str| session.scope.iter().any(|own| own == scope);
-    if !asked.iter().all(|scope| has(scope)) {
-        return Err(ApiError::InvalidScope);
-    }
-    let granted = session.scope.iter();
-    Ok(granted
-        .filter(|own| asked.contains(&own.as_str()))
-        .cloned()
-        .collect())
-}
-
-/// Reduces the scopes of a session for an access token. The stored session keeps all of them.
-fn narrow_scopes(session: &mut Session, scopes: Vec<String>) {
-    session.is_narrowed |= scopes.len() < session.scope.len();
-    session.scope = scopes;
 }
