@@ -32,7 +32,6 @@ mod revocations;
 mod rotate;
 mod security_events;
 mod server_lock;
-mod session_limit;
 mod session_lists;
 mod session_renewal;
 mod sessions;

@@ -8,15 +8,15 @@ use entity::session::{Column, Entity, Model};
 use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
-    QuerySelect,
+    QuerySelect, Statement,
 };
 
 use super::security_events::{self, NewSecurityEvent};
 use super::users::split_spaces;
 use super::{
     BudgetReservation, DenialPeriod, SessionId, SessionOwner, SessionWithOwner, Store, StoreError,
-    User, UserId, authority, authorization, reset_links, revocations, rotate, session_limit,
-    throttle, with_deadline,
+    User, UserId, authority, authorization, reset_links, revocations, rotate, throttle,
+    with_deadline,
 };
 use crate::rotation::{RetryKeyHash, RevokeReason, SessionEnd, SessionState};
 use crate::security_events::{Actor, EventKind};
@@ -25,6 +25,13 @@ use latchet_guard::denylist::{Denial, DenialTarget};
 
 /// The `client_id` of tokens without an OAuth client.
 pub const FIRST_PARTY_CLIENT_ID: &str = "latchet";
+
+/// Sessions except the most recently used ones. One login ends a bounded number of sessions, for users that
+/// had many sessions before there was a limit.
+const LEAST_RECENTLY_USED: &str = "
+    SELECT id FROM sessions
+    WHERE user_id = $1 AND {live} AND expires_at > $2 AND rotated_at + idle_limit > $2
+    ORDER BY rotated_at DESC, created_at DESC, id LIMIT 50 OFFSET $3";
 
 /// One login on one device: the state that decides about its tokens, and their claims. Device and time of the
 /// login are needed in lists alone, so a refresh does not read them: see [`LoginDevice`].
@@ -147,7 +154,7 @@ impl Store {
             let Some(user) = unchanged.one(&transaction).await? else {
                 return Ok(None);
             };
-            let evicted = session_limit::enforce_limit(&transaction, &user, &new).await?;
+            let evicted = enforce_limit(&transaction, &user, &new).await?;
             let row = new_row(&user, new, now);
             let session = Session::try_from(row.clone())?;
             let active: entity::session::ActiveModel = row.into();
@@ -256,6 +263,46 @@ impl Store {
         })
         .await
     }
+}
+
+/// Ends the least recently used sessions so that the limit allows `new`, and records the events. Returns the
+/// denials. Must run in a transaction that holds the lock of the user.
+async fn enforce_limit<C: ConnectionTrait>(
+    db: &C,
+    user: &entity::user::Model,
+    new: &NewSession,
+) -> Result<Vec<Denial>, StoreError> {
+    let now = new.period.now;
+    let kept = i64::from(new.limit.get()) - 1;
+    let sql = LEAST_RECENTLY_USED.replace("{live}", authority::IS_LIVE);
+    let values = [user.id.as_str().into(), now.millis().into(), kept.into()];
+    let found = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let rows = db.query_all_raw(found).await?;
+    let ids: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
+    let ids: Vec<SessionId> = ids?.into_iter().map(SessionId::from).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let revocation = Revocation {
+        reason: RevokeReason::SessionLimit,
+        period: new.period,
+    };
+    revoke_live(db, &ids, &revocation).await?;
+    let owner = UserId::from(user.id.as_str());
+    for id in &ids {
+        let ended = NewSecurityEvent {
+            at: now,
+            kind: EventKind::SessionLimitReached,
+            user: Some(&owner),
+            session: Some(id),
+            actor: Some(&owner),
+            ip: new.device.ip.parse().ok(),
+        };
+        security_events::insert(db, ended).await?;
+    }
+    let denials = ids.iter();
+    let denials = denials.map(|id| session_denial(id, revocation.period.not_after));
+    Ok(denials.collect())
 }
 
 /// Returns the denial of every token of a session.
