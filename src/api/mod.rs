@@ -32,7 +32,6 @@ mod own_account;
 mod pagination;
 mod password_reset;
 mod refresh_logout;
-mod request_tokens;
 mod responses;
 mod secret_field;
 mod security_events;
