@@ -4,13 +4,18 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::signals::StopSignals;
 use crate::text_file;
 
-/// Prompts twice on a terminal; otherwise reads the first line of standard input.
+/// Exit code of a program that was interrupted, as shells report it: 128 plus the number of `SIGINT`.
+const INTERRUPTED: i32 = 130;
+
+/// Prompts twice on a terminal; otherwise reads the first line of standard input. Call it in the runtime.
 pub(super) fn read_password() -> io::Result<SecretString> {
     if !io::stdin().is_terminal() {
         return read_line();
     }
+    restore_echo_on_signal();
     let first = prompt("Password: ")?;
     let repeated = prompt("Repeat password: ")?;
     if first.expose_secret() == repeated.expose_secret() {
@@ -31,6 +36,24 @@ fn prompt(label: &str) -> io::Result<SecretString> {
     answer
 }
 
+/// Ends the program on a signal to stop, after the terminal echoes again: without this, Ctrl-C at the prompt
+/// would leave a terminal in which the user does not see what they type.
+fn restore_echo_on_signal() {
+    let Ok(signals) = StopSignals::listen() else {
+        return;
+    };
+    let before = EchoGuard::unchanged();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "ends the process or is ended with it"
+    )]
+    tokio::spawn(async move {
+        signals.wait_for_first().await;
+        drop(before);
+        std::process::exit(INTERRUPTED);
+    });
+}
+
 fn read_line() -> io::Result<SecretString> {
     let mut bytes = Vec::new();
     if io::stdin().lock().read_until(b'\n', &mut bytes)? == 0 {
@@ -40,20 +63,25 @@ fn read_line() -> io::Result<SecretString> {
     Ok(text_file::strip_line_end(text).into())
 }
 
-/// While this value exists, the terminal does not echo input.
+/// Modes of the terminal, which are restored on drop.
 #[cfg(unix)]
 struct EchoGuard(Option<rustix::termios::Termios>);
 
 #[cfg(unix)]
 impl EchoGuard {
+    fn unchanged() -> Self {
+        Self(rustix::termios::tcgetattr(io::stdin()).ok())
+    }
+
+    /// Turns the echo of input off.
     fn begin() -> Self {
-        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-        let before = tcgetattr(io::stdin()).ok();
-        if let Some(mut modes) = before.clone() {
+        use rustix::termios::{LocalModes, OptionalActions, tcsetattr};
+        let before = Self::unchanged();
+        if let Some(mut modes) = before.0.clone() {
             modes.local_modes.remove(LocalModes::ECHO);
             let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &modes);
         }
-        Self(before)
+        before
     }
 }
 
@@ -72,6 +100,10 @@ struct EchoGuard;
 
 #[cfg(not(unix))]
 impl EchoGuard {
+    fn unchanged() -> Self {
+        Self
+    }
+
     fn begin() -> Self {
         Self
     }

@@ -142,3 +142,50 @@ fn every_command_explains_itself() {
     }
     assert!(run(&backend, &["--version"]).contains(env!("CARGO_PKG_VERSION")));
 }
+
+/// Opens a terminal; returns both of its ends.
+#[cfg(target_os = "linux")]
+fn terminal() -> (std::os::fd::OwnedFd, std::fs::File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&near).unwrap();
+    unlockpt(&near).unwrap();
+    let name = ptsname(&near, Vec::new()).unwrap().into_string().unwrap();
+    let far = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name)
+        .unwrap();
+    (near, far)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_prompt_leaves_a_terminal_that_echoes() {
+    use rustix::process::Signal;
+    use rustix::termios::{LocalModes, tcgetattr};
+
+    use crate::support::child::{Child, EndSignal};
+    for signal in [Signal::INT, Signal::TERM, Signal::QUIT] {
+        let (_near, far) = terminal();
+        let echoes = || {
+            let modes = tcgetattr(&far).unwrap().local_modes;
+            modes.contains(LocalModes::ECHO)
+        };
+        assert!(echoes());
+        let backend = Backend::sqlite();
+        let mut add = command(&backend);
+        add.args(["user", "add", "grace"])
+            .stdin(far.try_clone().unwrap())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        let mut child = Child::start(&mut add, EndSignal::Kill);
+        poll::until("the password to be read", || !echoes());
+
+        child.signal(signal);
+
+        let status = child.wait(poll::DEADLINE);
+        assert_eq!(status.code(), Some(130), "{signal:?}");
+        assert!(echoes(), "{signal:?}");
+    }
+}
