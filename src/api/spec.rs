@@ -15,7 +15,6 @@ use error_responses::OperationErrors;
 
 mod components;
 mod error_responses;
-mod error_samples;
 pub(super) mod examples;
 mod operation_codes;
 mod operation_spec;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::error_samples::error_sample;
+use crate::problem_codes::error_sample;
 
 /// Returns the headers of error responses.
 pub(super) fn headers() -> Value {

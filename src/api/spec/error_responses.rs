@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::error_samples::error_sample;
 use super::operation_codes;
 use super::operation_spec::OperationSpec;
 use crate::middleware::oauth_errors;
-use crate::problem_codes::meaning;
+use crate::problem_codes::{error_sample, meaning};
 
 const EXAMPLE_REQUEST_ID: &str = "5Jx0yVqvZ6h1mE4nUe2k9A";
 
