@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::client::{Person, Session, header};
 use crate::support::local::InProcessServer;
-use crate::support::server::{command, run};
+use crate::support::server::{BINARY, command, run};
 use crate::support::{Backend, on_both, poll};
 
 on_both! {
@@ -143,20 +143,15 @@ fn every_command_explains_itself() {
     assert!(run(&backend, &["--version"]).contains(env!("CARGO_PKG_VERSION")));
 }
 
-/// Opens a terminal; returns both of its ends.
+/// Opens a terminal; returns the end of its user, and the path of the end for programs.
 #[cfg(target_os = "linux")]
-fn terminal() -> (std::os::fd::OwnedFd, std::fs::File) {
+fn terminal() -> (std::os::fd::OwnedFd, String) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&near).unwrap();
     unlockpt(&near).unwrap();
     let name = ptsname(&near, Vec::new()).unwrap().into_string().unwrap();
-    let far = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(name)
-        .unwrap();
-    (near, far)
+    (near, name)
 }
 
 #[cfg(target_os = "linux")]
@@ -167,16 +162,20 @@ fn an_interrupted_prompt_leaves_a_terminal_that_echoes() {
 
     use crate::support::child::{Child, EndSignal};
     for signal in [Signal::INT, Signal::TERM, Signal::QUIT] {
-        let (_near, far) = terminal();
+        let (_near, name) = terminal();
+        let far = std::fs::File::open(&name).unwrap();
         let echoes = || {
             let modes = tcgetattr(&far).unwrap().local_modes;
             modes.contains(LocalModes::ECHO)
         };
         assert!(echoes());
         let backend = Backend::sqlite();
-        let mut add = command(&backend);
-        add.args(["user", "add", "grace"])
-            .stdin(far.try_clone().unwrap())
+        let mut add = std::process::Command::new("/bin/sh");
+        add.args(["-c", "exec \"$0\" user add grace <\"$1\""])
+            .args([BINARY, &name])
+            .env_clear()
+            .envs(backend.settings())
+            .current_dir(backend.folder.path())
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
         let mut child = Child::start(&mut add, EndSignal::Kill);
