@@ -17,15 +17,19 @@ use super::{OpenError, api, logging};
 use latchet_guard::clock::Clock;
 use latchet_guard::keys::{Algorithm, KeyError};
 
+mod backup_commands;
 mod banner;
 mod doctor;
 mod key_commands;
 mod password_prompt;
+mod restore;
 mod run;
 mod signals;
 #[cfg(test)]
 mod tests;
 mod user_commands;
+
+use restore::RestoreMode;
 
 const EXAMPLES: &str = "\
 Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
@@ -75,6 +79,22 @@ enum Command {
     Secret,
     /// Diagnose problems and suggest fixes
     Doctor,
+    /// Write a consistent copy of a SQLite database to a new file, also while a server runs; the root secret
+    /// is not in it
+    Backup {
+        /// The new file
+        file: PathBuf,
+    },
+    /// Replace a SQLite database by a backup while no server runs; everybody has to sign in again
+    Restore {
+        /// A file that `latchet backup` wrote
+        file: PathBuf,
+        /// Check everything and print what would happen; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// End every session and replace the signing keys after a restore by other means, such as `pg_restore`
+    Restored,
 }
 
 #[derive(Debug, Subcommand)]
@@ -192,6 +212,12 @@ pub enum CliError {
     /// A key cannot be created.
     #[error("cannot create a key")]
     Key(#[from] KeyError),
+    /// No backup was written.
+    #[error(transparent)]
+    Backup(#[from] backup_commands::BackupError),
+    /// A backup cannot be restored.
+    #[error(transparent)]
+    Restore(#[from] restore::RestoreError),
     /// There is no root secret, or it is weak.
     #[error(transparent)]
     Secret(#[from] RootSecretError),
@@ -263,7 +289,9 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
 fn open_mode(command: &Command) -> OpenMode {
     match command {
         // The first account may be created before the first start.
-        Command::Migrate | Command::User(UserCommand::Add { .. }) => OpenMode::CreateIfMissing,
+        Command::Migrate | Command::User(UserCommand::Add { .. }) | Command::Restore { .. } => {
+            OpenMode::CreateIfMissing
+        }
         _ => OpenMode::ExistingOnly,
     }
 }
@@ -283,6 +311,16 @@ async fn run_with_database(command: Command, config: Config) -> Result<String, C
             let keys = installation.signing_keys(token_lifetimes).await?;
             key_commands::run(&keys, command).await
         }
+        Command::Backup { file } => backup_commands::backup(&config, &file).await,
+        Command::Restore { file, dry_run } => {
+            let mode = if dry_run {
+                RestoreMode::DryRun
+            } else {
+                RestoreMode::Replace
+            };
+            restore::restore(config, &file, mode).await
+        }
+        Command::Restored => backup_commands::restored(config).await,
         _ => Ok(String::new()),
     }
 }

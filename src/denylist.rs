@@ -10,9 +10,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::config::DatabaseKind;
-use crate::store::{Store, StoreError};
+use crate::store::{DenylistEpoch, Store, StoreError};
 use latchet_guard::clock::{Clock, Time};
-use latchet_guard::denylist::redis::RedisUrlError;
+use latchet_guard::denylist::redis::{RedisUrlError, new_epoch};
 use latchet_guard::denylist::{Denial, Denylist, DenylistUnavailable};
 
 mod backfill;
@@ -30,6 +30,7 @@ mod trust;
 use redis::RedisDenylist;
 use replicated_memory::ReplicatedMemoryDenylist;
 use sql::SqlDenylist;
+pub(crate) use trust::PROPAGATION_DELAY;
 
 /// Source of the results of checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +137,16 @@ impl fmt::Debug for DenylistBackend {
             BackendKind::Redis(_) => "redis",
         };
         f.debug_tuple("DenylistBackend").field(&kind).finish()
+    }
+}
+
+/// Returns an epoch that begins now and has no copy: no process trusts a copy of an earlier one, once
+/// [`PROPAGATION_DELAY`] has passed.
+pub(crate) fn epoch_without_copy(now: Time) -> DenylistEpoch {
+    DenylistEpoch {
+        epoch: new_epoch(""),
+        run_id: String::new(),
+        changed_at: now,
     }
 }
 

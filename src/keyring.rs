@@ -403,8 +403,10 @@ fn load_keys(
     })
 }
 
+mod replacement;
 mod rotation;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use replacement::KeyReplacement;
 pub use rotation::SigningKeys;

@@ -26,6 +26,7 @@ pub mod accounts;
 pub mod api;
 mod app;
 mod background_tasks;
+mod backup;
 pub mod cli;
 mod client_address;
 pub mod clock_check;

@@ -154,10 +154,12 @@ pub enum RevokeReason {
     SessionLimit,
     /// Its owner logged in again in the same browser.
     Replaced,
+    /// The database was restored from a backup.
+    Restored,
 }
 
 impl RevokeReason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Logout,
         Self::LogoutAll,
         Self::Reuse,
@@ -166,6 +168,7 @@ impl RevokeReason {
         Self::Admin,
         Self::SessionLimit,
         Self::Replaced,
+        Self::Restored,
     ];
 
     /// Returns the name of the reason in the database and in the log.
@@ -179,6 +182,7 @@ impl RevokeReason {
             Self::Admin => "admin",
             Self::SessionLimit => "session_limit",
             Self::Replaced => "replaced",
+            Self::Restored => "restored",
         }
     }
 }

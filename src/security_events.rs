@@ -42,10 +42,13 @@ pub enum EventKind {
     KeyRotated,
     /// The first administrator was created, by the link or from the settings.
     FirstAdministrator,
+    /// The database was restored from a backup: every session ended, and a new signing key replaced all
+    /// others.
+    DatabaseRestored,
 }
 
 impl EventKind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
@@ -60,6 +63,7 @@ impl EventKind {
         Self::SessionLimitReached,
         Self::KeyRotated,
         Self::FirstAdministrator,
+        Self::DatabaseRestored,
     ];
 
     /// Returns the name of the kind in the database and in responses.
@@ -79,6 +83,7 @@ impl EventKind {
             Self::SessionLimitReached => "session_limit_reached",
             Self::KeyRotated => "key_rotated",
             Self::FirstAdministrator => "first_administrator",
+            Self::DatabaseRestored => "database_restored",
         }
     }
 }

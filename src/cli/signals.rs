@@ -60,6 +60,64 @@ impl StopSignals {
     }
 }
 
+/// Signals that interrupt a command that has something to remove first.
+pub(super) struct Interruption {
+    #[cfg(unix)]
+    stop: StopSignals,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+    /// Caught so that a limit on the length of files is an error, and does not end the process.
+    #[cfg(unix)]
+    _file_size: tokio::signal::unix::Signal,
+}
+
+impl Interruption {
+    #[cfg(unix)]
+    pub(super) fn listen() -> Result<Self, CliError> {
+        use tokio::signal::unix::SignalKind;
+        let file_size = rustix::process::Signal::XFSZ.as_raw();
+        Ok(Self {
+            stop: StopSignals::listen()?,
+            hang_up: catch(SignalKind::hangup())?,
+            _file_size: catch(SignalKind::from_raw(file_size))?,
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn listen() -> Result<Self, CliError> {
+        Ok(Self {})
+    }
+
+    /// Runs `work` to its end or to the first signal, which drops it.
+    ///
+    /// # Errors
+    /// That of `work`, or one for the signal.
+    pub(super) async fn stops<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        tokio::select! {
+            done = work => done,
+            () = self.signalled() => {
+                Err(CliError::Other("interrupted: nothing was changed, and temporary files were removed".to_owned()))
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    async fn signalled(&mut self) {
+        tokio::select! {
+            () = self.stop.next() => {}
+            _ = self.hang_up.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    async fn signalled(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
 /// Signals that end a program by default, but that are sent to servers for other reasons: SIGHUP to
 /// reload files, SIGUSR1 and SIGUSR2 to reopen logs.
 pub(super) struct ReloadSignals {

@@ -352,6 +352,14 @@ pub struct DatabaseUrl {
 }
 
 impl DatabaseUrl {
+    /// Returns the URL of a SQLite file.
+    pub(crate) fn of_sqlite_file(file: &Path) -> Self {
+        Self {
+            kind: DatabaseKind::Sqlite,
+            text: sqlite_url(file).into(),
+        }
+    }
+
     /// Returns the engine.
     pub fn kind(&self) -> DatabaseKind {
         self.kind

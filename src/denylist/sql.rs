@@ -8,10 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::trust::PROPAGATION_DELAY;
-use super::unavailable;
-use crate::store::{DenylistEpoch, Store, StoreError};
+use super::{epoch_without_copy, unavailable};
+use crate::store::{Store, StoreError};
 use latchet_guard::clock::{Clock, Time};
-use latchet_guard::denylist::redis::new_epoch;
 use latchet_guard::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 
 /// An epoch that ended longer ago is known to every process, even with clock differences.
@@ -43,13 +42,7 @@ impl SqlDenylist {
             }
             return Ok(());
         }
-        self.store
-            .begin_epoch(&DenylistEpoch {
-                epoch: new_epoch(""),
-                run_id: String::new(),
-                changed_at: now,
-            })
-            .await?;
+        self.store.begin_epoch(&epoch_without_copy(now)).await?;
         tokio::time::sleep(PROPAGATION_DELAY).await;
         Ok(())
     }

@@ -13,7 +13,7 @@ use latchet_guard::denylist::redis::{
 };
 
 /// Time after which every process has noticed a change in SQL, or uses SQL alone.
-pub(super) const PROPAGATION_DELAY: Duration = Duration::from_millis(1_050);
+pub(crate) const PROPAGATION_DELAY: Duration = Duration::from_millis(1_050);
 
 /// The record in SQL about the copy in Redis, as read last.
 #[derive(Debug, Default)]

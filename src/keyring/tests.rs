@@ -124,3 +124,26 @@ async fn a_rotation_changes_the_keys_of_another_replica_once() {
         assert!(!keyring.reload(now).await.unwrap());
     }
 }
+
+#[test]
+fn a_restore_keeps_the_algorithm_of_the_active_key_and_no_key() {
+    let mut retiring = key("retiring", START - MINUTE * 2);
+    retiring.retiring_from = Some(START - MINUTE);
+    let mut active = key("active", START - MINUTE);
+    active.algorithm = "ES256".to_owned();
+    let present = [retiring, active, key("waiting", START + MINUTE)];
+    let derived = &Arc::new(DerivedKeys::derive("a root secret of this test"));
+
+    let replacement = KeyReplacement::generate(&present, Algorithm::EdDsa, derived, START).unwrap();
+    let keys = replacement.revise(&present);
+
+    let (last, old) = keys.split_last().unwrap();
+    assert_eq!(last.algorithm, "ES256");
+    assert_eq!(KeyState::of(last, START), KeyState::Active);
+    assert_eq!(old.len(), 3);
+    for key in old {
+        assert_eq!(KeyState::of(key, START), KeyState::Gone, "{}", key.kid);
+    }
+    let first = KeyReplacement::generate(&[], Algorithm::EdDsa, derived, START).unwrap();
+    assert_eq!(first.revise(&[])[0].algorithm, "EdDSA");
+}

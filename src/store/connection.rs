@@ -21,7 +21,7 @@ mod sqlite;
 pub(super) use pool::{ConnectionClass, PostgresPool};
 pub(super) use pooled::PooledConnection;
 pub(super) use postgres::is_conflict;
-pub(super) use sqlite::require_private_file;
+pub(super) use sqlite::{reading_options, require_private_file, sqlite_options};
 pub use sqlite::{require_writable, sqlite_file};
 
 use postgres::{ConnectionRoute, PostgresConnector, is_exhausted};
@@ -99,6 +99,13 @@ impl StoreConnections {
         }
     }
 
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        for handle in [&self.reader, &self.reserved, &self.writer] {
+            handle.close().await;
+        }
+    }
+
     /// Begins a transaction that will write.
     pub(super) async fn begin(&self) -> Result<StoreTransaction, DbErr> {
         self.writer.begin().await
@@ -150,7 +157,7 @@ pub enum OpenMode {
     ExistingOnly,
 }
 
-fn require_file(url: &DatabaseUrl) -> Result<(), StoreError> {
+pub(super) fn require_file(url: &DatabaseUrl) -> Result<(), StoreError> {
     if url.kind() == DatabaseKind::Sqlite && !sqlite_file(url.expose())?.exists() {
         return Err(StoreError::NoInstallation);
     }

@@ -41,6 +41,15 @@ impl DatabaseHandle {
         }
     }
 
+    /// Closes its connections.
+    pub(super) async fn close(&self) {
+        match self {
+            // An error means that it is closed already.
+            Self::Sqlite(db) => drop(db.close_by_ref().await),
+            Self::Postgres(pool, _) => pool.close_idle().await,
+        }
+    }
+
     /// Begins a transaction that will write.
     pub(super) async fn begin(&self) -> Result<StoreTransaction, DbErr> {
         match self {

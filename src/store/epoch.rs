@@ -2,7 +2,7 @@
 
 use entity::denylist_epoch::{Column, Entity};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::{Store, StoreError, with_deadline};
 use latchet_guard::clock::Time;
@@ -38,15 +38,20 @@ impl Store {
 
     /// Begins an epoch, whatever the current one is: from now on no earlier copy is trusted.
     pub async fn begin_epoch(&self, epoch: &DenylistEpoch) -> Result<(), StoreError> {
-        let update = Entity::update_many()
-            .col_expr(Column::Epoch, Expr::val(epoch.epoch.as_str()))
-            .col_expr(Column::RunId, Expr::val(epoch.run_id.as_str()))
-            .col_expr(Column::ChangedAt, Expr::val(epoch.changed_at.millis()))
-            .filter(Column::Id.eq(ID));
-        with_deadline(async {
-            update.exec(self.0.connections.reserved_writer()).await?;
-            Ok(())
-        })
-        .await
+        with_deadline(replace(self.0.connections.reserved_writer(), epoch)).await
     }
+}
+
+/// Begins an epoch, also inside a transaction.
+pub(super) async fn replace<C: ConnectionTrait>(
+    db: &C,
+    epoch: &DenylistEpoch,
+) -> Result<(), StoreError> {
+    let update = Entity::update_many()
+        .col_expr(Column::Epoch, Expr::val(epoch.epoch.as_str()))
+        .col_expr(Column::RunId, Expr::val(epoch.run_id.as_str()))
+        .col_expr(Column::ChangedAt, Expr::val(epoch.changed_at.millis()))
+        .filter(Column::Id.eq(ID));
+    update.exec(db).await?;
+    Ok(())
 }

@@ -138,3 +138,15 @@ pub(super) fn is_deadlock(error: &DbErr) -> bool {
     matches!(&**error, sqlx::Error::Database(error)
         if error.code().is_some_and(|code| code == "40P01" || code == "40001"))
 }
+
+/// Returns the primary result code of SQLite, if the error has one.
+pub(super) fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let (DbErr::Conn(RuntimeErr::SqlxError(error))
+    | DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return None;
+    };
+    let code = error.as_database_error()?.code()?;
+    code.parse::<u32>().ok().map(|code| code & 0xff)
+}

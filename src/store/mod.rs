@@ -16,6 +16,7 @@ pub use crate::ids::{SessionId, UserId};
 mod announced_lifetimes;
 mod authority;
 mod authorization;
+mod backup;
 mod batch_connection;
 mod connection;
 mod database;
@@ -27,6 +28,7 @@ mod issuer;
 mod password_costs;
 mod reset_link_lists;
 mod reset_links;
+mod restored;
 mod retention;
 mod revocations;
 mod rotate;
@@ -44,6 +46,10 @@ mod throttle;
 mod user_changes;
 mod users;
 
+pub use backup::{
+    AccountChange, BackupContent, BackupFault, CheckedBackup, account_changes_after, check_backup,
+    complete_file, write_copy,
+};
 pub use connection::{DEFAULT_CONNECTIONS, OpenMode, require_writable, sqlite_file};
 pub use epoch::DenylistEpoch;
 pub use error::StoreError;
@@ -51,6 +57,7 @@ pub use inspection::{DatabaseInspection, inspect_database};
 pub use issuer::IssuerChange;
 pub use reset_link_lists::{OpenResetLink, ResetLinkPageRequest};
 pub use reset_links::NewResetLink;
+pub use restored::RestoredState;
 pub use revocations::{DenialPeriod, NumberedDenial};
 pub use rotate::{
     PresentedRefreshToken, RotationOutcome, RotationSettings, SessionOwner, SessionWithOwner,
@@ -131,6 +138,12 @@ impl Store {
     /// Returns once the database has answered.
     pub async fn ping(&self) -> Result<(), StoreError> {
         with_deadline(async { Ok(self.reader().ping().await?) }).await
+    }
+
+    /// Closes all connections, also those of clones. On SQLite the journal is then part of the file, if no
+    /// other process has it open.
+    pub async fn close(&self) {
+        self.0.connections.close().await;
     }
 
     fn reader(&self) -> &DatabaseHandle {

@@ -65,15 +65,51 @@ impl ServerLock {
         require_private_file(&database)?;
         // One file has one lock, also when it is reached through a link or from another folder.
         let database = database.canonicalize().map_err(failed(&database))?;
-        let file = lock(&database)?;
+        Self::take_for(&database)
+    }
+
+    /// Takes the lock of a database file, which need not exist; links in its path must be resolved.
+    ///
+    /// # Errors
+    /// As [`ServerLock::take`].
+    pub fn take_for(database: &Path) -> Result<Self, ServerLockError> {
+        let file = lock(database)?;
         Ok(Self { _file: Some(file) })
+    }
+
+    /// Returns once no server holds the lock of a database file. Creates and changes nothing.
+    ///
+    /// # Errors
+    /// [`ServerLockError::HeldByServer`] while a server holds it.
+    pub fn check_free(database: &Path) -> Result<(), ServerLockError> {
+        let path = lock_path(database);
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            opened => opened.map_err(failed(&path))?,
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => Err(held(database, &mut file)),
+            Err(TryLockError::Error(source)) => Err(failed(&path)(source)),
+        }
+    }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
+fn held(database: &Path, file: &mut File) -> ServerLockError {
+    ServerLockError::HeldByServer {
+        database: database.to_owned(),
+        holder: holder(file),
     }
 }
 
 fn lock(database: &Path) -> Result<File, ServerLockError> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+    let path = lock_path(database);
     // The lock file is never removed: removing it could remove the file that the next process has locked.
     let mut file = OpenOptions::new()
         .read(true)
@@ -86,10 +122,7 @@ fn lock(database: &Path) -> Result<File, ServerLockError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(ServerLockError::HeldByServer {
-                database: database.to_owned(),
-                holder: holder(&mut file),
-            });
+            return Err(held(database, &mut file));
         }
         Err(TryLockError::Error(source)) => return Err(failed(&path)(source)),
     }

@@ -12,7 +12,7 @@ use crate::security_events::{Actor, EventKind};
 use latchet_guard::clock::Time;
 
 /// An arbitrary number that is the same in every version of the program.
-const KEY_SET_LOCK_ID: i64 = 0x6c61_7463_6865_7401;
+pub(super) const KEY_SET_LOCK_ID: i64 = 0x6c61_7463_6865_7401;
 
 /// A stored signing key. Three times define its life cycle: it signs from `active_from` until
 /// `retiring_from` and verifies until `gone_from`.
@@ -107,7 +107,7 @@ pub(super) async fn all_keys<C: ConnectionTrait>(
     Ok(rows.into_iter().map(StoredSigningKey::from).collect())
 }
 
-async fn upsert_keys<C: ConnectionTrait>(
+pub(super) async fn upsert_keys<C: ConnectionTrait>(
     db: &C,
     keys: Vec<StoredSigningKey>,
 ) -> Result<(), StoreError> {

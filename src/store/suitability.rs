@@ -128,6 +128,18 @@ pub(super) async fn require_suitable<C: ConnectionTrait>(
     // A disk that hangs must not keep a thread of the runtime.
     let checked = tokio::task::spawn_blocking(move || require_file(&path)).await;
     checked.map_err(|_| StoreError::unavailable())??;
+    if missing_migrations != Some(0) {
+        return Ok(());
+    }
+    let absent = absent_tables(db).await?;
+    if !absent.is_empty() {
+        return Err(UnsuitableDatabase::Tables(absent).into());
+    }
+    Ok(())
+}
+
+/// Returns the names of the tables that a SQLite database lacks; empty if it has all.
+pub(super) async fn absent_tables<C: ConnectionTrait>(db: &C) -> Result<String, StoreError> {
     let statement = "SELECT name FROM sqlite_schema WHERE type = 'table'";
     let statement = Statement::from_string(DbBackend::Sqlite, statement);
     let rows = db.query_all_raw(statement).await?;
@@ -135,10 +147,7 @@ pub(super) async fn require_suitable<C: ConnectionTrait>(
     let present: Vec<String> = present.collect::<Result<_, _>>()?;
     let mut absent = TABLES.to_vec();
     absent.retain(|name| !present.iter().any(|table| table == name));
-    if missing_migrations == Some(0) && !absent.is_empty() {
-        return Err(UnsuitableDatabase::Tables(absent.join(", ")).into());
-    }
-    Ok(())
+    Ok(absent.join(", "))
 }
 
 /// Returns true when a power failure of the database server may undo a commit. SQLite syncs each commit.

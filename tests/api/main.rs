@@ -11,6 +11,7 @@ mod administration;
 mod ambiguous_requests;
 mod attacks;
 mod authority;
+mod backup;
 mod bodies;
 mod bootstrap;
 mod clock_skew;

@@ -193,7 +193,7 @@ impl PostgresPool {
     }
 
     /// Closes the idle connections, so that other clients can use them.
-    pub(super) async fn close_idle(&self) {
+    pub(in crate::store) async fn close_idle(&self) {
         use sea_orm::sqlx::Connection;
         let idle = {
             let mut state = self.state();

@@ -24,7 +24,7 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// Number of read connections besides the only writer; each is a thread.
 const SQLITE_READERS: u32 = 4;
 
-fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+pub(in crate::store) fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     if url.contains(":memory:") {
         return Err(StoreError::Url(
             "a database in memory is separate for each connection; name a file".to_owned(),
@@ -32,6 +32,14 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     }
     url.parse()
         .map_err(|_| StoreError::Url("write it like sqlite://data/latchet.db".to_owned()))
+}
+
+/// Returns the options to read a file that no process writes to: SQLite then creates no file beside it.
+pub(in crate::store) fn reading_options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .read_only(true)
+        .immutable(true)
 }
 
 /// Returns the path of the file in a SQLite URL.

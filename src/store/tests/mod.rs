@@ -26,6 +26,7 @@ mod authorization;
 mod clock;
 mod connections;
 mod reset_links;
+mod restored;
 mod revocations;
 mod rotations;
 mod security_events;
