@@ -118,6 +118,14 @@ impl DenylistBackend {
         self.list().deny(denials, now).await
     }
 
+    /// Returns whether there is a connection to Redis; `None` where the settings name no Redis.
+    pub fn is_redis_connected(&self) -> Option<bool> {
+        match &self.0 {
+            BackendKind::Memory(_) | BackendKind::Sql(_) => None,
+            BackendKind::Redis(list) => Some(list.handle.current().is_some()),
+        }
+    }
+
     /// Returns the current source of the results of checks. It does not test SQL itself: ping the store
     /// for that.
     pub fn health(&self) -> DenylistHealth {

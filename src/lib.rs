@@ -49,6 +49,7 @@ pub mod password;
 pub mod password_reset;
 mod password_verification;
 pub mod problem_codes;
+mod readiness;
 pub mod refresh_token;
 mod refused_attempts;
 pub mod registration;

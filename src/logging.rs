@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::format::{DefaultFields, Format};
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
 use super::config::{Config, LogFilter, LogFormat};
+use super::metrics::QueueLevel;
 use queue::LogQueue;
 
 #[cfg(test)]
@@ -61,6 +62,11 @@ pub fn is_json(format: LogFormat) -> bool {
 /// Returns the number of lines that could not be written since the start.
 pub fn lost_lines() -> u64 {
     QUEUE.get().map_or(0, LogQueue::lost_lines)
+}
+
+/// Returns the size of the lines that wait to be written, in bytes; `None` before the log was started.
+pub fn queue_level() -> Option<QueueLevel> {
+    QUEUE.get().map(LogQueue::level)
 }
 
 /// Waits until all lines are written. Call it at the end of the program, which ends the writing thread.

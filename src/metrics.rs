@@ -4,9 +4,9 @@
 //! A label has few values, all of them fixed in this program: no client can create a series.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use poem::endpoint::make_sync;
+use poem::endpoint::make;
 use poem::http::header::VARY;
 use poem::http::{HeaderMap, StatusCode};
 use poem::{Endpoint, IntoResponse, Request, Response, Route, get};
@@ -14,21 +14,47 @@ use poem_openapi::OperationId;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
-use super::denylist::DenylistHealth;
 use super::error::ApiError;
-use super::logging;
+use super::middleware::BodyBudget;
+use super::readiness::Readiness;
+use super::serve::{Lifecycle, TlsCertificate};
 use super::sessions::IssuedTokens;
 use super::store::RotationOutcome;
 
 mod exposition_format;
+mod gauges;
+mod process;
 
 use exposition_format::ExpositionFormat;
+use gauges::Gauges;
+use process::ProcessMetrics;
 
-/// Counters and gauges of a server. Clones share them.
+pub use gauges::QueueLevel;
+
+/// Upper bounds of the buckets of durations, in seconds. A check of a token is in the first one.
+const DURATION_BUCKETS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+const LOGIN_OUTCOMES: [&str; 4] = ["accepted", "refused", "throttled", "failed"];
+
+const REFRESH_OUTCOMES: [&str; 6] = [
+    "rotated",
+    "replayed",
+    "reused",
+    "undecided",
+    "unknown",
+    "ended",
+];
+
+/// Longest time that a scrape waits for the database, which Prometheus must not wait for.
+const READINESS_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Counters, histograms and gauges of a server. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<MetricFamilies>);
 
@@ -36,12 +62,12 @@ pub struct Metrics(Arc<MetricFamilies>);
 struct MetricFamilies {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    durations: Family<RequestLabels, Histogram>,
     logins: Family<OutcomeLabel, Counter>,
     refreshes: Family<OutcomeLabel, Counter>,
     denials: Counter,
-    denylist_trusted: Gauge,
-    passwords_waiting: Gauge,
-    log_lines_lost: Counter,
+    gauges: Gauges,
+    process: ProcessMetrics,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,63 +84,73 @@ struct OutcomeLabel {
 impl Metrics {
     /// Returns metrics that are all zero.
     pub fn new() -> Self {
-        let mut families = MetricFamilies {
-            registry: Registry::with_prefix("latchet"),
-            requests: Family::default(),
-            logins: Family::default(),
-            refreshes: Family::default(),
-            denials: Counter::default(),
-            denylist_trusted: Gauge::default(),
-            passwords_waiting: Gauge::default(),
-            log_lines_lost: Counter::default(),
-        };
-        let registry = &mut families.registry;
-        registry.register(
+        let mut registry = Registry::default();
+        let process = ProcessMetrics::register(&mut registry);
+        let own = registry.sub_registry_with_prefix("latchet");
+        let requests = Family::default();
+        let durations: Family<RequestLabels, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
+        let logins = Family::<OutcomeLabel, Counter>::default();
+        let refreshes = Family::<OutcomeLabel, Counter>::default();
+        // From zero, so that the first of a rare outcome is an increase.
+        for (family, outcomes) in [
+            (&logins, &LOGIN_OUTCOMES[..]),
+            (&refreshes, &REFRESH_OUTCOMES),
+        ] {
+            for outcome in outcomes {
+                drop(family.get_or_create(&OutcomeLabel { outcome }));
+            }
+        }
+        let denials = Counter::default();
+        own.register(
             "requests",
             "Responses, by operation (other for pages) and class of the status",
-            families.requests.clone(),
+            requests.clone(),
         );
-        registry.register(
+        own.register_with_unit(
+            "request_duration",
+            "Time from the head of a request to its response",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        own.register(
             "logins",
             "Logins: accepted, refused, throttled, or failed by a fault of the server",
-            families.logins.clone(),
+            logins.clone(),
         );
-        registry.register(
+        own.register(
             "refreshes",
             "Refresh tokens that were presented, by outcome: rotated, replayed, reused, undecided, unknown or ended",
-            families.refreshes.clone(),
+            refreshes.clone(),
         );
-        registry.register(
+        own.register(
             "denials",
             "Denials of sessions and tokens that were written to the denylist",
-            families.denials.clone(),
+            denials.clone(),
         );
-        registry.register(
-            "denylist_trusted",
-            "1 while checks use the configured denylist; 0 while they query SQL instead, or fail",
-            families.denylist_trusted.clone(),
-        );
-        registry.register(
-            "passwords_waiting",
-            "Passwords that wait for a hashing thread",
-            families.passwords_waiting.clone(),
-        );
-        registry.register(
-            "log_lines_lost",
-            "Log lines that could not be written, because the reader hangs or has ended or the disk is full",
-            families.log_lines_lost.clone(),
-        );
-        Self(Arc::new(families))
+        let gauges = Gauges::register(own);
+        Self(Arc::new(MetricFamilies {
+            registry,
+            requests,
+            durations,
+            logins,
+            refreshes,
+            denials,
+            gauges,
+            process,
+        }))
     }
 
-    /// Counts a response.
-    pub fn count_response(&self, response: &Response) {
+    /// Counts a response, and the time that it took.
+    pub fn count_response(&self, response: &Response, duration: Duration) {
         let operation = response.data::<OperationId>();
         let labels = RequestLabels {
             operation: operation.map_or("other", |id| id.0),
             status: status_class(response.status()),
         };
         self.0.requests.get_or_create(&labels).inc();
+        let histogram = self.0.durations.get_or_create(&labels);
+        histogram.observe(duration.as_secs_f64());
     }
 
     /// Counts a login.
@@ -149,17 +185,22 @@ impl Metrics {
         self.0.denials.inc_by(count as u64);
     }
 
-    fn render(&self, app: &App, headers: &HeaderMap) -> Response {
+    /// Reports the use of this memory budget.
+    pub fn watch_body_budget(&self, budget: BodyBudget) {
+        self.0.gauges.watch_body_budget(budget);
+    }
+
+    /// Reports the expiry of this certificate, also after it was replaced.
+    pub fn watch_certificate(&self, certificate: TlsCertificate) {
+        self.0.gauges.watch_certificate(certificate);
+    }
+
+    async fn render(&self, app: &App, lifecycle: &Lifecycle, headers: &HeaderMap) -> Response {
+        let readiness = Readiness::check(app, lifecycle);
+        let readiness = tokio::time::timeout(READINESS_DEADLINE, readiness).await;
         let families = &self.0;
-        let is_trusted = matches!(app.revocations.denylist.health(), DenylistHealth::Healthy);
-        families.denylist_trusted.set(i64::from(is_trusted));
-        let waiting = i64::try_from(app.accounts.passwords.waiting()).unwrap_or(i64::MAX);
-        families.passwords_waiting.set(waiting);
-        let lost = logging::lost_lines();
-        families
-            .log_lines_lost
-            .inner()
-            .store(lost, Ordering::Relaxed);
+        families.gauges.update(app, readiness.as_ref().ok());
+        families.process.update();
         let format = ExpositionFormat::accepted(headers);
         let mut text = String::new();
         if format.encode(&mut text, &families.registry).is_err() {
@@ -177,10 +218,14 @@ impl Default for Metrics {
     }
 }
 
-/// Returns the only route of the metrics address.
-pub fn route(app: &App, metrics: Metrics) -> impl Endpoint + use<> {
+/// Returns the only route of the metrics address. `lifecycle` is that of the server of the API.
+pub fn route(app: &App, metrics: Metrics, lifecycle: Lifecycle) -> impl Endpoint + use<> {
+    metrics.0.process.set_start_time(app.clock.now());
     let app = app.clone();
-    let page = make_sync(move |request: Request| metrics.render(&app, request.headers()));
+    let page = make(move |request: Request| {
+        let (app, metrics, lifecycle) = (app.clone(), metrics.clone(), lifecycle.clone());
+        async move { metrics.render(&app, &lifecycle, request.headers()).await }
+    });
     Route::new().at("/metrics", get(page))
 }
 

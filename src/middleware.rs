@@ -89,9 +89,12 @@ impl RequestLayer {
         }
     }
 
-    /// Counts the responses in `metrics`, if metrics are enabled.
+    /// Counts and times the responses in `metrics`, if metrics are enabled.
     #[must_use]
     pub fn with_metrics(self, metrics: Option<Metrics>) -> Self {
+        if let Some(metrics) = &metrics {
+            metrics.watch_body_budget(self.body_limits.budget.clone());
+        }
         Self { metrics, ..self }
     }
 }
@@ -125,9 +128,10 @@ impl<E: Endpoint + 'static> Endpoint for RequestLayerEndpoint<E> {
     }
 
     fn get_response(&self, request: Request) -> impl Future<Output = Response> + Send {
-        self.respond(request).inspect(|response| {
+        let started_at = Instant::now();
+        self.respond(request).inspect(move |response| {
             if let Some(metrics) = &self.0.layer.metrics {
-                metrics.count_response(response);
+                metrics.count_response(response, started_at.elapsed());
             }
         })
     }

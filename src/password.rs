@@ -123,6 +123,16 @@ impl PasswordHasher {
         self.admission.waiting() + self.pool.waiting()
     }
 
+    /// Returns the number of passwords that may wait for a permit.
+    pub fn queue_capacity(&self) -> usize {
+        self.admission.capacity()
+    }
+
+    /// Returns the number of passwords that were refused since the start, because too many were waiting.
+    pub fn refused(&self) -> u64 {
+        self.admission.refused()
+    }
+
     /// Returns the work that was done since the start: KiB times passes.
     pub fn work_done(&self) -> u64 {
         self.work.done.load(Ordering::Relaxed)

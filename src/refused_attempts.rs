@@ -1,7 +1,7 @@
 //! One log line for each refused attempt to authenticate, with the address that it came from.
 //!
 //! Programs such as fail2ban read these lines, so their texts and fields do not change, and the
-//! address precedes all text that the client chose: see `docs/how-to/running.md`.
+//! address precedes all text that the client chose: see `docs/how-to/monitoring.md`.
 
 use std::net::IpAddr;
 

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::Tag;
 use super::spec::OperationSpec;
 use crate::App;
-use crate::clock_check::ClockState;
 use crate::denylist;
+use crate::readiness::Readiness;
 use crate::serve::Lifecycle;
 
 /// The probes.
@@ -74,17 +74,6 @@ impl From<denylist::DenylistHealth> for HealthStatus {
     }
 }
 
-impl HealthStatus {
-    /// Returns the health of a clock. While the database does not respond, there is nothing to compare the
-    /// clock with, and it counts as healthy.
-    fn of(clock: Option<ClockState>) -> Self {
-        match clock {
-            Some(ClockState::Deviates(_)) => Self::Failing,
-            Some(ClockState::Agrees) | None => Self::Ok,
-        }
-    }
-}
-
 impl From<bool> for HealthStatus {
     fn from(ok: bool) -> Self {
         if ok { Self::Ok } else { Self::Failing }
@@ -119,23 +108,16 @@ impl HealthApi {
         tag = "Tag::Server"
     )]
     async fn ready(&self) -> ReadinessResponse {
-        let clock = self.app.clock_check.state().await;
-        let database = clock.is_ok() && self.app.database_check.can_serve().await;
-        let clock = HealthStatus::of(clock.ok());
-        let denylist = HealthStatus::from(self.app.revocations.denylist.health());
-        let serving = !self.lifecycle.is_draining();
-        let all = database
-            && denylist != HealthStatus::Failing
-            && clock != HealthStatus::Failing
-            && serving;
+        let readiness = Readiness::check(&self.app, &self.lifecycle).await;
+        let is_ready = readiness.is_ready();
         let report = Json(ReadinessReport {
-            status: all.into(),
-            database: database.into(),
-            denylist,
-            clock,
-            serving: serving.into(),
+            status: is_ready.into(),
+            database: readiness.database.into(),
+            denylist: readiness.denylist.into(),
+            clock: readiness.clock.into(),
+            serving: readiness.serving.into(),
         });
-        if all {
+        if is_ready {
             ReadinessResponse::Ready(report)
         } else {
             ReadinessResponse::NotReady(report)

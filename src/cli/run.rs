@@ -65,16 +65,20 @@ async fn run(config: Config) -> Result<(), CliError> {
 
     let lifecycle = Lifecycle::default();
     let mut upkeep = app.spawn_background_tasks();
-    spawn_certificate_reload(&mut upkeep, certificate, reload);
     if let (Some((listener, _)), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
+        if let Some(certificate) = &certificate {
+            metrics.watch_certificate(certificate.clone());
+        }
         let server = HttpServer {
             listener,
             tls: None,
             limits: ConnectionLimits::from(&app.config),
             lifecycle: Lifecycle::default(),
         };
-        upkeep.spawn(server.run(metrics::route(&app, metrics), std::future::pending()));
+        let route = metrics::route(&app, metrics, lifecycle.clone());
+        upkeep.spawn(server.run(route, std::future::pending()));
     }
+    spawn_certificate_reload(&mut upkeep, certificate, reload);
     let server = HttpServer {
         listener,
         tls,

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::metrics::QueueLevel;
+
 /// Size of the lines that may wait, in bytes: about a minute of a server under attack.
 const CAPACITY: usize = 4 << 20;
 /// Memory of a waiting line in addition to its text.
@@ -73,6 +75,14 @@ impl LogQueue {
     /// Returns the number of lines that were lost since the start.
     pub(super) fn lost_lines(&self) -> u64 {
         self.counts.lost_lines.load(Ordering::Relaxed)
+    }
+
+    /// Returns the size of the lines that wait, and the maximum, in bytes.
+    pub(super) fn level(&self) -> QueueLevel {
+        QueueLevel {
+            used: self.counts.waiting_bytes.load(Ordering::Relaxed),
+            max: CAPACITY,
+        }
     }
 
     /// Waits until every line is written or lost, but not longer than `limit`.

@@ -14,6 +14,8 @@ use poem::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::metrics::QueueLevel;
+
 /// Smallest amount taken from the budget, and smallest buffer.
 const MIN_BUFFER_BYTES: usize = 1 << 10;
 /// Budget for limits up to the default body limit.
@@ -55,6 +57,14 @@ impl BodyBudget {
     /// Returns how many bytes are in use.
     pub fn bytes_in_use(&self) -> usize {
         self.bytes - self.free.available_permits()
+    }
+
+    /// Returns the bytes in use, and the maximum.
+    pub fn level(&self) -> QueueLevel {
+        QueueLevel {
+            used: self.bytes_in_use(),
+            max: self.bytes,
+        }
     }
 
     fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {

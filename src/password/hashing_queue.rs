@@ -54,6 +54,8 @@ struct QueueState {
 struct WaitingClass {
     bound: usize,
     waiting: usize,
+    /// Number of requests that were refused since the start.
+    refused: u64,
     lanes: HashMap<String, VecDeque<oneshot::Sender<QueuePermit>>>,
     /// Names of the lanes that are not empty, the next one first.
     order: VecDeque<String>,
@@ -77,6 +79,16 @@ impl HashingQueue {
     /// Returns the number of waiting requests.
     pub(super) fn waiting(&self) -> usize {
         self.lock().classes.iter().map(|class| class.waiting).sum()
+    }
+
+    /// Returns the number of requests that may wait, of all classes together.
+    pub(super) fn capacity(&self) -> usize {
+        self.lock().classes.iter().map(|class| class.bound).sum()
+    }
+
+    /// Returns the number of requests that were refused since the start, because too many were waiting.
+    pub(super) fn refused(&self) -> u64 {
+        self.lock().classes.iter().map(|class| class.refused).sum()
     }
 
     /// Waits for a permit in `lane`.
@@ -146,6 +158,7 @@ impl WaitingClass {
         Self {
             bound,
             waiting: 0,
+            refused: 0,
             lanes: HashMap::new(),
             order: VecDeque::new(),
         }
@@ -153,6 +166,8 @@ impl WaitingClass {
 
     fn push(&mut self, lane: &str) -> Result<oneshot::Receiver<QueuePermit>, PasswordError> {
         if self.waiting >= self.bound {
+            // Either the newcomer or the request that makes room for it.
+            self.refused += 1;
             self.make_room(lane)?;
         }
         let (sender, receiver) = oneshot::channel();
@@ -281,6 +296,25 @@ mod tests {
 
         assert_eq!(served, ["a", "a"]);
         assert_eq!(refused, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn refused_requests_are_counted_whether_or_not_they_waited() {
+        let admission = HashingQueue::new(1, 2);
+        let class = HashingPriority::UnknownClient;
+        let permit = admission.enter(class, "first").await.ok();
+        let mut flood: Vec<_> = ["a", "a", "a", "b"]
+            .map(|lane| Box::pin(admission.enter(class, lane)))
+            .into();
+
+        for request in &mut flood {
+            let _decided = poll_once(request).await;
+        }
+
+        assert_eq!(admission.refused(), 2);
+        assert_eq!(admission.waiting(), 2);
+        assert_eq!(admission.capacity(), 2 + 2 + 2 + 1);
+        drop(permit);
     }
 
     #[tokio::test]

@@ -18,6 +18,9 @@ use tokio_rustls::rustls::{self, ServerConfig};
 
 use crate::error::error_chain;
 use crate::text_file;
+use latchet_guard::clock::Time;
+
+mod expiry;
 
 /// Time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -165,6 +168,16 @@ impl TlsCertificate {
         self.check_state().served_hash = hash;
         tracing::info!("the TLS certificate was replaced");
         Ok(true)
+    }
+
+    /// Returns the file of the served chain.
+    pub fn file(&self) -> &Path {
+        &self.0.chain
+    }
+
+    /// Returns the time at which the first certificate of the served chain expires.
+    pub fn expires_at(&self) -> Option<Time> {
+        expiry::earliest_expiry(&self.0.current.load().cert)
     }
 
     #[cfg(test)]

@@ -17,12 +17,14 @@ mod pooled;
 mod postgres;
 mod server_endpoint;
 mod sqlite;
+mod status;
 
 pub(super) use pool::{ConnectionClass, PostgresPool};
 pub(super) use pooled::PooledConnection;
 pub(super) use postgres::is_conflict;
 pub(super) use sqlite::{reading_options, require_private_file, sqlite_options};
 pub use sqlite::{require_writable, sqlite_file};
+pub use status::{PoolStatus, free_disk_bytes};
 
 use postgres::{ConnectionRoute, PostgresConnector, is_exhausted};
 

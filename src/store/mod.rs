@@ -50,7 +50,9 @@ pub use backup::{
     AccountChange, BackupContent, BackupFault, CheckedBackup, account_changes_after, check_backup,
     complete_file, write_copy,
 };
-pub use connection::{DEFAULT_CONNECTIONS, OpenMode, require_writable, sqlite_file};
+pub use connection::{
+    DEFAULT_CONNECTIONS, OpenMode, PoolStatus, free_disk_bytes, require_writable, sqlite_file,
+};
 pub use epoch::DenylistEpoch;
 pub use error::StoreError;
 pub use inspection::{DatabaseInspection, inspect_database};
@@ -75,6 +77,7 @@ pub use suitability::UnsuitableDatabase;
 pub use throttle::{BudgetReservation, BudgetSubject, ChargeResult, FailureBudget};
 pub use users::{NewUser, User, UserPageRequest, UserWithHash};
 
+use crate::metrics::QueueLevel;
 use connection::StoreConnections;
 use database::{DatabaseHandle, StoreTransaction};
 
@@ -144,6 +147,16 @@ impl Store {
     /// other process has it open.
     pub async fn close(&self) {
         self.0.connections.close().await;
+    }
+
+    /// Returns the use of each pool of connections.
+    pub fn pool_status(&self) -> Vec<PoolStatus> {
+        self.0.connections.pool_status()
+    }
+
+    /// Returns the refreshes that wait for the writer.
+    pub fn refresh_queue(&self) -> QueueLevel {
+        self.0.rotations.level()
     }
 
     fn reader(&self) -> &DatabaseHandle {

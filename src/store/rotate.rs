@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::connection::StoreConnections;
 use super::users::split_spaces;
 use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
+use crate::metrics::QueueLevel;
 use crate::rotation::{Grace, PresentedGeneration, RetryKeyHash, SessionEnd};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;
@@ -175,6 +176,14 @@ impl RotationQueue {
         )]
         tokio::spawn(run_writer(connections, receiver));
         Self(sender)
+    }
+
+    /// Returns the number of requests that wait for the writer.
+    pub(super) fn level(&self) -> QueueLevel {
+        QueueLevel {
+            used: self.0.max_capacity() - self.0.capacity(),
+            max: self.0.max_capacity(),
+        }
     }
 }
 

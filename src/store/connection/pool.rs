@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::pooled::PooledConnection;
 use super::postgres::{ConnectionRoute, PostgresConnector, is_exhausted, is_starting};
-use super::{ACQUIRE_TIMEOUT, RETRY_INTERVAL};
+use super::{ACQUIRE_TIMEOUT, PoolStatus, RETRY_INTERVAL};
 
 /// Most reserved connections: one of every four is for refreshes and the epoch alone, up to this many.
 const MAX_RESERVED: usize = 4;
@@ -203,6 +203,19 @@ impl PostgresPool {
         for idle in idle {
             // An error on closing is of no interest.
             let _ = idle.connection.close().await;
+        }
+    }
+
+    /// Returns the use of the pool at this moment. A connection that is being opened is in use.
+    pub(super) fn status(&self) -> PoolStatus {
+        let state = self.state();
+        let waiting = state.waiting.iter().flatten();
+        PoolStatus {
+            pool: "shared",
+            in_use: state.open_count - state.idle.len(),
+            idle: state.idle.len(),
+            max: state.max_open,
+            waiting: Some(waiting.filter(|request| !request.is_closed()).count()),
         }
     }
 

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::{page, push_table};
-use crate::support::Backend;
-use crate::support::http::Http;
-use crate::support::port;
-use crate::support::server::Replica;
+use crate::monitoring::metrics_of_both_kinds_of_server;
 
 const INTRODUCTION: &str = "
 `GET /metrics` at the address of `LATCHET_METRICS_LISTEN`, in OpenMetrics 1.0.0 or, where `Accept` prefers it, in the
 text format 0.0.4 of Prometheus. Each replica counts for itself, from its start.
 
-All names begin with `latchet_`. `operation` is an `operationId` of the [HTTP API](http-api.md), or `other` for the
-pages; `status` is a class such as `4xx`.
+`operation` is an `operationId` of the [HTTP API](http-api.md), or `other` for the pages; `status` is a class such as
+`4xx`. A histogram has the series `…_bucket` (with the label `le`, from 1 ms to 10 s), `…_sum` and `…_count`. Series of
+Redis, TLS, PostgreSQL (`database_requests_waiting`) or SQLite (`database_disk_free_bytes`) are absent on servers without
+it. [Monitoring](../how-to/monitoring.md) has a dashboard and alerts.
 ";
 
 #[derive(Default)]
@@ -23,18 +22,19 @@ struct Series {
     labels: Vec<String>,
 }
 
-/// Starts a server, uses it so that every series has a sample, and reads its metrics.
+/// Reads the metrics of servers that together have a sample of every series.
 pub(super) async fn generate() -> String {
-    let address = format!("127.0.0.1:{}", port::free());
-    let backend = Backend::sqlite().with("LATCHET_METRICS_LISTEN", &address);
-    let server = Replica::start(&backend).await;
-    let session = server.http.person("alice").await.login().await;
-    session.rotate().await;
-    let metrics = Http::new(format!("http://{address}"));
-    let response = metrics.get("/metrics").send().await.expect(200);
+    let pages = metrics_of_both_kinds_of_server().await;
+    let mut series = BTreeMap::new();
+    for (name, found) in pages.iter().flat_map(|page| read(page)) {
+        let known: &mut Series = series.entry(name).or_default();
+        if found.labels.len() >= known.labels.len() {
+            *known = found;
+        }
+    }
 
     let mut text = page("Metrics", INTRODUCTION);
-    let rows: Vec<_> = read(&response.text)
+    let rows: Vec<_> = series
         .into_iter()
         .map(|(name, series)| {
             let suffix = match series.kind.as_str() {
@@ -71,9 +71,14 @@ fn read(text: &str) -> BTreeMap<String, Series> {
         } else if let Some((name, labels)) = line.split_once('{') {
             let labels = labels
                 .split("\",")
-                .filter_map(|label| label.split('=').next());
+                .filter_map(|label| label.split('=').next())
+                .filter(|label| *label != "le");
             let name = name.trim_end_matches("_total");
-            all.entry(name.to_owned()).or_default().labels = labels.map(str::to_owned).collect();
+            let name = name.trim_end_matches("_bucket");
+            // The sum and the count of a histogram have the labels of its buckets.
+            if let Some(series) = all.get_mut(name) {
+                series.labels = labels.map(str::to_owned).collect();
+            }
         }
     }
     all
