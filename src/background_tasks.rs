@@ -61,7 +61,13 @@ impl App {
     /// Deletes some obsolete rows, and none while the clock cannot be trusted.
     async fn delete_obsolete_rows(&self) -> Result<u64, StoreError> {
         match self.clock_check.state().await? {
-            ClockState::Agrees => self.store.delete_expired_rows(self.clock.now()).await,
+            ClockState::Agrees => {
+                let now = self.clock.now();
+                let rows = self.store.delete_expired_rows(now).await?;
+                let retention = self.config.event_retention;
+                let events = self.store.delete_old_events(now, retention).await?;
+                Ok(rows + events)
+            }
             ClockState::Deviates(_) => Ok(0),
         }
     }

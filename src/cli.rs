@@ -14,12 +14,15 @@ use super::names::UserRole;
 use super::serve::TlsError;
 use super::store::{OpenMode, Store, StoreError, sqlite_file};
 use super::{OpenError, api, logging};
+use events_command::EventsArguments;
 use latchet_guard::clock::Clock;
 use latchet_guard::keys::{Algorithm, KeyError};
 
 mod backup_commands;
 mod banner;
 mod doctor;
+mod event_feed;
+mod events_command;
 mod key_commands;
 mod password_prompt;
 mod restore;
@@ -75,6 +78,8 @@ enum Command {
     /// Manage signing keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// List security events, newest last
+    Events(EventsArguments),
     /// Print a strong random secret for `LATCHET_ROOT_SECRET`
     Secret,
     /// Diagnose problems and suggest fixes
@@ -305,6 +310,10 @@ async fn run_with_database(command: Command, config: Config) -> Result<String, C
         }
         Command::SetupLink => setup_link(&open(config, mode).await?).await,
         Command::User(command) => user_commands::run(&open(config, mode).await?, command).await,
+        Command::Events(arguments) => {
+            events_command::run(&open(config, mode).await?, arguments).await?;
+            Ok(String::new())
+        }
         Command::Key(command) => {
             let installation = open(config, mode).await?;
             let token_lifetimes = installation.token_lifetimes();

@@ -35,12 +35,11 @@ pub use listen_address::ListenAddress;
 pub use load::{ConfigError, load};
 pub use log_filter::LogFilter;
 pub use root_secret::{RootSecret, RootSecretError, check_secret_strength};
+pub(crate) use values::parse_duration;
 pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, RateLimit, WebOrigin};
 
 use profile_tables::TokenProfileTables;
-use values::{
-    parse_boolean, parse_duration, parse_name, parse_network, parse_scope, parse_secret, parse_size,
-};
+use values::{parse_boolean, parse_name, parse_network, parse_scope, parse_secret, parse_size};
 
 const DEFAULT_IDLE_TTL: Duration = Duration::from_hours(14 * 24);
 
@@ -134,6 +133,9 @@ pub struct Config {
     /// Interval at which obsolete rows are deleted; 1s to 1d
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration, help_heading = STORAGE)]
     pub collect_every: Duration,
+    /// Time for which security events are kept; 1d to 3660d
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = parse_duration, help_heading = STORAGE)]
+    pub event_retention: Duration,
 
     /// `iss` of the tokens [default: --public-url]
     #[arg(long, value_name = "NAME", required = false, value_parser = parse_name, help_heading = TOKENS)]

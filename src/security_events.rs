@@ -48,7 +48,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,

@@ -44,6 +44,7 @@ mod well_known;
 
 pub use allow_header::AllowHeaderLayer;
 pub use cors::Cors;
+pub(crate) use security_events::event_json;
 
 /// Groups of operations.
 #[derive(Tags)]

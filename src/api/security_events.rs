@@ -2,8 +2,9 @@
 
 use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
+use poem_openapi::types::ToJSON;
 use poem_openapi::{Object, OpenApi};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Tag;
 use super::pagination::{default_page_size, rows_to_query, split_page};
@@ -63,6 +64,11 @@ impl From<SecurityEvent> for EventResponse {
     }
 }
 
+/// Returns an event in the format of the API, for the command line.
+pub(crate) fn event_json(event: SecurityEvent) -> Value {
+    EventResponse::from(event).to_json().unwrap_or_default()
+}
+
 /// A page of events, newest first.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
@@ -78,8 +84,8 @@ struct EventListResponse {
 impl SecurityEventsApi {
     /// List security events
     ///
-    /// Returns the events on accounts, sessions and keys of the last 90 days, newest first, one page at a
-    /// time. Logins, refreshes and logouts are not recorded.
+    /// Returns the events on accounts, sessions and keys, newest first, one page at a time. Logins, refreshes
+    /// and logouts are not recorded. Events are kept for 90 days, unless the server is configured otherwise.
     #[oai(
         path = "/v1/events",
         method = "get",

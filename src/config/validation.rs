@@ -201,6 +201,12 @@ impl Config {
             MINUTE * 60 * 24,
         );
         between(
+            "event_retention",
+            self.event_retention,
+            MINUTE * 60 * 24,
+            MINUTE * 60 * 24 * 3660,
+        );
+        between(
             "header_timeout",
             self.header_timeout,
             Duration::from_millis(100),

@@ -17,7 +17,7 @@ use super::postgres_url::PostgresUrl;
 use crate::names::is_scope;
 
 /// Reads `90s`, `15m`, `12h`, `30d`, `250ms`, a sequence such as `1h30m`, or a number of seconds.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("`{text}` is not a duration; write it like 10s, 15m, 12h or 30d");
     let mut rest = text.trim();
     if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -64,7 +64,7 @@ pub use revocations::{DenialPeriod, NumberedDenial};
 pub use rotate::{
     PresentedRefreshToken, RotationOutcome, RotationSettings, SessionOwner, SessionWithOwner,
 };
-pub use security_events::{EventPageRequest, SecurityEvent, UserReference};
+pub use security_events::{EventFilter, EventPageRequest, SecurityEvent, UserReference};
 pub use server_lock::{ServerLock, ServerLockError};
 pub use session_lists::{
     InvalidSessionCursor, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,

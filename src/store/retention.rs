@@ -14,13 +14,10 @@ const MAX_ROWS_PER_CALL: i64 = 500;
 /// Retention period of ended sessions.
 const SESSION_RETENTION: Duration = Duration::from_hours(7 * 24);
 
-/// Retention period of security events.
-const EVENT_RETENTION: Duration = Duration::from_hours(90 * 24);
-
 /// Statements and retention periods. Each statement has two parameters: the time before which a row is deleted,
 /// and the maximum number of rows. A session that ended by its idle limit is deleted after its absolute end: an
 /// index on the time of rotation would cost every rotation more than these rows do.
-const DELETIONS: [(&str, Duration); 7] = [
+const DELETIONS: [(&str, Duration); 6] = [
     (
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)",
@@ -53,12 +50,10 @@ const DELETIONS: [(&str, Duration); 7] = [
             (SELECT user_id FROM reset_links WHERE expires_at < $1 LIMIT $2)",
         Duration::ZERO,
     ),
-    (
-        "DELETE FROM events WHERE id IN
-            (SELECT id FROM events WHERE at < $1 LIMIT $2)",
-        EVENT_RETENTION,
-    ),
 ];
+
+const DELETE_EVENTS: &str = "DELETE FROM events WHERE id IN
+            (SELECT id FROM events WHERE at < $1 LIMIT $2)";
 
 impl Store {
     /// Marks some ended sessions, deletes some rows whose retention period is over, and returns the number of
@@ -67,18 +62,36 @@ impl Store {
     /// The period must be over by `now` and by the clock of the database server: a replica whose clock is
     /// ahead must not delete revocations that the others still need.
     pub async fn delete_expired_rows(&self, now: Time) -> Result<u64, StoreError> {
-        let db = self.writer();
-        let now = self
-            .database_time()
-            .await?
-            .map_or(now, |database| database.min(now));
+        let now = self.earlier_time(now).await?;
         let mut deleted = self.mark_sessions_below_floor(now).await?;
         for (sql, retention) in DELETIONS {
-            let values = [(now - retention).millis().into(), MAX_ROWS_PER_CALL.into()];
-            let delete = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-            let done = with_deadline(async { Ok(db.execute_raw(delete).await?) }).await?;
-            deleted += done.rows_affected();
+            deleted += self.delete_rows(sql, now - retention).await?;
         }
         Ok(deleted)
+    }
+
+    /// Deletes some security events that are older than `retention` and returns their number, as
+    /// [`Self::delete_expired_rows`].
+    pub async fn delete_old_events(
+        &self,
+        now: Time,
+        retention: Duration,
+    ) -> Result<u64, StoreError> {
+        let now = self.earlier_time(now).await?;
+        self.delete_rows(DELETE_EVENTS, now - retention).await
+    }
+
+    async fn delete_rows(&self, sql: &'static str, before: Time) -> Result<u64, StoreError> {
+        let db = self.writer();
+        let values = [before.millis().into(), MAX_ROWS_PER_CALL.into()];
+        let delete = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+        let done = with_deadline(async { Ok(db.execute_raw(delete).await?) }).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Returns the earlier of `now` and the time of the database server.
+    async fn earlier_time(&self, now: Time) -> Result<Time, StoreError> {
+        let database = self.database_time().await?;
+        Ok(database.map_or(now, |database| database.min(now)))
     }
 }

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use entity::event::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, NotSet, QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, NotSet, QueryFilter, QueryOrder,
+    QuerySelect, Set,
 };
 
 use super::{SessionId, Store, StoreError, UserId, with_deadline};
@@ -51,6 +52,17 @@ pub struct EventPageRequest {
     pub limit: u64,
 }
 
+/// Selection of events.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only events since this time.
+    pub since: Option<Time>,
+    /// Only events of these kinds; of every kind if there is none.
+    pub kinds: Vec<EventKind>,
+    /// Only events that concern this user or were caused by this user.
+    pub user: Option<UserId>,
+}
+
 /// An event to be recorded.
 pub(super) struct NewSecurityEvent<'a> {
     pub(super) at: Time,
@@ -84,6 +96,37 @@ impl Store {
         }
         let found = found.order_by_desc(Column::Id).limit(page.limit);
         let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
+        self.events_from_rows(rows).await
+    }
+
+    /// Returns up to `limit` events with numbers higher than `after`, oldest first.
+    pub async fn events_after(
+        &self,
+        after: i64,
+        filter: &EventFilter,
+        limit: u64,
+    ) -> Result<Vec<SecurityEvent>, StoreError> {
+        let mut found = Entity::find().filter(Column::Id.gt(after));
+        if let Some(since) = filter.since {
+            found = found.filter(Column::At.gte(since.millis()));
+        }
+        if !filter.kinds.is_empty() {
+            let kinds = filter.kinds.iter().map(|kind| kind.as_str());
+            found = found.filter(Column::Kind.is_in(kinds));
+        }
+        if let Some(user) = &filter.user {
+            let either = Condition::any()
+                .add(Column::UserId.eq(user.as_str()))
+                .add(Column::ActorId.eq(user.as_str()));
+            found = found.filter(either);
+        }
+        let found = found.order_by_asc(Column::Id).limit(limit);
+        let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
+        self.events_from_rows(rows).await
+    }
+
+    /// Adds the user names.
+    async fn events_from_rows(&self, rows: Vec<Model>) -> Result<Vec<SecurityEvent>, StoreError> {
         let mut ids = BTreeSet::new();
         for row in &rows {
             ids.extend(row.user_id.as_deref());

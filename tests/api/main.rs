@@ -25,6 +25,7 @@ mod denylist;
 mod docs_page;
 mod document;
 mod errors;
+mod events_command;
 mod examples;
 mod fail2ban;
 mod first_party;

@@ -1,6 +1,8 @@
 //! Security events: each is recorded once, together with its change.
 
-use super::super::{BudgetSubject, ChargeResult, FailureBudget, NewResetLink, UserReference};
+use super::super::{
+    BudgetSubject, ChargeResult, EventFilter, FailureBudget, NewResetLink, UserReference,
+};
 use super::*;
 
 /// Returns the kinds of all events, oldest first.
@@ -217,7 +219,7 @@ async fn pages_follow_each_other_newest_first() {
 }
 
 #[tokio::test]
-async fn events_are_kept_for_ninety_days_and_links_until_they_expire() {
+async fn a_link_is_deleted_when_it_has_expired() {
     let test_store = TestStore::start().await;
     let alice = test_store.user("alice").await;
     let store = &test_store.store;
@@ -227,13 +229,81 @@ async fn events_are_kept_for_ninety_days_and_links_until_they_expire() {
     };
     let created = store.create_reset_link(&alice.id, link, &Actor::Operator, NOW);
     created.await.unwrap();
-    let ninety_days = Duration::from_hours(90 * 24);
 
     let early = store.delete_expired_rows(NOW + MINUTE).await.unwrap();
-    let kept = store.delete_expired_rows(NOW + ninety_days).await.unwrap();
-    let still = kinds(&test_store).await.len();
-    let late = store.delete_expired_rows(NOW + ninety_days + MINUTE).await;
+    let late = store.delete_expired_rows(NOW + 2 * MINUTE).await.unwrap();
 
-    assert_eq!((early, kept, still, late.unwrap()), (0, 1, 2, 2));
+    assert_eq!((early, late), (0, 1));
+}
+
+#[tokio::test]
+async fn events_are_kept_for_their_retention_period() {
+    let test_store = TestStore::start().await;
+    test_store.user("alice").await;
+    let store = &test_store.store;
+
+    for retention in [MINUTE, 100 * MINUTE] {
+        let kept = store.delete_old_events(NOW + retention, retention).await;
+        assert_eq!(kept.unwrap(), 0);
+    }
+    assert_eq!(kinds(&test_store).await, [EventKind::UserCreated]);
+    let deleted = store.delete_old_events(NOW + 2 * MINUTE, MINUTE).await;
+
+    assert_eq!(deleted.unwrap(), 1);
     assert_eq!(kinds(&test_store).await, []);
+}
+
+#[tokio::test]
+async fn events_after_another_are_listed_oldest_first_and_filtered() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let bob = test_store.user("bob").await;
+    let store = &test_store.store;
+    store
+        .enable_user(&alice.id, &Actor::Operator, NOW)
+        .await
+        .unwrap();
+    let disabling = revocation_for(RevokeReason::Disabled, NOW + MINUTE);
+    let disabled = store.disable_user(&bob.id, &Actor::Operator, &disabling);
+    disabled.await.unwrap();
+    let list = async |after: i64, filter: &EventFilter, limit: u64| {
+        let events = store.events_after(after, filter, limit).await.unwrap();
+        let events = events.into_iter();
+        let events = events.map(|event| (event.kind, event.user.and_then(|user| user.username)));
+        events.collect::<Vec<_>>()
+    };
+    let all = EventFilter::default();
+    let of_bob = EventFilter {
+        user: Some(bob.id.clone()),
+        ..EventFilter::default()
+    };
+    let created = EventFilter {
+        kinds: vec![EventKind::UserCreated],
+        ..EventFilter::default()
+    };
+    let late = EventFilter {
+        since: Some(NOW + MINUTE),
+        ..EventFilter::default()
+    };
+    let event = |kind, name: &str| (kind, Some(name.to_owned()));
+    let (alice_created, bob_created, bob_disabled) = (
+        event(EventKind::UserCreated, "alice"),
+        event(EventKind::UserCreated, "bob"),
+        event(EventKind::UserDisabled, "bob"),
+    );
+
+    let complete = [
+        alice_created.clone(),
+        bob_created.clone(),
+        bob_disabled.clone(),
+    ];
+    assert_eq!(list(0, &all, 10).await, complete);
+    let both = [bob_created.clone(), bob_disabled.clone()];
+    assert_eq!(list(0, &of_bob, 10).await, both);
+    let both = [alice_created.clone(), bob_created];
+    assert_eq!(list(0, &created, 10).await, both);
+    assert_eq!(list(0, &late, 10).await, [bob_disabled]);
+    assert_eq!(list(0, &all, 1).await, [alice_created]);
+    let first = store.events_after(0, &all, 1).await.unwrap()[0].id;
+    assert_eq!(list(first, &all, 10).await, complete[1..]);
 }

@@ -12,8 +12,8 @@ error, for operators and their programs.
 ";
 
 const SECURITY_EVENTS: &str = "
-`GET /v1/events` and `/admin` list them for 90 days, each with the account that it concerns, the actor and the
-address. An event is written in the transaction of the change that it reports. Logins, refreshes and logouts are not
+`GET /v1/events`, `/admin` and `latchet events` list them, each with the account that it concerns, the actor and the
+address. They are kept for 90 days, or as `LATCHET_EVENT_RETENTION` says. An event is written in the transaction of the change that it reports. Logins, refreshes and logouts are not
 security events: the log has them.
 ";
 
