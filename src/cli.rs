@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use super::config::{Config, ConfigError, DatabaseKind, RootSecret, RootSecretError, load};
+use super::config::{
+    Config, ConfigError, DatabaseKind, RootSecret, RootSecretError, example, load,
+};
 use super::error::ApiError;
 use super::installation::Installation;
 use super::keyring::KeyringError;
@@ -20,6 +22,7 @@ use latchet_guard::keys::{Algorithm, KeyError};
 
 mod backup_commands;
 mod banner;
+mod config_command;
 mod doctor;
 mod event_feed;
 mod events_command;
@@ -78,6 +81,9 @@ enum Command {
     /// Manage signing keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Examine the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// List security events, newest last
     Events(EventsArguments),
     /// Print a strong random secret for `LATCHET_ROOT_SECRET`
@@ -100,6 +106,18 @@ enum Command {
     },
     /// End every session and replace the signing keys after a restore by other means, such as `pg_restore`
     Restored,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print each setting with its value and source, and every reason to refuse them; connects to nothing
+    Check {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a settings file with every setting, its default and its help
+    Example,
 }
 
 #[derive(Debug, Subcommand)]
@@ -267,11 +285,16 @@ impl CliError {
 /// # Errors
 /// When the settings are refused or the command fails.
 pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<(), CliError> {
+    if let Some(format) = config_command::requested_check(&args) {
+        return config_command::check(&args, &env, format);
+    }
     let (Cli { command, config }, tables) = load(&args, &env)?;
     let config = config.complete(tables, &env)?;
     let output = match command.unwrap_or(Command::Serve) {
         Command::Serve => return run::serve(config).await,
         Command::Secret => RootSecret::generate()?.expose().to_owned() + "\n",
+        Command::Config(ConfigCommand::Example) => example(),
+        Command::Config(ConfigCommand::Check { .. }) => return Ok(()),
         Command::Openapi { json: true } => api::spec::document().json(),
         Command::Openapi { json: false } => api::spec::document().yaml(),
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,

@@ -18,11 +18,13 @@ use secrecy::SecretString;
 use latchet_guard::keys::Algorithm;
 
 mod allowed_origin;
+mod example;
 mod listen_address;
 mod load;
 mod log_filter;
 pub mod postgres_url;
 pub mod profile_tables;
+mod resolution;
 mod root_secret;
 mod service_links;
 mod sources;
@@ -31,9 +33,11 @@ mod validation;
 mod values;
 
 pub use allowed_origin::{AllowedOrigin, AppOrigin};
+pub use example::{example, value_kind};
 pub use listen_address::ListenAddress;
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, parse_leniently};
 pub use log_filter::LogFilter;
+pub use resolution::{PrintableValue, Resolution, ResolvedSetting, SettingSource, resolve};
 pub use root_secret::{RootSecret, RootSecretError, check_secret_strength};
 pub(crate) use values::parse_duration;
 pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, RateLimit, WebOrigin};
@@ -87,8 +91,8 @@ pub struct Config {
     /// URL at which clients reach this server, such as `https://auth.example.org` [default: http and --listen]
     #[arg(long, value_name = "URL", required = false, help_heading = NETWORK)]
     pub public_url: WebOrigin,
-    /// Address and port that serve `/metrics` to Prometheus, in plain http and to anyone who can reach
-    /// them [default: none]
+    /// Address and port, such as 127.0.0.1:9464, that serve `/metrics` to Prometheus, in plain http and to
+    /// anyone who can reach them [default: none]
     #[arg(long, value_name = "ADDR:PORT", help_heading = NETWORK)]
     pub metrics_listen: Option<ListenAddress>,
     /// Accept http from other machines, although anyone on the network path can read passwords and
@@ -117,13 +121,13 @@ pub struct Config {
     /// Folder for the database and the root secret, unless these are set
     #[arg(long, value_name = "DIR", default_value = "./data", help_heading = STORAGE)]
     pub data_dir: PathBuf,
-    /// sqlite: or postgres: URL; the variable `DATABASE_URL` is read too [default: latchet.db in --data-dir]
+    /// sqlite: or postgres: URL, such as `postgres://latchet@localhost/latchet`; the variable `DATABASE_URL` is read too [default: latchet.db in --data-dir]
     #[arg(long, value_name = "URL", required = false, help_heading = STORAGE)]
     pub database_url: DatabaseUrl,
     /// Maximum number of connections to a PostgreSQL database, on each replica; 1 to 1000 [default: 16]
     #[arg(long, value_name = "NUMBER", help_heading = STORAGE)]
     pub database_connections: Option<NonZeroU32>,
-    /// redis:, rediss:, sentinel or cluster URL; the variable `REDIS_URL` is read too
+    /// redis:, rediss:, sentinel or cluster URL, such as `redis://localhost`; the variable `REDIS_URL` is read too
     #[arg(long, value_name = "URL", value_parser = parse_secret, help_heading = STORAGE)]
     pub redis_url: Option<SecretString>,
     /// Secret that seals the keys and signs refresh tokens, the same on every replica; as a
@@ -146,7 +150,7 @@ pub struct Config {
     /// Algorithm of new signing keys: `EdDSA`, ES256, RS256 or HS256
     #[arg(long, value_name = "ALG", default_value = "EdDSA", help_heading = TOKENS)]
     pub algorithm: Algorithm,
-    /// Scopes that a login may request
+    /// Scopes that a login may request, such as profile
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = parse_scope, help_heading = TOKENS)]
     pub scopes: Vec<String>,
     /// Lifetime of an access token; 10s to 1d

@@ -226,6 +226,13 @@ fn verifier_settings(config: &Config) -> VerifierSettings {
     }
 }
 
+/// Returns the faults of the files with keys of other issuers.
+pub(super) fn check_verification_keys(config: &Config) -> Vec<OpenError> {
+    let keys = config.verification_keys.iter();
+    keys.filter_map(|path| load_foreign_key(path).err())
+        .collect()
+}
+
 fn load_foreign_keys(paths: &[PathBuf]) -> Result<Vec<VerifyingKey>, OpenError> {
     paths.iter().map(|path| load_foreign_key(path)).collect()
 }

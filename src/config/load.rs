@@ -14,7 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use super::listen_address::ListenAddress;
 use super::profile_tables::TokenProfileTables;
 use super::sources::{
-    SettingInfo, SettingValue, SettingValues, read_environment, read_file, variable_name,
+    SettingInfo, SettingOrigin, SettingValue, SettingValues, SettingsFile, read_environment,
+    read_file, variable_name,
 };
 use super::values::{redis_url_has_password, sqlite_url};
 
@@ -45,26 +46,57 @@ pub fn load<T: CommandFactory + FromArgMatches>(
     env: &[(OsString, OsString)],
 ) -> Result<(T, TokenProfileTables), ConfigError> {
     let settings = settings(&T::command());
-    let from_env = read_environment(env, &settings)?;
-    let (mut setting_values, tables) = match file_name::<T>(args, &from_env) {
-        Some(path) => read_file(&path, &settings)?,
-        None => (SettingValues::new(), TokenProfileTables::default()),
-    };
-    for (name, given) in from_env {
-        // `PORT` is for any program that the platform runs; the file is for Latchet.
-        if given.origin != "PORT" || !setting_values.contains_key(&name) {
-            setting_values.insert(name, given);
-        }
+    let mut sources = read_sources::<T>(args, env, &settings);
+    if !sources.faults.is_empty() {
+        return Err(ConfigError::Refused(sources.faults));
     }
-
-    let first = parse::<T>(args, &setting_values)?;
+    let first = parse::<T>(args, &sources.values)?;
     refuse_secrets_as_flags(&first)?;
-    derive_defaults(&first, &mut setting_values);
-    let second = parse::<T>(args, &setting_values)?;
+    derive_defaults(&first, &mut sources.values);
+    let second = parse::<T>(args, &sources.values)?;
+    let tables = TokenProfileTables::read(sources.tables, &sources.file_name)?;
     Ok((T::from_arg_matches(&second)?, tables))
 }
 
-fn settings(command: &Command) -> Vec<SettingInfo> {
+/// The settings outside the command line.
+pub(super) struct Sources {
+    pub(super) values: SettingValues,
+    /// The tables of the settings file, and its name.
+    pub(super) tables: toml::Table,
+    pub(super) file_name: String,
+    pub(super) faults: Vec<String>,
+}
+
+/// Reads the environment, and the settings file that `args` or `env` names.
+pub(super) fn read_sources<T: CommandFactory>(
+    args: &[OsString],
+    env: &[(OsString, OsString)],
+    settings: &[SettingInfo],
+) -> Sources {
+    let (from_env, mut faults) = read_environment(env, settings);
+    let path = file_name::<T>(args, &from_env);
+    let file = match &path {
+        Some(path) => read_file(path, settings),
+        None => SettingsFile::default(),
+    };
+    faults.extend(file.faults);
+    let mut values = file.values;
+    for (name, given) in from_env {
+        // `PORT` is for any program that the platform runs; the file is for Latchet.
+        let is_port = given.origin == SettingOrigin::Variable("PORT".to_owned());
+        if !is_port || !values.contains_key(&name) {
+            values.insert(name, given);
+        }
+    }
+    Sources {
+        values,
+        tables: file.tables,
+        file_name: path.map_or_else(String::new, |path| path.display().to_string()),
+        faults,
+    }
+}
+
+pub(super) fn settings(command: &Command) -> Vec<SettingInfo> {
     let options = command
         .get_arguments()
         .filter(|arg| arg.get_long().is_some() && !arg.is_positional())
@@ -92,6 +124,16 @@ fn parse<T: CommandFactory>(
     args: &[OsString],
     setting_values: &SettingValues,
 ) -> Result<ArgMatches, ConfigError> {
+    try_parse::<T>(args, setting_values).map_err(|error| {
+        let malformed = malformed_value::<T>(&error, setting_values);
+        malformed.map_or_else(|| error.into(), |(_, fault)| ConfigError::refused(fault))
+    })
+}
+
+pub(super) fn try_parse<T: CommandFactory>(
+    args: &[OsString],
+    setting_values: &SettingValues,
+) -> Result<ArgMatches, clap::Error> {
     let command = make_settings_global(T::command()).mut_args(|arg| {
         let name = arg.get_id().to_string();
         if !arg.is_global_set() {
@@ -112,9 +154,7 @@ fn parse<T: CommandFactory>(
         .filter(|arg| arg.is_global_set() && arg.get_help_heading() != Some(super::STORAGE))
         .map(|arg| arg.clone().hide(true))
         .collect();
-    hide_in_subcommands(command, &hidden)
-        .try_get_matches_from(args)
-        .map_err(|error| name_source_of_value::<T>(error, setting_values))
+    hide_in_subcommands(command, &hidden).try_get_matches_from(args)
 }
 
 /// Commands accept every option, but their help lists only the options that locate the data.
@@ -125,20 +165,20 @@ fn hide_in_subcommands(command: Command, hidden: &[Arg]) -> Command {
     })
 }
 
-/// Names the variable or file that holds a malformed value, which clap reports as a flag's default. The
-/// value itself is left out: it may be a secret.
-fn name_source_of_value<T: CommandFactory>(
-    error: clap::Error,
+/// Returns the setting whose value is malformed, and the fault with the name of the variable or file that holds
+/// the value, which clap reports as a flag's default. The value itself is left out: it may be a secret.
+pub(super) fn malformed_value<T: CommandFactory>(
+    error: &clap::Error,
     setting_values: &SettingValues,
-) -> ConfigError {
+) -> Option<(String, String)> {
     if !matches!(
         error.kind(),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue
     ) {
-        return error.into();
+        return None;
     }
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
-        return error.into();
+        return None;
     };
     let command = T::command();
     let name = command
@@ -147,12 +187,10 @@ fn name_source_of_value<T: CommandFactory>(
             arg.get_long()
                 .is_some_and(|long| shown.split_whitespace().next() == Some(&format!("--{long}")))
         })
-        .map(|arg| arg.get_id().to_string());
-    let Some(given) = name.and_then(|name| setting_values.get(&name)) else {
-        return error.into();
-    };
+        .map(|arg| arg.get_id().to_string())?;
+    let given = setting_values.get(&name)?;
     let why = match (
-        std::error::Error::source(&error),
+        std::error::Error::source(error),
         error.get(ContextKind::ValidValue),
     ) {
         (Some(source), _) => source.to_string(),
@@ -161,11 +199,11 @@ fn name_source_of_value<T: CommandFactory>(
         }
         _ => "the value is malformed".to_owned(),
     };
-    ConfigError::refused(format!("{}: {why}", given.origin))
+    Some((name, format!("{}: {why}", given.origin)))
 }
 
 /// Other users of a machine can read the command lines of its processes.
-fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), ConfigError> {
+pub(super) fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), ConfigError> {
     let is_flag = |name: &str| {
         let known = matches.try_contains_id(name).unwrap_or(false);
         known && matches.value_source(name) == Some(ValueSource::CommandLine)
@@ -208,7 +246,7 @@ fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), ConfigError> {
 }
 
 /// Sets the defaults that follow from other settings.
-fn derive_defaults(matches: &ArgMatches, setting_values: &mut SettingValues) {
+pub(super) fn derive_defaults(matches: &ArgMatches, setting_values: &mut SettingValues) {
     let mut fill = |name: &str, value: &dyn Fn(&ArgMatches) -> Option<String>| -> Option<String> {
         if matches.try_contains_id(name).ok()? {
             return None;
@@ -216,7 +254,7 @@ fn derive_defaults(matches: &ArgMatches, setting_values: &mut SettingValues) {
         let value = value(matches)?;
         let given = SettingValue {
             values: vec![value.clone()],
-            origin: format!("the default of `{name}`"),
+            origin: SettingOrigin::DerivedDefault(name.to_owned()),
         };
         setting_values.insert(name.to_owned(), given);
         Some(value)
@@ -247,11 +285,14 @@ fn default_public_url(matches: &ArgMatches) -> Option<String> {
 
 /// Finds the settings file, which must be known before the flags are parsed with its values as defaults.
 fn file_name<T: CommandFactory>(args: &[OsString], from_env: &SettingValues) -> Option<PathBuf> {
-    let from_flag = make_settings_global(T::command())
-        .ignore_errors(true)
-        .try_get_matches_from(args)
-        .ok()
+    let from_flag = parse_leniently::<T>(args)
         .and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
     let from_env = || from_env.get("config")?.values.first().map(PathBuf::from);
     from_flag.or_else(from_env)
+}
+
+/// Parses the arguments alone, and ignores those that are wrong.
+pub fn parse_leniently<T: CommandFactory>(args: &[OsString]) -> Option<ArgMatches> {
+    let command = make_settings_global(T::command()).ignore_errors(true);
+    command.try_get_matches_from(args).ok()
 }

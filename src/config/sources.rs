@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::Path;
 
-use super::ConfigError;
-use super::profile_tables::{TABLE_NAMES, TokenProfileTables};
+use super::profile_tables::TABLE_NAMES;
 use super::service_links::is_service_link;
 use crate::text_file;
 
@@ -30,10 +30,33 @@ pub(super) struct SettingInfo {
 }
 
 /// A value from outside the command line, and its origin.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SettingValue {
     pub(super) values: Vec<String>,
-    pub(super) origin: String,
+    pub(super) origin: SettingOrigin,
+}
+
+/// Origin of a value from outside the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SettingOrigin {
+    /// The variable of this name.
+    Variable(String),
+    /// The file that the variable names.
+    VariableFile { variable: String, path: String },
+    /// The key of the settings file.
+    SettingsFile { key: String, path: String },
+    /// The default of this setting, which depends on other settings.
+    DerivedDefault(String),
+}
+
+impl fmt::Display for SettingOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(variable) | Self::VariableFile { variable, .. } => f.write_str(variable),
+            Self::SettingsFile { key, path } => write!(f, "`{key}` in {path}"),
+            Self::DerivedDefault(name) => write!(f, "the default of `{name}`"),
+        }
+    }
 }
 
 pub(super) type SettingValues = BTreeMap<String, SettingValue>;
@@ -42,48 +65,72 @@ pub(super) fn variable_name(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
-pub(super) fn read_file(
-    path: &Path,
-    settings: &[SettingInfo],
-) -> Result<(SettingValues, TokenProfileTables), ConfigError> {
+/// The content of the settings file.
+#[derive(Debug, Default)]
+pub(super) struct SettingsFile {
+    pub(super) values: SettingValues,
+    /// The tables as they are written.
+    pub(super) tables: toml::Table,
+    /// The reasons to refuse the file.
+    pub(super) faults: Vec<String>,
+}
+
+impl SettingsFile {
+    fn refused(fault: String) -> Self {
+        Self {
+            faults: vec![fault],
+            ..Self::default()
+        }
+    }
+}
+
+pub(super) fn read_file(path: &Path, settings: &[SettingInfo]) -> SettingsFile {
     let shown = path.display();
-    let text = text_file::read(path).map_err(|error| {
-        ConfigError::refused(format!("cannot read the settings in {shown}: {error}"))
-    })?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error| ConfigError::refused(format!("{shown} is not TOML: {error}")))?;
+    let text = match text_file::read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let fault = format!("cannot read the settings in {shown}: {error}");
+            return SettingsFile::refused(fault);
+        }
+    };
+    let table: toml::Table = match text.parse() {
+        Ok(table) => table,
+        Err(error) => return SettingsFile::refused(format!("{shown} is not TOML: {error}")),
+    };
     let (tables, values): (toml::Table, toml::Table) = table
         .into_iter()
         .partition(|(name, _)| TABLE_NAMES.contains(&name.as_str()));
-    let mut faults = Vec::new();
-    let mut setting_values = SettingValues::new();
+    let mut file = SettingsFile {
+        tables,
+        ..SettingsFile::default()
+    };
     for (name, value) in values {
         let known = settings.iter().find(|setting| setting.name == name);
         let Some(setting) = known.filter(|_| name != "config") else {
             let names = settings.iter().map(|setting| setting.name.as_str());
             let hint = did_you_mean(&name, names.chain(TABLE_NAMES));
-            faults.push(format!("{shown}: unknown key `{name}`{hint}"));
+            let fault = format!("{shown}: unknown key `{name}`{hint}");
+            file.faults.push(fault);
             continue;
         };
-        let origin = format!("`{name}` in {shown}");
+        let origin = SettingOrigin::SettingsFile {
+            key: name.clone(),
+            path: shown.to_string(),
+        };
         match texts_of_value(value) {
             Some(values) if values.len() != 1 && !setting.is_list => {
-                faults.push(format!("{origin} takes one value, not a list"));
+                let fault = format!("{origin} takes one value, not a list");
+                file.faults.push(fault);
             }
             Some(values) => {
-                setting_values.insert(name, SettingValue { values, origin });
+                file.values.insert(name, SettingValue { values, origin });
             }
-            None => faults.push(format!(
+            None => file.faults.push(format!(
                 "{origin} must be a text, a number, true, false or a list of texts"
             )),
         }
     }
-    if faults.is_empty() {
-        Ok((setting_values, TokenProfileTables::read(tables, &shown)?))
-    } else {
-        Err(ConfigError::Refused(faults))
-    }
+    file
 }
 
 fn texts_of_value(value: toml::Value) -> Option<Vec<String>> {
@@ -99,14 +146,12 @@ fn texts_of_value(value: toml::Value) -> Option<Vec<String>> {
     }
 }
 
-/// Reads the variables that are settings.
-///
-/// # Errors
-/// When a variable has our prefix, or nearly our prefix, and is no setting; when a setting cannot be read.
+/// Returns the variables that are settings, and the faults: a variable has our prefix, or nearly our prefix, and
+/// is no setting; a setting cannot be read.
 pub(super) fn read_environment(
     env: &[(OsString, OsString)],
     settings: &[SettingInfo],
-) -> Result<SettingValues, ConfigError> {
+) -> (SettingValues, Vec<String>) {
     let mut reader = EnvironmentReader {
         settings,
         setting_values: SettingValues::new(),
@@ -123,11 +168,7 @@ pub(super) fn read_environment(
     for (key, name) in PLATFORM_VARIABLES {
         reader.read_platform_variable(key, name, env);
     }
-    if reader.faults.is_empty() {
-        Ok(reader.setting_values)
-    } else {
-        Err(ConfigError::Refused(reader.faults))
-    }
+    (reader.setting_values, reader.faults)
 }
 
 struct EnvironmentReader<'a> {
@@ -195,7 +236,13 @@ impl EnvironmentReader<'_> {
                 "" => self
                     .faults
                     .push(format!("{key}: {} is empty", path.display())),
-                text => self.put(name, key, text),
+                text => {
+                    let origin = SettingOrigin::VariableFile {
+                        variable: key.to_owned(),
+                        path: path.display().to_string(),
+                    };
+                    self.put(name, origin, text);
+                }
             },
             Err(error) => {
                 let path = path.display();
@@ -211,21 +258,22 @@ impl EnvironmentReader<'_> {
             Ok(text) if is_quoted(text) => self.faults.push(format!(
                 "{key}: the value has quotes around it; leave them out where no shell reads the variable"
             )),
-            Ok(text) => self.put(name, key, text),
+            Ok(text) => self.put(name, SettingOrigin::Variable(key.to_owned()), text),
             Err(error) => self.faults.push(format!("{key}: {error}")),
         }
     }
 
-    fn put(&mut self, name: &str, key: &str, text: &str) {
+    fn put(&mut self, name: &str, origin: SettingOrigin, text: &str) {
+        if let Some(other) = self.setting_values.get(name) {
+            let other = &other.origin;
+            self.faults
+                .push(format!("{origin} and {other} are both set; unset one"));
+        }
         let given = SettingValue {
             values: vec![text.to_owned()],
-            origin: key.to_owned(),
+            origin,
         };
-        if let Some(other) = self.setting_values.insert(name.to_owned(), given) {
-            let other = other.origin;
-            self.faults
-                .push(format!("{key} and {other} are both set; unset one"));
-        }
+        self.setting_values.insert(name.to_owned(), given);
     }
 
     fn resolve(&self, suffix: &str) -> Option<(SettingInfo, VariableContent)> {

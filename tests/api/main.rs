@@ -17,6 +17,7 @@ mod bootstrap;
 mod clock_skew;
 mod codes;
 mod commands;
+mod config_commands;
 mod conformance;
 mod cookies;
 mod cors;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::{Arg, CommandFactory};
-use latchet::config::Config;
+use latchet::config::{Config, value_kind};
 
 use super::source::members;
 use super::{page, push_heading, push_table, sentence};
@@ -135,24 +135,7 @@ fn split_range(help: &str) -> (&str, Option<&str>) {
 
 /// Returns the type, the unit and the range of a setting.
 fn value(setting: &Arg, range: Option<&str>) -> String {
-    let value_names = setting.get_value_names().unwrap();
-    let kind = match value_names[0].trim_end_matches(",…") {
-        "ADDR:PORT" => "address",
-        "BOOL" => "boolean",
-        "BYTES" => "number of bytes",
-        "CIDR" => "network",
-        "DIR" => "folder",
-        "FILE" => "file",
-        "KIB" => "number of KiB",
-        "N" | "NUMBER" => "number",
-        "N/TIME" => "rate",
-        "SECRET" => "secret",
-        "SIZE" => "size",
-        "TIME" => "duration",
-        "URL" => "URL",
-        "ALG" | "FORMAT" | "LEVEL" | "NAME" | "WHO" => "name",
-        other => panic!("describe the value {other} here"),
-    };
+    let kind = value_kind(setting);
     let is_path = setting.get_value_parser().type_id() == TypeId::of::<PathBuf>();
     assert_eq!(is_path, ["file", "folder"].contains(&kind), "{setting}");
     let list = match setting.get_value_delimiter() {
