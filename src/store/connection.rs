@@ -41,6 +41,19 @@ pub const DEFAULT_CONNECTIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(15);
 /// An arbitrary number that is the same in every version of the program.
 const MIGRATION_LOCK_ID: i64 = 0x6c61_7463_6865_7400;
 
+/// Longest wait of a migration for the lock of a table, because statements of running servers queue behind it.
+///
+/// It is far below the default `deadlock_timeout` (1 s). A login that has locked a table which the migration
+/// wants, and wants one which the migration has locked, would otherwise be ended by PostgreSQL: so the migration
+/// gives way before PostgreSQL looks.
+const LIMIT_TABLE_LOCK_SQL: &str = "SET LOCAL lock_timeout = '200ms'";
+
+/// Pause after a migration did not get the lock of a table, in which the statements behind it run.
+const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Longest time for which a migration is repeated while tables are in use.
+const LOCK_PATIENCE: Duration = Duration::from_mins(5);
+
 /// The connections of one store.
 #[derive(Clone, Debug)]
 pub(super) struct StoreConnections {
@@ -173,8 +186,12 @@ pub(super) fn require_file(url: &DatabaseUrl) -> Result<(), StoreError> {
 pub(super) async fn missing_migrations<C: ConnectionTrait>(db: &C) -> Result<usize, StoreError> {
     let known = migration::known_migrations();
     let applied = migration::applied_migrations(db).await?;
-    match applied.iter().find(|step| !known.contains(step)) {
-        Some(step) => Err(StoreError::NewerSchema { step: step.clone() }),
+    // The listing is in order, so this is the newest.
+    match applied.iter().rfind(|step| !known.contains(step)) {
+        Some(found) => Err(StoreError::NewerSchema {
+            found: found.clone(),
+            known: known.last().cloned().unwrap_or_default(),
+        }),
         None => Ok(known.len() - applied.len()),
     }
 }
@@ -196,20 +213,33 @@ async fn migrate_postgres(connector: &PostgresConnector) -> Result<(), StoreErro
         .test_before_acquire(false)
         .connect_lazy_with(options);
     let db = SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
-    let applied = async {
-        let transaction = db.begin().await?;
-        // Other processes wait here while one migrates, possibly longer than a request may take.
-        let prepare = format!(
-            "{}SET LOCAL lock_timeout = '5min'; SET LOCAL statement_timeout = 0;
-            SELECT pg_advisory_xact_lock({MIGRATION_LOCK_ID})",
-            deallocate_statements_sql(connector.route())
-        );
-        transaction.execute_unprepared(&prepare).await?;
-        apply_missing(transaction, deallocate_statements_sql(connector.route())).await
+    let began = Instant::now();
+    let applied = loop {
+        match migrate_once(&db, deallocate_statements_sql(connector.route())).await {
+            Err(error) if error.is_lock_conflict() && began.elapsed() < LOCK_PATIENCE => {
+                tracing::info!("a table is in use; the migration will be attempted again");
+                tokio::time::sleep(LOCK_RETRY_INTERVAL).await;
+            }
+            outcome => break outcome,
+        }
     };
-    let applied = applied.await;
     pool.close().await;
     applied
+}
+
+/// Applies missing migrations in one transaction, unless a table is in use for longer than requests can wait.
+async fn migrate_once(
+    db: &sea_orm::DatabaseConnection,
+    deallocate: &str,
+) -> Result<(), StoreError> {
+    let transaction = db.begin().await?;
+    // Other processes wait here while one migrates, possibly longer than a request may take.
+    let prepare = format!(
+        "{deallocate}SET LOCAL lock_timeout = '5min'; SET LOCAL statement_timeout = 0;
+        SELECT pg_advisory_xact_lock({MIGRATION_LOCK_ID}); {LIMIT_TABLE_LOCK_SQL}"
+    );
+    transaction.execute_unprepared(&prepare).await?;
+    apply_missing(transaction, deallocate).await
 }
 
 /// Returns the SQL that removes prepared statements: a pooler may provide a server connection on which another

@@ -35,11 +35,13 @@ pub enum StoreError {
     NotFound,
     /// A newer version of the program has migrated the schema.
     #[error(
-        "the database has a newer schema (step {step}) than this program knows; upgrade the program"
+        "the database has schema {found}, and this program knows schemas up to {known}: a newer version of Latchet has migrated it; start that version or a later one, or restore the backup from before the upgrade"
     )]
     NewerSchema {
-        /// First migration that this program does not know.
-        step: String,
+        /// Newest migration of the database.
+        found: String,
+        /// Newest migration that this program knows.
+        known: String,
     },
     /// The database is reachable, but some work of the server would fail.
     #[error(transparent)]
@@ -70,6 +72,16 @@ impl StoreError {
     /// Returns the error for a database that did not respond in time.
     pub(crate) fn unavailable() -> Self {
         Self::Unavailable(None)
+    }
+
+    /// Returns whether PostgreSQL did not give a statement the lock of a table in time, or ended it because of
+    /// a deadlock.
+    pub(super) fn is_lock_conflict(&self) -> bool {
+        let Self::Unavailable(Some(source)) = self else {
+            return false;
+        };
+        let error = source.downcast_ref::<DbErr>();
+        error.is_some_and(|error| is_deadlock(error) || has_code(error, LOCK_NOT_AVAILABLE))
     }
 
     /// Returns the error for a row with an invalid value.
@@ -115,6 +127,9 @@ fn is_transient(error: &DbErr) -> bool {
 /// SQLSTATE of a missing privilege, which may be granted later.
 const MISSING_PRIVILEGE: &str = "42501";
 
+/// SQLSTATE of a lock that was not granted within `lock_timeout`.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Returns whether an SQLSTATE of PostgreSQL (five characters) or a result code of SQLite (a number) means a
 /// transient error: connection, deadlock, resources, shutdown; busy, locked, out of memory, read-only
 /// file system, I/O, disk full, file missing.
@@ -130,13 +145,18 @@ fn is_transient_code(code: &str) -> bool {
 
 /// Returns whether PostgreSQL aborted this statement because of a deadlock or a serialization conflict.
 pub(super) fn is_deadlock(error: &DbErr) -> bool {
+    has_code(error, "40P01") || has_code(error, "40001")
+}
+
+/// Returns whether the database refused this statement with `code`.
+fn has_code(error: &DbErr, code: &str) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
         error
     else {
         return false;
     };
     matches!(&**error, sqlx::Error::Database(error)
-        if error.code().is_some_and(|code| code == "40P01" || code == "40001"))
+        if error.code().is_some_and(|found| found == code))
 }
 
 /// Returns the primary result code of SQLite, if the error has one.
