@@ -8,7 +8,7 @@ use crate::support::http::Http;
 use crate::support::postgres::Postgres;
 use crate::support::server::{Replica, command, run};
 
-mod diagnosis;
+pub(crate) mod diagnosis;
 #[cfg(target_os = "linux")]
 mod disk;
 mod installations;
@@ -24,7 +24,7 @@ fn output(backend: &Backend, arguments: &[&str]) -> Output {
 
 /// Runs a command that must fail, and returns its output.
 #[track_caller]
-fn failure(backend: &Backend, arguments: &[&str]) -> String {
+pub(crate) fn failure(backend: &Backend, arguments: &[&str]) -> String {
     let output = output(backend, arguments);
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();

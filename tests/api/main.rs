@@ -60,5 +60,6 @@ mod store;
 mod support;
 mod throttle;
 mod token_profiles;
+mod upgrade;
 mod verify;
 mod web_client;

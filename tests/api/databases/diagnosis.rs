@@ -10,7 +10,7 @@ use super::{failure, name_of, output};
 
 /// Starts a server that must refuse to, and returns its output.
 #[track_caller]
-pub(super) fn refusal(backend: &Backend) -> String {
+pub(crate) fn refusal(backend: &Backend) -> String {
     let path = backend.folder.path().join("refused.log");
     let log = std::fs::File::create(&path).unwrap();
     let mut command = command(backend);
