@@ -23,8 +23,8 @@ const CLIENT: &str = "127.0.0.2";
 struct Site {
     machine: OperatorMachine,
     latchet_port: u16,
-    http_port: u16,
-    https_port: u16,
+    plain_port: u16,
+    tls_port: u16,
     _latchet: Child,
     _caddy: Child,
 }
@@ -57,7 +57,7 @@ fn local(script: &str, latchet_port: u16) -> String {
 impl Site {
     /// Follows the page up to the restart of both programs.
     fn set_up() -> Self {
-        let [latchet_port, http_port, https_port] = [port::free(), port::free(), port::free()];
+        let [latchet_port, plain_port, tls_port] = [port::free(), port::free(), port::free()];
         // As the package installs it.
         let machine = OperatorMachine::new(&format!(
             "listen = \"127.0.0.1:{latchet_port}\"\ndata_dir = \"/var/lib/latchet\"\n"
@@ -78,25 +78,25 @@ impl Site {
             "latchet.log",
             latchet_port,
         );
-        let caddy = Self::start_caddy(machine.path(), http_port, https_port);
+        let caddy = Self::start_caddy(machine.path(), plain_port, tls_port);
         Self {
             machine,
             latchet_port,
-            http_port,
-            https_port,
+            plain_port,
+            tls_port,
             _latchet: latchet,
             _caddy: caddy,
         }
     }
 
     /// Starts Caddy with the `Caddyfile` of the page, on ports and with an authority of the test.
-    fn start_caddy(folder: &Path, http_port: u16, https_port: u16) -> Child {
+    fn start_caddy(folder: &Path, plain_port: u16, tls_port: u16) -> Child {
         let site = std::fs::read_to_string(folder.join("etc/caddy/Caddyfile")).unwrap();
         // A file of one site needs no braces, unless there are global options.
         let (name, directives) = site.split_once('\n').unwrap();
         assert_eq!(name, HOST);
         let settings = format!(
-            "{{\n\tadmin off\n\tlocal_certs\n\tskip_install_trust\n\thttp_port {http_port}\n\thttps_port {https_port}\n}}\n\
+            "{{\n\tadmin off\n\tlocal_certs\n\tskip_install_trust\n\thttp_port {plain_port}\n\thttps_port {tls_port}\n}}\n\
              {name} {{\n{directives}}}\n"
         );
         let file = folder.join("etc/caddy/Caddyfile.test");
@@ -109,7 +109,7 @@ impl Site {
             .env("HOME", folder)
             .env("XDG_CONFIG_HOME", folder.join("etc/caddy"))
             .env("XDG_DATA_HOME", folder);
-        start(&mut caddy, folder, "caddy.log", https_port)
+        start(&mut caddy, folder, "caddy.log", tls_port)
     }
 
     /// Returns the certificate of Caddy's authority.
@@ -128,8 +128,8 @@ impl Site {
             "--silent --show-error --interface {CLIENT} --cacert {} \
              --connect-to {HOST}:443:127.0.0.1:{} --connect-to {HOST}:80:127.0.0.1:{}",
             self.authority().display(),
-            self.https_port,
-            self.http_port
+            self.tls_port,
+            self.plain_port
         )
     }
 
