@@ -26,10 +26,12 @@ mod config_command;
 mod doctor;
 mod event_feed;
 mod events_command;
+mod health;
 mod key_commands;
 mod password_prompt;
 mod restore;
 mod run;
+mod service_manager;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -90,6 +92,8 @@ enum Command {
     Secret,
     /// Diagnose problems and suggest fixes
     Doctor,
+    /// Ask the running server whether it is ready; fails if it is not
+    Health,
     /// Write a consistent copy of a SQLite database to a new file, also while a server runs; the root secret
     /// is not in it
     Backup {
@@ -298,6 +302,7 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
         Command::Openapi { json: true } => api::spec::document().json(),
         Command::Openapi { json: false } => api::spec::document().yaml(),
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
+        Command::Health => health::check(&config).await?,
         Command::Doctor => {
             print_database(&config, OpenMode::ExistingOnly);
             return doctor::diagnose(&config).await;

@@ -161,12 +161,18 @@ fn secret_files(config: &Config) -> Vec<Finding> {
 
 #[cfg(unix)]
 fn check_permissions(path: &Path) -> Option<Finding> {
-    use std::os::unix::fs::PermissionsExt;
-    const OTHERS: u32 = 0o077;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(path).ok()?;
+    let group = rustix::process::getegid().as_raw();
+    let mode = file.mode();
     let shown = path.display();
-    Some(if mode & OTHERS == 0 {
-        Finding::passed(format!("{shown} is readable by its owner only"))
+    Some(if is_private(mode, file.uid(), file.gid() == group) {
+        let readers = if mode & 0o040 == 0 {
+            "its owner"
+        } else {
+            "root and the group of this user"
+        };
+        Finding::passed(format!("{shown} is readable by {readers} only"))
     } else {
         Finding::failed(
             format!(
@@ -176,6 +182,18 @@ fn check_permissions(path: &Path) -> Option<Finding> {
             format!("chmod go= {shown}"),
         )
     })
+}
+
+/// Returns whether only the server and root can access a file. Files of root may be readable by the group of
+/// the server, as packages install settings: the server cannot change those.
+#[cfg(unix)]
+fn is_private(mode: u32, owner: u32, has_own_group: bool) -> bool {
+    let others = if owner == 0 && has_own_group {
+        0o037
+    } else {
+        0o077
+    };
+    mode & others == 0
 }
 
 #[cfg(not(unix))]

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::banner::announce;
+use super::service_manager::ServiceManager;
 use super::signals::{ReloadSignals, StopSignals};
 use super::{CliError, Config};
 use crate::config::LogFormat;
@@ -65,6 +66,9 @@ async fn run(config: Config) -> Result<(), CliError> {
 
     let lifecycle = Lifecycle::default();
     let mut upkeep = app.spawn_background_tasks();
+    let service_manager = ServiceManager::default();
+    let supervisor = service_manager.clone();
+    upkeep.spawn(supervisor.supervise(app.clone(), lifecycle.clone()));
     if let (Some((listener, _)), Some(metrics)) = (metrics_listener, app.metrics.clone()) {
         if let Some(certificate) = &certificate {
             metrics.watch_certificate(certificate.clone());
@@ -78,16 +82,18 @@ async fn run(config: Config) -> Result<(), CliError> {
         let route = metrics::route(&app, metrics, lifecycle.clone());
         upkeep.spawn(server.run(route, std::future::pending()));
     }
-    spawn_certificate_reload(&mut upkeep, certificate, reload);
+    spawn_certificate_reload(&mut upkeep, certificate, reload, service_manager.clone());
     let server = HttpServer {
         listener,
         tls,
         limits: ConnectionLimits::from(&app.config),
         lifecycle: lifecycle.clone(),
     };
-    server
-        .run(routes(&app, lifecycle), stop.wait_for_first())
-        .await;
+    let stopped = async {
+        stop.wait_for_first().await;
+        service_manager.stopping();
+    };
+    server.run(routes(&app, lifecycle), stopped).await;
     drop(upkeep);
     tracing::info!("stopped");
     Ok(())
@@ -119,6 +125,7 @@ fn spawn_certificate_reload(
     tasks: &mut JoinSet<()>,
     certificate: Option<TlsCertificate>,
     mut signals: ReloadSignals,
+    service_manager: ServiceManager,
 ) {
     if let Some(certificate) = certificate.clone() {
         tasks.spawn(certificate.watch());
@@ -126,11 +133,13 @@ fn spawn_certificate_reload(
     tasks.spawn(async move {
         loop {
             signals.next().await;
+            service_manager.reloading();
             if let Some(certificate) = &certificate {
                 certificate.reload();
             } else {
                 tracing::info!("no certificate to reload: TLS does not end here");
             }
+            service_manager.reloaded();
         }
     });
 }

@@ -54,6 +54,7 @@ mod replicas;
 mod retry_keys;
 mod rotation;
 mod service;
+mod service_manager;
 mod settings;
 mod shared_cookies;
 mod signals;

@@ -57,6 +57,27 @@ fn a_secret_that_others_can_read_is_reported_with_the_command_that_fixes_it() {
     assert!(matches!(closed, Finding::Passed(_)));
 }
 
+#[cfg(unix)]
+#[test]
+fn settings_of_root_may_be_readable_by_the_group_of_the_server() {
+    const ROOT: u32 = 0;
+    const LATCHET: u32 = 999;
+
+    assert!(is_private(0o100_640, ROOT, true));
+    assert!(is_private(0o100_600, LATCHET, true));
+    for (mode, owner, has_own_group) in [
+        (0o100_640, ROOT, false),
+        (0o100_660, ROOT, true),
+        (0o100_644, ROOT, true),
+        (0o100_640, LATCHET, true),
+    ] {
+        assert!(
+            !is_private(mode, owner, has_own_group),
+            "{mode:o} of {owner}"
+        );
+    }
+}
+
 #[test]
 fn a_proxy_missing_from_the_settings_is_a_warning_and_no_failure() {
     let found = |settings: &[(&str, &str)]| {
