@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# Shared by the tests of packages. A test starts with `isolate "$@"`: it runs in namespaces of its own, so that
+# its processes end with it, its mounts vanish and its ports are free.
+set -euo pipefail
+export LC_ALL=C
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+fail() {
+  say "FAILED: $*"
+  exit 1
+}
+
+passed() { say "ok: $*"; }
+
+isolate() {
+  if [ -z "${LATCHET_TEST_ISOLATED-}" ]; then
+    [ "$(id -u)" -eq 0 ] || fail 'this test enters chroots and mounts folders: run it as root'
+    unshare --mount --net --pid --fork true 2>/dev/null ||
+      fail 'this machine permits no namespaces (in a container: run it with --privileged)'
+    local name=LATCHET_TEST_ISOLATED
+    exec env "$name=yes" unshare --mount --net --pid --fork --kill-child --mount-proc bash "$0" "$@"
+  fi
+  unset LATCHET_TEST_ISOLATED
+  python3 - <<'END'
+import fcntl, socket, struct
+# IFF_UP | IFF_LOOPBACK | IFF_RUNNING for `lo`, as `ip link set lo up` does.
+with socket.socket() as s:
+    fcntl.ioctl(s, 0x8914, struct.pack("16sh", b"lo", 0x49))
+END
+  mount -t tmpfs none /run
+  work=$(mktemp -d)
+  trap 'umount -R "$work"/* 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
+  at=http://127.0.0.1:8080
+}
+
+# Runs a command until it succeeds; fails after 60 s, or when the process `server` has ended.
+wait_for() {
+  local what=$1 deadline=$((SECONDS + 60))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "waited 60 s for $what: $(tail -n 5 "$work/log")"
+    kill -0 "$server" 2>/dev/null || fail "the server ended: $(tail -n 5 "$work/log")"
+    sleep 0.1
+  done
+}
+
+# Stops `server` and checks that it ends without an error.
+stop() {
+  kill -TERM "$server"
+  wait "$server" || fail "the server ended with code $?: $(tail -n 5 "$work/log")"
+}
+
+readonly password='a long password of alice'
+
+# Logs alice in and sets `refresh` to the body of a refresh.
+log_in() {
+  local tokens
+  tokens=$(curl -fsS "$at/v1/login" --json "{\"username\": \"alice\", \"password\": \"$password\"}")
+  refresh=$(jq -c '{refresh_token}' <<<"$tokens")
+}
+
+# Checks that the session still exists, and continues it.
+continue_session() {
+  refresh=$(curl -fsS "$at/v1/refresh" --json "$refresh" | jq -c '{refresh_token}')
+}
