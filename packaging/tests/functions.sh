@@ -30,7 +30,7 @@ with socket.socket() as s:
 END
   mount -t tmpfs none /run
   work=$(mktemp -d)
-  trap 'umount -R "$work"/* 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
+  trap 'umount -l -R "$work"/debian/* 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
   at=http://127.0.0.1:8080
 }
 
@@ -63,4 +63,41 @@ log_in() {
 # Checks that the session still exists, and continues it.
 continue_session() {
   refresh=$(curl -fsS "$at/v1/refresh" --json "$refresh" | jq -c '{refresh_token}')
+}
+
+# Fetches a small Debian once: before `isolate`, which takes the network away.
+fetch_debian() {
+  base=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")/target/packaging/debian.tar
+  if [ ! -e "$base" ]; then
+    say 'fetching a Debian of its own'
+    mkdir -p "$(dirname "$base")"
+    local sources=/etc/apt/sources.list.d/debian.sources
+    [ -e "$sources" ] || sources=/etc/apt/sources.list
+    mmdebstrap --quiet --variant=minbase --include=systemd,procps '' "$base.new" "$sources"
+    mv "$base.new" "$base"
+  fi
+}
+
+# Unpacks that Debian into `tree`.
+enter_debian() {
+  tree=$work/debian
+  mkdir "$tree"
+  tar -C "$tree" -xf "$base" --exclude './dev/*'
+  mount -t proc none "$tree/proc"
+  mount --bind /dev "$tree/dev"
+}
+
+in_debian() {
+  chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@"
+}
+
+# Starts what the unit starts, as its user: no systemd runs here. Arguments are variables.
+start() {
+  local command
+  command=$(sed -n 's/^ExecStart=//p' "$tree$unit")
+  # shellcheck disable=SC2086 # the words of a command
+  (umask 077 && exec chroot --userspec=latchet:latchet "$tree" env -i PATH=/usr/local/bin:/usr/bin:/bin "$@" $command) \
+    >"$work/log" 2>&1 &
+  server=$!
+  wait_for 'the server to be ready' latchet health
 }
