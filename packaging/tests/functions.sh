@@ -13,6 +13,15 @@ fail() {
 
 passed() { say "ok: $*"; }
 
+# Removes the folder of the test, after the mounts below it: the last one first.
+leave() {
+  local place
+  while read -r place; do
+    umount --lazy "$place"
+  done < <(awk -v work="$work/" 'index($2, work) == 1 {print $2}' /proc/mounts | tac)
+  rm -rf --one-file-system "$work"
+}
+
 isolate() {
   if [ -z "${LATCHET_TEST_ISOLATED-}" ]; then
     [ "$(id -u)" -eq 0 ] || fail 'this test enters chroots and mounts folders: run it as root'
@@ -30,7 +39,7 @@ with socket.socket() as s:
 END
   mount -t tmpfs none /run
   work=$(mktemp -d)
-  trap 'umount -l -R "$work"/debian/* 2>/dev/null || true; rm -rf --one-file-system "$work"' EXIT
+  trap leave EXIT
   at=http://127.0.0.1:8080
 }
 
