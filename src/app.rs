@@ -17,7 +17,7 @@ use super::password_verification::PasswordVerification;
 use super::refresh_token::RefreshTokenCodec;
 use super::registration::Registration;
 use super::sessions::{Revocations, SessionSettings, Sessions, TokenIssuer, grace_period};
-use super::store::{OpenMode, ServerLock, Store};
+use super::store::{OpenMode, SealedColumn, ServerLock, Store};
 use super::third_party_tokens::{ThirdPartyTokens, TokenProfiles};
 use super::throttle::Throttle;
 use latchet_guard::clock::Clock;
@@ -88,6 +88,7 @@ impl App {
     pub async fn open(config: Config, clock: Clock) -> Result<Self, OpenError> {
         let lock = ServerLock::take(&config.database_url)?;
         let installation = Installation::open(config, clock, OpenMode::CreateIfMissing).await?;
+        warn_of_pending_rotation(&installation).await?;
         let app = Self(Arc::new(AppParts::open(installation, lock).await?));
         app.warn_of_new_issuer().await?;
         Ok(app)
@@ -108,6 +109,25 @@ impl App {
     }
 }
 
+/// Reports values that the previous root secret still has to open.
+async fn warn_of_pending_rotation(installation: &Installation) -> Result<(), OpenError> {
+    if !installation.derived.has_previous() {
+        return Ok(());
+    }
+    let rotation = installation.root_secret_rotation();
+    let mut values = 0;
+    for column in SealedColumn::ALL {
+        values += rotation.counts(column).await?.previous;
+    }
+    if values > 0 {
+        tracing::warn!(
+            values,
+            "values in the database are sealed under the previous root secret: run `latchet secret rotate` once every server has the new one"
+        );
+    }
+    Ok(())
+}
+
 impl AppParts {
     async fn open(installation: Installation, lock: ServerLock) -> Result<Self, OpenError> {
         let config = &installation.config;
@@ -120,7 +140,7 @@ impl AppParts {
         let (store, clock) = (installation.store.clone(), installation.clock.clone());
         let derived = Arc::clone(&installation.derived);
         let throttle = Arc::new(Throttle::new(config, store.clone(), Arc::clone(&derived)));
-        let refresh_tokens = Arc::new(RefreshTokenCodec::new(&derived, &config.issuer));
+        let refresh_tokens = Arc::new(RefreshTokenCodec::new(Arc::clone(&derived), &config.issuer));
         let issuer = TokenIssuer::new(
             config,
             signing_keys.keyring.clone(),

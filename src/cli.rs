@@ -13,6 +13,7 @@ use super::error::ApiError;
 use super::installation::Installation;
 use super::keyring::KeyringError;
 use super::names::UserRole;
+use super::root_secret_rotation::RotationError;
 use super::serve::TlsError;
 use super::store::{OpenMode, Store, StoreError, sqlite_file};
 use super::{OpenError, api, logging};
@@ -31,6 +32,7 @@ mod key_commands;
 mod password_prompt;
 mod restore;
 mod run;
+mod secret_commands;
 mod service_manager;
 mod signals;
 #[cfg(test)]
@@ -88,8 +90,11 @@ enum Command {
     Config(ConfigCommand),
     /// List security events, newest last
     Events(EventsArguments),
-    /// Print a strong random secret for `LATCHET_ROOT_SECRET`
-    Secret,
+    /// Print a strong random secret for `LATCHET_ROOT_SECRET`, or rotate the root secret
+    Secret {
+        #[command(subcommand)]
+        command: Option<SecretCommand>,
+    },
     /// Diagnose problems and suggest fixes
     Doctor,
     /// Ask the running server whether it is ready; fails if it is not
@@ -214,6 +219,21 @@ enum KeyCommand {
     ExportJwks,
 }
 
+#[derive(Debug, Subcommand)]
+enum SecretCommand {
+    /// Print a strong random secret; the default when no command is given
+    Generate,
+    /// Print which secret opens the values in the database, and when the previous one can be removed
+    Status,
+    /// Seal every value in the database under the current secret; a secret in the data folder is replaced
+    /// first. No one is signed out
+    Rotate {
+        /// The secret leaked: replace the signing keys and sign everyone out, while no server runs
+        #[arg(long)]
+        leaked: bool,
+    },
+}
+
 fn role(text: &str) -> Result<UserRole, String> {
     UserRole::parse(text).map_err(|why| format!("a role {why}"))
 }
@@ -248,6 +268,9 @@ pub enum CliError {
     /// There is no root secret, or it is weak.
     #[error(transparent)]
     Secret(#[from] RootSecretError),
+    /// The root secret cannot be rotated.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -296,9 +319,11 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
     let config = config.complete(tables, &env)?;
     let output = match command.unwrap_or(Command::Serve) {
         Command::Serve => return run::serve(config).await,
-        Command::Secret => RootSecret::generate()?.expose().to_owned() + "\n",
         Command::Config(ConfigCommand::Example) => example(),
         Command::Config(ConfigCommand::Check { .. }) => return Ok(()),
+        Command::Secret {
+            command: None | Some(SecretCommand::Generate),
+        } => RootSecret::generate()?.expose().to_owned() + "\n",
         Command::Openapi { json: true } => api::spec::document().json(),
         Command::Openapi { json: false } => api::spec::document().yaml(),
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
@@ -336,6 +361,9 @@ async fn run_with_database(command: Command, config: Config) -> Result<String, C
             Store::open(&config.database_url).await?;
             Ok("The database is up to date.\n".to_owned())
         }
+        Command::Secret {
+            command: Some(command),
+        } => secret_commands::run(config, command).await,
         Command::SetupLink => setup_link(&open(config, mode).await?).await,
         Command::User(command) => user_commands::run(&open(config, mode).await?, command).await,
         Command::Events(arguments) => {

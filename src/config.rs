@@ -134,6 +134,10 @@ pub struct Config {
     /// variable or in a file only. Create one with `latchet secret` [default: in the file root-secret in --data-dir]
     #[arg(long, value_name = "SECRET", value_parser = parse_secret, help_heading = STORAGE)]
     pub root_secret: Option<SecretString>,
+    /// The root secret before the current one, while it is rotated: still opens keys and accepts tokens, and
+    /// is used for nothing new; as a variable or in a file only [default: in the file root-secret.previous in --data-dir]
+    #[arg(long, value_name = "SECRET", value_parser = parse_secret, help_heading = STORAGE)]
+    pub root_secret_previous: Option<SecretString>,
     /// Interval at which obsolete rows are deleted; 1s to 1d
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration, help_heading = STORAGE)]
     pub collect_every: Duration,

@@ -21,6 +21,7 @@ use super::keyring::{Keyring, KeyringError, KeyringSettings, SigningKeys};
 use super::metrics::Metrics;
 use super::password::{HashCost, PasswordHasher, PasswordPolicy};
 use super::password_reset::PasswordResets;
+use super::root_secret_rotation::{RootSecretRotation, VALUES_PER_TRANSACTION};
 use super::sessions::Revocations;
 use super::store::{DEFAULT_CONNECTIONS, OpenMode, ServerLockError, Store, StoreError};
 use super::text_file;
@@ -107,7 +108,10 @@ impl Installation {
             Some(root) => root,
             None => create_first_root_secret(&config, keys.is_empty())?,
         };
-        let derived = Arc::new(DerivedKeys::derive(root.expose()));
+        let derived = Arc::new(match RootSecret::find_previous(&config)? {
+            Some(previous) => DerivedKeys::derive(root.expose()).with_previous(previous.expose()),
+            None => DerivedKeys::derive(root.expose()),
+        });
         // Before any row with a time is written.
         let clock_check = ClockCheck::new(store.clone(), clock.clone());
         clock_check.require_agreement().await?;
@@ -121,6 +125,16 @@ impl Installation {
             derived,
             store,
         })
+    }
+
+    /// Returns the rotation of the root secret.
+    pub(super) fn root_secret_rotation(&self) -> RootSecretRotation {
+        RootSecretRotation {
+            store: self.store.clone(),
+            derived: Arc::clone(&self.derived),
+            clock: self.clock.clone(),
+            values_per_transaction: VALUES_PER_TRANSACTION,
+        }
     }
 
     pub(super) fn token_lifetimes(&self) -> TokenLifetimes {

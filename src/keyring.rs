@@ -80,11 +80,14 @@ pub enum KeyringError {
     /// The database failed.
     #[error("cannot read or write the signing keys")]
     Store(#[from] StoreError),
-    /// The keys were sealed under another root secret.
+    /// A key was sealed under another root secret.
     #[error(
-        "the signing keys in the database were sealed under another root secret: use the one with which this database was created"
+        "the signing key {kid} was sealed under another root secret: use the one with which this database was created, or, after a rotation, set LATCHET_ROOT_SECRET_PREVIOUS to the one before"
     )]
-    WrongRootSecret,
+    WrongRootSecret {
+        /// Id of the key.
+        kid: String,
+    },
     /// Every key is gone.
     #[error("no signing key in the database is in use: create one with `latchet key rotate --now`")]
     NoneInUse,
@@ -198,6 +201,22 @@ impl Keyring {
         now: Time,
     ) -> Result<(), KeyringError> {
         load_keys(rows, derived, now).map(|_| ())
+    }
+
+    /// Returns a key that replaces all others at once, and the time from which those are refused.
+    ///
+    /// # Errors
+    /// When no key can be created.
+    pub fn replacement(
+        derived: &DerivedKeys,
+        algorithm: Algorithm,
+        now: Time,
+    ) -> Result<(StoredSigningKey, Time), KeyringError> {
+        let (active_from, gone_from) = takeover_times(Rollover::AtOnce, now, Duration::ZERO);
+        Ok((
+            generate_key(derived, algorithm, now, active_from)?,
+            gone_from,
+        ))
     }
 
     /// Returns the issuer whose key is active at `now`.
@@ -369,9 +388,12 @@ fn plan_takeover(
 
 fn open_key(row: &StoredSigningKey, derived: &DerivedKeys) -> Result<SigningKey, KeyringError> {
     let algorithm: Algorithm = row.algorithm.parse()?;
-    let private = derived
-        .open(&row.kid, &row.sealed_private)
-        .map_err(|_| KeyringError::WrongRootSecret)?;
+    let private =
+        derived
+            .open(&row.kid, &row.sealed_private)
+            .map_err(|_| KeyringError::WrongRootSecret {
+                kid: row.kid.clone(),
+            })?;
     Ok(SigningKey::from_private_bytes(algorithm, &private)?)
 }
 

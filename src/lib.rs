@@ -53,6 +53,7 @@ mod readiness;
 pub mod refresh_token;
 mod refused_attempts;
 pub mod registration;
+pub mod root_secret_rotation;
 pub mod rotation;
 pub mod security_events;
 pub mod serve;

@@ -1,7 +1,8 @@
 //! Refresh tokens: JWTs that only this server reads.
 //!
-//! A token is a pure function of (session row, generation), so a retry receives the byte-identical
-//! successor and no token is stored. Always HMAC-SHA256 under a key that is never published: a resource
+//! A token is a pure function of (session row, generation) and the root secret, so a retry receives the
+//! byte-identical successor and no token is stored. After a rotation of the root secret, the successor has the
+//! same claims and another signature; tokens of both secrets are accepted. Always HMAC-SHA256 under a key that is never published: a resource
 //! server cannot mistake one for an access token.
 //!
 //! Only this server issues and reads them, so their header is a constant text, and a token with another
@@ -9,8 +10,8 @@
 //! HMAC without a JWT library; every refresh does that twice.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use aws_lc_rs::hmac;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::{Engine, encoded_len};
 use jsonwebtoken::decode_header;
@@ -66,7 +67,7 @@ const fn is_initial(epoch: &u64) -> bool {
 
 /// Signs and reads refresh tokens.
 pub struct RefreshTokenCodec {
-    key: hmac::Key,
+    keys: Arc<DerivedKeys>,
     /// The encoded header, with the dot after it.
     encoded_header: String,
     issuer: String,
@@ -82,9 +83,9 @@ impl std::fmt::Debug for RefreshTokenCodec {
 
 impl RefreshTokenCodec {
     /// Returns the refresh tokens of the server with this `issuer`.
-    pub fn new(keys: &DerivedKeys, issuer: &str) -> Self {
+    pub fn new(keys: Arc<DerivedKeys>, issuer: &str) -> Self {
         Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &keys.refresh),
+            keys,
             encoded_header: URL_SAFE_NO_PAD.encode(HEADER) + ".",
             issuer: issuer.to_owned(),
         }
@@ -120,7 +121,7 @@ impl RefreshTokenCodec {
         );
         token.push_str(&self.encoded_header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let tag = hmac::sign(&self.key, token.as_bytes());
+        let tag = self.keys.sign_refresh_token(token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(tag, &mut token);
         token.into()
@@ -161,13 +162,13 @@ impl RefreshTokenCodec {
         })
     }
 
-    /// Returns the claims of a token that has this header and was signed by this key.
+    /// Returns the claims of a token that has this header and was signed by one of these keys.
     fn signed_claims(&self, token: &str) -> Option<Vec<u8>> {
         let (signed, tag) = token.rsplit_once('.')?;
         let claims = signed.strip_prefix(&self.encoded_header)?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
-        hmac::verify(&self.key, signed.as_bytes(), &tag).ok()?;
-        URL_SAFE_NO_PAD.decode(claims).ok()
+        let is_signed = self.keys.refresh_token_matches(signed.as_bytes(), &tag);
+        is_signed.then(|| URL_SAFE_NO_PAD.decode(claims).ok())?
     }
 }
 
@@ -192,15 +193,16 @@ mod tests {
     use crate::rotation::{SessionState, Superseded};
     use latchet_guard::clock::Time;
 
+    const ROOT: &str = "a root secret that is long enough";
     const ISSUER: &str = "https://auth.example";
     const NOW: Time = Time::from_secs(1_800_000_000);
 
     fn keys() -> DerivedKeys {
-        DerivedKeys::derive("a root secret that is long enough")
+        DerivedKeys::derive(ROOT)
     }
 
     fn tokens() -> RefreshTokenCodec {
-        RefreshTokenCodec::new(&keys(), ISSUER)
+        RefreshTokenCodec::new(Arc::new(keys()), ISSUER)
     }
 
     fn session() -> Session {
@@ -232,7 +234,7 @@ mod tests {
 
     /// Signs any header and claims with the right key, by another implementation.
     fn signed_elsewhere(header: &Header, claims: &Value) -> String {
-        let key = EncodingKey::from_secret(&keys().refresh);
+        let key = EncodingKey::from_secret(&crate::derived_keys::refresh_key(ROOT));
         jsonwebtoken::encode(header, claims, &key).unwrap()
     }
 
@@ -269,7 +271,7 @@ mod tests {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.validate_exp = false;
-        let key = DecodingKey::from_secret(&keys().refresh);
+        let key = DecodingKey::from_secret(&crate::derived_keys::refresh_key(ROOT));
 
         let read = jsonwebtoken::decode::<Value>(issue(&tokens()), &key, &validation).unwrap();
 
@@ -291,13 +293,42 @@ mod tests {
 
     #[test]
     fn a_token_of_another_server_or_another_root_secret_is_refused() {
-        let other_key = RefreshTokenCodec::new(&DerivedKeys::derive("another root secret"), ISSUER);
-        let other_issuer = RefreshTokenCodec::new(&keys(), "https://other.example");
+        let other_key =
+            RefreshTokenCodec::new(Arc::new(DerivedKeys::derive("another root secret")), ISSUER);
+        let other_issuer = RefreshTokenCodec::new(Arc::new(keys()), "https://other.example");
 
         for token in [issue(&other_key), issue(&other_issuer)] {
             let refused = tokens().verify(&token).unwrap_err();
             assert!(matches!(refused, AuthError::InvalidToken(_)), "{refused:?}");
         }
+    }
+
+    /// A retry across the rotation of the root secret: the successor is the same, signed with the new secret.
+    #[test]
+    fn tokens_of_both_root_secrets_are_accepted_and_have_the_same_claims() {
+        const NEW: &str = "another root secret";
+        let codec = |keys: DerivedKeys| RefreshTokenCodec::new(Arc::new(keys), ISSUER);
+        let before = codec(keys().with_previous(NEW));
+        let after = codec(DerivedKeys::derive(NEW).with_previous(ROOT));
+        let removed = codec(DerivedKeys::derive(NEW));
+        let (old, new) = (issue(&before), issue(&after));
+
+        assert_eq!(old, issue(&tokens()));
+        assert_ne!(old, new);
+        let claims = |token: &str| token.rsplit_once('.').unwrap().0.to_owned();
+        assert_eq!(claims(&old), claims(&new));
+        for (codec, token) in [
+            (&before, &old),
+            (&before, &new),
+            (&after, &old),
+            (&after, &new),
+            (&removed, &new),
+        ] {
+            assert_eq!(codec.verify(token).unwrap().generation, 7);
+        }
+        let refused = removed.verify(&old).unwrap_err();
+        assert!(matches!(refused, AuthError::InvalidToken(_)), "{refused:?}");
+        assert!(tokens().verify(&new).is_err());
     }
 
     #[test]

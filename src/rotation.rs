@@ -16,7 +16,7 @@ mod properties;
 mod retry_key;
 mod superseded;
 
-pub use retry_key::RetryKeyHash;
+pub use retry_key::{PresentedRetryKey, RetryKeyHash};
 pub use superseded::Superseded;
 
 /// Columns of a session row that [`decide`] uses.
@@ -92,7 +92,7 @@ impl SessionState {
     /// the successor is used, its response was not lost, and the current generation is a later one.
     fn is_retry_by_key(&self, presented: PresentedGeneration, now: Time) -> bool {
         let keys = self.retry_key.zip(presented.retry_key);
-        keys.is_some_and(|(stored, presented)| stored.matches(&presented))
+        keys.is_some_and(|(stored, presented)| presented.matches(&stored))
             && self.generation.checked_sub(presented.generation) == Some(1)
             && now.since(self.rotated_at) < RetryKeyHash::RETRY_WINDOW
     }
@@ -103,8 +103,8 @@ impl SessionState {
 pub struct PresentedGeneration {
     /// The generation of the refresh token.
     pub generation: u64,
-    /// Hash of the retry key in the request.
-    pub retry_key: Option<RetryKeyHash>,
+    /// The retry key in the request.
+    pub retry_key: Option<PresentedRetryKey>,
 }
 
 /// Decision about a presented refresh token.

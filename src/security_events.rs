@@ -40,6 +40,11 @@ pub enum EventKind {
     SessionLimitReached,
     /// A signing key was created that takes over.
     KeyRotated,
+    /// Values that the previous root secret had sealed were sealed under the current one. An interrupted
+    /// rotation records another one when it is completed.
+    RootSecretRotated,
+    /// The root secret leaked and was replaced: earlier signing keys are refused, and all sessions ended.
+    RootSecretReplaced,
     /// The first administrator was created, by the link or from the settings.
     FirstAdministrator,
     /// The database was restored from a backup: every session ended, and a new signing key replaced all
@@ -48,7 +53,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
@@ -62,6 +67,8 @@ impl EventKind {
         Self::SessionsEnded,
         Self::SessionLimitReached,
         Self::KeyRotated,
+        Self::RootSecretRotated,
+        Self::RootSecretReplaced,
         Self::FirstAdministrator,
         Self::DatabaseRestored,
     ];
@@ -82,6 +89,8 @@ impl EventKind {
             Self::SessionsEnded => "sessions_ended",
             Self::SessionLimitReached => "session_limit_reached",
             Self::KeyRotated => "key_rotated",
+            Self::RootSecretRotated => "root_secret_rotated",
+            Self::RootSecretReplaced => "root_secret_replaced",
             Self::FirstAdministrator => "first_administrator",
             Self::DatabaseRestored => "database_restored",
         }

@@ -88,6 +88,23 @@ pub(super) struct BudgetName {
 pub(super) struct NamedBudget {
     pub(super) cache_name: BudgetName,
     pub(super) stored: FailureBudget,
+    /// Key of its row under the previous root secret, while there is one.
+    pub(super) previous_key: Option<String>,
+}
+
+impl NamedBudget {
+    /// Returns its rows, in an order that replicas before and after the switch to a new root secret share:
+    /// another order would let two attempts deadlock.
+    fn rows(&self) -> impl Iterator<Item = FailureBudget> {
+        let previous = self.previous_key.clone().map(|key| FailureBudget {
+            key,
+            ..self.stored.clone()
+        });
+        let mut rows = vec![self.stored.clone()];
+        rows.extend(previous);
+        rows.sort_by(|one, other| one.key.cmp(&other.key));
+        rows.into_iter()
+    }
 }
 
 /// Proof that an attempt was charged, with its right to use a hashing thread.
@@ -275,8 +292,10 @@ impl Throttle {
         if let Some(refusal) = self.find_refusal(names, checked, now) {
             return Err(refusal);
         }
-        let stored: Vec<FailureBudget> =
-            budgets.iter().map(|budget| budget.stored.clone()).collect();
+        let rows = budgets
+            .iter()
+            .flat_map(|budget| budget.rows().map(move |row| (budget, row)));
+        let (charged, stored): (Vec<&NamedBudget>, Vec<FailureBudget>) = rows.unzip();
         match self.run_charge(self.store.charge(&stored, now)).await? {
             ChargeResult::Reserved(counters) => {
                 for budget in budgets {
@@ -286,7 +305,7 @@ impl Throttle {
             }
             ChargeResult::FullyReserved => Ok(AdmissionResult::Pending),
             ChargeResult::Exhausted { budget, resets_at } => {
-                let BudgetName { kind, key } = &budgets[budget].cache_name;
+                let BudgetName { kind, key } = &charged[budget].cache_name;
                 self.refusals.remember(key, resets_at, Instant::now());
                 Err(ApiError::TooManyRequests {
                     retry_after: resets_at.since(now),
@@ -352,7 +371,9 @@ impl Throttle {
         rate: RateLimit,
     ) -> NamedBudget {
         let key = self.derived.throttle_key(kind.as_str(), subject);
+        let previous_key = self.derived.previous_throttle_key(kind.as_str(), subject);
         NamedBudget {
+            previous_key,
             cache_name: BudgetName {
                 kind,
                 key: key.clone(),

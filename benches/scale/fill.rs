@@ -1,6 +1,7 @@
 //! Fills databases with rows as the server writes them, by one statement for each table, and makes
 //! the refresh tokens that go with them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use latchet::config::{DatabaseKind, DatabaseUrl};
@@ -205,7 +206,7 @@ fn state(now: Time) -> SessionState {
 
 /// Returns the refresh tokens of `some` sessions that lie evenly among `count`.
 pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
-    let tokens = RefreshTokenCodec::new(&DerivedKeys::derive(ROOT_SECRET), ISSUER);
+    let tokens = RefreshTokenCodec::new(Arc::new(DerivedKeys::derive(ROOT_SECRET)), ISSUER);
     let mut session = Session {
         id: "".into(),
         user_id: "".into(),

@@ -93,6 +93,7 @@ const BUGS: &[DeliberateBug] = &[
         &[Rule::I1, Rule::I8, Rule::I19],
     )
     .under("StartWithFastClock"),
+    bug("PreviousSecretIgnored", Topology::A, &[Rule::I4]).under("RotateRootSecret"),
 ];
 
 /// Switches on each bug for a while; returns whether all were found.

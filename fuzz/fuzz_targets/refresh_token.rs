@@ -1,7 +1,7 @@
 //! A refresh token is read as what it was minted from, and nothing else is read at all.
 #![no_main]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use latchet_guard::clock::Time;
@@ -19,7 +19,7 @@ const LONGEST_ID: usize = 64;
 
 static TOKENS: LazyLock<RefreshTokenCodec> = LazyLock::new(|| {
     let keys = DerivedKeys::derive("a root secret that is long enough");
-    RefreshTokenCodec::new(&keys, ISSUER)
+    RefreshTokenCodec::new(Arc::new(keys), ISSUER)
 });
 
 #[derive(Arbitrary, Debug)]

@@ -22,6 +22,7 @@ use super::responses::{NoContent, NoStore, SessionTokensResponse};
 use super::secret_field::TokenField;
 use super::spec::{OperationSpec, REFRESH_CODES, examples};
 use crate::App;
+use crate::derived_keys::SecretAge;
 use crate::error::ApiError;
 use crate::rotation::RevokeReason;
 use crate::store::{PresentedRefreshToken, SessionId, UserId};
@@ -79,8 +80,14 @@ impl RefreshLogoutApi {
             RefreshTokenLocation::ExplicitAndCookie(cookies) => {
                 SessionTokensResponse::in_body_and_cookies(grant, &cookies, &self.0)
             }
-            RefreshTokenLocation::Cookie { cookies, csrf } => {
-                let csrf = if grant.csrf_epoch == csrf_epoch {
+            RefreshTokenLocation::Cookie {
+                cookies,
+                csrf,
+                csrf_age,
+            } => {
+                // A value of the previous root secret would be refused when that is removed.
+                let is_lasting = csrf_age == SecretAge::Current && grant.csrf_epoch == csrf_epoch;
+                let csrf = if is_lasting {
                     csrf
                 } else {
                     SessionCookies::csrf_value_of(&self.0, &grant)
@@ -204,6 +211,7 @@ enum RefreshTokenLocation {
     Cookie {
         cookies: SessionCookies,
         csrf: String,
+        csrf_age: SecretAge,
     },
 }
 
@@ -274,11 +282,19 @@ impl<'r> RequestTokens<'r> {
         if !is_ours && !self.explicit.is_empty() {
             return Err(token_error(&self.explicit).into());
         }
-        let CsrfVerifiedSession { presented, csrf } =
-            cookies.verify_csrf(self.request, self.app)?;
+        let CsrfVerifiedSession {
+            presented,
+            csrf,
+            csrf_age,
+        } = cookies.verify_csrf(self.request, self.app)?;
+        let location = RefreshTokenLocation::Cookie {
+            cookies,
+            csrf,
+            csrf_age,
+        };
         Ok(RequestRefreshToken {
             presented,
-            location: RefreshTokenLocation::Cookie { cookies, csrf },
+            location,
         })
     }
 

@@ -132,7 +132,8 @@ fn check_proxies(config: &Config) -> Option<Finding> {
 
 /// Checks the permissions of files that must stay secret.
 fn secret_files(config: &Config) -> Vec<Finding> {
-    let secret = config.data_dir.join("root-secret");
+    let secret = RootSecret::path(config);
+    let previous = RootSecret::previous_path(config);
     let mut findings = Vec::new();
     let given = [
         config.tls_key.as_deref(),
@@ -140,7 +141,11 @@ fn secret_files(config: &Config) -> Vec<Finding> {
         config.config.as_deref(),
     ];
     let private = given.into_iter().flatten().chain(config.tables.files());
-    let made = [config.data_dir.as_path(), secret.as_path()];
+    let made = [
+        config.data_dir.as_path(),
+        secret.as_path(),
+        previous.as_path(),
+    ];
     for path in made.into_iter().chain(private) {
         findings.extend(check_permissions(path));
     }

@@ -223,6 +223,11 @@ pub(super) fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), Config
             "LATCHET_ROOT_SECRET",
         ),
         (
+            is_flag("root_secret_previous"),
+            "--root-secret-previous",
+            "LATCHET_ROOT_SECRET_PREVIOUS",
+        ),
+        (
             database,
             "the password in --database-url",
             "LATCHET_DATABASE_URL",

@@ -1,7 +1,6 @@
 //! The root secret: the one secret of a server, kept outside its database. Keys derived from it seal the
 //! signing keys in the database and sign refresh tokens.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
@@ -11,7 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, DatabaseKind};
 use crate::text_file;
-use latchet_guard::keys::random_id;
+
+mod private_file;
 
 const MIN_LENGTH: usize = 32;
 
@@ -25,6 +25,16 @@ pub enum RootSecretError {
     /// The secret is weak.
     #[error("the root secret {0}; create one with `latchet secret`")]
     Weak(&'static str),
+    /// The previous secret is weak.
+    #[error(
+        "the previous root secret {0}: set LATCHET_ROOT_SECRET_PREVIOUS to the secret that was in use before, as it was"
+    )]
+    WeakPrevious(&'static str),
+    /// The previous secret is the current one.
+    #[error(
+        "LATCHET_ROOT_SECRET_PREVIOUS is the same as the root secret: remove it, or set LATCHET_ROOT_SECRET to a new one (`latchet secret`)"
+    )]
+    SameAsPrevious,
     /// None is configured, and replicas cannot share a file that each of them creates.
     #[error(
         "PostgreSQL is shared by replicas, so the root secret must be too: set LATCHET_ROOT_SECRET (or LATCHET_ROOT_SECRET_FILE) to the same value on each; create one with `latchet secret`"
@@ -80,7 +90,11 @@ impl RootSecret {
         if config.database_url.kind() == DatabaseKind::Postgres {
             return Err(RootSecretError::Missing);
         }
-        let path = Self::path(config);
+        Self::read(Self::path(config))
+    }
+
+    /// Reads a file; `None` if it is missing.
+    fn read(path: PathBuf) -> Result<Option<Self>, RootSecretError> {
         match text_file::read(&path) {
             Ok(text) => Self::checked(&text.into()).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -92,9 +106,82 @@ impl RootSecret {
         }
     }
 
+    /// Returns the secret that was in use before the current one: the configured one, or the one in the data
+    /// folder if the current one is there too. `None` while no rotation is under way.
+    ///
+    /// # Errors
+    /// When it is weak, its file cannot be read, or a configured one is the current one.
+    pub fn find_previous(config: &Config) -> Result<Option<Self>, RootSecretError> {
+        let weak = |error| match error {
+            RootSecretError::Weak(fault) => RootSecretError::WeakPrevious(fault),
+            error => error,
+        };
+        if let Some(secret) = &config.root_secret_previous {
+            let previous = Self::checked(secret).map_err(weak)?;
+            let current = Self::find(config).ok().flatten();
+            return match current.is_some_and(|current| current.expose() == previous.expose()) {
+                true => Err(RootSecretError::SameAsPrevious),
+                false => Ok(Some(previous)),
+            };
+        }
+        if config.root_secret.is_some() || config.database_url.kind() == DatabaseKind::Postgres {
+            return Ok(None);
+        }
+        let previous = Self::read(Self::previous_path(config)).map_err(weak)?;
+        // They are equal if the program ended between the two steps of `RootSecret::replace`.
+        let current = Self::find(config)?;
+        Ok(previous
+            .filter(|previous| current.is_none_or(|current| current.expose() != previous.expose())))
+    }
+
+    /// Replaces the secret in the data folder by a new one, and keeps it in the file of the previous secret.
+    /// If the program ends in between, the files still contain the secret in use.
+    ///
+    /// # Errors
+    /// When a file cannot be written. The secret in use is not lost.
+    pub fn replace(config: &Config) -> Result<(), RootSecretError> {
+        let (path, previous) = (Self::path(config), Self::previous_path(config));
+        let failed = |attempt, path: &Path| {
+            let path = path.to_owned();
+            move |source| RootSecretError::File {
+                attempt,
+                path,
+                source,
+            }
+        };
+        let text = text_file::read(&path).map_err(failed("read", &path))?;
+        private_file::replace(&previous, text.trim()).map_err(failed("write", &previous))?;
+        private_file::replace(&path, Self::generate()?.expose()).map_err(failed("write", &path))
+    }
+
+    /// Replaces the secret in the data folder by a new one, and forgets it and the previous one: it leaked.
+    ///
+    /// # Errors
+    /// When a file cannot be written or removed.
+    pub fn discard(config: &Config) -> Result<(), RootSecretError> {
+        let failed = |path: PathBuf| {
+            move |source| RootSecretError::File {
+                attempt: "write",
+                path,
+                source,
+            }
+        };
+        let (path, previous) = (Self::path(config), Self::previous_path(config));
+        private_file::replace(&path, Self::generate()?.expose()).map_err(failed(path))?;
+        match std::fs::remove_file(&previous) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(failed(previous)),
+        }
+    }
+
     /// Returns the file of a secret that is not configured.
     pub fn path(config: &Config) -> PathBuf {
         config.data_dir.join("root-secret")
+    }
+
+    /// Returns the file of the previous secret, beside that of the current one.
+    pub fn previous_path(config: &Config) -> PathBuf {
+        config.data_dir.join("root-secret.previous")
     }
 
     /// Creates a secret of 256 random bits.
@@ -129,7 +216,7 @@ impl RootSecret {
                 source,
             }
         };
-        write_private(path, Self::generate()?.expose()).map_err(failed("write"))?;
+        private_file::create(path, Self::generate()?.expose()).map_err(failed("write"))?;
         let text = text_file::read(path).map_err(failed("read"))?;
         Self::checked(&text.into())
     }
@@ -163,32 +250,4 @@ pub fn check_secret_strength(secret: &str) -> Result<(), &'static str> {
         return Err("repeats the same few characters");
     }
     Ok(())
-}
-
-/// Creates the folder (0700) and the file (0600) if they are missing. The file is written under another
-/// name and then linked, so that no process reads half of it or replaces the file of another one.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    #[cfg(unix)]
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-
-    let mut folder = std::fs::DirBuilder::new();
-    folder.recursive(true);
-    let mut file = std::fs::OpenOptions::new();
-    file.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        folder.mode(0o700);
-        file.mode(0o600);
-    }
-    if let Some(parent) = path.parent() {
-        folder.create(parent)?;
-    }
-    let draft = path.with_extension(random_id());
-    let mut file = file.open(&draft)?;
-    let written = writeln!(file, "{text}").and_then(|()| file.sync_all());
-    let linked = written.and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
-    });
-    std::fs::remove_file(&draft).and(linked)
 }

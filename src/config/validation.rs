@@ -116,6 +116,11 @@ impl Config {
 
     /// Checks a configured secret. The file in the data folder is read when the server starts.
     fn check_secret(&self, faults: &mut Vec<String>) {
+        if self.root_secret_previous.is_some()
+            && let Err(error) = RootSecret::find_previous(self)
+        {
+            faults.push(error.to_string());
+        }
         if self.root_secret.is_none() && self.database_url.kind() == DatabaseKind::Sqlite {
             return;
         }

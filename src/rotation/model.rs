@@ -297,7 +297,7 @@ fn decide_with_any_retry_key(
     now: Time,
     grace: Grace,
 ) -> RotationDecision {
-    let retry_key = row.retry_key;
+    let retry_key = row.retry_key.map(Into::into);
     decide(
         row,
         PresentedGeneration {

@@ -52,7 +52,7 @@ impl RotationHistory {
     ) -> RotationDecision {
         self.now = self.now + Duration::from_millis(delay);
         let presented = PresentedGeneration {
-            retry_key,
+            retry_key: retry_key.map(Into::into),
             ..without_retry_key(self.session.generation)
         };
         let decision = decide(&self.session, presented, self.now, grace);
@@ -141,7 +141,7 @@ proptest! {
             decide(&history.session, parent, now, grace)
         };
 
-        let decision = decide(&history.session, PresentedGeneration { retry_key, ..parent }, now, grace);
+        let decision = decide(&history.session, PresentedGeneration { retry_key: retry_key.map(Into::into), ..parent }, now, grace);
 
         prop_assert_eq!(decision, expected);
     }
@@ -155,7 +155,7 @@ proptest! {
         let was_used_recently = used_at.is_some_and(|used| now.since(*used) < grace.duration());
         let is_spared = without == RotationDecision::Reuse && retry_key.is_some() && was_used_recently;
 
-        let decision = decide(&history.session, PresentedGeneration { retry_key, ..without_retry_key(presented) }, now, grace);
+        let decision = decide(&history.session, PresentedGeneration { retry_key: retry_key.map(Into::into), ..without_retry_key(presented) }, now, grace);
 
         prop_assert_eq!(decision, if is_spared { RotationDecision::Indeterminate } else { without });
     }
@@ -163,7 +163,7 @@ proptest! {
     #[test]
     fn an_ended_session_has_ended_for_every_retry_key((history, grace) in history(), reason in reason()) {
         prop_assume!(history.session.generation > 0);
-        let presented = PresentedGeneration { generation: history.session.generation - 1, retry_key: history.session.retry_key };
+        let presented = PresentedGeneration { generation: history.session.generation - 1, retry_key: history.session.retry_key.map(Into::into) };
         let revoked = SessionState { revoked: Some(reason), ..history.session.clone() };
         let expired = SessionState { expires_at: history.now, ..history.session.clone() };
         let idle_too_long = SessionState { idle_limit: history.now.since(history.session.rotated_at), ..history.session };
@@ -261,7 +261,7 @@ fn a_retry_key_is_valid_until_the_last_millisecond_of_its_day() {
     let retry_key = Some(RetryKeyHash::new([7; 32]));
     history.present_current_with_key(retry_key, 0, Grace::STRICT);
     let presented = PresentedGeneration {
-        retry_key,
+        retry_key: retry_key.map(Into::into),
         ..without_retry_key(0)
     };
     let day = history.now + Duration::from_hours(24);
@@ -318,11 +318,11 @@ fn a_retry_that_waited_while_others_rotated_is_not_reuse() {
     history.present_current(1000, Grace::STRICT);
     let used_at = history.now;
     history.present_current(1000, Grace::STRICT);
-    let decide = |retry_key, now| {
+    let decide = |retry_key: Option<RetryKeyHash>, now| {
         decide(
             &history.session,
             PresentedGeneration {
-                retry_key,
+                retry_key: retry_key.map(Into::into),
                 ..without_retry_key(0)
             },
             now,
@@ -346,12 +346,12 @@ fn a_delayed_duplicate_of_a_successful_retry_is_not_reuse() {
     let retry_key = Some(RetryKeyHash::new([7; 32]));
     history.present_current_with_key(retry_key, 0, grace);
     history.present_current(60_000, grace);
-    let decide = |retry_key, later| {
+    let decide = |retry_key: Option<RetryKeyHash>, later| {
         let now = history.now + Duration::from_millis(later);
         decide(
             &history.session,
             PresentedGeneration {
-                retry_key,
+                retry_key: retry_key.map(Into::into),
                 ..without_retry_key(0)
             },
             now,

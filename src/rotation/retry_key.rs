@@ -33,8 +33,34 @@ impl RetryKeyHash {
     }
 
     /// Returns whether both are hashes of the same key. Compares in constant time.
-    pub(super) fn matches(&self, other: &Self) -> bool {
+    fn matches(&self, other: &Self) -> bool {
         verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+/// Hashes of the retry key in a request: under the root secret, which are stored, and under the previous one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresentedRetryKey {
+    /// Hash under the root secret.
+    pub hash: RetryKeyHash,
+    /// Hash under the previous root secret, while there is one.
+    pub previous_hash: Option<RetryKeyHash>,
+}
+
+impl PresentedRetryKey {
+    /// Returns whether `stored` is a hash of the same key. Compares in constant time.
+    pub(crate) fn matches(&self, stored: &RetryKeyHash) -> bool {
+        let is_current = stored.matches(&self.hash);
+        is_current || self.previous_hash.is_some_and(|hash| stored.matches(&hash))
+    }
+}
+
+impl From<RetryKeyHash> for PresentedRetryKey {
+    fn from(hash: RetryKeyHash) -> Self {
+        Self {
+            hash,
+            previous_hash: None,
+        }
     }
 }
 

@@ -93,7 +93,7 @@ async fn is_live<C: ConnectionTrait>(db: &C, session: &SessionId) -> Result<bool
     Ok(db.query_one_raw(live).await?.is_some())
 }
 
-fn next_version(backend: DbBackend) -> String {
+pub(super) fn next_version(backend: DbBackend) -> String {
     let greatest = match backend {
         DbBackend::Postgres => "GREATEST",
         _ => "MAX",

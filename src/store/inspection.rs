@@ -2,8 +2,8 @@
 
 use super::connection::{DEFAULT_CONNECTIONS, StoreConnections, missing_migrations};
 use super::{
-    StoreError, StoredSigningKey, UnsuitableDatabase, database_time, issuer, signing_keys,
-    suitability, with_deadline,
+    StoreError, StoredSigningKey, UnsuitableDatabase, database_time, issuer, sealed_values,
+    signing_keys, suitability, with_deadline,
 };
 use crate::config::DatabaseUrl;
 use latchet_guard::clock::Time;
@@ -21,6 +21,8 @@ pub struct DatabaseInspection {
     pub unsuitable: Option<UnsuitableDatabase>,
     /// The signing keys; none where the schema is older.
     pub keys: Vec<StoredSigningKey>,
+    /// End of the last session whose refresh token the previous root secret may have signed.
+    pub previous_secret_needed_until: Time,
     /// `iss` of the tokens that servers of this database issued most recently.
     pub issuer: Option<String>,
     /// Sessions that have not ended.
@@ -46,6 +48,7 @@ pub async fn inspect_database(
                 suitability::require_suitable(url, db, None).await,
             )?,
             keys: Vec::new(),
+            previous_secret_needed_until: now,
             issuer: None,
             live_sessions: 0,
         };
@@ -63,6 +66,8 @@ pub async fn inspect_database(
         }
         if found.missing_migrations == 0 {
             found.keys = signing_keys::all_keys(db).await?;
+            found.previous_secret_needed_until =
+                sealed_values::previous_secret_needed_until(db, now).await?;
             found.issuer = issuer::read(db).await?;
             found.live_sessions = issuer::live_sessions(db, now).await?;
         }

@@ -21,6 +21,7 @@ mod batch_connection;
 mod connection;
 mod database;
 mod database_time;
+mod end_everything;
 mod epoch;
 mod error;
 mod inspection;
@@ -32,6 +33,7 @@ mod restored;
 mod retention;
 mod revocations;
 mod rotate;
+mod sealed_values;
 mod security_events;
 mod server_lock;
 mod session_lists;
@@ -53,6 +55,7 @@ pub use backup::{
 pub use connection::{
     DEFAULT_CONNECTIONS, OpenMode, PoolStatus, free_disk_bytes, require_writable, sqlite_file,
 };
+pub use end_everything::Replacement;
 pub use epoch::DenylistEpoch;
 pub use error::StoreError;
 pub use inspection::{DatabaseInspection, inspect_database};
@@ -64,6 +67,7 @@ pub use revocations::{DenialPeriod, NumberedDenial};
 pub use rotate::{
     PresentedRefreshToken, RotationOutcome, RotationSettings, SessionOwner, SessionWithOwner,
 };
+pub use sealed_values::{ResealedValue, SealedColumn, SealedValue};
 pub use security_events::{EventFilter, EventPageRequest, SecurityEvent, UserReference};
 pub use server_lock::{ServerLock, ServerLockError};
 pub use session_lists::{

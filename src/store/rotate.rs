@@ -20,7 +20,7 @@ use super::connection::StoreConnections;
 use super::users::split_spaces;
 use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
 use crate::metrics::QueueLevel;
-use crate::rotation::{Grace, PresentedGeneration, RetryKeyHash, SessionEnd};
+use crate::rotation::{Grace, PresentedGeneration, PresentedRetryKey, SessionEnd};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;
 
@@ -46,8 +46,8 @@ pub struct PresentedRefreshToken {
     pub generation: u64,
     /// First generation whose CSRF values are valid: its `csrf`.
     pub csrf_epoch: u64,
-    /// Hash of the retry key in the request.
-    pub retry_key: Option<RetryKeyHash>,
+    /// The retry key in the request.
+    pub retry_key: Option<PresentedRetryKey>,
     /// Address of the client, for the event of a reuse.
     pub ip: Option<IpAddr>,
 }

@@ -144,7 +144,7 @@ impl Store {
         .await
     }
 
-    /// Records that the attempt failed, and an event for each budget that it used up.
+    /// Records that the attempt failed, and an event for each subject whose budget it used up.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when the attempt took so long that its unit was refunded: the client must not
@@ -157,8 +157,17 @@ impl Store {
     ) -> Result<(), StoreError> {
         with_deadline(async {
             let transaction = self.begin().await?;
+            let mut used_up: Vec<&BudgetSubject> = Vec::new();
             for reservation in reservations {
-                record_budget_failure(&transaction, reservation, ip, now).await?;
+                let is_used_up = record_budget_failure(&transaction, reservation, now).await?;
+                let subject = &reservation.budget.subject;
+                // While the root secret is rotated, a budget has two rows.
+                if is_used_up && !used_up.contains(&subject) {
+                    used_up.push(subject);
+                }
+            }
+            for subject in used_up {
+                record_throttled(&transaction, subject, ip, now).await?;
             }
             Ok(transaction.commit().await?)
         })
@@ -220,12 +229,12 @@ async fn refusal_reason(
     })
 }
 
+/// Counts a failure. Returns whether it used the budget up: once in a window, since refusals write nothing.
 async fn record_budget_failure(
     connection: &impl ConnectionTrait,
     reservation: &BudgetReservation,
-    ip: IpAddr,
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let row = connection
         .query_one_raw(statement_for_window(
             connection,
@@ -237,15 +246,20 @@ async fn record_budget_failure(
         if now < reservation.resets_at {
             return Err(StoreError::Conflict);
         }
-        return Ok(());
+        return Ok(false);
     };
     let attempts: i64 = row.try_get("", "attempts")?;
     let in_flight: i64 = row.try_get("", "in_flight")?;
-    // Once in a window: refusals write nothing.
-    if attempts - in_flight != i64::from(reservation.budget.limit) {
-        return Ok(());
-    }
-    let user = match &reservation.budget.subject {
+    Ok(attempts - in_flight == i64::from(reservation.budget.limit))
+}
+
+async fn record_throttled(
+    connection: &impl ConnectionTrait,
+    subject: &BudgetSubject,
+    ip: IpAddr,
+    now: Time,
+) -> Result<(), StoreError> {
+    let user = match subject {
         BudgetSubject::Account(user) => Some(user),
         BudgetSubject::Logins => None,
         BudgetSubject::Registration => return Ok(()),

@@ -9,6 +9,7 @@ use poem::http::HeaderName;
 use super::{SessionCookies, cookie_values};
 use crate::App;
 use crate::api::origin;
+use crate::derived_keys::SecretAge;
 use crate::error::ApiError;
 use crate::store::{PresentedRefreshToken, SessionId};
 use latchet_guard::error::{AuthError, CsrfFailure};
@@ -22,6 +23,8 @@ pub(in crate::api) struct CsrfVerifiedSession {
     pub(in crate::api) presented: PresentedRefreshToken,
     /// The CSRF value of the session.
     pub(in crate::api) csrf: String,
+    /// The secret under which it was issued.
+    pub(in crate::api) csrf_age: SecretAge,
 }
 
 impl SessionCookies {
@@ -54,16 +57,17 @@ impl SessionCookies {
         }
         origin::check_origin(request, &app.config)?;
         let csrf = self.repeated_csrf_value(request)?;
-        let matching = self.refresh_tokens().filter(|(_, presented)| {
+        let matching = self.refresh_tokens().filter_map(|(_, presented)| {
             let (sid, epoch) = (presented.session.as_str(), presented.csrf_epoch);
-            app.derived.csrf_matches(csrf, sid, epoch)
+            Some((presented, app.derived.csrf_matches(csrf, sid, epoch)?))
         });
-        let (_, presented) = matching
-            .max_by_key(|(_, presented)| presented.generation)
+        let (presented, csrf_age) = matching
+            .max_by_key(|(presented, _)| presented.generation)
             .ok_or(AuthError::CsrfFailed(CsrfFailure::SessionMismatch))?;
         Ok(CsrfVerifiedSession {
             presented: presented.clone(),
             csrf: csrf.to_owned(),
+            csrf_age,
         })
     }
 

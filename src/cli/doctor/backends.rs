@@ -7,9 +7,9 @@ use secrecy::ExposeSecret;
 use super::{Config, Finding, RESPONSE_TIMEOUT};
 use crate::clock_skew::{ClockDeviation, MAX_DEVIATION};
 use crate::config::{DatabaseKind, RootSecret, RootSecretError};
-use crate::derived_keys::DerivedKeys;
+use crate::derived_keys::{DerivedKeys, SecretAge};
 use crate::keyring::Keyring;
-use crate::store::{self, DatabaseInspection, StoreError};
+use crate::store::{self, DatabaseInspection, StoreError, StoredSigningKey};
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::redis::{RedisUrl, advice};
 
@@ -50,6 +50,7 @@ pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
     findings.extend(commit_durability(&found));
     findings.extend(free_space(config));
     findings.extend(root_secret(config, &found, clock));
+    findings.extend(previous_secret(config, &found, clock));
     findings.extend(issuer(config, &found));
     if let Some(time) = found.time {
         findings.push(database_clock(time, clock));
@@ -95,13 +96,47 @@ fn root_secret(config: &Config, found: &DatabaseInspection, clock: &Clock) -> Op
         // Reported by the check of the settings.
         Err(_) => return None,
     };
-    let derived = DerivedKeys::derive(root.expose());
+    let derived = match RootSecret::find_previous(config) {
+        Ok(Some(previous)) => DerivedKeys::derive(root.expose()).with_previous(previous.expose()),
+        Ok(None) => DerivedKeys::derive(root.expose()),
+        Err(error) => return Some(Finding::of(&error, "correct that setting")),
+    };
     Some(
         match Keyring::check_root_secret(found.keys.clone(), &derived, clock.now()) {
             Ok(()) => Finding::passed("the root secret opens the signing keys"),
             Err(error) => Finding::of(&error, "restore the secret that belongs to this database"),
         },
     )
+}
+
+/// Returns whether the previous root secret is still needed, if there is one.
+fn previous_secret(config: &Config, found: &DatabaseInspection, clock: &Clock) -> Option<Finding> {
+    let (root, previous) = (
+        RootSecret::find(config).ok()??,
+        RootSecret::find_previous(config).ok()??,
+    );
+    let derived = DerivedKeys::derive(root.expose()).with_previous(previous.expose());
+    let is_sealed = |key: &StoredSigningKey| {
+        let opened = derived.open_under(&key.kid, &key.sealed_private);
+        opened.is_ok_and(|(age, _)| age == SecretAge::Previous)
+    };
+    let keys = found.keys.iter().filter(|key| is_sealed(key)).count();
+    let until = found.previous_secret_needed_until;
+    Some(if keys > 0 {
+        Finding::Warning {
+            problem: format!("{keys} signing keys are sealed under the previous root secret"),
+            fix: "run `latchet secret rotate` once every server has the new secret".to_owned(),
+        }
+    } else if until <= clock.now() {
+        Finding::Warning {
+            problem: "the previous root secret is set, and nothing needs it any more".to_owned(),
+            fix: "remove LATCHET_ROOT_SECRET_PREVIOUS, or the file root-secret.previous".to_owned(),
+        }
+    } else {
+        Finding::passed(format!(
+            "the previous root secret is needed until {until}, for sessions that were not refreshed since the rotation"
+        ))
+    })
 }
 
 /// A start under another issuer ends every session.

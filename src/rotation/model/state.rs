@@ -90,7 +90,8 @@ impl TrueHistory {
             .superseded
             .get(usize::try_from(presented.generation).unwrap());
         superseded.is_some_and(|(at, retry_key)| {
-            let is_lost = !is_used && retry_key.is_some() && *retry_key == presented.retry_key;
+            let is_lost =
+                !is_used && retry_key.is_some() && retry_key.map(Into::into) == presented.retry_key;
             let limit = if is_lost {
                 RetryKeyHash::RETRY_WINDOW
             } else {
@@ -118,7 +119,7 @@ impl TrueHistory {
         };
         let is_unused = self.superseded.get(from + 1).is_none();
         let is_in_time = *at <= now && now.since(*at) < RetryKeyHash::RETRY_WINDOW;
-        let is_its_key = retry_key.is_some() && *retry_key == presented.retry_key;
+        let is_its_key = retry_key.is_some() && retry_key.map(Into::into) == presented.retry_key;
         is_in_time && is_its_key && (is_unused || self.was_used_recently(presented, now, grace))
     }
 
@@ -164,7 +165,12 @@ impl ModelState {
             decision == RotationDecision::Retry && grace_is_over;
         let response = match decision {
             RotationDecision::Rotate => {
-                if !self.write_rotation(model.writes, &row, presented.retry_key, now) {
+                if !self.write_rotation(
+                    model.writes,
+                    &row,
+                    presented.retry_key.map(|key| key.hash),
+                    now,
+                ) {
                     self.clients[client].request = RefreshRequest::Sent { now, after_logout };
                     return;
                 }
@@ -206,7 +212,7 @@ impl ModelState {
         let retry_key = u8::try_from(generation).unwrap();
         PresentedGeneration {
             generation,
-            retry_key: (client == 0).then_some(RetryKeyHash::new([retry_key; 32])),
+            retry_key: (client == 0).then_some(RetryKeyHash::new([retry_key; 32]).into()),
         }
     }
 

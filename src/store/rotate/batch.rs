@@ -66,6 +66,7 @@ impl BatchedSession {
         let retry_key = request
             .presented
             .retry_key
+            .map(|key| key.hash)
             .or_else(|| is_strict.then(RetryKeyHash::random));
         let next = self.session().state.rotated(retry_key, request.now);
         *self.state_mut() = next;

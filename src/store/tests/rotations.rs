@@ -56,7 +56,7 @@ async fn a_retry_key_is_stored_with_the_rotation_and_removed_by_the_next() {
     let retry_key = Some(RetryKeyHash::new([7; 32]));
     let present_token = async |retry_key: Option<RetryKeyHash>, generation: u64, now: Time| {
         let token = PresentedRefreshToken {
-            retry_key,
+            retry_key: retry_key.map(Into::into),
             ..presented_token(&session, generation)
         };
         test_store

@@ -11,6 +11,7 @@ const WORDS = {
   user_created: 'User added',
   session_limit_reached: 'Session limit reached; the least recently used session has ended',
   key_rotated: 'Signing key rotated',
+  root_secret_replaced: 'Root secret replaced, everyone signed out',
   first_administrator: 'First administrator created',
 };
 
