@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::clock::{ClockOwner, FakeClocks};
 use crate::disk::Disk;
-use crate::replica::Replica;
+use crate::replica::{Replica, RootSecrets};
 use crate::sentinel::WatchedRedis;
 use crate::shim::{self, Environment};
 use crate::{ACCESS_TTL, GRACE, MAX_SESSIONS, RunPlan};
@@ -77,8 +77,11 @@ impl Cluster {
         let redis = (topology == Topology::A).then(Redis::start);
         let watched = (topology == Topology::B).then(WatchedRedis::start);
         let database = postgres.as_ref().map(Postgres::database);
-        let secret = Command::new(&program).arg("secret").output();
-        let secret = String::from_utf8(secret.expect("latchet starts").stdout).expect("it is text");
+        let secrets = RootSecrets {
+            current: new_secret(&program),
+            other: new_secret(&program),
+            reads_other: false,
+        };
         let mut cluster = Self {
             replicas: Vec::new(),
             outsider: None,
@@ -92,17 +95,17 @@ impl Cluster {
             folder,
         };
         for _ in 0..if is_alone { 1 } else { 3 } {
-            let replica = cluster.start_replica(plan, secret.trim()).await;
+            let replica = cluster.start_replica(plan, &secrets).await;
             cluster.replicas.push(replica);
         }
         if !is_alone && cluster.clocks.is_some() {
-            cluster.outsider = Some(cluster.start_replica(plan, secret.trim()).await);
+            cluster.outsider = Some(cluster.start_replica(plan, &secrets).await);
         }
         cluster
     }
 
-    async fn start_replica(&self, plan: &RunPlan, secret: &str) -> Replica {
-        let mut replica = self.replica(secret, plan.guesses()).await;
+    async fn start_replica(&self, plan: &RunPlan, secrets: &RootSecrets) -> Replica {
+        let mut replica = self.replica(secrets, plan.guesses()).await;
         if let Some(bug) = &plan.bug {
             replica.settings.insert("SEEDED_BUG", bug.clone());
         }
@@ -116,7 +119,7 @@ impl Cluster {
         ClockOwner::Replica(self.replicas.len())
     }
 
-    async fn replica(&self, secret: &str, guesses: usize) -> Replica {
+    async fn replica(&self, secrets: &RootSecrets, guesses: usize) -> Replica {
         let port = port::free();
         let password_file = self.folder.path().join("admin-password");
         std::fs::write(&password_file, ADMIN.1).expect("the folder is ours");
@@ -127,7 +130,6 @@ impl Cluster {
                 "LATCHET_DATA_DIR",
                 self.folder.path().join("data").display().to_string(),
             ),
-            ("LATCHET_ROOT_SECRET", secret.to_owned()),
             ("LATCHET_BOOTSTRAP_ADMIN", ADMIN.0.to_owned()),
             (
                 "LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE",
@@ -169,6 +171,7 @@ impl Cluster {
             to_postgres,
             to_redis,
             settings,
+            root_secrets: Mutex::new(secrets.clone()),
             access_ttl: AtomicU64::new(ACCESS_TTL.as_secs()),
             log: self.folder.path().join(format!("{port}.log")),
             child: Mutex::default(),
@@ -282,4 +285,14 @@ impl Cluster {
         };
         String::from_utf8_lossy(&found).lines().map(leak).collect()
     }
+}
+
+/// Returns a new root secret.
+fn new_secret(program: &Path) -> String {
+    let printed = Command::new(program).arg("secret").output();
+    let printed = printed.expect("latchet starts").stdout;
+    String::from_utf8(printed)
+        .expect("it is text")
+        .trim()
+        .to_owned()
 }

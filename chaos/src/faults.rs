@@ -15,6 +15,7 @@ pub(crate) enum Fault {
     /// Follows the one before by itself.
     RestoreAccessTtl,
     RotateKeys,
+    RotateRootSecret,
     FloodLogins,
     EndManySessions,
     StartWithFastClock,
@@ -40,12 +41,13 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALONE: [Self; 7] = [
+    const ALONE: [Self; 8] = [
         Self::KillReplica,
         Self::FreezeReplica,
         Self::RollingRestart,
         Self::ChangeAccessTtl,
         Self::RotateKeys,
+        Self::RotateRootSecret,
         Self::FloodLogins,
         Self::EndManySessions,
     ];

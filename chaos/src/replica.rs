@@ -20,10 +20,36 @@ pub(crate) struct Replica {
     pub(crate) to_postgres: Option<Proxy>,
     pub(crate) to_redis: Option<Proxy>,
     pub(crate) settings: BTreeMap<&'static str, String>,
+    pub(crate) root_secrets: Mutex<RootSecrets>,
     /// Time that access tokens live that it issues, in seconds.
     pub(crate) access_ttl: AtomicU64,
     pub(crate) log: PathBuf,
     pub(crate) child: Mutex<Option<Child>>,
+}
+
+/// The root secret of a replica, and the one that takes turns with it.
+#[derive(Clone, Debug)]
+pub(crate) struct RootSecrets {
+    pub(crate) current: String,
+    pub(crate) other: String,
+    /// The other secret is set as the previous one.
+    pub(crate) reads_other: bool,
+}
+
+impl RootSecrets {
+    /// Returns the steps that make the other secret the current one: each is set on every replica in turn.
+    pub(crate) fn rotation(&self) -> [Self; 2] {
+        let reading = Self {
+            reads_other: true,
+            ..self.clone()
+        };
+        let rotated = Self {
+            current: self.other.clone(),
+            other: self.current.clone(),
+            reads_other: true,
+        };
+        [reading, rotated]
+    }
 }
 
 impl Replica {
@@ -32,6 +58,11 @@ impl Replica {
         command.env_clear().envs(&self.settings);
         let life = self.access_ttl.load(Ordering::Relaxed);
         command.env("LATCHET_ACCESS_TTL", format!("{life}s"));
+        let secrets = self.root_secrets();
+        command.env("LATCHET_ROOT_SECRET", secrets.current);
+        if secrets.reads_other {
+            command.env("LATCHET_ROOT_SECRET_PREVIOUS", secrets.other);
+        }
         command.current_dir(self.log.parent().expect("the log is in a folder"));
         command
     }
@@ -76,6 +107,18 @@ impl Replica {
     /// Sets how long access tokens live that it issues from its next start on.
     pub(crate) fn set_access_ttl(&self, life: Duration) {
         self.access_ttl.store(life.as_secs(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn root_secrets(&self) -> RootSecrets {
+        self.root_secrets.lock().expect("no holder panics").clone()
+    }
+
+    /// Sets the root secrets that it has from its next start on.
+    pub(crate) fn set_root_secrets(&self, secrets: &RootSecrets) {
+        self.root_secrets
+            .lock()
+            .expect("no holder panics")
+            .clone_from(secrets);
     }
 
     /// Waits until it is ready, which gives nothing, or has ended, which gives its exit code.

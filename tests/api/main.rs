@@ -52,6 +52,7 @@ mod reference;
 mod refused_requests;
 mod replicas;
 mod retry_keys;
+mod root_secret;
 mod rotation;
 mod service;
 mod service_manager;
