@@ -1,7 +1,6 @@
 //! Backups of a SQLite database, and the restore of any database. The statements are in [`store`](super::store).
 
 mod draft;
-mod restored;
 mod target;
 
 pub(crate) use draft::{DraftFile, journals_beside};

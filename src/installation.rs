@@ -17,13 +17,14 @@ use super::config::profile_tables::SecretFileError;
 use super::config::{Config, RootSecret, RootSecretError};
 use super::denylist::DenylistBackend;
 use super::derived_keys::DerivedKeys;
+use super::end_everything::{KeySource, end_everything};
 use super::keyring::{Keyring, KeyringError, KeyringSettings, SigningKeys};
 use super::metrics::Metrics;
 use super::password::{HashCost, PasswordHasher, PasswordPolicy};
 use super::password_reset::PasswordResets;
 use super::root_secret_rotation::{RootSecretRotation, VALUES_PER_TRANSACTION};
 use super::sessions::Revocations;
-use super::store::{DEFAULT_CONNECTIONS, OpenMode, ServerLockError, Store, StoreError};
+use super::store::{DEFAULT_CONNECTIONS, EndCause, OpenMode, ServerLockError, Store, StoreError};
 use super::text_file;
 use super::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::Clock;
@@ -108,10 +109,7 @@ impl Installation {
             Some(root) => root,
             None => create_first_root_secret(&config, keys.is_empty())?,
         };
-        let derived = Arc::new(match RootSecret::find_previous(&config)? {
-            Some(previous) => DerivedKeys::derive(root.expose()).with_previous(previous.expose()),
-            None => DerivedKeys::derive(root.expose()),
-        });
+        let derived = Arc::new(root.derive_keys(&config)?);
         // Before any row with a time is written.
         let clock_check = ClockCheck::new(store.clone(), clock.clone());
         clock_check.require_agreement().await?;
@@ -135,6 +133,16 @@ impl Installation {
             clock: self.clock.clone(),
             values_per_transaction: VALUES_PER_TRANSACTION,
         }
+    }
+
+    /// Ends what a backup would make valid again: sessions, access tokens, links and signing keys. Returns the
+    /// number of users.
+    pub(super) async fn end_restored(&self) -> Result<u64, OpenError> {
+        let keys = KeySource {
+            derived: &self.derived,
+            algorithm: self.config.algorithm,
+        };
+        end_everything(&self.store, keys, EndCause::Restored, self.clock.now()).await
     }
 
     pub(super) fn token_lifetimes(&self) -> TokenLifetimes {

@@ -203,22 +203,6 @@ impl Keyring {
         load_keys(rows, derived, now).map(|_| ())
     }
 
-    /// Returns a key that replaces all others at once, and the time from which those are refused.
-    ///
-    /// # Errors
-    /// When no key can be created.
-    pub fn replacement(
-        derived: &DerivedKeys,
-        algorithm: Algorithm,
-        now: Time,
-    ) -> Result<(StoredSigningKey, Time), KeyringError> {
-        let (active_from, gone_from) = takeover_times(Rollover::AtOnce, now, Duration::ZERO);
-        Ok((
-            generate_key(derived, algorithm, now, active_from)?,
-            gone_from,
-        ))
-    }
-
     /// Returns the issuer whose key is active at `now`.
     pub fn signer(&self, now: Time) -> Arc<Issuer> {
         let loaded = self.loaded.load();

@@ -35,6 +35,7 @@ pub mod config;
 pub mod database_check;
 pub mod denylist;
 pub mod derived_keys;
+mod end_everything;
 pub mod error;
 mod header_list;
 pub mod ids;

@@ -122,17 +122,7 @@ impl Nemesis<'_> {
             Fault::FloodLogins => flood::run(self.cluster, self.recorder, self.random.fork()).await,
             Fault::CutOffReplica => self.break_network(&[replica], NetworkFault::Cut).await,
             Fault::HangNetworkOfReplica => self.break_network(&[replica], NetworkFault::Hang).await,
-            Fault::Blackout => {
-                let all: Vec<usize> = (0..self.cluster.replicas.len()).collect();
-                // In turn: immediate errors and hanging connections are different faults.
-                self.blackouts += 1;
-                let network_fault = if self.blackouts % 2 == 1 {
-                    NetworkFault::Cut
-                } else {
-                    NetworkFault::Hang
-                };
-                self.break_network(&all, network_fault).await;
-            }
+            Fault::Blackout => self.black_out().await,
             Fault::JumpClockOfReplica(jump) => {
                 self.clocks(&[ClockOwner::Replica(replica)], jump).await;
             }
@@ -150,6 +140,18 @@ impl Nemesis<'_> {
             }
             _ => self.redis(fault).await,
         }
+    }
+
+    async fn black_out(&mut self) {
+        let all: Vec<usize> = (0..self.cluster.replicas.len()).collect();
+        // In turn: immediate errors and hanging connections are different faults.
+        self.blackouts += 1;
+        let network_fault = if self.blackouts % 2 == 1 {
+            NetworkFault::Cut
+        } else {
+            NetworkFault::Hang
+        };
+        self.break_network(&all, network_fault).await;
     }
 
     /// Walks both steps over all replicas, as the guide for operators says, and seals the keys again. Two secrets

@@ -157,7 +157,7 @@ pub(super) async fn restored(config: Config) -> Result<String, CliError> {
         DatabaseKind::Postgres => None,
     };
     let installation = open(config, OpenMode::ExistingOnly).await?;
-    let users = installation.mark_restored().await?;
+    let users = installation.end_restored().await?;
     if lock.is_none() {
         // A server that runs although it should not has noticed the new epoch by then.
         tokio::time::sleep(PROPAGATION_DELAY).await;

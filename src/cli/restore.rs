@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::backup_commands::{AFTER_RESTORE, age, describe, quoted};
 use super::signals::Interruption;
@@ -10,7 +9,6 @@ use super::{CliError, Config, open};
 use crate::OpenError;
 use crate::backup::{DraftFile, ReplaceError, RestoreTarget, journals_beside};
 use crate::config::{DatabaseKind, DatabaseUrl, RootSecret, RootSecretError};
-use crate::derived_keys::DerivedKeys;
 use crate::keyring::{Keyring, KeyringError};
 use crate::store::{
     AccountChange, BackupContent, BackupFault, CheckedBackup, OpenMode, ServerLock,
@@ -201,7 +199,7 @@ async fn prepare(
     let content = check(&config, file, draft.path(), Clock::system().now()).await?;
     config.database_url = DatabaseUrl::of_sqlite_file(draft.path());
     let installation = open(config, OpenMode::ExistingOnly).await?;
-    installation.mark_restored().await?;
+    installation.end_restored().await?;
     installation.store.close().await;
     let owned = target.give_owner(&draft);
     owned.map_err(CliError::system(
@@ -236,10 +234,12 @@ async fn check(
         }
         Err(error) => return Err(error.into()),
     };
-    let derived = Arc::new(DerivedKeys::derive(root.expose()));
+    let derived = root.derive_keys(config)?;
     match Keyring::check_root_secret(content.keys.clone(), &derived, now) {
         Ok(()) => Ok(content),
-        Err(KeyringError::WrongRootSecret) => Err(RestoreError::WrongRootSecret { file }.into()),
+        Err(KeyringError::WrongRootSecret { .. }) => {
+            Err(RestoreError::WrongRootSecret { file }.into())
+        }
         Err(error) => Err(error.into()),
     }
 }

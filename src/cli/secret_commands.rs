@@ -1,15 +1,15 @@
 //! `latchet secret …`
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use super::{Algorithm, CliError, Clock, Config, OpenMode, SecretCommand, open};
+use super::{CliError, Clock, Config, OpenMode, SecretCommand, open};
 use crate::clock_check::ClockCheck;
 use crate::config::{DatabaseKind, RootSecret, RootSecretError};
 use crate::derived_keys::DerivedKeys;
+use crate::end_everything::{KeySource, end_everything};
 use crate::installation::{Installation, OpenError};
-use crate::keyring::Keyring;
-use crate::store::{DEFAULT_CONNECTIONS, Replacement, SealedColumn, ServerLock, Store};
-use latchet_guard::keys::random_id;
+use crate::store::{DEFAULT_CONNECTIONS, EndCause, SealedColumn, ServerLock, Store};
 
 pub(super) async fn run(config: Config, command: SecretCommand) -> Result<String, CliError> {
     match command {
@@ -83,12 +83,13 @@ async fn status(installation: &Installation) -> Result<String, CliError> {
     }
     let now = installation.clock.now();
     let until = installation.store.previous_secret_needed_until(now).await?;
-    let removal = match is_in_data_folder(&installation.config) {
-        true => format!(
+    let removal = if is_in_data_folder(&installation.config) {
+        format!(
             "remove {} and restart the server",
             RootSecret::previous_path(&installation.config).display()
-        ),
-        false => "remove LATCHET_ROOT_SECRET_PREVIOUS and restart the servers".to_owned(),
+        )
+    } else {
+        "remove LATCHET_ROOT_SECRET_PREVIOUS and restart the servers".to_owned()
     };
     Ok(text
         + &if until <= now {
@@ -121,9 +122,13 @@ async fn replace_leaked(config: Config) -> Result<String, CliError> {
     let root = RootSecret::find(&config)?.ok_or_else(|| RootSecretError::Lost {
         path: RootSecret::path(&config),
     })?;
-    let derived = DerivedKeys::derive(root.expose());
+    let derived = Arc::new(DerivedKeys::derive(root.expose()));
     refuse_the_leaked_secret(&store, &derived).await?;
-    let users = end_everything(&store, &derived, config.algorithm, &clock).await?;
+    let keys = KeySource {
+        derived: &derived,
+        algorithm: config.algorithm,
+    };
+    let users = end_everything(&store, keys, EndCause::SecretLeaked, clock.now()).await?;
     Ok(format!(
         "The signing keys are new, and all sessions of {users} users have ended. Start the servers with the new secret alone.\n"
     ))
@@ -140,21 +145,4 @@ async fn refuse_the_leaked_secret(store: &Store, derived: &DerivedKeys) -> Resul
         ));
     }
     Ok(())
-}
-
-async fn end_everything(
-    store: &Store,
-    derived: &DerivedKeys,
-    algorithm: Algorithm,
-    clock: &Clock,
-) -> Result<u64, CliError> {
-    let now = clock.now();
-    let (key, earlier_keys_gone_from) = Keyring::replacement(derived, algorithm, now)?;
-    let replacement = Replacement {
-        key,
-        earlier_keys_gone_from,
-        epoch: random_id(),
-        now,
-    };
-    Ok(store.end_everything(replacement).await?)
 }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Config, DatabaseKind};
+use crate::derived_keys::DerivedKeys;
 use crate::text_file;
 
 mod private_file;
@@ -119,10 +120,10 @@ impl RootSecret {
         if let Some(secret) = &config.root_secret_previous {
             let previous = Self::checked(secret).map_err(weak)?;
             let current = Self::find(config).ok().flatten();
-            return match current.is_some_and(|current| current.expose() == previous.expose()) {
-                true => Err(RootSecretError::SameAsPrevious),
-                false => Ok(Some(previous)),
-            };
+            if current.is_some_and(|current| current.expose() == previous.expose()) {
+                return Err(RootSecretError::SameAsPrevious);
+            }
+            return Ok(Some(previous));
         }
         if config.root_secret.is_some() || config.database_url.kind() == DatabaseKind::Postgres {
             return Ok(None);
@@ -132,6 +133,18 @@ impl RootSecret {
         let current = Self::find(config)?;
         Ok(previous
             .filter(|previous| current.is_none_or(|current| current.expose() != previous.expose())))
+    }
+
+    /// Derives the keys of this secret, and of the previous one while a rotation is under way.
+    ///
+    /// # Errors
+    /// As [`RootSecret::find_previous`].
+    pub fn derive_keys(&self, config: &Config) -> Result<DerivedKeys, RootSecretError> {
+        let derived = DerivedKeys::derive(self.expose());
+        Ok(match Self::find_previous(config)? {
+            Some(previous) => derived.with_previous(previous.expose()),
+            None => derived,
+        })
     }
 
     /// Replaces the secret in the data folder by a new one, and keeps it in the file of the previous secret.

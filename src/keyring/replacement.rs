@@ -1,5 +1,5 @@
-//! Replacement of all signing keys after a restore: a key that leaked, and was rotated after the backup,
-//! is active in the backup.
+//! Replacement of all signing keys, after a leak of the root secret or a restore: a key that leaked, and was
+//! rotated after the backup, is active in the backup.
 
 use std::sync::Arc;
 

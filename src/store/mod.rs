@@ -29,7 +29,6 @@ mod issuer;
 mod password_costs;
 mod reset_link_lists;
 mod reset_links;
-mod restored;
 mod retention;
 mod revocations;
 mod rotate;
@@ -55,14 +54,13 @@ pub use backup::{
 pub use connection::{
     DEFAULT_CONNECTIONS, OpenMode, PoolStatus, free_disk_bytes, require_writable, sqlite_file,
 };
-pub use end_everything::Replacement;
+pub use end_everything::{EndCause, EndOfEverything};
 pub use epoch::DenylistEpoch;
 pub use error::StoreError;
 pub use inspection::{DatabaseInspection, inspect_database};
 pub use issuer::IssuerChange;
 pub use reset_link_lists::{OpenResetLink, ResetLinkPageRequest};
 pub use reset_links::NewResetLink;
-pub use restored::RestoredState;
 pub use revocations::{DenialPeriod, NumberedDenial};
 pub use rotate::{
     PresentedRefreshToken, RotationOutcome, RotationSettings, SessionOwner, SessionWithOwner,

@@ -58,7 +58,10 @@ async fn a_rotation_of_the_root_secret_signs_no_one_out(backend: Backend) {
     let used = used.at(&server.http).rotate().await;
     let again = refresh_with_key(&retried, &server).await;
     assert_eq!(claims(&again.refresh), claims(&lost.refresh));
-    assert_ne!(again.refresh, lost.refresh, "it is signed with the new secret");
+    assert_ne!(
+        again.refresh, lost.refresh,
+        "it is signed with the new secret"
+    );
     again.rotate().await.check().await.expect(200);
     browser.http = server.http.clone();
     let answer = browser.refresh().await.expect(200);

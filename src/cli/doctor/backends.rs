@@ -96,9 +96,8 @@ fn root_secret(config: &Config, found: &DatabaseInspection, clock: &Clock) -> Op
         // Reported by the check of the settings.
         Err(_) => return None,
     };
-    let derived = match RootSecret::find_previous(config) {
-        Ok(Some(previous)) => DerivedKeys::derive(root.expose()).with_previous(previous.expose()),
-        Ok(None) => DerivedKeys::derive(root.expose()),
+    let derived = match root.derive_keys(config) {
+        Ok(derived) => derived,
         Err(error) => return Some(Finding::of(&error, "correct that setting")),
     };
     Some(

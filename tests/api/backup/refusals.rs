@@ -64,7 +64,7 @@ fn add(backend: &Backend, name: &str) {
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let names = names(folder).into_iter();
     names
-        .filter(|name| !name.ends_with(".lock"))
+        .filter(|name| !name.ends_with("db.lock"))
         .map(|name| (name.clone(), fs::read(folder.join(name)).unwrap()))
         .collect()
 }

@@ -1,11 +1,12 @@
-//! A database after a restore.
+//! The end of everything, after a restore or a leak of the root secret.
 
-use super::super::{DenylistEpoch, RestoredState, StoredSigningKey};
+use super::super::{DenylistEpoch, EndCause, EndOfEverything, StoredSigningKey};
 use super::*;
 use crate::rotation::SessionEnd;
 
-fn state() -> RestoredState {
-    RestoredState {
+fn end() -> EndOfEverything {
+    EndOfEverything {
+        cause: EndCause::Restored,
         period: period(NOW),
         epoch: DenylistEpoch {
             epoch: "after the restore".to_owned(),
@@ -42,7 +43,7 @@ async fn a_restore_outdates_versions_that_the_backup_does_not_know() {
     let session = test_store.log_in(&alice).await;
     let known = version_of(store, &alice).await;
 
-    store.mark_restored(&state(), |_| Vec::new()).await.unwrap();
+    store.end_everything(&end(), |_| Vec::new()).await.unwrap();
 
     // The clock of the database was ahead by a month when these were issued, after the backup.
     let month = 30 * 24 * 60 * 60 * 1000;
@@ -78,7 +79,7 @@ async fn a_restore_ends_every_session_also_one_that_was_kept() {
     kept.await.unwrap();
     assert_eq!(test_store.stored(&sessions[0]).await.end(NOW), None);
 
-    let users = store.mark_restored(&state(), |_| Vec::new()).await.unwrap();
+    let users = store.end_everything(&end(), |_| Vec::new()).await.unwrap();
 
     assert_eq!(users, 2);
     for session in &sessions {
@@ -110,7 +111,7 @@ async fn a_restore_replaces_the_keys_and_the_epoch_and_records_one_event() {
         };
         vec![gone, key("new")]
     };
-    store.mark_restored(&state(), revise).await.unwrap();
+    store.end_everything(&end(), revise).await.unwrap();
 
     let keys = store.keys().await.unwrap();
     let gone: Vec<_> = keys
@@ -118,7 +119,7 @@ async fn a_restore_replaces_the_keys_and_the_epoch_and_records_one_event() {
         .map(|key| (key.kid.as_str(), key.gone_from))
         .collect();
     assert_eq!(gone, [("in the backup", Some(NOW)), ("new", None)]);
-    assert_eq!(store.epoch().await.unwrap(), state().epoch);
+    assert_eq!(store.epoch().await.unwrap(), end().epoch);
     let page = EventPageRequest {
         after: None,
         limit: 10,
