@@ -24,7 +24,7 @@ const VERSION_DISTANCE: i64 = 366 * 24 * 60 * 60 * 1000;
 pub enum EndCause {
     /// The database comes from a backup: nothing that was revoked after the backup may work again.
     Restored,
-    /// The root secret leaked: whoever has it can create refresh tokens of every session.
+    /// The root secret leaked: a thief who has it can create refresh tokens of every session.
     SecretLeaked,
 }
 
