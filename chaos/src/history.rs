@@ -1,7 +1,7 @@
 //! The history of a run as clients saw it: a file of JSON lines, the only input of the checker.
 //!
 //! Times are microseconds of one monotonic clock since the run began. No line holds a secret:
-//! tokens are recorded as generation and digest, passwords as numbers.
+//! tokens are recorded as generation and digest of what is signed, passwords as numbers.
 
 use serde::{Deserialize, Serialize};
 

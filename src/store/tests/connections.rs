@@ -186,7 +186,10 @@ async fn a_newer_schema_is_refused_with_a_suggested_fix() {
 
     let error = refused.unwrap_err().to_string();
     assert!(error.contains("m9999_later"), "{error}");
-    assert!(error.contains("start that version or a later one"), "{error}");
+    assert!(
+        error.contains("start that version or a later one"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
