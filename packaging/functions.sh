@@ -99,6 +99,7 @@ stage() {
   install -D -m 0755 "$program" "$to/latchet"
   install -m 0644 README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT "$to"
   install -m 0644 packaging/latchet.toml "$to/latchet.toml"
+  "$program" config example >"$to/all-settings.toml"
   cp -r "$manual/man" "$manual/completions" "$to"
   packaging/notices "$host" >"$to/THIRD-PARTY-NOTICES.txt"
   chmod -R u=rwX,go=rX "$to"
