@@ -140,7 +140,7 @@ impl Store {
         .await
     }
 
-    /// Returns when the previous root secret is no longer needed, as [`previous_secret_needed_until`].
+    /// Returns when the previous root secret is no longer needed.
     pub async fn previous_secret_needed_until(&self, now: Time) -> Result<Time, StoreError> {
         with_deadline(previous_secret_needed_until(self.reader(), now)).await
     }
