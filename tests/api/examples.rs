@@ -104,6 +104,36 @@ fn program(name: &str) -> PathBuf {
 }
 
 #[test]
+fn the_manual_describes_every_command_and_setting() {
+    let folder = scratch::folder();
+    let written = Command::new(program("manual")).arg(folder.path()).output();
+    let written = written.unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap();
+    let program = latchet::cli::command();
+
+    let main_page = read("man/latchet.1");
+    for option in program
+        .get_arguments()
+        .filter_map(|option| option.get_long())
+    {
+        let variable = format!("[env: LATCHET_{}]", option.to_uppercase().replace('-', "_"));
+        assert!(main_page.contains(&variable), "{variable} is missing");
+    }
+    for command in program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+    {
+        let name = command.get_name();
+        assert!(!read(&format!("man/latchet-{name}.1")).is_empty());
+        for completions in ["latchet.bash", "_latchet", "latchet.fish"] {
+            let file = format!("completions/{completions}");
+            assert!(read(&file).contains(name), "{file} lacks {name}");
+        }
+    }
+}
+
+#[test]
 fn every_example_is_run_here() {
     let tests = [
         include_str!("examples.rs"),
