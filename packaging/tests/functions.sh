@@ -82,7 +82,7 @@ fetch_debian() {
     mkdir -p "$(dirname "$base")"
     local sources=/etc/apt/sources.list.d/debian.sources
     [ -e "$sources" ] || sources=/etc/apt/sources.list
-    mmdebstrap --quiet --variant=minbase --include=systemd,procps '' "$base.new" "$sources"
+    mmdebstrap --quiet --format=tar --variant=minbase --include=systemd,procps '' "$base.new" "$sources"
     mv "$base.new" "$base"
   fi
 }
