@@ -48,7 +48,7 @@ struct Page {
     last_id: String,
     /// Number of values that were under the previous secret.
     previous: usize,
-    /// Number of them that were sealed again. The others were changed by somebody else meanwhile.
+    /// Number of them that were sealed again. The others were changed by another process meanwhile.
     resealed: u64,
 }
 

@@ -292,8 +292,8 @@ fn token_identity(text: &str) -> TokenIdentity {
     TokenIdentity {
         session: claims["sid"].as_str().unwrap_or_default().to_owned(),
         generation: claims["gen"].as_u64().unwrap_or(u64::MAX),
-        // While the root secret is rotated, replicas sign the same token under different secrets.
-        digest: digest(text.rsplit_once('.').map_or(text, |(signed, _)| signed)),
+        digest: digest(text),
+        signed_digest: digest(text.rsplit_once('.').map_or(text, |(signed, _)| signed)),
     }
 }
 

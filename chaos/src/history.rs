@@ -1,7 +1,7 @@
 //! The history of a run as clients saw it: a file of JSON lines, the only input of the checker.
 //!
 //! Times are microseconds of one monotonic clock since the run began. No line holds a secret:
-//! tokens are recorded as generation and digest of what is signed, passwords as numbers.
+//! tokens are recorded as generation and digests, passwords as numbers.
 
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +175,8 @@ pub struct TokenIdentity {
     pub generation: u64,
     /// Digest that distinguishes two tokens of one generation.
     pub digest: u64,
+    /// The same without the signature.
+    pub signed_digest: u64,
 }
 
 /// Outcome of a request.

@@ -146,7 +146,8 @@ pub(super) fn age(time: Time, now: Time) -> String {
 }
 
 pub(super) async fn restored(config: Config) -> Result<String, CliError> {
-    let lock = match config.database_url.kind() {
+    let kind = config.database_url.kind();
+    let _lock = match kind {
         DatabaseKind::Sqlite => {
             let path = sqlite_file(config.database_url.expose())?;
             if !path.exists() {
@@ -158,13 +159,18 @@ pub(super) async fn restored(config: Config) -> Result<String, CliError> {
     };
     let installation = open(config, OpenMode::ExistingOnly).await?;
     let users = installation.end_restored().await?;
-    if lock.is_none() {
-        // A server that runs although it should not has noticed the new epoch by then.
-        tokio::time::sleep(PROPAGATION_DELAY).await;
-    }
+    wait_for_running_servers(kind).await;
     Ok(format!(
         "The sessions of {users} users have ended, and a new signing key has replaced all others.\n{AFTER_RESTORE}"
     ))
+}
+
+/// Waits until every server that runs although it should not has noticed the new epoch. With SQLite, the lock
+/// shows that none runs.
+pub(super) async fn wait_for_running_servers(kind: DatabaseKind) {
+    if kind == DatabaseKind::Postgres {
+        tokio::time::sleep(PROPAGATION_DELAY).await;
+    }
 }
 
 /// Returns the text as one word of a POSIX shell.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::backup_commands::wait_for_running_servers;
 use super::{CliError, Clock, Config, OpenMode, SecretCommand, open};
 use crate::clock_check::ClockCheck;
 use crate::config::{DatabaseKind, RootSecret, RootSecretError};
@@ -129,6 +130,7 @@ async fn replace_leaked(config: Config) -> Result<String, CliError> {
         algorithm: config.algorithm,
     };
     let users = end_everything(&store, keys, EndCause::SecretLeaked, clock.now()).await?;
+    wait_for_running_servers(config.database_url.kind()).await;
     Ok(format!(
         "The signing keys are new, and all sessions of {users} users have ended. Start the servers with the new secret alone.\n"
     ))

@@ -56,13 +56,9 @@ fn valid_settings_are_printed_with_their_sources() {
         "{printed}"
     );
     let line = |name: &str| {
-        let mut lines = printed.lines();
-        let line = lines.find(|line| line.split_whitespace().next() == Some(name));
-        line.unwrap()
-            .split_whitespace()
-            .skip(1)
-            .collect::<Vec<_>>()
-            .join(" ")
+        let mut lines = printed.lines().filter_map(|line| line.split_once(' '));
+        let (_, rest) = lines.find(|(first, _)| *first == name).unwrap();
+        rest.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(line("grace"), "5s option --grace");
     assert_eq!(line("root_secret"), "******** variable LATCHET_ROOT_SECRET");

@@ -110,10 +110,11 @@ fn queries(value: &Value) -> Vec<String> {
 /// Returns the expressions of the alerts.
 fn expressions() -> String {
     let text = read("alerts.yaml");
-    let lines = text.lines().zip(text.lines().skip(1));
-    let expressions = lines.filter(|(line, _)| line.trim() == "expr: |-");
+    let lines: Vec<&str> = text.lines().collect();
+    let pairs = lines.array_windows();
+    let expressions = pairs.filter(|[line, _]| line.trim() == "expr: |-");
     expressions
-        .map(|(_, expression)| expression.to_owned() + "\n")
+        .map(|[_, expression]| (*expression).to_owned() + "\n")
         .collect()
 }
 

@@ -10,6 +10,8 @@ use crate::history::{Action, Operation, Sender, TokenIdentity};
 const ROUNDING: u64 = 2_000;
 /// Number of rotations within grace after which the server returns the presented token itself.
 const REMEMBERED_ROTATIONS: usize = 16;
+/// Name of the fault in which replicas sign under different secrets for a while.
+const ROOT_SECRET_ROTATION: &str = "RotateRootSecret";
 
 pub(super) fn check(history: &History, ends: &SessionEnds, violations: &mut Vec<Violation>) {
     let mut sessions: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
@@ -18,8 +20,13 @@ pub(super) fn check(history: &History, ends: &SessionEnds, violations: &mut Vec<
             sessions.entry(session).or_default().push(op);
         }
     }
+    let rotations = history
+        .faults
+        .iter()
+        .filter(|fault| fault.name == ROOT_SECRET_ROTATION);
+    let secret_rotated_at = rotations.map(|fault| fault.start).min();
     for operations in sessions.values() {
-        let known = SessionFacts::of(operations);
+        let known = SessionFacts::of(operations, secret_rotated_at);
         for op in operations {
             if known.has_no_cause(op) {
                 violations.push(violation(Rule::I2, op, "a successor that nobody asked for"));
@@ -68,27 +75,28 @@ struct SessionFacts<'h> {
     operations: &'h [&'h Operation],
     /// By generation, when it was first seen in a response.
     seen: BTreeMap<u64, u64>,
-    digests: HashMap<u64, u64>,
+    /// By generation, the token of the first response.
+    tokens: HashMap<u64, &'h TokenIdentity>,
+    /// Start of the first rotation of the root secret.
+    secret_rotated_at: Option<u64>,
     /// When a key was first sent with a token.
     keys: HashMap<(u64, u64), u64>,
 }
 
 impl<'h> SessionFacts<'h> {
-    fn of(operations: &'h [&'h Operation]) -> Self {
+    fn of(operations: &'h [&'h Operation], secret_rotated_at: Option<u64>) -> Self {
         let mut known = Self {
             operations,
             seen: BTreeMap::new(),
-            digests: HashMap::new(),
+            tokens: HashMap::new(),
+            secret_rotated_at,
             keys: HashMap::new(),
         };
         for op in operations {
             if let Some(given) = &op.given {
                 let seen = known.seen.entry(given.generation).or_insert(op.end);
                 *seen = (*seen).min(op.end);
-                known
-                    .digests
-                    .entry(given.generation)
-                    .or_insert(given.digest);
+                known.tokens.entry(given.generation).or_insert(given);
             }
             if let (Some(presented), Some(key)) = (&op.presented, op.key) {
                 let first = known
@@ -113,13 +121,23 @@ impl<'h> SessionFacts<'h> {
             })
     }
 
+    /// True when a token is the one that the first response for its generation contained. Once the root secret is
+    /// rotated, replicas may sign that token under different secrets.
+    fn is_the_known_token(&self, given: &TokenIdentity, end: u64) -> bool {
+        let is_rotated = self.secret_rotated_at.is_some_and(|start| start <= end);
+        self.tokens.get(&given.generation).is_some_and(|known| {
+            known.digest == given.digest
+                || (is_rotated && known.signed_digest == given.signed_digest)
+        })
+    }
+
     /// Returns the way in which a response is not the one successor.
     fn fork_of(&self, op: &Operation, grace: u64) -> Option<&'static str> {
         let (presented, given) = (op.presented.as_ref()?, op.given.as_ref()?);
         if presented.session != given.session {
             return Some("the answer is of another session");
         }
-        if self.digests.get(&given.generation) != Some(&given.digest) {
+        if !self.is_the_known_token(given, op.end) {
             return Some("two tokens of one generation");
         }
         if given.generation < presented.generation {

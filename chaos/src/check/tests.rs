@@ -100,6 +100,23 @@ fn i2_two_successors_are_found() {
 }
 
 #[test]
+fn i2_another_signature_is_found_unless_the_root_secret_was_rotated() {
+    let signed_again = || {
+        let retry = alice().refresh("a", 0, 1).refresh("a", 0, 1);
+        retry.change_last(|op| op.given.as_mut().unwrap().digest = 99)
+    };
+    assert_eq!(signed_again().broken(), [Rule::I2]);
+    assert_eq!(
+        signed_again().root_secret_rotation(0, SECOND).broken(),
+        NO_VIOLATIONS
+    );
+    let other_claims = signed_again()
+        .change_last(|op| op.given.as_mut().unwrap().signed_digest = 99)
+        .root_secret_rotation(0, SECOND);
+    assert_eq!(other_claims.broken(), [Rule::I2]);
+}
+
+#[test]
 fn i2_generations_that_do_not_increase_are_found() {
     let back = alice()
         .refresh("a", 0, 1)

@@ -31,6 +31,7 @@ pub(super) fn token(session: &str, generation: u64) -> TokenIdentity {
         session: session.to_owned(),
         generation,
         digest: generation,
+        signed_digest: generation,
     }
 }
 
@@ -161,9 +162,17 @@ impl HistoryBuilder {
         self
     }
 
-    pub(super) fn fault(mut self, start: u64, end: u64, blackout: Option<u64>) -> Self {
+    pub(super) fn fault(self, start: u64, end: u64, blackout: Option<u64>) -> Self {
+        self.named_fault("Test", (start, end), blackout)
+    }
+
+    pub(super) fn root_secret_rotation(self, start: u64, end: u64) -> Self {
+        self.named_fault("RotateRootSecret", (start, end), None)
+    }
+
+    fn named_fault(mut self, name: &str, (start, end): (u64, u64), blackout: Option<u64>) -> Self {
         self.lines.push(HistoryLine::InjectedFault(InjectedFault {
-            name: "Test".to_owned(),
+            name: name.to_owned(),
             start,
             end,
             blackout,
