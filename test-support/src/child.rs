@@ -3,7 +3,7 @@
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// Way to end a child process when its owner is dropped or dies.
 #[derive(Clone, Copy, Debug)]
@@ -67,12 +67,21 @@ impl Child {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.process.id()).expect("process ids fit");
-        kill_process(
-            Pid::from_raw(pid).expect("process ids are positive"),
-            signal,
-        )
-        .expect("the child has not been waited for, so its id is still its own");
+        kill_process(Pid::from_child(&self.process), signal)
+            .expect("the child has not been waited for, so its id is still its own");
+    }
+
+    /// Stops the child until [`thaw`](Self::thaw), and waits until its last thread has stopped: before
+    /// that, a thread may still finish a system call, such as sending a message.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let child = WaitId::Pid(Pid::from_child(&self.process));
+        waitid(child, WaitIdOptions::STOPPED).expect("a running child can be stopped");
+    }
+
+    /// Ends [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Returns how the child ended, if it did.

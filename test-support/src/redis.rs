@@ -87,12 +87,12 @@ impl Redis {
 
     /// Freezes the server: connections stay open and get no response.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.with_child(Child::freeze);
     }
 
     /// Ends [`freeze`](Self::freeze).
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
+        self.with_child(Child::thaw);
     }
 
     /// Writes all data to the dump that the next [`resume`](Self::resume) loads.
@@ -106,11 +106,8 @@ impl Redis {
         redis::from_redis_value(value).expect("the answer has the expected shape")
     }
 
-    fn signal(&self, signal: Signal) {
-        self.running()
-            .as_ref()
-            .expect("the server runs")
-            .signal(signal);
+    fn with_child(&self, act: impl FnOnce(&Child)) {
+        act(self.running().as_ref().expect("the server runs"));
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Child>> {

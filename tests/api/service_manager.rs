@@ -1,5 +1,6 @@
 //! Messages to systemd, and the command that health checks of containers run.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -19,16 +20,32 @@ struct Messages(UnixDatagram);
 impl Messages {
     fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
-        socket.set_read_timeout(Some(poll::DEADLINE)).unwrap();
+        socket.set_nonblocking(true).unwrap();
         Self(socket)
     }
 
-    /// Returns the lines of the next message.
-    fn next(&self) -> Vec<String> {
+    /// Returns the lines of a message that has arrived.
+    fn arrived(&self) -> Option<Vec<String>> {
         let mut buffer = [0; 4096];
-        let length = self.0.recv(&mut buffer).expect("a message in time");
+        let length = match self.0.recv(&mut buffer) {
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) => panic!("{error}"),
+        };
         let text = std::str::from_utf8(&buffer[..length]).unwrap();
-        text.lines().map(str::to_owned).collect()
+        Some(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Returns the lines of the next message.
+    ///
+    /// It polls, because a blocking read with a limit also ends when a signal arrives.
+    fn next(&self) -> Vec<String> {
+        let mut message = None;
+        poll::until("a message of the server", || {
+            message = self.arrived();
+            message.is_some()
+        });
+        message.unwrap()
     }
 
     /// Returns the next message that is not about the watchdog.
@@ -99,7 +116,6 @@ async fn a_server_that_cannot_open_its_database_is_never_reported_ready() {
     let missing = format!("postgres://nobody@127.0.0.1:{}/none", port::free());
     let backend = Backend::postgres_alone().with("DATABASE_URL", &missing);
     let mut server = SupervisedServer::start(backend, None);
-    let socket = server.messages.0.try_clone().unwrap();
 
     // What it does until systemd's patience ends: it waits for the database, or ends with an error.
     poll::until("the server to listen or to end", || {
@@ -111,9 +127,7 @@ async fn a_server_that_cannot_open_its_database_is_never_reported_ready() {
     }
 
     // All messages of a process that has ended have arrived.
-    socket.set_nonblocking(true).unwrap();
-    let received = socket.recv(&mut [0; 4096]);
-    assert!(received.is_err(), "{received:?} bytes");
+    assert_eq!(server.messages.arrived(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,24 +139,13 @@ async fn the_watchdog_hears_from_a_server_that_responds_and_from_no_other() {
         assert_eq!(server.messages.next(), ["WATCHDOG=1"]);
     }
 
-    server.child.signal(Signal::STOP);
-    poll::until("the process to stand still", || {
-        let status = std::fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
-        status
-            .rsplit(") ")
-            .next()
-            .is_some_and(|rest| rest.starts_with('T'))
-    });
-    let socket = &server.messages.0;
-    socket.set_nonblocking(true).unwrap();
-    while socket.recv(&mut [0; 4096]).is_ok() {}
-    socket.set_nonblocking(false).unwrap();
-    socket.set_read_timeout(Some(limit)).unwrap();
-    let silence = socket.recv(&mut [0; 4096]);
-    assert!(silence.is_err(), "{silence:?} bytes");
+    server.child.freeze();
+    // What is left was sent before the server froze.
+    while server.messages.arrived().is_some() {}
+    std::thread::sleep(limit);
+    assert_eq!(server.messages.arrived(), None);
 
-    server.child.signal(Signal::CONT);
-    socket.set_read_timeout(Some(poll::DEADLINE)).unwrap();
+    server.child.thaw();
     assert_eq!(server.messages.next(), ["WATCHDOG=1"]);
 }
 

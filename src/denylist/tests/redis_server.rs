@@ -1,12 +1,12 @@
 //! A Redis server as a child process that can be killed and frozen.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::FromRedisValue;
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use test_support::child::{Child, EndSignal};
 use test_support::port;
 
 /// A server on its own port. It is killed on drop.
@@ -52,10 +52,10 @@ impl RedisServer {
     }
 
     fn answers_when_started(&mut self) -> bool {
-        let mut child = self.command().spawn().expect("redis-server is installed");
+        let mut child = Child::start(&mut self.command(), EndSignal::Kill);
         let deadline = Instant::now() + Duration::from_secs(20);
         while self.try_run::<String>(&["PING"]).is_err() {
-            if child.try_wait().unwrap().is_some() {
+            if child.ended().is_some() {
                 return false;
             }
             assert!(Instant::now() < deadline, "redis-server does not answer");
@@ -89,24 +89,16 @@ impl RedisServer {
     }
 
     pub(super) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.child = None;
     }
 
     /// Keeps the connections, but does not respond.
     pub(super) fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.child.as_ref().expect("the server runs").freeze();
     }
 
     pub(super) fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("the server runs");
-        kill_process(Pid::from_child(child), signal).unwrap();
+        self.child.as_ref().expect("the server runs").thaw();
     }
 
     pub(super) fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
@@ -120,11 +112,5 @@ impl RedisServer {
         connection.set_read_timeout(Some(patience))?;
         let mut command = redis::Cmd::new();
         command.arg(words).query(&mut connection)
-    }
-}
-
-impl Drop for RedisServer {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
