@@ -50,6 +50,7 @@ pub mod password;
 pub mod password_reset;
 mod password_verification;
 pub mod problem_codes;
+pub mod queue_level;
 mod readiness;
 pub mod refresh_token;
 mod refused_attempts;

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::format::{DefaultFields, Format};
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 
 use super::config::{Config, LogFilter, LogFormat};
-use super::metrics::QueueLevel;
+use super::queue_level::QueueLevel;
 use queue::LogQueue;
 
 #[cfg(test)]

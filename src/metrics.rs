@@ -33,8 +33,6 @@ use exposition_format::ExpositionFormat;
 use gauges::Gauges;
 use process::ProcessMetrics;
 
-pub use gauges::QueueLevel;
-
 /// Upper bounds of the buckets of durations, in seconds. A check of a token is in the first one.
 const DURATION_BUCKETS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,

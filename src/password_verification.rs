@@ -10,11 +10,12 @@ use tokio::time::Instant;
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::ApiError;
+use super::ids::UserId;
 use super::names::{fold_username, stored_forms};
 use super::password::{HashingPermit, HashingPriority, PasswordHasher, PasswordVerdict};
 use super::refused_attempts;
 use super::sessions::LoginAttempt;
-use super::store::{Store, StoreError, User, UserId, UserWithHash};
+use super::store::{Store, StoreError, User, UserWithHash};
 use super::throttle::{
     AdmissionResult, BudgetKind, BudgetName, KnownDevice, NamedBudget, Throttle, ThrottleTicket,
     network_of,

@@ -14,9 +14,10 @@ use tokio::sync::{Semaphore, TryAcquireError};
 use super::config::{Config, RateLimit};
 use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
+use super::ids::UserId;
 use super::password::HashingPermit;
 use super::store::{
-    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, Store, StoreError, User, UserId,
+    BudgetReservation, BudgetSubject, ChargeResult, FailureBudget, Store, StoreError, User,
     UserWithHash,
 };
 use latchet_guard::clock::Time;

@@ -13,9 +13,9 @@ use super::secret_field::SecretField;
 use crate::App;
 use crate::client_address::{ClientAddress, ClientAddressResolver};
 use crate::config::Config;
+use crate::ids::{SessionId, UserId};
 use crate::security_events::Actor;
 use crate::sessions::ClientInfo;
-use crate::store::{SessionId, UserId};
 use crate::throttle::{KnownDevice, MAX_TOKEN_LENGTH};
 use latchet_guard::token::Claims;
 

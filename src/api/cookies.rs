@@ -10,8 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::origin;
 use crate::App;
+use crate::ids::SessionId;
 use crate::sessions::IssuedTokens;
-use crate::store::{PresentedRefreshToken, SessionId};
+use crate::store::PresentedRefreshToken;
 use crate::throttle::KnownDevice;
 use latchet_guard::cookies::{CookieSyntax, request_host};
 use latchet_guard::error::AuthError;

@@ -17,7 +17,7 @@ use crate::App;
 use crate::config::{AllowedOrigin, Config};
 use crate::error::ApiError;
 use crate::header_list::items;
-use crate::store::UserId;
+use crate::ids::UserId;
 use latchet_guard::Jwt;
 use latchet_guard::SECURITY_SCHEME;
 

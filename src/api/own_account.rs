@@ -18,7 +18,8 @@ use super::spec::{OperationSpec, PASSWORD_CODES, examples};
 use super::users::{UserResponse, has_id_form};
 use crate::App;
 use crate::error::ApiError;
-use crate::store::{ListedSession, SessionCursor, SessionId, SessionPageRequest, UserId};
+use crate::ids::{SessionId, UserId};
+use crate::store::{ListedSession, SessionCursor, SessionPageRequest};
 
 /// Operations on the caller's own account.
 pub(super) struct OwnAccountApi(pub(super) App);

@@ -17,10 +17,9 @@ use super::spec::{OperationSpec, examples};
 use super::users::{AdministratorGuard, has_id_form, parse_user_id};
 use crate::App;
 use crate::error::ApiError;
+use crate::ids::SessionId;
 use crate::rotation::RevokeReason;
-use crate::store::{
-    ListedSession, SessionCursor, SessionId, SessionPageRequest, SessionWithUsername,
-};
+use crate::store::{ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername};
 
 /// Operations of administrators on sessions.
 pub(super) struct SessionAdministrationApi(pub(super) App);

@@ -17,8 +17,9 @@ use super::spec::{FRESH_CODE, OperationSpec, examples};
 use crate::App;
 use crate::accounts::NewAccount;
 use crate::error::ApiError;
+use crate::ids::UserId;
 use crate::names::{self, ADMIN, Username};
-use crate::store::{User, UserId, UserPageRequest};
+use crate::store::{User, UserPageRequest};
 use latchet_guard::{Fresh, HasRole, Jwt, RoleName};
 
 /// Operations for administrators.

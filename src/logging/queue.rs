@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::metrics::QueueLevel;
+use crate::queue_level::QueueLevel;
 
 /// Size of the lines that may wait, in bytes: about a minute of a server under attack.
 const CAPACITY: usize = 4 << 20;

@@ -12,18 +12,10 @@ use crate::App;
 use crate::denylist::DenylistHealth;
 use crate::logging;
 use crate::middleware::BodyBudget;
+use crate::queue_level::QueueLevel;
 use crate::readiness::Readiness;
 use crate::serve::TlsCertificate;
 use crate::store::{PoolStatus, free_disk_bytes};
-
-/// Use of a queue or a budget at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueLevel {
-    /// Part in use.
-    pub used: usize,
-    /// Maximum.
-    pub max: usize,
-}
 
 /// A gauge, perhaps with labels. Without a value it is left out of the metrics.
 type LabelledGauge = Family<Vec<(&'static str, String)>, Gauge>;

@@ -14,7 +14,7 @@ use poem::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::metrics::QueueLevel;
+use crate::queue_level::QueueLevel;
 
 /// Smallest amount taken from the budget, and smallest buffer.
 const MIN_BUFFER_BYTES: usize = 1 << 10;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sea_orm::DbErr;
 
 use crate::config::DatabaseUrl;
-pub use crate::ids::{SessionId, UserId};
+use crate::ids::{SessionId, UserId};
 
 mod announced_lifetimes;
 mod authority;
@@ -79,7 +79,7 @@ pub use suitability::UnsuitableDatabase;
 pub use throttle::{BudgetReservation, BudgetSubject, ChargeResult, FailureBudget};
 pub use users::{NewUser, User, UserPageRequest, UserWithHash};
 
-use crate::metrics::QueueLevel;
+use crate::queue_level::QueueLevel;
 use connection::StoreConnections;
 use database::{DatabaseHandle, StoreTransaction};
 

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::connection::StoreConnections;
 use super::users::split_spaces;
 use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
-use crate::metrics::QueueLevel;
+use crate::queue_level::QueueLevel;
 use crate::rotation::{Grace, PresentedGeneration, PresentedRetryKey, SessionEnd};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;

@@ -129,7 +129,11 @@ fn start_instance(machine: &OperatorMachine, unit: &str, name: &str) -> (Child, 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_instances_run_beside_each_other_as_described() {
     let machine = OperatorMachine::new("");
-    let unit = running("ini", "StateDirectory=latchet/%i");
+    let derive = running("sh", "latchet@.service")
+        .replace("/usr/lib/systemd/system/", "packaging/")
+        .replace("| sudo tee /etc/systemd/system/latchet@.service", "");
+    let derived = Command::new("sh").args(["-c", &derive]).output().unwrap();
+    let unit = String::from_utf8(derived.stdout).unwrap();
 
     let (_shop, shop) = start_instance(&machine, &unit, "shop");
     let (_staff, staff) = start_instance(&machine, &unit, "staff");

@@ -11,7 +11,8 @@ use crate::App;
 use crate::api::origin;
 use crate::derived_keys::SecretAge;
 use crate::error::ApiError;
-use crate::store::{PresentedRefreshToken, SessionId};
+use crate::ids::SessionId;
+use crate::store::PresentedRefreshToken;
 use latchet_guard::error::{AuthError, CsrfFailure};
 
 /// Header in which a page repeats the CSRF cookie.
