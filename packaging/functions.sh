@@ -77,9 +77,9 @@ build_program() {
   say 'building the program'
   env CARGO_ENCODED_RUSTFLAGS="${flags// /$'\x1f'}" \
     CFLAGS="${CFLAGS:-} ${folders[*]/#/-ffile-prefix-map=}" \
-    cargo build --locked --profile dist --package latchet --bin latchet \
+    cargo build --locked --release --package latchet --bin latchet \
     --target-dir "$root/target/packaging" >&2
-  program=$root/target/packaging/dist/latchet
+  program=$root/target/packaging/release/latchet
 }
 
 # Sets `manual`: a folder with man pages and completions. They are written by the same sources in the
