@@ -151,6 +151,7 @@ impl AppParts {
         Ok(Self {
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
             introspection: Introspection {
+                issuer: config.issuer.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
                 grace: grace_period(config),

@@ -7,7 +7,7 @@ use super::ids::UserId;
 use super::names::ClientId;
 use super::refresh_token::RefreshTokenCodec;
 use super::rotation::{Grace, RotationDecision, decide};
-use super::sessions::{Revocations, require_client};
+use super::sessions::{Revocations, require_client, username_in_token};
 use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionWithOwner, Store};
 use latchet_guard::clock::Clock;
 use latchet_guard::denylist::TokenStatus;
@@ -31,13 +31,14 @@ pub enum IntrospectionOutcome {
         /// Its session.
         session: Box<Session>,
         /// Name of its user.
-        username: Option<String>,
+        username: String,
     },
 }
 
 /// Introspection and revocation of tokens.
 #[derive(Debug)]
 pub struct Introspection {
+    pub(super) issuer: String,
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) grace: Grace,
@@ -103,18 +104,13 @@ impl Introspection {
             matches!(decision, RotationDecision::Rotate | RotationDecision::Retry)
                 && owner.disabled_at.is_none()
         });
-        let Some(SessionWithOwner { session, .. }) = accepted else {
+        let Some(SessionWithOwner { session, owner }) = accepted else {
             return Ok(IntrospectionOutcome::Inactive);
         };
         Ok(IntrospectionOutcome::Refresh {
-            username: self.username(session.user_id.clone()).await?,
+            username: owner.username,
             session: session.into(),
         })
-    }
-
-    async fn username(&self, id: UserId) -> Result<Option<String>, ApiError> {
-        let user = self.store.user(&id).await?;
-        Ok(user.map(|user| user.username))
     }
 
     /// Checks again an access token that was checked at the beginning of its request: the body may have
@@ -151,7 +147,13 @@ impl Introspection {
         if status != TokenStatus::NotDenied {
             return Ok(IntrospectionOutcome::Inactive);
         }
-        let username = self.username(UserId::from(claims.sub.as_str())).await?;
+        let username = match username_in_token(&claims, &self.issuer) {
+            Some(username) => Some(username.to_owned()),
+            None => {
+                let user = self.store.user(&UserId::from(claims.sub.as_str())).await?;
+                user.map(|user| user.username)
+            }
+        };
         Ok(IntrospectionOutcome::Access { claims, username })
     }
 }

@@ -41,6 +41,18 @@ use scopes::resolve_scopes;
 /// Claim of tokens that are limited to some scopes. Its value has no meaning.
 pub(super) const NARROWED_CLAIM: &str = "narrowed";
 
+/// Claim with the user name (OpenID Connect Core 1.0, section 5.1). Names never change.
+const USERNAME_CLAIM: &str = "preferred_username";
+
+/// Returns the user name in an accepted access token of a session of this `issuer`. The account is enabled then:
+/// disabling it denies its tokens. Other tokens prove neither.
+pub(super) fn username_in_token<'c>(claims: &'c Claims, issuer: &str) -> Option<&'c str> {
+    if claims.iss != issuer || claims.sid.is_none() {
+        return None;
+    }
+    claims.extra.get(USERNAME_CLAIM)?.as_str()
+}
+
 /// Origin of a request, for the throttle and the list of devices. It proves nothing.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
@@ -387,6 +399,10 @@ impl TokenIssuer {
             scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
             ..Claims::access(now, lifetime)
         };
+        let username = owner.username.as_str();
+        claims
+            .extra
+            .insert(USERNAME_CLAIM.to_owned(), username.into());
         if session.is_narrowed {
             claims.extra.insert(NARROWED_CLAIM.to_owned(), true.into());
         }

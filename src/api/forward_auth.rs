@@ -18,6 +18,7 @@ use crate::config::{AllowedOrigin, Config};
 use crate::error::ApiError;
 use crate::header_list::items;
 use crate::ids::UserId;
+use crate::sessions::username_in_token;
 use latchet_guard::Jwt;
 use latchet_guard::SECURITY_SCHEME;
 
@@ -100,15 +101,20 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
 impl ForwardAuthApi {
     async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
         let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
-        let id = UserId::from(claims.sub.as_str());
-        let user = self.0.accounts.enabled_user(&id).await?;
+        let username = match username_in_token(&claims, &self.0.config.issuer) {
+            Some(username) => percent_encode(username),
+            None => {
+                let id = UserId::from(claims.sub.as_str());
+                percent_encode(&self.0.accounts.enabled_user(&id).await?.username)
+            }
+        };
         let roles: Vec<String> = claims
             .roles
             .iter()
             .map(|role| percent_encode(role))
             .collect();
         Ok(ForwardAuthResponse::Pass(
-            percent_encode(&user.username),
+            username,
             roles.join(","),
             percent_encode(claims.sid.as_deref().unwrap_or_default()),
         ))

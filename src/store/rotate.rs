@@ -107,6 +107,8 @@ pub struct SessionWithOwner {
 /// Token claims about the user, from one read of the row: old roles always come with an old version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOwner {
+    /// User name. It never changes.
+    pub username: String,
     /// Authority version.
     pub authority_version: u64,
     /// Names of the user's roles.
@@ -120,6 +122,7 @@ impl TryFrom<&entity::user::Model> for SessionOwner {
 
     fn try_from(row: &entity::user::Model) -> Result<Self, StoreError> {
         Ok(Self {
+            username: row.username.clone(),
             authority_version: u64::try_from(row.authority_version)
                 .map_err(StoreError::malformed)?,
             roles: split_spaces(&row.roles),

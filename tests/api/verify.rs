@@ -5,6 +5,7 @@ use std::time::Duration;
 use latchet_guard::clock::Clock;
 use latchet_guard::keys::{Algorithm, SigningKey};
 use latchet_guard::token::{Claims, Issuer};
+use sea_orm::ConnectionTrait;
 
 use crate::support::backend::ISSUER;
 use crate::support::browser::Browser;
@@ -17,6 +18,7 @@ mod proxies;
 
 on_both! {
     a_valid_token_returns_its_user_to_the_proxy,
+    checks_of_access_tokens_read_no_row_of_the_user,
     invalid_access_tokens_are_refused,
     cookies_are_not_accepted_by_forward_auth,
     a_refused_page_is_redirected_to_sign_in_when_configured,
@@ -48,6 +50,22 @@ async fn a_valid_token_returns_its_user_to_the_proxy(backend: Backend) {
     assert_eq!(of_zoe.header("remote-user"), "zo%C3%AB%2C");
     assert_eq!(of_zoe.header("remote-roles"), "admin");
     assert_eq!(of_zoe.header("remote-session"), zoe.id);
+}
+
+async fn checks_of_access_tokens_read_no_row_of_the_user(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
+    let alice = server.http.person("alice").await.login().await;
+    let admin = server.http.admin().login().await;
+
+    let database = backend.connect().await;
+    let changed = "UPDATE users SET username = 'read' WHERE username = 'alice'";
+    database.execute_unprepared(changed).await.unwrap();
+
+    let verified = verify(&alice).await.expect(204);
+    assert_eq!(verified.header("remote-user"), "alice");
+    let introspect = server.http.post("/oauth/introspect").bearer(&admin.access);
+    let introspected = introspect.form(&[("token", &alice.access)]).send().await;
+    assert_eq!(introspected.expect(200).json()["username"], "alice");
 }
 
 async fn invalid_access_tokens_are_refused(backend: Backend) {
@@ -149,6 +167,10 @@ async fn a_token_of_another_issuer_passes_only_for_an_enabled_user(backend: Back
             iss: ISSUER.to_owned(),
             aud: vec![ISSUER.to_owned()],
             sub: user.to_owned(),
+            // The name that the other issuer knows.
+            extra: [("preferred_username".to_owned(), "mallory".into())]
+                .into_iter()
+                .collect(),
             ..Claims::access(Clock::system().now(), Duration::from_mins(5))
         };
         Issuer::new(key.clone()).sign(&claims).unwrap()

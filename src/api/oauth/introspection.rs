@@ -49,7 +49,7 @@ impl IntrospectionResult {
             IntrospectionOutcome::Inactive => return Self::default(),
             IntrospectionOutcome::Access { claims, username } => (Self::access(&claims), username),
             IntrospectionOutcome::Refresh { session, username } => {
-                (Self::refresh(&session, issuer), username)
+                (Self::refresh(&session, issuer), Some(username))
             }
         };
         Self {

@@ -93,7 +93,8 @@ const SESSION_COLUMNS: &str = "
     sessions.id, sessions.user_id, sessions.generation, sessions.rotated_at, sessions.superseded,
     sessions.retry_key_hash, sessions.expires_at, sessions.idle_limit, sessions.auth_time,
     sessions.amr, sessions.scope, sessions.is_narrowed, sessions.client_id, sessions.csrf_epoch";
-const OWNER_COLUMNS: &str = "users.authority_version, users.roles, users.disabled_at";
+const OWNER_COLUMNS: &str =
+    "users.username, users.authority_version, users.roles, users.disabled_at";
 
 fn read_sql(backend: DbBackend, rows: usize) -> String {
     // The clock in a subquery is read once, and not for each row.
@@ -149,6 +150,7 @@ where
                 label: String::new(),
             },
             owner: SessionOwner {
+                username: columns.next_column()?,
                 authority_version: u64::try_from(columns.next_column::<i64>()?)
                     .map_err(|error| sqlx::Error::Decode(error.into()))?,
                 roles: split_spaces(&columns.next_column::<String>()?),

@@ -111,6 +111,14 @@ impl Backend {
         url.rsplit('/').next().expect("a URL has parts").to_owned()
     }
 
+    /// Connects to the database of a server that has been started.
+    pub(crate) async fn connect(&self) -> sea_orm::DatabaseConnection {
+        let url = self.settings.get("DATABASE_URL").cloned();
+        let file = || format!("sqlite://{}/latchet.db", self.settings["LATCHET_DATA_DIR"]);
+        let connected = sea_orm::Database::connect(url.unwrap_or_else(file)).await;
+        connected.expect("the database accepts connections")
+    }
+
     /// Returns the Redis of this test alone.
     pub(crate) fn redis(&self) -> &Redis {
         self.redis.as_deref().expect("this backend has a Redis")

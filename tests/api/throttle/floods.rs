@@ -1,6 +1,6 @@
 //! Floods of wrong logins: their cost, and the requests that they must not delay.
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use tokio::task::JoinSet;
 
 use super::{WRONG, behind_a_proxy, login_from};
@@ -22,12 +22,7 @@ struct Recorded(DatabaseConnection);
 
 impl Recorded {
     async fn begin(backend: &Backend) -> Self {
-        let settings = backend.settings();
-        let url = settings
-            .get("DATABASE_URL")
-            .cloned()
-            .unwrap_or_else(|| format!("sqlite://{}/latchet.db", settings["LATCHET_DATA_DIR"]));
-        let database = Database::connect(url).await.unwrap();
+        let database = backend.connect().await;
         let triggers: &[&str] = match database.get_database_backend() {
             DbBackend::Postgres => &[
                 "CREATE TABLE written (n int)",
