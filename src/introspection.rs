@@ -147,12 +147,11 @@ impl Introspection {
         if status != TokenStatus::NotDenied {
             return Ok(IntrospectionOutcome::Inactive);
         }
-        let username = match username_in_token(&claims, &self.issuer) {
-            Some(username) => Some(username.to_owned()),
-            None => {
-                let user = self.store.user(&UserId::from(claims.sub.as_str())).await?;
-                user.map(|user| user.username)
-            }
+        let username = if let Some(name) = username_in_token(&claims, &self.issuer) {
+            Some(name.to_owned())
+        } else {
+            let user = self.store.user(&UserId::from(claims.sub.as_str())).await?;
+            user.map(|user| user.username)
         };
         Ok(IntrospectionOutcome::Access { claims, username })
     }

@@ -101,12 +101,11 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
 impl ForwardAuthApi {
     async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
         let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
-        let username = match username_in_token(&claims, &self.0.config.issuer) {
-            Some(username) => percent_encode(username),
-            None => {
-                let id = UserId::from(claims.sub.as_str());
-                percent_encode(&self.0.accounts.enabled_user(&id).await?.username)
-            }
+        let username = if let Some(name) = username_in_token(&claims, &self.0.config.issuer) {
+            percent_encode(name)
+        } else {
+            let id = UserId::from(claims.sub.as_str());
+            percent_encode(&self.0.accounts.enabled_user(&id).await?.username)
         };
         let roles: Vec<String> = claims
             .roles

@@ -18,6 +18,7 @@ mod authority;
 mod authorization;
 mod backup;
 mod batch_connection;
+mod batch_queue;
 mod connection;
 mod database;
 mod database_time;
@@ -45,6 +46,7 @@ mod suitability;
 mod tests;
 mod throttle;
 mod user_changes;
+mod user_reads;
 mod users;
 
 pub use backup::{
@@ -80,6 +82,7 @@ pub use throttle::{BudgetReservation, BudgetSubject, ChargeResult, FailureBudget
 pub use users::{NewUser, User, UserPageRequest, UserWithHash};
 
 use crate::queue_level::QueueLevel;
+use batch_queue::BatchQueue;
 use connection::StoreConnections;
 use database::{DatabaseHandle, StoreTransaction};
 
@@ -94,7 +97,8 @@ pub struct Store(Arc<StoreInner>);
 struct StoreInner {
     url: DatabaseUrl,
     connections: StoreConnections,
-    rotations: rotate::RotationQueue,
+    rotations: BatchQueue<rotate::RotationRequest>,
+    user_reads: BatchQueue<user_reads::UserRead>,
 }
 
 impl Store {
@@ -119,11 +123,13 @@ impl Store {
         mode: OpenMode,
     ) -> Result<Self, StoreError> {
         let connections = StoreConnections::open(url, connections, mode).await?;
-        let rotations = rotate::RotationQueue::start(connections.clone());
+        let rotations = rotate::start_writer(connections.clone());
+        let user_reads = user_reads::start(connections.clone());
         Ok(Self(Arc::new(StoreInner {
             url: url.clone(),
             connections,
             rotations,
+            user_reads,
         })))
     }
 

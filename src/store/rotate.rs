@@ -1,7 +1,6 @@
 //! Rotation in batches: many sessions in one statement and one commit.
 //!
-//! A refresh waits for a commit, which costs the same for one row as for hundreds. One writer takes all
-//! queued requests (it never waits for more), reads their sessions, calls
+//! One writer takes the requests of the [queue](super::batch_queue), reads their sessions, calls
 //! [`decide`](crate::rotation::decide) for each token in the order of arrival, and writes the
 //! changes on condition that no other replica wrote. Responses are sent after the commit.
 //!
@@ -13,13 +12,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::batch_queue::BatchQueue;
 use super::connection::StoreConnections;
 use super::users::split_spaces;
 use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
-use crate::queue_level::QueueLevel;
 use crate::rotation::{Grace, PresentedGeneration, PresentedRetryKey, SessionEnd};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;
@@ -28,9 +27,6 @@ mod batch;
 mod statements;
 #[cfg(test)]
 mod tests;
-
-/// Capacity of the queue; further refreshes are refused and may be retried.
-const QUEUE_CAPACITY: usize = 4096;
 
 /// Most refreshes in one statement. A row binds six values, and SQLite accepts 32,766.
 const MAX_BATCH_SIZE: usize = 512;
@@ -145,7 +141,7 @@ pub(super) async fn read_session(
 
 /// A request in the queue of the writer.
 #[derive(Debug)]
-struct RotationRequest {
+pub(super) struct RotationRequest {
     presented: PresentedRefreshToken,
     now: Time,
     settings: RotationSettings,
@@ -165,51 +161,11 @@ impl RotationRequest {
     }
 }
 
-/// Queue of the writer.
-#[derive(Debug)]
-pub(super) struct RotationQueue(mpsc::Sender<RotationRequest>);
-
-impl RotationQueue {
-    /// Starts the writer, which ends when the queue is dropped.
-    pub(super) fn start(connections: StoreConnections) -> Self {
-        let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "each request carries the channel on which its caller waits; the task ends with the queue"
-        )]
-        tokio::spawn(run_writer(connections, receiver));
-        Self(sender)
-    }
-
-    /// Returns the number of requests that wait for the writer.
-    pub(super) fn level(&self) -> QueueLevel {
-        QueueLevel {
-            used: self.0.max_capacity() - self.0.capacity(),
-            max: self.0.max_capacity(),
-        }
-    }
-}
-
-async fn run_writer(connections: StoreConnections, mut queue: mpsc::Receiver<RotationRequest>) {
-    let mut requests = Vec::with_capacity(MAX_BATCH_SIZE);
-    let mut reusable = None;
-    while queue.recv_many(&mut requests, MAX_BATCH_SIZE).await > 0 {
-        let batch =
-            batch::process_batch(connections.clone(), reusable, std::mem::take(&mut requests));
-        // In a separate task, a batch that panics fails its own callers, whose channels it drops, and
-        // no others.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it is awaited in the same statement"
-        )]
-        let processed = tokio::spawn(batch).await;
-        reusable = processed.unwrap_or_else(|error| {
-            tracing::error!(%error, "rotation batch failed");
-            None
-        });
-        // Returned to the pool when no request waits: an idle connection may break, and the pool tests it.
-        reusable = reusable.filter(|_| !queue.is_empty());
-    }
+/// Starts the writer, and returns its queue.
+pub(super) fn start_writer(connections: StoreConnections) -> BatchQueue<RotationRequest> {
+    BatchQueue::start(MAX_BATCH_SIZE, move |reusable, requests| {
+        batch::process_batch(connections.clone(), reusable, requests)
+    })
 }
 
 impl Store {
@@ -233,10 +189,7 @@ impl Store {
             received_at: Instant::now(),
             reply,
         };
-        let queue = &self.0.rotations.0;
-        queue
-            .try_send(request)
-            .map_err(|_| StoreError::unavailable())?;
+        self.0.rotations.send(request)?;
         with_deadline(async {
             result
                 .await

@@ -121,13 +121,6 @@ impl Store {
         .await
     }
 
-    /// Returns the user with that id.
-    pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let row =
-            with_deadline(async { Ok(Entity::find_by_id(id.as_str()).one(self.reader()).await?) });
-        Ok(row.await?.map(User::from))
-    }
-
     /// Returns the user with that name, ignoring case.
     pub async fn user_by_name(&self, username: &str) -> Result<Option<User>, StoreError> {
         Ok(self

@@ -5,19 +5,23 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::super::StoreInner;
+use tokio::sync::mpsc;
+
 use super::super::database::DatabaseHandle;
 use super::super::tests::{NOW, ROTATION_SETTINGS, TestStore, presented_token};
+use super::super::{StoreInner, user_reads};
 use super::statements::{DatabaseTime, GenerationUpdate};
 use super::*;
 
 /// A store without a writer, and the receiver of its queue.
 fn without_writer(test_store: &TestStore) -> (Store, mpsc::Receiver<RotationRequest>) {
-    let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
+    let (rotations, receiver) = BatchQueue::without_task();
+    let connections = test_store.store.0.connections.clone();
     let store = Store(Arc::new(StoreInner {
         url: test_store.store.0.url.clone(),
-        connections: test_store.store.0.connections.clone(),
-        rotations: RotationQueue(sender),
+        user_reads: user_reads::start(connections.clone()),
+        connections,
+        rotations,
     }));
     (store, receiver)
 }
@@ -57,23 +61,11 @@ async fn without_a_writer_callers_fail_at_once() {
 }
 
 #[tokio::test]
-async fn the_writer_stops_when_its_queue_is_closed() {
-    let test_store = TestStore::start().await;
-    let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
-    drop(sender);
-
-    let writer = run_writer(test_store.store.0.connections.clone(), receiver);
-
-    let ended = tokio::time::timeout(QUERY_DEADLINE, writer).await;
-    assert!(ended.is_ok(), "it waits although its queue is closed");
-}
-
-#[tokio::test]
 async fn a_full_queue_refuses_further_requests_at_once() {
     let test_store = TestStore::start().await;
     let session = test_store.log_in_alice().await;
     let (store, _queue) = without_writer(&test_store);
-    for _ in 0..QUEUE_CAPACITY {
+    for _ in 0..store.refresh_queue().max {
         let waiting = store.rotate(presented_token(&session, 0), NOW, ROTATION_SETTINGS);
         let result = waiting.now_or_never();
         assert!(result.is_none(), "it did not wait: {result:?}");
