@@ -11,7 +11,7 @@ use super::trust::{self, PROPAGATION_DELAY};
 use crate::error::error_chain;
 use crate::store::{NumberedDenial, StoreError};
 use latchet_guard::denylist::Denial;
-use latchet_guard::denylist::redis::{RedisConnection, ServerStatus};
+use latchet_guard::denylist::redis::{IDLE_INTERVAL, RedisConnection, ServerStatus};
 use latchet_guard::keys::random_id;
 
 const CHECK_EVERY: Duration = Duration::from_millis(250);
@@ -43,7 +43,7 @@ pub(super) enum BackfillError {
 pub(super) async fn keep_backfilled(list: &RedisDenylist) {
     let mut attempts = RecentBackfills::default();
     loop {
-        tokio::time::sleep(CHECK_EVERY).await;
+        list.handle.demand().wait(CHECK_EVERY, IDLE_INTERVAL).await;
         if !attempts.allow_attempt(Instant::now()) {
             continue;
         }

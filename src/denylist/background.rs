@@ -7,19 +7,20 @@ use super::redis::RedisDenylist;
 use super::revocation_feed::RevocationFeed;
 use super::trust::DistrustReason;
 use crate::error::error_chain;
-use latchet_guard::denylist::redis::{Distrust, RedisHandleError, TrustEvent};
+use latchet_guard::denylist::redis::{Distrust, IDLE_INTERVAL, RedisHandleError, TrustEvent};
 
 /// Often enough that a lease is renewed although one attempt fails.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Interval of the search for denials that no process has written into Redis.
 const COPY_EVERY: Duration = Duration::from_secs(1);
+const COPY_EVERY_WHEN_IDLE: Duration = Duration::from_secs(5);
 
 /// Keeps the epoch record current, without end.
 pub(super) async fn keep_epoch_record_current(list: &RedisDenylist) {
     loop {
         // A failure causes distrust when the lease expires.
         let _failed = list.read_epoch_record().await;
-        tokio::time::sleep(CHECK_EVERY).await;
+        list.handle.demand().wait(CHECK_EVERY, IDLE_INTERVAL).await;
     }
 }
 
@@ -38,7 +39,10 @@ pub(super) async fn keep_connection_current(list: &RedisDenylist) {
 pub(super) async fn copy_missed_denials(list: &RedisDenylist) {
     let mut feed = RevocationFeed::for_any_database();
     loop {
-        tokio::time::sleep(COPY_EVERY).await;
+        list.handle
+            .demand()
+            .wait(COPY_EVERY, COPY_EVERY_WHEN_IDLE)
+            .await;
         let Some(inspected) = list.handle.current() else {
             continue;
         };

@@ -13,12 +13,15 @@ use super::{DenylistHealth, unavailable};
 use crate::error::error_chain;
 use crate::store::{Store, StoreError};
 use latchet_guard::clock::{Clock, Time};
+use latchet_guard::denylist::demand::Demand;
 use latchet_guard::denylist::memory::MemoryDenylist;
 use latchet_guard::denylist::redis::LEASE;
 use latchet_guard::denylist::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 
 /// Interval of reads from SQL.
 const READ_EVERY: Duration = Duration::from_millis(100);
+/// The same while no check asks for the copy, which is not used then: it is kept from falling far behind.
+const READ_EVERY_WHEN_IDLE: Duration = Duration::from_secs(5);
 
 /// Uses the copy in memory while it has followed SQL within one lease, else SQL.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub(super) struct ReplicatedMemoryDenylist {
     /// Time up to which the copy follows SQL, in milliseconds since `started`; [`NEVER`] before the first
     /// read.
     replicated_until: AtomicU64,
+    demand: Demand,
     /// True if this process serves the checks, instead of another process that follows SQL.
     is_server: AtomicBool,
 }
@@ -46,6 +50,7 @@ impl ReplicatedMemoryDenylist {
             feed: Mutex::new(RevocationFeed::for_sqlite()),
             started: Instant::now(),
             replicated_until: AtomicU64::new(NEVER),
+            demand: Demand::default(),
             is_server: AtomicBool::new(false),
         }
     }
@@ -72,7 +77,7 @@ impl ReplicatedMemoryDenylist {
                 }
                 Ok(()) | Err(_) => {}
             }
-            tokio::time::sleep(READ_EVERY).await;
+            self.demand.wait(READ_EVERY, READ_EVERY_WHEN_IDLE).await;
         }
     }
 
@@ -106,7 +111,8 @@ impl ReplicatedMemoryDenylist {
     }
 
     pub(super) fn health(&self) -> DenylistHealth {
-        if self.is_current() {
+        // An idle copy needs not follow the database: the next check reads the database, and wakes it.
+        if self.is_current() || self.demand.is_idle() {
             DenylistHealth::Healthy
         } else {
             DenylistHealth::UsingSql("the copy in memory does not follow the database".to_owned())
@@ -132,6 +138,7 @@ impl Denylist for ReplicatedMemoryDenylist {
         ids: TokenIds<'_>,
         now: Time,
     ) -> Result<TokenStatus, DenylistUnavailable> {
+        self.demand.record();
         match status_in_copy(|| self.is_current(), || self.copy.status(ids, now)) {
             Some(status) => Ok(status),
             None => self.store.token_status(ids).await.map_err(unavailable),

@@ -8,6 +8,7 @@ use crate::clock::Time;
 use crate::token::Claims;
 
 pub mod conformance;
+pub mod demand;
 #[cfg(feature = "remote")]
 pub mod introspection;
 pub mod memory;

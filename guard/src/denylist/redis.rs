@@ -29,7 +29,7 @@ pub use server_info::{ServerInfo, UnsuitableRedis};
 pub use server_status::{DualInstant, LEASE, ServerFault, ServerStatus};
 pub use trust::{Distrust, EpochAuthority, EpochRecord, MarkerRenewal};
 pub use url::{RedisUrl, RedisUrlError};
-pub use watch::TrustEvent;
+pub use watch::{IDLE_INTERVAL, TrustEvent};
 
 use crate::keys::random_id;
 

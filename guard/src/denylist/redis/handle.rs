@@ -12,6 +12,7 @@ use super::server_status::{DualInstant, ServerStatus};
 use super::trust::{Distrust, EpochAuthority};
 use super::{ConnectError, Lookup, RedisConnection, RedisUrl};
 use crate::clock::{Clock, Time};
+use crate::denylist::demand::Demand;
 use crate::denylist::{TokenIds, TokenStatus};
 
 /// The copy in Redis: its URL, the authority that names its epoch, and the current connection unless it
@@ -24,6 +25,7 @@ pub struct RedisHandle<A> {
     current: ArcSwapOption<InspectedConnection>,
     connections: AtomicU64,
     connection_dropped: Notify,
+    demand: Demand,
 }
 
 /// A connection with the last inspection of its server.
@@ -58,12 +60,18 @@ impl<A: EpochAuthority> RedisHandle<A> {
             current: ArcSwapOption::empty(),
             connections: AtomicU64::new(0),
             connection_dropped: Notify::new(),
+            demand: Demand::default(),
         }
     }
 
     /// Returns the authority that names the epoch.
     pub fn authority(&self) -> &A {
         &self.authority
+    }
+
+    /// Returns the demand for the copy.
+    pub fn demand(&self) -> &Demand {
+        &self.demand
     }
 
     /// Returns the present moment.
@@ -76,6 +84,7 @@ impl<A: EpochAuthority> RedisHandle<A> {
     /// # Errors
     /// The reason why Redis is not trusted. Nothing is known about the token then.
     pub async fn status(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Distrust> {
+        self.demand.record();
         let began = DualInstant::at(now);
         let inspected = self.current().ok_or(Distrust::NotConnected)?;
         let epoch_record = inspected

@@ -8,6 +8,8 @@ use crate::backoff::Backoff;
 
 /// Often enough that a lease is renewed although one inspection fails.
 const INSPECT_EVERY: Duration = Duration::from_millis(250);
+/// The same for a copy that no check asks for: still within a lease, so that the first check finds it trusted.
+pub const IDLE_INTERVAL: Duration = Duration::from_millis(700);
 /// Interval of renewals of the epoch marker; much shorter than its lifetime.
 const RENEW_MARKER_EVERY: Duration = Duration::from_secs(5);
 /// Pause between two attempts to connect: the first and the longest.
@@ -56,7 +58,7 @@ impl<A: EpochAuthority> RedisHandle<A> {
                 reported = distrust;
             }
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = self.demand().wait(pause, pause.max(IDLE_INTERVAL)) => {}
                 () = self.connection_dropped() => {}
             }
         }

@@ -1,0 +1,128 @@
+//! Demand for a copy that is kept current by polling: an idle service need not poll often.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+/// Time after the last check from which on a copy is not in demand.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
+
+/// Precision of the time of the last check: checks need not write to shared memory each time.
+const PRECISION_MILLIS: u64 = 100;
+
+/// Time of the last check that asked for a copy.
+#[derive(Debug)]
+pub struct Demand {
+    started: Instant,
+    /// In milliseconds since `started`.
+    last_asked: AtomicU64,
+    returned: Notify,
+}
+
+impl Default for Demand {
+    /// Returns a demand that begins now.
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            last_asked: AtomicU64::new(0),
+            returned: Notify::new(),
+        }
+    }
+}
+
+impl Demand {
+    /// Records that a check asks for the copy, which ends the [waits](Self::wait) of an idle copy.
+    pub fn record(&self) {
+        let now = self.elapsed_millis();
+        let last = self.last_asked.load(Ordering::Relaxed);
+        if now.saturating_sub(last) < PRECISION_MILLIS {
+            return;
+        }
+        self.last_asked.store(now, Ordering::Relaxed);
+        if is_idle(now, last) {
+            self.returned.notify_waiters();
+        }
+    }
+
+    /// Returns whether no check has asked for the copy recently.
+    pub fn is_idle(&self) -> bool {
+        is_idle(
+            self.elapsed_millis(),
+            self.last_asked.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Waits until the copy is to be read again: for `busy` while it is in demand, otherwise for `idle` or until
+    /// a check asks for it.
+    pub async fn wait(&self, busy: Duration, idle: Duration) {
+        // From here on it notices a check, also before it waits.
+        let returned = self.returned.notified();
+        if !self.is_idle() {
+            return tokio::time::sleep(busy).await;
+        }
+        tokio::select! {
+            () = returned => {}
+            () = tokio::time::sleep(idle) => {}
+        }
+    }
+
+    fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn is_idle(now_millis: u64, last_millis: u64) -> bool {
+    Duration::from_millis(now_millis.saturating_sub(last_millis)) >= IDLE_AFTER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_hours(1);
+
+    /// A demand whose last check was so long ago.
+    fn last_asked_before(time: Duration) -> Demand {
+        let started = Instant::now().checked_sub(time);
+        Demand {
+            started: started.expect("the machine runs for longer than that"),
+            ..Demand::default()
+        }
+    }
+
+    #[test]
+    fn a_copy_is_idle_a_while_after_its_last_check() {
+        assert!(!Demand::default().is_idle());
+        let demand = last_asked_before(IDLE_AFTER);
+        assert!(demand.is_idle());
+
+        demand.record();
+
+        assert!(!demand.is_idle());
+    }
+
+    async fn ends(wait: impl Future<Output = ()>) {
+        let ended = tokio::time::timeout(Duration::from_secs(30), wait).await;
+        assert!(ended.is_ok(), "it waits for another interval");
+    }
+
+    #[tokio::test]
+    async fn each_state_has_its_own_interval() {
+        ends(Demand::default().wait(Duration::ZERO, LONG)).await;
+        ends(last_asked_before(IDLE_AFTER).wait(LONG, Duration::ZERO)).await;
+    }
+
+    #[tokio::test]
+    async fn a_check_ends_the_wait_of_an_idle_copy() {
+        let demand = last_asked_before(IDLE_AFTER);
+
+        ends(async {
+            tokio::join!(demand.wait(LONG, LONG), async {
+                tokio::task::yield_now().await;
+                demand.record();
+            });
+        })
+        .await;
+    }
+}
