@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::redis_server::RedisServer;
 use super::{EPOCH_MARKER_KEY, TestInstallation, TestProcess, Token};
-use crate::denylist::DenylistHealth;
+use crate::config::DatabaseKind;
+use crate::denylist::{DenylistBackend, DenylistHealth};
 use latchet_guard::clock::Clock;
 
 /// Asserts that the copy is backfilled again after `epoch`, and that checks are correct before, during
@@ -209,6 +210,25 @@ async fn a_denial_by_a_process_without_redis_takes_effect() {
     for _ in 0..3 {
         server.until_healthy().await;
         let token = cut_off.revoke().await;
+        assert!(server.refuses(&token).await);
+    }
+}
+
+#[tokio::test]
+async fn a_denial_by_a_process_without_a_copy_takes_effect() {
+    let redis = RedisServer::start();
+    let installation = TestInstallation::on(&redis);
+    let server = installation.start_and_wait().await;
+    let (store, clock) = (server.store.clone(), server.clock.clone());
+    let denylist = DenylistBackend::open(DatabaseKind::Postgres, None, store, clock).unwrap();
+    let without_copy = TestProcess {
+        denylist,
+        ..installation.open_command_line().await
+    };
+
+    for _ in 0..3 {
+        server.until_healthy().await;
+        let token = without_copy.revoke().await;
         assert!(server.refuses(&token).await);
     }
 }

@@ -105,3 +105,16 @@ async fn an_expired_epoch_record_is_read_again_before_a_denial_is_written() {
 
     assert_ne!(process.epoch().await, "e", "no process trusts that copy");
 }
+
+#[tokio::test]
+async fn the_state_of_the_connection_to_redis_is_known() {
+    let mut redis = RedisServer::start();
+    let with_redis = TestInstallation::on(&redis).start_and_wait().await;
+    let without_redis = TestInstallation::at(None).start().await;
+
+    assert_eq!(with_redis.denylist.is_redis_connected(), Some(true));
+    assert_eq!(without_redis.denylist.is_redis_connected(), None);
+    redis.kill();
+    with_redis.until_distrusted("not connected").await;
+    assert_eq!(with_redis.denylist.is_redis_connected(), Some(false));
+}
