@@ -109,6 +109,8 @@ impl TlsCertificate {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
+        // Tickets need no memory here; the built-in cache has 256 sessions. Their keys are those of this process.
+        config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }

@@ -63,6 +63,7 @@ mod spa;
 mod store;
 mod support;
 mod throttle;
+mod tls_resumption;
 mod token_profiles;
 mod upgrade;
 mod verify;
