@@ -146,7 +146,7 @@ enum UserCommand {
     },
     /// List accounts
     List {
-        /// Only names that contain this
+        /// Only names that begin with this
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         /// At most this many [default: all]

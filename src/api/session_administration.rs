@@ -155,7 +155,7 @@ impl SessionAdministrationApi {
         /// The `next` of the previous page.
         #[oai(validator(max_length = 64))]
         after: Query<Option<String>>,
-        /// Only sessions of users whose name contains this text, regardless of case.
+        /// Only sessions of users whose name begins with this text, regardless of case.
         #[oai(validator(max_length = 254))]
         search: Query<Option<String>>,
         /// Most items to return.

@@ -124,7 +124,7 @@ impl UsersApi {
         /// The `next` of the previous page.
         #[oai(validator(max_length = 254))]
         after: Query<Option<String>>,
-        /// Only users whose name contains this text, regardless of case.
+        /// Only users whose name begins with this text, regardless of case.
         #[oai(validator(max_length = 254))]
         search: Query<Option<String>>,
         /// Most items to return.

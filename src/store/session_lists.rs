@@ -5,11 +5,13 @@ use std::str::FromStr;
 
 use entity::session::{Column, Entity, Model};
 use entity::user;
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{
+    ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+};
 
 use super::authority::IS_LIVE;
-use super::users::name_contains;
+use super::users::name_begins_with;
 use super::{LoginDevice, Session, SessionId, Store, StoreError, UserId, with_deadline};
 use latchet_guard::clock::Time;
 
@@ -57,7 +59,7 @@ pub struct SessionPageRequest {
     pub user: Option<UserId>,
     /// Only sessions after this position, that of the last session of the previous page.
     pub after: Option<SessionCursor>,
-    /// Only sessions of users whose name contains this, ignoring case.
+    /// Only sessions of users whose name begins with this, ignoring case.
     pub search: Option<String>,
     /// At most this many.
     pub limit: u64,
@@ -108,6 +110,9 @@ impl FromStr for SessionCursor {
     }
 }
 
+/// Most users whose sessions are searched by their ids.
+const MAX_NAMED_USERS: u64 = 1_000;
+
 /// Most login addresses that are read. A user has fewer live sessions; the others have ended.
 const MAX_ADDRESSES: u64 = 1_000;
 
@@ -148,12 +153,7 @@ impl Store {
             found = found.filter(Column::UserId.eq(user.as_str()));
         }
         if let Some(search) = &page.search {
-            let users = Query::select()
-                .column(user::Column::Id)
-                .from(user::Entity)
-                .cond_where(name_contains(Some(search)))
-                .take();
-            found = found.filter(Column::UserId.in_subquery(users));
+            found = found.filter(self.of_users_named(search).await?);
         }
         for column in cursor_columns() {
             found = found.order_by(column, Order::Desc);
@@ -162,6 +162,29 @@ impl Store {
         let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
         let listed = rows.into_iter().map(ListedSession::try_from);
         self.with_usernames(listed.collect::<Result<_, _>>()?).await
+    }
+
+    /// Condition of the sessions of users whose name begins with `prefix`. Few users are named by their ids, so that
+    /// the index of their sessions is used; the sessions of many are found soon in the order of the logins.
+    async fn of_users_named(&self, prefix: &str) -> Result<Condition, StoreError> {
+        let users = user::Entity::find()
+            .select_only()
+            .column(user::Column::Id)
+            .filter(name_begins_with(Some(prefix)));
+        let ids = users
+            .clone()
+            .limit(MAX_NAMED_USERS + 1)
+            .into_tuple::<String>();
+        let ids = with_deadline(async { Ok(ids.all(self.reader()).await?) }).await?;
+        let are_few = u64::try_from(ids.len()).is_ok_and(|count| count <= MAX_NAMED_USERS);
+        Ok(Condition::all().add(if are_few {
+            Column::UserId.is_in(ids)
+        } else {
+            // For each session, until the page is full: a list of the ids would be long.
+            let is_owner =
+                Expr::col((user::Entity, user::Column::Id)).eq(Expr::col((Entity, Column::UserId)));
+            Expr::exists(users.filter(is_owner).into_query())
+        }))
     }
 
     async fn with_usernames(
