@@ -11,10 +11,11 @@ use super::trust::{self, PROPAGATION_DELAY};
 use crate::error::error_chain;
 use crate::store::{NumberedDenial, StoreError};
 use latchet_guard::denylist::Denial;
-use latchet_guard::denylist::redis::{IDLE_INTERVAL, RedisConnection, ServerStatus};
+use latchet_guard::denylist::redis::{RedisConnection, ServerStatus};
 use latchet_guard::keys::random_id;
 
 const CHECK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_EVERY_WHEN_IDLE: Duration = Duration::from_secs(5);
 /// Period in which attempts are counted.
 const ATTEMPT_WINDOW: Duration = Duration::from_mins(1);
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -43,7 +44,10 @@ pub(super) enum BackfillError {
 pub(super) async fn keep_backfilled(list: &RedisDenylist) {
     let mut attempts = RecentBackfills::default();
     loop {
-        list.handle.demand().wait(CHECK_EVERY, IDLE_INTERVAL).await;
+        list.handle
+            .demand()
+            .wait(CHECK_EVERY, CHECK_EVERY_WHEN_IDLE)
+            .await;
         if !attempts.allow_attempt(Instant::now()) {
             continue;
         }
