@@ -182,6 +182,19 @@ async fn a_copy_without_marker_renewals_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_server_renews_the_marker() {
+    let redis = RedisServer::start();
+    let _server = TestInstallation::on(&redis).start_and_wait().await;
+    redis.run::<()>(&["PEXPIRE", EPOCH_MARKER_KEY, "19000"]);
+
+    let deadline = Instant::now() + Duration::from_secs(18);
+    while redis.run::<i64>(&["PTTL", EPOCH_MARKER_KEY]) <= 19_000 {
+        assert!(Instant::now() < deadline, "no server renewed the marker");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_reader_does_not_renew_the_marker() {
     let redis = RedisServer::start();
     let installation = TestInstallation::on(&redis);
