@@ -133,6 +133,8 @@ mod tests {
         for request in 1..=6 {
             queue.send(request).unwrap();
         }
+        let level = queue.level();
+        assert_eq!((level.used, level.max), (6, CAPACITY));
         release.send(()).unwrap();
 
         for size in [1, 4, 2] {
