@@ -151,7 +151,7 @@ impl AppParts {
         Ok(Self {
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
             introspection: Introspection {
-                issuer: config.issuer.clone(),
+                accepts_foreign_keys: !config.verification_keys.is_empty(),
                 store: store.clone(),
                 clock: clock.clone(),
                 grace: grace_period(config),

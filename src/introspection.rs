@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::error::ApiError;
 use super::ids::UserId;
-use super::names::ClientId;
+use super::names::{ClientId, USERNAME_CLAIM};
 use super::refresh_token::RefreshTokenCodec;
 use super::rotation::{Grace, RotationDecision, decide};
-use super::sessions::{Revocations, require_client, username_in_token};
+use super::sessions::{Revocations, require_client};
 use super::store::{FIRST_PARTY_CLIENT_ID, Session, SessionWithOwner, Store};
 use latchet_guard::clock::Clock;
 use latchet_guard::denylist::TokenStatus;
@@ -38,7 +38,8 @@ pub enum IntrospectionOutcome {
 /// Introspection and revocation of tokens.
 #[derive(Debug)]
 pub struct Introspection {
-    pub(super) issuer: String,
+    /// True if tokens are accepted that were signed with the keys of other issuers.
+    pub(super) accepts_foreign_keys: bool,
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) grace: Grace,
@@ -48,6 +49,16 @@ pub struct Introspection {
 }
 
 impl Introspection {
+    /// Returns the user name in an accepted access token of this server. The account is enabled then: disabling it
+    /// denies its tokens. Where keys of other issuers are accepted, no claim proves who signed a token, and the
+    /// row of the user decides.
+    pub fn username_in_token<'c>(&self, claims: &'c Claims) -> Option<&'c str> {
+        if self.accepts_foreign_keys || claims.sid.is_none() {
+            return None;
+        }
+        claims.extra.get(USERNAME_CLAIM)?.as_str()
+    }
+
     /// Revokes a token (RFC 7009): a refresh token with its whole session, an access token alone. A token
     /// that is invalid already is no error.
     ///
@@ -147,7 +158,7 @@ impl Introspection {
         if status != TokenStatus::NotDenied {
             return Ok(IntrospectionOutcome::Inactive);
         }
-        let username = if let Some(name) = username_in_token(&claims, &self.issuer) {
+        let username = if let Some(name) = self.username_in_token(&claims) {
             Some(name.to_owned())
         } else {
             let user = self.store.user(&UserId::from(claims.sub.as_str())).await?;

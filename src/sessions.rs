@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::ids::{SessionId, UserId};
 use super::keyring::Keyring;
 use super::metrics::Metrics;
+use super::names::{NARROWED_CLAIM, USERNAME_CLAIM};
 use super::password_verification::PasswordVerification;
 use super::refresh_token::RefreshTokenCodec;
 use super::refused_attempts;
@@ -37,21 +38,6 @@ pub use client_refresh::ClientRefresh;
 pub(super) use client_refresh::require_client;
 pub use logout::Revocations;
 use scopes::resolve_scopes;
-
-/// Claim of tokens that are limited to some scopes. Its value has no meaning.
-pub(super) const NARROWED_CLAIM: &str = "narrowed";
-
-/// Claim with the user name (OpenID Connect Core 1.0, section 5.1). Names never change.
-const USERNAME_CLAIM: &str = "preferred_username";
-
-/// Returns the user name in an accepted access token of a session of this `issuer`. The account is enabled then:
-/// disabling it denies its tokens. Other tokens prove neither.
-pub(super) fn username_in_token<'c>(claims: &'c Claims, issuer: &str) -> Option<&'c str> {
-    if claims.iss != issuer || claims.sid.is_none() {
-        return None;
-    }
-    claims.extra.get(USERNAME_CLAIM)?.as_str()
-}
 
 /// Origin of a request, for the throttle and the list of devices. It proves nothing.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! limited to some scopes opens no route that checks roles alone, and only first-party tokens may manage the
 //! account itself.
 
-use crate::sessions::NARROWED_CLAIM;
+use crate::names::NARROWED_CLAIM;
 use crate::store::FIRST_PARTY_CLIENT_ID;
 use latchet_guard::error::AuthError;
 use latchet_guard::token::Claims;

@@ -18,7 +18,6 @@ use crate::config::{AllowedOrigin, Config};
 use crate::error::ApiError;
 use crate::header_list::items;
 use crate::ids::UserId;
-use crate::sessions::username_in_token;
 use latchet_guard::Jwt;
 use latchet_guard::SECURITY_SCHEME;
 
@@ -101,7 +100,7 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
 impl ForwardAuthApi {
     async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
         let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
-        let username = if let Some(name) = username_in_token(&claims, &self.0.config.issuer) {
+        let username = if let Some(name) = self.0.introspection.username_in_token(&claims) {
             percent_encode(name)
         } else {
             let id = UserId::from(claims.sub.as_str());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{AllowedOrigin, Config, ConfigError, DatabaseKind, RootSecret, RootSecretError};
+use crate::names::{NARROWED_CLAIM, USERNAME_CLAIM};
 use latchet_guard::token::Claims;
 
 /// OWASP's table for argon2id with one lane: number of passes and minimum memory in KiB.
@@ -133,7 +134,10 @@ impl Config {
 
     fn check_compat(&self, faults: &mut Vec<String>) {
         let name = &self.compat_flask_jwt_identity;
-        if name.is_empty() || Claims::has_field(name) {
+        if name.is_empty()
+            || Claims::has_field(name)
+            || [NARROWED_CLAIM, USERNAME_CLAIM].contains(&&**name)
+        {
             faults.push(format!(
                 "compat_flask_jwt_identity is `{name}`, which is empty or has another meaning in a token: use the name that your apps read, such as `identity`"
             ));

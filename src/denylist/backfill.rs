@@ -15,7 +15,8 @@ use latchet_guard::denylist::redis::{RedisConnection, ServerStatus};
 use latchet_guard::keys::random_id;
 
 const CHECK_EVERY: Duration = Duration::from_millis(250);
-const CHECK_EVERY_WHEN_IDLE: Duration = Duration::from_secs(5);
+/// The same while no check of this process asks for the copy. Services may ask for it meanwhile.
+const CHECK_EVERY_WHEN_IDLE: Duration = Duration::from_secs(1);
 /// Period in which attempts are counted.
 const ATTEMPT_WINDOW: Duration = Duration::from_mins(1);
 const MAX_WAIT: Duration = Duration::from_secs(30);

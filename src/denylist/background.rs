@@ -13,7 +13,6 @@ use latchet_guard::denylist::redis::{Distrust, IDLE_INTERVAL, RedisHandleError, 
 const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// Interval of the search for denials that no process has written into Redis.
 const COPY_EVERY: Duration = Duration::from_secs(1);
-const COPY_EVERY_WHEN_IDLE: Duration = Duration::from_secs(5);
 
 /// Keeps the epoch record current, without end.
 pub(super) async fn keep_epoch_record_current(list: &RedisDenylist) {
@@ -39,10 +38,7 @@ pub(super) async fn keep_connection_current(list: &RedisDenylist) {
 pub(super) async fn copy_missed_denials(list: &RedisDenylist) {
     let mut feed = RevocationFeed::for_any_database();
     loop {
-        list.handle
-            .demand()
-            .wait(COPY_EVERY, COPY_EVERY_WHEN_IDLE)
-            .await;
+        tokio::time::sleep(COPY_EVERY).await;
         let Some(inspected) = list.handle.current() else {
             continue;
         };

@@ -101,18 +101,27 @@ impl ReplicatedMemoryDenylist {
     }
 
     fn is_current(&self) -> bool {
+        self.was_read_within(LEASE)
+    }
+
+    fn was_read_within(&self, limit: Duration) -> bool {
         let until_millis = self.replicated_until.load(Ordering::Acquire);
         until_millis != NEVER
             && self
                 .started
                 .elapsed()
                 .saturating_sub(Duration::from_millis(until_millis))
-                <= LEASE
+                <= limit
     }
 
     pub(super) fn health(&self) -> DenylistHealth {
-        // An idle copy needs not follow the database: the next check reads the database, and wakes it.
-        if self.is_current() || self.demand.is_idle() {
+        // An idle copy is read less often: the next check reads the database, and wakes it.
+        let limit = if self.demand.is_idle() {
+            READ_EVERY_WHEN_IDLE + LEASE
+        } else {
+            LEASE
+        };
+        if self.was_read_within(limit) {
             DenylistHealth::Healthy
         } else {
             DenylistHealth::UsingSql("the copy in memory does not follow the database".to_owned())

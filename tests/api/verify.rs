@@ -167,7 +167,8 @@ async fn a_token_of_another_issuer_passes_only_for_an_enabled_user(backend: Back
             iss: ISSUER.to_owned(),
             aud: vec![ISSUER.to_owned()],
             sub: user.to_owned(),
-            // The name that the other issuer knows.
+            // The session and the name that the other issuer knows.
+            sid: Some("its own session".to_owned()),
             extra: [("preferred_username".to_owned(), "mallory".into())]
                 .into_iter()
                 .collect(),
@@ -180,7 +181,7 @@ async fn a_token_of_another_issuer_passes_only_for_an_enabled_user(backend: Back
 
     let passed = ask(&known).await.expect(204);
     assert_eq!(passed.header("remote-user"), "alice");
-    assert_eq!(passed.headers["remote-session"], "");
+    assert_eq!(passed.header("remote-session"), "its%20own%20session");
     ask(&unknown).await.expect_problem(401, "unknown_user");
 
     let disable = format!("/v1/users/{}/disable", alice.user_id());

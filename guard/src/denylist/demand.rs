@@ -40,7 +40,8 @@ impl Demand {
             return;
         }
         self.last_asked.store(now, Ordering::Relaxed);
-        if is_idle(now, last) {
+        // Earlier than the copy counts as idle: another thread may wait from a moment later on.
+        if Duration::from_millis(now.saturating_sub(last)) >= IDLE_AFTER / 2 {
             self.returned.notify_waiters();
         }
     }

@@ -83,6 +83,18 @@ async fn pages_follow_each_other_in_the_order_of_names() {
 }
 
 #[tokio::test]
+async fn an_id_that_postgres_refuses_names_no_user() {
+    let test_store = TestStore::start().await;
+
+    let found = test_store
+        .store
+        .user(&crate::ids::UserId::from("a\0b"))
+        .await;
+
+    assert_eq!(found.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_search_finds_the_beginning_of_names_and_takes_no_wildcards() {
     let test_store = TestStore::start().await;
     for name in ["alice", "Alina", "malik", "a_b", "a%b", "a\\b", "axb"] {

@@ -86,6 +86,7 @@ impl RedisReader {
     /// Returns the status of a token in Redis. Even a distrusted copy is read: a denial that is found
     /// there is true.
     async fn read(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Distrust> {
+        self.handle.demand().record();
         let began = DualInstant::at(now);
         let inspected = self.handle.current().ok_or(Distrust::NotConnected)?;
         let trusted = inspected
