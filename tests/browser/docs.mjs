@@ -35,8 +35,11 @@ const call = async () => {
   const tryOut = operation.getByRole('button', { name: 'Try it out' });
   const execute = operation.getByRole('button', { name: 'Execute' });
   await tryOut.or(execute).first().waitFor();
-  if (await tryOut.isVisible()) await tryOut.click();
-  await execute.waitFor();
+  // The page may draw itself again after it has loaded, and forget a click.
+  for (const end = Date.now() + 20000; !await execute.isVisible(); await page.waitForTimeout(50)) {
+    assert.ok(Date.now() < end, 'no button to send the request');
+    if (await tryOut.isVisible()) await tryOut.click();
+  }
   const clear = operation.getByRole('button', { name: 'Clear' });
   if (await clear.isVisible()) await clear.click();
   await execute.click();
