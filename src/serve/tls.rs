@@ -102,7 +102,7 @@ impl TlsCertificate {
     /// Returns the TLS acceptor. Each connection gets the current certificate.
     ///
     /// # Errors
-    /// When the TLS library does not support the protocol versions.
+    /// When the TLS library does not support the protocol versions, or the system provides no random key for tickets.
     pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

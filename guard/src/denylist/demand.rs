@@ -32,6 +32,16 @@ impl Default for Demand {
 }
 
 impl Demand {
+    /// Returns the demand for a copy that no check has asked for recently.
+    #[cfg(test)]
+    pub(super) fn idle() -> Self {
+        let started = Instant::now().checked_sub(IDLE_AFTER);
+        Self {
+            started: started.expect("the machine has run for longer than that"),
+            ..Self::default()
+        }
+    }
+
     /// Records that a check asks for the copy, which ends the [waits](Self::wait) of an idle copy.
     pub fn record(&self) {
         let now = self.elapsed_millis();
@@ -83,19 +93,10 @@ mod tests {
 
     const LONG: Duration = Duration::from_hours(1);
 
-    /// A demand whose last check was so long ago.
-    fn last_asked_before(time: Duration) -> Demand {
-        let started = Instant::now().checked_sub(time);
-        Demand {
-            started: started.expect("the machine runs for longer than that"),
-            ..Demand::default()
-        }
-    }
-
     #[test]
     fn a_copy_is_idle_a_while_after_its_last_check() {
         assert!(!Demand::default().is_idle());
-        let demand = last_asked_before(IDLE_AFTER);
+        let demand = Demand::idle();
         assert!(demand.is_idle());
 
         demand.record();
@@ -111,12 +112,12 @@ mod tests {
     #[tokio::test]
     async fn each_state_has_its_own_interval() {
         ends(Demand::default().wait(Duration::ZERO, LONG)).await;
-        ends(last_asked_before(IDLE_AFTER).wait(LONG, Duration::ZERO)).await;
+        ends(Demand::idle().wait(LONG, Duration::ZERO)).await;
     }
 
     #[tokio::test]
     async fn a_check_ends_the_wait_of_an_idle_copy() {
-        let demand = last_asked_before(IDLE_AFTER);
+        let demand = Demand::idle();
 
         ends(async {
             tokio::join!(demand.wait(LONG, LONG), async {

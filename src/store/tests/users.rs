@@ -83,6 +83,26 @@ async fn pages_follow_each_other_in_the_order_of_names() {
 }
 
 #[tokio::test]
+async fn reads_that_share_a_statement_receive_their_own_users() {
+    let test_store = TestStore::start().await;
+    let (alice, bob) = (test_store.user("alice").await, test_store.user("bob").await);
+    let nobody = crate::ids::UserId::from("nobody");
+    let store = &test_store.store;
+
+    let (first, second, third, again) = tokio::join!(
+        store.user(&bob.id),
+        store.user(&nobody),
+        store.user(&alice.id),
+        store.user(&bob.id),
+    );
+
+    assert_eq!(first.unwrap(), Some(bob.clone()));
+    assert_eq!(second.unwrap(), None);
+    assert_eq!(third.unwrap(), Some(alice));
+    assert_eq!(again.unwrap(), Some(bob));
+}
+
+#[tokio::test]
 async fn an_id_that_postgres_refuses_names_no_user() {
     let test_store = TestStore::start().await;
 

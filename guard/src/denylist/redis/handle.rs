@@ -84,9 +84,8 @@ impl<A: EpochAuthority> RedisHandle<A> {
     /// # Errors
     /// The reason why Redis is not trusted. Nothing is known about the token then.
     pub async fn status(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Distrust> {
-        self.demand.record();
         let began = DualInstant::at(now);
-        let inspected = self.current().ok_or(Distrust::NotConnected)?;
+        let inspected = self.current_for_check().ok_or(Distrust::NotConnected)?;
         let epoch_record = inspected
             .server_status
             .trusted_epoch(&self.authority, began)?;
@@ -120,6 +119,21 @@ impl<A: EpochAuthority> RedisHandle<A> {
             Some(inspected) => inspected
                 .server_status
                 .distrust(&self.authority, self.now()),
+        }
+    }
+
+    /// Returns the connection for a check. From now on the copy is in demand.
+    pub(super) fn current_for_check(&self) -> Option<Arc<InspectedConnection>> {
+        self.demand.record();
+        self.current()
+    }
+
+    /// Returns a handle of a copy that no check has asked for recently.
+    #[cfg(test)]
+    pub(super) fn idle(url: RedisUrl, clock: Clock, authority: A) -> Self {
+        Self {
+            demand: Demand::idle(),
+            ..Self::new(url, clock, authority)
         }
     }
 

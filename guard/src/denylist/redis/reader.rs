@@ -86,9 +86,11 @@ impl RedisReader {
     /// Returns the status of a token in Redis. Even a distrusted copy is read: a denial that is found
     /// there is true.
     async fn read(&self, ids: TokenIds<'_>, now: Time) -> Result<TokenStatus, Distrust> {
-        self.handle.demand().record();
         let began = DualInstant::at(now);
-        let inspected = self.handle.current().ok_or(Distrust::NotConnected)?;
+        let inspected = self
+            .handle
+            .current_for_check()
+            .ok_or(Distrust::NotConnected)?;
         let trusted = inspected
             .server_status
             .trusted_epoch(self.handle.authority(), began);
@@ -171,6 +173,29 @@ mod tests {
     use super::*;
     use crate::denylist::redis::trust::MAX_MARKER_AGE;
     use crate::denylist::redis::{LEASE, ServerFault, ServerInfo, UnsuitableRedis, new_epoch};
+
+    #[tokio::test]
+    async fn a_check_puts_the_copy_in_demand() {
+        let url = "redis://127.0.0.1:1".parse().unwrap();
+        let handle = Arc::new(RedisHandle::idle(url, Clock::system(), MarkerAuthority));
+        let reader = RedisReader {
+            handle: Arc::clone(&handle),
+            fallback: None,
+            _task: JoinSet::new(),
+        };
+        let ids = TokenIds {
+            sid: None,
+            jti: "a token",
+            sub: "a user",
+            authority_version: 0,
+        };
+        assert!(handle.demand().is_idle());
+
+        let checked = reader.check(ids, Time::from_secs(1)).await;
+
+        assert!(checked.is_err(), "{checked:?}");
+        assert!(!handle.demand().is_idle());
+    }
 
     struct TrustScene {
         server_status: ServerStatus,
