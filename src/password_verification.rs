@@ -243,6 +243,11 @@ impl PasswordVerification {
         if let (PasswordVerdict::Right | PasswordVerdict::Outdated, Some(found)) = (verdict, found)
         {
             let user = found.user;
+            // The next password can be hashed while the session is created.
+            let attempt = ThrottleTicket {
+                permit: None,
+                ..attempt
+            };
             return Ok(VerifiedPassword { user, attempt });
         }
         self.throttle

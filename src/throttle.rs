@@ -9,8 +9,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, TryAcquireError};
-
 use super::config::{Config, RateLimit};
 use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
@@ -38,12 +36,6 @@ use recent_networks::RecentNetworks;
 use refusal_cache::RefusalCache;
 use refusal_pacer::RefusalPacer;
 
-/// Number of database connections that the throttle uses at once. The rest is for all other work.
-const THROTTLE_CONNECTIONS: usize = 4;
-
-/// Number of attempts that may wait for one of these connections.
-const MAX_WAITING_ATTEMPTS: usize = 256;
-
 /// Time for which logins from a network wait in a separate queue after a failed one.
 const FAILURE_REMEMBERED: Duration = Duration::from_mins(15);
 
@@ -60,8 +52,6 @@ pub(super) struct Throttle {
     failed_networks: RecentNetworks,
     unknown_networks: RecentNetworks,
     refusal_pacer: RefusalPacer,
-    connections: Semaphore,
-    waiting: Semaphore,
 }
 
 /// Failures that each kind of budget allows.
@@ -156,8 +146,6 @@ impl Throttle {
             failed_networks: RecentNetworks::new(FAILURE_REMEMBERED),
             unknown_networks: RecentNetworks::new(UNKNOWN_REMEMBERED),
             refusal_pacer: RefusalPacer::new(),
-            connections: Semaphore::new(THROTTLE_CONNECTIONS),
-            waiting: Semaphore::new(THROTTLE_CONNECTIONS + MAX_WAITING_ATTEMPTS),
         }
     }
 
@@ -200,26 +188,6 @@ impl Throttle {
         Ok(is_known)
     }
 
-    /// Runs the statement that charges an attempt, unless too many wait for that.
-    async fn run_charge<T>(
-        &self,
-        statement: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, ApiError> {
-        let _waiting = self.waiting.try_acquire().map_err(overloaded)?;
-        self.run_statement(statement).await
-    }
-
-    /// Runs a statement on one of the connections of the throttle. Statements that record the result of an
-    /// attempt skip the waiting limit: a failure that is not recorded is refunded, so a flood would gain
-    /// free guesses. Their number is bounded, since each of these attempts was charged before.
-    async fn run_statement<T>(
-        &self,
-        statement: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, ApiError> {
-        let _connection = self.connections.acquire().await;
-        Ok(statement.await?)
-    }
-
     /// Returns the refusal of an attempt on a budget that is known to be used up, without SQL. For names
     /// that the attempt has checked before, only refusals since that check count.
     fn find_refusal<'a>(
@@ -253,10 +221,6 @@ impl CheckedBudgets {
             at: Instant::now(),
         }
     }
-}
-
-fn overloaded(_: TryAcquireError) -> ApiError {
-    ApiError::unavailable(ThrottleOverloaded)
 }
 
 impl Throttle {
@@ -297,7 +261,7 @@ impl Throttle {
             .iter()
             .flat_map(|budget| budget.rows().map(move |row| (budget, row)));
         let (charged, stored): (Vec<&NamedBudget>, Vec<FailureBudget>) = rows.unzip();
-        match self.run_charge(self.store.charge(&stored, now)).await? {
+        match self.store.charge(&stored, now).await? {
             ChargeResult::Reserved(counters) => {
                 for budget in budgets {
                     self.refusals.forget(&budget.cache_name.key, now);
@@ -325,20 +289,16 @@ impl Throttle {
     ) -> Result<(), ApiError> {
         self.failed_networks.add(&network_of(ip), Instant::now());
         let recorded = self.store.record_failure(&attempt.counters, ip, now);
-        let recorded = self.run_statement(async {
-            match recorded.await {
-                Err(StoreError::Conflict) => Ok(Err(AttemptTooSlow)),
-                other => other.map(Ok),
-            }
-        });
-        recorded.await?.map_err(ApiError::unavailable)
+        match recorded.await {
+            Err(StoreError::Conflict) => Err(ApiError::unavailable(AttemptTooSlow)),
+            other => Ok(other?),
+        }
     }
 
     /// Refunds an attempt that did not fail. If that does not succeed, the charge expires after some
     /// minutes.
     pub(super) async fn refund_attempt(&self, attempt: ThrottleTicket) {
-        let given_back = self.store.refund_attempt(&attempt.counters);
-        if let Err(error) = self.run_statement(given_back).await {
+        if let Err(error) = self.store.refund_attempt(&attempt.counters).await {
             tracing::warn!(%error, "cannot refund an attempt that did not fail; its charge expires in two minutes");
         }
     }

@@ -86,7 +86,11 @@ pub(super) async fn end_sessions<C: ConnectionTrait>(
     Ok((denial, has_ended))
 }
 
-async fn is_live<C: ConnectionTrait>(db: &C, session: &SessionId) -> Result<bool, StoreError> {
+/// Returns whether the session is not revoked.
+pub(super) async fn is_live<C: ConnectionTrait>(
+    db: &C,
+    session: &SessionId,
+) -> Result<bool, StoreError> {
     let sql = format!("SELECT 1 FROM sessions WHERE id = $1 AND {IS_LIVE}");
     let values = [session.as_str().into()];
     let live = Statement::from_sql_and_values(db.get_database_backend(), sql, values);

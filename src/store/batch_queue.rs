@@ -3,13 +3,16 @@
 //! A statement and a commit cost nearly the same for one row as for hundreds. One task takes all requests that
 //! wait (it never waits for more) and processes them together, then all that arrived meanwhile.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::{StoreError, with_deadline};
 use crate::queue_level::QueueLevel;
 
 /// Capacity of a queue; further requests are refused and may be retried.
 const CAPACITY: usize = 4096;
+
+/// Channel on which the caller of a request receives its result.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Queue of the requests `R`, with the task that processes them.
 #[derive(Debug)]
@@ -40,11 +43,22 @@ impl<R: Send + 'static> BatchQueue<R> {
         (Self(sender), receiver)
     }
 
-    /// Adds a request.
+    /// Adds the request that `make` returns, and waits for its result. Once added, it is processed even when the
+    /// caller stops waiting.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the queue is full.
-    pub(super) fn send(&self, request: R) -> Result<(), StoreError> {
+    /// [`StoreError::Unavailable`] when the queue is full, or there is no result in time.
+    pub(super) async fn run<T>(&self, make: impl FnOnce(Reply<T>) -> R) -> Result<T, StoreError> {
+        let (reply, result) = oneshot::channel();
+        self.send(make(reply))?;
+        with_deadline(async {
+            let result = result.await;
+            result.unwrap_or_else(|_| Err(StoreError::unavailable()))
+        })
+        .await
+    }
+
+    fn send(&self, request: R) -> Result<(), StoreError> {
         let sent = self.0.try_send(request);
         sent.map_err(|_| StoreError::unavailable())
     }
@@ -54,6 +68,26 @@ impl<R: Send + 'static> BatchQueue<R> {
         QueueLevel {
             used: self.0.max_capacity() - self.0.capacity(),
             max: self.0.max_capacity(),
+        }
+    }
+}
+
+/// Sends the results of a batch to its callers, in order; of a failed batch, the error to all of them. A caller
+/// may have stopped waiting.
+pub(super) fn reply_to_all<T>(
+    replies: impl IntoIterator<Item = Reply<T>>,
+    results: Result<Vec<Result<T, StoreError>>, StoreError>,
+) {
+    match results {
+        Ok(results) => {
+            for (reply, result) in replies.into_iter().zip(results) {
+                let _ = reply.send(result);
+            }
+        }
+        Err(error) => {
+            for reply in replies {
+                let _ = reply.send(Err(error.clone()));
+            }
         }
     }
 }
@@ -91,8 +125,6 @@ async fn process_batches<R, K, P, F>(
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use tokio::sync::oneshot;
 
     use super::*;
 

@@ -27,12 +27,14 @@ mod epoch;
 mod error;
 mod inspection;
 mod issuer;
+mod new_sessions;
 mod password_costs;
 mod reset_link_lists;
 mod reset_links;
 mod retention;
 mod revocations;
 mod rotate;
+mod row_table;
 mod sealed_values;
 mod security_events;
 mod server_lock;
@@ -61,6 +63,7 @@ pub use epoch::DenylistEpoch;
 pub use error::StoreError;
 pub use inspection::{DatabaseInspection, inspect_database};
 pub use issuer::IssuerChange;
+pub use new_sessions::{NewSession, StartedSession};
 pub use reset_link_lists::{OpenResetLink, ResetLinkPageRequest};
 pub use reset_links::NewResetLink;
 pub use revocations::{DenialPeriod, NumberedDenial};
@@ -73,9 +76,7 @@ pub use server_lock::{ServerLock, ServerLockError};
 pub use session_lists::{
     InvalidSessionCursor, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,
 };
-pub use sessions::{
-    FIRST_PARTY_CLIENT_ID, LoginDevice, NewSession, Revocation, Session, StartedSession,
-};
+pub use sessions::{FIRST_PARTY_CLIENT_ID, LoginDevice, Revocation, Session};
 pub use signing_keys::StoredSigningKey;
 pub use suitability::UnsuitableDatabase;
 pub use throttle::{BudgetReservation, BudgetSubject, ChargeResult, FailureBudget};
@@ -99,6 +100,21 @@ struct StoreInner {
     connections: StoreConnections,
     rotations: BatchQueue<rotate::RotationRequest>,
     user_reads: BatchQueue<user_reads::UserRead>,
+    throttle: BatchQueue<throttle::ThrottleRequest>,
+    logins: BatchQueue<new_sessions::LoginRequest>,
+}
+
+impl StoreInner {
+    fn new(url: DatabaseUrl, connections: StoreConnections) -> Self {
+        Self {
+            url,
+            rotations: rotate::start_writer(connections.clone()),
+            user_reads: user_reads::start(connections.clone()),
+            throttle: throttle::start(connections.clone()),
+            logins: new_sessions::start(connections.clone()),
+            connections,
+        }
+    }
 }
 
 impl Store {
@@ -123,14 +139,7 @@ impl Store {
         mode: OpenMode,
     ) -> Result<Self, StoreError> {
         let connections = StoreConnections::open(url, connections, mode).await?;
-        let rotations = rotate::start_writer(connections.clone());
-        let user_reads = user_reads::start(connections.clone());
-        Ok(Self(Arc::new(StoreInner {
-            url: url.clone(),
-            connections,
-            rotations,
-            user_reads,
-        })))
+        Ok(Self(Arc::new(StoreInner::new(url.clone(), connections))))
     }
 
     /// Returns once the database has answered and no reason is known why writes would fail.

@@ -12,13 +12,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::batch_queue::BatchQueue;
+use super::batch_queue::{BatchQueue, Reply};
 use super::connection::StoreConnections;
-use super::users::split_spaces;
-use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, UserId, with_deadline};
+use super::{QUERY_DEADLINE, Session, SessionId, Store, StoreError, User, UserId};
 use crate::rotation::{Grace, PresentedGeneration, PresentedRetryKey, SessionEnd};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;
@@ -113,17 +111,14 @@ pub struct SessionOwner {
     pub disabled_at: Option<Time>,
 }
 
-impl TryFrom<&entity::user::Model> for SessionOwner {
-    type Error = StoreError;
-
-    fn try_from(row: &entity::user::Model) -> Result<Self, StoreError> {
-        Ok(Self {
-            username: row.username.clone(),
-            authority_version: u64::try_from(row.authority_version)
-                .map_err(StoreError::malformed)?,
-            roles: split_spaces(&row.roles),
-            disabled_at: row.disabled_at.map(Time::from_millis),
-        })
+impl From<User> for SessionOwner {
+    fn from(user: User) -> Self {
+        Self {
+            username: user.username,
+            authority_version: user.authority_version,
+            roles: user.roles,
+            disabled_at: user.disabled_at,
+        }
     }
 }
 
@@ -146,7 +141,7 @@ pub(super) struct RotationRequest {
     now: Time,
     settings: RotationSettings,
     received_at: Instant,
-    reply: oneshot::Sender<Result<RotationOutcome, StoreError>>,
+    reply: Reply<RotationOutcome>,
 }
 
 impl RotationRequest {
@@ -181,20 +176,13 @@ impl Store {
         now: Time,
         settings: RotationSettings,
     ) -> Result<RotationOutcome, StoreError> {
-        let (reply, result) = oneshot::channel();
-        let request = RotationRequest {
+        let rotation = self.0.rotations.run(|reply| RotationRequest {
             presented,
             now,
             settings,
             received_at: Instant::now(),
             reply,
-        };
-        self.0.rotations.send(request)?;
-        with_deadline(async {
-            result
-                .await
-                .unwrap_or_else(|_| Err(StoreError::unavailable()))
-        })
-        .await
+        });
+        rotation.await
     }
 }

@@ -1,22 +1,17 @@
 //! Rows of `sessions`, except their rotation. Every update changes few columns on condition that
 //! `revoked_at IS NULL`, so that no write revives a session.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use entity::session::{Column, Entity, Model};
-use sea_orm::sea_query::{Expr, LockType};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter,
-    QuerySelect, Statement,
-};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::security_events::{self, NewSecurityEvent};
 use super::users::split_spaces;
 use super::{
-    BudgetReservation, DenialPeriod, SessionId, SessionOwner, SessionWithOwner, Store, StoreError,
-    User, UserId, authority, authorization, reset_links, revocations, rotate, throttle,
-    with_deadline,
+    DenialPeriod, SessionId, SessionWithOwner, Store, StoreError, UserId, authority, authorization,
+    reset_links, revocations, rotate, with_deadline,
 };
 use crate::rotation::{RetryKeyHash, RevokeReason, SessionEnd, SessionState};
 use crate::security_events::{Actor, EventKind};
@@ -25,13 +20,6 @@ use latchet_guard::denylist::{Denial, DenialTarget};
 
 /// The `client_id` of tokens without an OAuth client.
 pub const FIRST_PARTY_CLIENT_ID: &str = "latchet";
-
-/// Sessions except the most recently used ones. One login ends a bounded number of sessions, for users that
-/// had many sessions before there was a limit.
-const LEAST_RECENTLY_USED: &str = "
-    SELECT id FROM sessions
-    WHERE user_id = $1 AND {live} AND expires_at > $2 AND rotated_at + idle_limit > $2
-    ORDER BY rotated_at DESC, created_at DESC, id LIMIT 50 OFFSET $3";
 
 /// One login on one device: the state that decides about its tokens, and their claims. Device and time of the
 /// login are needed in lists alone, so a refresh does not read them: see [`LoginDevice`].
@@ -85,38 +73,6 @@ impl Session {
     }
 }
 
-/// A session to be created by a login.
-#[derive(Clone, Debug)]
-pub struct NewSession {
-    /// Absolute end.
-    pub expires_at: Time,
-    /// Longest time between two rotations.
-    pub idle_limit: Duration,
-    /// Authentication methods (RFC 8176).
-    pub amr: Vec<String>,
-    /// Scopes granted.
-    pub scope: Vec<String>,
-    /// True when the login asked for less than all scopes.
-    pub is_narrowed: bool,
-    /// OAuth client of the login; empty for the first party.
-    pub client_id: String,
-    /// Device of the login.
-    pub device: LoginDevice,
-    /// Most sessions that the user may have, this one included.
-    pub limit: NonZeroU32,
-    /// Time of the login, and period for which a session that ends because of the limit is denied.
-    pub period: DenialPeriod,
-}
-
-/// A session that was created, and the denials of sessions that ended because of the limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartedSession {
-    /// The session and its user.
-    pub current: SessionWithOwner,
-    /// Denials of the sessions that ended.
-    pub evicted: Vec<Denial>,
-}
-
 /// Reason and time of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
@@ -127,52 +83,6 @@ pub struct Revocation {
 }
 
 impl Store {
-    /// Creates a session for the user whose password was verified, and refunds the login attempt. Above the
-    /// session limit, the least recently used session ends. Returns `None` when the account was disabled or its
-    /// password changed since `verified` was read.
-    pub async fn create_session(
-        &self,
-        verified: &User,
-        new: NewSession,
-        reservations: &[BudgetReservation],
-        now: Time,
-    ) -> Result<Option<StartedSession>, StoreError> {
-        with_deadline(async {
-            let transaction = self.begin().await?;
-            // PostgreSQL: because of this lock, a change that raises the user's authority version commits either
-            // before this, and is read here, or after it, and ends the new session. Logins of one user
-            // wait for each other, so that none exceeds the limit.
-            let mut unchanged = entity::user::Entity::find_by_id(verified.id.as_str())
-                .filter(entity::user::Column::DisabledAt.is_null())
-                .filter(
-                    entity::user::Column::PasswordChangedAt
-                        .eq(verified.password_changed_at.millis()),
-                );
-            if transaction.get_database_backend() == DbBackend::Postgres {
-                unchanged = unchanged.lock(LockType::NoKeyUpdate);
-            }
-            let Some(user) = unchanged.one(&transaction).await? else {
-                return Ok(None);
-            };
-            let evicted = enforce_limit(&transaction, &user, &new).await?;
-            let row = new_row(&user, new, now);
-            let session = Session::try_from(row.clone())?;
-            let active: entity::session::ActiveModel = row.into();
-            Entity::insert(active.reset_all())
-                .exec_without_returning(&transaction)
-                .await?;
-            // Last: on PostgreSQL all logins from one address wait for that row.
-            throttle::refund(&transaction, reservations).await?;
-            transaction.commit().await?;
-            let owner = SessionOwner::try_from(&user)?;
-            Ok(Some(StartedSession {
-                current: SessionWithOwner { session, owner },
-                evicted,
-            }))
-        })
-        .await
-    }
-
     /// Returns the session with that id and its user, ended or not.
     pub async fn session(&self, id: &SessionId) -> Result<Option<SessionWithOwner>, StoreError> {
         with_deadline(rotate::read_session(&self.0.connections, id)).await
@@ -265,46 +175,6 @@ impl Store {
     }
 }
 
-/// Ends the least recently used sessions so that the limit allows `new`, and records the events. Returns the
-/// denials. Must run in a transaction that holds the lock of the user.
-async fn enforce_limit<C: ConnectionTrait>(
-    db: &C,
-    user: &entity::user::Model,
-    new: &NewSession,
-) -> Result<Vec<Denial>, StoreError> {
-    let now = new.period.now;
-    let kept = i64::from(new.limit.get()) - 1;
-    let sql = LEAST_RECENTLY_USED.replace("{live}", authority::IS_LIVE);
-    let values = [user.id.as_str().into(), now.millis().into(), kept.into()];
-    let found = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    let rows = db.query_all_raw(found).await?;
-    let ids: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get_by_index(0)).collect();
-    let ids: Vec<SessionId> = ids?.into_iter().map(SessionId::from).collect();
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let revocation = Revocation {
-        reason: RevokeReason::SessionLimit,
-        period: new.period,
-    };
-    revoke_live(db, &ids, &revocation).await?;
-    let owner = UserId::from(user.id.as_str());
-    for id in &ids {
-        let ended = NewSecurityEvent {
-            at: now,
-            kind: EventKind::SessionLimitReached,
-            user: Some(&owner),
-            session: Some(id),
-            actor: Some(&owner),
-            ip: new.device.ip.parse().ok(),
-        };
-        security_events::insert(db, ended).await?;
-    }
-    let denials = ids.iter();
-    let denials = denials.map(|id| session_denial(id, revocation.period.not_after));
-    Ok(denials.collect())
-}
-
 /// Returns the denial of every token of a session.
 pub(super) fn session_denial(id: &SessionId, not_after: Time) -> Denial {
     Denial {
@@ -337,32 +207,6 @@ pub(super) async fn revoke_live<C: ConnectionTrait>(
     Ok(count)
 }
 
-fn new_row(user: &entity::user::Model, new: NewSession, now: Time) -> Model {
-    Model {
-        id: SessionId::random().to_string(),
-        user_id: user.id.clone(),
-        user_version: user.authority_version,
-        generation: 0,
-        rotated_at: now.millis(),
-        superseded: String::new(),
-        retry_key_hash: retry_key_text(None),
-        created_at: now.millis(),
-        expires_at: new.expires_at.millis(),
-        idle_limit: i64::try_from(new.idle_limit.as_millis()).unwrap_or(i64::MAX),
-        auth_time: now.millis(),
-        amr: new.amr.join(" "),
-        scope: new.scope.join(" "),
-        is_narrowed: new.is_narrowed,
-        csrf_epoch: 0,
-        client_id: new.client_id,
-        revoked_at: None,
-        revoke_reason: None,
-        user_agent: truncate_text(new.device.user_agent, 256),
-        ip: new.device.ip,
-        label: new.device.label,
-    }
-}
-
 /// Returns the stored form of a retry key's hash, which is empty for none.
 pub(super) fn retry_key_text(key: Option<RetryKeyHash>) -> String {
     key.map(|key| key.to_string()).unwrap_or_default()
@@ -372,12 +216,6 @@ fn parse_retry_key(text: &str) -> Result<Option<RetryKeyHash>, StoreError> {
     let key = Some(text).filter(|text| !text.is_empty());
     let key = key.map(str::parse).transpose();
     key.map_err(StoreError::malformed)
-}
-
-/// Truncates a text to at most `bytes` bytes, at the boundary of a character.
-fn truncate_text(mut text: String, bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(bytes));
-    text
 }
 
 impl TryFrom<Model> for Session {

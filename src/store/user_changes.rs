@@ -93,7 +93,7 @@ impl Store {
                 Some(session) => {
                     let owner = Entity::find_by_id(verified.id.as_str());
                     let owner = owner.one(&transaction).await?.ok_or(StoreError::NotFound)?;
-                    let owner = SessionOwner::try_from(&owner)?;
+                    let owner = SessionOwner::from(User::from(owner));
                     Some(SessionWithOwner { session, owner })
                 }
                 None => None,

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use entity::user::{Column, Entity};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use tokio::sync::oneshot;
 
-use super::batch_queue::BatchQueue;
+use super::batch_queue::{BatchQueue, Reply};
 use super::connection::StoreConnections;
 use super::{Store, StoreError, User, UserId, with_deadline};
 
@@ -17,7 +16,7 @@ const MAX_BATCH_SIZE: usize = 512;
 #[derive(Debug)]
 pub(super) struct UserRead {
     id: UserId,
-    reply: oneshot::Sender<Result<Option<User>, StoreError>>,
+    reply: Reply<Option<User>>,
 }
 
 /// Starts the queue of the reads.
@@ -67,13 +66,8 @@ impl Store {
         if id.as_str().contains('\0') {
             return Ok(None);
         }
-        let (reply, result) = oneshot::channel();
         let id = id.clone();
-        self.0.user_reads.send(UserRead { id, reply })?;
-        with_deadline(async {
-            let result = result.await;
-            result.unwrap_or_else(|_| Err(StoreError::unavailable()))
-        })
-        .await
+        let read = self.0.user_reads.run(|reply| UserRead { id, reply });
+        read.await
     }
 }

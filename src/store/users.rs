@@ -31,6 +31,8 @@ pub struct User {
     pub created_at: Time,
     /// Time at which the password was last set.
     pub password_changed_at: Time,
+    /// Authority version.
+    pub authority_version: u64,
 }
 
 impl User {
@@ -249,6 +251,8 @@ impl From<Model> for User {
             disabled_at: row.disabled_at.map(Time::from_millis),
             created_at: Time::from_millis(row.created_at),
             password_changed_at: Time::from_millis(row.password_changed_at),
+            // No version is negative; a damaged one matches no condition of a statement.
+            authority_version: u64::try_from(row.authority_version).unwrap_or(u64::MAX),
         }
     }
 }

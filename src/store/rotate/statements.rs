@@ -13,6 +13,7 @@ use super::super::batch_connection::BatchConnection;
 use super::super::connection::StoreConnections;
 use super::super::database_time::now_sql;
 use super::super::error::is_deadlock;
+use super::super::row_table::{RowTable, padded_row_count, placeholders};
 use super::super::users::split_spaces;
 use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{BatchedSession, BatchedSessions};
@@ -181,8 +182,18 @@ where
     }
 }
 
-/// Number of columns that `update_generations` binds for each row.
-const COLUMNS_PER_UPDATE: usize = 6;
+/// The updates, as a table in the statement.
+static UPDATED: RowTable = RowTable {
+    name: "updated",
+    columns: &[
+        ("id", "text"),
+        ("old", "bigint"),
+        ("new", "bigint"),
+        ("rotated_at", "bigint"),
+        ("superseded", "text"),
+        ("retry_key_hash", "text"),
+    ],
+};
 
 /// Updates each session that was not changed or revoked since it was read, unless `deadline` has passed, and
 /// returns the number of updated sessions. Returning their ids would cost a row for each, and almost always
@@ -195,7 +206,7 @@ pub(super) async fn update_generations(
 ) -> Result<u64, StoreError> {
     static STATEMENTS: StatementCache = StatementCache::new(update_sql);
     let rows = padded_row_count(updates.len());
-    let mut values = Vec::with_capacity(rows * COLUMNS_PER_UPDATE + 1);
+    let mut values = Vec::with_capacity(rows * UPDATED.columns.len() + 1);
     for update in updates {
         let state = update.next_state;
         values.extend([
@@ -229,49 +240,23 @@ pub(super) async fn update_generations(
 }
 
 fn update_sql(backend: DbBackend, rows: usize) -> String {
-    let row = |row: usize| placeholders(backend, row * COLUMNS_PER_UPDATE + 1, COLUMNS_PER_UPDATE);
-    // PostgreSQL takes the types of the columns from the first row.
-    let types = ["text", "bigint", "bigint", "bigint", "text", "text"];
-    let names = row(0);
-    let first = names.split(", ").zip(types);
-    let first = first.map(|(name, of)| format!("CAST({name} AS {of})"));
-    let first: Vec<String> = first.collect();
-    let first = format!("({})", first.join(", "));
-    let others = (1..rows).map(|number| format!("({})", row(number)));
-    let rows_sql: Vec<String> = std::iter::once(first).chain(others).collect();
-    let rows_sql = rows_sql.join(", ");
     format!(
-        "WITH updated (id, old, new, rotated_at, superseded, retry_key_hash) AS (VALUES {rows_sql})
+        "WITH {}
         UPDATE sessions SET
             generation = updated.new, rotated_at = updated.rotated_at, superseded = updated.superseded,
             retry_key_hash = updated.retry_key_hash
         FROM updated
         WHERE sessions.id = updated.id AND sessions.generation = updated.old
             AND sessions.revoked_at IS NULL AND {} < {}",
+        UPDATED.definition(backend, 1, rows),
         now_sql(backend),
-        placeholders(backend, rows * COLUMNS_PER_UPDATE + 1, 1)
+        placeholders(backend, rows * UPDATED.columns.len() + 1, 1)
     )
 }
 
 fn generation_value(generation: u64) -> Result<Value, StoreError> {
     let generation = i64::try_from(generation).map_err(StoreError::malformed)?;
     Ok(generation.into())
-}
-
-/// Rounds up to a power of two, so that a handful of prepared statements serve batches of any size.
-fn padded_row_count(rows: usize) -> usize {
-    rows.next_power_of_two()
-}
-
-/// Returns `count` placeholders, separated by commas. On SQLite they have no numbers, because SQLite searches
-/// all parameters for one with a name.
-fn placeholders(backend: DbBackend, first: usize, count: usize) -> String {
-    let name = |number: usize| match backend {
-        DbBackend::Postgres => format!("${number}"),
-        _ => "?".to_owned(),
-    };
-    let names: Vec<String> = (first..first + count).map(name).collect();
-    names.join(", ")
 }
 
 /// Cache of a statement's SQL for each padded batch size. The texts are long, and building one costs as much as

@@ -7,21 +7,19 @@ use sea_orm::{ConnectionTrait, DbBackend};
 
 use tokio::sync::mpsc;
 
+use super::super::StoreInner;
 use super::super::database::DatabaseHandle;
 use super::super::tests::{NOW, ROTATION_SETTINGS, TestStore, presented_token};
-use super::super::{StoreInner, user_reads};
 use super::statements::{DatabaseTime, GenerationUpdate};
 use super::*;
 
 /// A store without a writer, and the receiver of its queue.
 fn without_writer(test_store: &TestStore) -> (Store, mpsc::Receiver<RotationRequest>) {
     let (rotations, receiver) = BatchQueue::without_task();
-    let connections = test_store.store.0.connections.clone();
+    let shared = &test_store.store.0;
     let store = Store(Arc::new(StoreInner {
-        url: test_store.store.0.url.clone(),
-        user_reads: user_reads::start(connections.clone()),
-        connections,
         rotations,
+        ..StoreInner::new(shared.url.clone(), shared.connections.clone())
     }));
     (store, receiver)
 }

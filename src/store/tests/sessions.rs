@@ -1,5 +1,8 @@
 //! Creating, listing and revoking sessions.
 
+use sea_orm::DbBackend;
+
+use super::super::authority::raise_version;
 use super::*;
 
 #[tokio::test]
@@ -213,4 +216,59 @@ async fn a_repeated_password_check_is_recorded_unless_the_session_was_revoked() 
 
     assert_eq!(test_store.stored(&live).await.auth_time, NOW + MINUTE);
     assert_eq!(test_store.stored(&revoked).await.auth_time, NOW);
+}
+
+#[tokio::test]
+async fn a_login_does_not_wait_for_the_locked_row_of_another_user() {
+    let test_store = TestStore::start().await;
+    if test_store.store.reader().get_database_backend() == DbBackend::Sqlite {
+        // A lock is one of the whole database.
+        return;
+    }
+    let (alice, bob) = (test_store.user("alice").await, test_store.user("bob").await);
+    let replica = test_store.replica().await;
+    let change = replica.begin().await.unwrap();
+    let raise = raise_version(&change, &alice.id, period(NOW));
+    let denial = raise.await.unwrap();
+
+    let log_in = |user: &User| {
+        let (store, user) = (test_store.store.clone(), user.clone());
+        async move { store.create_session(&user, new_session(), &[], NOW).await }
+    };
+    let of_alice = run_concurrently([log_in(&alice)]);
+    let mut of_alice = std::pin::pin!(of_alice);
+    let of_bob = tokio::select! {
+        _ = &mut of_alice => panic!("the row of alice is locked"),
+        of_bob = log_in(&bob) => of_bob,
+    };
+
+    assert!(of_bob.unwrap().is_some());
+    change.commit().await.unwrap();
+    let of_alice = of_alice.await.remove(0).unwrap().unwrap().current;
+    let version = denied_below(&denial, &alice);
+    assert_eq!(of_alice.owner.authority_version, version);
+}
+
+#[tokio::test]
+async fn concurrent_logins_at_two_replicas_leave_one_session_of_one() {
+    let test_store = TestStore::start().await;
+    let replica = test_store.replica().await;
+    let alice = test_store.user("alice").await;
+    let new = NewSession {
+        limit: NonZeroU32::MIN,
+        ..new_session()
+    };
+
+    for _ in 0..10 {
+        let started = run_concurrently([&test_store.store, &replica].map(|store| {
+            let (store, alice, new) = (store.clone(), alice.clone(), new.clone());
+            async move { store.create_session(&alice, new, &[], NOW).await }
+        }))
+        .await;
+
+        for session in started {
+            session.unwrap().unwrap();
+        }
+        assert_eq!(test_store.sessions_of(&alice, NOW).await.len(), 1);
+    }
 }

@@ -252,3 +252,68 @@ async fn a_count_of_the_previous_version_is_kept_until_its_window_ends() {
         }
     );
 }
+
+#[tokio::test]
+async fn attempts_that_end_together_are_counted_one_by_one() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
+    let mut attempts = Vec::new();
+    for _ in 0..3 {
+        attempts.push(reserved(charge(store, &["network", "account"], NOW).await));
+    }
+    let refunded = attempts.pop().unwrap();
+
+    let (failed, refund) = tokio::join!(
+        run_concurrently(attempts.into_iter().map(|reservations| {
+            let store = store.clone();
+            async move { store.record_failure(&reservations, IP, NOW).await }
+        })),
+        store.refund_attempt(&refunded),
+    );
+
+    for result in failed {
+        result.unwrap();
+    }
+    refund.unwrap();
+    assert!(fail_attempt(store, &["network", "account"], NOW).await);
+    assert!(!fail_attempt(store, &["network"], NOW).await);
+    assert!(!fail_attempt(store, &["account"], NOW).await);
+}
+
+#[tokio::test]
+async fn failures_that_use_a_budget_up_together_are_one_event() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
+    let mut attempts = Vec::new();
+    for _ in 0..3 {
+        attempts.push(reserved(charge(store, &["a", "b"], NOW).await));
+    }
+
+    run_concurrently(attempts.into_iter().map(|reservations| {
+        let store = store.clone();
+        async move { store.record_failure(&reservations, IP, NOW).await.unwrap() }
+    }))
+    .await;
+
+    let events = test_store.events().await;
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::LoginThrottled]);
+}
+
+#[tokio::test]
+async fn a_login_refunds_its_attempt() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let store = &test_store.store;
+
+    for _ in 0..10 {
+        let reservations = reserved(charge(store, &["a", "b"], NOW).await);
+        let started = store.create_session(&alice, new_session(), &reservations, NOW);
+        started.await.unwrap().unwrap();
+    }
+
+    assert!(matches!(
+        charge(store, &["a", "b"], NOW).await,
+        ChargeResult::Reserved(_)
+    ));
+}

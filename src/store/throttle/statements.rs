@@ -1,0 +1,229 @@
+//! SQL of the budgets: the units of many attempts in one statement.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use entity::throttle::{Column, Entity};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+
+use super::super::StoreError;
+use super::super::row_table::{RowTable, TableRows, with_table};
+use super::{FailureBudget, LONGEST_ATTEMPT, LONGEST_WINDOW, MAX_LEVEL};
+use latchet_guard::clock::Time;
+
+/// Units to be reserved.
+static WANTED: RowTable = RowTable {
+    name: "wanted",
+    columns: &[
+        ("key", "text"),
+        ("units", "bigint"),
+        ("max_failures", "bigint"),
+        ("at", "bigint"),
+        ("width", "bigint"),
+    ],
+};
+
+/// Units of attempts that have ended.
+static SETTLED: RowTable = RowTable {
+    name: "settled",
+    columns: &[
+        ("key", "text"),
+        ("resets_at", "bigint"),
+        ("units", "bigint"),
+        ("refunded", "bigint"),
+    ],
+};
+
+/// Reserves all the units, or none, in one statement, so that parallel attempts cannot all read the same count.
+/// The condition of the update decides; that of the insert is there so that a refusal writes nothing. In the
+/// order of the keys, because replicas that lock the same rows in the same order cannot deadlock.
+static RESERVE: LazyLock<String> = LazyLock::new(|| {
+    let longest_attempt = LONGEST_ATTEMPT.as_millis();
+    // Units whose attempts will never be completed.
+    let abandoned = |now: &str| {
+        format!(
+            "CASE WHEN throttles.charged_at <= {now} - {longest_attempt} THEN throttles.in_flight ELSE 0 END"
+        )
+    };
+    let kept = format!("throttles.attempts - {}", abandoned("excluded.charged_at"));
+    let in_flight = format!(
+        "throttles.in_flight - {} + excluded.in_flight",
+        abandoned("excluded.charged_at")
+    );
+    let limit = "(SELECT max_failures FROM wanted WHERE wanted.key = excluded.key)";
+    let is_over = "throttles.resets_at <= excluded.charged_at";
+    let width = "(excluded.resets_at - excluded.charged_at)";
+    let level = format!(
+        "CASE WHEN throttles.forgets_at <= excluded.charged_at OR {kept} < {limit} THEN 0
+              WHEN throttles.level < {MAX_LEVEL} THEN throttles.level + 1
+              ELSE {MAX_LEVEL} END"
+    );
+    format!(
+        "INSERT INTO throttles (key, attempts, in_flight, charged_at, level, resets_at, forgets_at)
+         SELECT key, units, units, at, 0, at + width, at + width + width FROM wanted
+         WHERE key <> '' AND NOT EXISTS (
+            SELECT 1 FROM wanted AS other JOIN throttles ON throttles.key = other.key
+            WHERE throttles.resets_at > other.at
+                AND throttles.attempts - {abandoned} + other.units > other.max_failures)
+         ORDER BY key
+         ON CONFLICT (key) DO UPDATE SET
+            attempts = CASE WHEN {is_over} THEN excluded.attempts ELSE {kept} + excluded.attempts END,
+            in_flight = CASE WHEN {is_over} THEN excluded.in_flight ELSE {in_flight} END,
+            charged_at = excluded.charged_at,
+            level = CASE WHEN {is_over} THEN {level} ELSE throttles.level END,
+            resets_at = CASE WHEN {is_over} THEN excluded.charged_at + ({width} << ({level}))
+                        ELSE throttles.resets_at END,
+            forgets_at = CASE WHEN {is_over} THEN excluded.charged_at + ({width} << (1 + {level}))
+                         ELSE throttles.forgets_at END
+         WHERE {is_over} OR {kept} + excluded.attempts <= {limit}
+         RETURNING key, resets_at",
+        abandoned = abandoned("other.at"),
+    )
+});
+
+/// Ends reservations, as failures or as refunds. Skips a row that has fewer units in flight, because their
+/// reservation was given up, and one whose window is over.
+pub(in crate::store) const SETTLE: &str = "
+    UPDATE throttles SET
+        in_flight = throttles.in_flight - settled.units,
+        attempts = throttles.attempts - settled.refunded
+    FROM settled
+    WHERE throttles.key = settled.key AND throttles.resets_at = settled.resets_at
+        AND throttles.in_flight >= settled.units";
+
+/// Counts of a budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BudgetCounts {
+    /// Failures, and units in flight.
+    pub(super) attempts: i64,
+    pub(super) in_flight: i64,
+    pub(super) resets_at: Time,
+}
+
+impl BudgetCounts {
+    /// Returns the failures.
+    pub(super) fn failures(self) -> i64 {
+        self.attempts - self.in_flight
+    }
+
+    /// Returns whether the last `failures` used up a budget of `limit`: once in a window, since refusals write
+    /// nothing.
+    pub(super) fn reached(self, limit: i64, failures: i64) -> bool {
+        self.failures() >= limit && self.failures() - failures < limit
+    }
+}
+
+/// Units to be reserved of one budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WantedUnits<'a> {
+    pub(super) budget: &'a FailureBudget,
+    pub(super) units: i64,
+    pub(super) now: Time,
+}
+
+/// Units of one window of a budget that attempts give back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::store) struct SettledUnits {
+    pub(in crate::store) failures: i64,
+    pub(in crate::store) refunds: i64,
+}
+
+/// Key of a budget, and end of one of its windows.
+pub(in crate::store) type BudgetWindow<'a> = (&'a str, Time);
+
+/// Reserves all the units. Returns the ends of the windows by key; fewer than were wanted, usually none, when
+/// a budget does not have so many left.
+pub(super) async fn reserve<C: ConnectionTrait>(
+    db: &C,
+    wanted: &[WantedUnits<'_>],
+) -> Result<BTreeMap<String, Time>, StoreError> {
+    if wanted
+        .iter()
+        .any(|of| of.units > i64::from(of.budget.limit))
+    {
+        return Ok(BTreeMap::new());
+    }
+    let rows = wanted.iter().map(|of| {
+        let width = i64::try_from(of.budget.window.as_millis()).unwrap_or(LONGEST_WINDOW);
+        [
+            of.budget.key.as_str().into(),
+            of.units.into(),
+            i64::from(of.budget.limit).into(),
+            of.now.millis().into(),
+            width.min(LONGEST_WINDOW).into(),
+        ]
+    });
+    let filler = [
+        "".into(),
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+        0_i64.into(),
+    ];
+    let rows = TableRows::padded(&WANTED, rows, &filler);
+    let reserve = with_table(db.get_database_backend(), rows, &RESERVE);
+    let mut windows = BTreeMap::new();
+    for row in db.query_all_raw(reserve).await? {
+        let resets_at = Time::from_millis(row.try_get_by_index(1)?);
+        windows.insert(row.try_get_by_index(0)?, resets_at);
+    }
+    Ok(windows)
+}
+
+/// Returns the rows for [`SETTLE`].
+pub(in crate::store) fn settled_rows(
+    units: &BTreeMap<BudgetWindow<'_>, SettledUnits>,
+) -> TableRows {
+    let rows = units.iter().map(|((key, resets_at), units)| {
+        [
+            (*key).into(),
+            resets_at.millis().into(),
+            (units.failures + units.refunds).into(),
+            units.refunds.into(),
+        ]
+    });
+    let filler = ["".into(), 0_i64.into(), 0_i64.into(), 0_i64.into()];
+    TableRows::padded(&SETTLED, rows, &filler)
+}
+
+/// Ends the reservations. Returns the counts of the budgets that had so many units in flight, by key.
+pub(super) async fn settle<C: ConnectionTrait>(
+    db: &C,
+    units: &BTreeMap<BudgetWindow<'_>, SettledUnits>,
+) -> Result<BTreeMap<String, BudgetCounts>, StoreError> {
+    let sql = format!(
+        "{SETTLE} RETURNING throttles.key, throttles.attempts, throttles.in_flight, throttles.resets_at"
+    );
+    let statement = with_table(db.get_database_backend(), settled_rows(units), &sql);
+    let mut counts = BTreeMap::new();
+    for row in db.query_all_raw(statement).await? {
+        let counted = BudgetCounts {
+            attempts: row.try_get_by_index(1)?,
+            in_flight: row.try_get_by_index(2)?,
+            resets_at: Time::from_millis(row.try_get_by_index(3)?),
+        };
+        counts.insert(row.try_get_by_index(0)?, counted);
+    }
+    Ok(counts)
+}
+
+/// Returns the counts of budgets by key.
+pub(super) async fn read_counts<C: ConnectionTrait>(
+    db: &C,
+    budgets: &[FailureBudget],
+) -> Result<BTreeMap<String, BudgetCounts>, StoreError> {
+    let keys = budgets.iter().map(|budget| budget.key.as_str());
+    let rows = Entity::find()
+        .filter(Column::Key.is_in(keys))
+        .all(db)
+        .await?;
+    let counts = rows.into_iter().map(|row| {
+        let counts = BudgetCounts {
+            attempts: row.attempts,
+            in_flight: row.in_flight,
+            resets_at: Time::from_millis(row.resets_at),
+        };
+        (row.key, counts)
+    });
+    Ok(counts.collect())
+}
