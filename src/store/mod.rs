@@ -27,6 +27,7 @@ mod epoch;
 mod error;
 mod inspection;
 mod issuer;
+mod logouts;
 mod new_sessions;
 mod password_costs;
 mod reset_link_lists;
@@ -102,6 +103,7 @@ struct StoreInner {
     user_reads: BatchQueue<user_reads::UserRead>,
     throttle: BatchQueue<throttle::ThrottleRequest>,
     logins: BatchQueue<new_sessions::LoginRequest>,
+    logouts: BatchQueue<logouts::LogoutRequest>,
 }
 
 impl StoreInner {
@@ -112,6 +114,7 @@ impl StoreInner {
             user_reads: user_reads::start(connections.clone()),
             throttle: throttle::start(connections.clone()),
             logins: new_sessions::start(connections.clone()),
+            logouts: logouts::start(connections.clone()),
             connections,
         }
     }

@@ -7,6 +7,7 @@ use entity::session::{Column, Entity, Model};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
+use super::logouts::{LogoutRequest, LogoutResult};
 use super::security_events::{self, NewSecurityEvent};
 use super::users::split_spaces;
 use super::{
@@ -112,6 +113,21 @@ impl Store {
         revocation: &Revocation,
         actor: Option<&Actor>,
     ) -> Result<Vec<Denial>, StoreError> {
+        // PostgreSQL refuses a statement with NUL in a text, also for the others of the batch.
+        if id.as_str().contains('\0') {
+            return Ok(Vec::new());
+        }
+        if actor.is_none() {
+            let logout = self.0.logouts.run(|reply| LogoutRequest {
+                session: id.clone(),
+                user: user.cloned(),
+                revocation: *revocation,
+                reply,
+            });
+            if logout.await? == LogoutResult::Ended {
+                return Ok(vec![session_denial(id, revocation.period.not_after)]);
+            }
+        }
         with_deadline(async {
             let transaction = self.begin().await?;
             if let Some(actor) = actor {

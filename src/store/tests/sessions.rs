@@ -272,3 +272,71 @@ async fn concurrent_logins_at_two_replicas_leave_one_session_of_one() {
         assert_eq!(test_store.sessions_of(&alice, NOW).await.len(), 1);
     }
 }
+
+#[tokio::test]
+async fn concurrent_logouts_end_their_sessions_and_no_others() {
+    let test_store = TestStore::start().await;
+    let (alice, bob) = (test_store.user("alice").await, test_store.user("bob").await);
+    let mut sessions = Vec::new();
+    for _ in 0..5 {
+        sessions.push(test_store.log_in(&alice).await);
+        sessions.push(test_store.log_in(&bob).await);
+    }
+    let other = test_store.log_in(&alice).await;
+
+    // Alice cannot end the sessions of Bob; each logout is sent twice.
+    let logouts = sessions.iter().chain(&sessions).map(|session| {
+        let (store, id, alice) = (
+            test_store.store.clone(),
+            session.id.clone(),
+            alice.id.clone(),
+        );
+        let logout = revocation_for(RevokeReason::Logout, NOW);
+        async move { store.revoke_session(&id, Some(&alice), &logout, None).await }
+    });
+    let denials = run_concurrently(logouts).await;
+
+    for (session, denials) in sessions.iter().chain(&sessions).zip(denials) {
+        let is_own = session.user_id == alice.id;
+        assert_eq!(denials.unwrap().len(), usize::from(is_own));
+        assert_eq!(test_store.is_denied(session).await, is_own);
+        assert_eq!(test_store.revoked_at(session).await.is_some(), is_own);
+    }
+    assert!(!test_store.is_denied(&other).await);
+}
+
+#[tokio::test]
+async fn a_logout_does_not_wait_for_the_locked_row_of_another_session() {
+    let test_store = TestStore::start().await;
+    if test_store.store.reader().get_database_backend() == DbBackend::Sqlite {
+        return;
+    }
+    let alice = test_store.user("alice").await;
+    let (locked, free) = (
+        test_store.log_in(&alice).await,
+        test_store.log_in(&alice).await,
+    );
+    let replica = test_store.replica().await;
+    let change = replica.begin().await.unwrap();
+    let sql = format!("UPDATE sessions SET label = 'x' WHERE id = '{}'", locked.id);
+    change.execute_unprepared(&sql).await.unwrap();
+
+    let log_out = |session: &Session| {
+        let (store, id) = (test_store.store.clone(), session.id.clone());
+        let logout = revocation_for(RevokeReason::Logout, NOW);
+        async move { store.revoke_session(&id, None, &logout, None).await }
+    };
+    let of_locked = run_concurrently([log_out(&locked)]);
+    let mut of_locked = std::pin::pin!(of_locked);
+    tokio::select! {
+        _ = &mut of_locked => panic!("the session is locked"),
+        of_free = log_out(&free) => assert_eq!(of_free.unwrap().len(), 1),
+    }
+
+    change.commit().await.unwrap();
+    assert_eq!(of_locked.await.remove(0).unwrap().len(), 1);
+    for session in [&locked, &free] {
+        assert!(test_store.revoked_at(session).await.is_some());
+        assert!(test_store.is_denied(session).await);
+    }
+}
