@@ -87,7 +87,7 @@ build_program() {
 build_manual() {
   manual=$work/manual
   # Build scripts run again when the time differs: of the tests it has none.
-  env -u SOURCE_DATE_EPOCH cargo build --locked --workspace --all-features --example manual >&2
+  env -u SOURCE_DATE_EPOCH cargo build --locked --workspace --example manual >&2
   "$root/target/debug/examples/manual" "$manual"
 }
 

@@ -7,18 +7,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::Block;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::sync::oneshot;
-use unicode_normalization::UnicodeNormalization;
 
 use super::error::ApiError;
+use argon2id::{HashingMemory, derive};
 use hashing_pool::HashingPool;
 use hashing_queue::HashingQueue;
 use phc::PhcHash;
 
+mod argon2id;
 mod breached;
 mod hashing_pool;
 mod hashing_queue;
@@ -103,8 +103,11 @@ impl PasswordHasher {
     /// them.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When a thread cannot be started, or the selected implementation of argon2id does not work on this
+    /// processor.
     pub fn start(cost: HashCost, threads: usize, queue: usize) -> std::io::Result<Self> {
+        #[cfg(feature = "argon2-simd")]
+        argon2id::check_simd()?;
         let permits = threads.max(1) + SPARE_PERMITS;
         Ok(Self {
             cost,
@@ -174,7 +177,7 @@ impl PasswordHasher {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Vec<Block>) -> Result<T, PasswordError> + Send + 'static,
+        work: impl FnOnce(&mut HashingMemory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let (sender, receiver) = oneshot::channel();
         self.pool.push(Box::new(move |memory| {
@@ -250,7 +253,7 @@ impl WorkMeter {
         password: &SecretString,
         stored: &PhcHash,
         cost: HashCost,
-        memory: &mut Vec<Block>,
+        memory: &mut HashingMemory,
     ) -> Result<PasswordVerdict, PasswordError> {
         let hash = self.derive(password, stored.cost, &stored.salt, memory)?;
         Ok(match verify_slices_are_equal(&hash, &stored.hash) {
@@ -265,43 +268,10 @@ impl WorkMeter {
         password: &SecretString,
         cost: HashCost,
         salt: &[u8],
-        memory: &mut Vec<Block>,
+        memory: &mut HashingMemory,
     ) -> Result<[u8; 32], PasswordError> {
         let hash = derive(password, cost, salt, memory)?;
         self.done.fetch_add(cost.work(), Ordering::Relaxed);
         Ok(hash)
     }
-}
-
-/// Blocks of 1 KiB to reserve at least: glibc maps everything above 32 MiB for itself and unmaps it when
-/// it is freed, but keeps what is smaller from the second time on. What is reserved and not used costs
-/// address space alone.
-const MAPPED_BLOCKS: usize = 33 << 10;
-
-/// Derives the hash in `memory`, which grows to what is needed and is kept: fresh pages for every
-/// hash would cost up to half of the time.
-fn derive(
-    password: &SecretString,
-    cost: HashCost,
-    salt: &[u8],
-    memory: &mut Vec<Block>,
-) -> Result<[u8; 32], PasswordError> {
-    // Keyboards differ in how they compose `é`; the stored hash must not.
-    let normal = SecretString::from(password.expose_secret().nfc().collect::<String>());
-    let argon2 = cost.argon2()?;
-    let blocks = argon2.params().block_count();
-    if memory.len() < blocks {
-        memory.reserve_exact(blocks.max(MAPPED_BLOCKS));
-        memory.resize_with(blocks, Block::default);
-    }
-    let mut hash = [0; 32];
-    argon2
-        .hash_password_into_with_memory(
-            normal.expose_secret().as_bytes(),
-            salt,
-            &mut hash,
-            memory.as_mut_slice(),
-        )
-        .map_err(|_| PasswordError::Failed)?;
-    Ok(hash)
 }

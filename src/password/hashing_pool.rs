@@ -6,15 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use argon2::Block;
-
 use super::PasswordError;
+use super::argon2id::HashingMemory;
 
 /// Time for which a thread without work keeps its memory: longer than the gaps between frequent logins, and
 /// so short that an idle server is small.
 const KEEP_MEMORY: Duration = Duration::from_secs(2);
 
-pub(super) type HashingJob = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
+pub(super) type HashingJob = Box<dyn FnOnce(&mut HashingMemory) + Send>;
 
 /// The threads. They end when this is dropped, after the jobs that wait.
 pub(super) struct HashingPool {
@@ -85,14 +84,14 @@ impl fmt::Debug for HashingPool {
 impl JobQueue {
     fn work(&self) {
         lower_thread_priority();
-        let mut memory = Vec::new();
+        let mut memory = None;
         while let Some(job) = self.next(&mut memory) {
-            job(&mut memory);
+            job(memory.get_or_insert_default());
         }
     }
 
     /// Waits for a job; gives the memory back when none comes for a while.
-    fn next(&self, memory: &mut Vec<Block>) -> Option<HashingJob> {
+    fn next(&self, memory: &mut Option<HashingMemory>) -> Option<HashingJob> {
         let mut state = self.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -101,14 +100,14 @@ impl JobQueue {
             if state.is_closed {
                 return None;
             }
-            state = if memory.capacity() == 0 {
+            state = if memory.is_none() {
                 let waited = self.changed.wait(state);
                 waited.unwrap_or_else(PoisonError::into_inner)
             } else {
                 let waited = self.changed.wait_timeout(state, KEEP_MEMORY);
                 let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
                 if waited.timed_out() {
-                    *memory = Vec::new();
+                    *memory = None;
                 }
                 state
             };

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
@@ -58,12 +57,6 @@ impl HashCost {
         };
         let is_sound = cost.memory_kib <= MAX_MEMORY_KIB && costs.next().is_none();
         is_sound.then_some(cost)
-    }
-
-    pub(super) fn argon2(self) -> Result<Argon2<'static>, PasswordError> {
-        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(32))
-            .map_err(|_| PasswordError::UnknownFormat)?;
-        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
     }
 }
 

@@ -98,7 +98,7 @@ fn program(name: &str) -> PathBuf {
         .find_map(|source| age(&root().join(source)).ok());
     assert!(
         age(&program).is_ok_and(|built| built >= written.unwrap()),
-        "the example {name} is not built: run `cargo build --workspace --examples --all-features`"
+        "the example {name} is not built: run `cargo build --workspace --examples`"
     );
     program
 }
