@@ -4,34 +4,26 @@
 //! It handles bytes and connections only. The meaning of a request, and the time it may take, are up to the
 //! endpoint (see [`super::middleware`]).
 
-use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use poem::http::uri::Scheme;
-use poem::http::{Request, Response, Version};
-use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use poem::Endpoint;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::config::Config;
-use stall_guard::{GuardedStream, StallGuard};
-use unreadable_heads::HeadErrorStream;
+use connection::Connection;
 
+mod connection;
 mod lifecycle;
+mod read_ahead;
 mod stall_guard;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tracked_body;
 mod unreadable_heads;
 
 pub use lifecycle::Lifecycle;
@@ -46,10 +38,10 @@ const MAX_STREAMS_PER_CONNECTION: u32 = 32;
 const STREAM_WINDOW_BYTES: u32 = 16 << 10;
 /// The same for all bodies of a connection. No connection can have less (RFC 9113, 6.9.2).
 const CONNECTION_WINDOW_BYTES: u32 = (64 << 10) - 1;
+/// Longer than the gaps of a busy client, for which the buffers would be allocated each time.
+const KEEP_BUFFERS: Duration = Duration::from_secs(1);
 /// Pause of the accept loop after a failure, such as no file descriptor left: without it the loop would spin.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// Time for a closing connection to flush its last response.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Limits on time and connections that clients may use.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +52,8 @@ pub struct ConnectionLimits {
     pub write_timeout: Duration,
     /// Time that a connection may be idle between requests.
     pub idle_timeout: Duration,
+    /// Time that an HTTP/1 connection without a request keeps its buffers.
+    pub keep_buffers: Duration,
     /// Most concurrent connections.
     pub max_connections: usize,
     /// Time between the stop signal and the closing of the listener.
@@ -74,6 +68,7 @@ impl From<&Config> for ConnectionLimits {
             header_timeout: config.header_timeout,
             write_timeout: config.request_timeout,
             idle_timeout: config.idle_timeout,
+            keep_buffers: KEEP_BUFFERS,
             max_connections: config.max_connections,
             drain_delay: config.drain_delay,
             drain_timeout: config.drain_timeout,
@@ -169,96 +164,4 @@ fn affects_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
     )
-}
-
-struct Connection<E> {
-    endpoint: Arc<E>,
-    tls: Option<TlsAcceptor>,
-    limits: ConnectionLimits,
-    lifecycle: Lifecycle,
-    peer: SocketAddr,
-    _slot: OwnedSemaphorePermit,
-}
-
-impl<E: Endpoint + 'static> Connection<E> {
-    async fn serve(self, socket: TcpStream) {
-        // Responses are small and written in one go: Nagle's algorithm would only delay them.
-        let _ = socket.set_nodelay(true);
-        let Ok(local) = socket.local_addr() else {
-            return;
-        };
-        match self.tls.clone() {
-            None => self.serve_http(socket, local, Scheme::HTTP).await,
-            Some(tls) => {
-                let handshake = tls.accept(socket);
-                match tokio::time::timeout(self.limits.header_timeout, handshake).await {
-                    Ok(Ok(stream)) => self.serve_http(stream, local, Scheme::HTTPS).await,
-                    Ok(Err(error)) => tracing::debug!(%error, "the TLS handshake failed"),
-                    Err(_) => tracing::debug!("the TLS handshake timed out"),
-                }
-            }
-        }
-    }
-
-    async fn serve_http<S>(self, stream: S, local: SocketAddr, scheme: Scheme)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let stall_guard = StallGuard::new(self.limits);
-        let local = LocalAddr(Addr::SocketAddr(local));
-        let remote = RemoteAddr(Addr::SocketAddr(self.peer));
-        let service = service_fn(|request: Request<Incoming>| {
-            let running = stall_guard.start_request(request.version() == Version::HTTP_2);
-            let endpoint = Arc::clone(&self.endpoint);
-            let request = (request, local.clone(), remote.clone(), scheme.clone()).into();
-            async move {
-                // Called on the endpoint itself: the `Arc`'s method would add one more future.
-                let response: Response<_> = E::get_response(&endpoint, request).await.into();
-                drop(running);
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let stream = HeadErrorStream::new(stream, self.peer.ip());
-        let stream = TokioIo::new(GuardedStream::new(stream, stall_guard.clone()));
-        let protocol = http_protocol();
-        let connection = protocol.serve_connection(stream, service);
-        tokio::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = stall_guard.stalled() => {}
-            () = self.lifecycle.wait_until_closing() => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        while tokio::time::timeout(FLUSH_TIMEOUT, connection.as_mut())
-            .await
-            .is_err()
-        {
-            if !stall_guard.has_running_requests() {
-                return;
-            }
-        }
-    }
-}
-
-/// Returns the server for HTTP/1.1 and HTTP/2; the first bytes of a client select the version.
-fn http_protocol() -> auto::Builder<TokioExecutor> {
-    let mut protocol = auto::Builder::new(TokioExecutor::new());
-    protocol
-        .http1()
-        .timer(TokioTimer::new())
-        // `StallGuard` has this timeout, and a longer one for idle connections.
-        .header_read_timeout(None)
-        // While a request runs, there is no check whether the client is still connected: changes run to
-        // completion anyway, and the check costs a system call and a buffer for every request.
-        .half_close(true)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS);
-    protocol
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
-    protocol
 }

@@ -5,7 +5,7 @@
 //! and [`StallGuard::stalled`] checks these records periodically. There is no timer per request.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::ConnectionLimits;
+
+/// Pause between two checks of a connection, at least.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Activity of one connection, and its limits. Clones share it.
 #[derive(Clone, Debug)]
@@ -24,8 +27,10 @@ pub(super) struct StallGuard {
 
 #[derive(Debug)]
 struct ConnectionActivity {
-    /// Requests without a complete response.
+    /// Requests without a response.
     running_requests: usize,
+    /// Responses whose body the connection has not taken completely.
+    unsent_responses: usize,
     /// HTTP/2 also sends frames that begin no request, so received bytes alone are no sign of one.
     is_http2: bool,
     /// End of the last request, or start of the connection.
@@ -43,6 +48,7 @@ impl StallGuard {
             limits,
             state: Arc::new(Mutex::new(ConnectionActivity {
                 running_requests: 0,
+                unsent_responses: 0,
                 is_http2: false,
                 idle_since: now,
                 head_since: Some(now),
@@ -51,14 +57,18 @@ impl StallGuard {
         }
     }
 
-    /// Records that a request head is complete. The request runs until the returned value is dropped.
+    /// Records that a request head is complete. The request runs until it has a response or the returned value is
+    /// dropped.
     pub(super) fn start_request(&self, is_http2: bool) -> RunningRequest {
         let mut state = self.lock();
         state.running_requests += 1;
         state.is_http2 = is_http2;
         state.head_since = None;
         drop(state);
-        RunningRequest(self.clone())
+        RunningRequest {
+            stall_guard: self.clone(),
+            has_response: false,
+        }
     }
 
     pub(super) fn has_running_requests(&self) -> bool {
@@ -73,9 +83,44 @@ impl StallGuard {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return;
             }
-            let next = now + (self.limits.header_timeout / 2).max(Duration::from_millis(10));
+            let next = now + (self.limits.header_timeout / 2).max(MIN_CHECK_INTERVAL);
             tokio::time::sleep_until(deadline.map_or(next, |deadline| deadline.min(next))).await;
         }
+    }
+
+    /// Resolves like [`StallGuard::stalled`], or when the connection has been idle for a moment.
+    pub(super) async fn idle_or_stalled(&self) -> Inactivity {
+        let keep_buffers = self.limits.keep_buffers;
+        let mut stalled = pin!(self.stalled());
+        loop {
+            let now = Instant::now();
+            let next = match self.idle_since().map(|since| since + keep_buffers) {
+                Some(idle_at) if idle_at <= now => return Inactivity::Idle,
+                Some(idle_at) => idle_at,
+                None => now + keep_buffers.max(MIN_CHECK_INTERVAL),
+            };
+            if tokio::time::timeout_at(next, stalled.as_mut())
+                .await
+                .is_ok()
+            {
+                return Inactivity::Stalled;
+            }
+        }
+    }
+
+    /// Returns whether there is no request, no part of one and no unsent response.
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle_since().is_some()
+    }
+
+    /// Returns the time since which there is no request, no part of one and no unsent response.
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.lock();
+        let is_idle = state.running_requests == 0
+            && state.unsent_responses == 0
+            && state.head_since.is_none()
+            && state.blocked_since.is_none();
+        is_idle.then_some(state.idle_since)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -91,7 +136,7 @@ impl StallGuard {
         [write_deadline, read_deadline].into_iter().flatten().min()
     }
 
-    fn record_read(&self) {
+    pub(super) fn record_read(&self) {
         let mut state = self.lock();
         if state.running_requests == 0 && !state.is_http2 && state.head_since.is_none() {
             state.head_since = Some(Instant::now());
@@ -112,14 +157,41 @@ impl StallGuard {
     }
 }
 
-/// A running request, until this is dropped.
+/// Kind of inactivity of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inactivity {
+    /// The client has exceeded a limit.
+    Stalled,
+    /// The client may send another request.
+    Idle,
+}
+
+/// A request whose response is not sent, until this is dropped.
 #[derive(Debug)]
-pub(super) struct RunningRequest(StallGuard);
+pub(super) struct RunningRequest {
+    stall_guard: StallGuard,
+    has_response: bool,
+}
+
+impl RunningRequest {
+    /// Records the response: the request no longer runs, but its response is unsent.
+    pub(super) fn record_response(&mut self) {
+        let mut state = self.stall_guard.lock();
+        state.running_requests -= 1;
+        state.unsent_responses += 1;
+        state.idle_since = Instant::now();
+        self.has_response = true;
+    }
+}
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.running_requests -= 1;
+        let mut state = self.stall_guard.lock();
+        if self.has_response {
+            state.unsent_responses -= 1;
+        } else {
+            state.running_requests -= 1;
+        }
         state.idle_since = Instant::now();
     }
 }

@@ -1,12 +1,16 @@
+use std::net::SocketAddr;
+
 use poem::endpoint::{make, make_sync};
 use poem::{EndpointExt, Route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
 use crate::middleware::RequestLayer;
 
 mod bodies;
+mod idle;
 mod stopping;
 mod tls;
 
@@ -19,6 +23,8 @@ fn limits() -> ConnectionLimits {
         header_timeout: TEST_TIMEOUT,
         write_timeout: TEST_TIMEOUT,
         idle_timeout: TEST_TIMEOUT,
+        // Every test frees and creates the buffers often.
+        keep_buffers: Duration::ZERO,
         max_connections: 100,
         drain_delay: Duration::ZERO,
         drain_timeout: TEST_TIMEOUT,

@@ -3,6 +3,7 @@
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use hyper::body::Bytes;
+use poem::http::{Request, Response};
 
 use super::*;
 use crate::middleware::BodyBudget;
