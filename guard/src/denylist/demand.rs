@@ -64,8 +64,10 @@ impl Demand {
         )
     }
 
-    /// Waits until the copy is to be read again: for `busy` while it is in demand, otherwise for `idle` or until
-    /// a check asks for it.
+    /// Waits until the copy is to be read again: for `busy` while it is in demand, otherwise for at most `idle`, or
+    /// until a check asks for it.
+    ///
+    /// All waits for the same `idle` end at the same moments, so that an idle process wakes up once for them.
     pub async fn wait(&self, busy: Duration, idle: Duration) {
         // From here on it notices a check, also before it waits.
         let returned = self.returned.notified();
@@ -74,7 +76,7 @@ impl Demand {
         }
         tokio::select! {
             () = returned => {}
-            () = tokio::time::sleep(idle) => {}
+            () = tokio::time::sleep(until_next_multiple(self.started.elapsed(), idle)) => {}
         }
     }
 
@@ -87,11 +89,35 @@ fn is_idle(now_millis: u64, last_millis: u64) -> bool {
     Duration::from_millis(now_millis.saturating_sub(last_millis)) >= IDLE_AFTER
 }
 
+/// Returns the time from `elapsed` to the next multiple of `interval`: zero for an interval of zero.
+fn until_next_multiple(elapsed: Duration, interval: Duration) -> Duration {
+    let into_interval = elapsed.as_nanos().checked_rem(interval.as_nanos());
+    let into_interval = into_interval.and_then(|nanos| u64::try_from(nanos).ok());
+    interval.saturating_sub(Duration::from_nanos(into_interval.unwrap_or_default()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn waits_of_one_interval_end_together() {
+        let seconds = Duration::from_secs;
+        let interval = seconds(7);
+        for (elapsed, wait) in [(0, 7), (1, 6), (6, 1), (7, 7), (8, 6), (700, 7), (706, 1)] {
+            assert_eq!(
+                until_next_multiple(seconds(elapsed), interval),
+                seconds(wait),
+                "{elapsed}"
+            );
+        }
+        assert_eq!(
+            until_next_multiple(seconds(3), Duration::ZERO),
+            Duration::ZERO
+        );
+    }
 
     #[test]
     fn a_copy_is_idle_a_while_after_its_last_check() {
