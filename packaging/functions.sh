@@ -73,9 +73,11 @@ build_program() {
   local cargo_home=${CARGO_HOME:-$HOME/.cargo} sysroot folders
   sysroot=$(rustc --print sysroot)
   folders=("$root=/latchet" "$cargo_home=/cargo" "$sysroot=/rust")
-  local flags="${folders[*]/#/--remap-path-prefix=}"
+  local flags="${folders[*]/#/--remap-path-prefix=}" pages=()
+  # jemalloc does not start where pages are larger than at its build; kernels for arm64 have up to 64 KiB.
+  [ "$architecture" != arm64 ] || pages=(JEMALLOC_SYS_WITH_LG_PAGE=16)
   say 'building the program'
-  env CARGO_ENCODED_RUSTFLAGS="${flags// /$'\x1f'}" \
+  env "${pages[@]}" CARGO_ENCODED_RUSTFLAGS="${flags// /$'\x1f'}" \
     CFLAGS="${CFLAGS:-} ${folders[*]/#/-ffile-prefix-map=}" \
     cargo build --locked --release --package latchet --bin latchet \
     --target-dir "$root/target/packaging" >&2

@@ -35,6 +35,8 @@ mod framing;
 mod generated;
 mod harness;
 mod https_with_caddy;
+#[cfg(target_os = "linux")]
+mod idle_connections;
 mod interop;
 mod listening;
 mod logs;
