@@ -317,3 +317,41 @@ async fn a_login_refunds_its_attempt() {
         ChargeResult::Reserved(_)
     ));
 }
+
+#[tokio::test]
+async fn concurrent_attempts_on_all_replicas_never_exceed_a_budget_and_leave_nothing_in_flight() {
+    let test_store = TestStore::start().await;
+    let replica = test_store.replica().await;
+
+    // Every third attempt succeeds. All share a network, and pairs of them an account.
+    let attempts = (0..60).map(|index| {
+        let store = [&test_store.store, &replica][index % 2].clone();
+        async move {
+            let account = format!("account {}", index / 2);
+            let keys = ["network", account.as_str()];
+            loop {
+                match charge(&store, &keys, NOW).await {
+                    ChargeResult::Reserved(reservations) if index % 3 == 0 => {
+                        store.refund_attempt(&reservations).await.unwrap();
+                        return 0;
+                    }
+                    ChargeResult::Reserved(reservations) => {
+                        store.record_failure(&reservations, IP, NOW).await.unwrap();
+                        return 1;
+                    }
+                    ChargeResult::Exhausted { .. } => return 0,
+                    ChargeResult::FullyReserved => tokio::task::yield_now().await,
+                }
+            }
+        }
+    });
+    let failures: u32 = run_concurrently(attempts).await.into_iter().sum();
+
+    assert_eq!(failures, 3);
+    let rows = entity::throttle::Entity::find();
+    let rows = rows.all(test_store.store.reader()).await.unwrap();
+    assert!(rows.iter().all(|row| row.in_flight == 0), "{rows:?}");
+    let counted: i64 = rows.iter().map(|row| row.attempts).sum();
+    // Each failure is counted for its network and its account.
+    assert_eq!(counted, 6);
+}
