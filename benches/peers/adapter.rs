@@ -19,6 +19,10 @@ pub(crate) struct Adapter {
     pub(crate) login: Request,
     pub(crate) refresh: Option<Request>,
     pub(crate) check: Request,
+    /// The profile of the caller; the check where that is the same.
+    pub(crate) me: Option<Request>,
+    /// Introspection of a token, by a service that asks for each request.
+    pub(crate) introspect: Option<Request>,
     pub(crate) logout: Request,
 }
 
@@ -41,7 +45,7 @@ impl Adapter {
         serde_json::from_str(json).expect("the adapter is sound")
     }
 
-    /// Takes from a response to a login what it gave.
+    /// Takes from a response to a login or a refresh what it gave.
     pub(crate) fn take(&self, answer: HttpResponse<'_>, values: &mut Values) {
         for (name, place) in &self.answer {
             let value = match place.split_once(' ') {
@@ -51,13 +55,6 @@ impl Adapter {
             };
             values.insert(name.clone(), value);
         }
-    }
-
-    /// Returns the newest refresh token that a response to a refresh gave.
-    pub(crate) fn refreshed(&self, body: &[u8]) -> String {
-        let place = self.answer.get("refresh").map(String::as_str);
-        let name = place.and_then(|place| place.strip_prefix("json "));
-        field(body, name.expect("the refresh token is in the body"))
     }
 }
 

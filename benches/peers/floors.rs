@@ -1,19 +1,17 @@
-//! The least that each operation could cost, in the same run.
+//! The least that an operation could cost, in turns with the servers.
 
 use std::time::Duration;
 
-use crate::Options;
-use crate::operation::figures;
-use crate::report::{Figures, Row, Table};
-use crate::support::backend::{Postgres, Redis};
+use crate::operation::Operation;
+use crate::report::{Cpu, Figures};
+use crate::rounds::{ALL_KINDS, Round, Side, round};
+use crate::server::Stores;
 use crate::support::floor::Floor;
 use crate::support::load::{CONNECTIONS, RepeatedRequest, get, run};
+use crate::support::pgbench::Pgbench;
 use crate::support::process::Cores;
 use crate::support::service::DataFolder;
 use crate::support::worker::Worker;
-
-/// The name of the table.
-pub(crate) const NAME: &str = "floors";
 
 /// The name of the floor of every request.
 pub(crate) const EMPTY: &str = "empty poem handler";
@@ -21,70 +19,93 @@ pub(crate) const EMPTY: &str = "empty poem handler";
 /// The name of a service's handler behind Latchet's guard.
 pub(crate) const GUARDED: &str = "poem handler, Latchet's guard, Redis";
 
-/// Measures them all in turns.
-pub(crate) fn measure(options: &Options, postgres: &Postgres, redis: &Redis) -> Table {
-    let home = DataFolder::new();
-    let (url, database) = (redis.url(), postgres.database("guarded"));
-    let handlers: [(&str, &[&str]); 4] = [
-        ("bare hyper", &["hyper"]),
-        (EMPTY, &["empty"]),
-        ("poem handler, one bare MGET", &["mget", &url]),
-        (GUARDED, &["guarded", "redis", &url, &database]),
-    ];
-    let (sqlite, sql) = (home.sqlite("updates"), postgres.database("updates"));
-    let workers: [(&str, &[&str]); 3] = [
-        ("bare UPDATE per commit, SQLite", &["updates", &sqlite]),
-        ("bare UPDATE per commit, PostgreSQL", &["updates", &sql]),
-        ("bare argon2id", &["argon2", "19456", "2", "kept"]),
-    ];
-    let mut handlers = handlers.map(|(name, role)| (name, Handler::start(role), Vec::new()));
-    let mut workers = workers.map(|(name, role)| {
-        let worker = Worker::start(Cores::Server, role);
-        (name, worker, Vec::new())
-    });
-    for _ in 0..options.rounds {
-        for (_, handler, rounds) in &mut handlers {
-            rounds.push(handler.measure(options.window()));
+/// The names of `pgbench` with fewer and with more connections.
+pub(crate) const PGBENCH: [&str; 2] = [
+    "pgbench, one UPDATE per commit, 16 connections",
+    "pgbench, one UPDATE per commit, 64 connections",
+];
+
+/// Returns the floors of an operation.
+pub(crate) fn beside(operation: Operation, stores: Stores<'_>) -> Vec<Side<'static>> {
+    let (postgres, redis) = (stores.postgres, stores.redis);
+    match operation {
+        Operation::Login => vec![worker(
+            "bare argon2id",
+            &["argon2", "19456", "2", "kept"],
+            (),
+        )],
+        Operation::Verify => {
+            let (redis, database) = (redis.new_database(), postgres.new_database());
+            vec![
+                handler(GUARDED, &["guarded", "redis", &redis, &database]),
+                handler(EMPTY, &["empty"]),
+            ]
         }
-        for (_, worker, works) in &mut workers {
-            works.push(worker.work(options.window()));
+        Operation::Refresh => {
+            let home = DataFolder::new();
+            let sqlite = home.sqlite("updates");
+            let pgbench = PGBENCH.into_iter().zip([16, 64]);
+            let sqlite = worker(
+                "bare UPDATE per commit, SQLite",
+                &["updates", &sqlite],
+                home,
+            );
+            pgbench
+                .map(|(name, connections)| pgbench_side(name, postgres.new_database(), connections))
+                .chain([sqlite])
+                .collect()
         }
-    }
-    let handlers = handlers.iter();
-    let mut rows: Vec<Row> = handlers
-        .map(|(name, _, rounds)| Row::measured(name, rounds))
-        .collect();
-    rows.extend(
-        workers
-            .iter()
-            .map(|(name, _, works)| Row::paced(name, works)),
-    );
-    Table {
-        name: NAME,
-        title: "Floors: the least of each operation, on the same core",
-        rows,
+        _ => Vec::new(),
     }
 }
 
-/// A floor that serves, and what it is asked.
-struct Handler {
-    floor: Floor,
-    scripts: Vec<RepeatedRequest>,
+fn side(name: &str, measure: impl FnMut(Duration) -> Round + 'static) -> Side<'static> {
+    Side {
+        name: name.to_owned(),
+        measure: Ok(Box::new(measure)),
+    }
 }
 
-impl Handler {
-    fn start(role: &[&str]) -> Self {
-        let floor = Floor::start(role);
-        let scripts = if floor.tokens.is_empty() {
-            vec![get("/", None); CONNECTIONS]
-        } else {
-            let tokens = floor.tokens.iter();
-            tokens.map(|token| get("/", Some(token))).collect()
+fn handler(name: &str, role: &[&str]) -> Side<'static> {
+    let floor = Floor::start(role);
+    let scripts: Vec<RepeatedRequest> = if floor.tokens.is_empty() {
+        vec![get("/", None); CONNECTIONS]
+    } else {
+        let tokens = floor.tokens.iter();
+        tokens.map(|token| get("/", Some(token))).collect()
+    };
+    side(name, move |window| {
+        round(&run(floor.target(), scripts.clone(), window).0)
+    })
+}
+
+/// Returns a floor that answers nobody; what it needs lives as long.
+fn worker(name: &str, role: &[&str], needs: impl Sized + 'static) -> Side<'static> {
+    let mut worker = Worker::start(Cores::Server, role);
+    side(name, move |window| {
+        let _needs = &needs;
+        let work = worker.work(window);
+        let cpu = Cpu {
+            server_micros: work.cpu_micros,
+            databases_micros: None,
         };
-        Self { floor, scripts }
-    }
+        paced(work.per_second, Some(cpu))
+    })
+}
 
-    fn measure(&self, window: Duration) -> Figures {
-        figures(&run(self.floor.target(), self.scripts.clone(), window).0)
-    }
+fn pgbench_side(name: &str, database: String, connections: usize) -> Side<'static> {
+    let pgbench = Pgbench::new(database, connections);
+    side(name, move |window| {
+        paced(pgbench.commits_per_second(window), None)
+    })
+}
+
+fn paced(per_second: f64, cpu: Option<Cpu>) -> Round {
+    let figures = Figures {
+        per_second,
+        p50_ms: None,
+        p99_ms: None,
+        cpu,
+    };
+    Round::from([(ALL_KINDS, figures)])
 }

@@ -4,15 +4,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::support::report::median;
-use crate::support::worker::Work;
 
 /// Result of one server under one operation.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Figures {
     /// Answers per second.
     pub(crate) per_second: f64,
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
+    /// Half of the answers within; none of a floor that answers nobody.
+    pub(crate) p50_ms: Option<f64>,
+    /// 99 of 100 answers within.
+    pub(crate) p99_ms: Option<f64>,
     pub(crate) cpu: Option<Cpu>,
 }
 
@@ -22,7 +23,7 @@ pub(crate) struct Cpu {
     /// Of all processes of the server.
     pub(crate) server_micros: f64,
     /// Of PostgreSQL and Redis.
-    pub(crate) databases_micros: f64,
+    pub(crate) databases_micros: Option<f64>,
 }
 
 /// A place in a table.
@@ -30,11 +31,6 @@ pub(crate) struct Cpu {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cell {
     Measured(Figures),
-    /// A floor that answers nobody has no latencies.
-    Paced {
-        per_second: f64,
-        cpu_micros: f64,
-    },
     /// Why nothing was measured.
     Without(&'static str),
 }
@@ -43,15 +39,14 @@ impl Cell {
     fn per_second(&self) -> Option<f64> {
         match self {
             Self::Measured(figures) => Some(figures.per_second),
-            Self::Paced { per_second, .. } => Some(*per_second),
             Self::Without(_) => None,
         }
     }
 
     fn p99_ms(&self) -> Option<f64> {
         match self {
-            Self::Measured(figures) => Some(figures.p99_ms),
-            Self::Paced { .. } | Self::Without(_) => None,
+            Self::Measured(figures) => figures.p99_ms,
+            Self::Without(_) => None,
         }
     }
 }
@@ -69,33 +64,23 @@ impl Row {
     /// Returns the row of one that was measured, with the medians of its rounds.
     pub(crate) fn measured(name: &str, rounds: &[Figures]) -> Self {
         let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
-        let cpu: Option<Vec<Cpu>> = rounds.iter().map(|round| round.cpu).collect();
-        let cpu = cpu.map(|cpu| Cpu {
-            server_micros: median(cpu.iter().map(|cpu| cpu.server_micros).collect()),
-            databases_micros: median(cpu.iter().map(|cpu| cpu.databases_micros).collect()),
+        let maybe = |figure: fn(&Figures) -> Option<f64>| {
+            let all: Option<Vec<f64>> = rounds.iter().map(figure).collect();
+            all.map(median)
+        };
+        let cpu = maybe(|round| Some(round.cpu?.server_micros)).map(|server_micros| Cpu {
+            server_micros,
+            databases_micros: maybe(|round| round.cpu?.databases_micros),
         });
         Self {
             name: name.to_owned(),
             cell: Cell::Measured(Figures {
                 per_second: of(|round| round.per_second),
-                p50_ms: of(|round| round.p50_ms),
-                p99_ms: of(|round| round.p99_ms),
+                p50_ms: maybe(|round| round.p50_ms),
+                p99_ms: maybe(|round| round.p99_ms),
                 cpu,
             }),
             rates: rounds.iter().map(|round| round.per_second).collect(),
-        }
-    }
-
-    /// Returns the row of a floor that answers nobody.
-    pub(crate) fn paced(name: &str, works: &[Work]) -> Self {
-        let rates: Vec<f64> = works.iter().map(|work| work.per_second).collect();
-        Self {
-            name: name.to_owned(),
-            cell: Cell::Paced {
-                per_second: median(rates.clone()),
-                cpu_micros: median(works.iter().map(|work| work.cpu_micros).collect()),
-            },
-            rates,
         }
     }
 
@@ -112,8 +97,8 @@ impl Row {
 /// One operation of all servers.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Table {
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) name: String,
+    pub(crate) title: String,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -135,48 +120,62 @@ impl Table {
         for row in &self.rows {
             print!("| {:<42} ", row.name);
             match row.cell {
-                Cell::Measured(figures) => {
-                    let cpu = |of: fn(Cpu) -> f64| {
-                        figures
-                            .cpu
-                            .map_or(String::new(), |cpu| format!("{:.1}", of(cpu)))
-                    };
-                    println!(
-                        "| {:>9.0} | {:>8.2} | {:>8.2} | {:>11} | {:>11} |",
-                        figures.per_second,
-                        figures.p50_ms,
-                        figures.p99_ms,
-                        cpu(|cpu| cpu.server_micros),
-                        cpu(|cpu| cpu.databases_micros),
-                    );
-                }
-                Cell::Paced {
-                    per_second,
-                    cpu_micros,
-                } => println!(
-                    "| {per_second:>9.0} | {:>8} | {:>8} | {cpu_micros:>11.1} | {:>11} |",
-                    "", "", ""
+                Cell::Measured(figures) => println!(
+                    "| {:>9.0} | {:>8} | {:>8} | {:>11} | {:>11} |",
+                    figures.per_second,
+                    shown(figures.p50_ms, 2),
+                    shown(figures.p99_ms, 2),
+                    shown(figures.cpu.map(|cpu| cpu.server_micros), 1),
+                    shown(figures.cpu.and_then(|cpu| cpu.databases_micros), 1),
                 ),
                 Cell::Without(why) => println!("| {why} | | | | |"),
             }
         }
     }
 
-    /// Returns the charts of rates and of the slowest answers.
-    pub(crate) fn charts(&self) -> [Value; 2] {
+    /// Returns the 99th percentile of the server of that name, if it was measured.
+    pub(crate) fn p99_ms(&self, name: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.name == name)?.cell.p99_ms()
+    }
+
+    /// Returns its chart, if it has one.
+    pub(crate) fn chart(&self) -> Option<Value> {
         let bars = |of: fn(&Cell) -> Option<f64>| -> Vec<Value> {
             let bar = |row: &Row| Some(json!({"name": row.name, "value": of(&row.cell)?}));
             self.rows.iter().filter_map(bar).collect()
         };
         let chart = |what, unit, bars: Vec<Value>| {
             let file = format!("{}-{what}", self.name);
-            bar_chart(&file, self.title, unit, &bars)
+            bar_chart(&file, &self.title, unit, &bars)
         };
-        [
-            chart("rate", "per second", bars(Cell::per_second)),
-            chart("p99", "99 of 100 answers within, ms", bars(Cell::p99_ms)),
-        ]
+        match CHARTS.iter().find(|(name, _)| self.name == *name) {
+            None => None,
+            Some((_, Axis::Rate)) => Some(chart("rate", "per second", bars(Cell::per_second))),
+            Some((_, Axis::P99)) => Some(chart(
+                "p99",
+                "99 of 100 answers within, ms",
+                bars(Cell::p99_ms),
+            )),
+        }
     }
+}
+
+/// Subject of a chart.
+enum Axis {
+    Rate,
+    P99,
+}
+
+/// Tables that are drawn.
+const CHARTS: [(&str, Axis); 4] = [
+    ("verify", Axis::Rate),
+    ("refresh", Axis::Rate),
+    ("check-in-a-login-storm", Axis::P99),
+    ("mixed-refresh", Axis::P99),
+];
+
+fn shown(figure: Option<f64>, digits: usize) -> String {
+    figure.map_or(String::new(), |figure| format!("{figure:.digits$}"))
 }
 
 /// A server before and after its work.
@@ -202,30 +201,6 @@ pub(crate) fn print_rankings(all: &[PeerRanking]) {
             one.name, one.start_ms, one.memory_at_start_mib, one.memory_at_end_mib
         );
     }
-}
-
-/// Returns the charts of them.
-pub(crate) fn ranking_charts(all: &[PeerRanking]) -> [Value; 2] {
-    let bars = |of: fn(&PeerRanking) -> f64| -> Vec<Value> {
-        let bars = all
-            .iter()
-            .map(|one| json!({"name": one.name, "value": of(one)}));
-        bars.collect()
-    };
-    [
-        bar_chart(
-            "memory",
-            "Memory after the work",
-            "MiB",
-            &bars(|one| one.memory_at_end_mib),
-        ),
-        bar_chart(
-            "start",
-            "Start to first answer",
-            "ms",
-            &bars(|one| one.start_ms),
-        ),
-    ]
 }
 
 fn bar_chart(file: &str, title: &str, unit: &str, bars: &[Value]) -> Value {

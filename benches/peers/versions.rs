@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use crate::server::{ALL, Program, installed};
+use crate::entries::{ALL, Program};
+use crate::peer::installed;
 
 /// Returns the version of Latchet.
 pub(crate) fn own() -> BTreeMap<String, String> {

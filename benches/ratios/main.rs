@@ -1,6 +1,6 @@
 //! Speed of Latchet, as ratios against floors measured side by side in one run.
 //!
-//! `cargo bench --bench ratios -- [--check] [FILTER]`; `docs/performance.md` says what each row means.
+//! `cargo bench --bench ratios -- [--check] [--json FILE] [FILTER]`; `docs/performance.md` says what each row means.
 //! One program plays every role: it drives the load, and starts itself again as each floor.
 #![expect(
     clippy::expect_used,
@@ -8,10 +8,12 @@
     reason = "a bench prints its table, and has nothing to do when its surroundings fail but to say so"
 )]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use serde_json::json;
 
 mod rows;
 #[expect(dead_code, reason = "each bench uses what it needs of it")]
@@ -35,6 +37,9 @@ struct Options {
     /// Length of one measurement in seconds
     #[arg(long, default_value_t = 1.5)]
     seconds: f64,
+    /// Where to write everything as data
+    #[arg(long)]
+    json: Option<PathBuf>,
     /// Passed by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,14 +58,15 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let options = Options::parse();
-    process::pin_self();
-    println!("{}\n", machine::describe());
+    process::arrange(process::Layout::OwnCore);
+    let described = machine::describe();
+    println!("{described}\n");
     println!(
         "{} rounds of {} s for each side, in turns; medians\n",
         options.rounds, options.seconds
     );
     report::header();
-    let mut missed = 0;
+    let mut findings = Vec::new();
     for row in rows::ALL {
         let wanted = options.filter.as_deref().unwrap_or_default();
         if !row.name.contains(wanted) {
@@ -68,10 +74,24 @@ fn main() -> ExitCode {
         }
         for finding in (row.measure)(&options) {
             finding.print();
-            missed += usize::from(finding.is_missed());
+            findings.push(finding);
         }
     }
+    let missed = findings
+        .iter()
+        .filter(|finding| finding.is_missed())
+        .count();
     println!("\n{missed} targets missed");
+    if let Some(file) = &options.json {
+        let data = json!({
+            "machine": described,
+            "program": machine::program(),
+            "settings": {"rounds": options.rounds, "seconds": options.seconds},
+            "targets": findings,
+        });
+        let text = serde_json::to_string_pretty(&data).expect("figures are numbers");
+        std::fs::write(file, text + "\n").expect("the file can be written");
+    }
     if options.check && missed > 0 {
         return ExitCode::FAILURE;
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::findings::{Chart, Judgement, Line, ScaleResults, Series, number, power};
+use crate::support::connection::HttpResponse;
 use crate::support::load::{CONNECTIONS, RepeatedRequest, RequestScript, get, post};
 use crate::support::report::{Target, median, median_ratio};
 use crate::support::service::{Service, field};
@@ -23,8 +24,8 @@ impl RequestScript for Devices {
         &self.request
     }
 
-    fn on_response(&mut self, body: &[u8]) {
-        let next = field(body, "refresh_token");
+    fn on_response(&mut self, response: HttpResponse<'_>) {
+        let next = field(response.body, "refresh_token");
         let shown = self.tokens.pop_front();
         assert_ne!(
             shown.as_ref(),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::clients::Sizes;
-use crate::fill::FilledDatabase;
 use crate::findings::{Chart, Judgement, Line, ScaleResults, Series, number, power};
 use crate::support::backend::{Postgres, Redis};
+use crate::support::fill::FilledDatabase;
 use crate::support::floor::Floor;
 use crate::support::load::{CONNECTIONS, RepeatedRequest, get};
 use crate::support::process::Cores;

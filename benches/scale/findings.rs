@@ -12,6 +12,7 @@ use crate::support::report::Target;
 #[derive(Debug, Serialize)]
 pub(crate) struct ScaleResults {
     machine: String,
+    program: serde_json::Value,
     rounds: usize,
     seconds: f64,
     lines: Vec<Line>,
@@ -103,6 +104,7 @@ impl ScaleResults {
     pub(crate) fn new(machine: String, options: &Options) -> Self {
         Self {
             machine,
+            program: crate::support::machine::program(),
             rounds: options.rounds,
             seconds: options.seconds,
             lines: Vec::new(),

@@ -15,9 +15,9 @@ use clap::Parser;
 
 mod clients;
 mod denylist;
-mod fill;
 mod findings;
 mod replicas;
+mod search;
 mod sessions;
 mod simulation;
 #[expect(dead_code, reason = "each bench uses what it needs of it")]
@@ -106,7 +106,7 @@ fn main() {
         return;
     }
     let options = Options::parse();
-    process::pin_self();
+    process::arrange(process::Layout::OwnCore);
     let machine = machine::describe();
     println!("{machine}\n");
     println!(

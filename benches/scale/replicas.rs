@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::Options;
 use crate::clients::{checks, devices};
-use crate::fill::{FilledDatabase, ISSUER, refresh_tokens};
 use crate::findings::{Judgement, Line, ScaleResults};
 use crate::support::backend::{Postgres, Redis};
+use crate::support::fill::{FilledDatabase, ISSUER, refresh_tokens};
 use crate::support::load::{LoadResult, RequestScript, run};
 use crate::support::process::Cores;
 use crate::support::report::{median, median_ratio};
@@ -52,7 +52,7 @@ impl Replicas {
                 .collect();
             let mut seen = Vec::new();
             for load in loads {
-                let (one, share) = load.join().expect("every request is on_response well");
+                let (one, share) = load.join().expect("every request is answered well");
                 seen.push(one);
                 scripts.extend(share);
             }
@@ -69,7 +69,7 @@ struct Measured {
 
 impl Measured {
     fn rates(&self) -> Vec<f64> {
-        let sum = |round: &Vec<LoadResult>| round.iter().map(|seen| seen.per_second).sum();
+        let sum = |round: &Vec<LoadResult>| round.iter().map(|seen| seen.all.per_second).sum();
         self.rounds.iter().map(sum).collect()
     }
 
@@ -77,7 +77,7 @@ impl Measured {
         let slowest = |round: &Vec<LoadResult>| {
             let millis = round
                 .iter()
-                .map(|seen| seen.percentile(0.99).as_secs_f64() * 1e3);
+                .map(|seen| seen.all.percentile(0.99).as_secs_f64() * 1e3);
             millis.fold(0.0, f64::max)
         };
         median(self.rounds.iter().map(slowest).collect())
@@ -92,7 +92,7 @@ impl Measured {
 pub(crate) fn measure(options: &Options, findings: &mut ScaleResults) {
     let (postgres, redis) = (Postgres::start(), Redis::start());
     let database = postgres.database("latchet");
-    FilledDatabase::open(&database).sessions(SESSIONS);
+    FilledDatabase::open(&database).sessions(1..=SESSIONS);
     let redis = redis.url();
     let settings = [
         ("DATABASE_URL", database.as_str()),

@@ -6,9 +6,10 @@ use latchet_guard::clock::Clock;
 
 use crate::Options;
 use crate::clients::{Sizes, checks, devices};
-use crate::fill::{FilledDatabase, ISSUER, refresh_tokens};
 use crate::findings::{Chart, Judgement, Line, ScaleResults, Series, number, power};
+use crate::search;
 use crate::support::backend::{Postgres, Redis};
+use crate::support::fill::{FilledDatabase, ISSUER, refresh_tokens};
 use crate::support::process::Cores;
 use crate::support::report::median;
 use crate::support::service::{DataFolder, Service};
@@ -25,7 +26,7 @@ const LEAST_RATE_KEPT: f64 = 0.8;
 struct FilledServer {
     sessions: u64,
     filled: FilledDatabase,
-    /// Disk space of the sessions, with their users and all indexes.
+    /// Disk space of the sessions, each with a user, and all indexes.
     bytes: u64,
     service: Service,
     _home: DataFolder,
@@ -36,7 +37,7 @@ impl FilledServer {
         let (_, database) = settings[0];
         let filled = FilledDatabase::open(database);
         let empty = filled.bytes();
-        filled.sessions(sessions);
+        filled.sessions(1..=sessions);
         let bytes = filled.bytes() - empty;
         // Within grace a session that is refreshed again and again only repeats its response.
         let settings: Vec<_> = [("LATCHET_GRACE", "0s"), ("LATCHET_PUBLIC_URL", ISSUER)]
@@ -110,6 +111,10 @@ fn compare(options: &Options, name: &str, populated: &[FilledServer], findings: 
         LEAST_RATE_KEPT,
     );
     findings.chart(rates);
+    if let Some(largest) = populated.last() {
+        let place = (name, largest.sessions);
+        search::measure(options, place, &largest.service, findings);
+    }
     report_start(name, populated, findings);
     report_garbage_collection(name, populated, findings);
 }
@@ -123,11 +128,14 @@ fn report_start(name: &str, populated: &[FilledServer], findings: &mut ScaleResu
             at: power(one.sessions),
             figure: format!("{millis:.0} ms"),
             judged: Judgement::Nothing,
-            note: format!(
-                "{} MiB on disk, {} bytes a session with its user and indexes",
-                one.bytes >> 20,
-                one.bytes / one.sessions
-            ),
+            note: String::new(),
+        });
+        findings.line(Line {
+            what: format!("disk for a session with a user and indexes, {name}, bytes"),
+            at: power(one.sessions),
+            figure: format!("{} MiB", one.bytes >> 20),
+            judged: Judgement::Informative(number(one.bytes / one.sessions)),
+            note: String::new(),
         });
     }
 }

@@ -10,8 +10,8 @@ use latchet_guard::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
 
 use crate::Options;
 use crate::denylist::judge_bytes_per_entry;
-use crate::fill::id;
 use crate::findings::{Chart, Line, ScaleResults, Series, number, power};
+use crate::support::fill::id;
 use crate::support::process::own_resident_mib;
 
 const LEAST: u64 = 1_000;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,7 @@ pub(crate) fn until_accepting(address: SocketAddr) {
 pub(crate) struct Redis {
     address: SocketAddr,
     process: Process,
+    used_databases: AtomicUsize,
     _folder: TempDir,
 }
 
@@ -65,7 +67,13 @@ impl Redis {
         let mut command = Cores::Load.run("redis-server");
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--maxmemory-policy", "noeviction", "--port"])
+            .args([
+                "--maxmemory-policy",
+                "noeviction",
+                "--databases",
+                "1000",
+                "--port",
+            ])
             .arg(address.port().to_string())
             .current_dir(folder.path())
             .stdout(Stdio::null());
@@ -74,6 +82,7 @@ impl Redis {
         Self {
             address,
             process,
+            used_databases: AtomicUsize::new(0),
             _folder: folder,
         }
     }
@@ -103,23 +112,40 @@ impl Redis {
             .expect("it is a number")
     }
 
-    /// Returns the URL of one of its sixteen databases.
+    /// Returns the URL of one of its databases.
     pub(crate) fn database(&self, number: usize) -> String {
         format!("{}/{number}", self.url())
     }
+
+    /// Returns the URL of a database that nobody has used yet.
+    pub(crate) fn new_database(&self) -> String {
+        self.database(self.used_databases.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
-/// A PostgreSQL with its own settings for everything, `fsync` included.
+/// A PostgreSQL with its own settings for everything but the number of connections, `fsync` included.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     address: SocketAddr,
     process: Process,
+    databases: AtomicUsize,
     _folder: TempDir,
 }
 
 impl Postgres {
     /// Starts one, on the cores of the load: in earnest it is another machine.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one each of whose flushes of the log takes this much longer. Commits that arrive meanwhile
+    /// share the flush, as with a disk that is so slow.
+    pub(crate) fn with_slow_commits(delay: Duration) -> Self {
+        let micros = format!("commit_delay={}", delay.as_micros());
+        Self::start_with(&[&micros, "commit_siblings=0"])
+    }
+
+    fn start_with(settings: &[&str]) -> Self {
         let (folder, address) = (folder(), free_address());
         let user = server_user();
         if let Some((uid, gid)) = user {
@@ -141,6 +167,8 @@ impl Postgres {
             .arg("-k")
             .arg(folder.path())
             .args(["-p", &address.port().to_string()])
+            .args(["-c", "max_connections=300"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("files can be cloned"))
             .stderr(log);
@@ -150,6 +178,7 @@ impl Postgres {
         Self {
             address,
             process,
+            databases: AtomicUsize::new(0),
             _folder: folder,
         }
     }
@@ -157,6 +186,17 @@ impl Postgres {
     /// Returns the process.
     pub(crate) fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// Returns where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes an empty database with a name of its own and returns its URL.
+    pub(crate) fn new_database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        self.database(&format!("bench{number}"))
     }
 
     /// Makes an empty database and returns its URL.

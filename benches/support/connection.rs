@@ -1,5 +1,6 @@
 //! As much of an HTTP/1.1 client as the load needs: one that costs less than the servers it drives.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +22,13 @@ pub(crate) struct HttpResponse<'a> {
     pub(crate) body: &'a [u8],
 }
 
+impl fmt::Display for HttpResponse<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.head))?;
+        f.write_str(&String::from_utf8_lossy(self.body))
+    }
+}
+
 impl Connection {
     /// Connects.
     pub(crate) async fn open(address: SocketAddr) -> Self {
@@ -35,12 +43,7 @@ impl Connection {
     /// Sends a request and returns the body of the response, which must be a success.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> &[u8] {
         let answer = self.ask(request).await;
-        assert!(
-            (200..300).contains(&answer.status),
-            "refused: {}{}",
-            String::from_utf8_lossy(answer.head),
-            String::from_utf8_lossy(answer.body)
-        );
+        assert!((200..300).contains(&answer.status), "refused: {answer}");
         answer.body
     }
 

@@ -1,13 +1,14 @@
 //! The load: keep-alive connections, each of which sends one request at a time.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tokio::task::LocalSet;
 
-use super::connection::Connection;
+use super::connection::{Connection, HttpResponse};
 use super::process::Process;
 
 /// Connections of every row that does not say otherwise.
@@ -20,8 +21,16 @@ pub(crate) const WARM_UP: Duration = Duration::from_millis(250);
 pub(crate) trait RequestScript: 'static {
     /// Returns the next request.
     fn request(&mut self) -> &[u8];
-    /// Takes the body of the response, which was a success.
-    fn on_response(&mut self, body: &[u8]);
+    /// Returns the kind of the request that was sent last, by which response times are told apart.
+    fn kind(&self) -> &'static str {
+        ""
+    }
+    /// Returns whether this status is a response that the script expects.
+    fn accepts(&self, status: u16) -> bool {
+        (200..300).contains(&status)
+    }
+    /// Takes the response.
+    fn on_response(&mut self, response: HttpResponse<'_>);
     /// Returns whether there is nothing left to say.
     fn is_done(&self) -> bool {
         false
@@ -37,34 +46,71 @@ impl RequestScript for RepeatedRequest {
         &self.0
     }
 
-    fn on_response(&mut self, _body: &[u8]) {}
+    fn on_response(&mut self, _response: HttpResponse<'_>) {}
 }
 
-/// Measurements within the window.
+/// Rate and durations of responses.
 #[derive(Clone, Debug)]
-pub(crate) struct LoadResult {
-    /// Answers per second.
+pub(crate) struct ResponseTimes {
+    /// Responses per second.
     pub(crate) per_second: f64,
-    /// Processor time of the server per answer, in microseconds.
-    pub(crate) cpu_micros: f64,
-    /// Part of one core that the server used.
-    pub(crate) busy: f64,
-    /// Processor time of the databases per answer, in microseconds.
-    pub(crate) database_micros: f64,
-    latencies: Vec<Duration>,
+    /// The shortest first.
+    durations: Vec<Duration>,
 }
 
-impl LoadResult {
-    /// Returns the latency that this part of the answers did not exceed.
+impl ResponseTimes {
+    fn new(mut durations: Vec<Duration>, elapsed: Duration) -> Self {
+        durations.sort();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
+        let count = durations.len() as f64;
+        Self {
+            per_second: count / elapsed.as_secs_f64(),
+            durations,
+        }
+    }
+
+    /// Returns whether there was no response.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.durations.is_empty()
+    }
+
+    /// Returns the duration that this part of the responses did not exceed.
     pub(crate) fn percentile(&self, part: f64) -> Duration {
+        assert!(!self.durations.is_empty(), "no response in the window");
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
             reason = "an index between 0 and the length"
         )]
-        let index = (part * (self.latencies.len() - 1) as f64).round() as usize;
-        self.latencies[index]
+        let index = (part * (self.durations.len() - 1) as f64).round() as usize;
+        self.durations[index]
+    }
+}
+
+/// Measurements within the window.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadResult {
+    /// Times of all responses.
+    pub(crate) all: ResponseTimes,
+    kinds: BTreeMap<&'static str, ResponseTimes>,
+    /// Processor time of the server per answer, in microseconds.
+    pub(crate) cpu_micros: f64,
+    /// Part of one core that the server used.
+    pub(crate) busy: f64,
+    /// Processor time of the databases per answer, in microseconds.
+    pub(crate) database_micros: f64,
+}
+
+impl LoadResult {
+    /// Returns all kinds of requests that had responses, and their times.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = (&'static str, &ResponseTimes)> {
+        self.kinds.iter().map(|(kind, times)| (*kind, times))
+    }
+
+    /// Returns the times of the responses to one kind of request; none if there was no response.
+    pub(crate) fn kind(&self, kind: &str) -> Option<&ResponseTimes> {
+        self.kinds.get(kind)
     }
 }
 
@@ -107,7 +153,7 @@ impl CpuReadings {
 struct ResponseTally {
     is_counting: bool,
     is_over: bool,
-    latencies: Vec<Duration>,
+    durations: BTreeMap<&'static str, Vec<Duration>>,
 }
 
 /// Runs each script on a connection of its own for `window`, and gives the scripts back.
@@ -139,32 +185,30 @@ pub(crate) fn run<'a, S: RequestScript>(
         );
         let mut scripts = Vec::new();
         for task in tasks {
-            scripts.push(task.await.expect("every request is on_response well"));
+            scripts.push(task.await.expect("every request is answered well"));
         }
         (seen, scripts)
     })
 }
 
-/// Runs each script on a connection of its own until it is done.
-pub(crate) fn run_until_done<S: RequestScript>(target: &Target<'_>, scripts: Vec<S>) -> LoadResult {
+/// Runs each script on a connection of its own until it is done, and gives the scripts back.
+pub(crate) fn run_until_done<S: RequestScript>(address: SocketAddr, scripts: Vec<S>) -> Vec<S> {
     let tally = Rc::new(RefCell::new(ResponseTally::default()));
     LocalSet::new().block_on(&runtime(), async {
-        let mut open = Vec::new();
-        for script in scripts {
-            open.push((Connection::open(target.address).await, script));
-        }
-        let before = CpuReadings::read(target);
-        tally.borrow_mut().is_counting = true;
-        let tasks: Vec<_> = open
+        let tasks: Vec<_> = scripts
             .into_iter()
-            .map(|(connection, script)| {
-                tokio::task::spawn_local(run_connection(connection, script, Rc::clone(&tally)))
+            .map(|script| {
+                let tally = Rc::clone(&tally);
+                tokio::task::spawn_local(async move {
+                    run_connection(Connection::open(address).await, script, tally).await
+                })
             })
             .collect();
+        let mut scripts = Vec::new();
         for task in tasks {
-            task.await.expect("every request is on_response well");
+            scripts.push(task.await.expect("every request is answered well"));
         }
-        seen(&mut tally.borrow_mut(), &before, &CpuReadings::read(target))
+        scripts
     })
 }
 
@@ -178,20 +222,20 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Ends the count, and returns what was counted.
 fn seen(tally: &mut ResponseTally, before: &CpuReadings, after: &CpuReadings) -> LoadResult {
     tally.is_over = true;
-    let mut latencies = std::mem::take(&mut tally.latencies);
+    let durations = std::mem::take(&mut tally.durations);
     let elapsed = after.time - before.time;
-    assert!(!latencies.is_empty(), "no answer within {elapsed:?}");
-    latencies.sort();
+    let all: Vec<Duration> = durations.values().flatten().copied().collect();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
+    let answers = all.len() as f64;
     let cpu = after.server.saturating_sub(before.server).as_secs_f64();
     let databases = after.databases.saturating_sub(before.databases);
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52 answers")]
-    let answers = latencies.len() as f64;
+    let times = |(kind, durations)| (kind, ResponseTimes::new(durations, elapsed));
     LoadResult {
-        per_second: answers / elapsed.as_secs_f64(),
+        all: ResponseTimes::new(all, elapsed),
+        kinds: durations.into_iter().map(times).collect(),
         cpu_micros: cpu * 1e6 / answers,
         busy: cpu / elapsed.as_secs_f64(),
         database_micros: databases.as_secs_f64() * 1e6 / answers,
-        latencies,
     }
 }
 
@@ -202,15 +246,17 @@ async fn run_connection<S: RequestScript>(
 ) -> S {
     while !script.is_done() {
         let sent = Instant::now();
-        let body = connection.exchange(script.request()).await;
-        script.on_response(body);
+        let response = connection.ask(script.request()).await;
+        assert!(script.accepts(response.status), "refused: {response}");
+        script.on_response(response);
         let mut tally = tally.borrow_mut();
         if tally.is_over {
             break;
         }
         // Asked before the window or not: what is under way at its end is not counted either.
         if tally.is_counting {
-            tally.latencies.push(sent.elapsed());
+            let durations = tally.durations.entry(script.kind()).or_default();
+            durations.push(sent.elapsed());
         }
     }
     script

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use latchet_guard::clock::Clock;
+use serde_json::{Value, json};
 
 /// Returns the machine, the programs and the time in a few lines.
 pub(crate) fn describe() -> String {
@@ -23,6 +24,28 @@ pub(crate) fn describe() -> String {
         version("redis-server"),
         version(&crate::support::backend::postgres_program("postgres")),
     )
+}
+
+/// Returns which program was measured: its version, and the commit of the sources.
+pub(crate) fn program() -> Value {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output();
+        output.map_or_else(
+            |_| String::new(),
+            |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        )
+    };
+    // Results, and what is made from them, are no part of the program.
+    let sources = [":!benches/results", ":!docs"];
+    let changes = git(&[&["status", "--porcelain", "--", "."], &sources[..]].concat());
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "commit": git(&["rev-parse", "--short=12", "HEAD"]),
+        "is_changed": !changes.is_empty(),
+    })
 }
 
 fn field(text: &str, name: &str) -> String {

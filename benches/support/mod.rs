@@ -3,10 +3,14 @@
 
 pub(crate) mod backend;
 pub(crate) mod connection;
+pub(crate) mod fill;
+pub(crate) mod flood;
 pub(crate) mod floor;
 pub(crate) mod load;
 pub(crate) mod machine;
+pub(crate) mod pgbench;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod report;
 pub(crate) mod service;
 pub(crate) mod side;

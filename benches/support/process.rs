@@ -2,11 +2,41 @@
 
 use std::fs;
 use std::num::NonZero;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+
+/// Distribution of all processes over the cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Layout {
+    /// The server alone on the first core; the load and the databases on the others.
+    OwnCore,
+    /// Every process on all cores.
+    Shared,
+}
+
+/// Layout of this run.
+static LAYOUT: OnceLock<Layout> = OnceLock::new();
+
+/// Sets the layout, once, and moves this process, which makes the load, to its cores.
+pub(crate) fn arrange(layout: Layout) {
+    LAYOUT.set(layout).expect("there is one layout in a run");
+    pin_self();
+}
+
+/// Returns the number of cores of the server.
+pub(crate) fn server_cores() -> usize {
+    match LAYOUT.get() {
+        Some(Layout::Shared) => cores(),
+        _ => 1,
+    }
+}
 
 /// Where a process runs.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +53,10 @@ impl Cores {
     /// Returns the cores as `taskset` names them; `None` where there is only one anyway.
     fn list(self) -> Option<String> {
         let last = cores().checked_sub(1).filter(|last| *last > 0)?;
-        Some(match self {
-            Self::Server => "0".to_owned(),
-            Self::Load => format!("1-{last}"),
-            Self::All => format!("0-{last}"),
+        Some(match (LAYOUT.get(), self) {
+            (Some(Layout::Shared), _) | (_, Self::All) => format!("0-{last}"),
+            (_, Self::Server) => "0".to_owned(),
+            (_, Self::Load) => format!("1-{last}"),
         })
     }
 
@@ -48,8 +78,7 @@ fn cores() -> usize {
     *CORES
 }
 
-/// Moves this process, which makes the load, to the cores for that.
-pub(crate) fn pin_self() {
+fn pin_self() {
     let Some(list) = Cores::Load.list() else {
         return;
     };
@@ -96,6 +125,17 @@ impl Process {
         }
     }
 
+    /// Samples what it does, with the callers of each function, until the recording is dropped.
+    pub(crate) fn record(&self, file: &Path) -> Self {
+        let mut command = Cores::Load.run("perf");
+        command
+            .args(["record", "--quiet", "--event=cpu-clock", "--freq=499"])
+            .args(["--call-graph=dwarf,32768", "--output"])
+            .arg(file)
+            .args(["--pid", &self.child.id().to_string()]);
+        Self::start(&mut command, Signal::INT)
+    }
+
     /// Returns the child, for its pipes.
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.child
@@ -104,6 +144,20 @@ impl Process {
     /// Returns the processor time used so far, by its children too.
     pub(crate) fn cpu(&self) -> Duration {
         tree(self.child.id()).into_iter().map(cpu).sum()
+    }
+
+    /// Returns how often its threads have gone to sleep, each of which a wake-up followed.
+    pub(crate) fn wake_ups(&self) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let tasks = tasks.into_iter().flatten().flatten();
+        let switches = tasks.filter_map(|task| {
+            let text = fs::read_to_string(task.path().join("status")).ok()?;
+            let count = text
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+            count.trim().parse::<f64>().ok()
+        });
+        switches.sum()
     }
 
     /// Returns the memory of it and its children in MiB; what they share is counted once.

@@ -1,7 +1,10 @@
 //! Results, and their table.
 
+use serde::Serialize;
+
 /// Target of a finding.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
     /// This or more.
     AtLeast(f64),
@@ -12,7 +15,7 @@ pub(crate) enum Target {
 }
 
 /// One line of the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct BenchResult {
     pub(crate) what: &'static str,
     pub(crate) ours: String,

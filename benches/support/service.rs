@@ -28,6 +28,11 @@ pub(crate) const NAME: &str = "administrator";
 /// With this.
 pub(crate) const PASSWORD: &str = "a long password of the bench";
 
+/// Returns the name of one of the people with that password, who are there where a bench makes them.
+pub(crate) fn person(number: usize) -> String {
+    format!("person{number}")
+}
+
 /// Of every server here.
 pub(crate) const ROOT_SECRET: &str = "rcbVXS8m9X1c7wRZ4uJ5kq0yTn2Lh6Gf3Pd8Ae1iOoU";
 
@@ -80,6 +85,11 @@ impl DataFolder {
         Self(folder)
     }
 
+    /// Returns the URL of the database that a server uses if none is configured.
+    pub(crate) fn default_database(&self) -> String {
+        self.sqlite("latchet")
+    }
+
     /// Returns the URL of an SQLite database in it.
     pub(crate) fn sqlite(&self, name: &str) -> String {
         format!("sqlite://{}/{name}.db", self.0.path().display())
@@ -128,7 +138,7 @@ impl Service {
             let mut connection = Connection::open(self.address).await;
             let mut tokens = Vec::new();
             for _ in 0..times {
-                let body = connection.exchange(&login_request()).await;
+                let body = connection.exchange(&login_request(NAME)).await;
                 tokens.push(Tokens {
                     access: field(body, "access_token"),
                     refresh: field(body, "refresh_token"),
@@ -196,8 +206,8 @@ async fn answers(address: SocketAddr) -> bool {
 }
 
 /// Returns a request that logs in.
-pub(crate) fn login_request() -> Vec<u8> {
-    let body = format!(r#"{{"username":"{NAME}","password":"{PASSWORD}"}}"#);
+pub(crate) fn login_request(name: &str) -> Vec<u8> {
+    let body = format!(r#"{{"username":"{name}","password":"{PASSWORD}"}}"#);
     post("/v1/login", &body)
 }
 

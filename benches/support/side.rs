@@ -44,7 +44,7 @@ impl<'a, S: RequestScript> BenchSide<'a, S> {
 
     /// Returns the answers per second of each round.
     pub(crate) fn rates(&self) -> Vec<f64> {
-        self.all(|seen| seen.per_second)
+        self.all(|seen| seen.all.per_second)
     }
 
     /// Returns the median over all rounds of the processor time per answer.
@@ -62,8 +62,21 @@ impl<'a, S: RequestScript> BenchSide<'a, S> {
         format!("{:.0} %", median(self.all(|seen| seen.busy)) * 100.0)
     }
 
+    /// Returns the same of the responses to one kind of request, which every round had.
+    pub(crate) fn kind_percentile(&self, kind: &str, part: f64) -> f64 {
+        let times = |seen: &LoadResult| seen.kind(kind).map(|times| times.percentile(part));
+        let rounds = self.seen.iter().map(times).collect::<Option<Vec<_>>>();
+        let rounds = rounds.expect("every round has this kind of request");
+        median(
+            rounds
+                .iter()
+                .map(|time| time.as_secs_f64() * 1000.0)
+                .collect(),
+        )
+    }
+
     /// Returns the median over all rounds of a percentile, in milliseconds.
     pub(crate) fn percentile(&self, part: f64) -> f64 {
-        median(self.all(|seen| seen.percentile(part).as_secs_f64() * 1000.0))
+        median(self.all(|seen| seen.all.percentile(part).as_secs_f64() * 1000.0))
     }
 }

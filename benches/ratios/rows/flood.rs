@@ -1,17 +1,14 @@
 //! Effect of a flood of wrong logins on other requests.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::LocalSet;
 
 use crate::Options;
 use crate::support::backend::{Postgres, Redis};
 use crate::support::connection::Connection;
+use crate::support::flood::Flood;
 use crate::support::load::{get, post};
 use crate::support::process::Cores;
 use crate::support::report::{BenchResult, Target, median};
@@ -33,8 +30,8 @@ const SETTINGS: [(&str, &str); 5] = [
     ("LATCHET_GRACE", "0s"),
 ];
 
-/// A flood.
-struct Flood {
+/// A flood, and the names of its lines.
+struct FloodRow {
     /// Addresses it comes from.
     addresses: usize,
     /// Names of the lines: refresh, check, `/livez`, login.
@@ -53,7 +50,7 @@ struct FloodRun {
 }
 
 pub(super) fn sqlite(options: &Options) -> Vec<BenchResult> {
-    let one = Flood {
+    let one = FloodRow {
         addresses: 1,
         names: [
             "flood from 1 address, SQLite: refresh p99 in ms",
@@ -62,7 +59,7 @@ pub(super) fn sqlite(options: &Options) -> Vec<BenchResult> {
             "flood from 1 address, SQLite: right logins refused",
         ],
     };
-    let many = Flood {
+    let many = FloodRow {
         addresses: 64,
         names: [
             "flood from 64 addresses, SQLite: refresh p99 in ms",
@@ -79,7 +76,7 @@ pub(super) fn sqlite(options: &Options) -> Vec<BenchResult> {
 }
 
 pub(super) fn postgres(options: &Options) -> Vec<BenchResult> {
-    let one = Flood {
+    let one = FloodRow {
         addresses: 1,
         names: [
             "flood from 1 address, PostgreSQL: refresh p99 in ms",
@@ -88,7 +85,7 @@ pub(super) fn postgres(options: &Options) -> Vec<BenchResult> {
             "flood from 1 address, PostgreSQL: right logins refused",
         ],
     };
-    let many = Flood {
+    let many = FloodRow {
         addresses: 64,
         names: [
             "flood from 64 addresses, PostgreSQL: refresh p99 in ms",
@@ -114,7 +111,7 @@ pub(super) fn postgres(options: &Options) -> Vec<BenchResult> {
 
 fn measure(
     options: &Options,
-    flood: &Flood,
+    flood: &FloodRow,
     storage: impl Fn(usize) -> Vec<(&'static str, String)>,
 ) -> Vec<BenchResult> {
     let runs: Vec<FloodRun> = (0..options.rounds)
@@ -149,7 +146,7 @@ fn measure(
             livez,
             of(|run| run.livez),
             20.0,
-            format!("at least {flooded} logins of the flood were on_response in each run"),
+            format!("at least {flooded} logins of the flood were answered in each run"),
         ),
         line(
             login,
@@ -160,19 +157,9 @@ fn measure(
     ]
 }
 
-fn run(service: &Service, flood: &Flood, window: Duration) -> FloodRun {
+fn run(service: &Service, flood: &FloodRow, window: Duration) -> FloodRun {
     let tokens = service.login(2);
-    let is_over = Arc::new(AtomicBool::new(false));
-    let flooded = Arc::new(AtomicUsize::new(0));
-    let flooding = {
-        let (is_over, flooded) = (Arc::clone(&is_over), Arc::clone(&flooded));
-        let (address, addresses) = (service.address, flood.addresses);
-        // A thread of its own, so that those who are measured do not wait for the load.
-        thread::spawn(move || send_flood(address, addresses, &is_over, &flooded))
-    };
-    while flooded.load(Ordering::Relaxed) == 0 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    let flooding = Flood::start(service.address, guesses(flood.addresses));
     let measured = runtime().block_on(async {
         let until = Instant::now() + window;
         let address = service.address;
@@ -184,8 +171,7 @@ fn run(service: &Service, flood: &Flood, window: Duration) -> FloodRun {
             ask(address, login(NAME, PASSWORD, HOME), until),
         )
     });
-    is_over.store(true, Ordering::Relaxed);
-    flooding.join().expect("the flood ends");
+    let flooded = flooding.end();
     let (refresh, check, livez, login) = measured;
     FloodRun {
         refresh: refresh.p99(),
@@ -193,42 +179,24 @@ fn run(service: &Service, flood: &Flood, window: Duration) -> FloodRun {
         livez: livez.p99(),
         login: login.p99(),
         refused_logins: refresh.refused + check.refused + livez.refused + login.refused,
-        flooded: flooded.load(Ordering::Relaxed),
+        flooded,
     }
 }
 
-/// Guesses on all connections until it is over.
-fn send_flood(
-    address: SocketAddr,
-    addresses: usize,
-    is_over: &Arc<AtomicBool>,
-    count: &Arc<AtomicUsize>,
-) {
-    LocalSet::new().block_on(&runtime(), async {
-        let mut tasks = Vec::new();
-        for number in 0..FLOOD_CONNECTIONS {
-            let (is_over, count) = (Arc::clone(is_over), Arc::clone(count));
-            let from = format!("198.51.100.{}", number % addresses);
-            // From one address at one account, which is refused soon; from many at as many names as
-            // there are, which are hashed for as long as the addresses are let.
-            let name = if addresses == 1 {
-                NAME.to_owned()
-            } else {
-                format!("nobody-{number}")
-            };
-            let request = login(&name, "a wrong password of the flood", &from);
-            let mut connection = Connection::open(address).await;
-            tasks.push(tokio::task::spawn_local(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    connection.ask(&request).await;
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            }));
-        }
-        for task in tasks {
-            task.await.expect("every login is on_response");
-        }
-    });
+/// Returns the guesses of all connections.
+fn guesses(addresses: usize) -> Vec<Vec<u8>> {
+    let guess = |number: usize| {
+        let from = format!("198.51.100.{}", number % addresses);
+        // From one address at one account, which is refused soon; from many at as many names as there
+        // are, which are hashed for as long as the addresses are let.
+        let name = if addresses == 1 {
+            NAME.to_owned()
+        } else {
+            format!("nobody-{number}")
+        };
+        login(&name, "a wrong password of the flood", &from)
+    };
+    (0..FLOOD_CONNECTIONS).map(guess).collect()
 }
 
 /// Time that the answers took, and how many were refusals.

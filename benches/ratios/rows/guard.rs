@@ -6,6 +6,7 @@ use latchet_guard::token::{Claims, Issuer};
 
 use crate::Options;
 use crate::support::backend::Redis;
+use crate::support::connection::HttpResponse;
 use crate::support::floor::Floor;
 use crate::support::floor::handler::{claims, hs256_key};
 use crate::support::load::{CONNECTIONS, RepeatedRequest, RequestScript, WARM_UP, get};
@@ -144,7 +145,7 @@ impl RequestScript for FreshTokens {
         self.current.request()
     }
 
-    fn on_response(&mut self, _body: &[u8]) {}
+    fn on_response(&mut self, _response: HttpResponse<'_>) {}
 }
 
 /// The processor time that checking a token takes, beside a service that does it by hand.

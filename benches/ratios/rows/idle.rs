@@ -1,8 +1,9 @@
-//! Cost of an idle server: start time and memory.
+//! Cost of an idle server: start time, memory and wake-ups.
 
 use std::time::Duration;
 
 use crate::Options;
+use crate::support::backend::{Postgres, Redis};
 use crate::support::connection::Connection;
 use crate::support::load::get;
 use crate::support::process::Cores;
@@ -13,8 +14,12 @@ use crate::support::service::{DataFolder, Service};
 const FEW: usize = 60;
 /// Longer than the server keeps the memory of its last password.
 const REST: Duration = Duration::from_secs(3);
+/// Time after which a server that nobody asks does less by itself.
+const UNTIL_IDLE: Duration = Duration::from_secs(15);
+/// Time in which wake-ups are counted.
+const WATCHED: Duration = Duration::from_secs(5);
 
-/// Memory and time to start, on SQLite.
+/// Memory and time to start, on SQLite, and wake-ups.
 pub(super) fn measure(options: &Options) -> Vec<BenchResult> {
     let mut first = Vec::new();
     let mut again = Vec::new();
@@ -43,7 +48,7 @@ pub(super) fn measure(options: &Options) -> Vec<BenchResult> {
         target: Target::AtMost(most),
         note: String::new(),
     };
-    vec![
+    let mut lines = vec![
         line(
             "start to first answer, existing database",
             "ms",
@@ -57,6 +62,45 @@ pub(super) fn measure(options: &Options) -> Vec<BenchResult> {
             "MiB",
             after_a_few,
             25.0,
+        ),
+    ];
+    lines.extend(wake_ups(options));
+    lines
+}
+
+/// Wake-ups of servers that nobody asks anything, on each kind of storage.
+fn wake_ups(options: &Options) -> [BenchResult; 2] {
+    let (postgres, redis) = (Postgres::start(), Redis::start());
+    let (database, redis) = (postgres.new_database(), redis.url());
+    let settings = [("DATABASE_URL", database.as_str()), ("REDIS_URL", &redis)];
+    let rested = |what, settings: &[(&str, &str)]| {
+        let home = DataFolder::new();
+        let service = Service::start(Cores::All, &home, settings);
+        service.until_denylist_is_good();
+        use_a_little(&service);
+        std::thread::sleep(UNTIL_IDLE);
+        let (mut wake_ups, mut busy) = (Vec::new(), Vec::new());
+        for _ in 0..options.rounds {
+            let before = (service.process.wake_ups(), service.process.cpu());
+            std::thread::sleep(WATCHED);
+            let (woken, cpu) = (service.process.wake_ups(), service.process.cpu());
+            wake_ups.push((woken - before.0) / WATCHED.as_secs_f64());
+            busy.push(cpu.saturating_sub(before.1).as_secs_f64() / WATCHED.as_secs_f64());
+        }
+        BenchResult {
+            what,
+            ours: format!("{:.1}/s", median(wake_ups.clone())),
+            floor: String::new(),
+            value: median(wake_ups),
+            target: Target::AtMost(10.0),
+            note: format!("{:.2} % of a core", median(busy) * 100.0),
+        }
+    };
+    [
+        rested("wake-ups of an idle server per second, SQLite", &[]),
+        rested(
+            "wake-ups of an idle server per second, PostgreSQL and Redis",
+            &settings,
         ),
     ]
 }

@@ -4,11 +4,13 @@ use crate::Options;
 use crate::support::report::BenchResult;
 
 mod argon2;
+mod connections;
 mod flood;
 mod guard;
 mod idle;
 mod login;
 mod refresh;
+mod round_trips;
 
 /// A group of lines measured together.
 pub(crate) struct Row {
@@ -18,7 +20,7 @@ pub(crate) struct Row {
 }
 
 /// All rows, in the order of the table.
-pub(crate) const ALL: [Row; 10] = [
+pub(crate) const ALL: [Row; 12] = [
     Row {
         name: "guard-memory",
         measure: guard::memory,
@@ -54,6 +56,14 @@ pub(crate) const ALL: [Row; 10] = [
     Row {
         name: "flood-postgres",
         measure: flood::postgres,
+    },
+    Row {
+        name: "round-trips",
+        measure: round_trips::count,
+    },
+    Row {
+        name: "connections",
+        measure: connections::measure,
     },
     Row {
         name: "idle",

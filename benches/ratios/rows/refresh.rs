@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::support::backend::Postgres;
+use crate::support::connection::HttpResponse;
 use crate::support::floor::Floor;
 use crate::support::load::{CONNECTIONS, RepeatedRequest, RequestScript, get, post};
 use crate::support::process::Cores;
@@ -23,8 +24,8 @@ impl RequestScript for Refresher {
         &self.request
     }
 
-    fn on_response(&mut self, body: &[u8]) {
-        let next = field(body, "refresh_token");
+    fn on_response(&mut self, response: HttpResponse<'_>) {
+        let next = field(response.body, "refresh_token");
         assert_ne!(self.token, next, "a token used once has a successor");
         self.token = next;
     }

@@ -7,11 +7,10 @@ use rustix::process::Signal;
 
 use crate::support::process::{Cores, Process};
 
-mod bare;
 mod by_hand;
 mod crypto;
 pub(crate) mod handler;
-mod sql;
+pub(crate) mod sql;
 
 /// The argument that begins a role.
 pub(crate) const ROLE: &str = "role";
@@ -24,7 +23,6 @@ pub(crate) fn run_role(role: &[String]) {
     let role: Vec<&str> = role.iter().map(String::as_str).collect();
     match *role.as_slice() {
         ["handler", "empty"] => handler::empty(),
-        ["handler", "hyper"] => bare::hyper(),
         ["handler", "waiting"] => handler::waiting(),
         ["handler", "guarded", "memory"] => handler::guarded_memory(),
         ["handler", "guarded", "hs256"] => handler::guarded_hs256(),

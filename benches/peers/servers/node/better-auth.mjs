@@ -1,7 +1,6 @@
 // better-auth with e-mail and password on PostgreSQL, set up by its documentation. Its session is a row and
 // a cookie, which is looked up at each check (the cache in the cookie is off, as by default).
 
-import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { hash, verify } from '@node-rs/argon2';
 import { betterAuth } from 'better-auth';
@@ -9,25 +8,38 @@ import { getMigrations } from 'better-auth/db/migration';
 import { fromNodeHeaders, toNodeHandler } from 'better-auth/node';
 import pg from 'pg';
 
-const { PORT, NAME, PASSWORD, DATABASE_URL } = process.env;
+const { PORT, ACCOUNTS, PASSWORD, QUICK, DATABASE_URL, IS_FIRST, SECRET } = process.env;
+
+// 2 is argon2id.
+const hashed = (memoryCost) => hash(PASSWORD, { algorithm: 2, memoryCost, timeCost: 2, parallelism: 1 });
+// Of all accounts that are made here.
+let stored = await hashed(19456);
 
 const auth = betterAuth({
   baseURL: `http://127.0.0.1:${PORT}`,
-  secret: randomBytes(32).toString('hex'),
+  secret: SECRET,
   database: new pg.Pool({ connectionString: DATABASE_URL }),
   emailAndPassword: {
     enabled: true,
     password: {
-      // 2 is argon2id.
-      hash: (password) => hash(password, { algorithm: 2, memoryCost: 19456, timeCost: 2, parallelism: 1 }),
-      verify: ({ hash: stored, password }) => verify(stored, password),
+      hash: async () => stored,
+      verify: ({ hash, password }) => verify(hash, password),
     },
   },
   // The load is one address, and more than any person asks for.
   rateLimit: { enabled: false },
 });
-await (await getMigrations(auth.options)).runMigrations();
-await auth.api.signUpEmail({ body: { email: `${NAME}@bench.test`, password: PASSWORD, name: NAME } });
+
+const signUp = (name) =>
+  auth.api.signUpEmail({ body: { email: `${name}@bench.test`, password: PASSWORD, name } });
+
+if (IS_FIRST) {
+  await (await getMigrations(auth.options)).runMigrations();
+  for (let number = 0; number < Number(ACCOUNTS); number += 1) await signUp(`person${number}`);
+  // Logs in for sessions to be there: its logins are not measured.
+  stored = await hashed(8);
+  await signUp(QUICK);
+}
 
 async function me(request, response) {
   const session = await auth.api.getSession({ headers: fromNodeHeaders(request.headers) });

@@ -2,18 +2,15 @@
 // password of its own: one is registered as its documentation says of custom grant types, and gives what a
 // login in a browser with consent to `openid offline_access` would. It hashes nothing and is not measured.
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { Provider, errors } from 'oidc-provider';
 import { storeIn } from './redis-store.mjs';
 
-const { PORT, NAME, PASSWORD, REDIS_URL } = process.env;
+const { PORT, PASSWORD, REDIS_URL, SECRET, SIGNING_KEY } = process.env;
 const SCOPE = 'openid offline_access';
 
-const signing = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
-
 const provider = new Provider(`http://127.0.0.1:${PORT}`, {
-  adapter: storeIn(new Redis(REDIS_URL)),
+  adapter: storeIn(new Redis(REDIS_URL, { enableAutoPipelining: true })),
   clients: [{
     client_id: 'suite',
     token_endpoint_auth_method: 'none',
@@ -22,24 +19,24 @@ const provider = new Provider(`http://127.0.0.1:${PORT}`, {
     id_token_signed_response_alg: 'ES256',
     redirect_uris: ['https://suite.test/callback'],
   }],
-  cookies: { keys: [randomBytes(32).toString('hex')] },
+  cookies: { keys: [SECRET] },
   features: {
     devInteractions: { enabled: false },
     revocation: { enabled: true },
   },
-  findAccount: (_ctx, id) => (id === NAME ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
-  jwks: { keys: [{ ...signing, use: 'sig', alg: 'ES256' }] },
+  findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  jwks: { keys: [{ ...JSON.parse(SIGNING_KEY), use: 'sig', alg: 'ES256' }] },
   rotateRefreshToken: true,
 });
 
 async function logIn(ctx) {
   const { client, params } = ctx.oidc;
-  if (params.username !== NAME || params.password !== PASSWORD) {
+  if (params.password !== PASSWORD) {
     throw new errors.InvalidGrant('wrong name or password');
   }
-  const grant = new provider.Grant({ accountId: NAME, clientId: client.clientId });
+  const grant = new provider.Grant({ accountId: params.username, clientId: client.clientId });
   grant.addOIDCScope(SCOPE);
-  const issued = { accountId: NAME, client, grantId: await grant.save(), gty: 'password', scope: SCOPE };
+  const issued = { accountId: params.username, client, grantId: await grant.save(), gty: 'password', scope: SCOPE };
   const access = new provider.AccessToken(issued);
   const refresh = new provider.RefreshToken({ ...issued, rotations: 0 });
   ctx.body = {

@@ -29,7 +29,10 @@ jwt = JWTManager(app)
 
 blocklist = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
 hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
-users = {os.environ["NAME"]: hasher.hash(os.environ["PASSWORD"])}
+usual = hasher.hash(os.environ["PASSWORD"])
+users = {f"person{number}": usual for number in range(int(os.environ["ACCOUNTS"]))}
+# Logs in for sessions to be there: its logins are not measured.
+users[os.environ["QUICK"]] = PasswordHasher(time_cost=2, memory_cost=8, parallelism=1).hash(os.environ["PASSWORD"])
 
 
 @jwt.token_in_blocklist_loader

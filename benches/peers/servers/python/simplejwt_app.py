@@ -1,6 +1,6 @@
 """djangorestframework-simplejwt as its documentation sets it up, with rotation and its blacklist.
 
-`python simplejwt_app.py` makes the tables and the account of NAME and PASSWORD in DATABASE_URL; gunicorn
+`python simplejwt_app.py` makes the tables and the accounts in DATABASE_URL; gunicorn
 serves `simplejwt_app:application`.
 """
 
@@ -71,8 +71,19 @@ urlpatterns = [
 if __name__ == "__main__":
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
+    from simplejwt_hasher import Argon2
+
+    def stored(hasher):
+        return hasher.encode(os.environ["PASSWORD"], hasher.salt())
 
     call_command("migrate", verbosity=0)
-    get_user_model().objects.create_user(os.environ["NAME"], password=os.environ["PASSWORD"])
+    User = get_user_model()
+    usual = stored(Argon2())
+    names = [f"person{number}" for number in range(int(os.environ["ACCOUNTS"]))]
+    User.objects.bulk_create(User(username=name, password=usual) for name in names)
+    # Logs in for sessions to be there: its logins are not measured.
+    quick = Argon2()
+    quick.memory_cost = 8
+    User.objects.create(username=os.environ["QUICK"], password=stored(quick))
 else:
     application = get_wsgi_application()

@@ -1,6 +1,7 @@
 //! Fills databases with rows as the server writes them, by one statement for each table, and makes
 //! the refresh tokens that go with them.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use sea_orm::{
 use secrecy::ExposeSecret;
 use tokio::runtime::Runtime;
 
-use crate::support::service::ROOT_SECRET;
+use crate::support::service::{NAME, ROOT_SECRET, person};
 
 /// Issuer of every replica.
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8080";
@@ -30,9 +31,9 @@ const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$\
 
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// The numbers from 1 to `$1`.
+/// The numbers from `$1` to `$2`.
 const NUMBERS: &str = "WITH RECURSIVE numbers (n) AS (
-    SELECT CAST(1 AS bigint) UNION ALL SELECT n + 1 FROM numbers WHERE n < $1)";
+    SELECT CAST($1 AS bigint) UNION ALL SELECT n + 1 FROM numbers WHERE n < $2)";
 
 /// The id with a number, as SQL: as long as an id of the server, and as scattered in an index.
 fn sql_id(number: &str) -> String {
@@ -86,30 +87,31 @@ impl FilledDatabase {
         self.runtime.block_on(work)
     }
 
-    /// Makes so many sessions, of half as many users. Each was refreshed as often as a session is that
-    /// has been in use for some days.
-    pub(crate) fn sessions(&self, count: u64) {
+    /// Makes the sessions with these numbers, each of a user with the same number. Each was refreshed as often
+    /// as a session is that has been in use for some days.
+    pub(crate) fn sessions(&self, numbers: RangeInclusive<u64>) {
+        let (first, last) = (*numbers.start(), *numbers.end());
         let now = Clock::system().now();
-        let user = sql_id("(n + 1) / 2");
         let users = format!(
             "{NUMBERS} INSERT INTO users (id, username, username_key, password_hash, roles, created_at,
                 password_changed_at)
-            SELECT {id}, 'user' || n, 'user' || n, $2, '', $3, $3 FROM numbers",
+            SELECT {id}, 'user' || n, 'user' || n, $3, '', $4, $4 FROM numbers",
             id = sql_id("n")
         );
-        let values = [count.div_ceil(2).into(), HASH.into(), now.millis().into()];
+        let values = [first.into(), last.into(), HASH.into(), now.millis().into()];
         self.run(&users, values);
         let sessions = format!(
             "{NUMBERS} INSERT INTO sessions (id, user_id, generation, rotated_at, superseded, created_at,
                 expires_at, idle_limit, auth_time, amr, scope, client_id, user_agent, ip, label)
-            SELECT {id}, {user}, $2, $3, $4, $5 + n, $6 + n, $7, $5 + n, 'pwd', '', '', $8,
+            SELECT {id}, {id}, $3, $4, $5, $6 + n, $7 + n, $8, $6 + n, 'pwd', '', '', $9,
                 '192.0.2.1', '' FROM numbers",
             id = sql_id("n")
         );
         let state = state(now);
         let created = now - Duration::from_hours(24);
         let values = [
-            count.into(),
+            first.into(),
+            last.into(),
             whole(state.generation).into(),
             state.rotated_at.millis().into(),
             state.superseded.text().into(),
@@ -122,6 +124,18 @@ impl FilledDatabase {
         self.settle();
     }
 
+    /// Makes so many accounts with the password of the administrator, who may introspect tokens.
+    pub(crate) fn people(&self, count: usize) {
+        for number in 0..count {
+            let sql =
+                "INSERT INTO users (id, username, username_key, password_hash, roles, created_at,
+                    password_changed_at)
+                SELECT $1, $1, $1, password_hash, 'introspect', created_at, password_changed_at
+                FROM users WHERE username = $2";
+            self.run(sql, [person(number).into(), NAME.into()]);
+        }
+    }
+
     /// Denies so many sessions for an hour.
     pub(crate) fn revocations(&self, count: u64) {
         if count == 0 {
@@ -130,11 +144,16 @@ impl FilledDatabase {
         let now = Clock::system().now();
         let sql = format!(
             "{NUMBERS} INSERT INTO revocations (kind, id, not_after, created_at)
-            SELECT 'sid', {id}, $2, $3 FROM numbers",
+            SELECT 'sid', {id}, $3, $4 FROM numbers",
             id = sql_id("n")
         );
         let not_after = now + Duration::from_hours(1);
-        let values = [count.into(), not_after.millis().into(), now.millis().into()];
+        let values = [
+            1_u64.into(),
+            count.into(),
+            not_after.millis().into(),
+            now.millis().into(),
+        ];
         self.run(&sql, values);
         self.settle();
     }
@@ -206,6 +225,12 @@ fn state(now: Time) -> SessionState {
 
 /// Returns the refresh tokens of `some` sessions that lie evenly among `count`.
 pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
+    let some = some.min(count);
+    refresh_tokens_of((0..some).map(|place| place * count / some + 1))
+}
+
+/// Returns the refresh tokens of the sessions with these numbers.
+pub(crate) fn refresh_tokens_of(numbers: impl Iterator<Item = u64>) -> Vec<String> {
     let tokens = RefreshTokenCodec::new(Arc::new(DerivedKeys::derive(ROOT_SECRET)), ISSUER);
     let mut session = Session {
         id: "".into(),
@@ -218,17 +243,13 @@ pub(crate) fn refresh_tokens(some: u64, count: u64) -> Vec<String> {
         client_id: String::new(),
         csrf_epoch: 0,
     };
-    let some = some.min(count);
     let mint = |number: u64| {
         session.id = id(number).into();
-        session.user_id = id(number.div_ceil(2)).into();
+        session.user_id = id(number).into();
         let token = tokens.issue(&session).expect("the claims have JSON");
         token.expose_secret().to_owned()
     };
-    (0..some)
-        .map(|place| place * count / some + 1)
-        .map(mint)
-        .collect()
+    numbers.map(mint).collect()
 }
 
 fn whole<T: TryInto<i64>>(number: T) -> i64 {
