@@ -7,7 +7,7 @@ pub(crate) enum Program {
     LatchetOnSqlite,
     /// Latchet as a service of several replicas has it.
     LatchetOnPostgres,
-    /// A program for Node, which is told how many workers to have.
+    /// A program for Node, which `cluster.mjs` runs.
     Node(&'static str),
     /// A program under gunicorn; whether it makes its tables first.
     Gunicorn(&'static str, Tables),

@@ -3,7 +3,7 @@
 use crate::adapter::Adapter;
 use crate::clients::Refresher;
 use crate::entries::{ALL, Entry};
-use crate::rounds::{Measurement, Side, TableHead, round};
+use crate::rounds::{Measurement, Side, TableHead, lengthened, round};
 use crate::server::{Server, Stores};
 use crate::support::connection::HttpResponse;
 use crate::support::flood::Flood;
@@ -63,8 +63,8 @@ impl RequestScript for Honest {
     }
 }
 
-/// Returns the servers, each of which is started anew for each round: the cost of a flood before it is refused
-/// is a part of it.
+/// Returns the servers. A new process serves each round: the cost of a flood before it is refused is a part
+/// of it.
 pub(crate) fn sides(is_wanted: impl Fn(&Entry) -> bool, stores: Stores<'_>) -> Vec<Side<'_>> {
     let entries = ALL.into_iter().filter(is_wanted);
     let side = |entry: Entry| Side {
@@ -76,7 +76,7 @@ pub(crate) fn sides(is_wanted: impl Fn(&Entry) -> bool, stores: Stores<'_>) -> V
 
 fn measurement(entry: Entry, stores: Stores<'_>) -> Measurement<'_> {
     entry.no_login.map_or(Ok(()), Err)?;
-    Ok(Box::new(move |window| {
+    Ok(lengthened(Box::new(move |window| {
         let server = Server::start(entry, stores, &THROTTLE);
         let honest = honest(&server);
         let mut guess = server.account(&person(0));
@@ -89,7 +89,7 @@ fn measurement(entry: Entry, stores: Stores<'_>) -> Measurement<'_> {
         let (seen, _) = run(server.target(), honest, window);
         flood.end();
         round(&seen)
-    }))
+    })))
 }
 
 /// Returns clients of whom half refresh, if the server has refreshes, and half check.

@@ -55,7 +55,7 @@ const COMMIT: Duration = Duration::from_millis(20);
 struct Options {
     /// Run only the operations whose name contains this
     filter: Option<String>,
-    /// Whether the server has a core of its own
+    /// Distribution of the processes over the cores
     #[arg(long, default_value = "own-core")]
     layout: Layout,
     /// Number of rounds for each server, in turns
@@ -173,9 +173,6 @@ fn measure(options: &Options) -> (Vec<Table>, Vec<PeerRanking>) {
         ..stores
     };
     tables.extend(slow(options, ("slow-commit-", ", commits of 20 ms"), disk));
-    for table in &tables {
-        table.print();
-    }
     report::print_rankings(&rankings);
     (tables, rankings)
 }

@@ -3,7 +3,7 @@
 use crate::adapter::Request;
 use crate::clients::{MixedClient, Refresher};
 use crate::logout;
-use crate::rounds::{ALL_KINDS, Measurement, Side, TableHead, continued};
+use crate::rounds::{ALL_KINDS, Measurement, Side, TableHead, continued, lengthened};
 use crate::server::Server;
 use crate::support::load::{CONNECTIONS, RepeatedRequest};
 use crate::support::service::person;
@@ -120,7 +120,7 @@ impl Operation {
         Ok(match self {
             Self::Login => {
                 has_login?;
-                continued(target, logins(server))
+                lengthened(continued(target, logins(server)))
             }
             Self::Verify => continued(target, requests(server, &adapter.check)),
             Self::Me => {
@@ -147,7 +147,7 @@ impl Operation {
                 has_login?;
                 let clients = server.login(CONNECTIONS).into_iter().zip(1..);
                 let clients = clients.map(|(values, seed)| MixedClient::new(adapter, values, seed));
-                continued(target, clients.collect::<Result<_, _>>()?)
+                lengthened(continued(target, clients.collect::<Result<_, _>>()?))
             }
         })
     }

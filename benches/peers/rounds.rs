@@ -30,7 +30,7 @@ pub(crate) struct TableHead {
     pub(crate) title: &'static str,
 }
 
-/// Measures the sides in turns. The rows are in the order of the sides.
+/// Measures the sides in turns, and prints the tables. The rows are in the order of the sides.
 pub(crate) fn measure(
     heads: &[TableHead],
     (prefix, remark): (&str, &str),
@@ -54,7 +54,11 @@ pub(crate) fn measure(
             .map(|(side, rounds)| row(side, rounds, head.kind))
             .collect(),
     };
-    heads.iter().map(table).collect()
+    let tables: Vec<Table> = heads.iter().map(table).collect();
+    for table in &tables {
+        table.print();
+    }
+    tables
 }
 
 fn row(side: &Side<'_>, rounds: &[Round], kind: &str) -> Row {
@@ -78,6 +82,13 @@ pub(crate) fn continued<'a, S: RequestScript>(
         scripts = again;
         round(&seen)
     })
+}
+
+/// Returns a measurement that lasts three times as long: of rare or slow responses there are few in a second.
+pub(crate) fn lengthened<'a>(
+    mut measure: Box<dyn FnMut(Duration) -> Round + 'a>,
+) -> Box<dyn FnMut(Duration) -> Round + 'a> {
+    Box::new(move |window| measure(3 * window))
 }
 
 /// Returns the figures of each kind. The processor time cannot be divided among the kinds.

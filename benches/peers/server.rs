@@ -23,7 +23,7 @@ use crate::support::service::{DataFolder, PASSWORD, Service, person};
 pub(crate) struct Stores<'a> {
     pub(crate) postgres: &'a Postgres,
     pub(crate) redis: &'a Redis,
-    /// What PostgreSQL is reached through, if anything.
+    /// The proxy to PostgreSQL, if there is one.
     pub(crate) proxy: Option<&'a Proxy>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Server<'a> {
     pub(crate) address: SocketAddr,
     host: Host,
     databases: [&'a Process; 2],
-    /// What the sessions to be ended are made with.
+    /// Source of the sessions of logouts.
     pub(crate) sessions: SessionSource,
     /// Between the start of the process and its first response.
     pub(crate) started_in: Duration,

@@ -58,6 +58,9 @@ impl Connection {
             .expect("the server reads");
         let mut filled = 0;
         loop {
+            if filled == self.buffer.len() {
+                self.buffer.resize(2 * filled, 0);
+            }
             let read = self.stream.read(&mut self.buffer[filled..]);
             let read = read.await.expect("the server writes");
             assert!(read > 0, "the server closed the connection");

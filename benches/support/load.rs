@@ -21,7 +21,7 @@ pub(crate) const WARM_UP: Duration = Duration::from_millis(250);
 pub(crate) trait RequestScript: 'static {
     /// Returns the next request.
     fn request(&mut self) -> &[u8];
-    /// Returns the kind of the request that was sent last, by which response times are told apart.
+    /// Returns the kind of the request that was sent last, for response times by kind.
     fn kind(&self) -> &'static str {
         ""
     }

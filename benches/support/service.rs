@@ -185,6 +185,7 @@ fn configure(command: &mut Command, home: &DataFolder, address: SocketAddr) {
         .env("LATCHET_THROTTLE_IP", "100000000/1m")
         .env("LATCHET_THROTTLE_ACCOUNT", "100000000/1m")
         .env("LATCHET_THROTTLE_ACCOUNT_IP", "100000000/1m")
+        .env("LATCHET_MAX_SESSIONS", "1000")
         .env("LATCHET_BOOTSTRAP_ADMIN", NAME)
         .env(
             "LATCHET_BOOTSTRAP_ADMIN_PASSWORD_FILE",

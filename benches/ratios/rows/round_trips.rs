@@ -1,4 +1,4 @@
-//! Round trips to PostgreSQL of one request after another, with nothing else under way.
+//! Round trips to PostgreSQL until the response to a request, with nothing else under way.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,19 +35,19 @@ struct Counts {
 
 impl Counts {
     fn line(&self, what: &'static str, target: Target) -> BenchResult {
-        let all = median(self.all.clone());
-        let least = self.all.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = self.all.iter().copied().fold(0.0, f64::max);
+        let awaited = median(self.awaited.clone());
+        let least = self.awaited.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self.awaited.iter().copied().fold(0.0, f64::max);
         BenchResult {
             what,
-            ours: format!("{all:.0}"),
+            ours: format!("{awaited:.0}"),
             floor: String::new(),
-            value: all,
+            value: awaited,
             target,
             note: format!(
-                "{:.0} of them before the response; {least:.0} to {most:.0} in {} requests",
-                median(self.awaited.clone()),
-                self.all.len()
+                "{:.0} with what follows the response; {least:.0} to {most:.0} in {} requests",
+                median(self.all.clone()),
+                self.awaited.len()
             ),
         }
     }

@@ -12,7 +12,7 @@ const { PORT, ACCOUNTS, PASSWORD, QUICK, DATABASE_URL, IS_FIRST, SECRET } = proc
 
 // 2 is argon2id.
 const hashed = (memoryCost) => hash(PASSWORD, { algorithm: 2, memoryCost, timeCost: 2, parallelism: 1 });
-// Of all accounts that are made here.
+// Hash of the accounts that sign up below.
 let stored = await hashed(19456);
 
 const auth = betterAuth({
