@@ -67,7 +67,8 @@ struct Options {
     /// Measure Latchet alone, and install nobody else
     #[arg(long)]
     alone: bool,
-    /// Where to write what `perf` samples of Latchet on PostgreSQL and Redis during the rounds
+    /// Where to write what `perf` samples of Latchet on PostgreSQL and Redis during the rounds of the operation
+    /// that the filter names in full
     #[arg(long)]
     perf: Option<PathBuf>,
     /// Where to write everything as data
@@ -87,7 +88,13 @@ impl Options {
     fn wants(&self, prefix: &str, tables: &[TableHead]) -> bool {
         let filter = self.filter.as_deref().unwrap_or_default();
         let mut names = tables.iter().map(|table| format!("{prefix}{}", table.name));
-        names.any(|name| name.contains(filter))
+        names.any(|name| {
+            if self.perf.is_some() {
+                name == filter
+            } else {
+                name.contains(filter)
+            }
+        })
     }
 
     fn wants_server(&self, entry: &Entry) -> bool {
