@@ -4,8 +4,8 @@ use crate::adapter::{Adapter, Request, Values};
 use crate::support::connection::HttpResponse;
 use crate::support::load::RequestScript;
 
-/// Why some servers have no refresh.
-const NO_REFRESH: &str = "has no refresh: a session is a cookie that stays";
+/// Reason why a server has no refresh.
+pub(crate) const NO_REFRESH: &str = "has no refresh: a session is a cookie that stays";
 
 /// A client that refreshes as soon as it can, each time with the token it was given last.
 pub(crate) struct Refresher {

@@ -1,7 +1,7 @@
 //! A flood of wrong logins from one address at one account, while others refresh and check.
 
 use crate::adapter::Adapter;
-use crate::clients::Refresher;
+use crate::clients::{NO_REFRESH, Refresher};
 use crate::entries::{ALL, Entry};
 use crate::rounds::{Measurement, Side, TableHead, lengthened, round};
 use crate::server::{Server, Stores};
@@ -70,6 +70,10 @@ pub(crate) fn sides(is_wanted: impl Fn(&Entry) -> bool, stores: Stores<'_>) -> V
     let side = |entry: Entry| Side {
         name: entry.name.to_owned(),
         measure: measurement(entry, stores),
+        lacks: Adapter::read(entry.adapter)
+            .refresh
+            .is_none()
+            .then_some(("refresh", NO_REFRESH)),
     };
     entries.map(side).collect()
 }

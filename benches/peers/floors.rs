@@ -63,6 +63,7 @@ fn side(name: &str, measure: impl FnMut(Duration) -> Round + 'static) -> Side<'s
     Side {
         name: name.to_owned(),
         measure: Ok(Box::new(measure)),
+        lacks: None,
     }
 }
 

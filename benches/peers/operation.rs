@@ -111,6 +111,7 @@ impl Operation {
         Side {
             name: server.entry.name.to_owned(),
             measure: self.prepare(server),
+            lacks: None,
         }
     }
 

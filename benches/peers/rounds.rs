@@ -20,6 +20,8 @@ pub(crate) type Measurement<'a> = Result<Box<dyn FnMut(Duration) -> Round + 'a>,
 pub(crate) struct Side<'a> {
     pub(crate) name: String,
     pub(crate) measure: Measurement<'a>,
+    /// A kind of request that it does not have, and why.
+    pub(crate) lacks: Option<(&'static str, &'static str)>,
 }
 
 /// A table of one kind of request.
@@ -63,6 +65,11 @@ pub(crate) fn measure(
 
 fn row(side: &Side<'_>, rounds: &[Round], kind: &str) -> Row {
     if let Err(why) = side.measure {
+        return Row::without(&side.name, why);
+    }
+    if let Some((lacking, why)) = side.lacks
+        && lacking == kind
+    {
         return Row::without(&side.name, why);
     }
     let figures = rounds.iter().map(|round| round.get(kind).copied());
