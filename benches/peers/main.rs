@@ -204,7 +204,9 @@ fn normal(options: &Options, stores: Stores<'_>) -> (Vec<Table>, Vec<PeerRanking
             .iter()
             .map(|server| operation.side(server))
             .collect();
-        sides.extend(floors::beside(operation, stores));
+        if options.perf.is_none() {
+            sides.extend(floors::beside(operation, stores));
+        }
         let _recording = options
             .perf
             .as_deref()
