@@ -150,10 +150,15 @@ impl Store {
 
     /// Returns one page of users.
     pub async fn users(&self, page: &UserPageRequest) -> Result<Vec<User>, StoreError> {
-        let mut found = Entity::find().filter(name_begins_with(page.search.as_deref()));
-        if let Some(after) = &page.after {
-            found = found.filter(Column::UsernameKey.gt(fold_username(after)));
-        }
+        let after = page.after.as_deref().map(fold_username);
+        let first = page.search.as_deref().map(fold_username);
+        // One lower bound: with two, SQLite would search for the first one and read all names from there.
+        let found = match after {
+            Some(after) if first.is_none_or(|first| first <= after) => Entity::find()
+                .filter(Column::UsernameKey.gt(after))
+                .filter(name_is_before_end_of(page.search.as_deref())),
+            _ => Entity::find().filter(name_begins_with(page.search.as_deref())),
+        };
         let found = found.order_by_asc(Column::UsernameKey).limit(page.limit);
         let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
         Ok(rows.into_iter().map(User::from).collect())
@@ -222,13 +227,15 @@ pub(super) fn enabled_with_role(role: &str) -> Condition {
 /// Condition of users whose name begins with `prefix`, as a range of the index: a search for a part of a name
 /// would read all users. Both databases compare the keys byte by byte.
 pub(super) fn name_begins_with(prefix: Option<&str>) -> Condition {
-    let all = Condition::all();
-    let Some(prefix) = prefix else { return all };
-    let first = fold_username(prefix);
+    let from = prefix.map(|prefix| Column::UsernameKey.gte(fold_username(prefix)));
+    name_is_before_end_of(prefix).add_option(from)
+}
+
+/// Condition of users whose name comes before the end of that range.
+fn name_is_before_end_of(prefix: Option<&str>) -> Condition {
     // No name has this character, which comes after all others.
-    let after_last = format!("{first}{}", char::MAX);
-    all.add(Column::UsernameKey.gte(first))
-        .add(Column::UsernameKey.lt(after_last))
+    let after_last = prefix.map(|prefix| format!("{}{}", fold_username(prefix), char::MAX));
+    Condition::all().add_option(after_last.map(|after_last| Column::UsernameKey.lt(after_last)))
 }
 
 fn escape_like(text: &str) -> String {

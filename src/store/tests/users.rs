@@ -404,3 +404,25 @@ async fn every_cost_of_a_stored_password_is_listed_once() {
     costs.sort();
     assert_eq!(costs, ["m=19456,t=2,p=1", "m=64,t=1,p=1"]);
 }
+
+#[tokio::test]
+async fn a_search_goes_on_after_the_last_name_of_a_page() {
+    let test_store = TestStore::start().await;
+    for name in ["ada", "alan", "albert", "alice", "bob"] {
+        test_store.user(name).await;
+    }
+    let found = async |search: &str, after: &str| -> Vec<String> {
+        let page = UserPageRequest {
+            after: Some(after.to_owned()),
+            search: Some(search.to_owned()),
+            limit: 2,
+        };
+        let users = test_store.store.users(&page).await.unwrap();
+        users.into_iter().map(|user| user.username).collect()
+    };
+
+    assert_eq!(found("al", "ada").await, ["alan", "albert"]);
+    assert_eq!(found("AL", "Alan").await, ["albert", "alice"]);
+    assert_eq!(found("al", "alice").await, [""; 0]);
+    assert_eq!(found("al", "al").await, ["alan", "albert"]);
+}
