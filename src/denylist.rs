@@ -91,11 +91,16 @@ impl DenylistBackend {
             BackendKind::Sql(_) => {}
             BackendKind::Redis(list) => {
                 list.mark_as_server();
-                let [sql, redis, backfiller, copier] = std::array::from_fn(|_| Arc::clone(list));
-                tasks.spawn(async move { background::keep_epoch_record_current(&sql).await });
-                tasks.spawn(async move { background::keep_connection_current(&redis).await });
-                tasks.spawn(async move { backfill::keep_backfilled(&backfiller).await });
-                tasks.spawn(async move { background::copy_missed_denials(&copier).await });
+                // What wakes up at the same moments is one task: two would wake up two threads.
+                let [trust, copy] = std::array::from_fn(|_| Arc::clone(list));
+                tasks.spawn(async move {
+                    let sql = background::keep_epoch_record_current(&trust);
+                    tokio::join!(sql, background::keep_connection_current(&trust));
+                });
+                tasks.spawn(async move {
+                    let backfill = backfill::keep_backfilled(&copy);
+                    tokio::join!(backfill, background::copy_missed_denials(&copy));
+                });
             }
         }
     }
