@@ -1,5 +1,13 @@
 //! Connections whose buffers are freed between requests.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use tokio::io::AsyncWrite;
+
+use super::super::stall_guard::{GuardedStream, StallGuard};
 use super::*;
 
 /// Sends `parts` one after the other, each when the server has processed the previous one, and returns the first
@@ -100,4 +108,38 @@ async fn a_connection_of_http_1_does_not_become_one_of_http_2() {
         .unwrap();
 
     assert_eq!(read_until_closed(&mut socket).await, "");
+}
+
+/// A stream that takes bytes and cannot send them, as TLS does while its client does not read.
+struct UnsentStream;
+
+impl AsyncWrite for UnsentStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_not_idle_before_its_response_is_flushed() {
+    let stall_guard = StallGuard::new(limits());
+    let mut stream = GuardedStream::new(UnsentStream, stall_guard.clone());
+    drop(stall_guard.start_request(false));
+    assert!(stall_guard.is_idle());
+
+    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    assert!(stream.flush().now_or_never().is_none());
+
+    assert!(!stall_guard.is_idle());
 }
