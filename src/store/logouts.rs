@@ -1,6 +1,6 @@
 //! Logouts in batches: the ends of many sessions, and their denials, in one commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
@@ -46,7 +46,11 @@ async fn process_batch(connections: &StoreConnections, logouts: Vec<LogoutReques
     let ended = with_deadline(end_sessions(connections, &logouts)).await;
     let results = ended.map(|ended| {
         let results = logouts.iter().map(|logout| {
-            let is_ended = ended.contains(logout.session.as_str());
+            let owner = ended.get(logout.session.as_str());
+            let is_ended = owner.is_some_and(|owner| {
+                let user = logout.user.as_ref();
+                user.is_none_or(|user| user.as_str() == owner)
+            });
             Ok(if is_ended {
                 LogoutResult::Ended
             } else {
@@ -58,11 +62,11 @@ async fn process_batch(connections: &StoreConnections, logouts: Vec<LogoutReques
     reply_to_all(logouts.into_iter().map(|logout| logout.reply), results);
 }
 
-/// Ends the sessions that are live and not locked, and returns their ids.
+/// Ends the sessions that are live and not locked. Returns their owners by session.
 async fn end_sessions(
     connections: &StoreConnections,
     logouts: &[LogoutRequest],
-) -> Result<BTreeSet<String>, StoreError> {
+) -> Result<BTreeMap<String, String>, StoreError> {
     let by_session: BTreeMap<(&SessionId, Option<&UserId>), &Revocation> = logouts
         .iter()
         .map(|logout| ((&logout.session, logout.user.as_ref()), &logout.revocation))
@@ -77,16 +81,26 @@ async fn end_sessions(
         ]
     });
     let filler = ["".into(), "".into(), "".into(), 0_i64.into(), 0_i64.into()];
-    let end = end_sql(connections.writer.get_database_backend());
-    let statements = CombinedStatements {
-        tables: &[TableRows::padded(&LOGOUTS, rows, &filler)],
-        writes: &[("denied", DENY)],
-        last: &end,
+    let backend = connections.writer.get_database_backend();
+    let tables = [TableRows::padded(&LOGOUTS, rows, &filler)];
+    let statements = match backend {
+        DbBackend::Postgres => CombinedStatements {
+            tables: &tables,
+            writes: &[("ended", END_FREE), ("denied", DENY_ENDED)],
+            last: "SELECT id, user_id FROM ended",
+        },
+        // A statement does not see what another one returned. There is only one writing transaction at a time.
+        _ => CombinedStatements {
+            tables: &tables,
+            writes: &[("denied", DENY_LIVE)],
+            last: END_LIVE,
+        },
     };
     let ended = statements.run(connections).await?;
-    let ended: Result<BTreeSet<String>, _> =
-        ended.iter().map(|row| row.try_get_by_index(0)).collect();
-    Ok(ended?)
+    let owners = ended
+        .iter()
+        .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)));
+    owners.collect()
 }
 
 /// The logouts, as a table in the statement.
@@ -101,31 +115,33 @@ static LOGOUTS: RowTable = RowTable {
     ],
 };
 
-/// Records the denials of the sessions that are live. A session that is locked is denied too: its logout ends
-/// it afterwards.
-const DENY: &str = "
+/// Ends the sessions that no other transaction has locked. In the order of their ids: statements that lock the same
+/// rows in the same order cannot deadlock.
+const END_FREE: &str = "
+    UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
+    FROM logouts
+    WHERE sessions.id = logouts.id AND sessions.revoked_at IS NULL
+        AND logouts.user_id IN ('', sessions.user_id)
+        AND sessions.id IN (
+            SELECT free.id FROM sessions AS free WHERE free.id IN (SELECT id FROM logouts)
+            ORDER BY free.id FOR NO KEY UPDATE SKIP LOCKED)
+    RETURNING sessions.id, sessions.user_id, logouts.not_after, logouts.at";
+
+const DENY_ENDED: &str = "
+    INSERT INTO revocations (kind, id, not_after, created_at, version)
+    SELECT 'sid', id, not_after, at, 0 FROM ended ORDER BY id
+    ON CONFLICT (id, kind) DO NOTHING";
+
+const DENY_LIVE: &str = "
     INSERT INTO revocations (kind, id, not_after, created_at, version)
     SELECT 'sid', sessions.id, logouts.not_after, logouts.at, 0
     FROM logouts JOIN sessions ON sessions.id = logouts.id
     WHERE sessions.revoked_at IS NULL AND logouts.user_id IN ('', sessions.user_id)
-    ORDER BY sessions.id
     ON CONFLICT (id, kind) DO NOTHING";
 
-fn end_sql(backend: DbBackend) -> String {
-    // On SQLite there is only one writing transaction at a time.
-    let is_free = match backend {
-        DbBackend::Postgres => {
-            "AND sessions.id IN (
-                SELECT free.id FROM sessions AS free WHERE free.id IN (SELECT id FROM logouts)
-                ORDER BY free.id FOR NO KEY UPDATE SKIP LOCKED)"
-        }
-        _ => "",
-    };
-    format!(
-        "UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
-        FROM logouts
-        WHERE sessions.id = logouts.id AND sessions.revoked_at IS NULL
-            AND logouts.user_id IN ('', sessions.user_id) {is_free}
-        RETURNING sessions.id"
-    )
-}
+const END_LIVE: &str = "
+    UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
+    FROM logouts
+    WHERE sessions.id = logouts.id AND sessions.revoked_at IS NULL
+        AND logouts.user_id IN ('', sessions.user_id)
+    RETURNING id, user_id";

@@ -26,7 +26,7 @@ pub(super) struct TableRows {
 pub(super) struct CombinedStatements<'a> {
     /// Tables that the statements read.
     pub(super) tables: &'a [TableRows],
-    /// Names and texts of statements whose rows are not used. None reads what another one writes.
+    /// Names and texts of statements that run before it. On SQLite none can read the rows of another one.
     pub(super) writes: &'a [(&'a str, &'a str)],
     /// The statement that returns the rows.
     pub(super) last: &'a str,
@@ -59,8 +59,8 @@ impl RowTable {
 }
 
 impl TableRows {
-    /// Returns the rows, with copies of `filler` up to the next power of two: a handful of prepared statements
-    /// serves any number of rows. Its values have the types of the columns, and match no stored row.
+    /// Returns the rows, with copies of `filler` up to the next power of two: few prepared statements serve any
+    /// number of rows. Its values have the types of the columns, and match no stored row.
     pub(super) fn padded<const WIDTH: usize>(
         table: &'static RowTable,
         rows: impl IntoIterator<Item = [Value; WIDTH]>,

@@ -114,7 +114,8 @@ impl Store {
         actor: Option<&Actor>,
     ) -> Result<Vec<Denial>, StoreError> {
         // PostgreSQL refuses a statement with NUL in a text, also for the others of the batch.
-        if id.as_str().contains('\0') {
+        let texts = [Some(id.as_str()), user.map(UserId::as_str)];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
             return Ok(Vec::new());
         }
         if actor.is_none() {

@@ -333,6 +333,7 @@ async fn a_logout_does_not_wait_for_the_locked_row_of_another_session() {
         of_free = log_out(&free) => assert_eq!(of_free.unwrap().len(), 1),
     }
 
+    assert!(!test_store.is_denied(&locked).await, "it has not ended yet");
     change.commit().await.unwrap();
     assert_eq!(of_locked.await.remove(0).unwrap().len(), 1);
     for session in [&locked, &free] {
