@@ -181,14 +181,7 @@ impl Sessions {
         let session = self
             .store
             .create_session(&user, new, &verified.attempt.counters, now)
-            .await;
-        if !matches!(session, Ok(Some(_))) {
-            self.password_verification
-                .throttle
-                .refund_attempt(verified.attempt)
-                .await;
-        }
-        let session = session?;
+            .await?;
         // The account was disabled or its password changed after it was verified: as if that came first.
         let StartedSession { current, evicted } = session.ok_or(ApiError::InvalidCredentials)?;
         if !evicted.is_empty() {

