@@ -149,6 +149,12 @@ async fn require_valid_token<C: ConnectionTrait>(db: &C, actor: &Actor) -> Resul
     }
 }
 
+/// Locks a user until the end of the transaction.
+pub(super) async fn lock_user<C: ConnectionTrait>(db: &C, id: &UserId) -> Result<(), StoreError> {
+    lock_users(db, with_ids(std::iter::once(id))).await?;
+    Ok(())
+}
+
 fn with_ids<'a>(ids: impl Iterator<Item = &'a UserId>) -> Condition {
     let ids: BTreeSet<&str> = ids.map(UserId::as_str).collect();
     Condition::all().add(Column::Id.is_in(ids))

@@ -6,6 +6,7 @@ use sea_orm::{ConnectionTrait, DbBackend};
 
 use super::batch_queue::{BatchQueue, Reply, reply_to_all};
 use super::connection::StoreConnections;
+use super::revocations::SESSION_KIND;
 use super::row_table::{CombinedStatements, RowTable, TableRows};
 use super::{Revocation, SessionId, StoreError, UserId, with_deadline};
 
@@ -83,20 +84,30 @@ async fn end_sessions(
     let filler = ["".into(), "".into(), "".into(), 0_i64.into(), 0_i64.into()];
     let backend = connections.writer.get_database_backend();
     let tables = [TableRows::padded(&LOGOUTS, rows, &filler)];
-    let statements = match backend {
-        DbBackend::Postgres => CombinedStatements {
-            tables: &tables,
-            writes: &[("ended", END_FREE), ("denied", DENY_ENDED)],
-            last: "SELECT id, user_id FROM ended",
-        },
+    let ended = match backend {
+        DbBackend::Postgres => {
+            let returned = "sessions.id, sessions.user_id, logouts.not_after, logouts.at";
+            let end = format!("{} RETURNING {returned}", end_sql(IS_FREE));
+            let statements = CombinedStatements {
+                tables: &tables,
+                writes: &[("ended", &end), ("denied", &deny_sql("ended"))],
+                last: "SELECT id, user_id FROM ended",
+            };
+            statements.run(connections).await?
+        }
         // A statement does not see what another one returned. There is only one writing transaction at a time.
-        _ => CombinedStatements {
-            tables: &tables,
-            writes: &[("denied", DENY_LIVE)],
-            last: END_LIVE,
-        },
+        _ => {
+            let live = format!(
+                "(SELECT sessions.id, not_after, at FROM logouts JOIN sessions ON {IS_TO_END})"
+            );
+            let statements = CombinedStatements {
+                tables: &tables,
+                writes: &[("denied", &deny_sql(&live))],
+                last: &format!("{} RETURNING id, user_id", end_sql("TRUE")),
+            };
+            statements.run(connections).await?
+        }
     };
-    let ended = statements.run(connections).await?;
     let owners = ended
         .iter()
         .map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?)));
@@ -115,33 +126,31 @@ static LOGOUTS: RowTable = RowTable {
     ],
 };
 
-/// Ends the sessions that no other transaction has locked. In the order of their ids: statements that lock the same
-/// rows in the same order cannot deadlock.
-const END_FREE: &str = "
-    UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
-    FROM logouts
-    WHERE sessions.id = logouts.id AND sessions.revoked_at IS NULL
-        AND logouts.user_id IN ('', sessions.user_id)
-        AND sessions.id IN (
-            SELECT free.id FROM sessions AS free WHERE free.id IN (SELECT id FROM logouts)
-            ORDER BY free.id FOR NO KEY UPDATE SKIP LOCKED)
-    RETURNING sessions.id, sessions.user_id, logouts.not_after, logouts.at";
+/// Condition of a live session that a logout is to end.
+const IS_TO_END: &str = "
+    sessions.id = logouts.id AND sessions.revoked_at IS NULL
+    AND logouts.user_id IN ('', sessions.user_id)";
 
-const DENY_ENDED: &str = "
-    INSERT INTO revocations (kind, id, not_after, created_at, version)
-    SELECT 'sid', id, not_after, at, 0 FROM ended ORDER BY id
-    ON CONFLICT (id, kind) DO NOTHING";
+/// Condition of a session that no other transaction has locked. In the order of the ids: statements that lock the
+/// same rows in the same order cannot deadlock.
+const IS_FREE: &str = "
+    sessions.id IN (
+        SELECT free.id FROM sessions AS free WHERE free.id IN (SELECT id FROM logouts)
+        ORDER BY free.id FOR NO KEY UPDATE SKIP LOCKED)";
 
-const DENY_LIVE: &str = "
-    INSERT INTO revocations (kind, id, not_after, created_at, version)
-    SELECT 'sid', sessions.id, logouts.not_after, logouts.at, 0
-    FROM logouts JOIN sessions ON sessions.id = logouts.id
-    WHERE sessions.revoked_at IS NULL AND logouts.user_id IN ('', sessions.user_id)
-    ON CONFLICT (id, kind) DO NOTHING";
+fn end_sql(condition: &str) -> String {
+    format!(
+        "UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
+        FROM logouts WHERE {IS_TO_END} AND {condition}"
+    )
+}
 
-const END_LIVE: &str = "
-    UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
-    FROM logouts
-    WHERE sessions.id = logouts.id AND sessions.revoked_at IS NULL
-        AND logouts.user_id IN ('', sessions.user_id)
-    RETURNING id, user_id";
+/// Returns the SQL that records the denials of the sessions that `ended` selects, with columns `id`, `not_after` and
+/// `at`.
+fn deny_sql(ended: &str) -> String {
+    format!(
+        "INSERT INTO revocations (kind, id, not_after, created_at, version)
+        SELECT '{SESSION_KIND}', id, not_after, at, 0 FROM {ended} WHERE TRUE ORDER BY id
+        ON CONFLICT (id, kind) DO NOTHING"
+    )
+}

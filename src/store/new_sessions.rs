@@ -11,16 +11,13 @@ use std::time::Duration;
 
 use entity::session::Model;
 use entity::user;
-use sea_orm::sea_query::LockType;
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QuerySelect, Statement,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Statement};
 
 use super::security_events::{self, NewSecurityEvent};
 use super::sessions::{revoke_live, session_denial};
 use super::{
     BudgetReservation, DenialPeriod, LoginDevice, Revocation, Session, SessionId, SessionOwner,
-    SessionWithOwner, Store, StoreError, User, UserId, authority, with_deadline,
+    SessionWithOwner, Store, StoreError, User, UserId, authority, authorization, with_deadline,
 };
 use crate::rotation::RevokeReason;
 use crate::security_events::EventKind;
@@ -143,11 +140,7 @@ impl Store {
         let owner = UserId::from(row.user_id.as_str());
         let transaction = self.begin().await?;
         // Two logins that end each other's session would leave none.
-        let mut user = user::Entity::find_by_id(owner.as_str());
-        if transaction.get_database_backend() == DbBackend::Postgres {
-            user = user.lock(LockType::NoKeyUpdate);
-        }
-        user.one(&transaction).await?;
+        authorization::lock_user(&transaction, &owner).await?;
         if !authority::is_live(&transaction, &row.id.as_str().into()).await? {
             return Ok(Vec::new());
         }

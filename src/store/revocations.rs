@@ -11,7 +11,8 @@ use super::{Store, StoreError, UserId, database_time, with_deadline};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::{Denial, DenialTarget, TokenIds, TokenStatus};
 
-const SESSION_KIND: &str = "sid";
+/// Kind of the denial of a session.
+pub(super) const SESSION_KIND: &str = "sid";
 const TOKEN_KIND: &str = "jti";
 const USER_KIND: &str = "user";
 
