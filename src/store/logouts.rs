@@ -84,29 +84,26 @@ async fn end_sessions(
     let filler = ["".into(), "".into(), "".into(), 0_i64.into(), 0_i64.into()];
     let backend = connections.writer.get_database_backend();
     let tables = [TableRows::padded(&LOGOUTS, rows, &filler)];
-    let ended = match backend {
-        DbBackend::Postgres => {
-            let returned = "sessions.id, sessions.user_id, logouts.not_after, logouts.at";
-            let end = format!("{} RETURNING {returned}", end_sql(IS_FREE));
-            let statements = CombinedStatements {
-                tables: &tables,
-                writes: &[("ended", &end), ("denied", &deny_sql("ended"))],
-                last: "SELECT id, user_id FROM ended",
-            };
-            statements.run(connections).await?
-        }
+    let ended = if backend == DbBackend::Postgres {
+        let returned = "sessions.id, sessions.user_id, logouts.not_after, logouts.at";
+        let end = format!("{} RETURNING {returned}", end_sql(IS_FREE));
+        let statements = CombinedStatements {
+            tables: &tables,
+            writes: &[("ended", &end), ("denied", &deny_sql("ended"))],
+            last: "SELECT id, user_id FROM ended",
+        };
+        statements.run(connections).await?
+    } else {
         // A statement does not see what another one returned. There is only one writing transaction at a time.
-        _ => {
-            let live = format!(
-                "(SELECT sessions.id, not_after, at FROM logouts JOIN sessions ON {IS_TO_END})"
-            );
-            let statements = CombinedStatements {
-                tables: &tables,
-                writes: &[("denied", &deny_sql(&live))],
-                last: &format!("{} RETURNING id, user_id", end_sql("TRUE")),
-            };
-            statements.run(connections).await?
-        }
+        let live = format!(
+            "(SELECT sessions.id, not_after, at FROM logouts JOIN sessions ON {IS_TO_END})"
+        );
+        let statements = CombinedStatements {
+            tables: &tables,
+            writes: &[("denied", &deny_sql(&live))],
+            last: &format!("{} RETURNING id, user_id", end_sql("TRUE")),
+        };
+        statements.run(connections).await?
     };
     let owners = ended
         .iter()
