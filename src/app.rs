@@ -16,10 +16,12 @@ use super::password_reset::PasswordResets;
 use super::password_verification::PasswordVerification;
 use super::refresh_token::RefreshTokenCodec;
 use super::registration::Registration;
-use super::sessions::{Revocations, SessionSettings, Sessions, TokenIssuer, grace_period};
+use super::services::{ServiceRegistry, Services};
+use super::sessions::{Revocations, SessionSettings, Sessions, grace_period};
 use super::store::{OpenMode, SealedColumn, ServerLock, Store};
 use super::third_party_tokens::{ThirdPartyTokens, TokenProfiles};
 use super::throttle::Throttle;
+use super::token_issuer::TokenIssuer;
 use latchet_guard::clock::Clock;
 use latchet_guard::token::Verifier;
 use latchet_guard::{Guards, Location};
@@ -49,6 +51,8 @@ pub struct AppParts {
     pub signing_keys: SigningKeys,
     /// Tokens for third parties.
     pub third_party_tokens: ThirdPartyTokens,
+    /// Programs that authenticate with a secret.
+    pub services: Services,
     /// Protects this server's own routes.
     pub guards: Guards,
     /// Checks access tokens.
@@ -91,6 +95,7 @@ impl App {
         warn_of_pending_rotation(&installation).await?;
         let app = Self(Arc::new(AppParts::open(installation, lock).await?));
         app.warn_of_new_issuer().await?;
+        app.services.reconcile().await?;
         Ok(app)
     }
 
@@ -141,14 +146,20 @@ impl AppParts {
         let derived = Arc::clone(&installation.derived);
         let throttle = Arc::new(Throttle::new(config, store.clone(), Arc::clone(&derived)));
         let refresh_tokens = Arc::new(RefreshTokenCodec::new(Arc::clone(&derived), &config.issuer));
-        let issuer = TokenIssuer::new(
+        let issuer = Arc::new(TokenIssuer::new(
             config,
             signing_keys.keyring.clone(),
             Arc::clone(&refresh_tokens),
             lifetimes.clone(),
-        );
+        ));
         let verifier = Arc::clone(&signing_keys.verifier);
         Ok(Self {
+            services: Services {
+                registry: ServiceRegistry::open(&config.tables, &installation.root)?,
+                revocations: revocations.clone(),
+                throttle: Arc::clone(&throttle),
+                issuer: Arc::clone(&issuer),
+            },
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
             introspection: Introspection {
                 accepts_foreign_keys: !config.verification_keys.is_empty(),
@@ -161,12 +172,11 @@ impl AppParts {
             },
             registration: Registration {
                 accounts: accounts.clone(),
-                throttle: Arc::clone(&throttle),
+                throttle,
             },
             third_party_tokens: ThirdPartyTokens {
                 profiles,
                 accounts: accounts.clone(),
-                throttle,
             },
             password_resets: installation.password_resets(accounts.clone()),
             guards: guards(config, &verifier, &revocations),
@@ -191,7 +201,7 @@ fn sessions(
     installation: &Installation,
     accounts: &Accounts,
     throttle: Arc<Throttle>,
-    issuer: TokenIssuer,
+    issuer: Arc<TokenIssuer>,
 ) -> Sessions {
     Sessions {
         settings: SessionSettings::new(&installation.config),

@@ -33,6 +33,7 @@ mod password_prompt;
 mod restore;
 mod run;
 mod secret_commands;
+mod service_commands;
 mod service_manager;
 mod signals;
 #[cfg(test)]
@@ -44,7 +45,7 @@ use restore::RestoreMode;
 const EXAMPLES: &str = "\
 Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
 the name of a file that holds the value) and a key of the TOML file (access_ttl). The file alone has
-the tables [token_profiles.NAME] and [token_services.NAME], for third-party tokens.
+the tables [token_profiles.NAME], for third-party tokens, and [token_services.NAME], for programs.
 
 Examples:
   latchet                                  serve on 127.0.0.1:8080 with everything in ./data
@@ -85,6 +86,9 @@ enum Command {
     /// Manage signing keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Manage the credentials of services: programs with a table `[token_services.NAME]` in the settings file
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Examine the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -234,6 +238,21 @@ enum SecretCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum ServiceCommand {
+    /// Print a new secret for a service, and its hash for `secret_hashes` of its table; the database is not
+    /// touched
+    Secret,
+    /// List the credentials of services with their last use and state
+    List,
+    /// Revoke every credential of a service: its secrets and its tokens are refused at the next request, on every
+    /// replica, and the same secrets are never accepted again
+    Revoke {
+        /// Name of the service
+        name: String,
+    },
+}
+
 fn role(text: &str) -> Result<UserRole, String> {
     UserRole::parse(text).map_err(|why| format!("a role {why}"))
 }
@@ -326,6 +345,7 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
         } => RootSecret::generate()?.expose().to_owned() + "\n",
         Command::Openapi { json: true } => api::spec::document().json(),
         Command::Openapi { json: false } => api::spec::document().yaml(),
+        Command::Service(ServiceCommand::Secret) => service_commands::new_secret()?,
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
         Command::Health => health::check(&config).await?,
         Command::Doctor => {
@@ -366,6 +386,9 @@ async fn run_with_database(command: Command, config: Config) -> Result<String, C
         } => secret_commands::run(config, command).await,
         Command::SetupLink => setup_link(&open(config, mode).await?).await,
         Command::User(command) => user_commands::run(&open(config, mode).await?, command).await,
+        Command::Service(command) => {
+            service_commands::run(&open(config, mode).await?, command).await
+        }
         Command::Events(arguments) => {
             events_command::run(&open(config, mode).await?, arguments).await?;
             Ok(String::new())

@@ -37,8 +37,10 @@ pub enum ApiError {
     /// Unknown service or wrong secret, which must look the same.
     #[error("the name or the secret of the service is wrong")]
     InvalidClient,
-    /// An OAuth client tried to authenticate.
-    #[error("clients are public here and cannot authenticate: send no secret and no assertion")]
+    /// An OAuth client tried to authenticate in a way that is not supported here.
+    #[error(
+        "clients cannot authenticate in this way: a service sends its name and secret in `Authorization: Basic`"
+    )]
     ClientAuthentication,
     /// A superseded refresh token was presented after its grace period; the session has been ended.
     #[error("the refresh token was used before, so the session was ended: log in again")]
@@ -76,8 +78,11 @@ pub enum ApiError {
         errors: Vec<FieldError>,
     },
     /// A grant type other than those of the token endpoint.
-    #[error("`grant_type` must be `password` or `refresh_token`")]
+    #[error("`grant_type` must be `password`, `refresh_token` or `client_credentials`")]
     UnsupportedGrantType,
+    /// A service asks for the tokens of a user.
+    #[error("a service gets tokens for itself alone: use the grant `client_credentials`")]
+    UnauthorizedClient,
     /// A token that was issued to another client than the one that the request names.
     #[error("the token was issued to another client")]
     WrongClient,
@@ -188,6 +193,7 @@ impl ApiError {
             }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            Self::UnauthorizedClient => (StatusCode::BAD_REQUEST, "unauthorized_client"),
             Self::WrongClient => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Self::InvalidInput { .. } | Self::InvalidScope => {
                 (StatusCode::BAD_REQUEST, "validation_failed")

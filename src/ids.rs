@@ -50,3 +50,8 @@ id! {
     /// Id of a session: the `sid` of tokens.
     SessionId
 }
+
+id! {
+    /// Id of a credential of a service: the `sid` of its tokens.
+    CredentialId
+}

@@ -59,6 +59,7 @@ pub mod root_secret_rotation;
 pub mod rotation;
 pub mod security_events;
 pub mod serve;
+pub mod services;
 pub mod sessions;
 pub mod store;
 #[cfg(test)]
@@ -66,6 +67,7 @@ mod test_app;
 mod text_file;
 pub mod third_party_tokens;
 pub mod throttle;
+pub mod token_issuer;
 pub mod token_lifetimes;
 mod web;
 

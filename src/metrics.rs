@@ -22,8 +22,8 @@ use super::error::ApiError;
 use super::middleware::BodyBudget;
 use super::readiness::Readiness;
 use super::serve::{Lifecycle, TlsCertificate};
-use super::sessions::IssuedTokens;
 use super::store::RotationOutcome;
+use super::token_issuer::IssuedTokens;
 
 mod exposition_format;
 mod gauges;

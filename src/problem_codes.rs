@@ -57,7 +57,7 @@ pub fn meaning(code: &str) -> Option<&'static str> {
 }
 
 /// All codes, by status.
-pub const PROBLEM_CODES: [ProblemCode; 32] = {
+pub const PROBLEM_CODES: [ProblemCode; 33] = {
     use ProblemSource::{Both, Guards, Server};
     [
         problem(
@@ -68,9 +68,15 @@ pub const PROBLEM_CODES: [ProblemCode; 32] = {
         ),
         problem(
             StatusCode::BAD_REQUEST,
+            "unauthorized_client",
+            Server,
+            "At `/oauth/token`: a service asked for the tokens of a user. It gets tokens for itself alone, by `client_credentials`.",
+        ),
+        problem(
+            StatusCode::BAD_REQUEST,
             "unsupported_grant_type",
             Server,
-            "`/oauth/token` supports `password` and `refresh_token` only.",
+            "`/oauth/token` supports `password`, `refresh_token` and `client_credentials` only.",
         ),
         problem(
             StatusCode::BAD_REQUEST,
@@ -293,6 +299,7 @@ pub(crate) fn error_sample(code: &str) -> Problem {
         }
         .problem(),
         "unsupported_grant_type" => ApiError::UnsupportedGrantType.problem(),
+        "unauthorized_client" => ApiError::UnauthorizedClient.problem(),
         "another_client" => ApiError::WrongClient.problem(),
         "invalid_scope" => ApiError::InvalidScope.problem(),
         "too_many_requests" => ApiError::TooManyRequests {

@@ -50,10 +50,13 @@ pub enum EventKind {
     /// The database was restored from a backup: every session ended, and a new signing key replaced all
     /// others.
     DatabaseRestored,
+    /// A credential of a service ended: it was removed from the settings, or revoked on the command line. The
+    /// session of the event is the `sid` of its tokens.
+    ServiceCredentialEnded,
 }
 
 impl EventKind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
@@ -71,6 +74,7 @@ impl EventKind {
         Self::RootSecretReplaced,
         Self::FirstAdministrator,
         Self::DatabaseRestored,
+        Self::ServiceCredentialEnded,
     ];
 
     /// Returns the name of the kind in the database and in responses.
@@ -93,6 +97,7 @@ impl EventKind {
             Self::RootSecretReplaced => "root_secret_replaced",
             Self::FirstAdministrator => "first_administrator",
             Self::DatabaseRestored => "database_restored",
+            Self::ServiceCredentialEnded => "service_credential_ended",
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Decisions about login and refresh, and the issue of the tokens that both return. Their HTTP responses are
-//! built by the API.
+//! Decisions about login and refresh. The tokens that both return are issued by the
+//! [`token_issuer`](super::token_issuer), their HTTP responses are built by the API.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -12,12 +12,8 @@ use super::accounts::Accounts;
 use super::config::Config;
 use super::derived_keys::DerivedKeys;
 use super::error::ApiError;
-use super::ids::{SessionId, UserId};
-use super::keyring::Keyring;
 use super::metrics::Metrics;
-use super::names::{NARROWED_CLAIM, USERNAME_CLAIM};
 use super::password_verification::PasswordVerification;
-use super::refresh_token::RefreshTokenCodec;
 use super::refused_attempts;
 use super::rotation::{Grace, SessionEnd};
 use super::store::{
@@ -25,9 +21,9 @@ use super::store::{
     SessionPageRequest, SessionWithOwner, SessionWithUsername, StartedSession, Store,
 };
 use super::throttle::KnownDevice;
-use super::token_lifetimes::TokenLifetimes;
+use super::token_issuer::{IssuedTokens, TokenIssuer};
 use latchet_guard::clock::{Clock, Time};
-use latchet_guard::token::{Claims, FreshClaim};
+use latchet_guard::token::FreshClaim;
 
 mod client_refresh;
 mod logout;
@@ -37,7 +33,7 @@ mod scopes;
 pub use client_refresh::ClientRefresh;
 pub(super) use client_refresh::require_client;
 pub use logout::Revocations;
-use scopes::resolve_scopes;
+pub(super) use scopes::resolve_scopes;
 
 /// Origin of a request, for the throttle and the list of devices. It proves nothing.
 #[derive(Clone, Debug)]
@@ -67,34 +63,6 @@ pub struct LoginAttempt {
     pub client: ClientInfo,
 }
 
-/// Tokens that a login or a refresh returns.
-#[derive(Debug)]
-pub struct IssuedTokens {
-    /// The access token, with its properties for the response.
-    pub access: IssuedAccessToken,
-    /// The session's one current refresh token.
-    pub refresh_token: SecretString,
-    /// Seconds until an unused session ends.
-    pub refresh_expires_in: u64,
-    /// The generation from which on CSRF values of the session are valid.
-    pub csrf_epoch: u64,
-}
-
-/// An access token without a refresh token.
-#[derive(Debug)]
-pub struct IssuedAccessToken {
-    /// The token.
-    pub access_token: String,
-    /// Lifetime in seconds.
-    pub expires_in: u64,
-    /// Scopes of the token, space-separated.
-    pub scope: String,
-    /// Its session.
-    pub session_id: SessionId,
-    /// Its user.
-    pub user_id: UserId,
-}
-
 /// Starts and refreshes sessions.
 #[derive(Debug)]
 pub struct Sessions {
@@ -105,7 +73,7 @@ pub struct Sessions {
     pub(super) accounts: Accounts,
     pub(super) password_verification: PasswordVerification,
     pub(super) revocations: Revocations,
-    pub(super) issuer: TokenIssuer,
+    pub(super) issuer: Arc<TokenIssuer>,
     pub(super) metrics: Option<Metrics>,
 }
 
@@ -277,124 +245,5 @@ impl Sessions {
         page: &SessionPageRequest,
     ) -> Result<Vec<SessionWithUsername>, ApiError> {
         Ok(self.store.sessions(page, self.clock.now()).await?)
-    }
-}
-
-/// Issues the tokens of sessions.
-#[derive(Debug)]
-pub struct TokenIssuer {
-    issuer: String,
-    audience: Vec<String>,
-    flask: FlaskClaims,
-    keyring: Keyring,
-    refresh_tokens: Arc<RefreshTokenCodec>,
-    token_lifetimes: TokenLifetimes,
-}
-
-/// The claims that Flask apps require in access tokens, if the settings enable support for them.
-#[derive(Debug)]
-struct FlaskClaims {
-    /// Claim of Flask-JWT that names the user in addition to `sub`.
-    identity: Option<String>,
-    /// True if the tokens have the claims of Flask-JWT-Extended.
-    is_extended: bool,
-}
-
-impl FlaskClaims {
-    fn add_to(&self, mut claims: Claims) -> Claims {
-        if let Some(name) = &self.identity {
-            claims.extra.insert(name.clone(), claims.sub.clone().into());
-        }
-        if self.is_extended {
-            claims = claims.with_csrf();
-        }
-        if self.identity.is_some() || self.is_extended {
-            claims = claims.with_nbf();
-        }
-        claims
-    }
-}
-
-impl TokenIssuer {
-    /// Returns an issuer of tokens with these parts of a server.
-    pub(super) fn new(
-        config: &Config,
-        keyring: Keyring,
-        refresh_tokens: Arc<RefreshTokenCodec>,
-        token_lifetimes: TokenLifetimes,
-    ) -> Self {
-        let identity = &config.compat_flask_jwt_identity;
-        Self {
-            issuer: config.issuer.clone(),
-            audience: config.audience.clone(),
-            flask: FlaskClaims {
-                identity: config.compat_flask_jwt.then(|| identity.clone()),
-                is_extended: config.compat_flask_jwt_extended,
-            },
-            keyring,
-            refresh_tokens,
-            token_lifetimes,
-        }
-    }
-
-    async fn issue_tokens(
-        &self,
-        current: &SessionWithOwner,
-        fresh: FreshClaim,
-        now: Time,
-    ) -> Result<IssuedTokens, ApiError> {
-        let session = &current.session;
-        Ok(IssuedTokens {
-            access: self.issue_access_token(current, fresh, now).await?,
-            refresh_token: self
-                .refresh_tokens
-                .issue(session)
-                .map_err(ApiError::internal)?,
-            refresh_expires_in: session.state.ends_at().since(now).as_secs(),
-            csrf_epoch: session.csrf_epoch,
-        })
-    }
-
-    async fn issue_access_token(
-        &self,
-        current: &SessionWithOwner,
-        fresh: FreshClaim,
-        now: Time,
-    ) -> Result<IssuedAccessToken, ApiError> {
-        let SessionWithOwner { session, owner } = current;
-        let lifetime = self.token_lifetimes.lifetime_to_issue().await?;
-        let scope = session.scope.join(" ");
-        let mut claims = Claims {
-            iss: self.issuer.clone(),
-            aud: self.audience.clone(),
-            sub: session.user_id.to_string(),
-            client_id: Some(session.client().to_owned()),
-            sid: Some(session.id.to_string()),
-            fresh,
-            auth_time: Some(session.auth_time.secs()),
-            amr: session.amr.clone(),
-            roles: owner.roles.clone(),
-            authority_version: owner.authority_version,
-            scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
-            ..Claims::access(now, lifetime)
-        };
-        let username = owner.username.as_str();
-        claims
-            .extra
-            .insert(USERNAME_CLAIM.to_owned(), username.into());
-        if session.is_narrowed {
-            claims.extra.insert(NARROWED_CLAIM.to_owned(), true.into());
-        }
-        Ok(IssuedAccessToken {
-            access_token: self
-                .keyring
-                .signer(now)
-                .sign(&self.flask.add_to(claims))
-                .map_err(ApiError::internal)?,
-            expires_in: lifetime.as_secs(),
-            scope,
-            session_id: session.id.clone(),
-            user_id: session.user_id.clone(),
-        })
     }
 }

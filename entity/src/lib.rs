@@ -8,6 +8,7 @@ pub mod installation;
 pub mod key;
 pub mod reset_link;
 pub mod revocation;
+pub mod service_credential;
 pub mod session;
 pub mod setup_link;
 pub mod throttle;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Passwords are compared in clear text here. Let a Latchet issue the tokens instead
-//! (`verify_by_jwks.rs`, `mount_server.rs`), and your service has no code for passwords.
+//! (`from_issuer.rs`, `mount_server.rs`), and your service has no code for passwords.
 #![expect(clippy::unused_async, reason = "handlers are async")]
 
 use std::error::Error;

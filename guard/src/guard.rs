@@ -6,6 +6,8 @@ use poem::{Body, Request};
 
 use crate::token::Claims;
 
+#[cfg(feature = "axum")]
+mod axum;
 mod body;
 mod builtin;
 mod compat;
@@ -13,6 +15,8 @@ mod credentials;
 mod enforcement;
 mod extractor;
 mod guards;
+#[cfg(feature = "remote")]
+mod latchet_issuer;
 mod location;
 mod openapi;
 mod policy;
@@ -29,6 +33,8 @@ pub use compat::{FlaskJwtError, flask_jwt_errors, flask_jwt_extended_errors};
 pub use credentials::credentials;
 pub use extractor::{Jwt, JwtFresh, JwtOptional, JwtRefresh, JwtRequired, SECURITY_SCHEME};
 pub use guards::Guards;
+#[cfg(feature = "remote")]
+pub use latchet_issuer::{ConnectError, LatchetIssuer};
 pub use location::{Location, LocationKind};
 pub use openapi::document_refusals;
 pub use policy::{Freshness, RevocationCheck, TokenPolicy};

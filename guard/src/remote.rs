@@ -13,6 +13,7 @@ mod remote_keys;
 
 pub(crate) use address::parse_address;
 pub use address::{AddressError, PlaintextPolicy};
+pub(crate) use fetch::fetch_token_metadata;
 pub use fetch::{FetchError, SetupError};
 pub(crate) use issuer_client::{ClientAuthentication, IssuerClient};
 pub use remote_keys::{RemoteKeys, RemoteSettings};

@@ -10,6 +10,7 @@ mod m0004_authority;
 mod m0005_throttle_places;
 mod m0006_delegated_authority;
 mod m0007_issuer;
+mod m0008_service_credentials;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_throttle_places::Migration),
             Box::new(m0006_delegated_authority::Migration),
             Box::new(m0007_issuer::Migration),
+            Box::new(m0008_service_credentials::Migration),
         ]
     }
 }

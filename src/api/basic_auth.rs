@@ -6,6 +6,7 @@ use poem::http::HeaderMap;
 use poem::http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::services::ServiceCredentials;
 use latchet_guard::credentials;
 
 /// Content of the header.
@@ -42,6 +43,16 @@ impl BasicCredentials {
         match pair {
             Some((name, secret)) => Self::NameAndSecret(name.to_owned(), secret.into()),
             None => Self::Malformed,
+        }
+    }
+}
+
+impl ServiceCredentials {
+    /// Returns the credentials in a header, which are encoded as in a form (RFC 6749, 2.3.1).
+    pub(super) fn from_basic(name: &str, secret: &SecretString) -> Self {
+        Self {
+            name: decode_form_value(name),
+            secret: decode_form_value(secret.expose_secret()).into(),
         }
     }
 }

@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use super::origin;
 use crate::App;
 use crate::ids::SessionId;
-use crate::sessions::IssuedTokens;
 use crate::store::PresentedRefreshToken;
 use crate::throttle::KnownDevice;
+use crate::token_issuer::IssuedTokens;
 use latchet_guard::cookies::{CookieSyntax, request_host};
 use latchet_guard::error::AuthError;
 

@@ -21,10 +21,12 @@ use crate::config::{AllowedOrigin, Config};
 use crate::error::ApiError;
 use crate::header_list::items;
 use crate::ids::UserId;
-use crate::names::USERNAME_CLAIM;
-use latchet_guard::Jwt;
+use crate::names::{USERNAME_CLAIM, parse_scopes};
+use crate::token_issuer::is_service_token;
 use latchet_guard::SECURITY_SCHEME;
+use latchet_guard::error::AuthError;
 use latchet_guard::token::Claims;
+use latchet_guard::{Jwt, Required};
 
 /// The operation for proxies.
 pub(super) struct ForwardAuthApi(pub(super) App);
@@ -35,11 +37,12 @@ enum ForwardAuthResponse {
     /// The request may pass as this user. All headers are present, even if empty.
     #[oai(status = 204)]
     Pass(
-        /// User name. In all four headers, `%`, the comma and every character that is not visible ASCII are
-        /// percent-encoded as UTF-8 (`%XX`).
+        /// User name; empty for a service. In all four headers, `%`, the comma and every character that is not
+        /// visible ASCII are percent-encoded as UTF-8 (`%XX`).
         #[oai(header = "Remote-User")]
         String,
-        /// Id of the user: the `sub` of the token. Unlike the name, it never belongs to another user.
+        /// Id of the user: the `sub` of the token. Unlike the name, it never belongs to another user. For a service
+        /// `service:` and its name.
         #[oai(header = "Remote-Id")]
         String,
         /// Roles in the access token, separated by commas; empty if there are none.
@@ -82,8 +85,9 @@ enum ForwardAuthResponse {
 struct VerifiedClaims {
     /// Id of the user. Unlike the name, it never belongs to another user.
     sub: String,
-    /// User name, also if the token of another issuer has none or another one.
-    preferred_username: String,
+    /// User name, also if the token of another issuer has none or another one. Absent in the token of a service,
+    /// whose `sub` is `service:` and its name.
+    preferred_username: Option<String>,
     /// Roles of the user.
     roles: Vec<String>,
     /// Scopes, separated by spaces; absent if there are none.
@@ -112,7 +116,7 @@ struct VerifiedClaims {
 }
 
 impl VerifiedClaims {
-    fn new(claims: Claims, username: String) -> Self {
+    fn new(claims: Claims, username: Option<String>) -> Self {
         let others = claims.extra.into_iter();
         Self {
             sub: claims.sub,
@@ -152,13 +156,18 @@ impl ForwardAuthApi {
         /// origin in `LATCHET_ALLOWED_ORIGINS`. With it, clients that accept HTML get 303 instead of 401.
         #[oai(validator(max_length = 512))]
         sign_in: Query<Option<String>>,
+        /// Scopes that the token must have, separated by spaces. Without them, only tokens that are not limited
+        /// to some scopes pass; tokens of services are always limited.
+        #[oai(validator(max_length = 1024))]
+        scope: Query<Option<String>>,
     ) -> poem::Result<NoStore<ForwardAuthResponse>> {
         // Before the token is checked, so that a misconfigured proxy fails with every request.
         let sign_in = sign_in
             .0
             .map(|text| SignInAddress::parse(text, &self.0.config));
         let sign_in = sign_in.transpose()?;
-        match (self.check_token(request).await, sign_in) {
+        let required = scope.0.unwrap_or_default();
+        match (self.check_token(request, &required).await, sign_in) {
             (Err(refused), Some(SignInAddress(address)))
                 if refused.status() == StatusCode::UNAUTHORIZED
                     && accepts(request, "text/html") =>
@@ -182,15 +191,32 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
 }
 
 impl ForwardAuthApi {
-    async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
-        let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
-        let name = if let Some(name) = self.0.introspection.username_in_token(&claims) {
-            name.to_owned()
+    async fn check_token(
+        &self,
+        request: &Request,
+        required: &str,
+    ) -> poem::Result<ForwardAuthResponse> {
+        let scopes = parse_scopes(required).map_err(|_| ApiError::InvalidScope)?;
+        let claims = if scopes.is_empty() {
+            Jwt::<FullScope>::authenticate(request).await?.claims
+        } else {
+            let claims = Jwt::<Required>::authenticate(request).await?.claims;
+            let scope = claims.scope.as_deref().unwrap_or_default();
+            let has = |wanted: &str| scope.split(' ').any(|own| own == wanted);
+            if !scopes.iter().all(|wanted| has(wanted)) {
+                return Err(ApiError::from(AuthError::InsufficientScope).into());
+            }
+            claims
+        };
+        let name = if is_service_token(&claims) {
+            None
+        } else if let Some(name) = self.0.introspection.username_in_token(&claims) {
+            Some(name.to_owned())
         } else {
             let id = UserId::from(claims.sub.as_str());
-            self.0.accounts.enabled_user(&id).await?.username
+            Some(self.0.accounts.enabled_user(&id).await?.username)
         };
-        let username = percent_encode(&name);
+        let username = percent_encode(name.as_deref().unwrap_or_default());
         let id = percent_encode(&claims.sub);
         let roles: Vec<String> = claims
             .roles
@@ -335,7 +361,7 @@ mod tests {
         ] {
             let request = Request::builder().header(ACCEPT, accept).finish();
 
-            assert_eq!(accepts_html(&request), expected, "{accept}");
+            assert_eq!(accepts(&request, "text/html"), expected, "{accept}");
         }
     }
 }

@@ -116,8 +116,8 @@ impl<'a, T: ParseFromJSON> ApiExtractor<'a> for OauthForm<T> {
         require_content_type(request, FORM_TYPE)?;
         let bytes = <Bytes as FromRequest>::from_request(request, body).await?;
         let query = request.uri().query().unwrap_or_default();
-        oauth_form::refuse_client_authentication(&bytes)?;
-        oauth_form::refuse_client_authentication(query.as_bytes())?;
+        oauth_form::refuse_authentication_in_form::<T>(&bytes)?;
+        oauth_form::refuse_authentication_in_address(query)?;
         Ok(Self(validated(oauth_form::parse_form::<T>(&bytes)?)?))
     }
 }

@@ -9,33 +9,35 @@ use serde_json::json;
 use super::Tag;
 use super::client::{DeviceToken, KnownDevices, client_details, client_ip};
 use super::cookies::SessionCookies;
-use super::first_party::FullScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
-use super::responses::{NoStore, SessionTokensResponse};
-use super::secret_field::{PasswordField, TokenField};
-use super::spec::{OperationSpec, PASSWORD_CODES, examples};
+use super::responses::{NoStore, OauthTokensResponse};
+use super::secret_field::{PasswordField, SecretField, TokenField};
+use super::spec::{GUARD_CODES, OperationSpec, PASSWORD_CODES, examples};
 use crate::App;
 use crate::error::ApiError;
-use crate::names::{ADMIN, ClientId};
+use crate::names::ClientId;
 use crate::sessions::{ClientRefresh, LoginAttempt};
-use latchet_guard::error::AuthError;
-use latchet_guard::token::Claims;
-use latchet_guard::{Jwt, TokenPolicy};
+use latchet_guard::SECURITY_SCHEME;
 
-mod client_id;
+mod client;
 mod introspection;
+mod introspection_guard;
 
-use client_id::client_id;
+use client::{ClientFields, OauthClient};
 use introspection::IntrospectionResult;
+use introspection_guard::IntrospectionGuard;
 
 /// The OAuth endpoints.
 pub(super) struct OauthApi(pub(super) App);
 
+/// The secret of a service.
+type ClientSecretField = SecretField<1024>;
+
 /// Parameters of a token request.
 #[derive(Debug, Object)]
 pub(super) struct TokenForm {
-    /// `password` or `refresh_token`.
+    /// `password`, `refresh_token` or `client_credentials`.
     #[oai(validator(max_length = 64))]
     grant_type: String,
     /// With `password`: user name.
@@ -47,13 +49,15 @@ pub(super) struct TokenForm {
     refresh_token: Option<TokenField>,
     /// Requested scopes, separated by spaces. With `password`, the default is all that this server grants.
     /// With `refresh_token`, they limit the access token to some scopes of the session; the default is all
-    /// of them.
+    /// of them. With `client_credentials`, the default is all scopes of the service.
     #[oai(validator(max_length = 1024))]
     scope: Option<String>,
-    /// Name of the program, in visible ASCII. It appears in the tokens and is not verified. With
-    /// `refresh_token` it must be the name that the token was issued to.
+    /// Name of the program, in visible ASCII. It appears in the tokens and is not verified, unless it is the name
+    /// of a service. With `refresh_token` it must be the name that the token was issued to.
     #[oai(validator(max_length = 100))]
     client_id: Option<String>,
+    /// Secret of a service, if it is not in `Authorization: Basic`.
+    client_secret: Option<ClientSecretField>,
     /// With `password`: the `device_token` of an earlier login on this device.
     device_token: Option<DeviceToken>,
 }
@@ -69,11 +73,13 @@ struct RevokeForm {
     /// Name of the program; if present, it must be the one that the token was issued to.
     #[oai(validator(max_length = 100))]
     client_id: Option<String>,
+    /// Secret of a service, if it is not in `Authorization: Basic`.
+    client_secret: Option<ClientSecretField>,
 }
 
 /// The token to inspect.
 #[derive(Debug, Object)]
-struct IntrospectForm {
+pub(super) struct IntrospectForm {
     /// An access token or a refresh token.
     token: TokenField,
     /// Accepted and ignored: tokens contain their type.
@@ -88,29 +94,14 @@ enum RevocationResponse {
     Revoked,
 }
 
-/// Policy for introspection: admits administrators and services with the role `introspect`.
-struct IntrospectionPolicy;
-
-impl TokenPolicy for IntrospectionPolicy {
-    fn check(claims: &Claims) -> Result<(), AuthError> {
-        if claims
-            .roles
-            .iter()
-            .any(|role| role == ADMIN || role == "introspect")
-        {
-            return Ok(());
-        }
-        Err(AuthError::InsufficientScope)
-    }
-}
-
 #[OpenApi]
 impl OauthApi {
     /// Issue tokens
     ///
-    /// Supports the grants `password`, for first-party programs and the Authorize dialog of Swagger UI, and
-    /// `refresh_token`. Clients are public: they have a name and no secret. An empty secret is accepted, any
-    /// other is refused.
+    /// Supports the grants `password`, for first-party programs and the Authorize dialog of Swagger UI,
+    /// `refresh_token`, and `client_credentials`, by which a service of the settings (`[token_services.NAME]`)
+    /// gets an access token for itself, without a refresh token. Services authenticate with their name and
+    /// secret; other clients have a name and no secret.
     #[oai(
         path = "/oauth/token",
         method = "post",
@@ -125,9 +116,26 @@ impl OauthApi {
         #[oai(name = "Idempotency-Key")]
         key: IdempotencyKey,
         form: OauthForm<TokenForm>,
-    ) -> Result<SessionTokensResponse, ApiError> {
-        let OauthForm(form) = form;
-        let client = client_id(request, form.client_id)?;
+    ) -> Result<OauthTokensResponse, ApiError> {
+        let OauthForm(mut form) = form;
+        let fields = ClientFields {
+            id: form.client_id.take(),
+            secret: form.client_secret.take().map(|secret| secret.0),
+        };
+        let client = OauthClient::authenticate(request, fields, &self.0).await?;
+        if form.grant_type == "client_credentials" {
+            let OauthClient::Service(service) = client else {
+                return Err(ApiError::InvalidClient);
+            };
+            let scope = form.scope.as_deref();
+            let issued = self.0.services.issue_token(&service, scope).await?;
+            return Ok(OauthTokensResponse::of_service(issued));
+        }
+        let client = match client {
+            OauthClient::Unnamed => None,
+            OauthClient::Public(name) => Some(name),
+            OauthClient::Service(_) => return Err(ApiError::UnauthorizedClient),
+        };
         match form.grant_type.as_str() {
             "password" => {
                 let cookies = SessionCookies::for_request(request, &self.0);
@@ -148,7 +156,7 @@ impl OauthApi {
                 };
                 let grant = self.0.sessions.login(login).await?;
                 let device = devices.device_token_for(&grant.access.user_id, &self.0);
-                Ok(SessionTokensResponse::in_body(grant).with_device_token(&device))
+                Ok(OauthTokensResponse::of_session(grant).with_device_token(&device))
             }
             "refresh_token" => {
                 let token = form
@@ -161,7 +169,7 @@ impl OauthApi {
                     scope: form.scope.as_deref(),
                     ip: client_ip(request, &self.0.config),
                 };
-                Ok(SessionTokensResponse::in_body(
+                Ok(OauthTokensResponse::of_session(
                     self.0.sessions.refresh_for_client(refresh).await?,
                 ))
             }
@@ -171,7 +179,8 @@ impl OauthApi {
 
     /// Revoke a token
     ///
-    /// Every client that has a token may revoke it. An unknown or already revoked token is no error.
+    /// Every client that has a token may revoke it; a service authenticates if it names itself. An unknown or
+    /// already revoked token is no error.
     #[oai(
         path = "/oauth/revoke",
         method = "post",
@@ -184,7 +193,12 @@ impl OauthApi {
         form: OauthForm<RevokeForm>,
     ) -> Result<NoStore<RevocationResponse>, ApiError> {
         let OauthForm(form) = form;
-        let client = client_id(request, form.client_id)?;
+        let fields = ClientFields {
+            id: form.client_id,
+            secret: form.client_secret.map(|secret| secret.0),
+        };
+        let client = OauthClient::authenticate(request, fields, &self.0).await?;
+        let client = client.into_name()?;
         let token = form.token.0.expose_secret();
         self.0.introspection.revoke(token, client.as_ref()).await?;
         Ok(NoStore::new(RevocationResponse::Revoked))
@@ -192,7 +206,8 @@ impl OauthApi {
 
     /// Introspect a token
     ///
-    /// Returns whether a token is valid now, and its content. The caller needs an access token with the role
+    /// Returns whether a token is valid now, and its content. The caller is a service with the setting
+    /// `introspection`, by its name and secret in `Authorization: Basic`, or has an access token with the role
     /// `admin` or `introspect`.
     #[oai(
         path = "/oauth/introspect",
@@ -202,9 +217,11 @@ impl OauthApi {
     )]
     async fn introspect(
         &self,
-        _guard: Jwt<(FullScope, IntrospectionPolicy)>,
+        guard: IntrospectionGuard,
+        request: &Request,
         form: OauthForm<IntrospectForm>,
     ) -> Result<NoStore<Json<IntrospectionResult>>, ApiError> {
+        guard.authorize(request, &self.0).await?;
         let found = self
             .0
             .introspection
@@ -223,7 +240,12 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         OperationSpec::new("issueToken")
             .oauth_errors("/oauth/token")
             .errors(PASSWORD_CODES)
-            .errors(&["client_authentication", "unsupported_grant_type"])
+            .errors(&[
+                "client_authentication",
+                "invalid_client",
+                "unauthorized_client",
+                "unsupported_grant_type",
+            ])
             .errors(&["invalid_scope", "malformed_token", "invalid_token"])
             .errors(&["wrong_token_type", "refresh_reused"])
             .errors(&["session_expired", "session_revoked"])
@@ -240,15 +262,29 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
                     "Refresh",
                     json!({ "grant_type": "refresh_token", "refresh_token": examples::REFRESH }),
                 ),
+                (
+                    "client_credentials",
+                    "Token of a service",
+                    json!({ "grant_type": "client_credentials", "scope": "orders:read" }),
+                ),
             ])
             .response("200", examples::tokens()),
         OperationSpec::new("revokeToken")
             .oauth_errors("/oauth/revoke")
-            .errors(&["client_authentication", "another_client"])
+            .errors(&["client_authentication", "invalid_client", "another_client"])
+            .errors(&["too_many_requests"])
             .request(json!({ "token": examples::REFRESH, "token_type_hint": "refresh_token" })),
         OperationSpec::new("introspectToken")
             .oauth_errors("/oauth/introspect")
-            .errors(&["client_authentication"])
+            // The guard describes no scheme, since it accepts one of two.
+            .errors(GUARD_CODES)
+            .errors(&[
+                "client_authentication",
+                "invalid_client",
+                "too_many_requests",
+                "forbidden",
+            ])
+            .security(json!([{ (SECURITY_SCHEME): [] }, { "serviceSecret": [] }]))
             .request(json!({ "token": examples::ACCESS }))
             .responses(&[
                 ("active", "A valid token", introspection::example()),

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::cookies::SessionCookies;
 use crate::App;
-use crate::sessions::{IssuedAccessToken, IssuedTokens};
+use crate::token_issuer::{IssuedAccessToken, IssuedServiceToken, IssuedTokens};
 
 /// The tokens of a session.
 #[derive(Debug, Object, Serialize)]
@@ -41,6 +41,35 @@ pub(super) struct TokenBody {
     /// Only after a login without cookies: proves at the next login that the account knows this device, so
     /// that failed attempts from elsewhere do not block that login. Keep it with the refresh token, and
     /// after the session has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_token: Option<String>,
+}
+
+/// The response of the token endpoint (RFC 6749, 5.1).
+#[derive(Debug, Object, Serialize)]
+#[oai(skip_serializing_if_is_none)]
+#[oai(rename = "OAuthTokenAnswer")]
+pub(super) struct OauthTokenBody {
+    /// Access token, sent as `Authorization: Bearer …` with each request.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: String,
+    /// Lifetime of the access token in seconds.
+    expires_in: u64,
+    /// Scopes of the access token, separated by spaces; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// Refresh token, exchanged for the next tokens; absent with `client_credentials`, as the following members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// Seconds until the session ends if it is not refreshed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_in: Option<u64>,
+    /// Id of the session: the `sid` of its tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    /// Only with `password`: proves at the next login that the account knows this device, so that failed attempts
+    /// from elsewhere do not block that login. Keep it with the refresh token, and after the session has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     device_token: Option<String>,
 }
@@ -82,14 +111,17 @@ pub(super) struct NoStore<T> {
 }
 
 /// The tokens of a session: all in the body, or the refresh token as a cookie.
-pub(super) type SessionTokensResponse = NoStore<TokenJson>;
+pub(super) type SessionTokensResponse = NoStore<TokenJson<TokenBody>>;
+
+/// The tokens of a session or of a service in the body, for OAuth clients.
+pub(super) type OauthTokensResponse = NoStore<TokenJson<OauthTokenBody>>;
 
 /// The same JSON as [`Json`], serialized directly into a buffer of the right size, without a value tree.
 /// Every refresh is answered with it, so its speed matters.
 #[derive(Debug)]
-pub(super) struct TokenJson(TokenBody);
+pub(super) struct TokenJson<B>(B);
 
-impl TokenJson {
+impl<B> TokenJson<B> {
     /// Capacity that a usual body fits into.
     const BODY_CAPACITY: usize = 2048;
 
@@ -97,7 +129,7 @@ impl TokenJson {
     const HEADER_CAPACITY: usize = 12;
 }
 
-impl IntoResponse for TokenJson {
+impl<B: Serialize + Send> IntoResponse for TokenJson<B> {
     fn into_response(self) -> Response {
         let mut json = Vec::with_capacity(Self::BODY_CAPACITY);
         #[expect(
@@ -114,13 +146,13 @@ impl IntoResponse for TokenJson {
     }
 }
 
-impl ApiResponse for TokenJson {
+impl<B: ToJSON> ApiResponse for TokenJson<B> {
     fn meta() -> MetaResponses {
-        Json::<TokenBody>::meta()
+        Json::<B>::meta()
     }
 
     fn register(registry: &mut Registry) {
-        Json::<TokenBody>::register(registry);
+        Json::<B>::register(registry);
     }
 }
 
@@ -181,6 +213,52 @@ impl SessionTokensResponse {
     pub(super) fn with_device_token(mut self, token: &SecretString) -> Self {
         self.body.0.device_token = Some(token.expose_secret().to_owned());
         self
+    }
+}
+
+impl OauthTokensResponse {
+    /// Returns the tokens of a session.
+    pub(super) fn of_session(grant: IssuedTokens) -> Self {
+        Self::new(TokenJson(OauthTokenBody {
+            refresh_token: Some(grant.refresh_token.expose_secret().to_owned()),
+            refresh_expires_in: Some(grant.refresh_expires_in),
+            session_id: Some(grant.access.session_id.to_string()),
+            ..OauthTokenBody::new(
+                grant.access.access_token,
+                grant.access.expires_in,
+                grant.access.scope,
+            )
+        }))
+    }
+
+    /// Returns the token of a service, which has no session and no refresh token (RFC 6749, 4.4.3).
+    pub(super) fn of_service(issued: IssuedServiceToken) -> Self {
+        Self::new(TokenJson(OauthTokenBody::new(
+            issued.access_token,
+            issued.expires_in,
+            issued.scope,
+        )))
+    }
+
+    /// Adds the device token to the body.
+    pub(super) fn with_device_token(mut self, token: &SecretString) -> Self {
+        self.body.0.device_token = Some(token.expose_secret().to_owned());
+        self
+    }
+}
+
+impl OauthTokenBody {
+    fn new(access_token: String, expires_in: u64, scope: String) -> Self {
+        Self {
+            access_token,
+            token_type: "Bearer".to_owned(),
+            expires_in,
+            scope: Some(scope).filter(|scope| !scope.is_empty()),
+            refresh_token: None,
+            refresh_expires_in: None,
+            session_id: None,
+            device_token: None,
+        }
     }
 }
 

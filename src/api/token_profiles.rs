@@ -5,11 +5,10 @@ use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
 use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
-use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::Tag;
-use super::basic_auth::{BasicCredentials, decode_form_value};
+use super::basic_auth::BasicCredentials;
 use super::client::client_ip;
 use super::first_party::FullScope;
 use super::input::DeferredBody;
@@ -18,7 +17,8 @@ use super::spec::{GUARD_CODES, OperationSpec, examples};
 use super::users::parse_user_id;
 use crate::App;
 use crate::error::ApiError;
-use crate::third_party_tokens::{ServiceCredentials, ThirdPartyToken, TokenRequester};
+use crate::services::ServiceCredentials;
+use crate::third_party_tokens::{ThirdPartyToken, TokenRequester};
 use latchet_guard::Jwt;
 use latchet_guard::SECURITY_SCHEME;
 
@@ -79,12 +79,9 @@ impl<'a> ApiExtractor<'a> for TokenRequestGuard {
                 Jwt::<FullScope>::from_request(request, body, options).await?,
             )),
             BasicCredentials::Malformed => Err(ApiError::InvalidClient.into()),
-            BasicCredentials::NameAndSecret(name, secret) => {
-                Ok(Self::Service(ServiceCredentials {
-                    name: decode_form_value(&name),
-                    secret: decode_form_value(secret.expose_secret()).into(),
-                }))
-            }
+            BasicCredentials::NameAndSecret(name, secret) => Ok(Self::Service(
+                ServiceCredentials::from_basic(&name, &secret),
+            )),
         }
     }
 }
@@ -132,11 +129,7 @@ impl TokenProfilesApi {
             }
             TokenRequestGuard::Service(credentials) => {
                 let ip = client_ip(request, &self.0.config);
-                let service = self
-                    .0
-                    .third_party_tokens
-                    .authenticate_service(&credentials, ip)
-                    .await?;
+                let service = self.0.services.authenticate(&credentials, ip).await?;
                 let id = body.read()?.user_id.ok_or_else(|| {
                     ApiError::invalid_field("user_id", "is required for services")
                 })?;

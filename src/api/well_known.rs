@@ -93,20 +93,25 @@ struct ServerMetadata {
     introspection_endpoint: String,
     /// URL of the public keys.
     jwks_uri: String,
-    /// Supported grant types.
+    /// Supported grant types; `client_credentials` if the settings name services.
     grant_types_supported: Vec<String>,
     /// Empty: there is no authorization endpoint.
     response_types_supported: Vec<String>,
     /// Scopes that can be requested; absent if there are none.
     scopes_supported: Option<Vec<String>>,
-    /// Client authentication at the token endpoint: none.
+    /// Client authentication at the token endpoint: none, or the secret of a service.
     token_endpoint_auth_methods_supported: Vec<String>,
-    /// Client authentication at the revocation endpoint: none, having the token is enough.
+    /// Client authentication at the revocation endpoint: none, having the token is enough; or the secret of a
+    /// service.
     revocation_endpoint_auth_methods_supported: Vec<String>,
     /// Authentication at the introspection endpoint.
     introspection_endpoint_auth_methods_supported: Vec<String>,
     /// URL of the documentation for people.
     service_documentation: String,
+    /// `aud` of the access tokens.
+    latchet_audience: Vec<String>,
+    /// URL that checks an access token for a service: `GET /v1/verify`.
+    latchet_verify_endpoint: String,
 }
 
 #[OpenApi]
@@ -179,6 +184,8 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         "revocation_endpoint_auth_methods_supported": ["none"],
         "introspection_endpoint_auth_methods_supported": ["Bearer"],
         "service_documentation": at("/docs"),
+        "latchet_audience": [at("")],
+        "latchet_verify_endpoint": at("/v1/verify"),
     });
     let key = json!({
         "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": examples::KID,
@@ -196,19 +203,31 @@ impl WellKnownApi {
         let config = &self.0.config;
         let at = |path: &str| format!("{}{path}", config.public_url);
         let list = |items: &[&str]| items.iter().map(ToString::to_string).collect();
+        let (grants, authentication, introspection): (&[_], &[_], &[_]) =
+            if self.0.services.registry.is_empty() {
+                (&["password", "refresh_token"], &["none"], &["Bearer"])
+            } else {
+                (
+                    &["password", "refresh_token", "client_credentials"],
+                    &["none", "client_secret_basic", "client_secret_post"],
+                    &["Bearer", "client_secret_basic"],
+                )
+            };
         Json(ServerMetadata {
             issuer: config.issuer.clone(),
             token_endpoint: at("/oauth/token"),
             revocation_endpoint: at("/oauth/revoke"),
             introspection_endpoint: at("/oauth/introspect"),
             jwks_uri: at("/.well-known/jwks.json"),
-            grant_types_supported: list(&["password", "refresh_token"]),
+            grant_types_supported: list(grants),
             response_types_supported: Vec::new(),
             scopes_supported: Some(config.scopes.clone()).filter(|scopes| !scopes.is_empty()),
-            token_endpoint_auth_methods_supported: list(&["none"]),
-            revocation_endpoint_auth_methods_supported: list(&["none"]),
-            introspection_endpoint_auth_methods_supported: list(&["Bearer"]),
+            token_endpoint_auth_methods_supported: list(authentication),
+            revocation_endpoint_auth_methods_supported: list(authentication),
+            introspection_endpoint_auth_methods_supported: list(introspection),
             service_documentation: at("/docs"),
+            latchet_audience: config.audience.clone(),
+            latchet_verify_endpoint: at("/v1/verify"),
         })
     }
 }

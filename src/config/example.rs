@@ -37,10 +37,18 @@ const TABLES: &str = r#"
 # Services that may request a token for any user.
 #services = ["mailer"]
 
-# A service that requests tokens for users.
+# A service: a program that gets tokens for itself (`client_credentials`), or third-party tokens for users.
 #[token_services.mailer]
-# File with the secret of the service (at least 32 bytes).
+# Hashes of one or two secrets, as `latchet service secret` prints them.
+#secret_hashes = ["uNf6BlTn0a3FgHRpvzTC9cJtXhHcbqoFnCzAdIDnkcU"]
+# Or a file with the secret (at least 32 bytes).
 #secret_file = "/etc/latchet/mailer-secret"
+# Scopes that its own tokens may have.
+#scopes = ["orders:read"]
+# May it introspect tokens?
+#introspection = false
+# Refuse it, without removing it?
+#disabled = false
 "#;
 
 /// Returns a settings file with every setting, as a comment.

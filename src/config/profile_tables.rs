@@ -1,7 +1,9 @@
-//! Settings of third-party tokens: the tables `[token_profiles.NAME]` and `[token_services.NAME]` of the file.
+//! Settings of third-party tokens and of services: the tables `[token_profiles.NAME]` and
+//! `[token_services.NAME]` of the file.
 //!
 //! Tables are in the file only: a profile has no flag and no variable. The keys that they name are
-//! read from separate files, so that no secret is printed, logged or checked in.
+//! read from separate files, so that no secret is printed, logged or checked in; of the secret of a service the
+//! file may contain the hash.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +11,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -63,13 +69,74 @@ pub struct ProfileSettings {
     pub services: Vec<String>,
 }
 
-/// A service that requests tokens on behalf of users.
+/// A service: a program that requests tokens for itself, or on behalf of users.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
-    /// File with the secret of the service (at least 32 bytes).
-    pub secret_file: PathBuf,
+    /// File with a secret of the service (at least 32 bytes).
+    pub secret_file: Option<PathBuf>,
+    /// Hashes of secrets, as `latchet service secret` prints them. There are at most two secrets, with that of
+    /// the file, so that one can be replaced without an interruption.
+    #[serde(default)]
+    pub secret_hashes: Vec<SecretHash>,
+    /// Scopes that its own tokens may have.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// True if it may introspect tokens.
+    #[serde(default)]
+    pub introspection: bool,
+    /// True if nothing is accepted from it, although it is configured.
+    #[serde(default)]
+    pub disabled: bool,
 }
+
+/// SHA-256 of the secret of a service. Such a secret is too random to need a slow hash.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    /// Returns the hash of a secret.
+    pub fn of(secret: &SecretString) -> Self {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, secret.expose_secret().as_bytes()).as_ref());
+        Self(hash)
+    }
+
+    /// Returns whether both are equal, in a time that does not depend on it.
+    pub fn matches(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+/// Prints base64url without padding, as in the settings.
+impl fmt::Display for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretHash({self})")
+    }
+}
+
+impl TryFrom<String> for SecretHash {
+    type Error = InvalidSecretHash;
+
+    fn try_from(text: String) -> Result<Self, InvalidSecretHash> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(&text)
+            .map_err(|_| InvalidSecretHash)?;
+        bytes.try_into().map(Self).map_err(|_| InvalidSecretHash)
+    }
+}
+
+/// A text is not the hash of a secret.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a secret hash has 43 characters, as `latchet service secret` prints it")]
+pub struct InvalidSecretHash;
 
 /// Source of the value of a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -175,7 +242,8 @@ impl TokenProfileTables {
     /// Returns the files that hold secrets.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let keys = self.profiles.values().map(|profile| &profile.key_file);
-        let secrets = self.services.values().map(|service| &service.secret_file);
+        let services = self.services.values();
+        let secrets = services.filter_map(|service| service.secret_file.as_ref());
         keys.chain(secrets).map(PathBuf::as_path)
     }
 }
@@ -209,17 +277,20 @@ impl ProfileSettings {
 }
 
 impl ServiceSettings {
-    /// Reads the secret.
+    /// Reads the secret in the file, if one is set.
     ///
     /// # Errors
     /// When the file cannot be read, or the secret is weak.
-    pub fn read_secret(&self) -> Result<SecretString, SecretFileError> {
-        let secret = read_secret_file(&self.secret_file)?;
+    pub fn read_secret(&self) -> Result<Option<SecretString>, SecretFileError> {
+        let Some(path) = &self.secret_file else {
+            return Ok(None);
+        };
+        let secret = read_secret_file(path)?;
         check_secret(secret.expose_secret().as_bytes()).map_err(|source| SecretFileError::Key {
-            path: self.secret_file.clone(),
+            path: path.clone(),
             source,
         })?;
-        Ok(secret)
+        Ok(Some(secret))
     }
 }
 

@@ -73,6 +73,7 @@ fn error_name(problem: &Problem, path: &str) -> &'static str {
         "internal" => "server_error",
         "insufficient_scope" => "insufficient_scope",
         "invalid_client" => "invalid_client",
+        "unauthorized_client" => "unauthorized_client",
         "invalid_grant" => "invalid_grant",
         // At the token endpoint the credentials are the grant; elsewhere they authenticate the caller.
         _ if problem.status == StatusCode::UNAUTHORIZED && path == "/oauth/token" => {

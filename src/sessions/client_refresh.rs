@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::Sessions;
 use super::scopes::{narrow_scopes, resolve_narrowed_scopes};
-use super::{IssuedTokens, Sessions};
 use crate::error::ApiError;
 use crate::names::ClientId;
 use crate::store::{PresentedRefreshToken, Session, SessionWithOwner};
+use crate::token_issuer::IssuedTokens;
 use latchet_guard::token::FreshClaim;
 
 /// A refresh request of an OAuth client.

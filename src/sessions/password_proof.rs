@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use secrecy::SecretString;
 
-use super::{IssuedAccessToken, IssuedTokens, Sessions};
+use super::Sessions;
 use crate::error::ApiError;
 use crate::ids::{SessionId, UserId};
 use crate::rotation::SessionEnd;
 use crate::security_events::Actor;
+use crate::token_issuer::{IssuedAccessToken, IssuedTokens};
 use latchet_guard::token::{Claims, FreshClaim};
 
 impl Sessions {

@@ -4,17 +4,17 @@ use crate::error::ApiError;
 use crate::names::parse_scopes;
 use crate::store::Session;
 
-/// The scopes of a new session.
+/// The scopes of a new session or of a token of a service.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct GrantedScopes {
+pub(crate) struct GrantedScopes {
     /// The granted scopes.
-    pub(super) scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// True if these are fewer than all, because the login requested fewer.
-    pub(super) is_narrowed: bool,
+    pub(crate) is_narrowed: bool,
 }
 
-/// Returns the scopes of a new session: the requested ones, or `all` that may be granted.
-pub(super) fn resolve_scopes(
+/// Returns the scopes of a new session or of a token of a service: the requested ones, or `all` that may be granted.
+pub(crate) fn resolve_scopes(
     all: &[String],
     asked: Option<&str>,
 ) -> Result<GrantedScopes, ApiError> {

@@ -39,6 +39,7 @@ mod row_table;
 mod sealed_values;
 mod security_events;
 mod server_lock;
+mod service_credentials;
 mod session_lists;
 mod session_renewal;
 mod sessions;
@@ -74,6 +75,9 @@ pub use rotate::{
 pub use sealed_values::{ResealedValue, SealedColumn, SealedValue};
 pub use security_events::{EventFilter, EventPageRequest, SecurityEvent, UserReference};
 pub use server_lock::{ServerLock, ServerLockError};
+pub use service_credentials::{
+    ConfiguredCredential, CredentialState, ReconciledCredentials, ServiceCredential,
+};
 pub use session_lists::{
     InvalidSessionCursor, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,
 };

@@ -14,10 +14,14 @@ const MAX_ROWS_PER_CALL: i64 = 500;
 /// Retention period of ended sessions.
 const SESSION_RETENTION: Duration = Duration::from_hours(7 * 24);
 
+/// Retention period of credentials of services that were removed from the settings, for `latchet service list`.
+/// Revoked ones are kept: the settings may contain them again.
+const CREDENTIAL_RETENTION: Duration = Duration::from_hours(90 * 24);
+
 /// Statements and retention periods. Each statement has two parameters: the time before which a row is deleted,
 /// and the maximum number of rows. A session that ended by its idle limit is deleted after its absolute end: an
 /// index on the time of rotation would cost every rotation more than these rows do.
-const DELETIONS: [(&str, Duration); 6] = [
+const DELETIONS: [(&str, Duration); 7] = [
     (
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)",
@@ -49,6 +53,11 @@ const DELETIONS: [(&str, Duration); 6] = [
         "DELETE FROM reset_links WHERE user_id IN
             (SELECT user_id FROM reset_links WHERE expires_at < $1 LIMIT $2)",
         Duration::ZERO,
+    ),
+    (
+        "DELETE FROM service_credentials WHERE id IN
+            (SELECT id FROM service_credentials WHERE ended_at < $1 AND NOT is_revoked LIMIT $2)",
+        CREDENTIAL_RETENTION,
     ),
 ];
 

@@ -314,16 +314,38 @@ async fn custom_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn verify_by_jwks() {
-    let server = latchet(Backend::sqlite()).await;
-    let session = alice(&server).await;
-    let example = Example::start("verify_by_jwks", &[server.http.base()]);
+async fn from_issuer() {
+    ask_about_each_token("from_issuer").await;
+}
 
-    let hello = ok(&format!("hello, {}", session.user_id()));
-    assert_eq!(example.show("GET", "/", &session.access).await, hello);
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn axum() {
+    ask_about_each_token("axum").await;
+}
+
+/// Checks a service that asks Latchet about each token, in either framework.
+async fn ask_about_each_token(name: &str) {
+    let server = latchet(Backend::sqlite()).await;
+    let (session, other) = (alice(&server).await, server.http.person("bob").await);
+    let other = other.login().await;
+    let example = Example::start(name, &[server.http.base()]);
+    let hello = |session: &Session| ok(&format!("hello, {}", session.user_id()));
+
+    assert_eq!(example.show("GET", "/", &session.access).await, hello(&session));
     assert_eq!(example.stranger("/").await.0, 401);
+    assert_eq!(example.show("GET", "/", "forged").await.0, 401);
+
+    session.logout().await.expect(204);
+    // The last response counts for a second.
+    poll::until_some("the logout to take effect", async || {
+        let (status, body) = example.show("GET", "/", &session.access).await;
+        let is_refused = status == 401 && body.contains("token_revoked");
+        is_refused.then_some(())
+    })
+    .await;
     server.kill();
-    assert_eq!(example.show("GET", "/", &session.access).await, hello);
+    let (status, body) = example.show("GET", "/", &other.access).await;
+    assert_eq!(status, 503, "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

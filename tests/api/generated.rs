@@ -1,4 +1,4 @@
-//! Clients that generators make of `openapi.yaml`: complete, and accepted by their compilers.
+//! Clients that generators make of `openapi.yaml`: complete, accepted by their compilers, and used for a session.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -7,8 +7,10 @@ use std::process::Command;
 
 use serde_json::{Map, Value};
 
-use crate::support::scratch;
+use crate::support::client::ADMIN;
+use crate::support::server::Replica;
 use crate::support::tool::{assert_passes, installed, root};
+use crate::support::{Backend, scratch};
 
 /// Returns each `operationId` of the document, with its tag.
 fn operations() -> Vec<(String, String)> {
@@ -36,8 +38,8 @@ pub(crate) fn snake(name: &str) -> String {
 
 /// Those of openapi-python-client leave an operation out, with a warning, whose schema they do not
 /// understand.
-#[test]
-fn a_python_client_has_every_operation_and_its_types_are_right() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_python_client_has_every_operation_and_its_types_are_right() {
     let folder = scratch::folder();
     let tools = installed("openapi-python");
     assert_passes(
@@ -81,6 +83,19 @@ fn a_python_client_has_every_operation_and_its_types_are_right() {
     // What the generator writes for every document is its own matter.
     let silent = "--follow-imports=silent";
     run("mypy", &["--strict", silent, "--cache-dir=/dev/null"]);
+
+    let session = folder.path().join("session.py");
+    std::fs::copy(root().join("tests/generated/session.py"), &session).unwrap();
+    let server = Replica::start(&Backend::sqlite()).await;
+    assert_passes(
+        Command::new(tools.join("bin/python"))
+            .arg(&session)
+            .args([server.http.base(), ADMIN.name, ADMIN.password])
+            .current_dir(folder.path()),
+    );
+    let mut check = Command::new(tools.join("bin/mypy"));
+    check.args(["--strict", silent, "--cache-dir=/dev/null"]);
+    assert_passes(check.arg(&session).current_dir(folder.path()));
 }
 
 /// It calls another tool of the folder to tidy what it has written.
@@ -91,8 +106,8 @@ fn path_with(folder: &Path) -> OsString {
 }
 
 /// Those of openapi-typescript want each field of a request that has a default.
-#[test]
-fn typescript_types_have_every_operation_and_keep_optional_members_optional() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typescript_types_have_every_operation_and_keep_optional_members_optional() {
     let folder = scratch::folder();
     let tools = installed("client/node_modules");
     let types = folder.path().join("latchet.ts");
@@ -119,10 +134,28 @@ fn typescript_types_have_every_operation_and_keep_optional_members_optional() {
         );
     }
     std::fs::write(folder.path().join("program.ts"), program).unwrap();
+    let session = folder.path().join("session.ts");
+    std::fs::copy(root().join("tests/generated/session.ts"), &session).unwrap();
+    std::os::unix::fs::symlink(&tools, folder.path().join("node_modules")).unwrap();
     assert_passes(
         Command::new(tools.join(".bin/tsc"))
             .args(["--noEmit", "--strict", "--target", "es2022"])
             .args(["--module", "esnext", "--moduleResolution", "bundler"])
-            .arg(folder.path().join("program.ts")),
+            .args(["--types", ""])
+            .arg(folder.path().join("program.ts"))
+            .arg(&session),
+    );
+    let built = folder.path().join("session.mjs");
+    assert_passes(
+        Command::new(tools.join(".bin/esbuild"))
+            .arg(&session)
+            .args(["--bundle", "--platform=node", "--format=esm", "--log-level=warning"])
+            .arg(format!("--outfile={}", built.display())),
+    );
+    let server = Replica::start(&Backend::sqlite()).await;
+    assert_passes(
+        Command::new("node")
+            .arg(&built)
+            .args([server.http.base(), ADMIN.name, ADMIN.password]),
     );
 }

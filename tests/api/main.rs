@@ -67,6 +67,7 @@ mod support;
 mod throttle;
 mod tls_resumption;
 mod token_profiles;
+mod token_services;
 mod upgrade;
 mod verify;
 mod web_client;

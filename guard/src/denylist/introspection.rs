@@ -47,6 +47,8 @@ pub enum IssuerCredential {
     },
     /// A token that does not expire, or not while this service runs.
     Bearer(SecretString),
+    /// The token of the caller itself: the endpoint is `/v1/verify` of a Latchet, which needs no other.
+    Caller,
 }
 
 /// Endpoint and credential of introspection, and lifetimes of its responses.
@@ -99,6 +101,7 @@ enum Authentication {
     ServiceAccount(ServiceAccount),
     Client { id: String, secret: SecretString },
     Bearer(SecretString),
+    Caller,
 }
 
 type TokenHash = [u8; 32];
@@ -117,6 +120,12 @@ struct CachedResult {
 struct IntrospectionResponse {
     active: bool,
     jti: Option<String>,
+}
+
+/// Claims in the response of `/v1/verify` that are read.
+#[derive(Deserialize)]
+struct VerifiedToken {
+    jti: String,
 }
 
 /// Reason for a missing result.
@@ -150,6 +159,7 @@ impl IntrospectionDenylist {
             )),
             IssuerCredential::Client { id, secret } => Authentication::Client { id, secret },
             IssuerCredential::Bearer(token) => Authentication::Bearer(token),
+            IssuerCredential::Caller => Authentication::Caller,
         };
         Ok(Self {
             http,
@@ -212,6 +222,7 @@ impl IntrospectionDenylist {
                 self.post(token, ClientAuthentication::Bearer(bearer))
                     .await?
             }
+            Authentication::Caller => self.verify_as_caller(token, claims).await?,
         };
         if body.active && body.jti.is_some_and(|jti| jti != claims.jti) {
             return Err(IntrospectionError::WrongToken);
@@ -241,6 +252,32 @@ impl IntrospectionDenylist {
                     .await
             }
             result => result,
+        }
+    }
+
+    /// Has the token checked by `/v1/verify`. A token that is limited to some scopes passes there only if they are
+    /// named; the guards of this service check them.
+    async fn verify_as_caller(
+        &self,
+        token: &str,
+        claims: &Claims,
+    ) -> Result<IntrospectionResponse, FetchError> {
+        let mut url = self.endpoint.clone();
+        if let Some(scope) = &claims.scope {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
+        match self.http.get_as_caller::<VerifiedToken>(&url, token).await {
+            Ok(VerifiedToken { jti }) => Ok(IntrospectionResponse {
+                active: true,
+                jti: Some(jti),
+            }),
+            Err(FetchError::Status {
+                status: 401 | 403, ..
+            }) => Ok(IntrospectionResponse {
+                active: false,
+                jti: None,
+            }),
+            Err(error) => Err(error),
         }
     }
 

@@ -10,6 +10,8 @@ use super::{Location, Refusal};
 use crate::clock::{Clock, Time};
 use crate::denylist::{Denial, DenialTarget, Denylist, DenylistUnavailable};
 use crate::error::AuthError;
+#[cfg(feature = "remote")]
+use crate::remote::RemoteKeys;
 use crate::token::{Claims, Verifier};
 
 /// Shared configuration of guards: verifier, denylist, clock, and token locations.
@@ -28,6 +30,9 @@ pub(super) struct GuardState {
     /// Searched only by guards that name locations.
     pub(super) named_locations: Vec<Location>,
     pub(super) responder: ErrorResponder,
+    /// The keys of an issuer on another host, which are fetched until this is dropped.
+    #[cfg(feature = "remote")]
+    pub(super) keys: Option<Arc<RemoteKeys>>,
 }
 
 impl Guards {
@@ -40,6 +45,8 @@ impl Guards {
             locations: vec![Location::header()],
             named_locations: Vec::new(),
             responder: ErrorResponder::default(),
+            #[cfg(feature = "remote")]
+            keys: None,
         }))
     }
 
@@ -81,7 +88,7 @@ impl Guards {
         self.with(|inner| inner.responder = ErrorResponder::custom(respond))
     }
 
-    fn with(self, change: impl FnOnce(&mut GuardState)) -> Self {
+    pub(super) fn with(self, change: impl FnOnce(&mut GuardState)) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.0);
         change(&mut inner);
         Self(Arc::new(inner))

@@ -63,9 +63,15 @@ pub enum FetchError {
         /// Issuer in the metadata.
         found: String,
     },
-    /// The metadata names a JWK set at an address that is not allowed.
-    #[error("the issuer's `jwks_uri` cannot be used")]
-    JwksAddress(#[source] AddressError),
+    /// The metadata names the JWK set, or the check of tokens, at an address that is not allowed.
+    #[error("an address in the issuer's metadata cannot be used")]
+    NamedAddress(#[source] AddressError),
+    /// The metadata do not say where tokens can be checked.
+    #[error("the issuer at {issuer} is not a Latchet of this version")]
+    NotLatchet {
+        /// Configured issuer.
+        issuer: String,
+    },
     /// No key could be used. An empty set is treated as an error, not as a request to refuse all tokens.
     #[error("{url} has no key that can be used here")]
     NoKeys {
@@ -79,6 +85,17 @@ pub enum FetchError {
 struct IssuerMetadata {
     issuer: String,
     jwks_uri: String,
+    latchet_audience: Option<Vec<String>>,
+    latchet_verify_endpoint: Option<String>,
+}
+
+/// What a Latchet says about its tokens, beside the keys.
+#[derive(Debug)]
+pub(crate) struct TokenMetadata {
+    /// Their `aud`.
+    pub(crate) audience: Vec<String>,
+    /// Address at which a token can be checked.
+    pub(crate) verify_endpoint: Url,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,14 +118,8 @@ pub(super) async fn fetch_keys(
     issuer: &str,
     plaintext: PlaintextPolicy,
 ) -> Result<FetchedKeys, FetchError> {
-    let metadata: IssuerMetadata = http.get(&metadata_url(url)).await?.body;
-    if metadata.issuer != issuer {
-        return Err(FetchError::OtherIssuer {
-            expected: issuer.to_owned(),
-            found: metadata.issuer,
-        });
-    }
-    let jwks_uri = jwks_url(url, &metadata.jwks_uri, plaintext)?;
+    let metadata = fetch_metadata(http, url, issuer).await?;
+    let jwks_uri = named_url(url, &metadata.jwks_uri, plaintext)?;
     let jwks = http.get::<Jwks>(&jwks_uri).await?;
     let keys = KeySet::new(jwks.body.keys.iter().filter_map(usable_key));
     if keys.is_empty() {
@@ -122,13 +133,49 @@ pub(super) async fn fetch_keys(
     })
 }
 
-/// The keys may be on another host, as large issuers do it, but are never fetched less securely than the
-/// metadata.
-fn jwks_url(issuer: &Url, jwks_uri: &str, plaintext: PlaintextPolicy) -> Result<Url, FetchError> {
-    let url = parse_with_query(jwks_uri, plaintext).map_err(FetchError::JwksAddress)?;
+/// Fetches what the Latchet at `url` says about its tokens; `issuer` as in [`fetch_keys`].
+pub(crate) async fn fetch_token_metadata(
+    http: &IssuerClient,
+    url: &Url,
+    issuer: &str,
+    plaintext: PlaintextPolicy,
+) -> Result<TokenMetadata, FetchError> {
+    let metadata = fetch_metadata(http, url, issuer).await?;
+    let (Some(audience), Some(endpoint)) =
+        (metadata.latchet_audience, metadata.latchet_verify_endpoint)
+    else {
+        return Err(FetchError::NotLatchet {
+            issuer: issuer.to_owned(),
+        });
+    };
+    Ok(TokenMetadata {
+        audience,
+        verify_endpoint: named_url(url, &endpoint, plaintext)?,
+    })
+}
+
+async fn fetch_metadata(
+    http: &IssuerClient,
+    url: &Url,
+    issuer: &str,
+) -> Result<IssuerMetadata, FetchError> {
+    let metadata: IssuerMetadata = http.get(&metadata_url(url)).await?.body;
+    if metadata.issuer != issuer {
+        return Err(FetchError::OtherIssuer {
+            expected: issuer.to_owned(),
+            found: metadata.issuer,
+        });
+    }
+    Ok(metadata)
+}
+
+/// Returns an address in the metadata. It may be on another host, as large issuers do it, but is never less
+/// secure than that of the metadata.
+fn named_url(issuer: &Url, named: &str, plaintext: PlaintextPolicy) -> Result<Url, FetchError> {
+    let url = parse_with_query(named, plaintext).map_err(FetchError::NamedAddress)?;
     if issuer.scheme() == "https" && url.scheme() != "https" {
-        let refusal = AddressError::Plaintext(jwks_uri.to_owned());
-        return Err(FetchError::JwksAddress(refusal));
+        let refusal = AddressError::Plaintext(named.to_owned());
+        return Err(FetchError::NamedAddress(refusal));
     }
     Ok(url)
 }

@@ -58,6 +58,16 @@ impl IssuerClient {
         send(self.0.get(url.clone()), url).await
     }
 
+    /// Fetches JSON with the token of a caller of this service.
+    pub(crate) async fn get_as_caller<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        token: &str,
+    ) -> Result<T, FetchError> {
+        let request = self.0.get(url.clone()).bearer_auth(token);
+        Ok(send(request, url).await?.body)
+    }
+
     /// Sends a form and returns the JSON response.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,

@@ -8,16 +8,36 @@ use super::validation::{field_error, resolve};
 use super::{REPEATED, invalid_fields};
 use crate::error::ApiError;
 
-/// Parameters by which an OAuth client authenticates (RFC 6749, 2.3.1; RFC 7521, 4.2).
-const CLIENT_AUTHENTICATION: [&str; 3] =
-    ["client_secret", "client_assertion", "client_assertion_type"];
+const CLIENT_SECRET: &str = "client_secret";
 
-/// Refuses a client secret or assertion: to accept one would suggest that it was verified. An empty one
-/// counts as absent.
-pub(super) fn refuse_client_authentication(form: &[u8]) -> Result<(), ApiError> {
-    let is_authentication = |name: &str| CLIENT_AUTHENTICATION.contains(&name);
+/// Other parameters by which an OAuth client authenticates (RFC 7521, 4.2).
+const CLIENT_ASSERTION: [&str; 2] = ["client_assertion", "client_assertion_type"];
+
+/// Refuses a client assertion, and a client secret where the schema knows none: to accept one would suggest that
+/// it was verified. An empty one counts as absent.
+pub(super) fn refuse_authentication_in_form<T: Type>(form: &[u8]) -> Result<(), ApiError> {
+    let schema = T::schema_ref();
+    let knows_secret = resolve(&schema).is_some_and(|schema| {
+        schema
+            .properties
+            .iter()
+            .any(|(own, _)| *own == CLIENT_SECRET)
+    });
+    refuse(form, |name| {
+        CLIENT_ASSERTION.contains(&name) || (name == CLIENT_SECRET && !knows_secret)
+    })
+}
+
+/// Refuses a client secret or assertion in the query of an address, which ends up in logs (RFC 6749, 2.3.1).
+pub(super) fn refuse_authentication_in_address(query: &str) -> Result<(), ApiError> {
+    refuse(query.as_bytes(), |name| {
+        CLIENT_ASSERTION.contains(&name) || name == CLIENT_SECRET
+    })
+}
+
+fn refuse(form: &[u8], is_refused: impl Fn(&str) -> bool) -> Result<(), ApiError> {
     let mut parameters = form_urlencoded::parse(form);
-    if parameters.any(|(name, value)| is_authentication(&name) && !value.is_empty()) {
+    if parameters.any(|(name, value)| is_refused(&name) && !value.is_empty()) {
         return Err(ApiError::ClientAuthentication);
     }
     Ok(())
@@ -109,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_authenticates_is_refused() {
+    fn a_client_secret_in_an_address_is_refused() {
         for form in [
             "client_secret=x",
             "a=b&client%5Fsecret=x",
@@ -117,7 +137,7 @@ mod tests {
             "client_assertion=e30.e30.x&client_assertion_type=y",
             "client_assertion_type=y",
         ] {
-            let refused = refuse_client_authentication(form.as_bytes());
+            let refused = refuse_authentication_in_address(form);
             assert!(
                 matches!(refused, Err(ApiError::ClientAuthentication)),
                 "{form}"
@@ -129,10 +149,18 @@ mod tests {
             "client_secret",
             "client_id=a&xclient_secret=x",
         ] {
-            assert!(
-                refuse_client_authentication(form.as_bytes()).is_ok(),
-                "{form}"
-            );
+            assert!(refuse_authentication_in_address(form).is_ok(), "{form}");
         }
+    }
+
+    #[test]
+    fn a_form_may_have_a_client_secret_where_it_is_verified() {
+        use crate::api::oauth::{IntrospectForm, TokenForm};
+        let secret = b"client_secret=x";
+        let assertion = b"client_assertion=e30.e30.x&client_assertion_type=y";
+
+        assert!(refuse_authentication_in_form::<TokenForm>(secret).is_ok());
+        assert!(refuse_authentication_in_form::<TokenForm>(assertion).is_err());
+        assert!(refuse_authentication_in_form::<IntrospectForm>(secret).is_err());
     }
 }

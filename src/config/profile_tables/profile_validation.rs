@@ -1,9 +1,13 @@
-//! Refuses profiles that are unsafe or unusable.
+//! Refuses profiles and services that are unsafe or unusable.
 
 use std::time::Duration;
 
-use super::{AllowedUsers, ClaimSource, ProfileSettings, TokenProfileTables, UserAttribute};
+use super::{
+    AllowedUsers, ClaimSource, ProfileSettings, ServiceSettings, TokenProfileTables, UserAttribute,
+};
 use crate::config::RegistrationPolicy;
+use crate::names::is_scope;
+use crate::store::FIRST_PARTY_CLIENT_ID;
 
 const LONGEST_LIFETIME: Duration = Duration::from_hours(365 * 24);
 const LONGEST_NAME: usize = 64;
@@ -25,10 +29,36 @@ impl TokenProfileTables {
             faults.extend(found.map(|fault| format!("token_profiles.{name}: {fault}")));
         }
         for (name, service) in &self.services {
-            let secret_fault = service.read_secret().err().map(|error| error.to_string());
-            let found = secret_fault.into_iter().chain(name_fault(name));
+            // Sessions without a client belong to it.
+            let is_own = name == FIRST_PARTY_CLIENT_ID;
+            let own_fault = is_own.then(|| "this is the name of the server".to_owned());
+            let found = service.faults().into_iter().chain(name_fault(name));
+            let found = found.chain(own_fault);
             faults.extend(found.map(|fault| format!("token_services.{name}: {fault}")));
         }
+    }
+}
+
+impl ServiceSettings {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        match usize::from(self.secret_file.is_some()) + self.secret_hashes.len() {
+            0 => faults.push(
+                "it has no secret: set secret_file, or secret_hashes as `latchet service secret` prints them"
+                    .to_owned(),
+            ),
+            1 | 2 => {}
+            _ => faults.push("it may have two secrets at most: remove the oldest".to_owned()),
+        }
+        if let Err(error) = self.read_secret() {
+            faults.push(error.to_string());
+        }
+        for scope in self.scopes.iter().filter(|scope| !is_scope(scope)) {
+            faults.push(format!(
+                "`{scope}` is not a scope: use visible ASCII characters without quotes and backslashes"
+            ));
+        }
+        faults
     }
 }
 

@@ -9,6 +9,7 @@ const WORDS = {
   login_throttled: 'Too many attempts to sign in',
   reset_link_made: 'Reset link created',
   user_created: 'User added',
+  service_credential_ended: 'A credential of a program has ended',
   session_limit_reached: 'Session limit reached; the least recently used session has ended',
   key_rotated: 'Signing key rotated',
   root_secret_replaced: 'Root secret replaced, everyone signed out',

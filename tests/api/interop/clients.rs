@@ -2,10 +2,31 @@
 
 use std::process::Command;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::named_by_its_address;
+use crate::support::Backend;
 use crate::support::client::Session;
 use crate::support::server::Replica;
 use crate::support::tool::{assert_passes, installed, root};
+
+const SECRET: &str = "nH6yUj2kOq8wXe5rVb1mTz7cPs4dLf9g";
+
+/// Starts a server with a service, whose programs of a test get tokens for themselves.
+async fn with_service() -> (Backend, Replica) {
+    let backend = named_by_its_address();
+    let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, SECRET.as_bytes()));
+    let table = format!(
+        "[token_services.nightly]\nsecret_hashes = [{hash:?}]\nscopes = [\"orders:read\"]\nintrospection = true\n"
+    );
+    let file = backend.folder.path().join("latchet.toml");
+    std::fs::write(&file, table).unwrap();
+    let backend = backend.with("LATCHET_CONFIG", file.to_str().unwrap());
+    let server = Replica::start(&backend).await;
+    (backend, server)
+}
 
 async fn alice(server: &Replica) -> Session {
     server.http.person("alice").await.login().await
@@ -73,6 +94,59 @@ async fn jose_and_oauth4webapi_work_with_a_server_that_they_discover() {
             "oauth4webapi introspects",
             "oauth4webapi revokes, and the session is over",
             "oauth4webapi revokes what nobody knows",
+        ]
+    );
+}
+
+/// RFC 6749, 4.4; RFC 7662; RFC 7009.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_get_tokens_by_oauth4webapi_and_openid_client() {
+    let (_backend, server) = with_service().await;
+
+    let said = assert_passes(
+        Command::new("node")
+            .arg(root().join("tests/interop/service.mjs"))
+            .env("TOOLS", installed("node_modules"))
+            .env("URL", server.http.base())
+            .env("NAME", "nightly")
+            .env("SECRET", SECRET),
+    );
+
+    let held: Vec<_> = said.lines().collect();
+    assert_eq!(
+        held,
+        [
+            "oauth4webapi gets a token by client_secret_basic, and accepts it (RFC 9068)",
+            "oauth4webapi introspects it, and revokes it by client_secret_basic",
+            "oauth4webapi gets a token by client_secret_post, and accepts it (RFC 9068)",
+            "oauth4webapi introspects it, and revokes it by client_secret_post",
+            "oauth4webapi understands a refused client",
+            "openid-client gets, introspects and revokes a token",
+        ]
+    );
+}
+
+/// The same for Python.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_get_tokens_by_authlib() {
+    let (_backend, server) = with_service().await;
+
+    let said = assert_passes(
+        Command::new(installed("venv/bin/python"))
+            .arg(root().join("tests/interop/service.py"))
+            .env_clear()
+            .env("URL", server.http.base())
+            .env("NAME", "nightly")
+            .env("SECRET", SECRET),
+    );
+
+    let held: Vec<_> = said.lines().collect();
+    assert_eq!(
+        held,
+        [
+            "Authlib gets, uses, introspects and revokes a token by client_secret_basic",
+            "Authlib gets, uses, introspects and revokes a token by client_secret_post",
+            "Authlib understands a refused client",
         ]
     );
 }
