@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::clock_skew::CLOCK_SKEW;
 use super::store::{DenialPeriod, QUERY_DEADLINE, Store, StoreError};
 use latchet_guard::clock::Time;
+use latchet_guard::denylist::demand::Demand;
 use latchet_guard::token::MAX_LEEWAY;
 
 /// Validity of an announcement in SQL.
@@ -32,8 +33,10 @@ const RENEWAL_AGE: Duration = Duration::from_mins(15);
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// Age from which the longest lifetime is read again before it is used.
 const MAX_READING_AGE: Duration = Duration::from_secs(5);
-/// Pause between two reads of the longest lifetime in the background.
+/// Pause between two reads of the longest lifetime in the background, while revocations need it.
 const READ_INTERVAL: Duration = Duration::from_secs(2);
+/// The same while none needs it.
+const IDLE_READ_INTERVAL: Duration = Duration::from_mins(1);
 /// Time between the announcement of a longer lifetime and the first token with it: by then every earlier
 /// read has expired, and the transaction that used it is over.
 const PHASE_IN_DELAY: Duration = Duration::from_secs(5 + 2 * QUERY_DEADLINE.as_secs());
@@ -48,6 +51,8 @@ struct LifetimeState {
     own: Duration,
     announcement: ArcSwapOption<Announcement>,
     longest: ArcSwapOption<LongestLifetimeReading>,
+    /// Demand for the longest lifetime: an idle server need not read it.
+    demand: Demand,
     /// Held during a query, so that parallel requests query once.
     queries: Mutex<()>,
 }
@@ -78,6 +83,7 @@ impl TokenLifetimes {
             own,
             announcement: ArcSwapOption::empty(),
             longest: ArcSwapOption::empty(),
+            demand: Demand::default(),
             queries: Mutex::new(()),
         }))
     }
@@ -123,6 +129,7 @@ impl TokenLifetimes {
     /// # Errors
     /// [`StoreError::Unavailable`] when it cannot be read.
     pub async fn longest_in_use(&self) -> Result<Duration, StoreError> {
+        self.0.demand.record();
         let fresh = |reading: &LongestLifetimeReading| reading.at.elapsed() < MAX_READING_AGE;
         if let Some(reading) = self
             .0
@@ -172,7 +179,8 @@ impl TokenLifetimes {
             // A failure here is reported by the request that needs the value.
             let _announced = self.lifetime_to_issue().await;
             let _read = self.read_longest().await;
-            tokio::time::sleep(READ_INTERVAL).await;
+            let demand = &self.0.demand;
+            demand.wait(READ_INTERVAL, IDLE_READ_INTERVAL).await;
         }
     }
 
