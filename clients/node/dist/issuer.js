@@ -13,10 +13,10 @@ export class IssuerConnection {
         const { protocol, hostname, href, username, password, search, hash } = new URL(base);
         const isLoopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
         const isPlainAllowed = protocol === 'http:' && (isLoopback || this.options.allowPlainHttp === true);
-        if (protocol !== 'https:' && !isPlainAllowed)
-            throw new TypeError(`the issuer must use https: ${base}`);
         if (username || password || search || hash)
             throw new TypeError('the issuer must have no user, query or fragment');
+        if (protocol !== 'https:' && !isPlainAllowed)
+            throw new TypeError(`the issuer must use https: ${base}`);
         return href.replace(/\/$/, '') + path;
     }
     /** Fetches JSON from a path of the issuer. */

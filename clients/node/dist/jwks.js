@@ -48,7 +48,12 @@ const keysOf = async (issuer, name) => {
     if (metadata?.issuer !== name)
         throw new Error(`the metadata names the issuer ${metadata?.issuer}`);
     const limits = { timeoutDuration: issuer.timeoutMs, cooldownDuration: COOLDOWN_MS, cacheMaxAge: KEY_AGE_MS };
-    return createRemoteJWKSet(new URL(issuer.url(metadata.jwks_uri)), limits);
+    const address = issuer.url(metadata.jwks_uri);
+    // Keys on `http` would undo the protection of the rest.
+    const isProtected = address.startsWith('https:') || !issuer.url(name).startsWith('https:');
+    if (!isProtected)
+        throw new Error(`the keys of an issuer on https must use https: ${address}`);
+    return createRemoteJWKSet(new URL(address), limits);
 };
 /** Faults of a token. Every other error is a fault of the issuer or of the network. */
 const INVALID = [

@@ -237,3 +237,16 @@ test('a narrowed token has its scopes, and no role', async (t) => {
     assert.equal((await send(`${api.url}/notes`, { method: 'DELETE', token: whole })).status, 200);
   }
 });
+
+test('an issuer on https cannot name keys on http', async (t) => {
+  const issuer = 'https://auth.example.org';
+  const asked = [];
+  t.mock.method(globalThis, 'fetch', async (url) => {
+    asked.push(String(url));
+    return Response.json({ issuer, jwks_uri: 'http://127.0.0.1:8080/keys' });
+  });
+
+  await refused(quiet({ issuer })('a.b.c'), 503, 'unavailable');
+
+  assert.deepEqual(asked, [`${issuer}/.well-known/openid-configuration`]);
+});

@@ -91,10 +91,10 @@ export class Latchet {
     });
   }
 
-  post(path, body, token) {
+  post(path, body, token, method = 'POST') {
     const authorization = token && { Authorization: `Bearer ${token}` };
     const headers = { 'Content-Type': 'application/json', ...authorization };
-    return fetch(this.url + path, { method: 'POST', headers, body: body && JSON.stringify(body) });
+    return fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
   }
 
   async login(username, options = {}) {
