@@ -31,7 +31,10 @@ const FAULTS = {
   'roles that are no texts': json(200, { ...USER, roles: [{}] }),
   'an expiry that is a text': json(200, { ...USER, exp: 'never' }),
   'claims with another success': json(201, USER),
-  'a redirect to another server': text(302, '', { Location: 'https://example.org/' }),
+  'a redirect to an answer': (request, response) => {
+    if (request.url === '/v1/verify') text(302, '', { Location: '/other' })(request, response);
+    else json(200, USER)(request, response);
+  },
   'an error of the server': json(500, { ...PROBLEM, status: 500, code: 'internal' }),
   'an error of a proxy': text(502, '<h1>Bad Gateway</h1>'),
   'a page that does not exist': json(404, { ...PROBLEM, status: 404, code: 'not_found' }, CHALLENGE),
