@@ -1,7 +1,7 @@
 import { type JWTVerifyGetKey, createRemoteJWKSet, errors, jwtVerify } from 'jose';
 import { IssuerConnection, type IssuerOptions } from './issuer.js';
 import { type Refusal, invalidToken, unavailable } from './refusal.js';
-import { userOf } from './user.js';
+import { assertScopes, userOf } from './user.js';
 import type { TokenCheck } from './verify.js';
 
 /** Algorithms with public keys. The secret of any other would have to be shared with Latchet. */
@@ -46,6 +46,7 @@ export const jwks = (options: JwksOptions): TokenCheck => {
     if (payload.type !== 'access') throw invalidToken('wrong_token_type', 'this is the wrong kind of token');
     const user = userOf(payload);
     if (!user) throw invalidToken('malformed_token', 'the token is malformed: a claim is missing or has the wrong type');
+    assertScopes(user, options.scope);
     return user;
   };
 };

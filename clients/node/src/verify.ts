@@ -35,6 +35,7 @@ export function verify(options: VerifyOptions, clock: () => Moment): TokenCheck;
 export function verify(options: VerifyOptions, clock = systemClock): TokenCheck {
   const cacheMs = milliseconds('cacheMs', options.cacheMs ?? 1000, 0, 1000);
   const issuer = new IssuerConnection(options);
+  const path = `/v1/verify${options.scope ? `?scope=${encodeURIComponent(options.scope)}` : ''}`;
   /** In the order in which they were sent. */
   const questions = new Map<string, Question>();
   const isCurrent = ({ sentAt, expiresAt }: Question, now: Moment) =>
@@ -49,7 +50,7 @@ export function verify(options: VerifyOptions, clock = systemClock): TokenCheck 
       if (questions.size < MAX_QUESTIONS && isCurrent(question, now)) break;
       questions.delete(old);
     }
-    const question = { sentAt: now, expiresAt: Infinity, user: ask(issuer, token) };
+    const question = { sentAt: now, expiresAt: Infinity, user: ask(issuer, path, token) };
     if (cacheMs > 0) questions.set(token, question);
     try {
       const user = await question.user;
@@ -62,11 +63,11 @@ export function verify(options: VerifyOptions, clock = systemClock): TokenCheck 
   };
 }
 
-const ask = async (issuer: IssuerConnection, token: string): Promise<User> => {
+const ask = async (issuer: IssuerConnection, path: string, token: string): Promise<User> => {
   let response: Response | undefined;
   let body: any;
   try {
-    [response, body] = await issuer.fetchJson('/v1/verify', { Authorization: `Bearer ${token}` });
+    [response, body] = await issuer.fetchJson(path, { Authorization: `Bearer ${token}` });
   } catch (error) {
     issuer.failed(error);
     throw unavailable();

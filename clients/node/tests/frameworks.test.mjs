@@ -104,6 +104,16 @@ for (const framework of FRAMEWORKS) {
       assertProblem(await send(`${api.url}/mail`, { token: narrowed }), 403, 'insufficient_scope');
     });
 
+    test('a narrowed token passes where its scope is named', async (t) => {
+      const api = await start(t, { scope: 'mail:read' });
+      const { access_token: narrowed } = await latchet.server.login('alice', { scope: 'mail:read' });
+      const { access_token: other } = await latchet.server.login('alice', { scope: 'mail:send' });
+
+      assert.equal((await send(`${api.url}/mail`, { token: narrowed })).status, 200);
+      assertProblem(await send(`${api.url}/notes`, { method: 'DELETE', token: narrowed }), 403, 'insufficient_scope');
+      assertProblem(await send(`${api.url}/mail`, { token: other }), 403, 'insufficient_scope');
+    });
+
     test('while Latchet is away or hangs the response is 503', async (t) => {
       const api = await start(t, { timeoutMs: 200 });
       const { access_token: token } = await latchet.server.login('alice');

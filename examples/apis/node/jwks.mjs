@@ -19,6 +19,8 @@ app.use(async (req, res, next) => {
   const [, token] = /^Bearer +([^ ]+)$/i.exec(req.get('Authorization') ?? '') ?? [];
   if (!token) return refuse(res, 401, 'Unauthorized', 'missing_token', { 'WWW-Authenticate': 'Bearer realm="latchet"' });
   const { payload, error } = await jwtVerify(token, keys, expected).catch((reason) => ({ error: reason }));
+  // Limited to some scopes, as those of programs are: this API checks none.
+  if (payload?.narrowed) return refuse(res, 403, 'Forbidden', 'insufficient_scope');
   req.user = payload?.type === 'access' ? payload : undefined;
   if (req.user) return next();
   const isFault = error && !FAULT_OF_TOKEN.test(error.code);
