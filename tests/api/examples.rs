@@ -147,6 +147,8 @@ fn every_example_is_run_here() {
         .into_iter()
         .flatten()
         .map(|file| file.unwrap().path().file_stem().unwrap().to_owned())
+        // APIs in other languages: `node_client.rs`.
+        .filter(|name| name != "apis")
         .collect();
 
     assert!(names.len() >= 14, "{names:?}");

@@ -43,6 +43,7 @@ mod logs;
 mod lost_answers;
 mod metrics;
 mod monitoring;
+mod node_client;
 mod oauth;
 mod oauth_rules;
 mod one_server;

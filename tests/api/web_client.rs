@@ -8,7 +8,7 @@ use crate::support::tool::{assert_passes, assert_passes_in_browser, installed, r
 use crate::support::{Backend, scratch, server::Replica};
 
 /// Returns the files of a folder by name.
-fn files(folder: &Path) -> BTreeMap<String, String> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, String> {
     std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap())

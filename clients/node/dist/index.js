@@ -1,0 +1,2 @@
+export { Refusal } from './refusal.js';
+export { verify } from './verify.js';

@@ -1,0 +1,37 @@
+import type { Request, RequestHandler } from 'express';
+import { authorizationLines } from './bearer.js';
+import { Refusal } from './refusal.js';
+import { type User, assertRole, assertScope } from './user.js';
+import { type TokenCheck, type VerifyOptions, requestCheck } from './verify.js';
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** User of a request behind `requireUser`. */
+      user: User;
+    }
+  }
+}
+
+const guard = (admit: (req: Request) => unknown): RequestHandler => async (req, res, next) => {
+  try {
+    await admit(req);
+  } catch (error) {
+    if (!(error instanceof Refusal)) return next(error);
+    res.writeHead(error.status, error.headers).end(error.body());
+    return;
+  }
+  next();
+};
+
+/** Returns middleware that admits requests with a valid access token and sets `req.user`. */
+export const requireUser = (options: VerifyOptions | TokenCheck): RequestHandler => {
+  const check = requestCheck(options);
+  return guard(async (req) => { req.user = await check(authorizationLines(req.rawHeaders)); });
+};
+
+/** Returns middleware, for use behind `requireUser`, that admits users with a role. */
+export const requireRole = (role: string): RequestHandler => guard((req) => assertRole(req.user, role));
+
+/** Returns middleware, for use behind `requireUser`, that admits tokens with a scope. */
+export const requireScope = (scope: string): RequestHandler => guard((req) => assertScope(req.user, scope));
