@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 
+from ._checker import Checker
 from ._token import Refused, Rule, User
 
 _OPTIONAL = Rule(optional=True)
@@ -23,9 +24,11 @@ def _response(refused: Refused) -> HttpResponse:
 def middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Sets `request.latchet_user`: `None` without a token. A token that is not valid is refused on every route."""
 
+    checker: Checker = settings.LATCHET
+
     def check(request: Any) -> Any:
         try:
-            request.latchet_user = settings.LATCHET.check([request.META.get("HTTP_AUTHORIZATION", "")], _OPTIONAL)
+            request.latchet_user = checker.check([request.META.get("HTTP_AUTHORIZATION", "")], _OPTIONAL)
         except Refused as refused:
             return _response(refused)
         return get_response(request)
@@ -33,7 +36,7 @@ def middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     async def check_async(request: Any) -> Any:
         try:
             lines = [request.META.get("HTTP_AUTHORIZATION", "")]
-            request.latchet_user = await settings.LATCHET.check_async(lines, _OPTIONAL)
+            request.latchet_user = await checker.check_async(lines, _OPTIONAL)
         except Refused as refused:
             return _response(refused)
         return await get_response(request)

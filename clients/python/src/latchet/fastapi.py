@@ -1,4 +1,7 @@
-"""Dependency of FastAPI. The scheme appears in the OpenAPI document, with the button "Authorize" in /docs."""
+"""Dependency of FastAPI. The scheme appears in the OpenAPI document, with the button "Authorize" in /docs.
+
+Annotations are not postponed here: FastAPI cannot resolve those of an instance.
+"""
 
 from collections.abc import Iterable
 

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,9 @@ class KeyVerifier(Checker):
         self._issuer, self._audience = issuer, audience or issuer
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._tried = -math.inf
+
+    def _start(self) -> None:
+        super()._start()
         self._fetching = Lock()
 
     def _check(self, token: str) -> User | Future[User]:
@@ -47,7 +51,8 @@ class KeyVerifier(Checker):
         if key is None or age > _OUTAGE or (age > _STALE and pause > _PAUSE):
             return self._ask(token.encode(), lambda _: self._decode_after_fetch(token))
         if age > _FRESH and pause > _PAUSE:
-            self._ask(b"", lambda _: self._decode_after_fetch(token))
+            with suppress(Refused):
+                self._ask(b"", lambda _: self._decode_after_fetch(token))
         return self._decode(token, key)
 
     def _key(self, token: str) -> jwt.PyJWK | None:
