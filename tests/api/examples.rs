@@ -139,6 +139,7 @@ fn every_example_is_run_here() {
         include_str!("examples.rs"),
         include_str!("examples/own_cookies.rs"),
         include_str!("examples/spa.rs"),
+        include_str!("python_client.rs"),
     ]
     .concat();
     let folders = ["examples", "guard/examples"];

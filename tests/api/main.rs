@@ -50,6 +50,7 @@ mod one_server;
 mod operator_guides;
 mod pages;
 mod process;
+mod python_client;
 mod readme;
 mod reference;
 mod refused_requests;
