@@ -11,6 +11,11 @@ export const problem = (status, code, headers = {}) => json(status, { status, co
 
 const done = () => new Response(null, { status: 204 });
 
+const part = (content) => Buffer.from(JSON.stringify(content)).toString('base64url');
+
+/** Returns an access token with these claims. */
+export const accessToken = (claims) => `${part({ alg: 'none' })}.${part(claims)}.signature`;
+
 export class Latchet {
   #count = 0;
   #sessions = new Map();
@@ -20,6 +25,8 @@ export class Latchet {
   constructor(life, now) {
     this.life = life;
     this.now = now;
+    /** Roles of every user. */
+    this.roles = ['editor'];
   }
 
   endSessions() {
@@ -36,17 +43,32 @@ export class Latchet {
   #answer(entry) {
     switch (entry.path) {
       case '/v1/login': return this.#login(JSON.parse(entry.body));
+      case '/v1/register': return this.#register(JSON.parse(entry.body));
+      case '/v1/password/reset': return this.#reset(JSON.parse(entry.body));
       case '/v1/refresh': return this.#refresh(entry);
       case '/v1/logout': return this.#logout(entry);
       default: return this.#api(entry);
     }
   }
 
-  #login({ password, transport }) {
+  #login({ username, password, transport }) {
     if (password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
     if (transport !== 'cookie') return problem(400, 'validation_failed');
     this.#count += 1;
-    return this.#grant(`s${this.#count}`);
+    const sid = `s${this.#count}`;
+    this.#session(sid).username = username;
+    return this.#grant(sid);
+  }
+
+  #register({ username }) {
+    if (username === 'alice') return problem(409, 'conflict');
+    return json(201, { id: `id of ${username}`, username, roles: [] });
+  }
+
+  #reset({ link }) {
+    if (link !== 'right') return problem(404, 'not_found');
+    this.endSessions();
+    return done();
   }
 
   #session(sid) {
@@ -56,8 +78,10 @@ export class Latchet {
 
   #access(sid) {
     this.#count += 1;
-    const token = `t${this.#count}`;
-    this.#live.set(token, { sid, until: this.now() + this.life * 1000 });
+    const { username = 'alice' } = this.#session(sid);
+    const claims = { sub: `id of ${username}`, preferred_username: username, roles: this.roles, sid, jti: this.#count };
+    const token = accessToken(claims);
+    this.#live.set(token, { sid, roles: this.roles, until: this.now() + this.life * 1000 });
     return token;
   }
 
@@ -104,6 +128,8 @@ export class Latchet {
     if (!shown) return problem(401, 'malformed_token', challenge('invalid_token'));
     if (shown.until <= this.now()) return problem(401, 'token_expired', challenge('invalid_token'));
     if (this.#session(shown.sid).ended) return problem(401, 'token_revoked', challenge('invalid_token'));
+    if (shown.roles !== this.roles) return problem(401, 'token_outdated', challenge('invalid_token'));
+    if (path === '/v1/verify') return done();
     if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
     if (path === '/v1/reauthenticate') {
       if (JSON.parse(body).password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
