@@ -34,7 +34,6 @@ const bundle = async (entry, file) => {
     mangleProps: INTERNAL,
     format: 'esm',
     target: 'es2022',
-    jsx: 'automatic',
     packages: 'external',
     absWorkingDir: here,
     logLevel: 'warning',
@@ -49,3 +48,5 @@ const bundle = async (entry, file) => {
 };
 
 await bundle('index.ts', 'latchet.js');
+await bundle('native.ts', 'native.js');
+await bundle('react.ts', 'react.js');

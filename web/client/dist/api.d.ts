@@ -50,7 +50,7 @@ export type State =
     readonly sessionId: string;
     readonly user: User;
 }
-/** `reason` is `logout`, or the code that ended the session; absent if there was no session. */
+/** `reason` is `logout`, or the code that ended the session; absent or empty if there was no session. */
  | {
     readonly status: 'signed-out';
     readonly sessionId?: undefined;

@@ -49,7 +49,7 @@ export type State =
   /** Not known yet. With `error` the server cannot be reached, and the client retries by itself. */
   | { readonly status: 'unknown'; readonly sessionId?: undefined; readonly user?: undefined; readonly error?: AuthError }
   | { readonly status: 'signed-in'; readonly sessionId: string; readonly user: User }
-  /** `reason` is `logout`, or the code that ended the session; absent if there was no session. */
+  /** `reason` is `logout`, or the code that ended the session; absent or empty if there was no session. */
   | { readonly status: 'signed-out'; readonly sessionId?: undefined; readonly user?: undefined; readonly reason?: string };
 
 /** A session: one login on one device. Times have the format of RFC 3339. */

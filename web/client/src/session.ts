@@ -184,7 +184,7 @@ export const openSession = (scope: Scope, server: Server, name: string, check: (
         // The refusal does not clear the cookies, and must not be repeated.
         server.excludeProof(proof);
         if (asked) tabs.say({ kind: 'end', sid: asked.sid, reason: error.code });
-        return endSession(asked?.sid, error.code);
+        return endSession(asked?.sid, proof && error.code);
       }
       // Another tab may have received a response meanwhile, but this one has not.
       key = ownKey;
@@ -211,8 +211,8 @@ export const openSession = (scope: Scope, server: Server, name: string, check: (
 
   const refresh = () => (pendingRefresh ??= requestRefresh().finally(() => { pendingRefresh = null; }));
 
-  /** Checks whether a renewal is due: after a wait, and when the page becomes visible. */
-  const renewIfDue = () => {
+  /** Checks whether a renewal is due: after a wait, and at an event that brings the page to the front. */
+  const renewIfDue = (event?: unknown) => {
     markReady();
     // Another tab logged out while this one was frozen and received no message.
     if (heldToken && server.hasNoSession()) return endSession(heldToken.sid, 'logout');
@@ -223,8 +223,8 @@ export const openSession = (scope: Scope, server: Server, name: string, check: (
       refresh().catch(() => {});
     } else if (heldToken) {
       wakeAfter(renewAt - now());
-      // The session may have ended on another device.
-      if (scope.Date.now() - checkedAt >= CHECK_PAUSE_MS) {
+      // The session may have ended on another device. A wait that ends early is no reason to ask.
+      if (event && scope.Date.now() - checkedAt >= CHECK_PAUSE_MS) {
         checkedAt = scope.Date.now();
         tabs.say({ kind: 'check' });
         // Only the server's refusal has an effect, by a refresh.

@@ -16,6 +16,15 @@ const part = (content) => Buffer.from(JSON.stringify(content)).toString('base64u
 /** Returns an access token with these claims. */
 export const accessToken = (claims) => `${part({ alg: 'none' })}.${part(claims)}.signature`;
 
+/** Returns the refresh token in the body of a request; empty if there is none. */
+const refreshTokenIn = (body) => {
+  try {
+    return JSON.parse(body).refresh_token ?? '';
+  } catch {
+    return '';
+  }
+};
+
 export class Latchet {
   #count = 0;
   #sessions = new Map();
@@ -35,9 +44,12 @@ export class Latchet {
 
   /** Returns the response to a request, and the cookies of the browser after it. */
   answer(entry, cookies) {
-    this.cookies = cookies;
-    const answer = this.#answer(entry);
-    return { answer, cookies: this.cookies };
+    // An app sends no cookies, and has the tokens in bodies.
+    this.isInBody = entry.credentials === 'omit';
+    const sent = this.isInBody ? { ...entry, cookies: { rt: refreshTokenIn(entry.body), csrf: null } } : entry;
+    this.cookies = this.isInBody ? sent.cookies : cookies;
+    const answer = this.#answer(sent);
+    return { answer, cookies: this.isInBody ? cookies : this.cookies };
   }
 
   #answer(entry) {
@@ -53,11 +65,11 @@ export class Latchet {
 
   #login({ username, password, transport }) {
     if (password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
-    if (transport !== 'cookie') return problem(400, 'validation_failed');
+    if (transport !== (this.isInBody ? 'body' : 'cookie')) return problem(400, 'validation_failed');
     this.#count += 1;
     const sid = `s${this.#count}`;
     this.#session(sid).username = username;
-    return this.#grant(sid);
+    return this.#grant(sid, this.isInBody && { device_token: `device of ${username}` });
   }
 
   #register({ username }) {
@@ -85,11 +97,15 @@ export class Latchet {
     return token;
   }
 
-  #grant(sid) {
+  #grant(sid, more = {}) {
     const token = this.#access(sid);
     this.cookies = { rt: `${sid}.${this.#session(sid).generation}`, csrf: this.#session(sid).csrf ?? `csrf-${sid}` };
     return json(200, {
-      access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
+      access_token: token,
+      expires_in: this.life,
+      session_id: sid,
+      ...(this.isInBody ? { refresh_token: this.cookies.rt } : { csrf_token: this.cookies.csrf }),
+      ...more,
     });
   }
 
