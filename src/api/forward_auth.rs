@@ -1,13 +1,16 @@
 //! Forward authentication: a proxy has each request checked before it passes it on (`auth_request` in
 //! nginx, `forward_auth` in Caddy).
 
+use std::collections::BTreeMap;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use poem::Request;
 use poem::http::StatusCode;
 use poem::http::header::ACCEPT;
 use poem_openapi::param::Query;
-use poem_openapi::{ApiResponse, OpenApi};
-use serde_json::json;
+use poem_openapi::payload::Json;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde_json::{Value, json};
 
 use super::Tag;
 use super::first_party::FullScope;
@@ -18,8 +21,10 @@ use crate::config::{AllowedOrigin, Config};
 use crate::error::ApiError;
 use crate::header_list::items;
 use crate::ids::UserId;
+use crate::names::USERNAME_CLAIM;
 use latchet_guard::Jwt;
 use latchet_guard::SECURITY_SCHEME;
+use latchet_guard::token::Claims;
 
 /// The operation for proxies.
 pub(super) struct ForwardAuthApi(pub(super) App);
@@ -30,14 +35,35 @@ enum ForwardAuthResponse {
     /// The request may pass as this user. All headers are present, even if empty.
     #[oai(status = 204)]
     Pass(
-        /// User name. In all three headers, `%`, the comma and every character that is not visible ASCII are
+        /// User name. In all four headers, `%`, the comma and every character that is not visible ASCII are
         /// percent-encoded as UTF-8 (`%XX`).
         #[oai(header = "Remote-User")]
+        String,
+        /// Id of the user: the `sub` of the token. Unlike the name, it never belongs to another user.
+        #[oai(header = "Remote-Id")]
         String,
         /// Roles in the access token, separated by commas; empty if there are none.
         #[oai(header = "Remote-Roles")]
         String,
         /// Id of the session; empty if the token belongs to none, as tokens of other issuers may.
+        #[oai(header = "Remote-Session")]
+        String,
+    ),
+    /// The request may pass, and its client names `application/json` in `Accept`: the same headers, and the
+    /// claims of the access token.
+    #[oai(status = 200)]
+    PassWithClaims(
+        Json<VerifiedClaims>,
+        /// User name, as in a response without a body.
+        #[oai(header = "Remote-User")]
+        String,
+        /// Id of the user.
+        #[oai(header = "Remote-Id")]
+        String,
+        /// Roles in the access token.
+        #[oai(header = "Remote-Roles")]
+        String,
+        /// Id of the session.
         #[oai(header = "Remote-Session")]
         String,
     ),
@@ -48,6 +74,63 @@ enum ForwardAuthResponse {
         #[oai(header = "Location")]
         String,
     ),
+}
+
+/// Claims of an access token that is valid now.
+#[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct VerifiedClaims {
+    /// Id of the user. Unlike the name, it never belongs to another user.
+    sub: String,
+    /// User name, also if the token of another issuer has none or another one.
+    preferred_username: String,
+    /// Roles of the user.
+    roles: Vec<String>,
+    /// Scopes, separated by spaces; absent if there are none.
+    scope: Option<String>,
+    /// Id of the session; absent in tokens of other issuers that name none.
+    sid: Option<String>,
+    /// Program that the token was issued to.
+    client_id: Option<String>,
+    /// Issuer of the token.
+    iss: String,
+    /// Audience of the token.
+    aud: Vec<String>,
+    /// Id of the token.
+    jti: String,
+    /// Issue time in Unix seconds.
+    iat: i64,
+    /// End of validity in Unix seconds.
+    exp: Option<i64>,
+    /// Time of the last authentication in Unix seconds.
+    auth_time: Option<i64>,
+    /// Methods of that authentication (RFC 8176).
+    amr: Vec<String>,
+    /// All other claims of the token.
+    #[oai(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+impl VerifiedClaims {
+    fn new(claims: Claims, username: String) -> Self {
+        let others = claims.extra.into_iter();
+        Self {
+            sub: claims.sub,
+            preferred_username: username,
+            roles: claims.roles,
+            scope: claims.scope,
+            sid: claims.sid,
+            client_id: claims.client_id,
+            iss: claims.iss,
+            aud: claims.aud,
+            jti: claims.jti,
+            iat: claims.iat,
+            exp: claims.exp,
+            auth_time: claims.auth_time,
+            amr: claims.amr,
+            others: others.filter(|(name, _)| name != USERNAME_CLAIM).collect(),
+        }
+    }
 }
 
 #[OpenApi]
@@ -77,7 +160,8 @@ impl ForwardAuthApi {
         let sign_in = sign_in.transpose()?;
         match (self.check_token(request).await, sign_in) {
             (Err(refused), Some(SignInAddress(address)))
-                if refused.status() == StatusCode::UNAUTHORIZED && accepts_html(request) =>
+                if refused.status() == StatusCode::UNAUTHORIZED
+                    && accepts(request, "text/html") =>
             {
                 Ok(NoStore::new(ForwardAuthResponse::RedirectToSignIn(address)))
             }
@@ -100,21 +184,30 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
 impl ForwardAuthApi {
     async fn check_token(&self, request: &Request) -> poem::Result<ForwardAuthResponse> {
         let claims = Jwt::<FullScope>::authenticate(request).await?.claims;
-        let username = if let Some(name) = self.0.introspection.username_in_token(&claims) {
-            percent_encode(name)
+        let name = if let Some(name) = self.0.introspection.username_in_token(&claims) {
+            name.to_owned()
         } else {
             let id = UserId::from(claims.sub.as_str());
-            percent_encode(&self.0.accounts.enabled_user(&id).await?.username)
+            self.0.accounts.enabled_user(&id).await?.username
         };
+        let username = percent_encode(&name);
+        let id = percent_encode(&claims.sub);
         let roles: Vec<String> = claims
             .roles
             .iter()
             .map(|role| percent_encode(role))
             .collect();
-        Ok(ForwardAuthResponse::Pass(
+        let roles = roles.join(",");
+        let session = percent_encode(claims.sid.as_deref().unwrap_or_default());
+        if !accepts(request, "application/json") {
+            return Ok(ForwardAuthResponse::Pass(username, id, roles, session));
+        }
+        Ok(ForwardAuthResponse::PassWithClaims(
+            Json(VerifiedClaims::new((*claims).clone(), name)),
             username,
-            roles.join(","),
-            percent_encode(claims.sid.as_deref().unwrap_or_default()),
+            id,
+            roles,
+            session,
         ))
     }
 }
@@ -146,10 +239,11 @@ impl SignInAddress {
     }
 }
 
-fn accepts_html(request: &Request) -> bool {
+/// Returns whether `Accept` names a media type. A wildcard does not name it: programs send `*/*` unasked.
+fn accepts(request: &Request, media_type: &str) -> bool {
     items(request.headers(), ACCEPT)
         .filter_map(|range| range.split(';').next())
-        .any(|range| range.trim().eq_ignore_ascii_case("text/html"))
+        .any(|range| range.trim().eq_ignore_ascii_case(media_type))
 }
 
 /// Percent-encodes a text, so that it ends neither a header nor a list item, and has the same meaning in

@@ -9,7 +9,7 @@ use sea_orm::ConnectionTrait;
 
 use crate::support::backend::ISSUER;
 use crate::support::browser::Browser;
-use crate::support::client::Session;
+use crate::support::client::{Session, claims};
 use crate::support::http::{Http, HttpResponse};
 use crate::support::local::InProcessServer;
 use crate::support::{Backend, on_both};
@@ -18,6 +18,7 @@ mod proxies;
 
 on_both! {
     a_valid_token_returns_its_user_to_the_proxy,
+    a_program_receives_the_claims_of_the_token,
     checks_of_access_tokens_read_no_row_of_the_user,
     invalid_access_tokens_are_refused,
     cookies_are_not_accepted_by_forward_auth,
@@ -43,6 +44,7 @@ async fn a_valid_token_returns_its_user_to_the_proxy(backend: Backend) {
 
     let of_alice = of_alice.expect(204);
     assert_eq!(of_alice.header("remote-user"), "alice");
+    assert_eq!(of_alice.header("remote-id"), claims(&alice.access)["sub"]);
     assert_eq!(of_alice.headers["remote-roles"], "");
     assert_eq!(of_alice.header("remote-session"), alice.id);
     assert_eq!(of_alice.header("cache-control"), "no-store");
@@ -50,6 +52,35 @@ async fn a_valid_token_returns_its_user_to_the_proxy(backend: Backend) {
     assert_eq!(of_zoe.header("remote-user"), "zo%C3%AB%2C");
     assert_eq!(of_zoe.header("remote-roles"), "admin");
     assert_eq!(of_zoe.header("remote-session"), zoe.id);
+}
+
+async fn a_program_receives_the_claims_of_the_token(backend: Backend) {
+    let server = InProcessServer::start(&backend).await;
+    let zoe = server.http.administrator("zoë,").await.login().await;
+    let ask = async |accept: &str| {
+        let request = server.http.get("/v1/verify").bearer(&zoe.access);
+        request.header("accept", accept).send().await
+    };
+
+    let answer = ask("application/json").await.expect(200);
+
+    let body = answer.json();
+    let claims = claims(&zoe.access);
+    for name in [
+        "sub", "sid", "iss", "aud", "jti", "iat", "exp", "roles", "amr",
+    ] {
+        assert_eq!(body[name], claims[name], "{name}");
+    }
+    assert_eq!(body["preferred_username"], "zoë,");
+    assert_eq!(answer.header("remote-user"), "zo%C3%AB%2C");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    for accept in ["*/*", PAGE, "application/*"] {
+        ask(accept).await.expect(204);
+    }
+    zoe.logout().await.expect(204);
+    ask("application/json")
+        .await
+        .expect_problem(401, "token_revoked");
 }
 
 async fn checks_of_access_tokens_read_no_row_of_the_user(backend: Backend) {

@@ -4,6 +4,7 @@ use tokio::task::JoinSet;
 
 use super::PAGE;
 use crate::support::browser::Browser;
+use crate::support::client::claims;
 use crate::support::gateway::{Gateway, RunningGateway, behind_both, service};
 use crate::support::http::{Http, HttpResponse};
 use crate::support::local::InProcessServer;
@@ -112,7 +113,12 @@ async fn identity_headers_from_clients_are_removed(gateway: Gateway) {
     let site = Site::behind(gateway).await;
     let alice = site.server.http.person("alice").await.login().await;
     let lies = ["Remote-User", "remote_user", "Remote-Roles", "Remote_Roles"];
-    let lies = [&lies[..], &["REMOTE-SESSION", "remote_session"]].concat();
+    let lies = [
+        &lies[..],
+        &["REMOTE-SESSION", "remote_session", "Remote-Id", "remote_id"],
+    ]
+    .concat();
+    let id = claims(&alice.access)["sub"].as_str().unwrap().to_owned();
 
     for lie in lies {
         for path in ["/orders", "/sign-in"] {
@@ -120,10 +126,10 @@ async fn identity_headers_from_clients_are_removed(gateway: Gateway) {
             let answer = request.bearer(&alice.access).send().await;
 
             let honest = match path {
-                "/orders" => ["alice", "", &alice.id],
-                _ => ["", "", ""],
+                "/orders" => ["alice", &id, "", &alice.id],
+                _ => ["", "", "", ""],
             };
-            let names = ["remote-user", "remote-roles", "remote-session"];
+            let names = ["remote-user", "remote-id", "remote-roles", "remote-session"];
             assert_eq!(names.map(|name| got(&answer, name)), honest, "{lie} {path}");
         }
     }
