@@ -21,6 +21,7 @@ use poem::{Endpoint, EndpointExt, Route};
 
 use middleware::RequestLayer;
 use serve::Lifecycle;
+use site_address::known_sites;
 
 pub mod accounts;
 pub mod api;
@@ -61,6 +62,7 @@ pub mod security_events;
 pub mod serve;
 pub mod services;
 pub mod sessions;
+mod site_address;
 pub mod store;
 #[cfg(test)]
 mod test_app;
@@ -86,7 +88,8 @@ pub use installation::OpenError;
 pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
     let prefix = &app.config.cookie_prefix;
-    let pages = web::mount(Route::new(), &document.json(), &document.yaml(), prefix);
+    let sites: Vec<_> = known_sites(&app.config).cloned().collect();
+    let pages = web::mount(Route::new(), &document.json(), &document.yaml(), prefix, &sites);
     api::ApiRouter::new(pages, app, lifecycle.clone())
         .with(api::AllowHeaderLayer)
         .with(RequestLayer::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))

@@ -15,10 +15,9 @@ use serde_json::{Value, json};
 use super::Tag;
 use super::first_party::FullScope;
 use super::responses::NoStore;
+use super::sign_in_address::SignInAddress;
 use super::spec::{GUARD_CODES, OperationSpec};
 use crate::App;
-use crate::config::{AllowedOrigin, Config};
-use crate::error::ApiError;
 use crate::header_list::items;
 use crate::ids::UserId;
 use crate::names::{USERNAME_CLAIM, parse_scopes};
@@ -73,7 +72,8 @@ enum ForwardAuthResponse {
     /// The request may not pass, and its client accepts HTML: redirect to `sign_in`.
     #[oai(status = 303)]
     RedirectToSignIn(
-        /// The value of `sign_in`.
+        /// The value of `sign_in`. Latchet's own account page gets the address of the request as `return_to`, if
+        /// the proxy names it in `X-Forwarded-Proto`, `-Host` and `-Uri` or in `X-Original-URL`.
         #[oai(header = "Location")]
         String,
     ),
@@ -168,11 +168,14 @@ impl ForwardAuthApi {
         let sign_in = sign_in.transpose()?;
         let required = scope.0.unwrap_or_default();
         match (self.check_token(request, &required).await, sign_in) {
-            (Err(refused), Some(SignInAddress(address)))
+            (Err(refused), Some(sign_in))
                 if refused.status() == StatusCode::UNAUTHORIZED
                     && accepts(request, "text/html") =>
             {
-                Ok(NoStore::new(ForwardAuthResponse::RedirectToSignIn(address)))
+                let location = sign_in.for_request(request, &self.0.config);
+                Ok(NoStore::new(ForwardAuthResponse::RedirectToSignIn(
+                    location,
+                )))
             }
             (outcome, _) => Ok(NoStore::new(outcome?)),
         }
@@ -238,33 +241,6 @@ impl ForwardAuthApi {
     }
 }
 
-/// Address of a sign-in page. Only sites that the operator has configured are allowed: an attacker can set
-/// `sign_in=` in a link.
-struct SignInAddress(String);
-
-impl SignInAddress {
-    fn parse(text: String, config: &Config) -> Result<Self, ApiError> {
-        // Browsers treat `\` as `/`, and remove tabs and line breaks.
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('\\');
-        // Two slashes start a host.
-        let is_path = text.starts_with('/') && !text.starts_with("//");
-        let sites = config.allowed_origins.iter().filter_map(AllowedOrigin::web);
-        let mut known = std::iter::once(&config.public_url).chain(sites);
-        let is_known = known.any(|origin| {
-            let rest = text.strip_prefix(origin.as_str());
-            // Any other character would continue the host: `https://known.example.evil.example`.
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
-        });
-        if is_plain && (is_path || is_known) {
-            return Ok(Self(text));
-        }
-        Err(ApiError::invalid_field(
-            "sign_in",
-            "must be a path, or a URL of this server or of an allowed origin",
-        ))
-    }
-}
-
 /// Returns whether `Accept` names a media type. A wildcard does not name it: programs send `*/*` unasked.
 fn accepts(request: &Request, media_type: &str) -> bool {
     items(request.headers(), ACCEPT)
@@ -282,59 +258,6 @@ fn percent_encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config() -> Config {
-        let settings = [
-            ("LATCHET_PUBLIC_URL", "https://auth.example.org"),
-            ("LATCHET_ALLOWED_ORIGINS", "https://app.example.org:8443"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Config::load(["latchet"], settings).unwrap()
-    }
-
-    #[test]
-    fn a_sign_in_address_may_be_on_a_configured_site() {
-        for address in [
-            "/",
-            "/sign-in?from=proxy#form",
-            "https://auth.example.org",
-            "https://auth.example.org/docs",
-            "https://auth.example.org?page=sign-in",
-            "https://app.example.org:8443/sign-in",
-        ] {
-            let parsed = SignInAddress::parse(address.to_owned(), &config());
-
-            assert_eq!(parsed.unwrap().0, address);
-        }
-    }
-
-    #[test]
-    fn a_sign_in_address_on_another_site_is_refused() {
-        for address in [
-            "",
-            "sign-in",
-            "//evil.example",
-            "/\\evil.example",
-            "\\\\evil.example",
-            "/\t/evil.example",
-            "/\r\nSet-Cookie: a=b",
-            " /",
-            "/ä",
-            "javascript:alert(1)",
-            "https://evil.example/",
-            "http://auth.example.org/",
-            "https://auth.example.org.evil.example/",
-            "https://auth.example.org:8443/",
-            "https://auth.example.org@evil.example/",
-            "https://auth.example.org\\.evil.example/",
-            "https://app.example.org/",
-            "https://app.example.org:84430/",
-        ] {
-            let parsed = SignInAddress::parse(address.to_owned(), &config());
-
-            assert!(parsed.is_err(), "{address:?}");
-        }
-    }
 
     #[test]
     fn header_values_are_percent_encoded() {

@@ -36,6 +36,7 @@ mod responses;
 mod secret_field;
 mod security_events;
 mod session_administration;
+mod sign_in_address;
 mod signing_keys;
 pub mod spec;
 mod token_profiles;

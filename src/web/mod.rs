@@ -7,13 +7,15 @@
 use poem::http::HeaderValue;
 use poem::http::StatusCode;
 use poem::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_SECURITY_POLICY, LOCATION};
-use poem::{IntoResponse, Request, Response, Route, endpoint::make_sync, get};
+use poem::{IntoResponse, Request, Response, Route, RouteMethod, endpoint::make_sync, get};
 
-use super::config::CookiePrefix;
+use super::config::{CookiePrefix, WebOrigin};
+use account_page::AccountPage;
 use asset::{Asset, CachePolicy};
 
 pub(super) use asset::matches_etag;
 
+mod account_page;
 mod asset;
 
 /// Content policy of the pages: scripts and style sheets come from this server only and are never inline,
@@ -27,6 +29,9 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 /// URLs.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Path of the page where users sign in and see their account.
+pub(super) const ACCOUNT: &str = "/account";
 
 /// Path at which browsers and password managers look for the page that changes a password
 /// (<https://www.w3.org/TR/change-password-url/>).
@@ -77,11 +82,7 @@ const FILES: [(&str, &str, &str); 18] = files![
 
 /// The pages: path, content policy, text.
 const PAGES: [(&str, &str, &str); 5] = [
-    (
-        "/account",
-        PAGE_POLICY,
-        include_str!("account/account.html"),
-    ),
+    (ACCOUNT, PAGE_POLICY, include_str!("account/account.html")),
     ("/admin", PAGE_POLICY, include_str!("admin/admin.html")),
     ("/setup", PAGE_POLICY, include_str!("setup/setup.html")),
     ("/reset", PAGE_POLICY, include_str!("reset/reset.html")),
@@ -89,12 +90,13 @@ const PAGES: [(&str, &str, &str); 5] = [
 ];
 
 /// Adds the pages, the JavaScript client and the API document to `route`. The cookie prefix is written into
-/// the scripts that read a cookie.
+/// the scripts that read a cookie. After the sign-in, the account page may continue on `sites`.
 pub(super) fn mount(
     route: Route,
     openapi_json: &str,
     openapi_yaml: &str,
     cookie_prefix: &CookiePrefix,
+    sites: &[WebOrigin],
 ) -> Route {
     let bundle = include_bytes!("vendor/swagger-ui-5.35.0/swagger-ui-bundle.js.gz");
     let sheet = include_bytes!("vendor/swagger-ui-5.35.0/swagger-ui.css.gz");
@@ -118,8 +120,8 @@ pub(super) fn mount(
         ("/openapi.yaml", "application/yaml", openapi_yaml),
     ];
     let route = route
-        .at("/", get(make_sync(|_| redirect("/account"))))
-        .at(CHANGE_PASSWORD, get(make_sync(|_| redirect("/account"))))
+        .at("/", get(make_sync(|_| redirect(ACCOUNT))))
+        .at(CHANGE_PASSWORD, get(make_sync(|_| redirect(ACCOUNT))))
         .at("/client/latchet.js", get(client_asset(cookie_prefix)))
         .at(
             VERSIONED_CLIENT_PATH,
@@ -129,7 +131,8 @@ pub(super) fn mount(
         .into_iter()
         .fold(route, |route, (path, policy, html)| {
             let with_slash = format!("{path}/");
-            route.at(path, get(page(policy, html))).at(
+            let page = page_method(path, policy, html, sites);
+            route.at(path, page).at(
                 with_slash,
                 get(make_sync(move |request| {
                     redirect_without_slash(path, &request)
@@ -150,6 +153,19 @@ pub(super) fn mount(
         .fold(route, |route, (path, content_type, text)| {
             route.at(path, get(Asset::text(content_type, text)))
         })
+}
+
+fn page_method(
+    path: &str,
+    policy: &'static str,
+    html: &'static str,
+    sites: &[WebOrigin],
+) -> RouteMethod {
+    if path == ACCOUNT {
+        get(AccountPage::new(html, sites))
+    } else {
+        get(page(policy, html))
+    }
 }
 
 fn page(policy: &'static str, html: &str) -> Asset {
@@ -216,7 +232,7 @@ mod tests {
         assert_eq!(CLIENT_SCRIPT.matches(r#""latchet""#).count(), 1);
         assert_eq!(DOCS_SCRIPT.matches("'latchet'").count(), 1);
         let prefix = "shop-1".parse().unwrap();
-        let pages = mount(Route::new(), "{}", "{}", &prefix);
+        let pages = mount(Route::new(), "{}", "{}", &prefix, &[]);
 
         for (path, text) in [
             ("/client/latchet.js", r#""shop-1""#),
@@ -234,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_trailing_slash_redirects_to_the_page() {
-        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix(), &[]);
 
         for (page, ..) in PAGES {
             for query in ["", "?from=https%3A%2F%2Fapp.example.org"] {
@@ -249,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_file_that_a_page_names_is_served() {
-        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix(), &[]);
         let fetch = |path: &str| pages.get_response(Request::builder().uri_str(path).finish());
 
         for (page, policy, html) in PAGES {
@@ -268,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_client_is_public_and_its_versioned_path_is_cached() {
-        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix(), &[]);
 
         for (path, kept) in [
             ("/client/latchet.js", "no-cache"),
@@ -320,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_pages_and_the_client_are_small() {
-        let pages = mount(Route::new(), "{}", "{}", &default_prefix());
+        let pages = mount(Route::new(), "{}", "{}", &default_prefix(), &[]);
         let small_pages = PAGES.into_iter().filter(|(path, ..)| *path != "/docs");
         let paths = small_pages
             .map(|(path, ..)| path)

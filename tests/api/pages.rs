@@ -4,7 +4,7 @@
 //! pixels in both colour schemes.
 
 use crate::support::tool::{assert_passes_alone, browser_script};
-use crate::support::{Backend, server::Replica};
+use crate::support::{Backend, port, server::Replica};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_signs_in_and_manages_the_account() {
@@ -50,4 +50,13 @@ async fn pages_find_cookies_with_a_custom_prefix() {
     let server = Replica::start(&backend).await;
 
     assert_passes_alone(&mut browser_script("prefix.mjs", server.http.base()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_sign_in_the_browser_returns_to_allowed_addresses_only() {
+    let site = format!("http://127.0.0.1:{}", port::free());
+    let backend = Backend::sqlite().with("LATCHET_ALLOWED_ORIGINS", &site);
+    let server = Replica::start(&backend).await;
+
+    assert_passes_alone(browser_script("return.mjs", server.http.base()).env("SITE", site));
 }

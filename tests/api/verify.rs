@@ -23,6 +23,7 @@ on_both! {
     invalid_access_tokens_are_refused,
     cookies_are_not_accepted_by_forward_auth,
     a_refused_page_is_redirected_to_sign_in_when_configured,
+    the_account_page_returns_to_the_address_of_the_request,
     redirects_lead_only_to_configured_sites,
     a_token_of_another_issuer_passes_only_for_an_enabled_user,
 }
@@ -161,6 +162,30 @@ async fn a_refused_page_is_redirected_to_sign_in_when_configured(backend: Backen
     }
     let unasked = server.http.get("/v1/verify").header("accept", PAGE);
     unasked.send().await.expect_problem(401, "missing_token");
+}
+
+async fn the_account_page_returns_to_the_address_of_the_request(backend: Backend) {
+    let backend = backend.with("LATCHET_ALLOWED_ORIGINS", "https://app.example.org");
+    let server = InProcessServer::start(&backend).await;
+    let http = Http::without_redirects(server.http.base());
+    let ask = async |host: &str| {
+        let request = http
+            .get("/v1/verify?sign_in=/account")
+            .header("accept", PAGE)
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", host)
+            .header("x-forwarded-uri", "/orders?page=2&all");
+        let sent = request.send().await.expect(303);
+        sent.header("location").to_owned()
+    };
+
+    let (known, unknown) = (ask("app.example.org").await, ask("evil.example").await);
+
+    assert_eq!(unknown, "/account");
+    let page = http.get(&known).send().await.expect(200);
+    assert_eq!(page.header("cache-control"), "no-store");
+    let address = "data-return-to=\"https://app.example.org/orders?page=2&amp;all\"";
+    assert!(page.text.contains(address), "{known}: {}", page.text);
 }
 
 async fn redirects_lead_only_to_configured_sites(backend: Backend) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::client::ADMIN;
 use crate::support::tool::{assert_passes, assert_passes_in_browser, installed, root};
 use crate::support::{Backend, scratch, server::Replica};
 
@@ -94,4 +95,39 @@ async fn requests_from_pages_of_another_origin_are_refused() {
     let server = Replica::start(&backend).await;
 
     assert_passes_in_browser("attacker.mjs", &backend, &server);
+}
+
+/// Returns a script of `tests/interop` that runs a recipe of the client with a server.
+fn recipe(script: &str, server: &Replica) -> Command {
+    let mut command = Command::new("node");
+    command
+        .arg(root().join("tests/interop").join(script))
+        .env("TOOLS", installed("client/node_modules"))
+        .env("URL", server.http.base())
+        .env("NAME", ADMIN.name)
+        .env("PASSWORD", ADMIN.password);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_survives_a_crash_at_every_moment_of_a_refresh() {
+    // Without grace only the stored key protects the session.
+    let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
+    let server = Replica::start(&backend).await;
+
+    assert_passes(&mut recipe("expo.mjs", &server));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_next_renders_refreshes_no_token() {
+    let next = root().join("web/client/recipes/next/node_modules/next");
+    assert!(
+        next.exists(),
+        "its packages are missing; run the tests by `scripts/test`, which installs what they need"
+    );
+    // Without grace a refresh that it causes ends the session, and is noticed by that.
+    let backend = Backend::sqlite().with("LATCHET_GRACE", "0s");
+    let server = Replica::start(&backend).await;
+
+    assert_passes(&mut recipe("next.mjs", &server));
 }

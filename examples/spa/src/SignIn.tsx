@@ -1,7 +1,10 @@
+import { useAuth } from 'latchet-client/react';
 import { useState, type SubmitEvent } from 'react';
 import { auth, explain } from './auth';
 
-export const SignIn = ({ reason }: { reason: string | undefined }) => {
+export const SignIn = () => {
+  const state = useAuth();
+  const reason = state.status === 'signed-out' && state.reason;
   // A user who signed out, here or in another tab, needs no message.
   const ended = reason && reason !== 'logout' ? 'Your session has ended. Please sign in again.' : '';
   const [fault, setFault] = useState(ended);

@@ -1,6 +1,6 @@
 // The account page: profile, devices, password, and a command with a token.
 import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, element, cancelLoads, confirmAction, load, showStatus, onSubmit } from '/pages/pages.js';
-import { api, auth, startPage } from '/pages/session.js';
+import { api, auth, returnTo, startPage } from '/pages/session.js';
 
 const [devices, changePassword, curl] = ['devices', 'change-password', 'curl-whole'].map(byId);
 const table = devices.querySelector('table');
@@ -92,6 +92,11 @@ byId('copy-curl').addEventListener('click', () => runAction(async () => {
 startPage((me) => {
   showMe(me);
   byId('curl-shown').textContent = command('…');
+  if (returnTo) {
+    byId('continue').hidden = false;
+    byId('continue-to').href = returnTo;
+    byId('continue-to').textContent = returnTo;
+  }
   loadDevices();
 }, () => {
   cancelLoads(devices);

@@ -19,6 +19,9 @@ const [title, waiting, signIn, signedIn, bar] =
   ['title', 'waiting', 'sign-in', 'signed-in', 'bar'].map(byId);
 const name = title.textContent;
 
+/** Address to continue at after the sign-in. The server has checked it; the URL of this page is not read. */
+export const { returnTo } = document.body.dataset;
+
 const setTitle = (text) => {
   title.textContent = text;
   document.title = `${text} · Latchet`;
@@ -67,6 +70,8 @@ export const startPage = (enter, leave) => {
     }
     showOnly(waiting);
     if (state.status === 'signed-in') load(waiting, () => api('GET', '/v1/me'), showAccount);
+    // The client retries by itself; this only shows the reason for the delay.
+    if (state.error) waiting.querySelector('.notice').textContent = `${errorText(state.error)} Trying again …`;
   };
 
   onSubmit(signIn.querySelector('form'), async ({ username, password }) => {
@@ -74,12 +79,10 @@ export const startPage = (enter, leave) => {
     isArriving = true;
     clearForm(signIn.querySelector('form'));
     showStatus('');
+    // Only after the form: a site that refuses the user again would otherwise send the browser in circles.
+    if (returnTo) location.replace(returnTo);
   }, { invalid_credentials: 'password' });
   byId('sign-out').addEventListener('click', () => auth.logout().catch((error) => showStatus(errorText(error), true)));
   auth.subscribe(render);
   render();
-  // The client retries by itself; this only shows the reason for the delay.
-  auth.token().catch((error) => {
-    if (auth.state().status === 'unknown') waiting.querySelector('.notice').textContent = `${errorText(error)} Trying again …`;
-  });
 };

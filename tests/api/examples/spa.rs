@@ -1,13 +1,16 @@
 //! The notes of `examples/spa`, started by their one command, and used in Chromium.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
+use tokio::net::TcpListener;
 
 use super::program;
 use crate::support::child::{Child, EndSignal};
 use crate::support::http::Http;
+use crate::support::server::BINARY;
 use crate::support::tool::{assert_passes, assert_passes_alone, browser_script, root};
 use crate::support::{Backend, poll, port, scratch};
 
@@ -21,8 +24,8 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// Returns the one command, with a service that is built already.
-fn start(backend: &Backend, service: PathBuf) -> Command {
+/// Returns the one command. `variable` names the program, which is built already.
+fn start(backend: &Backend, variable: &str, program: impl AsRef<OsStr>) -> Command {
     let log = std::fs::File::create(backend.folder.path().join("log")).unwrap();
     let mut command = Command::new("node");
     command
@@ -30,29 +33,34 @@ fn start(backend: &Backend, service: PathBuf) -> Command {
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .envs(backend.settings())
-        .env("NOTES_SERVICE", service)
+        .env(variable, program)
         .current_dir(backend.folder.path())
         .stdout(log.try_clone().unwrap())
         .stderr(log);
     command
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn users_keep_their_notes_and_sessions() {
+/// Returns everything that the command has printed.
+fn printed(backend: &Backend) -> String {
+    std::fs::read_to_string(backend.folder.path().join("log")).unwrap()
+}
+
+/// Uses the notes that a program serves, and stops them.
+async fn assert_users_keep_their_notes(variable: &str, program: impl AsRef<OsStr>) {
     let listen = format!("127.0.0.1:{}", port::free());
     let pages = port::free().to_string();
     let backend = Backend::sqlite()
         .with("LATCHET_LISTEN", &listen)
         .with("PORT", &pages);
-    let printed = || std::fs::read_to_string(backend.folder.path().join("log")).unwrap();
-    let mut command = start(&backend, program("spa"));
+    let mut command = start(&backend, variable, program);
     let mut running = Child::start(&mut command, EndSignal::Interrupt);
     poll::until("the address to be printed", || {
-        assert!(running.ended().is_none(), "it ended: {}", printed());
-        printed().contains("sign in as")
+        let printed = printed(&backend);
+        assert!(running.ended().is_none(), "it ended: {printed}");
+        printed.contains("sign in as")
     });
     let site = format!("http://127.0.0.1:{pages}");
-    assert!(printed().contains(&site), "{}", printed());
+    assert!(printed(&backend).contains(&site), "{}", printed(&backend));
     let service = Http::new(format!("http://{listen}"));
     let bob = service.person("bob").await;
 
@@ -63,22 +71,60 @@ async fn users_keep_their_notes_and_sessions() {
     );
 
     running.signal(Signal::INT);
-    assert!(running.wait(poll::DEADLINE).success(), "{}", printed());
+    let status = running.wait(poll::DEADLINE);
+    assert!(status.success(), "{}", printed(&backend));
     for http in [service, Http::new(site)] {
         assert!(http.get("/").try_send().await.is_err(), "{}", http.base());
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_keep_their_notes_and_sessions() {
+    assert_users_keep_their_notes("LATCHET", BINARY).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_keep_their_notes_in_the_service_with_latchet_inside() {
+    assert_users_keep_their_notes("NOTES_SERVICE", program("spa")).await;
+}
+
 #[test]
 fn a_service_that_does_not_start_ends_the_command() {
-    let backend = Backend::sqlite().with("LATCHET_GRACE", "an hour");
-    let mut command = start(&backend, program("spa"));
+    for (variable, program) in [("LATCHET", BINARY.into()), ("NOTES_SERVICE", program("spa"))] {
+        let backend = Backend::sqlite()
+            .with("LATCHET_GRACE", "an hour")
+            .with("PORT", &port::free().to_string());
+        let mut command = start(&backend, variable, program);
 
-    let status = Child::start(&mut command, EndSignal::Interrupt).wait(poll::DEADLINE);
+        let status = Child::start(&mut command, EndSignal::Interrupt).wait(poll::DEADLINE);
 
-    assert_eq!(status.code(), Some(1));
-    let printed = std::fs::read_to_string(backend.folder.path().join("log")).unwrap();
-    assert!(printed.contains("an hour"), "{printed}");
+        assert_eq!(status.code(), Some(1), "{variable}");
+        let printed = printed(&backend);
+        assert!(printed.contains("an hour"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_in_use_is_reported_with_another_choice() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (name, value) in [
+        ("LATCHET_LISTEN", taken.to_string()),
+        ("PORT", taken.port().to_string()),
+    ] {
+        let backend = Backend::sqlite()
+            .with("PORT", &port::free().to_string())
+            .with(name, &value);
+        let mut command = start(&backend, "LATCHET", BINARY);
+
+        let status = Child::start(&mut command, EndSignal::Interrupt).wait(poll::DEADLINE);
+
+        assert_eq!(status.code(), Some(1), "{name}");
+        let printed = printed(&backend);
+        let port = format!("Port {}", taken.port());
+        assert!(printed.contains(&port), "{printed}");
+        assert!(printed.contains(&format!("{name}=")), "{printed}");
+    }
 }
 
 #[test]

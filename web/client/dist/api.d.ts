@@ -1,3 +1,4 @@
+import type { AuthError } from './errors.js';
 /** Address of the server, and the targets of the token. */
 export interface Options {
     /** URL of the Latchet server; `/` for the page's own origin. */
@@ -22,20 +23,38 @@ export interface Credentials {
     /** Name for this device, shown in the list of sessions. */
     label?: string;
 }
-/** Sign-in state of the page. The same object until the state changes. */
+/** The user of the access token. */
+export interface User {
+    /** Id that never changes: `sub` of the token. */
+    readonly id: string;
+    readonly username: string;
+    /** Roles in the token. They decide what a page displays; the server checks each request itself. */
+    readonly roles: readonly string[];
+}
+/** An account, as the server describes it. Times have the format of RFC 3339. */
+export interface Account extends User {
+    readonly disabled: boolean;
+    readonly created_at: string;
+    readonly password_changed_at: string;
+}
+/** Sign-in state of the page. The same object until it changes. */
 export type State = 
-/** Not known yet: the client waits for the server, or cannot reach it. */
+/** Not known yet. With `error` the server cannot be reached, and the client retries by itself. */
 {
     readonly status: 'unknown';
     readonly sessionId?: undefined;
+    readonly user?: undefined;
+    readonly error?: AuthError;
 } | {
     readonly status: 'signed-in';
     readonly sessionId: string;
+    readonly user: User;
 }
-/** `reason` is `logout`, or the code that ended the session; absent if there was no session. */
+/** `reason` is `logout`, or the code that ended the session; absent or empty if there was no session. */
  | {
     readonly status: 'signed-out';
     readonly sessionId?: undefined;
+    readonly user?: undefined;
     readonly reason?: string;
 };
 /** A session: one login on one device. Times have the format of RFC 3339. */
@@ -54,6 +73,19 @@ export interface Session {
 export interface Auth {
     /** Starts a session. Rejected with `invalid_credentials`, `too_many_requests` and other codes. */
     login(credentials: Credentials): Promise<void>;
+    /**
+     * Creates an account, and starts no session. Rejected with `not_found` if the server has no open
+     * registration, with `conflict` if the name is taken, and with `weak_password`.
+     */
+    register(account: {
+        username: string;
+        password: string;
+    }): Promise<Account>;
+    /** Sets a new password with the secret of a reset link, and ends all sessions of the user. */
+    resetPassword(reset: {
+        link: string;
+        password: string;
+    }): Promise<void>;
     /** Ends the session, or all sessions of the user. Rejected if the server was not reached: then none has ended. */
     logout(options?: {
         everywhere?: boolean;
@@ -62,6 +94,11 @@ export interface Auth {
     token(): Promise<string | null>;
     /** The global `fetch`, with the access token for `attachTo`. */
     fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
+    /**
+     * Returns the JSON body of the response to a request by `fetch`; `undefined` for 204. Rejected with an
+     * `AuthError` for every other response.
+     */
+    json<Body = any>(input: RequestInfo | URL, init?: RequestInit): Promise<Body>;
     /** Returns the sign-in state. */
     state(): State;
     /** Calls `listener` after each change of `state()`; returns a function that unsubscribes. */

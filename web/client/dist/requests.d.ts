@@ -1,6 +1,6 @@
-import type { SessionHandle } from './session.js';
 import type { Scope } from './scope.js';
-/** Returns whether a URL is one of `targets` or below it. */
-export declare const isTarget: (targets: URL[], url: URL) => boolean;
+import type { SessionHandle } from './session.js';
+/** Returns a URL without query and fragment, with a slash at its end: a prefix of all URLs below it. */
+export declare const asPrefix: (url: URL | string) => string;
 /** Sends a request with the token, and repeats it once, with its body, if the token is refused. */
-export declare const sendWithToken: (scope: Pick<Scope, "fetch">, session: SessionHandle, request: Request) => Promise<Response>;
+export declare const sendWithToken: (scope: Scope, session: SessionHandle, request: Request) => Promise<Response>;

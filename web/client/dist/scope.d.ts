@@ -3,6 +3,7 @@ export type Scope = Pick<typeof globalThis, 'fetch' | 'setTimeout' | 'clearTimeo
     location: Pick<Location, 'hostname'>;
     crypto: Pick<Crypto, 'getRandomValues'>;
     performance: Pick<Performance, 'now'>;
+    console: Pick<Console, 'warn'>;
     Date: Pick<DateConstructor, 'now'>;
     Math: Pick<Math, 'random'>;
     navigator: {

@@ -3,7 +3,8 @@ import type { Scope } from './scope.js';
 export interface Grant {
     token: string;
     sid: string;
-    csrf: string;
+    /** The CSRF value, unless it has not changed. */
+    csrf: string | undefined;
     /** Lifetime of the token in milliseconds. */
     life: number;
     /** Age of the token in milliseconds: two tabs have different clocks, but agree on durations. */
@@ -25,10 +26,14 @@ export type Message =
     kind: 'key';
     key: string;
 }
-/** The session has ended; an empty `sid` means the session of the cookie. */
+/** A tab checks the session now, so that no other needs to. */
+ | {
+    kind: 'check';
+}
+/** The session has ended; without `sid`, the session of the cookie. */
  | {
     kind: 'end';
-    sid: string;
+    sid: string | undefined;
     reason: string;
 };
 /** Connects to the other tabs; to none if `BroadcastChannel` is absent or blocked. */

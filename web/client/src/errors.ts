@@ -12,10 +12,12 @@ export type ErrorCode =
   | 'too_many_requests' | 'unavailable' | 'internal'
   // The server could not be reached, or did not respond in time.
   | 'network'
-  // The response is not from Latchet but, for example, from a proxy or a captive portal.
+  // The response has no problem with a code: it is from another service, a proxy or a captive portal.
   | 'unexpected_answer'
   // There is no browser here.
   | 'inert'
+  // The storage of an app cannot be read or written.
+  | 'storage'
   | (string & {});
 
 /** The error that every promise of this client is rejected with. */
@@ -23,14 +25,14 @@ export class AuthError extends Error {
   constructor(
     /** Stable code of the reason. */
     readonly code: ErrorCode,
-    message: string = code,
+    /** Text of the reason, the same as `message`. */
+    readonly detail: string = code,
     /** HTTP status; 0 without a response. */
     readonly status: number = 0,
     /** Seconds to wait before a retry; 0 if unknown. */
     readonly retryAfter: number = 0,
-    options?: ErrorOptions,
   ) {
-    super(message, options);
+    super(detail);
     this.name = 'AuthError';
   }
 }
@@ -38,11 +40,12 @@ export class AuthError extends Error {
 /** Waits for a response and returns its JSON body; rejected with an `AuthError`. */
 export const jsonBodyOf = async (scope: Scope, sent: Promise<Response>): Promise<any> => {
   const response = await sent.catch((cause) => {
-    throw cause instanceof AuthError ? cause : new AuthError('network', cause.message, 0, 0, { cause });
+    throw cause instanceof AuthError ? cause : new AuthError('network', cause.message);
   });
   const { ok, status, headers } = response;
-  const body = await response.json().catch(() => null);
-  if (ok && (body || status === 204)) return body;
+  const body = await response.json().catch(() => {});
+  // A captive portal responds with 200 and a page.
+  if (ok && (body !== undefined || status === 204)) return body;
   const after = headers.get('Retry-After');
   // Seconds or a date (RFC 9110, 10.2.3).
   const seconds = Number(after) || (Date.parse(after!) - scope.Date.now()) / 1000;

@@ -8,6 +8,7 @@ export type Scope = Pick<
   location: Pick<Location, 'hostname'>;
   crypto: Pick<Crypto, 'getRandomValues'>;
   performance: Pick<Performance, 'now'>;
+  console: Pick<Console, 'warn'>;
   Date: Pick<DateConstructor, 'now'>;
   Math: Pick<Math, 'random'>;
   navigator: { locks?: Pick<LockManager, 'request'> };

@@ -1,13 +1,39 @@
-// Requests to the server about the session: the browser sends the cookies, the client adds the CSRF header.
+// Requests to the server about the session, and the proof of the session that they send.
 
+import type { Credentials } from './api.js';
 import { jsonBodyOf, AuthError } from './errors.js';
+import { asPrefix } from './requests.js';
 import type { Scope } from './scope.js';
 import type { Grant } from './tabs.js';
+import { userOf } from './user.js';
 
 /** Timeout of a request: one without a response must not block all others forever. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
-export type Server = ReturnType<typeof connect>;
+/** The server, and the place of the refresh token: the cookie of a browser, or the storage of an app. */
+export interface Server {
+  /** Returns the secret that a refresh sends: the CSRF value, or the refresh token. Empty without a session. */
+  proof(): string;
+  /** Remembers the proof of the session; an empty one ends it on this device. */
+  rememberProof(value: string): void;
+  /** Excludes a refused proof. */
+  excludeProof(value: string): void;
+  /** Returns the error for a refresh without a proof. */
+  missingProofError(): AuthError;
+  /** Returns whether there is certainly no session. */
+  hasNoSession(): boolean;
+  /** Returns a request to the server, without the access token. */
+  createRequest(method: string, path: string, body?: object): Request;
+  /** Sends a request without the access token. */
+  post(path: string, body: object): Promise<any>;
+  /** Reads, and stores, the tokens of a response. */
+  acceptTokens(answer: any): Grant | Promise<Grant>;
+  sendLogin(credentials: Credentials): Promise<Grant>;
+  /** Requests the next tokens; a retry repeats the `key`. */
+  sendRefresh(key: string, controller: AbortController): Promise<Grant>;
+  /** Ends the session of `token`; without a token, the session of this device. */
+  sendLogout(token: string | null): Promise<unknown>;
+}
 
 /** Returns a signal that aborts after a timeout, or when `controller` aborts. */
 export const timeoutSignal = (scope: Scope, ms: number, controller = new AbortController()): AbortSignal => {
@@ -15,100 +41,33 @@ export const timeoutSignal = (scope: Scope, ms: number, controller = new AbortCo
   return controller.signal;
 };
 
-/** Start of the names of the server's cookies; the server writes its own into the client that it serves. */
-export const PREFIX = 'latchet';
-
-/** Returns the names of the CSRF cookie: first those that only this host can set over https, then by port. */
-const csrfCookieNames = (base: URL, prefix: string): string[] => {
-  const isHttps = base.protocol === 'https:';
-  const ofPort = `${prefix}_${base.port || (isHttps ? 443 : 80)}_csrf`;
-  const names = [ofPort, `${prefix}_csrf`];
-  const ofHost = names.map((name) => `__Host-${name}`);
-  return isHttps ? [...ofHost, ...names] : [...names, ...ofHost];
-};
-
-/** Returns whether cookies can be read at all: browsers that block storage throw, as in a sandboxed frame. */
-const hasCookies = ({ document }: Scope): boolean => {
-  try {
-    return typeof document.cookie === 'string';
-  } catch {
-    return false;
-  }
-};
-
-export const connect = (scope: Scope, base: URL, prefix: string = PREFIX) => {
-  /** True if the page can read the server's cookies. They are not bound to a port. */
-  const canReadCookies = base.hostname === scope.location.hostname && hasCookies(scope);
-  const names = csrfCookieNames(base, prefix);
-  /** The CSRF value of the last response, for pages of another host. */
-  let lastCsrf = '';
-  /** Values that the server has refused, for example from a cookie that another host has set. */
-  const refusedValues = new Set<string>();
-
-  /** Returns the CSRF values that the page can read, the preferred one first. */
-  const csrfCookieValues = (): string[] => {
-    const pairs = scope.document.cookie.split('; ').map((pair) => pair.split('='));
-    return names.flatMap((name) => pairs.filter(([known, value]) => known === name && value).map(([, value]) => value!));
-  };
-
-  /** Returns the CSRF value to send; empty without a session. */
-  const csrf = (): string => {
-    if (!canReadCookies) return lastCsrf;
-    const values = csrfCookieValues().filter((value) => !refusedValues.has(value));
-    return values.find((value) => value === lastCsrf) ?? values[0] ?? '';
-  };
-
-  const request = (
-    method: string, path: string, body?: object, headers?: Record<string, string>, controller?: AbortController,
+/** Returns the functions that create and send requests to the server at `base`. */
+export const requestsTo = (
+  scope: Scope, base: URL, credentials: RequestCredentials, usualHeaders: () => Record<string, string>,
+) => {
+  const createRequest = (
+    method: string, path: string, body?: object, headers?: Record<string, string> | '' | null, controller?: AbortController,
   ): Request =>
-    new Request(`${base}`.replace(/\/?$/, '/') + path, {
+    new Request(asPrefix(base) + path, {
       method,
-      body: body ? JSON.stringify(body) : null,
-      headers: {
-        'Content-Type': 'application/json',
-        'X-CSRF-Token': csrf(),
-        ...headers,
-      },
-      credentials: 'include',
+      body: (body && JSON.stringify(body)) as string,
+      headers: { 'Content-Type': 'application/json', ...usualHeaders(), ...headers as object },
+      credentials,
       signal: timeoutSignal(scope, REQUEST_TIMEOUT_MS, controller),
     });
+  const post = (path: string, body: object, headers?: Record<string, string> | '' | null, controller?: AbortController) =>
+    jsonBodyOf(scope, scope.fetch(createRequest('POST', path, body, headers, controller)));
+  return { createRequest, post };
+};
 
-  const post = (path: string, body: object, headers?: Record<string, string>, controller?: AbortController) =>
-    jsonBodyOf(scope, scope.fetch(request('POST', path, body, headers, controller)));
-
-  /** Reads the tokens of a response. */
-  const parseGrant = (answer: any): Grant => {
-    if (!answer?.access_token) throw new AuthError('unexpected_answer');
-    return {
-      token: answer.access_token,
-      sid: answer.session_id,
-      csrf: answer.csrf_token ?? csrf(),
-      life: answer.expires_in * 1000,
-      age: 0,
-    };
-  };
-
+/** Reads the access token of a response. */
+export const parseGrant = (answer: any): Grant => {
+  if (!userOf(answer?.access_token)) throw new AuthError('unexpected_answer');
   return {
-    csrf,
-    request,
-    parseGrant,
-    rememberCsrf: (value: string) => { lastCsrf = value; },
-    /** Excludes a refused value; returns whether there is another one to try. */
-    excludeCsrf: (value: string): boolean => {
-      refusedValues.add(value);
-      const next = csrf();
-      return next !== '' && next !== value;
-    },
-    /** Returns the error for a refresh without a CSRF value. */
-    missingCsrfError: (): AuthError => (canReadCookies && csrfCookieValues()[0]
-      ? new AuthError('csrf_failed', undefined, 403) : new AuthError('missing_token', undefined, 401)),
-    /** Returns whether the session certainly has no cookies. */
-    hasNoCookies: () => canReadCookies && !csrfCookieValues()[0],
-    login: async (body: object) => parseGrant(await post('v1/login', body)),
-    /** Requests the next tokens; a retry repeats the `key`. */
-    refresh: async (key: string, controller: AbortController) =>
-      parseGrant(await post('v1/refresh', {}, { 'Idempotency-Key': key }, controller)),
-    /** Ends the session of `token`; without a token, the session of the cookie. */
-    logout: (token: string | null) => post('v1/logout', {}, token ? { Authorization: `Bearer ${token}` } : {}),
+    token: answer.access_token,
+    sid: answer.session_id,
+    csrf: answer.csrf_token,
+    life: answer.expires_in * 1000,
+    age: 0,
   };
 };

@@ -1,18 +1,21 @@
 // Manages the access token of one session: access to it, its renewal, and the end of the session.
 
-import type { State } from './api.js';
+import type { Credentials, State } from './api.js';
 import type { AuthError } from './errors.js';
 import type { Scope } from './scope.js';
 import { timeoutSignal, type Server } from './server.js';
 import { openTabs, type Grant } from './tabs.js';
+import { userOf } from './user.js';
 
 /** Time that a new tab waits for a token from other tabs. */
 const TAB_TOKEN_WAIT_MS = 50;
 /** Time that a tab waits for the lock. Without the lock, the server gives two tabs the same token. */
 const LOCK_WAIT_MS = 3000;
 const LONGEST_PAUSE_MS = 60_000;
-/** A longer wait overflows the browser's timer, which then fires at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Shortest time between two checks of the session, in all tabs together. */
+const CHECK_PAUSE_MS = 60_000;
+/** A wait of 2^31 ms overflows the browser's timer, which then fires at once. */
+const LONGEST_TIMER_MS = 2e9;
 
 interface HeldToken extends Grant {
   /** Issue time by the monotonic clock, and by the wall clock. */
@@ -24,24 +27,25 @@ export type SessionHandle = ReturnType<typeof openSession>;
 
 export const UNKNOWN_STATE = { status: 'unknown' } as State;
 
-export const openSession = (scope: Scope, server: Server, name: string) => {
+/** Opens the session of this device. `check` sends a request that the server refuses if the session has ended. */
+export const openSession = (scope: Scope, server: Server, name: string, check: () => Promise<unknown>) => {
   const { document } = scope;
   const now = () => scope.performance.now();
   const listeners = new Set<() => void>();
   /** Ended sessions: late messages and responses must not revive them. */
-  const ended = new Set<string>();
+  const ended = new Set<string | undefined>();
   let state: State = UNKNOWN_STATE;
   let heldToken: HeldToken | null = null;
   /** The running refresh, shared by all callers that wait for it. */
   let pendingRefresh: Promise<void> | null = null;
   /** Counts logins and logouts: responses to earlier requests are outdated. */
   let epoch = 0;
-  /** CSRF value of a refused session. The refusal does not clear the cookies, and must not be repeated. */
-  let refusedCsrf = '';
   let lastFailure: { error: AuthError; until: number; pause: number } | null = null;
   /** Key of the refresh without a response, shared by all tabs: every retry repeats it. */
   let key = '';
   let renewAt = 0;
+  /** Time of the last response that proves the session, by the wall clock: the other one stops during a sleep. */
+  let checkedAt = 0;
   let timer: ReturnType<typeof setTimeout>;
   let isDisposed = false;
   /** Aborts the running refresh: its late response would set the cookies of an older session. */
@@ -53,8 +57,9 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
 
   const setState = (next: State) => {
     state = next;
+    markReady();
     // Each in its own microtask: an error in a listener affects nothing else.
-    listeners.forEach((listener) => queueMicrotask(listener));
+    listeners.forEach(queueMicrotask);
   };
 
   const wakeAfter = (ms: number) => {
@@ -73,13 +78,15 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
 
   const adoptToken = (grant: Grant) => {
     if (isDisposed || ended.has(grant.sid)) return;
-    const { sid, csrf, age } = grant;
-    heldToken = { ...grant, at: now() - age, wall: scope.Date.now() - age };
-    server.rememberCsrf(csrf);
+    const { token, sid, csrf = server.proof(), age } = grant;
+    checkedAt = scope.Date.now() - age;
+    heldToken = { ...grant, csrf, at: now() - age, wall: checkedAt };
+    server.rememberProof(csrf);
     lastFailure = null;
     scheduleRenewal();
-    markReady();
-    if (state.sessionId !== sid) setState({ status: 'signed-in', sessionId: sid });
+    const next = { status: 'signed-in', sessionId: sid, user: userOf(token) } as State;
+    // The server may have changed the roles.
+    if (JSON.stringify(next) !== JSON.stringify(state)) setState(next);
   };
 
   const startSession = (grant: Grant) => {
@@ -89,13 +96,12 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
     adoptToken(grant);
   };
 
-  const endSession = (sid: string, reason: string) => {
+  const endSession = (sid: string | undefined, reason: string) => {
     ended.add(sid);
     epoch++;
     heldToken = lastFailure = null;
-    server.rememberCsrf('');
+    if (!isDisposed) server.rememberProof('');
     scope.clearTimeout(timer);
-    markReady();
     if (state.status !== 'signed-out') setState({ status: 'signed-out', reason });
   };
 
@@ -106,6 +112,8 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
       if (key) tabs.say({ kind: 'key', key });
     } else if (kind === 'key') {
       key = message.key;
+    } else if (kind === 'check') {
+      checkedAt = scope.Date.now();
     } else if (kind === 'end') {
       if (!heldToken || !message.sid || heldToken.sid === message.sid) endSession(message.sid, message.reason);
       else ended.add(message.sid);
@@ -119,19 +127,18 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
   });
 
   /** Runs `work` with the lock of all tabs. Waits for the lock only briefly: a frozen tab may hold it. */
-  const withLock = async <T>(work: () => Promise<T>): Promise<T> => {
-    let release = () => {};
-    await new Promise<void>((resolve) => {
-      const hold = () => {
-        resolve();
-        return new Promise<void>((free) => { release = free; });
+  const withLock = <T>(work: () => Promise<T>): Promise<T> =>
+    new Promise((resolve) => {
+      let running: Promise<T> | undefined;
+      const run = () => {
+        // Once: the promise of the lock is rejected by a failure of `work`, too.
+        resolve(running ??= work());
+        return running;
       };
       const { locks } = scope.navigator;
-      if (locks) locks.request(name, { signal: timeoutSignal(scope, LOCK_WAIT_MS) }, hold).catch(resolve);
-      else resolve();
+      if (locks) locks.request(name, { signal: timeoutSignal(scope, LOCK_WAIT_MS) }, run).catch(() => { run(); });
+      else run();
     });
-    return work().finally(() => release());
-  };
 
   /** Adopts the tokens of a rotation that began in the epoch `startEpoch`, and sends them to the other tabs. */
   const applyRotation = (grant: Grant, startEpoch: number) => {
@@ -141,7 +148,7 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
       tabs.say({ kind: 'refresh', grant });
     } else if (!heldToken) {
       // There was a logout before the response, which has set the cookies again: clear them.
-      server.logout(grant.token).catch(() => {});
+      server.sendLogout(grant.token).catch(() => {});
     }
   };
 
@@ -154,47 +161,49 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
     const asked = heldToken;
     const startEpoch = epoch;
     const controller = new AbortController();
-    let isAborted = false;
-    abortRefresh = () => {
-      isAborted = true;
-      controller.abort();
-    };
-    let csrf = '';
+    abortRefresh = () => controller.abort();
+    let proof = '';
     let ownKey = key;
     try {
       const grant = await withLock(async () => {
         // Another tab may have refreshed while this one waited for the lock.
         if (heldToken !== asked || epoch !== startEpoch) return null;
-        csrf = server.csrf();
-        if (!csrf) throw server.missingCsrfError();
+        proof = server.proof();
+        if (!proof) throw server.missingProofError();
         ownKey = key ||= scope.crypto.getRandomValues(new Uint32Array(4)).join('-');
         tabs.say({ kind: 'key', key });
-        return server.refresh(key, controller);
+        return server.sendRefresh(key, controller);
       });
       if (!grant || isDisposed) return;
       applyRotation(grant, startEpoch);
     } catch (cause) {
-      if (isAborted || epoch !== startEpoch) return;
+      if (epoch !== startEpoch) return;
       const error = cause as AuthError;
       // Only the server ends a session, not a proxy's 401; and only the session of the sent cookie.
-      if (error.status === 401 && error.code !== 'unexpected_answer' && server.csrf() === csrf) {
-        refusedCsrf = csrf;
+      if (error.status === 401 && error.code !== 'unexpected_answer' && server.proof() === proof) {
+        // The refusal does not clear the cookies, and must not be repeated.
+        server.excludeProof(proof);
         if (asked) tabs.say({ kind: 'end', sid: asked.sid, reason: error.code });
-        return endSession(asked?.sid ?? '', error.code);
+        return endSession(asked?.sid, proof && error.code);
       }
       // Another tab may have received a response meanwhile, but this one has not.
       key = ownKey;
       // A proxy may have caused it, so a signed-in page is only signed out after a second failure.
       const isKnown = !asked || lastFailure?.error.code === 'csrf_failed';
-      if (error.code === 'csrf_failed' && isKnown && server.csrf() === csrf) {
+      if (error.code === 'csrf_failed' && isKnown && server.proof() === proof) {
         // The cookie does not belong to the session, but to a sibling host, for example. There may be another one.
-        if (server.excludeCsrf(csrf)) return requestRefresh();
+        server.excludeProof(proof);
+        if (server.proof()) return requestRefresh();
         // This session cannot be renewed, so users must be able to sign in again.
-        if (remainingMs() <= 0) return endSession(asked?.sid ?? '', error.code);
+        if (remainingMs() <= 0) return endSession(asked?.sid, error.code);
       }
       const pause = Math.min(lastFailure ? lastFailure.pause * 2 : 1000, LONGEST_PAUSE_MS);
       const wait = Math.max(pause * (1 - scope.Math.random() / 2), error.retryAfter * 1000);
       lastFailure = { error, until: now() + wait, pause };
+      if (state === UNKNOWN_STATE) {
+        scope.console.warn('Latchet:', error);
+        setState({ status: 'unknown', error });
+      }
       scheduleRenewal();
       throw error;
     }
@@ -202,17 +211,26 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
 
   const refresh = () => (pendingRefresh ??= requestRefresh().finally(() => { pendingRefresh = null; }));
 
-  /** Checks whether a renewal is due: after a wait, and when the page becomes visible. */
-  const renewIfDue = () => {
+  /** Checks whether a renewal is due: after a wait, and at an event that brings the page to the front. */
+  const renewIfDue = (event?: unknown) => {
     markReady();
     // Another tab logged out while this one was frozen and received no message.
-    if (heldToken && server.hasNoCookies()) return endSession(heldToken.sid, 'logout');
+    if (heldToken && server.hasNoSession()) return endSession(heldToken.sid, 'logout');
     if (document.visibilityState !== 'visible') return;
     // The machine has slept, and the monotonic clock may have stopped meanwhile.
     if (heldToken && scope.Date.now() - heldToken.wall >= heldToken.life) heldToken.life = renewAt = 0;
-    const csrf = server.csrf();
-    if (heldToken ? now() >= renewAt : state === UNKNOWN_STATE || (csrf && csrf !== refusedCsrf)) refresh().catch(() => {});
-    else if (heldToken) wakeAfter(renewAt - now());
+    if (heldToken ? now() >= renewAt : state.status === 'unknown' || server.proof()) {
+      refresh().catch(() => {});
+    } else if (heldToken) {
+      wakeAfter(renewAt - now());
+      // The session may have ended on another device. A wait that ends early is no reason to ask.
+      if (event && scope.Date.now() - checkedAt >= CHECK_PAUSE_MS) {
+        checkedAt = scope.Date.now();
+        tabs.say({ kind: 'check' });
+        // Only the server's refusal has an effect, by a refresh.
+        check().catch(() => {});
+      }
+    }
   };
 
   const onOnline = () => {
@@ -230,65 +248,70 @@ export const openSession = (scope: Scope, server: Server, name: string) => {
   };
 
   const signOut = async (token: string | null): Promise<unknown> => {
-    if (!token && !server.csrf()) return;
-    return server.logout(token).catch((error) => {
+    if (!token && !server.proof()) return;
+    return server.sendLogout(token).catch((error) => {
       if (error.status !== 401) throw error;
       // The token was refused, so try the cookie. If that is refused, too, there is no session.
       return token && signOut(null);
     });
   };
 
+  const token = async (): Promise<string | null> => {
+    await ready;
+    // Without a token, too: nothing is greater than `NaN`.
+    if (state.status !== 'signed-out' && !(remainingMs() > heldToken?.life! / 20)) {
+      await refresh().catch((error) => {
+        if (remainingMs() <= 0) throw error;
+      });
+    }
+    return heldToken && heldToken.token;
+  };
+
   setListeners('addEventListener');
-  if (server.hasNoCookies()) {
-    state = { status: 'signed-out' };
-    markReady();
+  if (server.hasNoSession()) {
+    setState({ status: 'signed-out' });
   } else {
     tabs.say({ kind: 'ask' });
     wakeAfter(TAB_TOKEN_WAIT_MS);
   }
 
   return {
-    state: () => state,
+    state: (): State => state,
     subscribe: (listener: () => void) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    token: async (): Promise<string | null> => {
-      await ready;
-      if (heldToken && remainingMs() > heldToken.life / 20) return heldToken.token;
-      if (state.status === 'signed-out') return null;
-      await refresh().catch((error) => {
-        if (remainingMs() <= 0) throw error;
-      });
-      return heldToken && heldToken.token;
-    },
+    token,
     /** Returns a new token in place of a refused one; `null` if the session has ended. */
-    renew: async (token: string): Promise<string | null> => {
-      if (heldToken?.token === token) await refresh();
-      return heldToken && heldToken.token;
+    renew: async (refused: string): Promise<string | null> => {
+      if (heldToken?.token === refused) await refresh();
+      return token();
     },
     /** Adopts the access token of this session in the response of `request`. */
     adoptAccessToken: async (request: () => Promise<unknown>) => {
       const startEpoch = epoch;
-      const grant = server.parseGrant(await request());
+      const grant = await server.acceptTokens(await request());
       if (epoch === startEpoch) adoptToken(grant);
     },
     /** Adopts the new tokens of this session, cookies included, in the response of `request`. */
-    adoptRotation: async (request: (lock: typeof withLock) => Promise<unknown>) => {
+    adoptRotation: async (request: () => Promise<unknown>) => {
+      // Before the lock, which a refresh needs, too.
+      await token();
       const startEpoch = epoch;
-      applyRotation(server.parseGrant(await request(withLock)), startEpoch);
+      // Not while another tab refreshes: its late response would set the older cookie again.
+      applyRotation(await server.acceptTokens(await withLock(request)), startEpoch);
     },
-    login: async (body: object) => {
+    login: async (credentials: Credentials) => {
       const grant = await withLock(() => {
         abortRefresh();
-        return server.login(body);
+        return server.sendLogin(credentials);
       });
       startSession(grant);
       tabs.say({ kind: 'login', grant });
     },
     /** Ends sessions with `request`; without it, ends this session. */
-    logout: async (request?: () => Promise<unknown>) => {
-      const sid = heldToken?.sid ?? '';
+    endSessions: async (request?: false | (() => Promise<unknown>)) => {
+      const sid = heldToken?.sid;
       await (request ? request() : withLock(() => signOut(remainingMs() > 0 ? heldToken!.token : null)));
       tabs.say({ kind: 'end', sid, reason: 'logout' });
       endSession(sid, 'logout');

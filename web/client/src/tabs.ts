@@ -6,7 +6,8 @@ import type { Scope } from './scope.js';
 export interface Grant {
   token: string;
   sid: string;
-  csrf: string;
+  /** The CSRF value, unless it has not changed. */
+  csrf: string | undefined;
   /** Lifetime of the token in milliseconds. */
   life: number;
   /** Age of the token in milliseconds: two tabs have different clocks, but agree on durations. */
@@ -21,18 +22,20 @@ export type Message =
   | { kind: 'login' | 'refresh' | 'asked'; grant: Grant }
   /** A refresh with this key has no response yet. */
   | { kind: 'key'; key: string }
-  /** The session has ended; an empty `sid` means the session of the cookie. */
-  | { kind: 'end'; sid: string; reason: string };
+  /** A tab checks the session now, so that no other needs to. */
+  | { kind: 'check' }
+  /** The session has ended; without `sid`, the session of the cookie. */
+  | { kind: 'end'; sid: string | undefined; reason: string };
 
 /** Connects to the other tabs; to none if `BroadcastChannel` is absent or blocked. */
 export const openTabs = (scope: Scope, name: string, onMessage: (message: Message) => void) => {
   let channel: BroadcastChannel | undefined;
   try {
-    channel = scope.BroadcastChannel && new scope.BroadcastChannel(name);
+    channel = new scope.BroadcastChannel!(name);
+    channel.onmessage = ({ data }) => onMessage(data);
   } catch {
-    // Browsers that block storage throw an error, as Firefox does without cookies.
+    // It is absent, or the browser blocks storage, as Firefox does without cookies.
   }
-  if (channel) channel.onmessage = ({ data }) => onMessage(data);
   return {
     say: (message: Message) => channel?.postMessage(message),
     close: () => {

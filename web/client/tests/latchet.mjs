@@ -11,6 +11,20 @@ export const problem = (status, code, headers = {}) => json(status, { status, co
 
 const done = () => new Response(null, { status: 204 });
 
+const part = (content) => Buffer.from(JSON.stringify(content)).toString('base64url');
+
+/** Returns an access token with these claims. */
+export const accessToken = (claims) => `${part({ alg: 'none' })}.${part(claims)}.signature`;
+
+/** Returns the refresh token in the body of a request; empty if there is none. */
+const refreshTokenIn = (body) => {
+  try {
+    return JSON.parse(body).refresh_token ?? '';
+  } catch {
+    return '';
+  }
+};
+
 export class Latchet {
   #count = 0;
   #sessions = new Map();
@@ -20,6 +34,8 @@ export class Latchet {
   constructor(life, now) {
     this.life = life;
     this.now = now;
+    /** Roles of every user. */
+    this.roles = ['editor'];
   }
 
   endSessions() {
@@ -28,25 +44,43 @@ export class Latchet {
 
   /** Returns the response to a request, and the cookies of the browser after it. */
   answer(entry, cookies) {
-    this.cookies = cookies;
-    const answer = this.#answer(entry);
-    return { answer, cookies: this.cookies };
+    // An app sends no cookies, and has the tokens in bodies.
+    this.isInBody = entry.credentials === 'omit';
+    const sent = this.isInBody ? { ...entry, cookies: { rt: refreshTokenIn(entry.body), csrf: null } } : entry;
+    this.cookies = this.isInBody ? sent.cookies : cookies;
+    const answer = this.#answer(sent);
+    return { answer, cookies: this.isInBody ? cookies : this.cookies };
   }
 
   #answer(entry) {
     switch (entry.path) {
       case '/v1/login': return this.#login(JSON.parse(entry.body));
+      case '/v1/register': return this.#register(JSON.parse(entry.body));
+      case '/v1/password/reset': return this.#reset(JSON.parse(entry.body));
       case '/v1/refresh': return this.#refresh(entry);
       case '/v1/logout': return this.#logout(entry);
       default: return this.#api(entry);
     }
   }
 
-  #login({ password, transport }) {
+  #login({ username, password, transport }) {
     if (password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
-    if (transport !== 'cookie') return problem(400, 'validation_failed');
+    if (transport !== (this.isInBody ? 'body' : 'cookie')) return problem(400, 'validation_failed');
     this.#count += 1;
-    return this.#grant(`s${this.#count}`);
+    const sid = `s${this.#count}`;
+    this.#session(sid).username = username;
+    return this.#grant(sid, this.isInBody && { device_token: `device of ${username}` });
+  }
+
+  #register({ username }) {
+    if (username === 'alice') return problem(409, 'conflict');
+    return json(201, { id: `id of ${username}`, username, roles: [] });
+  }
+
+  #reset({ link }) {
+    if (link !== 'right') return problem(404, 'not_found');
+    this.endSessions();
+    return done();
   }
 
   #session(sid) {
@@ -56,16 +90,22 @@ export class Latchet {
 
   #access(sid) {
     this.#count += 1;
-    const token = `t${this.#count}`;
-    this.#live.set(token, { sid, until: this.now() + this.life * 1000 });
+    const { username = 'alice' } = this.#session(sid);
+    const claims = { sub: `id of ${username}`, preferred_username: username, roles: this.roles, sid, jti: this.#count };
+    const token = accessToken(claims);
+    this.#live.set(token, { sid, roles: this.roles, until: this.now() + this.life * 1000 });
     return token;
   }
 
-  #grant(sid) {
+  #grant(sid, more = {}) {
     const token = this.#access(sid);
     this.cookies = { rt: `${sid}.${this.#session(sid).generation}`, csrf: this.#session(sid).csrf ?? `csrf-${sid}` };
     return json(200, {
-      access_token: token, expires_in: this.life, session_id: sid, csrf_token: this.cookies.csrf,
+      access_token: token,
+      expires_in: this.life,
+      session_id: sid,
+      ...(this.isInBody ? { refresh_token: this.cookies.rt } : { csrf_token: this.cookies.csrf }),
+      ...more,
     });
   }
 
@@ -104,6 +144,8 @@ export class Latchet {
     if (!shown) return problem(401, 'malformed_token', challenge('invalid_token'));
     if (shown.until <= this.now()) return problem(401, 'token_expired', challenge('invalid_token'));
     if (this.#session(shown.sid).ended) return problem(401, 'token_revoked', challenge('invalid_token'));
+    if (shown.roles !== this.roles) return problem(401, 'token_outdated', challenge('invalid_token'));
+    if (path === '/v1/verify') return done();
     if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
     if (path === '/v1/reauthenticate') {
       if (JSON.parse(body).password !== 'right') return problem(401, 'invalid_credentials', challenge(''));

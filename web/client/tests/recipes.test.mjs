@@ -1,14 +1,14 @@
-// The README's examples compile and work with the published packages.
+// The README's examples, and the recipes, compile and work with the published packages.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { createAuth } from '../dist/latchet.js';
-import { APP, problem, settle, signedIn } from './world.mjs';
+import { APP, World, json, problem, settle, signedIn } from './world.mjs';
 
 const client = fileURLToPath(new URL('..', import.meta.url));
 const tools = process.env.TOOLS ?? join(client, 'node_modules');
@@ -19,8 +19,30 @@ after(() => rmSync(folder, { recursive: true }));
 symlinkSync(tools, join(folder, 'node_modules'));
 
 const readme = readFileSync(join(client, 'README.md'), 'utf8');
-const snippets = [...readme.matchAll(/```ts\n\/\/ ([\w-]+\.ts)\n([^]*?)```/g)].map(([, name, text]) => ({ name, text }));
+const snippets = [...readme.matchAll(/```tsx?\n\/\/ ([\w-]+\.tsx?)\n([^]*?)```/g)].map(([, name, text]) => ({ name, text }));
 for (const { name, text } of snippets) writeFileSync(join(folder, name), text);
+copyFileSync(join(client, 'recipes/tanstack-router.tsx'), join(folder, 'tanstack-router.tsx'));
+copyFileSync(join(client, 'recipes/expo/auth.ts'), join(folder, 'expo.ts'));
+
+/** The parts of Expo and React Native that the recipe uses, because their packages need a device. */
+const DEVICE_TYPES = `
+declare const process: { env: Record<string, string | undefined> };
+declare module 'expo-crypto' {
+  export function getRandomValues<T extends Uint8Array | Uint32Array>(array: T): T;
+}
+declare module 'expo-secure-store' {
+  export const AFTER_FIRST_UNLOCK_THIS_DEVICE_ONLY: number;
+  interface SecureStoreOptions { keychainAccessible?: number }
+  export function getItemAsync(key: string, options?: SecureStoreOptions): Promise<string | null>;
+  export function setItemAsync(key: string, value: string, options?: SecureStoreOptions): Promise<void>;
+  export function deleteItemAsync(key: string, options?: SecureStoreOptions): Promise<void>;
+}
+declare module 'react-native' {
+  export const AppState: {
+    addEventListener(type: 'change', listener: (state: 'active' | 'background' | 'inactive') => void): { remove(): void };
+  };
+}
+`;
 
 const run = (...command) => {
   try {
@@ -30,29 +52,51 @@ const run = (...command) => {
   }
 };
 
+/** Files in place of packages: one copy of React, shared with the renderer, and one client, shared with this test. */
+const files = {
+  react: require.resolve('react'),
+  'react/jsx-runtime': require.resolve('react/jsx-runtime'),
+  'latchet-client': join(client, 'dist/latchet.js'),
+};
+
+/** React that renders the current state on a server, too, as a browser does after hydration. */
+const HYDRATED_REACT = `
+import * as React from ${JSON.stringify(pathToFileURL(files.react).href)};
+export * from ${JSON.stringify(pathToFileURL(files.react).href)};
+export const useSyncExternalStore = (subscribe, state) => React.useSyncExternalStore(subscribe, state, state);
+`;
+
 let loaded = 0;
 
-/** Loads a snippet whose `auth` is the one given. */
-const load = async (name, auth) => {
+/** Loads a snippet whose `auth` is the one given. `isBrowser` selects the variant of packages for browsers. */
+const load = async (name, auth, { isHydrated = false, isBrowser = false } = {}) => {
   globalThis.authOfTest = auth;
   loaded += 1;
   const out = join(folder, `${name}-${loaded}.mjs`);
+  const entry = readdirSync(folder).find((file) => file === `${name}.ts` || file === `${name}.tsx`);
   await require('esbuild').build({
-    entryPoints: [join(folder, `${name}.ts`)],
+    entryPoints: [join(folder, entry)],
     outfile: out,
     bundle: true,
     platform: 'node',
     format: 'esm',
+    jsx: 'automatic',
+    conditions: isBrowser ? ['browser'] : [],
+    define: isBrowser ? { window: 'globalThis', self: 'globalThis' } : {},
     // Some packages load the built-in modules of Node.js with `require`.
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     plugins: [{
       name: 'auth',
       setup: (build) => {
         build.onLoad({ filter: /[\\/]auth\.ts$/ }, () => ({ contents: 'export const auth = globalThis.authOfTest;' }));
-        // One copy of React, shared with the renderer, and one client, shared with this test.
-        const files = { react: require.resolve('react'), 'latchet-client': join(client, 'dist/latchet.js') };
-        build.onResolve({ filter: /^(react|latchet-client)$/ }, ({ path }) => (
-          { path: pathToFileURL(files[path]).href, external: true }));
+        build.onResolve({ filter: /^latchet-client\/react$/ }, () => ({ path: join(client, 'dist/react.js') }));
+        if (isHydrated) {
+          build.onResolve({ filter: /^react$/ }, () => ({ path: 'react', namespace: 'hydrated' }));
+          build.onLoad({ filter: /./, namespace: 'hydrated' }, () => ({ contents: HYDRATED_REACT }));
+          build.onResolve({ filter: /^file:/ }, ({ path }) => ({ path, external: true }));
+        }
+        build.onResolve({ filter: /^(react|react\/jsx-runtime|latchet-client)$/ }, ({ path, kind }) => (
+          { path: kind === 'require-call' ? files[path] : pathToFileURL(files[path]).href, external: true }));
       },
     }],
     logLevel: 'error',
@@ -64,13 +108,15 @@ test('every example compiles, with an API client generated from openapi.yaml', (
   assert.equal(snippets.length, 9);
   const generator = join(require.resolve('openapi-typescript/package.json'), '../bin/cli.js');
   run(generator, join(client, '../../openapi.yaml'), '-o', join(folder, 'latchet.ts'));
+  writeFileSync(join(folder, 'device.d.ts'), DEVICE_TYPES);
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
     compilerOptions: {
       strict: true, noEmit: true, skipLibCheck: true, target: 'es2022', module: 'es2022', moduleResolution: 'bundler',
-      lib: ['es2022', 'dom', 'dom.iterable'], types: [],
-      paths: { 'latchet-client': [join(client, 'dist/index.d.ts')] },
+      lib: ['es2022', 'dom', 'dom.iterable'], types: [], jsx: 'react-jsx',
+      paths: Object.fromEntries(['index', 'react', 'native'].map((name) =>
+        [name === 'index' ? 'latchet-client' : `latchet-client/${name}`, [join(client, `dist/${name}.d.ts`)]])),
     },
-    include: ['*.ts'],
+    include: ['*.ts', '*.tsx'],
   }));
 
   run(join(require.resolve('typescript/package.json'), '../bin/tsc'), '--project', folder);
@@ -132,19 +178,120 @@ test('tanstack-query clears its data after a logout', async () => {
   assert.equal(queries.getQueryData(['me']), undefined);
 });
 
-test('react renders on a server without sending a request', async () => {
+/** Renders a component to text without tags. */
+const render = (component) => {
   const { createElement } = require('react');
   const { renderToString } = require('react-dom/server');
+  return renderToString(createElement(component)).replace(/<[^>]*>/g, '');
+};
+
+test('react renders nothing about the user on a server, and sends no request', async () => {
   const inert = createAuth({ baseUrl: APP }, { fetch: () => assert.fail('a request was sent') });
   const { world, auth } = await signedIn();
   const sent = world.log.length;
 
   // Nor when a signed-in page hydrates: the first rendering must equal the server's.
   for (const each of [inert, auth]) {
-    const { useAuth } = await load('react', each);
-    assert.equal(renderToString(createElement(() => createElement('p', null, useAuth().status))), '<p>unknown</p>');
+    const { App } = await load('react', each);
+    assert.equal(render(App), 'Loading …');
   }
   assert.equal(world.log.length, sent);
+});
+
+test('react renders the user, or the way to sign in', async () => {
+  const { auth } = await signedIn();
+  const { App } = await load('react', auth, { isHydrated: true });
+
+  assert.equal(render(App), 'Hello alice');
+  await auth.logout();
+  assert.equal(render(App), 'Sign in');
+});
+
+test('without a provider, react reports the missing part', async () => {
+  writeFileSync(join(folder, 'alone.tsx'), "import { SignedIn } from 'latchet-client/react'; export const App = () => <SignedIn />;");
+  const { App } = await load('alone', null);
+
+  assert.throws(() => render(App), /AuthProvider/);
+});
+
+/** Returns the router of the recipe at `/`, and a function that waits until it is at a path. */
+const openRouter = async (auth) => {
+  writeFileSync(join(folder, 'history.mjs'), "export { createMemoryHistory } from '@tanstack/react-router';");
+  const { createMemoryHistory } = await import(pathToFileURL(join(folder, 'history.mjs')));
+  const { createAppRouter } = await load('tanstack-router', auth, { isBrowser: true });
+  const router = createAppRouter({ history: createMemoryHistory({ initialEntries: ['/'] }) });
+  const reach = async (href) => {
+    for (let turn = 0; turn < 100 && (router.state.location.href !== href || router.state.isLoading); turn += 1) await settle();
+    assert.equal(router.state.location.href, href);
+  };
+  return { router, reach };
+};
+
+test('tanstack-router sends users who are signed out to the sign-in page, and back', async () => {
+  const world = new World();
+  world.once('/v1/me', () => json(200, { user: { username: 'alice' } }));
+  const auth = world.tab().auth({ attachTo: [APP] });
+  const { router, reach } = await openRouter(auth);
+  const signInPage = '/sign-in?from=%2F';
+
+  await router.load();
+  await reach(signInPage);
+  assert.deepEqual(world.log, []);
+
+  await auth.login({ username: 'alice', password: 'right' });
+  await reach('/');
+  assert.ok(world.asked('/v1/me')[0].token);
+
+  await auth.logout();
+  await reach(signInPage);
+  auth.dispose();
+});
+
+test('tanstack-router waits for the state after a reload', async () => {
+  const { world, tab } = await signedIn();
+  // The change of the state loads the route again.
+  for (let time = 0; time < 2; time += 1) world.once('/v1/me', () => json(200, { user: { username: 'alice' } }));
+  tab.close();
+  const auth = world.tab().auth({ attachTo: [APP] });
+  const { router, reach } = await openRouter(auth);
+
+  const loading = router.load();
+  await world.pass(50);
+  await loading;
+
+  await reach('/');
+  assert.ok(world.asked('/v1/me').every(({ token }) => token));
+  assert.deepEqual(router.state.matches.map(({ status }) => status), ['success', 'success', 'success']);
+  auth.dispose();
+});
+
+test('tanstack-router shows an error, and no sign-in page, while the server is down', async () => {
+  const { world, tab } = await signedIn();
+  tab.close();
+  for (let time = 0; time < 5; time += 1) world.once('/v1/refresh', () => problem(503, 'unavailable'));
+  const auth = world.tab().auth({ attachTo: [APP] });
+  const { router, reach } = await openRouter(auth);
+
+  const loading = router.load();
+  await world.pass(50);
+  await loading;
+
+  await reach('/');
+  assert.ok(router.state.matches.some(({ error }) => error?.code === 'unavailable'));
+  auth.dispose();
+});
+
+test('tanstack-router goes back to addresses of its own site only', async () => {
+  const world = new World();
+  const auth = world.tab().auth({ attachTo: [APP] });
+  const { router } = await openRouter(auth);
+  const { validateSearch } = router.routesByPath['/sign-in'].options;
+
+  for (const [from, expected] of [
+    ['/things?page=2', '/things?page=2'], [undefined, '/'], ['', '/'], ['//evil.example', '/'], ['/\\evil.example', '/'],
+    ['https://evil.example', '/'], ['javascript:alert(1)', '/'],
+  ]) assert.deepEqual(validateSearch({ from }), { from: expected });
+  auth.dispose();
 });
 
 test('the sign-in example returns a message for the user', async () => {

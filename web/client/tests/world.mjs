@@ -2,7 +2,7 @@
 import { createAuth } from '../dist/latchet.js';
 import { Latchet } from './latchet.mjs';
 
-export { json, problem } from './latchet.mjs';
+export { accessToken, json, problem } from './latchet.mjs';
 
 export const APP = 'https://app.example.org';
 
@@ -33,6 +33,8 @@ export class World {
   cookies = { rt: '', csrf: '' };
   /** All requests of all tabs. */
   log = [];
+  /** Everything that the clients have written to the console. */
+  warnings = [];
   #timers = new Map();
   #channels = new Set();
   #scripts = new Map();
@@ -184,6 +186,7 @@ export class Tab {
       Date: { now: () => world.wall },
       Math: { random: () => world.random },
       navigator: { locks },
+      console: { warn: (...all) => world.warnings.push(all) },
       BroadcastChannel: this.#broadcast(),
       fetch: (input, init) => world.network(new Request(input, init)),
       setTimeout: (run, ms) => {
