@@ -125,6 +125,16 @@ def test_a_narrowed_token_is_refused(server: Server) -> None:
     assert code(KeyVerifier(server.url), session.access) == "403 insufficient_scope"
 
 
+def test_a_narrowed_token_passes_where_its_scope_is_named(server: Server) -> None:
+    session, other = server.login("alice", scope="notes:read"), server.login("alice", scope="notes:write")
+    checker = KeyVerifier(server.url, scope="notes:read")
+
+    user = checker.check(session.bearer)
+
+    assert user is not None and user.scopes == ("notes:read",)
+    assert code(checker, other.access) == "403 insufficient_scope"
+
+
 def test_a_token_of_another_issuer_or_audience_is_refused(server: Server, gate: Gate, alice: Session) -> None:
     assert code(KeyVerifier(server.url, audience="https://other.example"), alice.access) == "401 invalid_token"
     assert code(KeyVerifier(gate.url), alice.access) == "503 unavailable", "the metadata name another issuer"

@@ -116,6 +116,16 @@ def test_a_narrowed_token_is_refused(server: Server) -> None:
     assert 'error="insufficient_scope"' in refused.headers["WWW-Authenticate"]
 
 
+def test_a_narrowed_token_passes_where_its_scope_is_named(server: Server) -> None:
+    session, other = server.login("alice", scope="notes:read"), server.login("alice", scope="notes:write")
+    checker = Latchet(server.url, scope="notes:read")
+
+    user = checker.check(session.bearer)
+
+    assert user is not None and user.scopes == ("notes:read",)
+    assert refusal(checker, other.bearer).status == 403
+
+
 def test_every_listed_role_is_required(server: Server, alice: Session, root: Session) -> None:
     checker = Latchet(server.url)
     both = Rule(["admin", "editor"])

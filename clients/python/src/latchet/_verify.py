@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import Future
+from urllib.parse import quote
 
 from ._checker import Checker, Moment, is_within, now
 from ._token import Refused, User
@@ -15,15 +16,19 @@ class Latchet(Checker):
 
     A positive answer counts for `cache_seconds` (at most 1, 0 for never) from the moment its question was sent,
     and never after `exp`: a logout, or a change of roles, takes effect that much later at most.
+
+    `scope` names the scopes that a token must have. Without it, tokens that are limited to some scopes are refused;
+    those of programs always are limited.
     """
 
     def __init__(
         self, url: str, *, cache_seconds: float = 1.0, max_entries: int = 10_000, timeout: float = 2.0,
-        allow_plain_http: bool = False, clock: Callable[[], Moment] = now,
+        scope: str = "", allow_plain_http: bool = False, clock: Callable[[], Moment] = now,
     ) -> None:
         if not 0 <= cache_seconds <= 1:
             raise ValueError("cache_seconds must be between 0 and 1: a logout has to take effect within a second")
         super().__init__(url, timeout, allow_plain_http, clock)
+        self._question = f"{self._url}/v1/verify" + (f"?scope={quote(scope, safe='')}" if scope else "")
         self._shared_for, self._max_entries = cache_seconds, max_entries
         self._cache: dict[bytes, tuple[User, Moment, float]] = {}
 
@@ -36,7 +41,7 @@ class Latchet(Checker):
 
     def _verify(self, key: bytes, token: str, sent: Moment) -> User:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        status, answer, body = self._get(f"{self._url}/v1/verify", headers)
+        status, answer, body = self._get(self._question, headers)
         if status in (429, 503):
             wait = answer.get("Retry-After", "")
             raise Refused.unavailable(wait if wait.isdigit() else "1")

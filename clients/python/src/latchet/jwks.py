@@ -28,16 +28,19 @@ _FRESH, _STALE, _OUTAGE, _PAUSE = 300, 900, 86_400, 5
 
 
 class KeyVerifier(Checker):
-    """Checks signature, issuer, audience, type and expiry of tokens. **Does not notice a logout.**"""
+    """Checks signature, issuer, audience, type and expiry of tokens. **Does not notice a logout.**
+
+    `scope` as in `latchet.Latchet`.
+    """
 
     _shared_for = math.inf
 
     def __init__(
-        self, issuer: str, *, audience: str | None = None, timeout: float = 2.0,
+        self, issuer: str, *, audience: str | None = None, scope: str = "", timeout: float = 2.0,
         allow_plain_http: bool = False, clock: Callable[[], Moment] = now,
     ) -> None:
         super().__init__(issuer, timeout, allow_plain_http, clock)
-        self._issuer, self._audience = issuer, audience or issuer
+        self._issuer, self._audience, self._scopes = issuer, audience or issuer, frozenset(scope.split())
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._tried = -math.inf
 
@@ -113,6 +116,6 @@ class KeyVerifier(Checker):
             raise Refused.token("invalid_token", "the token is not valid") from error
         if claims.get("type") != "access" or typ not in ("at+jwt", "application/at+jwt"):
             raise Refused.token("wrong_token_type", "this is the wrong kind of token")
-        if "narrowed" in claims:
-            raise Refused.token("insufficient_scope", "the token is limited to some scopes", 403, "insufficient_scope")
+        if not self._scopes <= set(user.scopes) or ("narrowed" in claims and not self._scopes):
+            raise Refused.token("insufficient_scope", "the token lacks the scopes for this", 403, "insufficient_scope")
         return user
