@@ -89,7 +89,13 @@ pub fn routes(app: &App, lifecycle: Lifecycle) -> impl Endpoint + 'static {
     let document = api::spec::document();
     let prefix = &app.config.cookie_prefix;
     let sites: Vec<_> = known_sites(&app.config).cloned().collect();
-    let pages = web::mount(Route::new(), &document.json(), &document.yaml(), prefix, &sites);
+    let pages = web::mount(
+        Route::new(),
+        &document.json(),
+        &document.yaml(),
+        prefix,
+        &sites,
+    );
     api::ApiRouter::new(pages, app, lifecycle.clone())
         .with(api::AllowHeaderLayer)
         .with(RequestLayer::new(&app.config, lifecycle).with_metrics(app.metrics.clone()))

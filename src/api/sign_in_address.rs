@@ -54,8 +54,8 @@ impl SignInAddress {
 /// response leads to, and no link can make a browser send them.
 fn original_url(request: &Request, config: &Config) -> Option<String> {
     let forwarded = || {
-        let [scheme, host, uri] =
-            ["proto", "host", "uri"].map(|part| single_header(request, &format!("x-forwarded-{part}")));
+        let [scheme, host, uri] = ["proto", "host", "uri"]
+            .map(|part| single_header(request, &format!("x-forwarded-{part}")));
         Some(format!("{}://{}{}", scheme?, host?, uri?))
     };
     let url = single_header(request, "x-original-url").map(ToOwned::to_owned);
@@ -154,7 +154,10 @@ mod tests {
     #[test]
     fn the_account_page_gets_the_address_of_the_request() {
         let encoded = "https%3A%2F%2Fapp%2Eexample%2Eorg%3A8443%2Forders%3Fa%3D1%26b%3D%2520";
-        let original = [("x-original-url", "https://app.example.org:8443/orders?a=1&b=%20")];
+        let original = [(
+            "x-original-url",
+            "https://app.example.org:8443/orders?a=1&b=%20",
+        )];
         for page in ["/account", "https://auth.example.org/account"] {
             let expected = format!("{page}?return_to={encoded}");
             for headers in [&forwarded("/orders?a=1&b=%20")[..], &original] {
@@ -196,10 +199,18 @@ mod tests {
             of("https", "app.example.org:8443, evil.example", "/"),
             of("https", "app.example.org:8443", &long),
             of("javascript", "alert(1)", "/"),
-            [of("https", "app.example.org:8443", "/"), of("https", "evil.example", "/")].concat(),
+            [
+                of("https", "app.example.org:8443", "/"),
+                of("https", "evil.example", "/"),
+            ]
+            .concat(),
             vec![("x-original-url", "/orders")],
             vec![("x-original-url", "https://evil.example/")],
-            [vec![("x-original-url", "https://evil.example/")], forwarded("/").to_vec()].concat(),
+            [
+                vec![("x-original-url", "https://evil.example/")],
+                forwarded("/").to_vec(),
+            ]
+            .concat(),
         ] {
             assert_eq!(location("/account", &headers), "/account", "{headers:?}");
         }

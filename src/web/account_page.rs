@@ -113,19 +113,32 @@ mod tests {
         let uri = format!("/account?{query}");
         let request = Request::builder().uri_str(uri).finish();
         let response = account_page().get_response(request).await;
-        let cache = response.headers()[CACHE_CONTROL].to_str().unwrap().to_owned();
+        let cache = response.headers()[CACHE_CONTROL]
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], PAGE_POLICY);
         assert!(!response.headers().contains_key("location"));
         let status = response.status();
-        (status, cache, response.into_body().into_string().await.unwrap())
+        (
+            status,
+            cache,
+            response.into_body().into_string().await.unwrap(),
+        )
     }
 
     #[tokio::test]
     async fn the_page_gets_an_allowed_address() {
         for (query, address) in [
             ("return_to=/admin", "/admin"),
-            ("return_to=%2Fadmin%3Fa%3D1%26b%3D2%23c", "/admin?a=1&amp;b=2#c"),
-            ("from=mail&return_to=https://app.example.org", "https://app.example.org"),
+            (
+                "return_to=%2Fadmin%3Fa%3D1%26b%3D2%23c",
+                "/admin?a=1&amp;b=2#c",
+            ),
+            (
+                "from=mail&return_to=https://app.example.org",
+                "https://app.example.org",
+            ),
             (
                 "return_to=https%3A%2F%2Fapp.example.org%2F%22onload%3D%22alert(1)%3C",
                 "https://app.example.org/&quot;onload=&quot;alert(1)&lt;",

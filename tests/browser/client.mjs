@@ -122,6 +122,25 @@ await app.goto(`${base}/app`);
 await app.waitForFunction((name) => document.title === name, NAME);
 await becomes(tabs[0], 'signed-in');
 
+// The session ends on another device: the page notices it when it comes to the front, and so do all tabs.
+const json = { 'Content-Type': 'application/json' };
+const device = await fetch(`${base}/v1/login`, {
+  method: 'POST', headers: json, body: JSON.stringify({ username: NAME, password: PASSWORD }),
+});
+const { access_token: access } = await device.json();
+const ended = await fetch(`${base}/v1/me/sessions/${await tabs[0].evaluate(() => window.auth.state().sessionId)}`, {
+  method: 'DELETE', headers: { Authorization: `Bearer ${access}` },
+});
+assert.equal(ended.status, 204);
+assert.deepEqual(await tabs[0].evaluate(() => window.auth.state().user?.username), NAME);
+await tabs[0].bringToFront();
+await tabs[0].evaluate(() => {
+  const now = Date.now.bind(Date);
+  Date.now = () => now() + 60_000;
+  window.dispatchEvent(new Event('focus'));
+});
+for (const tab of tabs) await becomes(tab, 'signed-out');
+
 assert.deepEqual(faults, []);
 await browser.close();
 console.log('the client keeps its promises');

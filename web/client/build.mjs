@@ -1,14 +1,16 @@
 // Builds the client into the given folder: `node build.mjs dist`. The tools are in $TOOLS, or in the folder
 // where `npm ci` installs them.
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const out = resolve(process.argv[2] ?? join(here, 'dist'));
-const require = createRequire(`${process.env.TOOLS ?? join(here, 'node_modules')}/`);
+const tools = process.env.TOOLS ?? join(here, 'node_modules');
+const require = createRequire(`${tools}/`);
 const esbuild = require('esbuild');
 const { minify } = require('terser');
 
@@ -20,9 +22,23 @@ const INTERNAL = new RegExp(`^(${[
 ].join('|')})$`);
 
 const tsc = join(require.resolve('typescript/package.json'), '../bin/tsc');
-execFileSync(process.execPath, [
-  tsc, '--project', here, '--declaration', '--emitDeclarationOnly', '--stripInternal', '--outDir', out,
-], { stdio: 'inherit' });
+const folder = mkdtempSync(join(tmpdir(), 'latchet-client-'));
+try {
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
+    extends: join(here, 'tsconfig.json'),
+    compilerOptions: {
+      rootDir: join(here, 'src'),
+      // The tools may be in another folder than the sources.
+      paths: { react: [join(tools, '@types/react')] },
+    },
+    include: [join(here, 'src')],
+  }));
+  execFileSync(process.execPath, [
+    tsc, '--project', folder, '--declaration', '--emitDeclarationOnly', '--stripInternal', '--outDir', out,
+  ], { stdio: 'inherit' });
+} finally {
+  rmSync(folder, { recursive: true });
+}
 
 /** Bundles an entry point into one file. */
 const bundle = async (entry, file) => {

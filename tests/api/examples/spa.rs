@@ -90,7 +90,10 @@ async fn users_keep_their_notes_in_the_service_with_latchet_inside() {
 
 #[test]
 fn a_service_that_does_not_start_ends_the_command() {
-    for (variable, program) in [("LATCHET", BINARY.into()), ("NOTES_SERVICE", program("spa"))] {
+    for (variable, program) in [
+        ("LATCHET", BINARY.into()),
+        ("NOTES_SERVICE", program("spa")),
+    ] {
         let backend = Backend::sqlite()
             .with("LATCHET_GRACE", "an hour")
             .with("PORT", &port::free().to_string());
