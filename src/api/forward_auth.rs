@@ -18,6 +18,7 @@ use super::responses::NoStore;
 use super::sign_in_address::SignInAddress;
 use super::spec::{GUARD_CODES, OperationSpec};
 use crate::App;
+use crate::error::ApiError;
 use crate::header_list::items;
 use crate::ids::UserId;
 use crate::names::{USERNAME_CLAIM, parse_scopes};

@@ -334,7 +334,10 @@ async fn ask_about_each_token(name: &str) {
     let example = Example::start(name, &[server.http.base()]);
     let hello = |session: &Session| ok(&format!("hello, {}", session.user_id()));
 
-    assert_eq!(example.show("GET", "/", &session.access).await, hello(&session));
+    assert_eq!(
+        example.show("GET", "/", &session.access).await,
+        hello(&session)
+    );
     assert_eq!(example.stranger("/").await.0, 401);
     assert_eq!(example.show("GET", "/", "forged").await.0, 401);
 

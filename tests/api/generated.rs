@@ -149,13 +149,18 @@ async fn typescript_types_have_every_operation_and_keep_optional_members_optiona
     assert_passes(
         Command::new(tools.join(".bin/esbuild"))
             .arg(&session)
-            .args(["--bundle", "--platform=node", "--format=esm", "--log-level=warning"])
+            .args([
+                "--bundle",
+                "--platform=node",
+                "--format=esm",
+                "--log-level=warning",
+            ])
             .arg(format!("--outfile={}", built.display())),
     );
     let server = Replica::start(&Backend::sqlite()).await;
-    assert_passes(
-        Command::new("node")
-            .arg(&built)
-            .args([server.http.base(), ADMIN.name, ADMIN.password]),
-    );
+    assert_passes(Command::new("node").arg(&built).args([
+        server.http.base(),
+        ADMIN.name,
+        ADMIN.password,
+    ]));
 }
