@@ -16,7 +16,7 @@ use super::Tag;
 use super::first_party::FullScope;
 use super::responses::NoStore;
 use super::sign_in_address::SignInAddress;
-use super::spec::{GUARD_CODES, OperationSpec};
+use super::spec::{GUARD_CODES, OperationSpec, examples};
 use crate::App;
 use crate::error::ApiError;
 use crate::header_list::items;
@@ -190,7 +190,17 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
             // The handler checks the token itself, and a parameter before it.
             .errors(GUARD_CODES)
             .errors(&["unknown_user", "validation_failed"])
-            .security(json!([{ (SECURITY_SCHEME): [] }])),
+            .security(json!([{ (SECURITY_SCHEME): [] }]))
+            .response(
+                "200",
+                json!({
+                    "sub": examples::USER, "preferred_username": "ada", "roles": ["editor"],
+                    "sid": examples::SESSION, "client_id": "latchet",
+                    "iss": "https://auth.example.org", "aud": ["https://auth.example.org"],
+                    "jti": "ZXhhbXBsZS1qdGktMDAwMQ", "iat": 1_795_500_000, "exp": 1_795_500_900,
+                    "auth_time": 1_795_500_000, "amr": ["pwd"],
+                }),
+            ),
     ]
 }
 

@@ -37,7 +37,8 @@ const TABLES: &str = r#"
 # Services that may request a token for any user.
 #services = ["mailer"]
 
-# A service: a program that gets tokens for itself (`client_credentials`), or third-party tokens for users.
+# A service: a program that gets tokens for itself (`client_credentials`), or third-party tokens for
+# users.
 #[token_services.mailer]
 # Hashes of one or two secrets, as `latchet service secret` prints them.
 #secret_hashes = ["uNf6BlTn0a3FgHRpvzTC9cJtXhHcbqoFnCzAdIDnkcU"]

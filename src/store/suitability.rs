@@ -80,7 +80,7 @@ impl UnsuitableDatabase {
 }
 
 /// The tables of the newest schema.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "users",
     "sessions",
     "revocations",
@@ -92,6 +92,7 @@ const TABLES: [&str; 12] = [
     "reset_links",
     "access_lifetimes",
     "installation",
+    "service_credentials",
     "seaql_migrations",
 ];
 
