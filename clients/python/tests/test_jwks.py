@@ -262,6 +262,14 @@ def test_algorithms_are_those_of_the_keys(issuer: Issuer) -> None:
         assert code(checker, refused) == "401 invalid_token"
 
 
+def test_a_token_of_another_algorithm_causes_no_request(issuer: Issuer) -> None:
+    for name in ("none", "HS256"):
+        header = {"alg": name, "typ": "at+jwt", "kid": "one"}
+        assert code(KeyVerifier(issuer.url), f"{segment(header)}.{segment(issuer.claims())}.AAAA") == "401 invalid_token"
+
+    assert issuer.fetches == 0
+
+
 def test_a_new_key_is_fetched_and_unknown_ones_cause_few_requests(issuer: Issuer) -> None:
     clock = Clock()
     checker = KeyVerifier(issuer.url, clock=clock)
@@ -325,11 +333,12 @@ def test_during_an_outage_the_last_keys_remain_in_use_for_a_day(issuer: Issuer) 
 
 @pytest.mark.parametrize(
     ("named", "jwks_uri", "keys"),
-    [("https://other.example", "", None), ("", "http://keys.example/keys", None), ("", "file:///etc/passwd", None),
+    [("https://other.example", "", None), ("", "http://keys.example/keys", None), ("", "file:///etc/passwd", None), ("", "http://user@HOST/keys", None),
+     ("", "", [{"kty": "oct", "alg": "HS256", "kid": "one", "k": "c2VjcmV0"}]),
      ("", "", []), ("", "", [{"kty": "OKP", "alg": "EdDSA", "kid": "one", "crv": "Ed25519", "x": "!"}])],
 )  # fmt: skip
 def test_an_issuer_that_is_not_right_is_503(issuer: Issuer, named: str, jwks_uri: str, keys: Any) -> None:
-    issuer.named, issuer.jwks_uri = named, jwks_uri
+    issuer.named, issuer.jwks_uri = named, jwks_uri.replace("HOST", issuer.url.removeprefix("http://"))
     if keys is not None:
         issuer.keys = keys
 
