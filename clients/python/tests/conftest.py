@@ -136,7 +136,9 @@ class Server:
 
     def command(self, *arguments: str, stdin: str = "") -> None:
         command = [PROGRAM, *arguments, "--data-dir", str(self.folder)]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=PLAIN, cwd=self.folder, timeout=DEADLINE)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, env=PLAIN, cwd=self.folder, timeout=DEADLINE
+        )
         assert done.returncode == 0, done.stderr
 
     def add_user(self, name: str, *roles: str) -> str:

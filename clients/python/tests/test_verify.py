@@ -299,8 +299,9 @@ def test_an_address_that_is_not_safe_is_refused(url: str) -> None:
 
 
 def test_plain_http_needs_loopback_or_an_option() -> None:
-    for url in ("http://localhost:8080", "http://127.0.0.1", "http://127.1.2.3:1", "http://[::1]:80/auth/", "https://a.example"):
-        Latchet(url)
+    for address in ("http://localhost:8080", "http://127.0.0.1", "http://127.1.2.3:1", "http://[::1]:80/auth/"):
+        Latchet(address)
+    Latchet("https://auth.example.org")
     Latchet("http://latchet.internal", allow_plain_http=True)
 
 
@@ -308,7 +309,7 @@ def test_proxies_of_the_environment_receive_no_token(server: Server, alice: Sess
     authorization = f"Bearer {alice.access}"
     code = f"import latchet; print(latchet.Latchet({server.url!r}).check([{authorization!r}]).username)"
 
-    done = python(code, http_proxy="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1", all_proxy="http://127.0.0.1:1")
+    done = python(code, **dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:1"))
 
     assert done.stdout == "alice\n", done.stderr
 
