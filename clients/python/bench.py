@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def fastapi_run(checker: Checker | None, token: str) -> Run:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: MutableMapping[str, Any]) -> None:
         assert message.get("status", 200) == 200, message
 
     async def call(count: int) -> None:
@@ -69,7 +69,7 @@ def flask_run(checker: Checker | None, token: str) -> Run:
         init_app(app, checker)
         view = jwt_required()(view)
     app.add_url_rule("/", "hello", view)
-    environment = EnvironBuilder(headers={"Authorization": f"Bearer {token}"}).get_environ()
+    environment = EnvironBuilder(headers=[("Authorization", f"Bearer {token}")]).get_environ()
 
     def start_response(status: str, *_: Any) -> Any:
         assert status.startswith("200"), status

@@ -136,7 +136,9 @@ class Server:
 
     def command(self, *arguments: str, stdin: str = "") -> None:
         command = [PROGRAM, *arguments, "--data-dir", str(self.folder)]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=PLAIN, cwd=self.folder, timeout=DEADLINE)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, env=PLAIN, cwd=self.folder, timeout=DEADLINE
+        )
         assert done.returncode == 0, done.stderr
 
     def add_user(self, name: str, *roles: str) -> str:
@@ -256,16 +258,19 @@ def gate(server: Server) -> Iterator[Gate]:
 
 
 class Stub:
-    """A server that sends the same bytes to every connection, or nothing for `None`, perhaps byte by byte."""
+    """A server that sends the same bytes to every connection, or nothing for `None`.
 
-    def __init__(self, response: bytes | None, pause: float = 0) -> None:
+    With a pause it sends byte by byte, but the first `at_once` bytes together.
+    """
+
+    def __init__(self, response: bytes | None, pause: float = 0, at_once: int = 0) -> None:
         self.connections = self.ended = 0
         self._kept: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, args=(response, pause), daemon=True).start()
+        threading.Thread(target=self._serve, args=(response, pause, at_once), daemon=True).start()
 
-    def _serve(self, response: bytes | None, pause: float) -> None:
+    def _serve(self, response: bytes | None, pause: float, at_once: int) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -274,14 +279,15 @@ class Stub:
             self.connections += 1
             self._kept.append(connection)
             if response is not None:
-                threading.Thread(target=self._respond, args=(connection, response, pause), daemon=True).start()
+                threading.Thread(target=self._respond, args=(connection, response, pause, at_once), daemon=True).start()
 
-    def _respond(self, connection: socket.socket, response: bytes, pause: float) -> None:
+    def _respond(self, connection: socket.socket, response: bytes, pause: float, at_once: int) -> None:
         with connection, contextlib.suppress(OSError):
             connection.recv(65536)
-            head = response.find(b"\r\n\r\n") + 4 if pause else len(response)
-            connection.sendall(response[:head])
-            for byte in response[head:]:
+            if not pause:
+                at_once = len(response)
+            connection.sendall(response[:at_once])
+            for byte in response[at_once:]:
                 time.sleep(pause)
                 connection.sendall(bytes([byte]))
         self.ended += 1
@@ -299,8 +305,8 @@ class Stub:
 def stub() -> Iterator[Callable[..., Stub]]:
     stubs: list[Stub] = []
 
-    def start(response: bytes | None, pause: float = 0) -> Stub:
-        stubs.append(Stub(response, pause))
+    def start(response: bytes | None, pause: float = 0, at_once: int = 0) -> Stub:
+        stubs.append(Stub(response, pause, at_once))
         return stubs[-1]
 
     yield start

@@ -67,13 +67,16 @@ def test_an_answer_does_not_count_beyond_the_expiry_of_its_token(gate: Gate, ali
     assert checker.check(alice.bearer) and gate.count == 3
 
 
-@pytest.mark.parametrize("step", [-5.0, 5.0])
-def test_a_clock_step_or_a_suspended_machine_ends_the_answer(gate: Gate, alice: Session, step: float) -> None:
+@pytest.mark.parametrize(("monotonic", "wall"), [(0.1, -5.0), (0.1, 5.0), (1.0, 0.0), (1.0, 0.1)])
+def test_a_clock_step_or_a_suspended_machine_ends_the_answer(
+    gate: Gate, alice: Session, monotonic: float, wall: float
+) -> None:
     clock = Clock()
     checker = Latchet(gate.url, clock=clock)
     assert checker.check(alice.bearer)
 
-    clock.wall += step
+    clock.monotonic += monotonic
+    clock.wall += wall
 
     assert checker.check(alice.bearer) and gate.count == 2
 

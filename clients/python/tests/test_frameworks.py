@@ -139,7 +139,7 @@ FRAMEWORKS: dict[str, Callable[[Latchet], Send]] = {
 }
 
 
-@pytest.fixture(params=FRAMEWORKS.values(), ids=FRAMEWORKS)
+@pytest.fixture(params=list(FRAMEWORKS.values()), ids=list(FRAMEWORKS))
 def start(request: pytest.FixtureRequest) -> Callable[[Latchet], Send]:
     made: Callable[[Latchet], Send] = request.param
     return made
@@ -283,7 +283,7 @@ def test_mistakes_are_errors_where_they_are_written(server: Server) -> None:
         lambda: latchet.fastapi.CurrentUser(Latchet(server.url), roles="admin"),
         lambda: jwt_required(roles="admin"),
         lambda: login_required(roles="admin"),
-        lambda: jwt_required(lambda: ""),  # type: ignore[misc, arg-type]
+        lambda: jwt_required(lambda: ""),  # type: ignore[arg-type, call-arg]
     ):
         with pytest.raises(TypeError):
             mistake()

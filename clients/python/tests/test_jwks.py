@@ -42,8 +42,7 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.fetches += 1
-                metadata = {"issuer": issuer.named or issuer.url, "jwks_uri": issuer.jwks_uri or f"{issuer.url}/keys"}
-                body = {"/.well-known/oauth-authorization-server": metadata, "/keys": {"keys": issuer.keys}}.get(self.path)
+                body = issuer.documents().get(self.path)
                 self.send_response(200 if body and issuer.is_up else 503)
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
@@ -54,6 +53,10 @@ class Issuer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def documents(self) -> dict[str, Any]:
+        metadata = {"issuer": self.named or self.url, "jwks_uri": self.jwks_uri or f"{self.url}/keys"}
+        return {"/.well-known/oauth-authorization-server": metadata, "/keys": {"keys": self.keys}}
 
     @staticmethod
     def jwk(algorithm: Any, key: Any, name: str, kid: str) -> dict[str, Any]:
@@ -205,7 +208,8 @@ def test_a_token_that_is_not_valid_is_refused(
 ) -> None:
     checker = KeyVerifier(issuer.url)
     assert checker.check([f"Bearer {issuer.token()}"])
-    changes = {name: value.replace("ISSUER", issuer.url) if name == "iss" and value else value for name, value in changes.items()}
+    if changes.get("iss"):
+        changes = {"iss": changes["iss"].replace("ISSUER", issuer.url)}
     header = {"kid": "one", "typ": "at+jwt", "alg": "EdDSA", **header}
     # PyJWT refuses to write some of these.
     signed = f"{segment(header)}.{segment(issuer.claims(**changes))}"
@@ -272,6 +276,15 @@ def test_algorithms_are_those_of_the_keys(issuer: Issuer) -> None:
         assert code(checker, refused) == "401 invalid_token"
 
 
+def test_a_token_of_another_algorithm_causes_no_request(issuer: Issuer) -> None:
+    for name in ("none", "HS256"):
+        header = {"alg": name, "typ": "at+jwt", "kid": "one"}
+        token = f"{segment(header)}.{segment(issuer.claims())}.AAAA"
+        assert code(KeyVerifier(issuer.url), token) == "401 invalid_token"
+
+    assert issuer.fetches == 0
+
+
 def test_a_new_key_is_fetched_and_unknown_ones_cause_few_requests(issuer: Issuer) -> None:
     clock = Clock()
     checker = KeyVerifier(issuer.url, clock=clock)
@@ -336,10 +349,12 @@ def test_during_an_outage_the_last_keys_remain_in_use_for_a_day(issuer: Issuer) 
 @pytest.mark.parametrize(
     ("named", "jwks_uri", "keys"),
     [("https://other.example", "", None), ("", "http://keys.example/keys", None), ("", "file:///etc/passwd", None),
+     ("", "http://user@HOST/keys", None),
+     ("", "", [{"kty": "oct", "alg": "HS256", "kid": "one", "k": "c2VjcmV0"}]),
      ("", "", []), ("", "", [{"kty": "OKP", "alg": "EdDSA", "kid": "one", "crv": "Ed25519", "x": "!"}])],
 )  # fmt: skip
 def test_an_issuer_that_is_not_right_is_503(issuer: Issuer, named: str, jwks_uri: str, keys: Any) -> None:
-    issuer.named, issuer.jwks_uri = named, jwks_uri
+    issuer.named, issuer.jwks_uri = named, jwks_uri.replace("HOST", issuer.url.removeprefix("http://"))
     if keys is not None:
         issuer.keys = keys
 

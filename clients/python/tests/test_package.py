@@ -121,7 +121,7 @@ alice = User("id", "alice", roles=("admin",))
 
 
 def test_a_typed_program_passes_mypy_and_mistakes_do_not(installation: Installation) -> None:
-    mypy = (sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir", os.devnull)
+    mypy: tuple[str, ...] = (sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir", os.devnull)
     mypy = (*mypy, "--python-executable", installation.python)
     program = installation.folder / "consumer.py"
 
@@ -134,8 +134,8 @@ def test_a_typed_program_passes_mypy_and_mistakes_do_not(installation: Installat
         assert "1 error" in run(*mypy, str(program), cwd=installation.folder, code=1), mistake
 
 
-def test_the_package_passes_mypy() -> None:
-    run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, "src", cwd=PACKAGE)
+def test_the_package_and_its_tests_pass_mypy() -> None:
+    run(sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, "src", "tests", "bench.py", cwd=PACKAGE)
 
 
 def test_the_readme_runs(server: Server, alice: Session) -> None:

@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import Server, Session, Stub, python, response, until
+from conftest import DEADLINE, Server, Session, Stub, python, response, until
 
 from latchet import Latchet, Refused, Rule, User
 
@@ -182,6 +184,7 @@ GARBAGE = {
     "a body of unknown length that is cut off": b'HTTP/1.1 200 OK\r\n\r\n{"sub": "a", "roles": ["admin"',
     "a refusal of a proxy": response("401 Unauthorized", "<html>", 'WWW-Authenticate: Basic realm="proxy"'),
     "a refusal without a challenge": response("401 Unauthorized", '{"code": "a", "detail": "b"}'),
+    "another success": response("201 Created", '{"sub": "a"}'),
     "a redirect": response("302 Found", "", "Location: http://127.0.0.1:1/"),
     "an error": response("500 Internal Server Error", "{}"),
     "a missing page": response("404 Not Found", "{}"),
@@ -214,13 +217,28 @@ def test_a_server_that_hangs_is_503(stub: Callable[..., Stub]) -> None:
     assert hanging.connections >= 1
 
 
-def test_a_body_that_drips_is_503(stub: Callable[..., Stub]) -> None:
-    dripping = stub(response("200 OK", '{"sub": "a"}' + " " * 1000), 0.05)
+def test_a_body_that_drips_is_503_and_is_given_up(stub: Callable[..., Stub]) -> None:
+    dripping = stub(response("200 OK", '{"sub": "a"}' + " " * 10_000), pause=0.05, at_once=100)
 
     refused = refusal(Latchet(dripping.url, timeout=0.2), ["Bearer a.b.c"])
 
     assert refused.status == 503
     until("the connections to be given up", lambda: dripping.ended == dripping.connections)
+
+
+def test_a_head_that_drips_is_503(stub: Callable[..., Stub]) -> None:
+    dripping = stub(response("200 OK", "{}", "X-Filler: " + "x" * 10_000), pause=0.05)
+
+    refused = refusal(Latchet(dripping.url, timeout=0.2), ["Bearer a.b.c"])
+
+    assert refused.status == 503
+    assert dripping.ended == 0, "the request has not waited for its end"
+
+
+def test_a_redirect_is_not_followed(stub: Callable[..., Stub], server: Server, alice: Session) -> None:
+    moved = stub(response("307 Temporary Redirect", "", f"Location: {server.url}/v1/verify"))
+
+    assert refusal(Latchet(moved.url), alice.bearer).status == 503
 
 
 def test_more_questions_than_the_limit_are_503_at_once(
@@ -255,6 +273,31 @@ def test_a_closed_connection_is_replaced(own_server: Server) -> None:
     assert checker.check(session.bearer)
 
 
+def test_a_connection_that_ends_at_its_next_use_is_replaced() -> None:
+    valid = response("200 OK", '{"sub": "a"}')
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(DEADLINE)
+    checker = Latchet(f"http://127.0.0.1:{listener.getsockname()[1]}", cache_seconds=0, timeout=30)
+
+    def serve() -> None:
+        first, _ = listener.accept()
+        with first:
+            first.recv(65536)
+            first.sendall(valid)
+            # The second question gets no answer.
+            first.recv(65536)
+        second, _ = listener.accept()
+        with second:
+            second.recv(65536)
+            second.sendall(valid)
+
+    with listener, ThreadPoolExecutor(1) as threads:
+        served = threads.submit(serve)
+        for _ in range(2):
+            assert checker.check(["Bearer a.b.c"])
+        served.result()
+
+
 @pytest.mark.parametrize(
     "url", ["auth.example.org", "ftp://auth.example.org", "https://", "https://u:p@auth.example.org",
             "https://auth.example.org?x", "https://auth.example.org#x", "http://auth.example.org",
@@ -266,8 +309,9 @@ def test_an_address_that_is_not_safe_is_refused(url: str) -> None:
 
 
 def test_plain_http_needs_loopback_or_an_option() -> None:
-    for url in ("http://localhost:8080", "http://127.0.0.1", "http://127.1.2.3:1", "http://[::1]:80/auth/", "https://a.example"):
-        Latchet(url)
+    for address in ("http://localhost:8080", "http://127.0.0.1", "http://127.1.2.3:1", "http://[::1]:80/auth/"):
+        Latchet(address)
+    Latchet("https://auth.example.org")
     Latchet("http://latchet.internal", allow_plain_http=True)
 
 
@@ -275,7 +319,7 @@ def test_proxies_of_the_environment_receive_no_token(server: Server, alice: Sess
     authorization = f"Bearer {alice.access}"
     code = f"import latchet; print(latchet.Latchet({server.url!r}).check([{authorization!r}]).username)"
 
-    done = python(code, http_proxy="http://127.0.0.1:1", HTTP_PROXY="http://127.0.0.1:1", all_proxy="http://127.0.0.1:1")
+    done = python(code, **dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:1"))
 
     assert done.stdout == "alice\n", done.stderr
 

@@ -61,7 +61,7 @@ class KeyVerifier(Checker):
     def _key(self, token: str) -> jwt.PyJWK | None:
         try:
             header = jwt.get_unverified_header(token)
-        except (jwt.InvalidTokenError, RecursionError):
+        except jwt.InvalidTokenError:
             raise Refused.token("malformed_token", "the token is malformed: its header is not a JOSE header") from None
         if str(header.get("alg")) not in _KEY_TYPES:
             raise Refused.token("invalid_token", "the token is not valid: its algorithm is not accepted")
