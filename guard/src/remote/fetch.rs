@@ -89,7 +89,7 @@ struct IssuerMetadata {
     latchet_verify_endpoint: Option<String>,
 }
 
-/// What a Latchet says about its tokens, beside the keys.
+/// Facts about the tokens of a Latchet, beside the keys.
 #[derive(Debug)]
 pub(crate) struct TokenMetadata {
     /// Their `aud`.
