@@ -123,7 +123,8 @@ impl OauthApi {
             secret: form.client_secret.take().map(|secret| secret.0),
         };
         let client = OauthClient::authenticate(request, fields, &self.0).await?;
-        if form.grant_type == "client_credentials" {
+        let has_services = !self.0.services.registry.is_empty();
+        if has_services && form.grant_type == "client_credentials" {
             let OauthClient::Service(service) = client else {
                 return Err(ApiError::InvalidClient);
             };

@@ -129,20 +129,32 @@ pub async fn write_copy(url: &DatabaseUrl, copy: &Path) -> Result<(), StoreError
 /// # Errors
 /// When it is no database of Latchet, is damaged, or has a newer schema.
 pub async fn check_backup(file: &Path, now: Time) -> Result<CheckedBackup, BackupFault> {
+    // A file that cannot be read is reported below.
+    let length = std::fs::metadata(file).map_or(0, |file| file.len());
     let opened = SqliteFile::open(reading_options(file)).await;
     let file = opened.map_err(fault)?;
-    let checked = check_opened(&file, now).await;
+    let checked = check_opened(&file, length, now).await;
     file.pool.close().await;
     checked
 }
 
-async fn check_opened(file: &SqliteFile, now: Time) -> Result<CheckedBackup, BackupFault> {
+async fn check_opened(
+    file: &SqliteFile,
+    length: u64,
+    now: Time,
+) -> Result<CheckedBackup, BackupFault> {
     let rows = file.rows("PRAGMA integrity_check(1)").await;
     let found = rows.map_err(fault)?.into_iter().next();
     let found: Option<String> = found.and_then(|row| row.try_get_by_index(0).ok());
     let found = found.unwrap_or_default();
     if found != "ok" {
         return Err(BackupFault::Damaged(found));
+    }
+    let rows = file.rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+    let expected: i64 = first(&rows.await.map_err(fault)?)?;
+    // The check above does not miss the end of a page that is empty there.
+    if u64::try_from(expected).ok() != Some(length) {
+        return Err(BackupFault::Damaged("its length is wrong".to_owned()));
     }
     let known = migration::known_migrations();
     let applied = migration::applied_migrations(&file.db).await;

@@ -141,7 +141,6 @@ async fn typescript_types_have_every_operation_and_keep_optional_members_optiona
         Command::new(tools.join(".bin/tsc"))
             .args(["--noEmit", "--strict", "--target", "es2022"])
             .args(["--module", "esnext", "--moduleResolution", "bundler"])
-            .args(["--types", ""])
             .arg(folder.path().join("program.ts"))
             .arg(&session),
     );

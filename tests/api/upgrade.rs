@@ -55,11 +55,11 @@ fn the_newest_schema_has_fixtures() {
 #[test]
 fn an_earlier_schema_has_fixtures() {
     let newest = migration::known_migrations().len();
-    let earlier = Fixture::all()
-        .into_iter()
-        .filter(|fixture| fixture.migrations() < newest);
-
-    assert_eq!(earlier.count(), 2, "one for each database");
+    let fixtures = Fixture::all();
+    for kind in ["sqlite", "postgres"] {
+        let mut earlier = fixtures.iter().filter(|one| one.migrations() < newest);
+        assert!(earlier.any(|one| one.name.ends_with(kind)), "{kind}");
+    }
 }
 
 async fn a_migration_keeps_every_value_of_every_table(fixture: LoadedFixture) {

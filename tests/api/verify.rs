@@ -67,11 +67,10 @@ async fn a_program_receives_the_claims_of_the_token(backend: Backend) {
 
     let body = answer.json();
     let claims = claims(&zoe.access);
-    for name in [
-        "sub", "sid", "iss", "aud", "jti", "iat", "exp", "roles", "amr",
-    ] {
+    for name in ["sub", "sid", "iss", "jti", "iat", "exp", "roles", "amr"] {
         assert_eq!(body[name], claims[name], "{name}");
     }
+    assert_eq!(body["aud"], serde_json::json!([ISSUER]));
     assert_eq!(body["preferred_username"], "zoë,");
     assert_eq!(answer.header("remote-user"), "zo%C3%AB%2C");
     assert_eq!(answer.header("cache-control"), "no-store");

@@ -22,7 +22,7 @@ assert account.user.username == username, account
 
 assert isinstance(tokens.refresh_token, str)
 body = RefreshTokenRequest(refresh_token=tokens.refresh_token)
-refreshed = refresh_session.sync(client=public, body=body)
+refreshed = refresh_session.sync(client=bearer(tokens), body=body)
 assert isinstance(refreshed, TokenAnswer), refreshed
 assert refreshed.session_id == tokens.session_id
 

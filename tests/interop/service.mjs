@@ -46,7 +46,10 @@ for (const [method, authentication] of Object.entries({
   check(`oauth4webapi introspects it, and revokes it by ${method}`);
 }
 const wrong = await oauth.clientCredentialsGrantRequest(server, client, oauth.ClientSecretBasic('wrong'), {}, insecure);
-await assert.rejects(oauth.processClientCredentialsResponse(server, client, wrong), { error: 'invalid_client' });
+await assert.rejects(oauth.processClientCredentialsResponse(server, client, wrong), {
+  code: 'OAUTH_WWW_AUTHENTICATE_CHALLENGE',
+  status: 401,
+});
 check('oauth4webapi understands a refused client');
 
 const configuration = await openid.discovery(issuer, NAME, SECRET, openid.ClientSecretBasic(SECRET), {

@@ -2,6 +2,11 @@
 export interface IssuerOptions {
     /** URL of Latchet: `https`, or `http` on loopback. */
     issuer: string;
+    /**
+     * Scopes that a token must have, separated by spaces. Without them, tokens that are limited to some scopes are
+     * refused; those of programs (services) always are.
+     */
+    scope?: string;
     /** Time for a response of Latchet, in ms; 2000 by default. */
     timeoutMs?: number;
     /** Permits `http` to other machines: anyone on the network path can then read tokens and admit users. */

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, errors, jwtVerify } from 'jose';
 import { IssuerConnection } from './issuer.js';
 import { invalidToken, unavailable } from './refusal.js';
-import { userOf } from './user.js';
+import { assertScopes, userOf } from './user.js';
 /** Algorithms with public keys. The secret of any other would have to be shared with Latchet. */
 const ALGORITHMS = ['EdDSA', 'ES256', 'RS256'];
 const KEY_AGE_MS = 15 * 60_000;
@@ -39,6 +39,7 @@ export const jwks = (options) => {
         const user = userOf(payload);
         if (!user)
             throw invalidToken('malformed_token', 'the token is malformed: a claim is missing or has the wrong type');
+        assertScopes(user, options.scope);
         return user;
     };
 };

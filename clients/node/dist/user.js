@@ -7,7 +7,7 @@ const freeze = (value) => {
 };
 /** Returns the user that the claims of an access token name; undefined if they are malformed. */
 export const userOf = (claims) => {
-    const { sub, preferred_username: username, roles = [], scope = '', sid, exp = Infinity } = claims ?? {};
+    const { sub, preferred_username: username = '', roles = [], scope = '', sid, exp = Infinity } = claims ?? {};
     const areTexts = [sub, username, scope, sid ?? ''].every(isText) && Array.isArray(roles) && roles.every(isText);
     if (!areTexts || !sub || typeof exp !== 'number')
         return undefined;
@@ -22,6 +22,13 @@ const required = (user) => {
 export const assertRole = (user, role) => {
     const { roles, claims } = required(user);
     if (!roles.includes(role) || 'narrowed' in claims)
+        throw insufficientScope();
+};
+/** Refuses a token without these scopes; without `required`, one that is limited to some scopes. */
+export const assertScopes = (user, required = '') => {
+    const wanted = required.split(' ').filter(Boolean);
+    const isRefused = wanted.length ? !wanted.every((scope) => user.scopes.includes(scope)) : 'narrowed' in user.claims;
+    if (isRefused)
         throw insufficientScope();
 };
 /** Refuses a user whose token lacks a scope. */

@@ -7,6 +7,7 @@ const systemClock = () => ({ elapsed: performance.now(), time: Date.now() });
 export function verify(options, clock = systemClock) {
     const cacheMs = milliseconds('cacheMs', options.cacheMs ?? 1000, 0, 1000);
     const issuer = new IssuerConnection(options);
+    const path = `/v1/verify${options.scope ? `?scope=${encodeURIComponent(options.scope)}` : ''}`;
     /** In the order in which they were sent. */
     const questions = new Map();
     const isCurrent = ({ sentAt, expiresAt }, now) => now.elapsed - sentAt.elapsed < cacheMs && now.time - sentAt.time < cacheMs && now.time < expiresAt;
@@ -21,7 +22,7 @@ export function verify(options, clock = systemClock) {
                 break;
             questions.delete(old);
         }
-        const question = { sentAt: now, expiresAt: Infinity, user: ask(issuer, token) };
+        const question = { sentAt: now, expiresAt: Infinity, user: ask(issuer, path, token) };
         if (cacheMs > 0)
             questions.set(token, question);
         try {
@@ -36,11 +37,11 @@ export function verify(options, clock = systemClock) {
         }
     };
 }
-const ask = async (issuer, token) => {
+const ask = async (issuer, path, token) => {
     let response;
     let body;
     try {
-        [response, body] = await issuer.fetchJson('/v1/verify', { Authorization: `Bearer ${token}` });
+        [response, body] = await issuer.fetchJson(path, { Authorization: `Bearer ${token}` });
     }
     catch (error) {
         issuer.failed(error);

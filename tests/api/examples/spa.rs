@@ -101,7 +101,10 @@ fn a_service_that_does_not_start_ends_the_command() {
 
         let status = Child::start(&mut command, EndSignal::Interrupt).wait(poll::DEADLINE);
 
-        assert_eq!(status.code(), Some(1), "{variable}");
+        assert!(
+            status.code().is_some_and(|code| code != 0),
+            "{variable}: {status}"
+        );
         let printed = printed(&backend);
         assert!(printed.contains("an hour"), "{printed}");
     }

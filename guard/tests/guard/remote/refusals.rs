@@ -123,7 +123,7 @@ async fn unusable_responses_are_refused() {
     let elsewhere = |url: &str| ok(&json!({"issuer": url, "jwks_uri": "http://keys.example/"}));
     assert_eq!(
         refusal(elsewhere, empty()).await,
-        "the issuer's `jwks_uri` cannot be used"
+        "an address in the issuer's metadata cannot be used"
     );
 }
 
