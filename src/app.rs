@@ -154,12 +154,7 @@ impl AppParts {
         ));
         let verifier = Arc::clone(&signing_keys.verifier);
         Ok(Self {
-            services: Services {
-                registry: ServiceRegistry::open(&config.tables, &installation.root)?,
-                revocations: revocations.clone(),
-                throttle: Arc::clone(&throttle),
-                issuer: Arc::clone(&issuer),
-            },
+            services: services(&installation, &revocations, &throttle, &issuer)?,
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
             introspection: Introspection {
                 accepts_foreign_keys: !config.verification_keys.is_empty(),
@@ -195,6 +190,20 @@ impl AppParts {
             config: installation.config,
         })
     }
+}
+
+fn services(
+    installation: &Installation,
+    revocations: &Revocations,
+    throttle: &Arc<Throttle>,
+    issuer: &Arc<TokenIssuer>,
+) -> Result<Services, OpenError> {
+    Ok(Services {
+        registry: ServiceRegistry::open(&installation.config.tables, &installation.root)?,
+        revocations: revocations.clone(),
+        throttle: Arc::clone(throttle),
+        issuer: Arc::clone(issuer),
+    })
 }
 
 fn sessions(

@@ -8,9 +8,7 @@ use poem::http::StatusCode;
 use crate::error::ApiError;
 use crate::password::Weakness;
 use crate::throttle::BudgetKind;
-use latchet_guard::error::{
-    AuthError, CsrfFailure, FieldError, InvalidToken, MalformedToken, Problem,
-};
+use latchet_guard::error::{AuthError, CsrfFailure, InvalidToken, MalformedToken, Problem};
 
 /// The part of Latchet that sends a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,14 +288,7 @@ pub(crate) fn error_sample(code: &str) -> Problem {
         "conflict" => ApiError::Conflict("this user name is taken").problem(),
         "forbidden" => ApiError::Forbidden("this account is disabled").problem(),
         "not_found" => ApiError::NotFound("there is no such user").problem(),
-        "validation_failed" => ApiError::InvalidInput {
-            detail: "`username` is required".into(),
-            errors: vec![FieldError {
-                field: "username".into(),
-                detail: "is required".into(),
-            }],
-        }
-        .problem(),
+        "validation_failed" => ApiError::invalid_field("username", "is required").problem(),
         "unsupported_grant_type" => ApiError::UnsupportedGrantType.problem(),
         "unauthorized_client" => ApiError::UnauthorizedClient.problem(),
         "another_client" => ApiError::WrongClient.problem(),

@@ -56,7 +56,7 @@ enum ForwardAuthResponse {
     /// claims of the access token.
     #[oai(status = 200)]
     PassWithClaims(
-        Json<VerifiedClaims>,
+        Json<Box<VerifiedClaims>>,
         /// User name, as in a response without a body.
         #[oai(header = "Remote-User")]
         String,
@@ -243,7 +243,7 @@ impl ForwardAuthApi {
             return Ok(ForwardAuthResponse::Pass(username, id, roles, session));
         }
         Ok(ForwardAuthResponse::PassWithClaims(
-            Json(VerifiedClaims::new((*claims).clone(), name)),
+            Json(Box::new(VerifiedClaims::new((*claims).clone(), name))),
             username,
             id,
             roles,

@@ -138,27 +138,7 @@ impl OauthApi {
             OauthClient::Service(_) => return Err(ApiError::UnauthorizedClient),
         };
         match form.grant_type.as_str() {
-            "password" => {
-                let cookies = SessionCookies::for_request(request, &self.0);
-                let device = form.device_token.as_ref();
-                let devices =
-                    KnownDevices::from_request(request, cookies.as_ref(), device, &self.0);
-                let login = LoginAttempt {
-                    username: form.username.ok_or_else(|| missing_parameter("username"))?,
-                    password: form
-                        .password
-                        .ok_or_else(|| missing_parameter("password"))?
-                        .0,
-                    scope: form.scope,
-                    client_id: client.map_or_else(String::new, ClientId::into_string),
-                    label: String::new(),
-                    devices: devices.to_vec(),
-                    client: client_details(request, &self.0.config),
-                };
-                let grant = self.0.sessions.login(login).await?;
-                let device = devices.device_token_for(&grant.access.user_id, &self.0);
-                Ok(OauthTokensResponse::of_session(grant).with_device_token(&device))
-            }
+            "password" => self.log_in(request, form, client).await,
             "refresh_token" => {
                 let token = form
                     .refresh_token
@@ -232,6 +212,35 @@ impl OauthApi {
             found,
             &self.0.config.issuer,
         ))))
+    }
+}
+
+impl OauthApi {
+    /// Starts a session by the grant `password`.
+    async fn log_in(
+        &self,
+        request: &Request,
+        form: TokenForm,
+        client: Option<ClientId>,
+    ) -> Result<OauthTokensResponse, ApiError> {
+        let cookies = SessionCookies::for_request(request, &self.0);
+        let device = form.device_token.as_ref();
+        let devices = KnownDevices::from_request(request, cookies.as_ref(), device, &self.0);
+        let login = LoginAttempt {
+            username: form.username.ok_or_else(|| missing_parameter("username"))?,
+            password: form
+                .password
+                .ok_or_else(|| missing_parameter("password"))?
+                .0,
+            scope: form.scope,
+            client_id: client.map_or_else(String::new, ClientId::into_string),
+            label: String::new(),
+            devices: devices.to_vec(),
+            client: client_details(request, &self.0.config),
+        };
+        let grant = self.0.sessions.login(login).await?;
+        let device = devices.device_token_for(&grant.access.user_id, &self.0);
+        Ok(OauthTokensResponse::of_session(grant).with_device_token(&device))
     }
 }
 

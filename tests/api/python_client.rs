@@ -59,8 +59,9 @@ fn the_python_package_works_in_a_fresh_environment() {
 fn names(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).unwrap();
     files
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".py"))
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "py"))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect()
 }
 

@@ -7,7 +7,9 @@ const freeze = (value) => {
 };
 /** Returns the user that the claims of an access token name; undefined if they are malformed. */
 export const userOf = (claims) => {
-    const { sub, preferred_username: username = '', roles = [], scope = '', sid, exp = Infinity } = claims ?? {};
+    const { sub, roles = [], scope = '', sid, exp = Infinity } = claims ?? {};
+    const isProgram = isText(sub) && sub.startsWith('service:');
+    const username = claims?.preferred_username ?? (isProgram ? '' : undefined);
     const areTexts = [sub, username, scope, sid ?? ''].every(isText) && Array.isArray(roles) && roles.every(isText);
     if (!areTexts || !sub || typeof exp !== 'number')
         return undefined;

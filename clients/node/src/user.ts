@@ -31,7 +31,9 @@ const freeze = <T>(value: T): T => {
 
 /** Returns the user that the claims of an access token name; undefined if they are malformed. */
 export const userOf = (claims: any): User | undefined => {
-  const { sub, preferred_username: username = '', roles = [], scope = '', sid, exp = Infinity } = claims ?? {};
+  const { sub, roles = [], scope = '', sid, exp = Infinity } = claims ?? {};
+  const isProgram = isText(sub) && sub.startsWith('service:');
+  const username = claims?.preferred_username ?? (isProgram ? '' : undefined);
   const areTexts = [sub, username, scope, sid ?? ''].every(isText) && Array.isArray(roles) && roles.every(isText);
   if (!areTexts || !sub || typeof exp !== 'number') return undefined;
   return freeze({ id: sub, username, roles, scopes: scope.split(' ').filter(Boolean), sessionId: sid, claims });
