@@ -8,15 +8,16 @@ use latchet::cli::{self, CliError};
 use latchet::config::ConfigError;
 use latchet::error::error_chain;
 use latchet::logging;
+use tokio::runtime::{Builder, Runtime};
 
-/// The C library keeps most of what ten thousand connections used after they have left; jemalloc returns it within
-/// ten seconds.
+/// The C library keeps most of what ten thousand connections used after they have left; jemalloc returns it after the
+/// time in `.cargo/config.toml`.
 #[cfg(unix)]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),
     };
@@ -33,6 +34,18 @@ fn main() -> ExitCode {
             error.code().into()
         }
     }
+}
+
+/// Returns the runtime of the program.
+///
+/// Each thread has room for 256 tasks that are ready, and the older ones of a longer queue are moved to a queue of
+/// all threads. That one comes first: otherwise a connection that was moved waits for a multiple of the time that
+/// its younger neighbours wait, as soon as some hundred connections are busy.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .global_queue_interval(1)
+        .build()
 }
 
 /// Prints an error and its causes.
