@@ -2,10 +2,10 @@
 
 use secrecy::ExposeSecret;
 
-use super::{Algorithm, CliError, KeyCommand};
+use super::{CliError, KeyCommand};
 use crate::keyring::{KeyState, Rollover, SigningKeys};
 use crate::security_events::Actor;
-use latchet_guard::keys::SigningKey;
+use latchet_guard::keys::{Algorithm, SigningKey};
 
 pub(super) async fn run(keys: &SigningKeys, command: KeyCommand) -> Result<String, CliError> {
     match command {

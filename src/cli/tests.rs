@@ -1,4 +1,7 @@
+use std::path::PathBuf;
+
 use super::*;
+use crate::config::ConfigError;
 
 fn parse(args: &[&str]) -> Result<Cli, ConfigError> {
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();

@@ -5,7 +5,8 @@ use std::io::Write;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::{CliError, PasswordSource, UserCommand, password_prompt};
+use super::commands::PasswordSource;
+use super::{CliError, UserCommand, password_prompt};
 use crate::accounts::{Accounts, NewAccount};
 use crate::error::ApiError;
 use crate::installation::{Installation, OpenError};
