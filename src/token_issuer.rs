@@ -45,7 +45,7 @@ pub struct IssuedAccessToken {
     pub user_id: UserId,
 }
 
-/// Longest lifetime of a token of a service. It is requested again without a person, so a longer one has no use.
+/// Longest lifetime of a token of a service. The next one needs no person, so a longer lifetime has no use.
 const LONGEST_SERVICE_TOKEN_LIFETIME: Duration = Duration::from_mins(15);
 
 /// Start of the `sub` of the tokens of services. Ids of users have no colon, so no user has such a `sub`.
@@ -158,10 +158,7 @@ impl TokenIssuer {
     ) -> Result<IssuedAccessToken, ApiError> {
         let SessionWithOwner { session, owner } = current;
         let lifetime = self.token_lifetimes.lifetime_to_issue().await?;
-        let scope = session.scope.join(" ");
         let mut claims = Claims {
-            iss: self.issuer.clone(),
-            aud: self.audience.clone(),
             sub: session.user_id.to_string(),
             client_id: Some(session.client().to_owned()),
             sid: Some(session.id.to_string()),
@@ -170,8 +167,7 @@ impl TokenIssuer {
             amr: session.amr.clone(),
             roles: owner.roles.clone(),
             authority_version: owner.authority_version,
-            scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
-            ..Claims::access(now, lifetime)
+            ..self.claims(&session.scope, now, lifetime)
         };
         let username = owner.username.as_str();
         claims
@@ -181,13 +177,9 @@ impl TokenIssuer {
             claims.extra.insert(NARROWED_CLAIM.to_owned(), true.into());
         }
         Ok(IssuedAccessToken {
-            access_token: self
-                .keyring
-                .signer(now)
-                .sign(&self.flask.add_to(claims))
-                .map_err(ApiError::internal)?,
+            access_token: self.sign(claims, now)?,
             expires_in: lifetime.as_secs(),
-            scope,
+            scope: session.scope.join(" "),
             session_id: session.id.clone(),
             user_id: session.user_id.clone(),
         })
@@ -207,25 +199,33 @@ impl TokenIssuer {
     ) -> Result<IssuedServiceToken, ApiError> {
         let lifetime = self.token_lifetimes.lifetime_to_issue().await?;
         let lifetime = lifetime.min(LONGEST_SERVICE_TOKEN_LIFETIME);
-        let scope = scopes.join(" ");
         let mut claims = Claims {
-            iss: self.issuer.clone(),
-            aud: self.audience.clone(),
             sub: format!("{SERVICE_SUBJECT}{}", service.name),
             client_id: Some(service.name.clone()),
             sid: Some(service.credential.to_string()),
-            scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
-            ..Claims::access(now, lifetime)
+            ..self.claims(scopes, now, lifetime)
         };
         claims.extra.insert(NARROWED_CLAIM.to_owned(), true.into());
         Ok(IssuedServiceToken {
-            access_token: self
-                .keyring
-                .signer(now)
-                .sign(&self.flask.add_to(claims))
-                .map_err(ApiError::internal)?,
+            access_token: self.sign(claims, now)?,
             expires_in: lifetime.as_secs(),
-            scope,
+            scope: scopes.join(" "),
         })
+    }
+
+    /// Returns the claims that all access tokens have, without a subject.
+    fn claims(&self, scopes: &[String], now: Time, lifetime: Duration) -> Claims {
+        Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
+            ..Claims::access(now, lifetime)
+        }
+    }
+
+    fn sign(&self, claims: Claims, now: Time) -> Result<String, ApiError> {
+        let signer = self.keyring.signer(now);
+        let token = signer.sign(&self.flask.add_to(claims));
+        token.map_err(ApiError::internal)
     }
 }

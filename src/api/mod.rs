@@ -40,6 +40,7 @@ mod sign_in_address;
 mod signing_keys;
 pub mod spec;
 mod token_profiles;
+mod user_or_service;
 mod users;
 mod well_known;
 

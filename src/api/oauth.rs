@@ -9,24 +9,26 @@ use serde_json::json;
 use super::Tag;
 use super::client::{DeviceToken, KnownDevices, client_details, client_ip};
 use super::cookies::SessionCookies;
+use super::first_party::FullScope;
 use super::idempotency::IdempotencyKey;
 use super::input::OauthForm;
 use super::responses::{NoStore, OauthTokensResponse};
 use super::secret_field::{PasswordField, SecretField, TokenField};
 use super::spec::{GUARD_CODES, OperationSpec, PASSWORD_CODES, examples};
+use super::user_or_service::UserOrService;
 use crate::App;
 use crate::error::ApiError;
-use crate::names::ClientId;
+use crate::names::{ADMIN, ClientId};
 use crate::sessions::{ClientRefresh, LoginAttempt};
-use latchet_guard::SECURITY_SCHEME;
+use latchet_guard::error::AuthError;
+use latchet_guard::token::Claims;
+use latchet_guard::{SECURITY_SCHEME, TokenPolicy};
 
 mod client;
 mod introspection;
-mod introspection_guard;
 
 use client::{ClientFields, OauthClient};
 use introspection::IntrospectionResult;
-use introspection_guard::IntrospectionGuard;
 
 /// The OAuth endpoints.
 pub(super) struct OauthApi(pub(super) App);
@@ -92,6 +94,22 @@ enum RevocationResponse {
     /// The token is not valid now, whether or not it ever was.
     #[oai(status = 200)]
     Revoked,
+}
+
+/// Policy for introspection by a user's token: admits administrators and users with the role `introspect`.
+struct IntrospectionPolicy;
+
+impl TokenPolicy for IntrospectionPolicy {
+    fn check(claims: &Claims) -> Result<(), AuthError> {
+        if claims
+            .roles
+            .iter()
+            .any(|role| role == ADMIN || role == "introspect")
+        {
+            return Ok(());
+        }
+        Err(AuthError::InsufficientScope)
+    }
 }
 
 #[OpenApi]
@@ -198,11 +216,16 @@ impl OauthApi {
     )]
     async fn introspect(
         &self,
-        guard: IntrospectionGuard,
+        guard: UserOrService<(FullScope, IntrospectionPolicy)>,
         request: &Request,
         form: OauthForm<IntrospectForm>,
     ) -> Result<NoStore<Json<IntrospectionResult>>, ApiError> {
-        guard.authorize(request, &self.0).await?;
+        // The guard has verified the token of a user.
+        if let UserOrService::Service(credentials) = guard {
+            let ip = client_ip(request, &self.0.config);
+            let service = self.0.services.authenticate(&credentials, ip).await?;
+            self.0.services.require_introspection(&service)?;
+        }
         let found = self
             .0
             .introspection

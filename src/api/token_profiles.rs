@@ -1,25 +1,22 @@
 //! Tokens for third parties.
 
-use poem::{Request, RequestBody};
+use poem::Request;
 use poem_openapi::param::Path;
 use poem_openapi::payload::Json;
-use poem_openapi::registry::Registry;
-use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Object, OpenApi};
+use poem_openapi::{Object, OpenApi};
 use serde_json::json;
 
 use super::Tag;
-use super::basic_auth::BasicCredentials;
 use super::client::client_ip;
 use super::first_party::FullScope;
 use super::input::DeferredBody;
 use super::responses::NoStore;
 use super::spec::{GUARD_CODES, OperationSpec, examples};
+use super::user_or_service::UserOrService;
 use super::users::parse_user_id;
 use crate::App;
 use crate::error::ApiError;
-use crate::services::ServiceCredentials;
 use crate::third_party_tokens::{ThirdPartyToken, TokenRequester};
-use latchet_guard::Jwt;
 use latchet_guard::SECURITY_SCHEME;
 
 /// Operations that issue tokens for third parties.
@@ -52,40 +49,6 @@ impl From<ThirdPartyToken> for PartyTokenResponse {
     }
 }
 
-/// Guard of this operation: a user's access token, or the credentials of a service. Both are verified before
-/// the body is validated.
-enum TokenRequestGuard {
-    User(Jwt<FullScope>),
-    Service(ServiceCredentials),
-}
-
-impl<'a> ApiExtractor<'a> for TokenRequestGuard {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn register(registry: &mut Registry) {
-        Jwt::<FullScope>::register(registry);
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        match BasicCredentials::from_headers(request.headers()) {
-            BasicCredentials::Absent => Ok(Self::User(
-                Jwt::<FullScope>::from_request(request, body, options).await?,
-            )),
-            BasicCredentials::Malformed => Err(ApiError::InvalidClient.into()),
-            BasicCredentials::NameAndSecret(name, secret) => Ok(Self::Service(
-                ServiceCredentials::from_basic(&name, &secret),
-            )),
-        }
-    }
-}
-
 #[OpenApi]
 impl TokenProfilesApi {
     /// Issue a token for a third party
@@ -101,14 +64,14 @@ impl TokenProfilesApi {
     )]
     async fn make(
         &self,
-        guard: TokenRequestGuard,
+        guard: UserOrService<FullScope>,
         request: &Request,
         /// Name of the profile in the server's settings.
         profile: Path<String>,
         body: DeferredBody<PartyTokenRequest>,
     ) -> poem::Result<NoStore<Json<PartyTokenResponse>>> {
         let issued = match guard {
-            TokenRequestGuard::User(jwt) => {
+            UserOrService::User(jwt) => {
                 let user_id = body.read()?.user_id;
                 if user_id.is_some_and(|id| id != jwt.claims.sub) {
                     return Err(ApiError::invalid_field(
@@ -127,7 +90,7 @@ impl TokenProfilesApi {
                     .issue(&profile, &requester)
                     .await?
             }
-            TokenRequestGuard::Service(credentials) => {
+            UserOrService::Service(credentials) => {
                 let ip = client_ip(request, &self.0.config);
                 let service = self.0.services.authenticate(&credentials, ip).await?;
                 let id = body.read()?.user_id.ok_or_else(|| {
