@@ -15,5 +15,5 @@ pub(crate) use address::parse_address;
 pub use address::{AddressError, PlaintextPolicy};
 pub(crate) use fetch::fetch_token_metadata;
 pub use fetch::{FetchError, SetupError};
-pub(crate) use issuer_client::{ClientAuthentication, IssuerClient};
+pub(crate) use issuer_client::{CallerResponse, ClientAuthentication, IssuerClient};
 pub use remote_keys::{RemoteKeys, RemoteSettings};

@@ -19,7 +19,8 @@ use serde::Deserialize;
 use super::{Denial, Denylist, DenylistUnavailable, TokenIds, TokenStatus};
 use crate::clock::Time;
 use crate::remote::{
-    ClientAuthentication, FetchError, IssuerClient, PlaintextPolicy, SetupError, parse_address,
+    CallerResponse, ClientAuthentication, FetchError, IssuerClient, PlaintextPolicy, SetupError,
+    parse_address,
 };
 use crate::token::Claims;
 
@@ -110,7 +111,7 @@ type TokenHash = [u8; 32];
 /// while a machine is suspended, the other may be set back.
 #[derive(Clone, Copy, Debug)]
 struct CachedResult {
-    is_active: bool,
+    status: TokenStatus,
     instant: Instant,
     time: Time,
 }
@@ -120,6 +121,23 @@ struct CachedResult {
 struct IntrospectionResponse {
     active: bool,
     jti: Option<String>,
+}
+
+/// Status of a token, and the id of the token that the response is about, if it has one.
+struct Verdict {
+    status: TokenStatus,
+    jti: Option<String>,
+}
+
+impl From<IntrospectionResponse> for Verdict {
+    fn from(response: IntrospectionResponse) -> Self {
+        if response.active {
+            let (status, jti) = (TokenStatus::NotDenied, response.jti);
+            return Self { status, jti };
+        }
+        let status = TokenStatus::Revoked;
+        Self { status, jti: None }
+    }
 }
 
 /// Claims in the response of `/v1/verify` that are read.
@@ -170,14 +188,14 @@ impl IntrospectionDenylist {
         })
     }
 
-    /// Returns whether the token is active, and calls the issuer only without a recent result.
-    /// Concurrent checks of one token share one call.
-    async fn is_active(
+    /// Returns the status of the token, and calls the issuer only without a recent result. Concurrent checks of
+    /// one token share one call.
+    async fn status(
         &self,
         token: &str,
         claims: &Claims,
         now: Time,
-    ) -> Result<bool, IntrospectionError> {
+    ) -> Result<TokenStatus, IntrospectionError> {
         let started = Instant::now();
         let hash = hash(token);
         self.results
@@ -187,19 +205,18 @@ impl IntrospectionDenylist {
             .get_or_insert_async(&hash, self.introspect(token, claims, now))
             .await?;
         if self.is_recent(&known, started, now) {
-            return Ok(known.is_active);
+            return Ok(known.status);
         }
         // The result of a concurrent check whose call began too early for this one.
         let result = self.introspect(token, claims, now).await?;
         self.results.insert(hash, result);
-        Ok(result.is_active)
+        Ok(result.status)
     }
 
     fn is_recent(&self, result: &CachedResult, instant: Instant, time: Time) -> bool {
-        let longest = if result.is_active {
-            self.settings.active_for
-        } else {
-            self.settings.inactive_for
+        let longest = match result.status {
+            TokenStatus::NotDenied => self.settings.active_for,
+            TokenStatus::Revoked | TokenStatus::Outdated => self.settings.inactive_for,
         };
         let age = instant.saturating_duration_since(result.instant);
         age.max(time.since(result.time)) <= longest
@@ -212,23 +229,25 @@ impl IntrospectionDenylist {
         time: Time,
     ) -> Result<CachedResult, IntrospectionError> {
         let instant = Instant::now();
-        let body = match &self.authentication {
-            Authentication::ServiceAccount(account) => self.introspect_as(account, token).await?,
+        let verdict = match &self.authentication {
+            Authentication::ServiceAccount(account) => {
+                self.introspect_as(account, token).await?.into()
+            }
             Authentication::Client { id, secret } => {
-                self.post(token, ClientAuthentication::Basic(id, secret))
-                    .await?
+                let proof = ClientAuthentication::Basic(id, secret);
+                self.post(token, proof).await?.into()
             }
             Authentication::Bearer(bearer) => {
-                self.post(token, ClientAuthentication::Bearer(bearer))
-                    .await?
+                let proof = ClientAuthentication::Bearer(bearer);
+                self.post(token, proof).await?.into()
             }
             Authentication::Caller => self.verify_as_caller(token, claims).await?,
         };
-        if body.active && body.jti.is_some_and(|jti| jti != claims.jti) {
+        if verdict.jti.is_some_and(|jti| jti != claims.jti) {
             return Err(IntrospectionError::WrongToken);
         }
         Ok(CachedResult {
-            is_active: body.active,
+            status: verdict.status,
             instant,
             time,
         })
@@ -257,28 +276,28 @@ impl IntrospectionDenylist {
 
     /// Has the token checked by `/v1/verify`. A token that is limited to some scopes passes there only if they are
     /// named; the guards of this service check them.
-    async fn verify_as_caller(
-        &self,
-        token: &str,
-        claims: &Claims,
-    ) -> Result<IntrospectionResponse, FetchError> {
+    async fn verify_as_caller(&self, token: &str, claims: &Claims) -> Result<Verdict, FetchError> {
         let mut url = self.endpoint.clone();
         if let Some(scope) = &claims.scope {
             url.query_pairs_mut().append_pair("scope", scope);
         }
-        match self.http.get_as_caller::<VerifiedToken>(&url, token).await {
-            Ok(VerifiedToken { jti }) => Ok(IntrospectionResponse {
-                active: true,
-                jti: Some(jti),
-            }),
-            Err(FetchError::Status {
-                status: 401 | 403, ..
-            }) => Ok(IntrospectionResponse {
-                active: false,
-                jti: None,
-            }),
-            Err(error) => Err(error),
-        }
+        let response: CallerResponse<VerifiedToken> = self.http.get_as_caller(&url, token).await?;
+        let code = match response {
+            CallerResponse::Passed(VerifiedToken { jti }) => {
+                return Ok(Verdict {
+                    status: TokenStatus::NotDenied,
+                    jti: Some(jti),
+                });
+            }
+            CallerResponse::Refused { code } => code,
+        };
+        let status = match code.as_str() {
+            // Revocation is checked before rights: a program without scopes has a valid token.
+            "insufficient_scope" => TokenStatus::NotDenied,
+            "token_outdated" => TokenStatus::Outdated,
+            _ => TokenStatus::Revoked,
+        };
+        Ok(Verdict { status, jti: None })
     }
 
     async fn post(
@@ -300,18 +319,17 @@ impl Denylist for IntrospectionDenylist {
         )))
     }
 
-    /// The issuer reports only whether a token is active: an outdated token counts as revoked.
+    /// By introspection the issuer reports only whether a token is active: an outdated token counts as revoked.
     async fn check_token(
         &self,
         token: &str,
         claims: &Claims,
         now: Time,
     ) -> Result<TokenStatus, DenylistUnavailable> {
-        let result = self.is_active(token, claims, now);
+        let result = self.status(token, claims, now);
         let result = tokio::time::timeout(self.settings.deadline, result).await;
         match result.unwrap_or(Err(IntrospectionError::TimedOut)) {
-            Ok(true) => Ok(TokenStatus::NotDenied),
-            Ok(false) => Ok(TokenStatus::Revoked),
+            Ok(status) => Ok(status),
             Err(failure) => Err(DenylistUnavailable(Some(failure.into()))),
         }
     }

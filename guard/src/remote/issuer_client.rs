@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap};
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{FetchError, SetupError};
@@ -22,6 +23,21 @@ pub(crate) struct IssuerClient(Client);
 pub(crate) struct JsonResponse<T> {
     pub(crate) body: T,
     pub(crate) lifetime: Option<Duration>,
+}
+
+/// Response to a request with the token of a caller.
+#[derive(Debug)]
+pub(crate) enum CallerResponse<T> {
+    /// The token is accepted.
+    Passed(T),
+    /// Latchet refuses the token for the reason `code`.
+    Refused { code: String },
+}
+
+/// Member of a problem that is read.
+#[derive(Deserialize)]
+struct Refusal {
+    code: String,
 }
 
 /// Authentication of a request.
@@ -59,13 +75,31 @@ impl IssuerClient {
     }
 
     /// Fetches JSON with the token of a caller of this service.
+    ///
+    /// Only a response with a challenge and a `code` is a refusal of Latchet: a 401 of a proxy in front of it says
+    /// nothing about the token.
     pub(crate) async fn get_as_caller<T: DeserializeOwned>(
         &self,
         url: &Url,
         token: &str,
-    ) -> Result<T, FetchError> {
+    ) -> Result<CallerResponse<T>, FetchError> {
         let request = self.0.get(url.clone()).bearer_auth(token);
-        Ok(send(request, url).await?.body)
+        let response = respond(request, url).await?;
+        let status = response.status();
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Ok(CallerResponse::Passed(read_json(response, url).await?.body));
+        }
+        let unknown = || FetchError::Status {
+            url: url.to_string(),
+            status: status.as_u16(),
+        };
+        let challenge = response.headers().get(WWW_AUTHENTICATE);
+        if challenge.is_none_or(|value| !value.as_bytes().starts_with(b"Bearer ")) {
+            return Err(unknown());
+        }
+        let body = read_body(response, url).await?;
+        let refusal: Refusal = serde_json::from_slice(&body).map_err(|_| unknown())?;
+        Ok(CallerResponse::Refused { code: refusal.code })
     }
 
     /// Sends a form and returns the JSON response.
@@ -91,13 +125,23 @@ async fn send<T: DeserializeOwned>(
     request: RequestBuilder,
     url: &Url,
 ) -> Result<JsonResponse<T>, FetchError> {
+    read_json(respond(request, url).await?, url).await
+}
+
+async fn respond(request: RequestBuilder, url: &Url) -> Result<Response, FetchError> {
     let unreachable = |source: reqwest::Error| FetchError::Unreachable {
         url: url.to_string(),
         // The outer error already contains the URL.
         source: source.without_url(),
     };
     let request = request.header(ACCEPT, "application/json");
-    let response = request.send().await.map_err(unreachable)?;
+    request.send().await.map_err(unreachable)
+}
+
+async fn read_json<T: DeserializeOwned>(
+    response: Response,
+    url: &Url,
+) -> Result<JsonResponse<T>, FetchError> {
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status {
             url: url.to_string(),

@@ -1,5 +1,6 @@
 //! Introspection at a local issuer that revokes, hangs, stops and restarts.
 
+mod caller;
 mod service_account;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use serde_json::json;
 use crate::remote::server::KillableServer;
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::introspection::*;
-use latchet_guard::denylist::{Denylist, TokenStatus};
+use latchet_guard::denylist::{Denylist, DenylistUnavailable, TokenStatus};
 use latchet_guard::testing::TestIssuer;
 use latchet_guard::token::{Claims, ExpectedKind};
 use latchet_guard::{Guards, Required, authenticate};
@@ -53,10 +54,18 @@ impl ServedIssuer {
         verifier.verify(token, ExpectedKind::Access, now).unwrap()
     }
 
+    async fn status(
+        &self,
+        list: &IntrospectionDenylist,
+        token: &str,
+    ) -> Result<TokenStatus, DenylistUnavailable> {
+        let now = self.issuer.clock().now();
+        list.check_token(token, &self.claims(token), now).await
+    }
+
     /// `None` without a response.
     async fn refuses(&self, list: &IntrospectionDenylist, token: &str) -> Option<bool> {
-        let now = self.issuer.clock().now();
-        let status = list.check_token(token, &self.claims(token), now).await;
+        let status = self.status(list, token).await;
         Some(status.ok()? != TokenStatus::NotDenied)
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::server::KillableServer;
 use super::{ServedIssuer, unknown_key};
+use latchet_guard::Guards;
 use latchet_guard::keys::{Algorithm, SigningKey};
 use latchet_guard::remote::{RemoteKeys, RemoteSettings};
 use latchet_guard::testing::TestIssuer;
@@ -227,4 +228,44 @@ async fn an_empty_key_set_does_not_remove_the_keys() {
     }
 
     assert_eq!(served_issuer.check(&keys, &token), Ok("alice".into()));
+}
+
+/// Serves these metadata, and returns the reason for which guards cannot be connected.
+async fn connect_refusal(metadata: impl FnOnce(&str) -> Value) -> String {
+    let mut server = KillableServer::new();
+    let metadata = metadata(&server.url());
+    server.serve(Route::new().at(
+        METADATA,
+        endpoint::make_sync(move |_| answering(StatusCode::OK, metadata.to_string())),
+    ));
+    let error = Guards::from_issuer(&server.url()).await.unwrap_err();
+    error.to_string().replace(&server.url(), "ISSUER")
+}
+
+#[tokio::test]
+async fn guards_are_connected_to_a_latchet_only() {
+    assert_eq!(
+        connect_refusal(metadata).await,
+        "the issuer at ISSUER is not a Latchet of this version"
+    );
+    let elsewhere = |url: &str| {
+        let mut metadata = metadata(url);
+        metadata["latchet_audience"] = json!([url]);
+        metadata["latchet_verify_endpoint"] = json!("http://check.example/v1/verify");
+        metadata
+    };
+    assert_eq!(
+        connect_refusal(elsewhere).await,
+        "an address in the issuer's metadata cannot be used"
+    );
+    let other = |_: &str| metadata("http://127.0.0.1:1");
+    let refusal = connect_refusal(other).await;
+    assert!(
+        refusal.contains("has the name http://127.0.0.1:1"),
+        "{refusal}"
+    );
+    let plain = Guards::from_issuer("http://auth.example")
+        .await
+        .unwrap_err();
+    assert!(plain.to_string().contains("not encrypted"), "{plain}");
 }
