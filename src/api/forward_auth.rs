@@ -24,6 +24,7 @@ use crate::ids::UserId;
 use crate::names::{USERNAME_CLAIM, parse_scopes};
 use crate::token_issuer::is_service_token;
 use latchet_guard::SECURITY_SCHEME;
+use latchet_guard::clock::Time;
 use latchet_guard::error::AuthError;
 use latchet_guard::token::Claims;
 use latchet_guard::{Jwt, Required};
@@ -111,13 +112,15 @@ struct VerifiedClaims {
     auth_time: Option<i64>,
     /// Methods of that authentication (RFC 8176).
     amr: Vec<String>,
-    /// All other claims of the token.
+    /// True if the user entered the password recently: the token is fresh now.
+    fresh: bool,
+    /// Claims that the issuer has added.
     #[oai(flatten)]
     others: BTreeMap<String, Value>,
 }
 
 impl VerifiedClaims {
-    fn new(claims: Claims, username: Option<String>) -> Self {
+    fn new(claims: Claims, username: Option<String>, now: Time) -> Self {
         let others = claims.extra.into_iter();
         Self {
             sub: claims.sub,
@@ -133,6 +136,7 @@ impl VerifiedClaims {
             exp: claims.exp,
             auth_time: claims.auth_time,
             amr: claims.amr,
+            fresh: claims.fresh.is_fresh(now),
             others: others.filter(|(name, _)| name != USERNAME_CLAIM).collect(),
         }
     }
@@ -198,7 +202,7 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
                     "sid": examples::SESSION, "client_id": "latchet",
                     "iss": "https://auth.example.org", "aud": ["https://auth.example.org"],
                     "jti": "ZXhhbXBsZS1qdGktMDAwMQ", "iat": 1_795_500_000, "exp": 1_795_500_900,
-                    "auth_time": 1_795_500_000, "amr": ["pwd"],
+                    "auth_time": 1_795_500_000, "amr": ["pwd"], "fresh": true,
                 }),
             ),
     ]
@@ -242,8 +246,9 @@ impl ForwardAuthApi {
         if !accepts(request, "application/json") {
             return Ok(ForwardAuthResponse::Pass(username, id, roles, session));
         }
+        let body = VerifiedClaims::new((*claims).clone(), name, self.0.clock.now());
         Ok(ForwardAuthResponse::PassWithClaims(
-            Json(Box::new(VerifiedClaims::new((*claims).clone(), name))),
+            Json(Box::new(body)),
             username,
             id,
             roles,

@@ -24,7 +24,7 @@ beside the backups.
 pub(super) const AFTER_RESTORE: &str = "\
 Everybody has to sign in again, and all links that set a password are void. Accounts are as they were at the
 time of the backup: an account that was disabled or a password that was changed since then, because it leaked,
-has to be disabled or changed again.
+has to be disabled or changed again, and a service that was revoked since then has to be revoked again.
 ";
 
 /// Reason for which no backup was written.

@@ -52,15 +52,11 @@ async fn revoke(installation: &Installation, name: &str) -> Result<String, CliEr
     let denials = installation.store.revoke_service(name, period).await?;
     if denials.is_empty() {
         return Err(CliError::Other(format!(
-            "the service `{name}` has no active credential: see `latchet service list`"
+            "the service `{name}` has no credential that is active or was revoked: see `latchet service list`"
         )));
     }
     revocations.deny(&denials, now).await?;
     Ok(format!(
-        "Revoked {} of {name}: its secrets and tokens are refused from now on. Give it a new secret by `latchet service secret`.\n",
-        match denials.len() {
-            1 => "the credential".to_owned(),
-            number => format!("{number} credentials"),
-        }
+        "Revoked {name}: its secrets and tokens are refused from now on. Give it a new secret by `latchet service secret`.\n"
     ))
 }

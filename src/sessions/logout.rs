@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::rotation::RevokeReason;
 use crate::security_events::Actor;
 use crate::store::{Revocation, Store, StoreError};
+use crate::token_issuer::is_service_token;
 use crate::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::{Denial, TokenIds, TokenStatus};
@@ -54,8 +55,12 @@ impl Revocations {
     /// is no error.
     ///
     /// # Errors
-    /// `token_revoked` for a token that was revoked on its own; `unavailable`.
+    /// `token_revoked` for a token that was revoked on its own; `insufficient_scope` for the token of a service,
+    /// whose `sid` is no session; `unavailable`.
     pub async fn session_of_access_token(&self, claims: &Claims) -> Result<SessionId, ApiError> {
+        if is_service_token(claims) {
+            return Err(AuthError::InsufficientScope.into());
+        }
         let now = self.clock.now();
         // A token that was revoked on its own is refused, although its session is active. An outdated
         // token still proves which session it belongs to.

@@ -77,7 +77,7 @@ pub struct AccountChange {
     pub at: Time,
     /// Name of its kind.
     pub kind: String,
-    /// User name, or the id of a user that does not exist any more.
+    /// User name, or the id of a user that does not exist any more, or of a credential of a service.
     pub user: String,
 }
 
@@ -281,8 +281,9 @@ pub async fn account_changes_after(
 }
 
 const ACCOUNT_CHANGES: &str = "
-    SELECT events.at, events.kind, COALESCE(users.username, events.user_id, '')
+    SELECT events.at, events.kind, COALESCE(users.username, events.user_id, events.session_id, '')
     FROM events LEFT JOIN users ON users.id = events.user_id
     WHERE events.at > $1 AND events.kind IN ('password_changed', 'password_reset', 'user_created',
-        'user_disabled', 'user_enabled', 'roles_changed', 'first_administrator')
+        'user_disabled', 'user_enabled', 'roles_changed', 'first_administrator',
+        'service_credential_ended')
     ORDER BY events.id LIMIT $2";

@@ -110,7 +110,7 @@ impl Store {
                 .filter(|row| row.ended_at.is_none())
                 .filter(|row| !configured.iter().any(|one| matches(row, one)))
                 .collect();
-            changes.denials = end(&transaction, &removed, period, &EndKind::Removed).await?;
+            changes.denials = end(&transaction, &removed, period, EndKind::Removed).await?;
             changes.ended = removed.into_iter().map(|row| row.service).collect();
             transaction.commit().await?;
             Ok(changes)
@@ -177,8 +177,8 @@ impl Store {
         .await
     }
 
-    /// Revokes every active credential of a service and returns the denials of their tokens; empty if there is
-    /// none.
+    /// Revokes every active credential of a service. Returns the denials of their tokens and of those that were
+    /// revoked before, so that a call whose outcome was uncertain can be repeated; empty if there is none.
     pub async fn revoke_service(
         &self,
         service: &str,
@@ -187,12 +187,13 @@ impl Store {
         with_deadline(async {
             let transaction = self.begin().await?;
             lock(&transaction).await?;
-            let active = Entity::find()
-                .filter(Column::Service.eq(service))
-                .filter(Column::EndedAt.is_null())
-                .all(&transaction)
-                .await?;
-            let denials = end(&transaction, &active, period, &EndKind::Revoked).await?;
+            let rows = Entity::find().filter(Column::Service.eq(service));
+            let rows = rows.all(&transaction).await?.into_iter();
+            let (active, ended): (Vec<Model>, Vec<Model>) =
+                rows.partition(|row| row.ended_at.is_none());
+            let mut denials = end(&transaction, &active, period, EndKind::Revoked).await?;
+            let revoked = ended.iter().filter(|row| row.is_revoked);
+            denials.extend(revoked.map(|row| denial(row, period)));
             transaction.commit().await?;
             Ok(denials)
         })
@@ -242,7 +243,7 @@ async fn end<C: ConnectionTrait>(
     db: &C,
     rows: &[Model],
     period: DenialPeriod,
-    kind: &EndKind,
+    kind: EndKind,
 ) -> Result<Vec<Denial>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
@@ -250,15 +251,13 @@ async fn end<C: ConnectionTrait>(
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     Entity::update_many()
         .col_expr(Column::EndedAt, Expr::val(period.now.millis()))
-        .col_expr(Column::IsRevoked, Expr::val(*kind == EndKind::Revoked))
+        .col_expr(Column::IsRevoked, Expr::val(kind == EndKind::Revoked))
         .filter(Column::Id.is_in(ids))
         .exec(db)
         .await?;
-    let targets: Vec<DenialTarget> = rows
-        .iter()
-        .map(|row| DenialTarget::Session(row.id.clone()))
-        .collect();
-    revocations::insert(db, targets.clone(), period).await?;
+    let denials: Vec<Denial> = rows.iter().map(|row| denial(row, period)).collect();
+    let targets = denials.iter().map(|denial| denial.denied.clone());
+    revocations::insert(db, targets, period).await?;
     for row in rows {
         let id = SessionId::from(row.id.as_str());
         let event = NewSecurityEvent {
@@ -271,9 +270,15 @@ async fn end<C: ConnectionTrait>(
         };
         security_events::insert(db, event).await?;
     }
-    let not_after = period.not_after;
-    let denials = targets.into_iter();
-    Ok(denials.map(|denied| Denial { denied, not_after }).collect())
+    Ok(denials)
+}
+
+/// Returns the denial of the tokens of a credential.
+fn denial(row: &Model, period: DenialPeriod) -> Denial {
+    Denial {
+        denied: DenialTarget::Session(row.id.clone()),
+        not_after: period.not_after,
+    }
 }
 
 impl From<Model> for ServiceCredential {

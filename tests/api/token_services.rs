@@ -191,6 +191,9 @@ async fn a_token_of_a_service_opens_only_what_its_scopes_name(backend: Backend) 
     let alice = server.http.person("alice").await.login().await;
     let refused = verify(&server.http, &alice.access).await;
     refused.expect_problem(403, "insufficient_scope");
+    // Its `sid` is no session, so nothing would end.
+    let logout = server.http.post("/v1/logout").bearer(&token).send().await;
+    logout.expect_problem(403, "insufficient_scope");
     let wrong = get("/v1/verify?scope=%22").await;
     wrong.expect_problem(400, "validation_failed");
 }
@@ -307,6 +310,8 @@ async fn a_revoked_service_is_refused_by_the_running_server(backend: Backend) {
         "{listed}"
     );
 
+    run(&backend, &["service", "revoke", "shop"]);
+    // As after an outcome that was not certain.
     run(&backend, &["service", "revoke", "shop"]);
 
     let refused = verify(&server.http, &old).await;

@@ -55,11 +55,19 @@ fn the_newest_schema_has_fixtures() {
 #[test]
 fn an_earlier_schema_has_fixtures() {
     let newest = migration::known_migrations().len();
-    let fixtures = Fixture::all();
-    for kind in ["sqlite", "postgres"] {
-        let mut earlier = fixtures.iter().filter(|one| one.migrations() < newest);
-        assert!(earlier.any(|one| one.name.ends_with(kind)), "{kind}");
-    }
+    let earlier = |kind: &str| -> Vec<usize> {
+        let fixtures = Fixture::all().into_iter();
+        let mut schemas: Vec<usize> = fixtures
+            .filter(|fixture| fixture.name.ends_with(kind))
+            .map(|fixture| fixture.migrations())
+            .filter(|migrations| *migrations < newest)
+            .collect();
+        schemas.sort_unstable();
+        schemas
+    };
+
+    assert_eq!(earlier("sqlite"), [4, 7]);
+    assert_eq!(earlier("postgres"), [4, 7], "of the same schemas");
 }
 
 async fn a_migration_keeps_every_value_of_every_table(fixture: LoadedFixture) {

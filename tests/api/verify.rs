@@ -71,6 +71,7 @@ async fn a_program_receives_the_claims_of_the_token(backend: Backend) {
         assert_eq!(body[name], claims[name], "{name}");
     }
     assert_eq!(body["aud"], serde_json::json!([ISSUER]));
+    assert_eq!(body["fresh"], true);
     assert_eq!(body["preferred_username"], "zoë,");
     assert_eq!(answer.header("remote-user"), "zo%C3%AB%2C");
     assert_eq!(answer.header("cache-control"), "no-store");

@@ -174,7 +174,7 @@ def test_refusals_are_problems(start: Callable[[Latchet], Send], server: Server,
     assert_problem(send("/required"), 401, "missing_token")
     assert_problem(send("/required", method="POST"), 401, "missing_token")
     assert_problem(send("/required", [("Authorization", "Bearer x")]), 401, "malformed_token")
-    assert_problem(send("/required", bearer(alice) * 2), 401, "malformed_token")
+    assert_problem(send("/required", bearer(alice) * 2), 400, "validation_failed")
     assert_problem(send("/required", [("Authorization", "Basic YTpi")]), 401, "missing_token")
     head, claims, signature = alice.access.split(".")
     forged = f"Bearer {head}.{claims}.{'A' * len(signature)}"

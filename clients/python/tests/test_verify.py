@@ -69,9 +69,9 @@ def test_a_request_without_a_token_is_refused(server: Server, lines: list[str]) 
 @pytest.mark.parametrize(
     "lines",
     [["Bearer"], ["Bearer "], ["Bearer x"], ["Bearer x.y"], ["Bearer a.b.c d"], ["Bearer ä.b.c"], ["Bearer a.b.c\n"],
-     ["Bearer a.b.c", "Bearer a.b.c"], ["Bearer a.b.c, bearer a.b.c"], ["Bearer a.b." + "c" * 8192]],
+     ["Bearer a.b." + "c" * 8192]],
 )  # fmt: skip
-def test_a_malformed_or_second_token_is_refused_without_a_question(lines: list[str]) -> None:
+def test_a_malformed_token_is_refused_without_a_question(lines: list[str]) -> None:
     nowhere = Latchet("http://127.0.0.1:1")
     if lines == ["Bearer a.b.c\n"]:
         lines = ["Bearer a.b\n.c"]
@@ -82,9 +82,17 @@ def test_a_malformed_or_second_token_is_refused_without_a_question(lines: list[s
     assert refused.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token"')
 
 
+@pytest.mark.parametrize("lines", [["Bearer a.b.c", "Bearer a.b.c"], ["Bearer a.b.c, bearer a.b.c"]])
+def test_a_second_token_is_refused_without_a_question(lines: list[str]) -> None:
+    refused = refusal(Latchet("http://127.0.0.1:1"), lines, Rule(optional=True))
+
+    assert (refused.status, refused.code) == (400, "validation_failed")
+    assert refused.headers["WWW-Authenticate"].startswith('Bearer error="invalid_request"')
+
+
 def test_two_tokens_are_refused_even_if_both_are_valid(server: Server, alice: Session) -> None:
     for lines in (alice.bearer * 2, [", ".join(alice.bearer * 2)]):
-        assert refusal(Latchet(server.url), lines).status == 401
+        assert refusal(Latchet(server.url), lines).status == 400
 
 
 def test_a_token_beside_other_credentials_is_accepted(server: Server, alice: Session) -> None:

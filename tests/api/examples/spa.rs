@@ -90,9 +90,10 @@ async fn users_keep_their_notes_in_the_service_with_latchet_inside() {
 
 #[test]
 fn a_service_that_does_not_start_ends_the_command() {
-    for (variable, program) in [
-        ("LATCHET", BINARY.into()),
-        ("NOTES_SERVICE", program("spa")),
+    // The command ends with the code of the program: that of Latchet for refused settings is 2.
+    for (variable, program, code) in [
+        ("LATCHET", BINARY.into(), 2),
+        ("NOTES_SERVICE", program("spa"), 1),
     ] {
         let backend = Backend::sqlite()
             .with("LATCHET_GRACE", "an hour")
@@ -101,10 +102,7 @@ fn a_service_that_does_not_start_ends_the_command() {
 
         let status = Child::start(&mut command, EndSignal::Interrupt).wait(poll::DEADLINE);
 
-        assert!(
-            status.code().is_some_and(|code| code != 0),
-            "{variable}: {status}"
-        );
+        assert_eq!(status.code(), Some(code), "{variable}");
         let printed = printed(&backend);
         assert!(printed.contains("an hour"), "{printed}");
     }

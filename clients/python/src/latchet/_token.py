@@ -102,7 +102,8 @@ def presented_token(authorization: Iterable[str]) -> str | None:
     if not tokens:
         return None
     if len(tokens) > 1:
-        raise Refused.token("malformed_token", "the token is malformed: more than one was sent")
+        # A proxy in front may have checked the other one.
+        raise Refused.token("validation_failed", "more than one token was sent", 400, "invalid_request")
     if len(tokens[0]) > MAX_TOKEN_LENGTH:
         raise Refused.token("malformed_token", "the token is malformed: it is longer than 8 kB")
     if not _JWT.fullmatch(tokens[0]):
