@@ -155,7 +155,7 @@ def assert_problem(seen: Seen, status: int, code: str) -> None:
     assert seen.headers["cache-control"] == "no-store"
     assert set(seen.json) == {"type", "title", "status", "code", "detail"}
     assert (seen.json["type"], seen.json["status"], seen.json["code"]) == ("about:blank", status, code)
-    assert ("www-authenticate" in seen.headers) == (status in (401, 403))
+    assert ("www-authenticate" in seen.headers) == (status in (400, 401, 403))
     assert ("retry-after" in seen.headers) == (status == 503)
 
 
