@@ -84,7 +84,7 @@ impl SigningKey {
         };
         Ok(Self {
             encoding_key,
-            verifying_key,
+            verifying_key: verifying_key.with_private_key(&parsed),
             _parsed: parsed,
         })
     }
