@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use super::batch_queue::{BatchQueue, Reply, reply_to_all};
 use super::connection::StoreConnections;
 use super::revocations::SESSION_KIND;
-use super::row_table::{CombinedStatements, RowTable, TableRows};
+use super::row_table::{ColumnType, CombinedStatements, RowTable, TableRows};
 use super::{Revocation, SessionId, StoreError, UserId, with_deadline};
 
 /// Most logouts in one batch.
@@ -81,9 +81,8 @@ async fn end_sessions(
             revocation.period.not_after.millis().into(),
         ]
     });
-    let filler = ["".into(), "".into(), "".into(), 0_i64.into(), 0_i64.into()];
     let backend = connections.writer.get_database_backend();
-    let tables = [TableRows::padded(&LOGOUTS, rows, &filler)];
+    let tables = [TableRows::new(&LOGOUTS, rows)];
     let ended = if backend == DbBackend::Postgres {
         let returned = "sessions.id, sessions.user_id, logouts.not_after, logouts.at";
         let end = format!("{} RETURNING {returned}", end_sql(IS_FREE));
@@ -115,11 +114,11 @@ async fn end_sessions(
 static LOGOUTS: RowTable = RowTable {
     name: "logouts",
     columns: &[
-        ("id", "text"),
-        ("user_id", "text"),
-        ("reason", "text"),
-        ("at", "bigint"),
-        ("not_after", "bigint"),
+        ("id", ColumnType::Text),
+        ("user_id", ColumnType::Text),
+        ("reason", ColumnType::Text),
+        ("at", ColumnType::Bigint),
+        ("not_after", ColumnType::Bigint),
     ],
 };
 

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use entity::user::{Column, Entity};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use entity::user::Entity;
+use sea_orm::{ConnectionTrait, EntityTrait};
 
 use super::batch_queue::{BatchQueue, Reply};
 use super::connection::StoreConnections;
+use super::row_table::{TableRows, WANTED_IDS, with_table};
 use super::{Store, StoreError, User, UserId, with_deadline};
 
 /// Most users in one statement.
@@ -47,10 +48,11 @@ async fn read_users(
     connections: &StoreConnections,
     ids: BTreeSet<&str>,
 ) -> Result<BTreeMap<UserId, User>, StoreError> {
-    // Few different statements, which stay prepared. No user has an empty id.
-    let padding = ids.len().next_power_of_two() - ids.len();
-    let ids = ids.into_iter().chain(std::iter::repeat_n("", padding));
-    let found = Entity::find().filter(Column::Id.is_in(ids));
+    let wanted = TableRows::new(&WANTED_IDS, ids.into_iter().map(|id| [id.into()]));
+    // On SQLite `CROSS JOIN` fixes the order: each user is looked up by its id.
+    let sql = "SELECT users.* FROM wanted CROSS JOIN users WHERE users.id = wanted.id";
+    let backend = connections.reader.get_database_backend();
+    let found = Entity::find().from_raw_sql(with_table(backend, wanted, sql));
     let rows = found.all(&connections.reader).await?;
     let users = rows.into_iter().map(User::from);
     Ok(users.map(|user| (user.id.clone(), user)).collect())

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Value};
 
 use super::super::batch_queue::{BatchQueue, Reply, reply_to_all};
 use super::super::connection::StoreConnections;
-use super::super::row_table::{CombinedStatements, RowTable, TableRows, with_table};
+use super::super::row_table::{ColumnType, CombinedStatements, RowTable, TableRows, with_table};
 use super::super::throttle::{BudgetWindow, SettledUnits, settle_sql, settled_rows};
 use super::super::{BudgetReservation, StoreError, authority, with_deadline};
 use latchet_guard::clock::Time;
@@ -112,11 +112,7 @@ async fn insert_rows(
         Some(_) => &[("refunded", &refund)],
         None => &[],
     };
-    let new = TableRows::padded(
-        &NEW_SESSIONS,
-        rows.iter().map(|row| row.values()),
-        &filler(),
-    );
+    let new = TableRows::new(&NEW_SESSIONS, rows.iter().map(|row| row.values()));
     let tables: Vec<TableRows> = std::iter::once(new).chain(refunds).collect();
     let insert = CombinedStatements {
         tables: &tables,
@@ -148,44 +144,24 @@ async fn insert_rows(
 static NEW_SESSIONS: RowTable = RowTable {
     name: "new_sessions",
     columns: &[
-        ("id", "text"),
-        ("user_id", "text"),
-        ("user_version", "bigint"),
-        ("password_changed_at", "bigint"),
-        ("now", "bigint"),
-        ("expires_at", "bigint"),
-        ("idle_limit", "bigint"),
-        ("amr", "text"),
-        ("scope", "text"),
-        ("is_narrowed", "boolean"),
-        ("client_id", "text"),
-        ("user_agent", "text"),
-        ("ip", "text"),
-        ("label", "text"),
+        ("id", ColumnType::Text),
+        ("user_id", ColumnType::Text),
+        ("user_version", ColumnType::Bigint),
+        ("password_changed_at", ColumnType::Bigint),
+        ("now", ColumnType::Bigint),
+        ("expires_at", ColumnType::Bigint),
+        ("idle_limit", ColumnType::Bigint),
+        ("amr", ColumnType::Text),
+        ("scope", ColumnType::Text),
+        ("is_narrowed", ColumnType::Boolean),
+        ("client_id", ColumnType::Text),
+        ("user_agent", ColumnType::Text),
+        ("ip", ColumnType::Text),
+        ("label", ColumnType::Text),
     ],
 };
 
 type NewSessionValues = [Value; 14];
-
-fn filler() -> NewSessionValues {
-    let (text, number) = (Value::from(""), Value::from(0_i64));
-    [
-        text.clone(),
-        text.clone(),
-        number.clone(),
-        number.clone(),
-        number.clone(),
-        number.clone(),
-        number,
-        text.clone(),
-        text.clone(),
-        false.into(),
-        text.clone(),
-        text.clone(),
-        text.clone(),
-        text,
-    ]
-}
 
 impl NewSessionRow {
     fn values(&self) -> NewSessionValues {
@@ -236,9 +212,9 @@ fn insert_sql(backend: DbBackend, locked: LockedUser) -> String {
 static LOGINS: RowTable = RowTable {
     name: "logins",
     columns: &[
-        ("user_id", "text"),
-        ("max_sessions", "bigint"),
-        ("at", "bigint"),
+        ("user_id", ColumnType::Text),
+        ("max_sessions", ColumnType::Bigint),
+        ("at", ColumnType::Bigint),
     ],
 };
 
@@ -261,7 +237,7 @@ async fn users_above_limit<'a>(
             login.row.created_at.into(),
         ]
     });
-    let rows = TableRows::padded(&LOGINS, rows, &["".into(), 0_i64.into(), 0_i64.into()]);
+    let rows = TableRows::new(&LOGINS, rows);
     let sql = format!(
         "SELECT user_id FROM logins WHERE max_sessions < (
             SELECT COUNT(*) FROM sessions

@@ -1,4 +1,4 @@
-//! The two statements of a batch. SQL, because sea-query has no `UPDATE … FROM (VALUES …)`.
+//! The two statements of a batch.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use super::super::batch_connection::BatchConnection;
 use super::super::connection::StoreConnections;
 use super::super::database_time::now_sql;
 use super::super::error::is_deadlock;
-use super::super::row_table::{RowTable, padded_row_count, placeholders};
+use super::super::row_table::{ColumnType, RowTable, TableRows, WANTED_IDS};
 use super::super::users::split_spaces;
 use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{BatchedSession, BatchedSessions};
@@ -31,6 +31,19 @@ pub(super) struct GenerationUpdate<'a> {
 }
 
 impl GenerationUpdate<'_> {
+    /// Returns the row of [`UPDATED`].
+    fn values(&self) -> Result<[Value; 6], StoreError> {
+        let state = self.next_state;
+        Ok([
+            self.id.as_str().into(),
+            generation_value(self.read_generation)?,
+            generation_value(state.generation)?,
+            state.rotated_at.millis().into(),
+            state.superseded.text().into(),
+            sessions::retry_key_text(state.retry_key).into(),
+        ])
+    }
+
     /// Returns whether a session is in the state after this update. If another replica wrote that state, the
     /// tokens are the same: they are a function of the row.
     pub(super) fn leads_to(&self, state: &SessionState, csrf_epoch: u64) -> bool {
@@ -60,10 +73,7 @@ pub(super) async fn read_sessions(
     ids: BTreeSet<&SessionId>,
 ) -> Result<(BatchedSessions, DatabaseTime), StoreError> {
     static STATEMENTS: StatementCache = StatementCache::new(read_sql);
-    let mut values: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
-    // No session has an empty id.
-    values.resize(padded_row_count(values.len()), "".into());
-    let sql = STATEMENTS.get(connection.backend(), values.len());
+    let (sql, values) = STATEMENTS.with_rows(connection.backend(), wanted_rows(ids));
     sessions_by_id(connection.rows(sql, values).await?)
 }
 
@@ -73,9 +83,13 @@ pub(super) async fn read_session(
     id: &SessionId,
 ) -> Result<(BatchedSessions, DatabaseTime), StoreError> {
     static STATEMENTS: StatementCache = StatementCache::new(read_sql);
-    let sql = STATEMENTS.get(connections.reader.get_database_backend(), 1);
-    let values = vec![id.as_str().into()];
+    let backend = connections.reader.get_database_backend();
+    let (sql, values) = STATEMENTS.with_rows(backend, wanted_rows([id]));
     sessions_by_id(connections.read_rows(sql, values).await?)
+}
+
+fn wanted_rows<'a>(ids: impl IntoIterator<Item = &'a SessionId>) -> TableRows {
+    TableRows::new(&WANTED_IDS, ids.into_iter().map(|id| [id.as_str().into()]))
 }
 
 fn sessions_by_id(rows: Vec<SessionRow>) -> Result<(BatchedSessions, DatabaseTime), StoreError> {
@@ -97,14 +111,15 @@ const SESSION_COLUMNS: &str = "
 const OWNER_COLUMNS: &str =
     "users.username, users.authority_version, users.roles, users.disabled_at";
 
-fn read_sql(backend: DbBackend, rows: usize) -> String {
-    // The clock in a subquery is read once, and not for each row.
+fn read_sql(backend: DbBackend, padded_rows: usize) -> String {
+    // The clock in a subquery is read once, and not for each row. On SQLite `CROSS JOIN` fixes the order: each
+    // session is looked up by its id.
     format!(
-        "SELECT (SELECT {}) AS read_at, {SESSION_COLUMNS}, {END_REASON}, {OWNER_COLUMNS}
-        FROM sessions JOIN users ON users.id = sessions.user_id
-        WHERE sessions.id IN ({})",
-        now_sql(backend),
-        placeholders(backend, 1, rows)
+        "WITH {} SELECT (SELECT {}) AS read_at, {SESSION_COLUMNS}, {END_REASON}, {OWNER_COLUMNS}
+        FROM wanted CROSS JOIN sessions JOIN users ON users.id = sessions.user_id
+        WHERE sessions.id = wanted.id",
+        WANTED_IDS.definition(backend, 1, padded_rows),
+        now_sql(backend)
     )
 }
 
@@ -186,12 +201,12 @@ where
 static UPDATED: RowTable = RowTable {
     name: "updated",
     columns: &[
-        ("id", "text"),
-        ("old", "bigint"),
-        ("new", "bigint"),
-        ("rotated_at", "bigint"),
-        ("superseded", "text"),
-        ("retry_key_hash", "text"),
+        ("id", ColumnType::Text),
+        ("old", ColumnType::Bigint),
+        ("new", ColumnType::Bigint),
+        ("rotated_at", ColumnType::Bigint),
+        ("superseded", ColumnType::Text),
+        ("retry_key_hash", ColumnType::Text),
     ],
 };
 
@@ -205,32 +220,10 @@ pub(super) async fn update_generations(
     deadline: DatabaseTime,
 ) -> Result<u64, StoreError> {
     static STATEMENTS: StatementCache = StatementCache::new(update_sql);
-    let rows = padded_row_count(updates.len());
-    let mut values = Vec::with_capacity(rows * UPDATED.columns.len() + 1);
-    for update in updates {
-        let state = update.next_state;
-        values.extend([
-            update.id.as_str().into(),
-            generation_value(update.read_generation)?,
-            generation_value(state.generation)?,
-            state.rotated_at.millis().into(),
-            state.superseded.text().into(),
-            sessions::retry_key_text(state.retry_key).into(),
-        ]);
-    }
-    for _ in updates.len()..rows {
-        // The same types as above, because a prepared statement has fixed types.
-        values.extend([
-            "".into(),
-            0_i64.into(),
-            0_i64.into(),
-            0_i64.into(),
-            "".into(),
-            "".into(),
-        ]);
-    }
+    let rows: Result<Vec<_>, StoreError> = updates.iter().map(GenerationUpdate::values).collect();
+    let rows = TableRows::new(&UPDATED, rows?);
+    let (sql, mut values) = STATEMENTS.with_rows(connection.backend(), rows);
     values.push(deadline.0.into());
-    let sql = STATEMENTS.get(connection.backend(), rows);
     match connection.execute(sql, values).await {
         Ok(changed_rows) => Ok(changed_rows),
         // Nothing was written, and the requests can always be repeated.
@@ -239,7 +232,11 @@ pub(super) async fn update_generations(
     }
 }
 
-fn update_sql(backend: DbBackend, rows: usize) -> String {
+fn update_sql(backend: DbBackend, padded_rows: usize) -> String {
+    let deadline = match backend {
+        DbBackend::Postgres => format!("${}", UPDATED.parameter_count(backend, padded_rows) + 1),
+        _ => "?".to_owned(),
+    };
     format!(
         "WITH {}
         UPDATE sessions SET
@@ -247,10 +244,9 @@ fn update_sql(backend: DbBackend, rows: usize) -> String {
             retry_key_hash = updated.retry_key_hash
         FROM updated
         WHERE sessions.id = updated.id AND sessions.generation = updated.old
-            AND sessions.revoked_at IS NULL AND {} < {}",
-        UPDATED.definition(backend, 1, rows),
-        now_sql(backend),
-        placeholders(backend, rows * UPDATED.columns.len() + 1, 1)
+            AND sessions.revoked_at IS NULL AND {} < {deadline}",
+        UPDATED.definition(backend, 1, padded_rows),
+        now_sql(backend)
     )
 }
 
@@ -259,12 +255,12 @@ fn generation_value(generation: u64) -> Result<Value, StoreError> {
     Ok(generation.into())
 }
 
-/// Cache of a statement's SQL for each padded batch size. The texts are long, and building one costs as much as
-/// running it.
+/// Cache of a statement's SQL: one text on PostgreSQL, and one for each padded number of rows on SQLite. The texts are
+/// long there, and building one costs as much as running it.
 struct StatementCache {
     build: fn(DbBackend, usize) -> String,
+    postgres: OnceLock<String>,
     sqlite: [OnceLock<String>; Self::SIZES],
-    postgres: [OnceLock<String>; Self::SIZES],
 }
 
 impl StatementCache {
@@ -273,30 +269,19 @@ impl StatementCache {
     const fn new(build: fn(DbBackend, usize) -> String) -> Self {
         Self {
             build,
+            postgres: OnceLock::new(),
             sqlite: [const { OnceLock::new() }; Self::SIZES],
-            postgres: [const { OnceLock::new() }; Self::SIZES],
         }
     }
 
-    fn get(&'static self, backend: DbBackend, rows: usize) -> &'static str {
-        let texts = match backend {
+    /// Returns the SQL for these rows, and their parameters.
+    fn with_rows(&'static self, backend: DbBackend, rows: TableRows) -> (&'static str, Vec<Value>) {
+        let padded_rows = rows.padded_rows();
+        let text = match backend {
             DbBackend::Postgres => &self.postgres,
-            _ => &self.sqlite,
+            _ => &self.sqlite[padded_rows.ilog2() as usize],
         };
-        texts[rows.ilog2() as usize].get_or_init(|| (self.build)(backend, rows))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_database_has_its_own_sql() {
-        static STATEMENTS: StatementCache =
-            StatementCache::new(|backend, rows| placeholders(backend, 1, rows));
-
-        assert_eq!(STATEMENTS.get(DbBackend::Sqlite, 2), "?, ?");
-        assert_eq!(STATEMENTS.get(DbBackend::Postgres, 2), "$1, $2");
+        let sql = text.get_or_init(|| (self.build)(backend, padded_rows));
+        (sql, rows.into_parameters(backend))
     }
 }

@@ -6,7 +6,7 @@ use entity::throttle::{Column, Entity};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
 
 use super::super::StoreError;
-use super::super::row_table::{RowTable, TableRows, with_table};
+use super::super::row_table::{ColumnType, RowTable, TableRows, with_table};
 use super::{FailureBudget, LONGEST_ATTEMPT, LONGEST_WINDOW, MAX_LEVEL};
 use latchet_guard::clock::Time;
 
@@ -14,11 +14,11 @@ use latchet_guard::clock::Time;
 static WANTED: RowTable = RowTable {
     name: "wanted",
     columns: &[
-        ("key", "text"),
-        ("units", "bigint"),
-        ("max_failures", "bigint"),
-        ("at", "bigint"),
-        ("width", "bigint"),
+        ("key", ColumnType::Text),
+        ("units", ColumnType::Bigint),
+        ("max_failures", ColumnType::Bigint),
+        ("at", ColumnType::Bigint),
+        ("width", ColumnType::Bigint),
     ],
 };
 
@@ -26,10 +26,10 @@ static WANTED: RowTable = RowTable {
 static SETTLED: RowTable = RowTable {
     name: "settled",
     columns: &[
-        ("key", "text"),
-        ("resets_at", "bigint"),
-        ("units", "bigint"),
-        ("refunded", "bigint"),
+        ("key", ColumnType::Text),
+        ("resets_at", ColumnType::Bigint),
+        ("units", ColumnType::Bigint),
+        ("refunded", ColumnType::Bigint),
     ],
 };
 
@@ -175,14 +175,7 @@ pub(super) async fn reserve<C: ConnectionTrait>(
             width.min(LONGEST_WINDOW).into(),
         ]
     });
-    let filler = [
-        "".into(),
-        0_i64.into(),
-        0_i64.into(),
-        0_i64.into(),
-        0_i64.into(),
-    ];
-    let rows = TableRows::padded(&WANTED, rows, &filler);
+    let rows = TableRows::new(&WANTED, rows);
     let backend = db.get_database_backend();
     let reserve = with_table(backend, rows, &reserve_sql(backend));
     let mut windows = BTreeMap::new();
@@ -205,8 +198,7 @@ pub(in crate::store) fn settled_rows(
             units.refunds.into(),
         ]
     });
-    let filler = ["".into(), 0_i64.into(), 0_i64.into(), 0_i64.into()];
-    TableRows::padded(&SETTLED, rows, &filler)
+    TableRows::new(&SETTLED, rows)
 }
 
 /// Ends the reservations. Returns the counts of the budgets that had so many units in flight, by key.
