@@ -84,11 +84,17 @@ async fn end_sessions(
     let backend = connections.writer.get_database_backend();
     let tables = [TableRows::new(&LOGOUTS, rows)];
     let ended = if backend == DbBackend::Postgres {
-        let returned = "sessions.id, sessions.user_id, logouts.not_after, logouts.at";
-        let end = format!("{} RETURNING {returned}", end_sql(IS_FREE));
+        let end = "
+            UPDATE sessions SET revoked_at = free.at, revoke_reason = free.reason
+            FROM free WHERE sessions.id = free.id AND sessions.revoked_at IS NULL
+            RETURNING sessions.id, sessions.user_id, free.not_after, free.at";
         let statements = CombinedStatements {
             tables: &tables,
-            writes: &[("ended", &end), ("denied", &deny_sql("ended"))],
+            writes: &[
+                ("free", &lock_sql()),
+                ("ended", end),
+                ("denied", &deny_sql("ended")),
+            ],
             last: "SELECT id, user_id FROM ended",
         };
         statements.run(connections).await?
@@ -100,7 +106,10 @@ async fn end_sessions(
         let statements = CombinedStatements {
             tables: &tables,
             writes: &[("denied", &deny_sql(&live))],
-            last: &format!("{} RETURNING id, user_id", end_sql("TRUE")),
+            last: &format!(
+                "UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
+                FROM logouts WHERE {IS_TO_END} RETURNING id, user_id"
+            ),
         };
         statements.run(connections).await?
     };
@@ -127,17 +136,14 @@ const IS_TO_END: &str = "
     sessions.id = logouts.id AND sessions.revoked_at IS NULL
     AND logouts.user_id IN ('', sessions.user_id)";
 
-/// Condition of a session that no other transaction has locked. In the order of the ids: statements that lock the
-/// same rows in the same order cannot deadlock.
-const IS_FREE: &str = "
-    sessions.id IN (
-        SELECT free.id FROM sessions AS free WHERE free.id IN (SELECT id FROM logouts)
-        ORDER BY free.id FOR NO KEY UPDATE SKIP LOCKED)";
-
-fn end_sql(condition: &str) -> String {
+/// Returns the SQL that locks the sessions to end, except those that another transaction has locked. In the order of
+/// the ids: statements that lock the same rows in the same order cannot deadlock. Locked before the update, and
+/// once: a subquery in its condition would be joined with each row.
+fn lock_sql() -> String {
     format!(
-        "UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
-        FROM logouts WHERE {IS_TO_END} AND {condition}"
+        "SELECT sessions.id, logouts.reason, logouts.at, logouts.not_after
+        FROM logouts JOIN sessions ON {IS_TO_END}
+        ORDER BY sessions.id FOR NO KEY UPDATE OF sessions SKIP LOCKED"
     )
 }
 

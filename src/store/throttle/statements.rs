@@ -84,23 +84,25 @@ fn reserve_sql(backend: DbBackend) -> String {
 /// Returns the SQL that ends reservations, as failures or as refunds. Skips a row that has fewer units in flight,
 /// because their reservation was given up, and one whose window is over.
 pub(in crate::store) fn settle_sql(backend: DbBackend) -> String {
-    let order = key_order(backend, "held.key");
+    let order = key_order(backend, "throttles.key");
+    // The rows are locked before the update, and once: a subquery in its condition would be joined with each row.
     // On SQLite there is only one writing transaction at a time.
-    let lock = match backend {
+    let locked = match backend {
         DbBackend::Postgres => format!(
-            "AND throttles.key IN (
-                SELECT held.key FROM throttles AS held WHERE held.key IN (SELECT key FROM settled)
-                ORDER BY {order} FOR NO KEY UPDATE)"
+            "(WITH locked AS (
+                SELECT settled.* FROM settled JOIN throttles ON throttles.key = settled.key
+                ORDER BY {order} FOR NO KEY UPDATE OF throttles)
+            SELECT * FROM locked) AS settled"
         ),
-        _ => String::new(),
+        _ => "settled".to_owned(),
     };
     format!(
         "UPDATE throttles SET
             in_flight = throttles.in_flight - settled.units,
             attempts = throttles.attempts - settled.refunded
-        FROM settled
+        FROM {locked}
         WHERE throttles.key = settled.key AND throttles.resets_at = settled.resets_at
-            AND throttles.in_flight >= settled.units {lock}"
+            AND throttles.in_flight >= settled.units"
     )
 }
 
