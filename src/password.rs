@@ -61,8 +61,10 @@ struct WorkMeter {
 /// Largest multiple of the configured cost that equal work may take.
 const MAX_WORK_FACTOR: u64 = 32;
 
-/// Number of permits in addition to one per thread: for attempts that are being charged or answered.
-const SPARE_PERMITS: usize = 4;
+/// Permits for each thread. An attempt holds its permit while it is charged, which takes three times as long as a
+/// hash where a commit takes 20 ms. With fewer permits the threads would wait for the database; with more, a
+/// login of a known device would wait for more hashes of strangers.
+const PERMITS_PER_THREAD: usize = 5;
 
 /// Result of the verification of a password against a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl PasswordHasher {
     pub fn start(cost: HashCost, threads: usize, queue: usize) -> std::io::Result<Self> {
         #[cfg(feature = "argon2-simd")]
         argon2id::check_simd()?;
-        let permits = threads.max(1) + SPARE_PERMITS;
+        let permits = threads.max(1) * PERMITS_PER_THREAD;
         Ok(Self {
             cost,
             admission: HashingQueue::new(permits, queue),

@@ -9,8 +9,8 @@ use crate::support::load::{CONNECTIONS, RepeatedRequest};
 use crate::support::service::person;
 use crate::support::storm::{ASKED, people};
 
-/// People who log in at once: enough that a hash always waits.
-const WAITING: usize = 16;
+/// People who log in during a login storm: enough that a hash always waits.
+const STORMING: usize = 16;
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ const fn part(kind: &'static str, name: &'static str, title: &'static str) -> Ta
     TableHead { kind, name, title }
 }
 
-const LOGIN: [TableHead; 1] = [table("login", "Login, 16 connections")];
+const LOGIN: [TableHead; 1] = [table("login", "Login, 64 connections")];
 const VERIFY: [TableHead; 1] = [table(
     "verify",
     "Check of an access token (`/v1/verify`), 64 connections",
@@ -121,7 +121,7 @@ impl Operation {
         Ok(match self {
             Self::Login => {
                 has_login?;
-                lengthened(continued(target, logins(server)))
+                lengthened(continued(target, logins(server, CONNECTIONS)))
             }
             Self::Verify => continued(target, requests(server, &adapter.check)),
             Self::Me => {
@@ -142,7 +142,7 @@ impl Operation {
             Self::Storm => {
                 has_login?;
                 let asking = requests(server, &adapter.check);
-                continued(target, people(logins(server), asking))
+                continued(target, people(logins(server, STORMING), asking))
             }
             Self::Mixed => {
                 has_login?;
@@ -162,7 +162,8 @@ fn requests(server: &Server<'_>, request: &Request) -> Vec<RepeatedRequest> {
         .collect()
 }
 
-fn logins(server: &Server<'_>) -> Vec<RepeatedRequest> {
+/// Returns the logins of different people.
+fn logins(server: &Server<'_>, count: usize) -> Vec<RepeatedRequest> {
     let login = |number| server.adapter.login.bytes(&server.account(&person(number)));
-    (0..WAITING).map(login).map(RepeatedRequest).collect()
+    (0..count).map(login).map(RepeatedRequest).collect()
 }

@@ -1,9 +1,8 @@
 //! Order in which passwords get a hashing thread.
 //!
 //! A [`QueuePermit`] is held from before an attempt is charged until its password was right or its failure was
-//! counted. There are few more permits than
-//! threads, so that all work of logins is bounded, in the database too. Those without a permit wait, a
-//! bounded number of them, in four classes that share the permits by weight. Within a class the networks
+//! counted. There are a few permits for each thread, so that all work of logins is bounded, in the database too.
+//! Those without a permit wait, a bounded number of them, in four classes that share the permits by weight. Within a class the networks
 //! take turns: a flood from one address makes itself wait, and newcomers from elsewhere pass it. A flood
 //! from many addresses fills a class of its own as soon as it has failed once from each.
 

@@ -102,7 +102,7 @@ async fn a_damaged_hash_is_an_error_and_not_a_wrong_password() {
 async fn a_full_queue_refuses_and_recovers() {
     let passwords = PasswordHasher::start(CHEAP, 1, 1).unwrap();
     let mut permits = Vec::new();
-    for _ in 0..=SPARE_PERMITS {
+    for _ in 0..PERMITS_PER_THREAD {
         permits.push(
             passwords
                 .acquire_permit(HashingPriority::UnknownClient, "")
