@@ -7,7 +7,9 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use super::batch_queue::{BatchQueue, Reply, reply_to_all};
 use super::connection::StoreConnections;
 use super::revocations::SESSION_KIND;
-use super::row_table::{ColumnType, CombinedStatements, RowTable, TableRows};
+use super::row_table::{
+    ColumnType, CombinedStatements, RowTable, SESSION_HAS_NOT_ENDED, TableRows,
+};
 use super::{Revocation, SessionId, StoreError, UserId, with_deadline};
 
 /// Most logouts in one batch.
@@ -84,31 +86,33 @@ async fn end_sessions(
     let backend = connections.writer.get_database_backend();
     let tables = [TableRows::new(&LOGOUTS, rows)];
     let ended = if backend == DbBackend::Postgres {
-        let end = "
-            UPDATE sessions SET revoked_at = free.at, revoke_reason = free.reason
-            FROM free WHERE sessions.id = free.id AND sessions.revoked_at IS NULL
-            RETURNING sessions.id, sessions.user_id, free.not_after, free.at";
+        let end = format!(
+            "UPDATE sessions SET revoked_at = free.at, revoke_reason = free.reason
+            FROM free WHERE sessions.id = free.id AND {SESSION_HAS_NOT_ENDED}
+            RETURNING sessions.id, sessions.user_id, free.not_after, free.at"
+        );
         let statements = CombinedStatements {
             tables: &tables,
             writes: &[
                 ("free", &lock_sql()),
-                ("ended", end),
+                ("ended", &end),
                 ("denied", &deny_sql("ended")),
             ],
             last: "SELECT id, user_id FROM ended",
         };
         statements.run(connections).await?
     } else {
+        let is_to_end = is_to_end();
         // A statement does not see what another one returned. There is only one writing transaction at a time.
         let live = format!(
-            "(SELECT sessions.id, not_after, at FROM logouts JOIN sessions ON {IS_TO_END})"
+            "(SELECT sessions.id, not_after, at FROM logouts JOIN sessions ON {is_to_end})"
         );
         let statements = CombinedStatements {
             tables: &tables,
             writes: &[("denied", &deny_sql(&live))],
             last: &format!(
                 "UPDATE sessions SET revoked_at = logouts.at, revoke_reason = logouts.reason
-                FROM logouts WHERE {IS_TO_END} RETURNING id, user_id"
+                FROM logouts WHERE {is_to_end} RETURNING id, user_id"
             ),
         };
         statements.run(connections).await?
@@ -131,18 +135,21 @@ static LOGOUTS: RowTable = RowTable {
     ],
 };
 
-/// Condition of a live session that a logout is to end.
-const IS_TO_END: &str = "
-    sessions.id = logouts.id AND sessions.revoked_at IS NULL
-    AND logouts.user_id IN ('', sessions.user_id)";
+/// Returns the condition of a live session that a logout is to end.
+fn is_to_end() -> String {
+    format!(
+        "sessions.id = logouts.id AND {SESSION_HAS_NOT_ENDED} AND logouts.user_id IN ('', sessions.user_id)"
+    )
+}
 
 /// Returns the SQL that locks the sessions to end, except those that another transaction has locked. In the order of
 /// the ids: statements that lock the same rows in the same order cannot deadlock. Locked before the update, and
 /// once: a subquery in its condition would be joined with each row.
 fn lock_sql() -> String {
+    let is_to_end = is_to_end();
     format!(
         "SELECT sessions.id, logouts.reason, logouts.at, logouts.not_after
-        FROM logouts JOIN sessions ON {IS_TO_END}
+        FROM logouts JOIN sessions ON {is_to_end}
         ORDER BY sessions.id FOR NO KEY UPDATE OF sessions SKIP LOCKED"
     )
 }

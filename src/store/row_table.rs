@@ -21,6 +21,13 @@ pub(super) enum ColumnType {
     Boolean,
 }
 
+/// Condition of a session that has not ended, in statements about many rows. As `IS NULL`, PostgreSQL would expect
+/// one row in 200 where a table has no statistics yet, and compare each row with each.
+pub(super) const SESSION_HAS_NOT_ENDED: &str = "COALESCE(sessions.revoked_at, -1) < 0";
+
+/// Condition of an enabled user, in such statements.
+pub(super) const USER_IS_ENABLED: &str = "COALESCE(users.disabled_at, -1) < 0";
+
 /// Ids of the rows that a statement reads.
 pub(super) static WANTED_IDS: RowTable = RowTable {
     name: "wanted",

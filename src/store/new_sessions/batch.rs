@@ -8,7 +8,9 @@ use sea_orm::{ConnectionTrait, DbBackend, Value};
 
 use super::super::batch_queue::{BatchQueue, Reply, reply_to_all};
 use super::super::connection::StoreConnections;
-use super::super::row_table::{ColumnType, CombinedStatements, RowTable, TableRows, with_table};
+use super::super::row_table::{
+    ColumnType, CombinedStatements, RowTable, TableRows, USER_IS_ENABLED, with_table,
+};
 use super::super::throttle::{BudgetWindow, SettledUnits, settle_sql, settled_rows};
 use super::super::{BudgetReservation, StoreError, authority, with_deadline};
 use latchet_guard::clock::Time;
@@ -202,7 +204,7 @@ fn insert_sql(backend: DbBackend, locked: LockedUser) -> String {
             new_sessions.id, users.id, users.authority_version, 0, now, '', '', now, expires_at, idle_limit, now,
             amr, scope, is_narrowed, 0, client_id, user_agent, ip, label
         FROM new_sessions JOIN users ON users.id = new_sessions.user_id
-        WHERE users.disabled_at IS NULL AND users.authority_version = new_sessions.user_version
+        WHERE {USER_IS_ENABLED} AND users.authority_version = new_sessions.user_version
             AND users.password_changed_at = new_sessions.password_changed_at
         ORDER BY users.id {lock} RETURNING id"
     )

@@ -13,7 +13,7 @@ use super::super::batch_connection::BatchConnection;
 use super::super::connection::StoreConnections;
 use super::super::database_time::now_sql;
 use super::super::error::is_deadlock;
-use super::super::row_table::{ColumnType, RowTable, TableRows, WANTED_IDS};
+use super::super::row_table::{ColumnType, RowTable, SESSION_HAS_NOT_ENDED, TableRows, WANTED_IDS};
 use super::super::users::split_spaces;
 use super::super::{Session, SessionId, StoreError, sessions};
 use super::batch::{BatchedSession, BatchedSessions};
@@ -244,7 +244,7 @@ fn update_sql(backend: DbBackend, padded_rows: usize) -> String {
             retry_key_hash = updated.retry_key_hash
         FROM updated
         WHERE sessions.id = updated.id AND sessions.generation = updated.old
-            AND sessions.revoked_at IS NULL AND {} < {deadline}",
+            AND {SESSION_HAS_NOT_ENDED} AND {} < {deadline}",
         UPDATED.definition(backend, 1, padded_rows),
         now_sql(backend)
     )
