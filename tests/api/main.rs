@@ -70,6 +70,7 @@ mod throttle;
 mod tls_resumption;
 mod token_profiles;
 mod token_services;
+mod tutorial_react;
 mod upgrade;
 mod verify;
 mod web_client;
