@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Map, Value};
@@ -11,6 +11,9 @@ use crate::support::client::ADMIN;
 use crate::support::server::Replica;
 use crate::support::tool::{assert_passes, installed, root};
 use crate::support::{Backend, scratch};
+
+mod openapi_generator;
+mod progenitor;
 
 /// Returns each `operationId` of the document, with its tag.
 fn operations() -> Vec<(String, String)> {
@@ -22,7 +25,9 @@ fn operations() -> Vec<(String, String)> {
         let id = operation["operationId"].as_str()?;
         Some((id.to_owned(), operation["tags"][0].as_str()?.to_owned()))
     });
-    named.collect()
+    let named: Vec<_> = named.collect();
+    assert!(named.len() > 35, "{named:?}");
+    named
 }
 
 /// Writes `refreshSession` as `refresh_session`.
@@ -34,6 +39,48 @@ pub(crate) fn snake(name: &str) -> String {
         text.push(c.to_ascii_lowercase());
         text
     })
+}
+
+/// Copies the program that uses the client of a generator for a session, and returns the copy.
+fn session_program(path: &str, folder: &Path) -> PathBuf {
+    let program = root().join("tests/generated").join(path);
+    let copy = folder.join(program.file_name().unwrap());
+    std::fs::copy(program, &copy).unwrap();
+    copy
+}
+
+/// Runs such a program against a new server.
+async fn assert_session(program: &mut Command) {
+    let server = Replica::start(&Backend::sqlite()).await;
+    assert_passes(program.args([server.http.base(), ADMIN.name, ADMIN.password]));
+}
+
+/// Returns the TypeScript compiler as a strict check of the named files.
+fn strict_check(tools: &Path) -> Command {
+    let mut command = Command::new(tools.join(".bin/tsc"));
+    command
+        .args(["--noEmit", "--strict", "--target", "es2022"])
+        .args(["--module", "esnext", "--moduleResolution", "bundler"]);
+    command
+}
+
+/// Returns a command that runs a TypeScript program, bundled, in Node.
+fn in_node(tools: &Path, program: &Path) -> Command {
+    let bundle = program.with_extension("mjs");
+    assert_passes(
+        Command::new(tools.join(".bin/esbuild"))
+            .arg(program)
+            .args([
+                "--bundle",
+                "--platform=node",
+                "--format=esm",
+                "--log-level=warning",
+            ])
+            .arg(format!("--outfile={}", bundle.display())),
+    );
+    let mut command = Command::new("node");
+    command.arg(bundle);
+    command
 }
 
 /// Those of openapi-python-client leave an operation out, with a warning, whose schema they do not
@@ -53,8 +100,6 @@ async fn a_python_client_has_every_operation_and_its_types_are_right() {
             .current_dir(folder.path()),
     );
 
-    let operations = operations();
-    assert!(operations.len() > 35, "{operations:?}");
     let mut program = String::from(
         "from latchet_client import Client\n\
          from latchet_client.api.sessions import login\n\
@@ -65,37 +110,29 @@ async fn a_python_client_has_every_operation_and_its_types_are_right() {
          assert page.to_dict()['transport'] == 'cookie', page.to_dict()\n\
          print(login.sync_detailed, Client(base_url='http://localhost'))\n",
     );
-    for (id, tag) in &operations {
-        let (tag, id) = (snake(tag), snake(id));
+    for (id, tag) in operations() {
+        let (tag, id) = (snake(&tag), snake(&id));
         let _ = writeln!(program, "import latchet_client.api.{tag}.{id} as _{id}");
     }
     let file = folder.path().join("program.py");
     std::fs::write(&file, program).unwrap();
-    let run = |tool: &str, arguments: &[&str]| {
-        let mut command = Command::new(tools.join("bin").join(tool));
+    let session = session_program("openapi-python-client/session.py", folder.path());
+    let python = |program: &Path| {
+        let mut command = Command::new(tools.join("bin/python"));
+        command.arg(program).current_dir(folder.path());
         command
-            .args(arguments)
-            .arg(&file)
-            .current_dir(folder.path());
-        assert_passes(&mut command);
     };
-    run("python", &[]);
+    assert_passes(&mut python(&file));
     // What the generator writes for every document is its own matter.
-    let silent = "--follow-imports=silent";
-    run("mypy", &["--strict", silent, "--cache-dir=/dev/null"]);
-
-    let session = folder.path().join("session.py");
-    std::fs::copy(root().join("tests/generated/session.py"), &session).unwrap();
-    let server = Replica::start(&Backend::sqlite()).await;
-    assert_passes(
-        Command::new(tools.join("bin/python"))
-            .arg(&session)
-            .args([server.http.base(), ADMIN.name, ADMIN.password])
-            .current_dir(folder.path()),
-    );
     let mut check = Command::new(tools.join("bin/mypy"));
-    check.args(["--strict", silent, "--cache-dir=/dev/null"]);
-    assert_passes(check.arg(&session).current_dir(folder.path()));
+    check.args([
+        "--strict",
+        "--follow-imports=silent",
+        "--cache-dir=/dev/null",
+    ]);
+    assert_passes(check.args([&file, &session]).current_dir(folder.path()));
+
+    assert_session(&mut python(&session)).await;
 }
 
 /// It calls another tool of the folder to tidy what it has written.
@@ -133,33 +170,42 @@ async fn typescript_types_have_every_operation_and_keep_optional_members_optiona
             "export type Of_{id} = operations['{id}']['responses'];"
         );
     }
-    std::fs::write(folder.path().join("program.ts"), program).unwrap();
-    let session = folder.path().join("session.ts");
-    std::fs::copy(root().join("tests/generated/session.ts"), &session).unwrap();
+    let file = folder.path().join("program.ts");
+    std::fs::write(&file, program).unwrap();
+    let session = session_program("openapi-typescript/session.ts", folder.path());
     std::os::unix::fs::symlink(&tools, folder.path().join("node_modules")).unwrap();
-    assert_passes(
-        Command::new(tools.join(".bin/tsc"))
-            .args(["--noEmit", "--strict", "--target", "es2022"])
-            .args(["--module", "esnext", "--moduleResolution", "bundler"])
-            .arg(folder.path().join("program.ts"))
-            .arg(&session),
-    );
-    let built = folder.path().join("session.mjs");
-    assert_passes(
-        Command::new(tools.join(".bin/esbuild"))
-            .arg(&session)
-            .args([
-                "--bundle",
-                "--platform=node",
-                "--format=esm",
-                "--log-level=warning",
-            ])
-            .arg(format!("--outfile={}", built.display())),
-    );
-    let server = Replica::start(&Backend::sqlite()).await;
-    assert_passes(Command::new("node").arg(&built).args([
-        server.http.base(),
-        ADMIN.name,
-        ADMIN.password,
-    ]));
+    assert_passes(strict_check(&tools).args([&file, &session]));
+
+    assert_session(&mut in_node(&tools, &session)).await;
+}
+
+#[test]
+fn the_guide_names_the_versions_that_are_tested() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let guide = read("docs/how-to/generated-clients.md");
+
+    let pinned = [
+        ("web/client/package.json", "\"openapi-typescript\": \""),
+        (
+            "tests/tools/requirements-openapi.txt",
+            "openapi-python-client==",
+        ),
+        (
+            "tests/tools/requirements-openapi-generator.txt",
+            "openapi-generator-cli==",
+        ),
+        (
+            "tests/generated/progenitor/Cargo.toml",
+            "progenitor-client = \"=",
+        ),
+    ];
+    for (path, before) in pinned {
+        let text = read(path);
+        let (_, rest) = text.split_once(before).unwrap();
+        let version = rest.split(['"', '\n']).next().unwrap();
+        assert!(
+            guide.contains(&format!("| {version} |")),
+            "{path}: {version}"
+        );
+    }
 }

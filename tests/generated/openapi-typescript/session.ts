@@ -16,11 +16,13 @@ if (!tokens) throw new Error(JSON.stringify(error));
 const me = await client.GET('/v1/me', { headers: bearer(tokens.access_token) });
 expect(me.data?.user.username === username, me.error);
 
-const { data: refreshed, error: refused } = await client.POST('/v1/refresh', {
-  body: { refresh_token: tokens.refresh_token ?? '' },
-});
+const presented = { body: { refresh_token: tokens.refresh_token ?? '' } };
+const { data: refreshed, error: refused } = await client.POST('/v1/refresh', presented);
 if (!refreshed) throw new Error(JSON.stringify(refused));
 expect(refreshed.session_id === tokens.session_id, refreshed);
+expect(refreshed.refresh_token !== tokens.refresh_token, refreshed);
+const retried = await client.POST('/v1/refresh', presented);
+expect(retried.data?.refresh_token === refreshed.refresh_token, retried.error);
 
 const ended = await client.POST('/v1/logout', { headers: bearer(refreshed.access_token), body: {} });
 expect(ended.response.status === 204, ended.error);

@@ -1,0 +1,69 @@
+//! Generates the client from the document that `OPENAPI` names.
+
+use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+use openapiv3::{OpenAPI, ReferenceOr, Response, StatusCode};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=OPENAPI");
+    let path = env::var("OPENAPI")?;
+    println!("cargo::rerun-if-changed={path}");
+    let document = adapt(serde_yaml_ng::from_str(&fs::read_to_string(path)?)?);
+    let client = progenitor::Generator::default().generate_tokens(&document)?;
+    let text = prettyplease::unparse(&syn::parse2(client)?);
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("client.rs"), text)?;
+    Ok(())
+}
+
+/// Returns the document as progenitor understands it. It gives a method one type of success and one type of
+/// error, and reads only `application/json` into types.
+fn adapt(mut document: OpenAPI) -> OpenAPI {
+    remove_response(&mut document, "/readyz", 500);
+    // With `Accept: application/json`, which the client sends, the response is 200.
+    remove_response(&mut document, "/v1/verify", 204);
+    if let Some(components) = &mut document.components {
+        components.responses.values_mut().for_each(read_problem);
+    }
+    for item in document.paths.paths.values_mut() {
+        let ReferenceOr::Item(item) = item else {
+            continue;
+        };
+        for operation in [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ] {
+            let responses = operation
+                .iter_mut()
+                .flat_map(|operation| &mut operation.responses.responses);
+            responses.for_each(|(_, response)| read_problem(response));
+        }
+    }
+    document
+}
+
+fn remove_response(document: &mut OpenAPI, path: &str, status: u16) {
+    let item = document.paths.paths.get_mut(path);
+    if let Some(ReferenceOr::Item(item)) = item
+        && let Some(operation) = &mut item.get
+    {
+        let responses = &mut operation.responses.responses;
+        responses
+            .shift_remove(&StatusCode::Code(status))
+            .expect("progenitor needs no adaptation here");
+    }
+}
+
+fn read_problem(response: &mut ReferenceOr<Response>) {
+    if let ReferenceOr::Item(response) = response
+        && let Some(problem) = response.content.shift_remove("application/problem+json")
+    {
+        response
+            .content
+            .insert("application/json".to_owned(), problem);
+    }
+}
