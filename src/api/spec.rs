@@ -5,6 +5,7 @@
 //! `openapi.yaml` in the repository is this document, printed by `latchet openapi`; a test fails when it is
 //! stale.
 
+use latchet_guard::SECURITY_SCHEME;
 use poem_openapi::OpenApi;
 use poem_openapi::registry::Registry;
 use serde::Serialize;
@@ -57,7 +58,7 @@ pub fn document() -> ApiDocument {
         openapi: "3.0.3",
         info: info(),
         servers: json!([{ "url": "/", "description": "The server that this document comes from" }]),
-        security: json!([{ (latchet_guard::SECURITY_SCHEME): [] }]),
+        security: with_bearer(json!([{ (SECURITY_SCHEME): [] }])),
         tags: tags(&registry),
         components: all_components(&registry, &paths, &errors),
         paths,
@@ -127,7 +128,8 @@ fn complete_operation(operation: &mut Value, spec: &OperationSpec) -> OperationE
     }
     let of_guard = operation.remove("security");
     let security = spec.security.clone().or(of_guard);
-    operation.insert("security".to_owned(), security.unwrap_or_else(|| json!([])));
+    let security = security.map_or_else(|| json!([]), with_bearer);
+    operation.insert("security".to_owned(), security);
     if let Some(body) = operation.get_mut("requestBody") {
         complete_media_types(body, &spec.request_examples);
     }
@@ -140,6 +142,19 @@ fn complete_operation(operation: &mut Value, spec: &OperationSpec) -> OperationE
         responses.entry(status).or_insert(response);
     }
     errors
+}
+
+/// Returns the security with the bearer token `accessToken` after the same token as one of OAuth, which some
+/// client generators send without `Bearer`.
+fn with_bearer(mut security: Value) -> Value {
+    let alternatives = security.as_array_mut();
+    let is_oauth = |scheme: &Value| scheme.get(SECURITY_SCHEME).is_some();
+    if let Some(alternatives) = alternatives
+        && let Some(place) = alternatives.iter().position(is_oauth)
+    {
+        alternatives.insert(place + 1, json!({ "accessToken": [] }));
+    }
+    security
 }
 
 fn complete_success(status: &str, response: &mut Value, example: &Map<String, Value>) {

@@ -66,9 +66,15 @@ pub(super) fn schemas() -> Map<String, Value> {
     schemas.as_object().cloned().unwrap_or_default()
 }
 
-/// Returns the security schemes of operations that accept a token in one of several places.
+/// Returns the security schemes besides that of the guards.
 pub(super) fn security_schemes() -> Map<String, Value> {
     let schemes = json!({
+        "accessToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token, however the client obtained it",
+        },
         "refreshToken": {
             "type": "http",
             "scheme": "bearer",

@@ -83,6 +83,7 @@ fn credentials(operation: &Value) -> String {
     });
     let mut names: Vec<String> = names.collect();
     names.sort_unstable();
+    names.dedup();
     if names.is_empty() {
         return "none".to_owned();
     }
@@ -91,7 +92,7 @@ fn credentials(operation: &Value) -> String {
 
 fn scheme(name: &str) -> &'static str {
     match name {
-        "password" => "access token",
+        "password" | "accessToken" => "access token",
         "refreshToken" => "refresh token in `Authorization`",
         "refreshCookie" => "refresh cookie",
         "csrfToken" => "CSRF header",

@@ -4,9 +4,7 @@ import { AccountApi, Configuration, ProblemFromJSON, ResponseError, SessionsApi 
 declare const process: { argv: string[] };
 
 const [, , basePath, username, password] = process.argv as [string, string, string, string, string];
-// Its clients send an OAuth token as it is, and `Bearer` before one of another scheme.
-const bearer = (token: string) => (scheme?: string) => (scheme === 'password' ? `Bearer ${token}` : token);
-const client = (token?: string) => new Configuration({ basePath, ...(token && { accessToken: bearer(token) }) });
+const client = (accessToken?: string) => new Configuration({ basePath, ...(accessToken && { accessToken }) });
 const expect = (isRight: boolean, what: unknown) => {
   if (!isRight) throw new Error(JSON.stringify(what));
 };
