@@ -9,9 +9,6 @@ mod username;
 pub use client::{ClientId, InvalidScopeList, is_scope, parse_scopes};
 pub use username::{Username, fold_username, stored_forms};
 
-/// Claim of tokens that are limited to some scopes. Its value has no meaning.
-pub const NARROWED_CLAIM: &str = "narrowed";
-
 /// Claim with the user name (OpenID Connect Core 1.0, section 5.1). Names never change.
 pub const USERNAME_CLAIM: &str = "preferred_username";
 

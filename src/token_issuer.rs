@@ -9,13 +9,13 @@ use super::config::Config;
 use super::error::ApiError;
 use super::ids::{SessionId, UserId};
 use super::keyring::Keyring;
-use super::names::{NARROWED_CLAIM, USERNAME_CLAIM};
+use super::names::USERNAME_CLAIM;
 use super::refresh_token::RefreshTokenCodec;
 use super::services::AuthenticatedService;
 use super::store::SessionWithOwner;
 use super::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::Time;
-use latchet_guard::token::{Claims, FreshClaim};
+use latchet_guard::token::{Claims, FreshClaim, NARROWED_CLAIM};
 
 /// Tokens that a login or a refresh returns.
 #[derive(Debug)]

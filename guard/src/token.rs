@@ -38,7 +38,7 @@ mod key_refresh;
 mod settings;
 mod verifier;
 
-pub use claims::{Claims, FreshClaim, TokenKind};
+pub use claims::{Claims, FreshClaim, NARROWED_CLAIM, TokenKind};
 pub use header::Header;
 pub use issuer::Issuer;
 #[cfg(feature = "remote")]

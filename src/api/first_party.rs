@@ -4,7 +4,6 @@
 //! limited to some scopes opens no route that checks roles alone, and only first-party tokens may manage the
 //! account itself.
 
-use crate::names::NARROWED_CLAIM;
 use crate::store::FIRST_PARTY_CLIENT_ID;
 use latchet_guard::error::AuthError;
 use latchet_guard::token::Claims;
@@ -19,7 +18,7 @@ impl TokenPolicy for FullScope {
     fn check(claims: &Claims) -> Result<(), AuthError> {
         // A token without a client, as of a Flask app, does not say which scopes were requested.
         let is_unclear = claims.client_id.is_none() && claims.scope.is_some();
-        if claims.extra.contains_key(NARROWED_CLAIM) || is_unclear {
+        if claims.is_narrowed() || is_unclear {
             return Err(AuthError::InsufficientScope);
         }
         Ok(())
@@ -50,6 +49,7 @@ mod tests {
 
     use super::*;
     use latchet_guard::clock::Time;
+    use latchet_guard::token::NARROWED_CLAIM;
 
     fn claims(client: Option<&str>, scope: Option<&str>, is_narrowed: bool) -> Claims {
         let mut claims = Claims::access(Time::from_secs(1_800_000_000), Duration::from_mins(15));

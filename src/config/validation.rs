@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{AllowedOrigin, Config, ConfigError, DatabaseKind, RootSecret, RootSecretError};
-use crate::names::{NARROWED_CLAIM, USERNAME_CLAIM};
-use latchet_guard::token::Claims;
+use crate::names::USERNAME_CLAIM;
+use latchet_guard::token::{Claims, NARROWED_CLAIM};
 
 /// OWASP's table for argon2id with one lane: number of passes and minimum memory in KiB.
 const OWASP_ARGON2_MINIMUMS: [(u32, u32); 5] = [

@@ -82,7 +82,8 @@ pub trait RoleName: Send + Sync + 'static {
     const NAME: &'static str;
 }
 
-/// Admits a token whose `roles` contain the name exactly.
+/// Admits a token whose `roles` contain the name exactly, and which is not limited to some scopes
+/// ([`Claims::has_role`]).
 #[derive(Debug)]
 pub struct HasRole<R>(PhantomData<fn() -> R>);
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{TestIssuer, generate, sign};
 use crate::clock::Time;
 use crate::keys::random_id;
-use crate::token::{Claims, FreshClaim, TokenKind};
+use crate::token::{Claims, FreshClaim, NARROWED_CLAIM, TokenKind};
 
 const LIFETIME: Duration = Duration::from_mins(15);
 
@@ -50,6 +50,11 @@ impl TestToken {
         }
         scopes.push_str(scope);
         self
+    }
+
+    /// Limits it to its scopes: it has the rights of no role.
+    pub fn narrowed(self) -> Self {
+        self.claim(NARROWED_CLAIM, true)
     }
 
     /// Makes it fresh: the user entered the password for this token.

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use crate::clock::Time;
 use crate::keys::random_id;
 
+/// Claim of tokens that are limited to some scopes. Its value has no meaning.
+pub const NARROWED_CLAIM: &str = "narrowed";
+
 /// The claims of a token. The names are those in the token, so that Flask-JWT-Extended can read them
 /// too.
 ///
@@ -182,9 +185,17 @@ impl Claims {
         NAMED_CLAIMS.contains(&name)
     }
 
-    /// Returns whether the user has this role.
+    /// Returns whether the token is limited to some scopes: to fewer than its login could have requested, or to
+    /// those of a service. It has the rights of its scopes, and not those of its roles.
+    pub fn is_narrowed(&self) -> bool {
+        self.extra.contains_key(NARROWED_CLAIM)
+    }
+
+    /// Returns whether the token has the rights of this role: its user has the role, and the token is not
+    /// [limited to some scopes](Self::is_narrowed). A role is a right of a user: a program to which an administrator
+    /// granted `mail:read` is no administrator.
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|present| present == role)
+        !self.is_narrowed() && self.roles.iter().any(|present| present == role)
     }
 
     /// Returns whether `scope` lists this one.

@@ -110,6 +110,40 @@ async fn a_custom_policy_applies_to_required_and_optional_routes() {
     );
 }
 
+/// A program that an administrator lets read mail has the rights of its scope alone.
+#[tokio::test]
+async fn a_token_that_is_limited_to_some_scopes_has_the_rights_of_no_role() {
+    let service = TestService::new();
+    let token = |is_narrowed| {
+        let mut claims = Claims {
+            sub: "root".to_owned(),
+            roles: vec![Admin::NAME.to_owned()],
+            scope: Some(ReadMail::NAME.to_owned()),
+            ..service.claims()
+        };
+        if is_narrowed {
+            let name = token::NARROWED_CLAIM.to_owned();
+            claims.extra.insert(name, true.into());
+        }
+        format!("Bearer {}", service.sign(&claims))
+    };
+    let (full, narrowed) = (token(false), token(true));
+    let routes = service.app();
+    let rules = app_of(service.guards());
+
+    assert_eq!(get(&routes, "/scope", Some(&narrowed)).await, ok("root"));
+    let refusal = refused(403, "insufficient_scope");
+    assert_eq!(get(&routes, "/admin", Some(&full)).await, ok("root"));
+    assert_eq!(get(&routes, "/admin", Some(&narrowed)).await, refusal);
+    for (path, notes) in [
+        ("/notes-of-alice", "her notes"),
+        ("/plain-notes", "her notes"),
+    ] {
+        assert_eq!(get(&rules, path, Some(&full)).await, ok(notes), "{path}");
+        assert_eq!(get(&rules, path, Some(&narrowed)).await, refusal, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn two_policies_with_the_same_kind_can_be_combined() {
     let service = TestService::new();
