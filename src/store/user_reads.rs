@@ -1,9 +1,10 @@
 //! Reads of users by id, in batches: one statement for all that wait.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use entity::user::Entity;
-use sea_orm::{ConnectionTrait, EntityTrait};
+use entity::user::{Column, Entity};
+use sea_orm::{ConnectionTrait, EntityTrait, IdenStatic, Iterable};
 
 use super::batch_queue::{BatchQueue, Reply};
 use super::connection::StoreConnections;
@@ -12,6 +13,12 @@ use super::{Store, StoreError, User, UserId, with_deadline};
 
 /// Most users in one statement.
 const MAX_BATCH_SIZE: usize = 512;
+
+/// The columns that this version knows. With `*` a prepared statement fails once a later version adds one.
+static COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let names = Column::iter().map(|column| format!("users.{}", column.as_str()));
+    names.collect::<Vec<_>>().join(", ")
+});
 
 /// A read that waits for its batch.
 #[derive(Debug)]
@@ -50,9 +57,12 @@ async fn read_users(
 ) -> Result<BTreeMap<UserId, User>, StoreError> {
     let wanted = TableRows::new(&WANTED_IDS, ids.into_iter().map(|id| [id.into()]));
     // On SQLite `CROSS JOIN` fixes the order: each user is looked up by its id.
-    let sql = "SELECT users.* FROM wanted CROSS JOIN users WHERE users.id = wanted.id";
+    let sql = format!(
+        "SELECT {} FROM wanted CROSS JOIN users WHERE users.id = wanted.id",
+        *COLUMNS
+    );
     let backend = connections.reader.get_database_backend();
-    let found = Entity::find().from_raw_sql(with_table(backend, wanted, sql));
+    let found = Entity::find().from_raw_sql(with_table(backend, wanted, &sql));
     let rows = found.all(&connections.reader).await?;
     let users = rows.into_iter().map(User::from);
     Ok(users.map(|user| (user.id.clone(), user)).collect())
