@@ -248,7 +248,8 @@ async fn attempts_at_a_busy_server_are_not_counted(backend: Backend) {
     let server = InProcessServer::start(&backend.with("LATCHET_PASSWORD_THREADS", "1")).await;
     let alice = server.http.person("alice").await;
     let mut logins = JoinSet::new();
-    for _ in 0..320 {
+    // The queue holds 256. Some are answered while the others are still on their way.
+    for _ in 0..640 {
         let alice = alice.clone();
         logins.spawn(async move { alice.try_login(&alice.password).await });
     }
@@ -258,7 +259,7 @@ async fn attempts_at_a_busy_server_are_not_counted(backend: Backend) {
     let (right, busy): (Vec<_>, Vec<_>) =
         answers.into_iter().partition(|answer| answer.status == 200);
     assert!(!right.is_empty());
-    assert!(!busy.is_empty(), "the queue is shorter than that");
+    assert!(!busy.is_empty(), "the queue is never full");
     for refused in busy {
         let refused = refused.expect_problem(503, "unavailable");
         assert!(wait_of(&refused) < Duration::from_mins(1));
