@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { FRAMEWORKS, startApi } from './apis.mjs';
 import { assertProblem, send } from './problems.mjs';
-import { Latchet, claimsOf } from './server.mjs';
+import { Latchet, claimsOf, freeze } from './server.mjs';
 
 const latchet = {};
 before(async () => { latchet.server = await Latchet.start({ LATCHET_SCOPES: 'mail:read,mail:send' }); });
@@ -120,7 +120,7 @@ for (const framework of FRAMEWORKS) {
       const me = () => send(`${api.url}/me`, { token });
       assert.equal((await me()).status, 200);
 
-      latchet.server.child.kill('SIGSTOP');
+      await freeze(latchet.server.child);
       const hanging = await me();
       latchet.server.child.kill('SIGCONT');
       assertProblem(hanging, 503, 'unavailable');

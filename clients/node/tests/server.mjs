@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -51,6 +51,17 @@ export const end = async (child) => {
   const ended = once(child, 'exit');
   child.kill('SIGKILL');
   await ended;
+};
+
+/** Freezes a child process. The signal stops its threads one after the other, and any that still runs may respond. */
+export const freeze = async (child) => {
+  child.kill('SIGSTOP');
+  const threads = `/proc/${child.pid}/task`;
+  // Only Linux names the threads.
+  if (!existsSync(threads)) return;
+  // The state follows the name, which is in parentheses.
+  const state = (thread) => readFileSync(`${threads}/${thread}/stat`, 'utf8').split(') ').at(-1)[0];
+  await until('the last thread to stop', () => readdirSync(threads).every((thread) => state(thread) === 'T'));
 };
 
 /** A running Latchet in a folder of its own, with the administrator `admin` and the user `alice`. */

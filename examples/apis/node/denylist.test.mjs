@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { Latchet, claimsOf, end, freePort, until } from '../../../clients/node/tests/server.mjs';
+import { Latchet, claimsOf, end, freePort, freeze, until } from '../../../clients/node/tests/server.mjs';
 
 const PAGE = readFileSync(join(import.meta.dirname, '../../../docs/how-to/protect-an-api.md'), 'utf8');
 const redis = {};
@@ -101,7 +101,7 @@ test('after a flush nothing is known until the copy is complete again', async ()
   const [ended, valid] = [await login('alice'), await login('alice')];
   await latchet.server.logout(ended);
 
-  latchet.server.child.kill('SIGSTOP');
+  await freeze(latchet.server.child);
   await command('FLUSHALL');
   const flushed = [await status(ended), await status(valid)];
   latchet.server.child.kill('SIGCONT');
