@@ -61,9 +61,9 @@ struct WorkMeter {
 /// Largest multiple of the configured cost that equal work may take.
 const MAX_WORK_FACTOR: u64 = 32;
 
-/// Permits for each thread. An attempt holds its permit while it is charged, which takes three times as long as a
-/// hash where a commit takes 20 ms. With fewer permits the threads would wait for the database; with more, a
-/// login of a known device would wait for more hashes of strangers.
+/// Permits for each thread. An attempt holds its permit while it is charged, which takes longer than a hash where
+/// commits are slow. With fewer permits the threads would wait for the database; with more, a login of a known
+/// device would wait for more hashes of strangers.
 const PERMITS_PER_THREAD: usize = 5;
 
 /// Result of the verification of a password against a stored hash.

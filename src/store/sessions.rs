@@ -1,5 +1,5 @@
-//! Rows of `sessions`, except their rotation. Every update changes few columns on condition that
-//! `revoked_at IS NULL`, so that no write revives a session.
+//! Rows of `sessions`, except their rotation. Every update changes few columns, on condition that `revoked_at`
+//! is null, so that no write revives a session.
 
 use std::time::Duration;
 

@@ -203,7 +203,7 @@ impl VerifyingKey {
 
     /// Returns whether this process, as the owner of the private part, makes this signature (in base64url) of a
     /// message. An Ed25519 signature is a function of key and message (RFC 8032, section 5.1.6), and making it
-    /// takes less than a fifth of the time of verifying it. `false` is no result: the signature must be verified.
+    /// takes a third of the time of verifying it. `false` is no result: the signature must be verified.
     pub(crate) fn is_own_signature(&self, message: &[u8], signature: &str) -> bool {
         let Some(private_key) = self.private_key.upgrade() else {
             return false;

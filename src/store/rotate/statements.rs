@@ -285,3 +285,29 @@ impl StatementCache {
         (sql, rows.into_parameters(backend))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_database_has_its_own_sql() {
+        static STATEMENTS: StatementCache =
+            StatementCache::new(|backend, rows| WANTED_IDS.definition(backend, 1, rows));
+        let sql_of = |backend, ids: &[&str]| {
+            let ids: Vec<SessionId> = ids.iter().copied().map(SessionId::from).collect();
+            STATEMENTS.with_rows(backend, wanted_rows(&ids)).0
+        };
+
+        let on_sqlite = "wanted (id) AS (VALUES (?), (?))";
+        assert_eq!(sql_of(DbBackend::Sqlite, &["a", "b"]), on_sqlite);
+        let on_postgres = "wanted (id) AS (SELECT * FROM unnest((SELECT $1::text[])))";
+        for ids in [&["a", "b"][..], &["a"]] {
+            assert_eq!(sql_of(DbBackend::Postgres, ids), on_postgres);
+        }
+        assert_eq!(
+            sql_of(DbBackend::Sqlite, &["a"]),
+            "wanted (id) AS (VALUES (?))"
+        );
+    }
+}

@@ -3,12 +3,10 @@
 use std::process::Command;
 
 use super::assert_session;
-use crate::support::tool::installed;
+use crate::support::tool::{installed, root};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rust_client_passes_without_warnings_and_serves_a_session() {
-    assert_session(&mut Command::new(installed(
-        "progenitor/debug/latchet-progenitor",
-    )))
-    .await;
+    let mut program = Command::new(installed("progenitor/debug/latchet-progenitor"));
+    assert_session(program.arg(root().join("openapi.yaml"))).await;
 }

@@ -10,10 +10,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=OPENAPI");
     let path = env::var("OPENAPI")?;
     println!("cargo::rerun-if-changed={path}");
-    let document = adapt(serde_yaml_ng::from_str(&fs::read_to_string(path)?)?);
+    let text = fs::read_to_string(path)?;
+    let folder = env::var("OUT_DIR")?;
+    let folder = Path::new(&folder);
+    // The session compares it with the present document.
+    fs::write(folder.join("openapi.yaml"), &text)?;
+    let document = adapt(serde_yaml_ng::from_str(&text)?);
     let client = progenitor::Generator::default().generate_tokens(&document)?;
-    let text = prettyplease::unparse(&syn::parse2(client)?);
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("client.rs"), text)?;
+    let client = prettyplease::unparse(&syn::parse2(client)?);
+    fs::write(folder.join("client.rs"), client)?;
     Ok(())
 }
 
@@ -47,15 +52,14 @@ fn adapt(mut document: OpenAPI) -> OpenAPI {
 }
 
 fn remove_response(document: &mut OpenAPI, path: &str, status: u16) {
-    let item = document.paths.paths.get_mut(path);
-    if let Some(ReferenceOr::Item(item)) = item
-        && let Some(operation) = &mut item.get
-    {
-        let responses = &mut operation.responses.responses;
-        responses
-            .shift_remove(&StatusCode::Code(status))
-            .expect("progenitor needs no adaptation here");
-    }
+    let Some(ReferenceOr::Item(item)) = document.paths.paths.get_mut(path) else {
+        panic!("the document has no {path}");
+    };
+    let operation = item.get.as_mut();
+    let responses = operation.map(|operation| &mut operation.responses.responses);
+    responses
+        .and_then(|responses| responses.shift_remove(&StatusCode::Code(status)))
+        .unwrap_or_else(|| panic!("GET {path} has no response {status}: do not remove it"));
 }
 
 fn read_problem(response: &mut ReferenceOr<Response>) {

@@ -1,11 +1,14 @@
 //! A session through a client that progenitor has made: login, profile, refresh, logout.
 
-use std::env;
 use std::error::Error;
+use std::{env, fs};
 
 use client::types::{LoginRequest, Problem, RefreshTokenRequest};
 use client::{Client, Error as ClientError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+/// The document that the client was made of.
+const DOCUMENT: &str = include_str!(concat!(env!("OUT_DIR"), "/openapi.yaml"));
 
 mod client {
     include!(concat!(env!("OUT_DIR"), "/client.rs"));
@@ -13,10 +16,13 @@ mod client {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    let [url, username, password] = arguments.as_slice() else {
-        return Err("usage: latchet-progenitor URL USERNAME PASSWORD".into());
+    let arguments: Vec<String> = env::args().collect();
+    let [_, document, url, username, password] = arguments.as_slice() else {
+        return Err("usage: latchet-progenitor DOCUMENT URL USERNAME PASSWORD".into());
     };
+    if fs::read_to_string(document)? != DOCUMENT {
+        return Err("the client was made of an older document: run scripts/test".into());
+    }
 
     let public = Client::new(url);
     let login = LoginRequest {
