@@ -7,12 +7,15 @@ use secrecy::SecretString;
 use super::config::Config;
 use super::error::ApiError;
 use super::ids::UserId;
+use super::locale::Locale;
+use super::mail::MailContent;
+use super::mailer::Mailer;
 use super::names::{ADMIN, UserRole, Username};
 use super::password::{PasswordHasher, PasswordPolicy};
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
 use super::sessions::Revocations;
-use super::store::{NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest};
+use super::store::{NewPassword, NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest};
 use super::text_file;
 use latchet_guard::clock::Clock;
 use latchet_guard::error::AuthError;
@@ -27,6 +30,8 @@ pub struct NewAccount {
     pub password: SecretString,
     /// Roles from the start.
     pub roles: Vec<UserRole>,
+    /// Language of mails, if it is known.
+    pub locale: Option<Locale>,
 }
 
 /// The accounts. Clones share them.
@@ -37,6 +42,7 @@ pub struct Accounts {
     pub(super) revocations: Revocations,
     pub(super) passwords: PasswordHasher,
     pub(super) policy: PasswordPolicy,
+    pub(super) mailer: Mailer,
 }
 
 impl Accounts {
@@ -136,6 +142,7 @@ impl Accounts {
             username,
             password,
             roles: vec![UserRole::admin()],
+            locale: None,
         };
         let new = self.hash_new_account(account).await?;
         let now = self.clock.now();
@@ -194,12 +201,16 @@ impl Accounts {
         by: &Actor,
     ) -> Result<Option<SessionWithOwner>, ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
+        let password = self.new_password(hash, user).await?;
         let now = self.clock.now();
         let revocation = self
             .revocations
             .revocation(RevokeReason::PasswordChanged, now)
             .await?;
-        let set = self.store.set_password(user, &hash, by, &revocation).await;
+        let set = self
+            .store
+            .set_password(user, &password, by, &revocation)
+            .await;
         let (denial, kept) = set.map_err(|error| match error {
             StoreError::Conflict => PASSWORD_CHANGED,
             StoreError::NotFound => ApiError::SessionExpired,
@@ -208,6 +219,20 @@ impl Accounts {
         self.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password changed");
         Ok(kept)
+    }
+
+    /// Returns a new password of a user with the mail that reports it.
+    pub(super) async fn new_password(
+        &self,
+        hash: SecretString,
+        user: &User,
+    ) -> Result<NewPassword, ApiError> {
+        let content = MailContent::PasswordChanged {
+            username: user.username.clone(),
+            at: self.clock.now(),
+        };
+        let notices = self.mailer.notice(user, content).await?;
+        Ok(NewPassword { hash, notices })
     }
 
     /// Disables an account: no login, and every session ends at once.
@@ -270,6 +295,11 @@ impl Accounts {
         self.user(id).await
     }
 
+    /// Returns the writer of mails.
+    pub fn mailer(&self) -> &Mailer {
+        &self.mailer
+    }
+
     /// Returns a user.
     ///
     /// # Errors
@@ -304,6 +334,7 @@ impl Accounts {
             username: account.username.into_string(),
             password_hash,
             roles: unique_role_names(&account.roles),
+            locale: account.locale,
         })
     }
 

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use super::accounts::Accounts;
+use super::addresses::Addresses;
 use super::clock_check::ClockCheck;
 use super::config::Config;
 use super::database_check::DatabaseCheck;
@@ -45,7 +46,9 @@ pub struct AppParts {
     pub accounts: Accounts,
     /// Open registration.
     pub registration: Registration,
-    /// Links that set a new password.
+    /// The e-mail addresses of users.
+    pub addresses: Addresses,
+    /// New passwords by links and mails.
     pub password_resets: PasswordResets,
     /// The signing keys.
     pub signing_keys: SigningKeys,
@@ -144,7 +147,7 @@ impl AppParts {
         let accounts = installation.accounts(revocations.clone())?;
         let (store, clock) = (installation.store.clone(), installation.clock.clone());
         let derived = Arc::clone(&installation.derived);
-        let throttle = Arc::new(Throttle::new(config, store.clone(), Arc::clone(&derived)));
+        let throttle = installation.throttle();
         let refresh_tokens = Arc::new(RefreshTokenCodec::new(Arc::clone(&derived), &config.issuer));
         let issuer = Arc::new(TokenIssuer::new(
             config,
@@ -165,6 +168,11 @@ impl AppParts {
                 verifier: Arc::clone(&verifier),
                 revocations: revocations.clone(),
             },
+            addresses: Addresses {
+                accounts: accounts.clone(),
+                throttle: Arc::clone(&throttle),
+            },
+            password_resets: installation.password_resets(accounts.clone(), Arc::clone(&throttle)),
             registration: Registration {
                 accounts: accounts.clone(),
                 throttle,
@@ -173,7 +181,6 @@ impl AppParts {
                 profiles,
                 accounts: accounts.clone(),
             },
-            password_resets: installation.password_resets(accounts.clone()),
             guards: guards(config, &verifier, &revocations),
             database_check: DatabaseCheck::new(store.clone()),
             clock_check: ClockCheck::new(store.clone(), clock.clone()),

@@ -175,13 +175,35 @@ impl Installation {
             passwords: start_password_hasher(&self.config).map_err(OpenError::Threads)?,
             policy: PasswordPolicy::new(self.config.min_password)
                 .with_service(self.config.public_url.host()),
+            mailer: self.mailer(),
         })
     }
 
-    /// Returns the links that reset passwords.
-    pub(super) fn password_resets(&self, accounts: Accounts) -> PasswordResets {
+    /// Returns the writer of mails.
+    fn mailer(&self) -> Mailer {
+        Mailer {
+            mode: self.config.mail_mode(),
+            public_url: self.config.public_url.clone(),
+            derived: Arc::clone(&self.derived),
+            store: self.store.clone(),
+        }
+    }
+
+    /// Returns the throttle.
+    pub(super) fn throttle(&self) -> Arc<Throttle> {
+        let derived = Arc::clone(&self.derived);
+        Arc::new(Throttle::new(&self.config, self.store.clone(), derived))
+    }
+
+    /// Returns the ways to reset a password.
+    pub(super) fn password_resets(
+        &self,
+        accounts: Accounts,
+        throttle: Arc<Throttle>,
+    ) -> PasswordResets {
         PasswordResets {
             accounts,
+            throttle,
             public_url: self.config.public_url.clone(),
         }
     }

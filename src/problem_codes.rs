@@ -55,9 +55,15 @@ pub fn meaning(code: &str) -> Option<&'static str> {
 }
 
 /// All codes, by status.
-pub const PROBLEM_CODES: [ProblemCode; 33] = {
+pub const PROBLEM_CODES: [ProblemCode; 34] = {
     use ProblemSource::{Both, Guards, Server};
     [
+        problem(
+            StatusCode::BAD_REQUEST,
+            "invalid_code",
+            Server,
+            "The mailed link or code is wrong, was used or has expired, or too many wrong codes were entered. Ask for another mail; after too many wrong codes, open the link in it.",
+        ),
         problem(
             StatusCode::BAD_REQUEST,
             "invalid_grant",

@@ -20,6 +20,7 @@ mod client;
 mod cookies;
 mod cors;
 mod first_party;
+mod email_addresses;
 mod flask_jwt_login;
 mod forward_auth;
 mod health;
@@ -37,6 +38,7 @@ mod secret_field;
 mod security_events;
 mod session_administration;
 mod sign_in_address;
+mod sign_in_options;
 mod signing_keys;
 pub mod spec;
 mod token_profiles;
@@ -89,6 +91,8 @@ resources! {
     refresh_logout::RefreshLogoutApi,
     forward_auth::ForwardAuthApi,
     own_account::OwnAccountApi,
+    email_addresses::EmailAddressesApi,
+    sign_in_options::SignInOptionsApi,
     users::UsersApi,
     password_reset::PasswordResetApi,
     session_administration::SessionAdministrationApi,

@@ -165,6 +165,7 @@ impl UsersApi {
             username: parse_username(&input.username)?,
             password: input.password.0,
             roles: parse_roles(&input.roles)?,
+            locale: None,
         };
         let by = user_actor(&guard.claims, request, &self.0.config);
         let user = self.0.accounts.create_user(account, &by).await?;

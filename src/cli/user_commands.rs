@@ -68,7 +68,7 @@ pub(super) async fn run(
         }
         UserCommand::ResetLink { name } => {
             let user = find_user(store, &name).await?;
-            let links = installation.password_resets(accounts()?);
+            let links = installation.password_resets(accounts()?, installation.throttle());
             let link = links.create(&user.id, by).await?;
             Ok(describe_link(&name, &link))
         }
@@ -96,6 +96,7 @@ async fn add_user(
         username: username.map_err(|why| CliError::Other(format!("the user name {why}")))?,
         password: read_password(password)?,
         roles,
+        locale: None,
     };
     let user = accounts.create_user(account, &Actor::Operator).await?;
     Ok(format!("Created user {}.\n", user.username))
