@@ -83,13 +83,13 @@ const CLAIM: &str = "
     RETURNING id, user_id, sealed_payload, tries, created_at";
 
 impl Store {
-    /// Claims up to `limit` messages until `lease` has passed.
+    /// Claims up to `limit` messages for `claim_time`.
     pub async fn claim_deliveries(
         &self,
         channel: Channel,
         limit: u32,
         now: Time,
-        lease: Duration,
+        claim_time: Duration,
     ) -> Result<Vec<ClaimedDelivery>, StoreError> {
         let db = self.writer();
         let backend = db.get_database_backend();
@@ -97,7 +97,7 @@ impl Store {
             DbBackend::Postgres => "FOR UPDATE SKIP LOCKED",
             _ => "",
         };
-        let claimed_until = now + lease;
+        let claimed_until = now + claim_time;
         let values = [
             channel.as_str().into(),
             now.millis().into(),

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod administration;
 mod ambiguous_requests;
 mod attacks;
@@ -49,6 +50,7 @@ mod oauth_rules;
 mod one_server;
 mod operator_guides;
 mod pages;
+mod password_by_mail;
 mod process;
 mod python_client;
 mod readme;
