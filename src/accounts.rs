@@ -270,6 +270,27 @@ impl Accounts {
         self.user(id).await
     }
 
+    /// Deletes an account with everything that is kept of it. All its sessions and access tokens end at once. Its
+    /// primary address receives a notice.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for the last administrator.
+    pub async fn delete_user(&self, id: &UserId, by: &Actor) -> Result<(), ApiError> {
+        let user = self.user(id).await?;
+        let now = self.clock.now();
+        let content = MailContent::AccountDeleted {
+            username: user.username.clone(),
+            at: now,
+        };
+        let notices = self.mailer.notice(&user, content).await?;
+        let period = self.revocations.token_lifetimes.denial_period(now).await?;
+        let deleted = self.store.delete_user(id, &notices, by, period).await;
+        let denial = deleted.map_err(no_such_user)?;
+        self.revocations.deny(&[denial], now).await?;
+        tracing::info!(user.id = %id, "user deleted");
+        Ok(())
+    }
+
     /// Replaces the roles of a user. Tokens with the old roles are refused from now on, and the next
     /// refresh issues one with the new roles.
     ///

@@ -59,12 +59,14 @@ pub enum EventKind {
     EmailRemoved,
     /// A user made another verified address the one that receives notices.
     PrimaryEmailChanged,
+    /// An account was deleted, by its user, an administrator or the operator. Only its id is kept, in the events.
+    UserDeleted,
     /// A mail could not be delivered for a day, or was refused, and was given up.
     MailFailed,
 }
 
 impl EventKind {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
@@ -86,6 +88,7 @@ impl EventKind {
         Self::EmailVerified,
         Self::EmailRemoved,
         Self::PrimaryEmailChanged,
+        Self::UserDeleted,
         Self::MailFailed,
     ];
 
@@ -113,6 +116,7 @@ impl EventKind {
             Self::EmailVerified => "email_verified",
             Self::EmailRemoved => "email_removed",
             Self::PrimaryEmailChanged => "primary_email_changed",
+            Self::UserDeleted => "user_deleted",
             Self::MailFailed => "mail_failed",
         }
     }

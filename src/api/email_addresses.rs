@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Tag;
 use super::client::{client_ip, mail_origin, user_actor};
-use super::first_party::{FirstParty, OwnAccountGuard};
+use super::first_party::{FreshOwnAccountGuard, OwnAccountGuard};
 use super::input::JsonBody;
 use super::responses::{NoContent, NoStore};
 use super::secret_field::SecretField;
@@ -22,13 +22,9 @@ use crate::mailed_secrets::MailProof;
 use crate::mailer::MailChallenge;
 use crate::names::EmailAddress;
 use crate::store::Email;
-use latchet_guard::{Fresh, Jwt};
 
 /// Operations on e-mail addresses.
 pub(super) struct EmailAddressesApi(pub(super) App);
-
-/// Guard of operations that change where mails about the account are sent: who receives them can set the password.
-type FreshOwnAccountGuard = Jwt<(Fresh, FirstParty)>;
 
 /// A secret of a mail or of the request for it.
 pub(super) type MailedSecretField = SecretField<128>;
@@ -67,7 +63,7 @@ impl From<MailChallenge> for MailAccepted {
 
 /// An e-mail address of the caller.
 #[derive(Debug, Object)]
-struct EmailResponse {
+pub(super) struct EmailResponse {
     /// Id of the address.
     id: String,
     /// The address.

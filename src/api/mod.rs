@@ -14,6 +14,7 @@ use crate::serve::Lifecycle;
 use crate::web::CHANGE_PASSWORD;
 use latchet_guard::Guards;
 
+mod account_export;
 mod allow_header;
 mod basic_auth;
 mod client;
@@ -92,6 +93,7 @@ resources! {
     forward_auth::ForwardAuthApi,
     own_account::OwnAccountApi,
     email_addresses::EmailAddressesApi,
+    account_export::AccountExportApi,
     sign_in_options::SignInOptionsApi,
     users::UsersApi,
     password_reset::PasswordResetApi,

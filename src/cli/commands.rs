@@ -159,6 +159,11 @@ pub(super) enum UserCommand {
         /// User name
         name: String,
     },
+    /// Delete an account with everything that is kept of it, for ever
+    Delete {
+        /// User name
+        name: String,
+    },
     /// End all sessions of an account
     SessionsEnd {
         /// User name

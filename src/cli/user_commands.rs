@@ -72,6 +72,11 @@ pub(super) async fn run(
             let link = links.create(&user.id, by).await?;
             Ok(describe_link(&name, &link))
         }
+        UserCommand::Delete { name } => {
+            let user = find_user(store, &name).await?;
+            accounts()?.delete_user(&user.id, by).await?;
+            Ok(format!("Deleted user {name}.\n"))
+        }
         UserCommand::SessionsEnd { name } => {
             let user = find_user(store, &name).await?;
             let (revocations, reason) = (installation.revocations(None)?, RevokeReason::Admin);

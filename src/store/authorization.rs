@@ -146,6 +146,33 @@ pub(super) async fn authorize_removal<C: ConnectionTrait>(
     users.require_another_administrator(removed)
 }
 
+/// Locks a user who is to be deleted, by an administrator, by the operator, or by that user.
+///
+/// # Errors
+/// As [`authorize_removal`]; [`StoreError::NotFound`] when there is no such user.
+pub(super) async fn authorize_deletion<C: ConnectionTrait>(
+    db: &C,
+    actor: &Actor,
+    deleted: &UserId,
+) -> Result<(), StoreError> {
+    let ids = std::iter::once(deleted).chain(actor.id());
+    let all = Condition::any()
+        .add(with_ids(ids))
+        .add(enabled_with_role(ADMIN));
+    let users = lock_users(db, all).await?;
+    if !actor.is_user(deleted) {
+        users.require_administrator(actor)?;
+    }
+    require_valid_token(db, actor).await?;
+    if users.get(deleted).is_none() {
+        return Err(StoreError::NotFound);
+    }
+    if *actor == Actor::Operator {
+        return Ok(());
+    }
+    users.require_another_administrator(deleted)
+}
+
 /// Checks the access token of the actor again, whose row is locked: since the first check, the request may have
 /// waited for its body or for a password hash.
 ///

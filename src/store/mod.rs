@@ -24,6 +24,7 @@ mod codes;
 mod connection;
 mod database;
 mod database_time;
+mod deletion;
 mod emails;
 mod end_everything;
 mod epoch;
@@ -86,7 +87,7 @@ pub use service_credentials::{
     ConfiguredCredential, CredentialState, ReconciledCredentials, ServiceCredential,
 };
 pub use session_lists::{
-    InvalidSessionCursor, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,
+    InvalidSessionCursor, KeptSession, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,
 };
 pub use sessions::{FIRST_PARTY_CLIENT_ID, LoginDevice, Revocation, Session};
 pub use signing_keys::StoredSigningKey;

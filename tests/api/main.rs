@@ -23,6 +23,7 @@ mod conformance;
 mod cookies;
 mod cors;
 mod databases;
+mod deletion;
 mod denylist;
 mod docs_page;
 mod document;
