@@ -12,6 +12,7 @@ use super::derived_keys::DerivedKeys;
 use super::installation::{Installation, OpenError};
 use super::introspection::Introspection;
 use super::keyring::SigningKeys;
+use super::mail::MailSender;
 use super::metrics::Metrics;
 use super::password_reset::PasswordResets;
 use super::password_verification::PasswordVerification;
@@ -52,6 +53,8 @@ pub struct AppParts {
     pub password_resets: PasswordResets,
     /// The signing keys.
     pub signing_keys: SigningKeys,
+    /// Sends mails, unless mail is off.
+    pub mail_sender: Option<Arc<MailSender>>,
     /// Tokens for third parties.
     pub third_party_tokens: ThirdPartyTokens,
     /// Programs that authenticate with a secret.
@@ -157,6 +160,7 @@ impl AppParts {
         ));
         let verifier = Arc::clone(&signing_keys.verifier);
         Ok(Self {
+            mail_sender: installation.mail_sender()?,
             services: services(&installation, &revocations, &throttle, &issuer)?,
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
             introspection: Introspection {

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::app::App;
 use super::clock_check::ClockState;
 use super::error::error_chain;
+use super::mail::delivery::MailDelivery;
 use super::password::PasswordHasher;
 use super::store::{Store, StoreError};
 
@@ -34,6 +35,15 @@ impl App {
             let _held_until_dropped = lock;
             std::future::pending::<()>().await;
         });
+        if let Some(sender) = &self.mail_sender {
+            let delivery = MailDelivery {
+                sender: Arc::clone(sender),
+                store: self.store.clone(),
+                derived: Arc::clone(&self.derived),
+                clock: self.clock.clone(),
+            };
+            tasks.spawn(async move { delivery.run().await });
+        }
         tasks.spawn(self.clock_check.clone().watch());
         let app = self.clone();
         tasks.spawn(async move { app.delete_expired_rows().await });

@@ -74,6 +74,7 @@ pub(super) async fn diagnose(config: &Config) -> Result<(), CliError> {
     findings.extend(check_descriptor_limit(config));
     findings.extend(backends::database(config, &clock).await);
     findings.extend(backends::redis(config, &clock).await);
+    findings.push(backends::mail(config, &clock).await);
     findings.push(check_listener(config).await);
 
     let report: String = findings.iter().map(ToString::to_string).collect();
