@@ -1,11 +1,20 @@
-// The account page: profile, devices, password, and a command with a token.
-import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, element, cancelLoads, confirmAction, load, showStatus, onSubmit } from '/pages/pages.js';
+// The account page: profile, devices, addresses, password, and a command with a token.
+import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, element, cancelLoads, confirmAction, load, sendRequest, showStatus, onSubmit } from '/pages/pages.js';
 import { api, auth, returnTo, startPage } from '/pages/session.js';
+import { enterEmails, leaveEmails } from '/account/emails.js';
 
 const [devices, changePassword, curl] = ['devices', 'change-password', 'curl-whole'].map(byId);
 const table = devices.querySelector('table');
 const url = new URL('/v1/me', location);
 const command = (token) => `curl -fsS '${url}' -H 'Authorization: Bearer ${token}'`;
+
+/** What the server offers; without an answer, nothing. */
+const options = sendRequest(fetch, 'GET', '/v1/sign-in-options').catch(() => ({}));
+
+options.then(({ mail }) => {
+  byId('forgot').hidden = !mail;
+  if (mail) byId('username-label').textContent = 'User name or e-mail address';
+});
 
 let sessions = [];
 
@@ -98,8 +107,10 @@ startPage((me) => {
     byId('continue-to').textContent = returnTo;
   }
   loadDevices();
+  options.then(({ mail }) => enterEmails(mail));
 }, () => {
   cancelLoads(devices);
+  leaveEmails();
   sessions = [];
   table.tBodies[0].replaceChildren();
   clearForm(changePassword);
