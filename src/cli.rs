@@ -66,9 +66,9 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
             mail_commands::send_test(&config, address).await?
         }
         Command::Health => health::check(&config).await?,
-        Command::Doctor => {
+        Command::Doctor { mail_to } => {
             print_database(&config, OpenMode::ExistingOnly);
-            return doctor::diagnose(&config).await;
+            return doctor::diagnose(&config, mail_to).await;
         }
         command => {
             config.check()?;

@@ -219,8 +219,8 @@ pub struct Config {
     #[arg(long, value_name = "FILE", help_heading = ACCOUNTS)]
     pub bootstrap_admin_password_file: Option<PathBuf>,
 
-    /// How mails leave the server: `smtp`; `log` writes them into the folder `mails` in --data-dir; without mails,
-    /// `off`, accounts have no addresses and nobody can reset a password alone [default: smtp with --smtp-url,
+    /// Transport of mails, such as smtp; with `log` they are files in the folder `mails` in --data-dir; with `off`
+    /// accounts have no addresses, and nobody can reset a password alone [default: smtp with --smtp-url,
     /// otherwise log if --public-url is on this machine, otherwise off]
     #[arg(long, value_name = "HOW", ignore_case = true, help_heading = MAIL)]
     pub mail: Option<MailMode>,
@@ -228,10 +228,10 @@ pub struct Config {
     /// authority by `?ca=FILE`
     #[arg(long, value_name = "URL", value_parser = parse_secret, help_heading = MAIL)]
     pub smtp_url: Option<SecretString>,
-    /// Sender of mails, such as `Example <no-reply@example.org>`
+    /// Sender of mails, such as no-reply@example.org or `Example <no-reply@example.org>`
     #[arg(long, value_name = "ADDRESS", help_heading = MAIL)]
     pub mail_from: Option<String>,
-    /// Folder with mail templates that replace single ones of Latchet, such as en/verify_address.txt
+    /// Folder with mail templates that replace single ones of Latchet, by names like en/verify_address.txt
     #[arg(long, value_name = "DIR", help_heading = MAIL)]
     pub mail_templates: Option<PathBuf>,
 

@@ -1,7 +1,7 @@
 //! Mails to people: their content, and the payload in which they wait in the outbox.
 //!
-//! [`templates`] renders them, [`message`] builds the message, [`transport`] sends it, and [`delivery`] does so for
-//! all that wait.
+//! `templates` renders them, `message` builds the message, `transport` sends it, and `delivery` does so for all that
+//! wait.
 
 use std::fmt;
 
@@ -15,13 +15,15 @@ use crate::store::{Channel, ClaimedDelivery, NewDelivery, message_context};
 use latchet_guard::clock::Time;
 use latchet_guard::keys::random_id;
 
+mod counters;
 pub(crate) mod delivery;
 mod folder;
 mod message;
+mod smtp;
 mod templates;
 pub(crate) mod transport;
 
-pub(crate) use transport::{MailSender, SendError};
+pub(crate) use transport::MailSender;
 
 /// A mail that waits for its delivery. It is sealed in the outbox, because it contains secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -69,7 +69,11 @@ pub(super) enum Command {
         command: Option<SecretCommand>,
     },
     /// Diagnose problems and suggest fixes
-    Doctor,
+    Doctor {
+        /// Send a mail to this address, too
+        #[arg(long, value_name = "ADDRESS", value_parser = email_address)]
+        mail_to: Option<EmailAddress>,
+    },
     /// Ask the running server whether it is ready; fails if it is not
     Health,
     /// Write a consistent copy of a SQLite database to a new file, also while a server runs; the root secret

@@ -25,12 +25,8 @@ pub(super) async fn send_test(config: &Config, to: EmailAddress) -> Result<Strin
         content: MailContent::Test,
     };
     sender.send(&random_id(), &mail).await.map_err(|error| {
-        let hint = if error.is_permanent {
-            "the mail server refused it: check user, password and sender"
-        } else {
-            "check host, port and certificate of the mail server in LATCHET_SMTP_URL"
-        };
-        CliError::Other(format!("the mail was not sent: {error}\n  {hint}"))
+        let hint = error.hint;
+        CliError::Other(format!("the mail was not sent: {error}\n  fix: {hint}"))
     })?;
     Ok(match config.mail_mode() {
         MailMode::Log => format!(

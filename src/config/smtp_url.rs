@@ -43,7 +43,7 @@ pub struct SmtpUrl {
     pub security: SmtpSecurity,
     /// User name and password, if the server requires them.
     pub login: Option<SmtpLogin>,
-    /// File with certificates (PEM) of a private authority, besides those of the system.
+    /// File with certificates (PEM) of a private authority, in place of those of the system.
     pub ca: Option<PathBuf>,
 }
 

@@ -59,7 +59,14 @@ fn remove_oldest(folder: &Path) -> io::Result<()> {
     }
     mails.sort();
     let surplus = mails.len().saturating_sub(MOST_FILES);
-    mails[..surplus].iter().try_for_each(fs::remove_file)
+    for path in &mails[..surplus] {
+        match fs::remove_file(path) {
+            // Another mail is written at the same time.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Texts of mails. A template of text is one mail: a line with the subject, an empty line, and paragraphs. The HTML
 //! is made of the same paragraphs, so that both say the same.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, context};
-use serde::Serialize;
 
 use super::{MailContent, samples};
 use crate::locale::Locale;
@@ -36,6 +37,11 @@ const GERMAN: [(&str, &str); 9] = templates!["de":
 /// The HTML of every mail.
 const FRAME: (&str, &str) = ("mail.html", include_str!("templates/mail.html"));
 
+/// Every variable that some template may name.
+const VARIABLES: [&str; 9] = [
+    "service", "username", "link", "code", "address", "time", "lang", "subject", "paragraphs",
+];
+
 /// Longest template of the operator, in bytes.
 const LONGEST_TEMPLATE: u64 = 64 * 1024;
 
@@ -60,6 +66,16 @@ pub(crate) enum TemplateError {
         #[source]
         source: minijinja::Error,
     },
+    /// A variable that no mail has, perhaps in a part that is rarely rendered.
+    #[error("the mail template {name} names `{variable}` in line {line}, which no mail has")]
+    Variable {
+        /// Name of the template.
+        name: String,
+        /// The variable.
+        variable: String,
+        /// Line of the template.
+        line: usize,
+    },
     /// The first line is not the subject.
     #[error("the mail template {0} does not begin with a line `Subject: …` and an empty line")]
     Subject(String),
@@ -77,21 +93,6 @@ pub(super) struct RenderedMail {
     pub(super) html: String,
 }
 
-/// One paragraph of a mail, for the HTML.
-#[derive(Debug, Serialize)]
-struct Paragraph<'a> {
-    kind: ParagraphKind,
-    text: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum ParagraphKind {
-    Text,
-    Link,
-    Code,
-}
-
 impl Templates {
     /// Returns the templates of this program, with those of the operator's folder in place of single ones. Every mail
     /// is rendered once, so that a wrong template is found now.
@@ -105,6 +106,7 @@ impl Templates {
             let text = text.unwrap_or_else(|| text.to_owned());
             let added = environment.add_template_owned(name, text);
             added.map_err(|source| wrong_template(name, source))?;
+            refuse_unknown_variables(&environment, name)?;
         }
         let templates = Self(environment);
         for locale in Locale::ALL {
@@ -124,7 +126,7 @@ impl Templates {
         let name = content.template_name().unwrap_or("test");
         let name = format!("{}/{name}.txt", locale.as_str());
         let values = TemplateValues::of(content);
-        let rendered = self.run(&name, minijinja::Value::from_serialize(&values))?;
+        let rendered = self.run(&name, values.to_value())?;
         let rendered = rendered.replace("\r\n", "\n");
         let (subject, text) = rendered
             .strip_prefix("Subject: ")
@@ -132,13 +134,11 @@ impl Templates {
             .filter(|(subject, _)| !subject.contains('\n'))
             .ok_or_else(|| TemplateError::Subject(name.clone()))?;
         let (subject, text) = (subject.trim().to_owned(), format!("{}\n", text.trim()));
-        let paragraphs: Vec<Paragraph<'_>> = text
-            .split("\n\n")
-            .map(|text| Paragraph::new(text.trim(), &values))
-            .collect();
+        let paragraphs = text.split("\n\n").map(str::trim);
+        let paragraphs: Vec<Value> = paragraphs.map(|text| values.paragraph(text)).collect();
         let html = self.run(
             FRAME.0,
-            context! { lang => locale.as_str(), subject, paragraphs },
+            context! { lang => locale.as_str(), subject => subject.as_str(), paragraphs },
         )?;
         Ok(RenderedMail {
             subject,
@@ -147,38 +147,20 @@ impl Templates {
         })
     }
 
-    fn run(&self, name: &str, values: minijinja::Value) -> Result<String, TemplateError> {
+    fn run(&self, name: &str, values: Value) -> Result<String, TemplateError> {
         let template = self.0.get_template(name);
         let rendered = template.and_then(|template| template.render(values));
         rendered.map_err(|source| wrong_template(name, source))
     }
 }
 
-impl<'a> Paragraph<'a> {
-    fn new(text: &'a str, values: &TemplateValues<'_>) -> Self {
-        let kind = if values.link == Some(text) {
-            ParagraphKind::Link
-        } else if values.code == Some(text) {
-            ParagraphKind::Code
-        } else {
-            ParagraphKind::Text
-        };
-        Self { kind, text }
-    }
-}
-
 /// Variables of the templates. A variable that a mail does not have is undefined, which is an error.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 struct TemplateValues<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
 }
 
@@ -237,6 +219,66 @@ impl<'a> TemplateValues<'a> {
             }
         }
     }
+
+    /// Returns the variables for a template.
+    fn to_value(&self) -> Value {
+        let texts = [
+            ("username", self.username),
+            ("link", self.link),
+            ("code", self.code),
+            ("address", self.address.as_deref()),
+            ("time", self.time.as_deref()),
+        ];
+        let defined = texts.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        let defined = defined.map(|(name, text)| (name, Value::from(text)));
+        Value::from(defined.collect::<BTreeMap<&str, Value>>())
+    }
+
+    /// Returns a paragraph for the HTML, with its kind: a link and a code have a form of their own.
+    fn paragraph(&self, text: &str) -> Value {
+        let kind = if self.link == Some(text) {
+            "link"
+        } else if self.code == Some(text) {
+            "code"
+        } else {
+            "text"
+        };
+        context! { kind, text => Value::from_safe_string(escape_html(text)) }
+    }
+}
+
+/// Refuses a template that names a variable that no mail has.
+fn refuse_unknown_variables(
+    environment: &Environment<'_>,
+    name: &str,
+) -> Result<(), TemplateError> {
+    let template = environment.get_template(name);
+    let template = template.map_err(|source| wrong_template(name, source))?;
+    let named = template.undeclared_variables(false).into_iter();
+    let unknown = named.filter(|variable| !VARIABLES.contains(&variable.as_str()));
+    let Some(variable) = unknown.min() else {
+        return Ok(());
+    };
+    let is_named_in = |line: &str| {
+        let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.any(|word| word == variable)
+    };
+    let line = template.source().lines().position(is_named_in);
+    Err(TemplateError::Variable {
+        name: name.to_owned(),
+        line: line.map_or(1, |before| before + 1),
+        variable,
+    })
+}
+
+/// Escapes a text for HTML. Unlike minijinja it leaves slashes as they are: not every mail program decodes a link
+/// before it looks for links.
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
 }
 
 /// Returns a user name that no mail program turns into a link: otherwise a registration could send one to any address.
@@ -302,7 +344,7 @@ mod tests {
                 assert!(!mail.subject.is_empty() && mail.text.len() > 40, "{mail:?}");
                 assert!(mail.html.contains("<html lang="), "{mail:?}");
                 for text in mail.text.lines().filter(|line| line.contains("bGluaw")) {
-                    assert!(mail.html.contains(&text.replace('/', "&#x2f;")), "{}", mail.html);
+                    assert!(mail.html.contains(&format!("<a href=\"{text}\">{text}</a>")), "{}", mail.html);
                 }
             }
         }
@@ -351,6 +393,7 @@ mod tests {
         for (text, wanted) in [
             ("Subject: Ours\n\n{{ username }}", "en/test.txt"),
             ("Subject: Ours\n\n{% if %}", "en/test.txt"),
+            ("Subject: Ours\n\n{% if false %}{{ usernam }}{% endif %}", "`usernam` in line 3"),
             ("Hello", "does not begin"),
             ("Subject: two\nlines\n\nHello", "does not begin"),
         ] {

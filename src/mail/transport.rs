@@ -2,28 +2,31 @@
 
 use std::time::Duration;
 
-use lettre::transport::smtp::PoolConfig;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, TlsParameters, TlsParametersBuilder,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use secrecy::ExposeSecret;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
 
+use super::Mail;
+use super::counters::MailCounters;
 use super::folder::MailFolder;
 use super::message::MessageFrame;
+use super::smtp::{FaultKind, SmtpClient, SmtpFault, SmtpStep};
 use super::templates::{TemplateError, Templates};
-use super::Mail;
 use crate::config::{Config, MailMode, SmtpSecurity, SmtpUrl};
 use crate::error::error_chain;
+use crate::text_file;
 use latchet_guard::clock::Clock;
 
-/// Longest wait for one step of a conversation with the mail server.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most mails that are sent at once, each by a connection of its own.
+pub(super) const MOST_CONNECTIONS: usize = 8;
 
-/// Most connections to the mail server.
-pub(super) const MOST_CONNECTIONS: u32 = 8;
-
-/// Time after which an idle connection to the mail server is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for which a server that stops waits for the mails that are being sent.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest part of the response of a mail server in the log.
 const LONGEST_CAUSE: usize = 200;
@@ -65,8 +68,64 @@ impl From<TemplateError> for MailSettingsError {
 pub struct SendError {
     /// Cause, without addresses.
     pub cause: String,
-    /// True if the mail server has refused this mail for good.
-    pub is_permanent: bool,
+    /// Reach of the failure.
+    pub reach: FailureReach,
+    /// Advice to the operator.
+    pub hint: &'static str,
+}
+
+/// Reach of a failure to send a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureReach {
+    /// The mail server, or the disk: other mails would fail as well.
+    AllMails,
+    /// This mail, perhaps for a while.
+    ThisMail,
+    /// This mail, for good: the recipient was refused, or the message cannot be built.
+    ThisMailForGood,
+}
+
+impl From<SmtpFault> for SendError {
+    fn from(fault: SmtpFault) -> Self {
+        let reach = match (fault.step, fault.kind) {
+            (SmtpStep::Recipient, FaultKind::Refused) => FailureReach::ThisMailForGood,
+            (
+                SmtpStep::Recipient | SmtpStep::Content,
+                FaultKind::Refused | FaultKind::Postponed,
+            ) => FailureReach::ThisMail,
+            _ => FailureReach::AllMails,
+        };
+        Self {
+            cause: printable_cause(&fault),
+            reach,
+            hint: hint(&fault),
+        }
+    }
+}
+
+/// Returns advice for a failed conversation.
+fn hint(fault: &SmtpFault) -> &'static str {
+    match (fault.step, fault.kind) {
+        (_, FaultKind::Tls) => {
+            "use the host name of the certificate in LATCHET_SMTP_URL; add `?ca=FILE` for a private authority; smtps:// is for a port with TLS from the start (465), smtp:// for one with STARTTLS (587)"
+        }
+        (SmtpStep::Connect, _) => {
+            "check host and port in LATCHET_SMTP_URL, and that no firewall is in between; smtps:// is for a port with TLS from the start (465), smtp:// for one with STARTTLS (587)"
+        }
+        (SmtpStep::StartTls, _) => {
+            "this port offers no STARTTLS: use smtps:// and its port, or `?tls=none` for a mail server on this machine"
+        }
+        (SmtpStep::Login, _) => {
+            "check user and password in LATCHET_SMTP_URL, with special characters percent-encoded"
+        }
+        (SmtpStep::Sender, _) => {
+            "set LATCHET_MAIL_FROM to an address from which this user of the mail server may send"
+        }
+        (SmtpStep::Recipient, _) => {
+            "check the address, and that the mail server forwards mails of this user"
+        }
+        (SmtpStep::Content, _) => "look into the log of the mail server",
+    }
 }
 
 /// Renders and sends mails.
@@ -75,10 +134,14 @@ pub struct MailSender {
     templates: Templates,
     frame: MessageFrame,
     transport: Transport,
+    counters: MailCounters,
+    stopping: CancellationToken,
+    /// Held while mails of the outbox are being sent.
+    sending: Mutex<()>,
 }
 
 enum Transport {
-    Smtp(Box<AsyncSmtpTransport<Tokio1Executor>>),
+    Smtp(Box<SmtpClient>),
     Folder(MailFolder),
 }
 
@@ -116,6 +179,9 @@ impl MailSender {
             templates: Templates::open(config.mail_templates.as_deref(), &host)?,
             frame: MessageFrame { from, host },
             transport,
+            counters: MailCounters::default(),
+            stopping: CancellationToken::new(),
+            sending: Mutex::default(),
         }))
     }
 
@@ -125,25 +191,19 @@ impl MailSender {
     /// When the mail server does not accept it.
     pub async fn send(&self, id: &str, mail: &Mail) -> Result<(), SendError> {
         let rendered = self.templates.render(&mail.content, mail.locale);
-        let rendered = rendered.map_err(|error| permanent(&error))?;
+        let rendered = rendered.map_err(|error| unsendable(&error))?;
         let message = self.frame.message(id, &mail.to, rendered);
-        let message = message.map_err(|error| permanent(&error))?;
+        let message = message.map_err(|error| unsendable(&error))?;
         match &self.transport {
-            Transport::Smtp(server) => match server.send(message).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(SendError {
-                    is_permanent: error.is_permanent(),
-                    cause: printable_cause(&error),
-                }),
-            },
+            Transport::Smtp(server) => Ok(server.send(&message).await?),
             Transport::Folder(folder) => {
                 let (folder, id) = (folder.clone(), id.to_owned());
                 let written =
                     tokio::task::spawn_blocking(move || folder.write(&id, &message.formatted()));
                 match written.await {
                     Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(temporary(&error)),
-                    Err(error) => Err(temporary(&error)),
+                    Ok(Err(error)) => Err(unwritten(&error)),
+                    Err(error) => Err(unwritten(&error)),
                 }
             }
         }
@@ -156,65 +216,90 @@ impl MailSender {
     pub async fn test_connection(&self) -> Result<(), SendError> {
         match &self.transport {
             Transport::Folder(_) => Ok(()),
-            Transport::Smtp(server) => match server.test_connection().await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(SendError {
-                    cause: "the mail server does not respond".to_owned(),
-                    is_permanent: false,
-                }),
-                Err(error) => Err(SendError {
-                    is_permanent: error.is_permanent(),
-                    cause: printable_cause(&error),
-                }),
-            },
+            Transport::Smtp(server) => Ok(server.test_connection().await?),
+        }
+    }
+
+    /// Returns the numbers of mails of the outbox that were sent, and that were not.
+    pub fn counters(&self) -> &MailCounters {
+        &self.counters
+    }
+
+    /// Begins to send no more mails of the outbox, and waits for those that are being sent. What takes longer is sent
+    /// again by another server, or after the next start.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        let _ = tokio::time::timeout(STOP_TIMEOUT, self.sending.lock()).await;
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Waits for the call of [`MailSender::stop`].
+    pub(super) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Returns a guard that [`MailSender::stop`] waits for.
+    pub(super) async fn sending(&self) -> MutexGuard<'_, ()> {
+        self.sending.lock().await
+    }
+
+    /// Closes connections that were not used for a while.
+    pub(super) async fn close_idle_connections(&self) {
+        if let Transport::Smtp(server) = &self.transport {
+            server.close_idle().await;
         }
     }
 }
 
-fn smtp(config: &Config) -> Result<AsyncSmtpTransport<Tokio1Executor>, MailSettingsError> {
+fn smtp(config: &Config) -> Result<SmtpClient, MailSettingsError> {
     let url = config.smtp_url.as_ref().map(ExposeSecret::expose_secret);
     let url = SmtpUrl::parse(url.unwrap_or_default()).map_err(MailSettingsError::Url)?;
     let tls = match url.security {
-        SmtpSecurity::None => Tls::None,
-        SmtpSecurity::StartTls => Tls::Required(tls_parameters(&url)?),
-        SmtpSecurity::Tls => Tls::Wrapper(tls_parameters(&url)?),
+        SmtpSecurity::None => None,
+        SmtpSecurity::StartTls | SmtpSecurity::Tls => Some(tls_parameters(&url)?),
     };
-    let pool = PoolConfig::new()
-        .max_size(MOST_CONNECTIONS)
-        .idle_timeout(IDLE_TIMEOUT);
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(url.host)
-        .port(url.port)
-        .tls(tls)
-        .timeout(Some(TIMEOUT))
-        .pool_config(pool);
-    if let Some(login) = url.login {
-        let password = login.password.expose_secret().to_owned();
-        builder = builder.credentials(Credentials::new(login.user, password));
-    }
-    Ok(builder.build())
+    Ok(SmtpClient::new(url, tls, config.public_url.host()))
 }
 
+/// Returns the settings of TLS: certificates of the authorities of the system, or of the private one alone.
 fn tls_parameters(url: &SmtpUrl) -> Result<TlsParameters, MailSettingsError> {
-    let mut parameters = TlsParameters::builder(url.host.clone());
+    let mut parameters = TlsParametersBuilder::new(url.host.clone());
     if let Some(path) = &url.ca {
-        let pem = std::fs::read(path).map_err(MailSettingsError::Certificates)?;
+        let pem = text_file::read_pem(path).map_err(MailSettingsError::Certificates)?;
+        if !contains_certificate(&pem) {
+            let error = std::io::Error::other(format!("{} holds no certificate", path.display()));
+            return Err(MailSettingsError::Certificates(error));
+        }
         let certificate = Certificate::from_pem(&pem).map_err(MailSettingsError::Tls)?;
-        parameters = parameters.add_root_certificate(certificate);
+        parameters = parameters
+            .certificate_store(CertificateStore::None)
+            .add_root_certificate(certificate);
     }
     parameters.build_rustls().map_err(MailSettingsError::Tls)
 }
 
-fn permanent(error: &(dyn std::error::Error + 'static)) -> SendError {
+fn contains_certificate(pem: &[u8]) -> bool {
+    CertificateDer::pem_slice_iter(pem).any(|certificate| certificate.is_ok())
+}
+
+/// Returns the failure of a mail that cannot be built.
+fn unsendable(error: &(dyn std::error::Error + 'static)) -> SendError {
     SendError {
         cause: printable_cause(error),
-        is_permanent: true,
+        reach: FailureReach::ThisMailForGood,
+        hint: "check the templates in LATCHET_MAIL_TEMPLATES",
     }
 }
 
-fn temporary(error: &(dyn std::error::Error + 'static)) -> SendError {
+/// Returns the failure to write a file.
+fn unwritten(error: &(dyn std::error::Error + 'static)) -> SendError {
     SendError {
         cause: printable_cause(error),
-        is_permanent: false,
+        reach: FailureReach::AllMails,
+        hint: "check the folder `mails` in LATCHET_DATA_DIR, and its disk",
     }
 }
 

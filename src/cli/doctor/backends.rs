@@ -6,18 +6,15 @@ use secrecy::ExposeSecret;
 
 use super::{Config, Finding, RESPONSE_TIMEOUT};
 use crate::clock_skew::{ClockDeviation, MAX_DEVIATION};
-use crate::config::{DatabaseKind, MailMode, RootSecret, RootSecretError};
+use crate::config::{DatabaseKind, RootSecret, RootSecretError};
 use crate::derived_keys::{DerivedKeys, SecretAge};
 use crate::keyring::Keyring;
-use crate::mail::MailSender;
 use crate::store::{self, DatabaseInspection, StoreError, StoredSigningKey};
 use latchet_guard::clock::{Clock, Time};
 use latchet_guard::denylist::redis::{RedisUrl, advice};
 
 /// Clocks further apart than this end sessions and refuse tokens at the wrong time.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
-/// Longest wait for the mail server, which may look the client up first.
-const MAIL_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) async fn database(config: &Config, clock: &Clock) -> Vec<Finding> {
     let url = &config.database_url;
@@ -260,29 +257,5 @@ pub(super) async fn redis(config: &Config, clock: &Clock) -> Vec<Finding> {
             };
             vec![fit, compare_clocks("Redis", found.time, clock)]
         }
-    }
-}
-
-/// Connects to the mail server, if the settings name one.
-pub(super) async fn mail(config: &Config, clock: &Clock) -> Finding {
-    const FIX: &str =
-        "check LATCHET_SMTP_URL, and try `latchet mail test ADDRESS`; until then mails wait";
-    let sender = match MailSender::open(config, clock) {
-        Ok(sender) => sender,
-        Err(error) => return Finding::of(&error, "change that setting"),
-    };
-    let Some(sender) = sender else {
-        return Finding::passed(
-            "mail is off: nobody can reset a password without an administrator (LATCHET_SMTP_URL)",
-        );
-    };
-    if config.mail_mode() == MailMode::Log {
-        let folder = config.mail_folder();
-        return Finding::passed(format!("mails are files in {}", folder.display()));
-    }
-    match tokio::time::timeout(MAIL_TIMEOUT, sender.test_connection()).await {
-        Ok(Ok(())) => Finding::passed("the mail server responds and accepts the credentials"),
-        Ok(Err(error)) => Finding::of(&error, FIX),
-        Err(_) => Finding::failed("the mail server does not respond", FIX),
     }
 }
