@@ -3,7 +3,7 @@
 import { byId, onSubmit, sendRequest } from '/pages/pages.js';
 import { openOneTimeLink } from '/pages/link.js';
 
-const link = openOneTimeLink('verify', 'Open the complete link of the mail: it contains a secret after #.');
+const link = openOneTimeLink('verify');
 
 onSubmit(byId('verify').querySelector('form'), async () => {
   await sendRequest(fetch, 'POST', '/v1/email/verify', { link: link() });
