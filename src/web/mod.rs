@@ -97,7 +97,11 @@ const PAGES: [(&str, &str, &str); 8] = [
     ("/reset", PAGE_POLICY, include_str!("reset/reset.html")),
     ("/verify", PAGE_POLICY, include_str!("verify/verify.html")),
     ("/forgot", PAGE_POLICY, include_str!("forgot/forgot.html")),
-    ("/register", PAGE_POLICY, include_str!("register/register.html")),
+    (
+        "/register",
+        PAGE_POLICY,
+        include_str!("register/register.html"),
+    ),
     ("/docs", DOCS_POLICY, include_str!("docs.html")),
 ];
 

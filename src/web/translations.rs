@@ -27,7 +27,9 @@ fn is_translated(path: &str) -> bool {
 /// Returns the texts of a page that `language.js` translates.
 fn texts_of_html(html: &'static str) -> Vec<&'static str> {
     // Browsers show those in `noscript` where no script can translate them.
-    let parts = html.split("<noscript>").filter_map(|part| part.rsplit("</noscript>").next());
+    let parts = html
+        .split("<noscript>")
+        .filter_map(|part| part.rsplit("</noscript>").next());
     let elements = parts.flat_map(|part| part.split('<'));
     let mut texts = Vec::new();
     for (tag, text) in elements.filter_map(|element| element.split_once('>')) {
@@ -63,11 +65,22 @@ fn every_text_of_the_pages_has_a_german_form() {
     let pages = pages.chain([("the refusal", REFUSAL)]);
     let texts_of_pages = pages
         .filter(|(path, _)| is_translated(path))
-        .flat_map(|(path, html)| texts_of_html(html).into_iter().map(move |text| (path, text)));
-    let scripts = FILES.into_iter().filter(|(_, content_type, _)| *content_type == SCRIPT_TYPE);
-    let texts_of_scripts = scripts
-        .filter(|(path, ..)| is_translated(path))
-        .flat_map(|(path, _, text)| texts_of_script(text).into_iter().map(move |text| (path, text)));
+        .flat_map(|(path, html)| {
+            texts_of_html(html)
+                .into_iter()
+                .map(move |text| (path, text))
+        });
+    let scripts = FILES
+        .into_iter()
+        .filter(|(_, content_type, _)| *content_type == SCRIPT_TYPE);
+    let texts_of_scripts =
+        scripts
+            .filter(|(path, ..)| is_translated(path))
+            .flat_map(|(path, _, text)| {
+                texts_of_script(text)
+                    .into_iter()
+                    .map(move |text| (path, text))
+            });
 
     let mut count = 0;
     for (path, text) in texts_of_pages.chain(texts_of_scripts) {
@@ -82,7 +95,11 @@ fn a_german_text_stands_for_one_english_text() {
     let dictionary = dictionary();
     let lines = DICTIONARY.lines().filter(|line| line.starts_with("  '"));
 
-    assert_eq!(dictionary.len(), lines.count(), "an entry is given twice or has another form");
+    assert_eq!(
+        dictionary.len(),
+        lines.count(),
+        "an entry is given twice or has another form"
+    );
     let german: BTreeSet<_> = dictionary.values().collect();
     assert_eq!(german.len(), dictionary.len());
     for (english, german) in &dictionary {
