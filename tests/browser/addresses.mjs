@@ -1,45 +1,13 @@
 // E-mail addresses as a person uses them: add one on /account, confirm it by the code or the link of the mail, sign in
 // by it, and reset a forgotten password. The mails are files in the folder MAILS.
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import assert from 'node:assert/strict';
+import { codeIn, linkIn, mailTo } from './mails.mjs';
 import { NAME, PASSWORD, base, confirm, finish, focuses, look, open, rows, says, signIn } from './page_kit.mjs';
-
-const { MAILS } = process.env;
-const DEADLINE_MS = 60_000;
-
-/** Decodes the text of a mail. */
-const textOf = (file) => {
-  const message = readFileSync(join(MAILS, file), 'utf8').replaceAll('\r\n', '\n');
-  const part = message.split('\n--').find((text) => text.includes('text/plain'));
-  const body = part.slice(part.indexOf('\n\n') + 2).replaceAll('=\n', '');
-  const bytes = body.replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
-  return { message, text: Buffer.from(bytes, 'latin1').toString('utf8') };
-};
-
-/** Waits for the newest of `count` mails to an address. */
-const mail = async (address, count) => {
-  for (const end = Date.now() + DEADLINE_MS; Date.now() < end;) {
-    let files = [];
-    try {
-      files = readdirSync(MAILS).filter((name) => name.endsWith('.eml')).sort();
-    } catch {
-      // The folder appears with the first mail.
-    }
-    const found = files.map(textOf).filter(({ message }) => message.includes(`\nTo: ${address}\n`));
-    if (found.length >= count) return found[count - 1].text;
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
-  }
-  throw new Error(`no mail to ${address}`);
-};
-
-const linkIn = (text) => text.match(/https?:\S+#\S+/)[0];
-const codeIn = (text) => text.match(/^\d{6}$/m)[0];
 
 const context = await open();
 const page = await context.newPage();
 await page.goto(base);
-await page.getByRole('link', { name: 'Forgot your password?' }).waitFor();
+await page.getByRole('link', { name: 'Forgot password?' }).waitFor();
 await page.getByLabel('User name or e-mail address').waitFor();
 await look(page, 'account-signed-out-with-mail');
 await signIn(page);
@@ -53,7 +21,7 @@ await section.getByLabel('Another address').fill('first@example.org');
 await page.keyboard.press('Enter');
 await focuses(page, 'email-code');
 await look(page, 'account-email-code');
-const first = await mail('first@example.org', 1);
+const first = await mailTo('first@example.org', 1);
 await section.getByLabel('Code').fill(codeIn(first) === '000000' ? '111111' : '000000');
 await page.keyboard.press('Enter');
 await page.locator('#email-code-error').filter({ hasText: 'ask for another mail' }).waitFor();
@@ -69,7 +37,7 @@ assert.match(only, /first@example\.org\s+Primary/);
 await section.getByLabel('Another address').fill('second@example.org');
 await page.keyboard.press('Enter');
 await focuses(page, 'email-code');
-const link = linkIn(await mail('second@example.org', 1));
+const link = linkIn(await mailTo('second@example.org', 1));
 const other = await context.newPage();
 await other.goto(link);
 await other.getByRole('button', { name: 'Confirm this address' }).waitFor();
@@ -77,7 +45,7 @@ assert.equal(other.url(), `${base}/verify`, 'the secret leaves the address');
 await look(other, 'verify');
 await page.reload();
 const [, unconfirmed] = await rows(page, 'emails', 2);
-assert.match(unconfirmed, /not confirmed/);
+assert.match(unconfirmed, /Not confirmed/);
 await other.getByRole('button', { name: 'Confirm this address' }).click();
 await focuses(other, 'done');
 await look(other, 'verify-done');
@@ -112,7 +80,7 @@ assert.equal(await page.locator('#me-username').innerText(), NAME);
 const stranger = await open();
 const forgot = await stranger.newPage();
 await forgot.goto(`${base}/account`);
-await forgot.getByRole('link', { name: 'Forgot your password?' }).click();
+await forgot.getByRole('link', { name: 'Forgot password?' }).click();
 await look(forgot, 'forgot');
 for (const address of ['nobody@example.org', 'second@example.org']) {
   await forgot.getByLabel('E-mail address').fill(address);
@@ -124,7 +92,7 @@ for (const address of ['nobody@example.org', 'second@example.org']) {
     await focuses(forgot, 'email');
   }
 }
-const reset = await mail('second@example.org', 3);
+const reset = await mailTo('second@example.org', 3);
 await forgot.getByLabel('Code').fill(codeIn(reset));
 await forgot.getByLabel('New password').fill('passwordpassword');
 await forgot.getByRole('button', { name: 'Set the password' }).click();
