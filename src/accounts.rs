@@ -15,7 +15,9 @@ use super::password::{PasswordHasher, PasswordPolicy};
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
 use super::sessions::Revocations;
-use super::store::{NewPassword, NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest};
+use super::store::{
+    NewPassword, NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest,
+};
 use super::text_file;
 use latchet_guard::clock::Clock;
 use latchet_guard::error::AuthError;

@@ -88,7 +88,12 @@ impl Addresses {
             user: Some(user.id.clone()),
             ..delivery
         };
-        let new = new_email(address, Some(user.id.clone()), &secrets, now + CODE_LIFETIME);
+        let new = new_email(
+            address,
+            Some(user.id.clone()),
+            &secrets,
+            now + CODE_LIFETIME,
+        );
         let added = accounts
             .store
             .add_email(&user.id, new, &[delivery], (by, now))

@@ -39,8 +39,8 @@ pub use listen_address::ListenAddress;
 pub use load::{ConfigError, load, parse_leniently};
 pub use log_filter::LogFilter;
 pub use resolution::{PrintableValue, Resolution, ResolvedSetting, SettingSource, resolve};
-pub use smtp_url::{SmtpLogin, SmtpSecurity, SmtpUrl};
 pub use root_secret::{RootSecret, RootSecretError, check_secret_strength};
+pub use smtp_url::{SmtpLogin, SmtpSecurity, SmtpUrl};
 pub(crate) use values::parse_duration;
 pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, RateLimit, WebOrigin};
 

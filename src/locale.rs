@@ -61,7 +61,10 @@ fn weighted_tag(part: &str) -> (&str, u16) {
     let weight = parameter.trim().strip_prefix("q=").map_or(1000, |weight| {
         let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
         let thousandths = format!("{whole}{fraction:0<3}");
-        thousandths.get(..4).and_then(|digits| digits.parse().ok()).unwrap_or(0)
+        thousandths
+            .get(..4)
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(0)
     });
     (tag, weight)
 }

@@ -148,7 +148,10 @@ impl Mail {
     /// Seals the mail for the outbox.
     pub fn into_delivery(self, user: Option<UserId>, keys: &DerivedKeys) -> NewDelivery {
         let id = random_id();
-        #[expect(clippy::expect_used, reason = "text and numbers always have a JSON form")]
+        #[expect(
+            clippy::expect_used,
+            reason = "text and numbers always have a JSON form"
+        )]
         let payload = serde_json::to_vec(&self).expect("it is text and numbers");
         NewDelivery {
             sealed_payload: keys.seal(&message_context(&id), &payload),
@@ -159,7 +162,10 @@ impl Mail {
     }
 
     /// Opens a mail of the outbox.
-    pub(crate) fn open(delivery: &ClaimedDelivery, keys: &DerivedKeys) -> Result<Self, PayloadError> {
+    pub(crate) fn open(
+        delivery: &ClaimedDelivery,
+        keys: &DerivedKeys,
+    ) -> Result<Self, PayloadError> {
         let context = message_context(&delivery.id);
         let payload = keys.open(&context, &delivery.sealed_payload)?;
         Ok(serde_json::from_slice(&payload)?)

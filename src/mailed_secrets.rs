@@ -121,7 +121,10 @@ mod tests {
     fn the_digits_are_valid_with_their_request_alone() {
         let secrets = MailedSecrets::random();
         let hashes = secrets.hashes();
-        let (request, code) = (secrets.request.expose_secret(), secrets.code.expose_secret());
+        let (request, code) = (
+            secrets.request.expose_secret(),
+            secrets.code.expose_secret(),
+        );
 
         let right = PresentedCode::Digits {
             request: hashes.request,
@@ -140,7 +143,10 @@ mod tests {
         let codes: Vec<String> = (0..100).map(|_| random_digits()).collect();
 
         for code in &codes {
-            assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()), "{code}");
+            assert!(
+                code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()),
+                "{code}"
+            );
         }
         let unique: std::collections::BTreeSet<&String> = codes.iter().collect();
         assert!(unique.len() > 95, "{unique:?}");

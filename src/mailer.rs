@@ -128,7 +128,12 @@ impl Mailer {
     }
 
     /// Returns the mail that reports a change to one address of a user.
-    pub(super) fn notice_to(&self, email: &Email, user: &User, content: MailContent) -> NewDelivery {
+    pub(super) fn notice_to(
+        &self,
+        email: &Email,
+        user: &User,
+        content: MailContent,
+    ) -> NewDelivery {
         let locale = user.locale.unwrap_or_default();
         NewDelivery {
             user: Some(user.id.clone()),
@@ -152,6 +157,10 @@ impl Mailer {
             LinkedPage::Verify => "verify",
             LinkedPage::Reset => "reset",
         };
-        format!("{}/{path}#{}", self.public_url, secrets.link.expose_secret())
+        format!(
+            "{}/{path}#{}",
+            self.public_url,
+            secrets.link.expose_secret()
+        )
     }
 }

@@ -229,6 +229,8 @@ impl PasswordResets {
             }
         }
         let presented = proof.hashed();
-        store.use_reset_code(&presented, password, by, revocation).await
+        store
+            .use_reset_code(&presented, password, by, revocation)
+            .await
     }
 }

@@ -290,6 +290,7 @@ pub(crate) fn error_sample(code: &str) -> Problem {
         "refresh_reused" => ApiError::RefreshReused.problem(),
         "session_expired" => ApiError::SessionExpired.problem(),
         "session_revoked" => ApiError::SessionRevoked.problem(),
+        "invalid_code" => ApiError::InvalidCode.problem(),
         "weak_password" => ApiError::WeakPassword(Weakness::Common).problem(),
         "conflict" => ApiError::Conflict("this user name is taken").problem(),
         "forbidden" => ApiError::Forbidden("this account is disabled").problem(),

@@ -1,6 +1,5 @@
 //! Open registration: counted per network before anything is hashed.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -134,8 +133,14 @@ impl Registration {
         let Accounts { store, clock, .. } = &self.accounts;
         let (by, now) = (Actor::Anonymous { ip: origin.ip }, clock.now());
         let registered = match email {
-            None => store.create_user(new, &by, now).await.map(Registered::Created),
-            Some(email) => self.create_with_email(new, email, (&by, origin.locale)).await,
+            None => store
+                .create_user(new, &by, now)
+                .await
+                .map(Registered::Created),
+            Some(email) => {
+                self.create_with_email(new, email, (&by, origin.locale))
+                    .await
+            }
         };
         registered.map_err(|error| match error {
             StoreError::Conflict => ApiError::Conflict("this user name is taken"),

@@ -104,7 +104,10 @@ impl AccountExportApi {
             exported_at: app.clock.now().to_string(),
             user: user.into(),
             emails: emails.into_iter().map(EmailResponse::from).collect(),
-            sessions: sessions.into_iter().map(ExportedSessionResponse::from).collect(),
+            sessions: sessions
+                .into_iter()
+                .map(ExportedSessionResponse::from)
+                .collect(),
             events: events.into_iter().map(EventResponse::from).collect(),
         })))
     }
@@ -121,11 +124,15 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         "id": 42, "at": "2026-11-24T06:00:00Z", "kind": "user_created",
         "user_id": examples::USER, "username": "ada", "ip": "192.0.2.7",
     });
-    vec![OperationSpec::new("exportMe").errors(&["not_found"]).response(
-        "200",
-        json!({
-            "exported_at": "2026-11-24T06:15:00Z", "user": examples::user(), "emails": [],
-            "sessions": [session], "events": [event],
-        }),
-    )]
+    vec![
+        OperationSpec::new("exportMe")
+            .errors(&["not_found"])
+            .response(
+                "200",
+                json!({
+                    "exported_at": "2026-11-24T06:15:00Z", "user": examples::user(), "emails": [],
+                    "sessions": [session], "events": [event],
+                }),
+            ),
+    ]
 }

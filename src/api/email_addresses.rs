@@ -286,7 +286,11 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         OperationSpec::new("verifyEmail")
             .errors(&["invalid_code", "conflict", "too_many_requests"])
             .requests(&[
-                ("link", "By the link of the mail", json!({ "link": examples::LINK })),
+                (
+                    "link",
+                    "By the link of the mail",
+                    json!({ "link": examples::LINK }),
+                ),
                 (
                     "code",
                     "By the code of the mail",

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Tag;
 use super::client::{client_ip, mail_origin, user_actor};
 use super::email_addresses::{
-    EmailRequest, MailAccepted, MailedSecretField, mail_challenge_example, mail_proof, parse_address,
+    EmailRequest, MailAccepted, MailedSecretField, mail_challenge_example, mail_proof,
+    parse_address,
 };
 use super::input::JsonBody;
 use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
@@ -291,7 +292,12 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         OperationSpec::new("listResetLinks")
             .response("200", json!({ "items": [open_link], "next": "ada" })),
         OperationSpec::new("resetPassword")
-            .errors(&["weak_password", "not_found", "invalid_code", "too_many_requests"])
+            .errors(&[
+                "weak_password",
+                "not_found",
+                "invalid_code",
+                "too_many_requests",
+            ])
             .requests(&[
                 (
                     "link",

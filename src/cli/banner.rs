@@ -66,7 +66,11 @@ fn banner(app: &App, metrics: Option<SocketAddr>) -> String {
         config.listen
     );
     if config.mail_mode() == MailMode::Log {
-        let _ = writeln!(text, "  Mails          files in {}", config.mail_folder().display());
+        let _ = writeln!(
+            text,
+            "  Mails          files in {}",
+            config.mail_folder().display()
+        );
     }
     if let Some(address) = metrics {
         let _ = writeln!(text, "  Metrics        http://{address}/metrics");

@@ -75,7 +75,11 @@ impl SmtpUrl {
                 ("ca", path) => ca = Some(PathBuf::from(path)),
                 ("tls", "none") => security = plain(security, &host)?,
                 ("tls", _) => return Err("`tls` can be `none` only".to_owned()),
-                (name, _) => return Err(format!("the parameter `{name}` is unknown: use `ca` or `tls`")),
+                (name, _) => {
+                    return Err(format!(
+                        "the parameter `{name}` is unknown: use `ca` or `tls`"
+                    ));
+                }
             }
         }
         Ok(Self {
@@ -91,7 +95,9 @@ impl SmtpUrl {
 /// Allows a connection without TLS to this machine alone: passwords and links would be readable on the way.
 fn plain(security: SmtpSecurity, host: &str) -> Result<SmtpSecurity, String> {
     let is_loopback = host == "localhost"
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
     if security == SmtpSecurity::StartTls && is_loopback {
         Ok(SmtpSecurity::None)
     } else {
@@ -103,7 +109,9 @@ fn parse_login(text: &str) -> Result<SmtpLogin, String> {
     let (user, password) = text.split_once(':').ok_or("a user name needs a password")?;
     let decode = |text: &str| {
         let decoded = percent_decode_str(text).decode_utf8();
-        decoded.map_err(|_| FORM.to_owned()).map(std::borrow::Cow::into_owned)
+        decoded
+            .map_err(|_| FORM.to_owned())
+            .map(std::borrow::Cow::into_owned)
     };
     Ok(SmtpLogin {
         user: decode(user)?,
@@ -142,15 +150,44 @@ mod tests {
     #[test]
     fn urls_of_mail_servers_are_parsed() {
         for (text, host, port, security) in [
-            ("smtps://mail.example.org", "mail.example.org", 465, SmtpSecurity::Tls),
-            ("smtp://mail.example.org/", "mail.example.org", 587, SmtpSecurity::StartTls),
-            ("SMTP://mail.example.org:2525", "mail.example.org", 2525, SmtpSecurity::StartTls),
-            ("smtp://localhost:25?tls=none", "localhost", 25, SmtpSecurity::None),
-            ("smtp://127.0.0.1:25?tls=none", "127.0.0.1", 25, SmtpSecurity::None),
+            (
+                "smtps://mail.example.org",
+                "mail.example.org",
+                465,
+                SmtpSecurity::Tls,
+            ),
+            (
+                "smtp://mail.example.org/",
+                "mail.example.org",
+                587,
+                SmtpSecurity::StartTls,
+            ),
+            (
+                "SMTP://mail.example.org:2525",
+                "mail.example.org",
+                2525,
+                SmtpSecurity::StartTls,
+            ),
+            (
+                "smtp://localhost:25?tls=none",
+                "localhost",
+                25,
+                SmtpSecurity::None,
+            ),
+            (
+                "smtp://127.0.0.1:25?tls=none",
+                "127.0.0.1",
+                25,
+                SmtpSecurity::None,
+            ),
             ("smtp://[::1]:25?tls=none", "::1", 25, SmtpSecurity::None),
         ] {
             let url = SmtpUrl::parse(text).unwrap();
-            assert_eq!((url.host.as_str(), url.port, url.security), (host, port, security), "{text}");
+            assert_eq!(
+                (url.host.as_str(), url.port, url.security),
+                (host, port, security),
+                "{text}"
+            );
             assert!(url.login.is_none() && url.ca.is_none());
         }
         let url = SmtpUrl::parse("smtps://a%40b:p%3A%2F%40%C3%BC@mail.example.org?ca=/etc/ca.pem");

@@ -5,7 +5,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::{
-    AllowedOrigin, Config, ConfigError, DatabaseKind, MailMode, RootSecret, RootSecretError, SmtpUrl,
+    AllowedOrigin, Config, ConfigError, DatabaseKind, MailMode, RootSecret, RootSecretError,
+    SmtpUrl,
 };
 use crate::names::USERNAME_CLAIM;
 use latchet_guard::token::{Claims, NARROWED_CLAIM};

@@ -147,7 +147,9 @@ impl MailDelivery {
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
         if now.since(delivery.created_at) > LONGEST_WAIT {
-            return self.give_up(delivery, "it waited for longer than a day", now).await;
+            return self
+                .give_up(delivery, "it waited for longer than a day", now)
+                .await;
         }
         let has_time = delivery.claimed_until.since(now) >= LONGEST_ATTEMPT;
         if is_failing.load(Ordering::Relaxed) || self.sender.is_stopping() || !has_time {
@@ -265,9 +267,15 @@ mod tests {
         }
 
         assert_eq!(pauses[..7], PAUSES);
-        assert!(pauses[7..].iter().all(|pause| *pause == PAUSES[6]), "{pauses:?}");
+        assert!(
+            pauses[7..].iter().all(|pause| *pause == PAUSES[6]),
+            "{pauses:?}"
+        );
         let waited = now.since(Time::from_secs(0));
-        assert!(waited <= LONGEST_WAIT && waited + PAUSES[6] > LONGEST_WAIT, "{waited:?}");
+        assert!(
+            waited <= LONGEST_WAIT && waited + PAUSES[6] > LONGEST_WAIT,
+            "{waited:?}"
+        );
     }
 
     #[test]

@@ -24,7 +24,10 @@ impl MailFolder {
 
     /// Writes a message. The file gets its name when it is complete; names sort by time.
     pub(super) fn write(&self, id: &str, message: &[u8]) -> io::Result<PathBuf> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)?;
         let name = file_name(self.clock.now(), id);
         let (partial, complete) = (self.path.join(format!("{name}.part")), self.path.join(name));
         let mut file = OpenOptions::new()
@@ -106,7 +109,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_FILES);
         assert!(!folder.path().join("2020-01-01T000000.0000.eml").exists());
         assert!(folder.path().join("2020-01-01T000000.0001.eml").exists());
-        let name = |millis| file_name(Time::from_millis(1_700_000_000_000 + millis), "a");
+        let name = |millis: i64| file_name(Time::from_millis(1_700_000_000_000 + millis), "a");
         let (first, second, third) = (name(0), name(7), name(1_000));
         assert!(first < second && second < third, "{first} {second} {third}");
     }

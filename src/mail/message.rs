@@ -80,7 +80,10 @@ mod tests {
 
     fn headers(message: &str) -> Vec<&str> {
         let (headers, _) = message.split_once("\r\n\r\n").unwrap();
-        headers.split("\r\n").filter(|line| !line.starts_with(' ')).collect()
+        headers
+            .split("\r\n")
+            .filter(|line| !line.starts_with(' '))
+            .collect()
     }
 
     #[test]
@@ -127,6 +130,10 @@ mod tests {
         let message = message("Bestätigen", &"ä sehr lange Zeile ".repeat(100));
 
         assert!(message.is_ascii());
-        assert!(message.split("\r\n").all(|line| line.len() <= 998 && !line.contains('\n')));
+        assert!(
+            message
+                .split("\r\n")
+                .all(|line| line.len() <= 998 && !line.contains('\n'))
+        );
     }
 }

@@ -218,7 +218,11 @@ impl SmtpClient {
         message: &[u8],
     ) -> Result<AsyncSmtpConnection, SmtpFault> {
         if let Some(mut connection) = self.take_parked() {
-            if self.name_sender(&mut connection, envelope, message).await.is_ok() {
+            if self
+                .name_sender(&mut connection, envelope, message)
+                .await
+                .is_ok()
+            {
                 return Ok(connection);
             }
             // The server may have closed it in the meantime: a new one decides.
@@ -270,8 +274,15 @@ impl SmtpClient {
         message: &[u8],
     ) -> Result<(), SmtpFault> {
         let mut parameters = Vec::new();
-        if envelope.to().iter().any(|address| !address.user().is_ascii()) {
-            if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+        if envelope
+            .to()
+            .iter()
+            .any(|address| !address.user().is_ascii())
+        {
+            if !connection
+                .server_info()
+                .supports_feature(Extension::SmtpUtfEight)
+            {
                 return Err(SmtpFault {
                     step: SmtpStep::Recipient,
                     kind: FaultKind::Refused,
@@ -285,7 +296,8 @@ impl SmtpClient {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         let command = MailFrom::new(envelope.from().cloned(), parameters);
-        self.step(SmtpStep::Sender, connection.command(command)).await?;
+        self.step(SmtpStep::Sender, connection.command(command))
+            .await?;
         Ok(())
     }
 
@@ -297,9 +309,11 @@ impl SmtpClient {
     ) -> Result<(), SmtpFault> {
         for recipient in envelope.to() {
             let command = Rcpt::new(recipient.clone(), Vec::new());
-            self.step(SmtpStep::Recipient, connection.command(command)).await?;
+            self.step(SmtpStep::Recipient, connection.command(command))
+                .await?;
         }
-        self.step(SmtpStep::Content, connection.command(Data)).await?;
+        self.step(SmtpStep::Content, connection.command(Data))
+            .await?;
         // The server may examine the message before it answers, so this step is limited by the conversation alone.
         let answer = connection.message(message).await;
         answer.map_err(|error| SmtpFault::new(SmtpStep::Content, error))?;
@@ -308,7 +322,9 @@ impl SmtpClient {
 
     /// Abandons the mail of a conversation, and returns whether the connection can be used again.
     async fn reset(&self, connection: &mut AsyncSmtpConnection) -> bool {
-        self.step(SmtpStep::Sender, connection.command(Rset)).await.is_ok()
+        self.step(SmtpStep::Sender, connection.command(Rset))
+            .await
+            .is_ok()
     }
 
     async fn step<T>(

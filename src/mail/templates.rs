@@ -39,7 +39,15 @@ const FRAME: (&str, &str) = ("mail.html", include_str!("templates/mail.html"));
 
 /// Every variable that some template may name.
 const VARIABLES: [&str; 9] = [
-    "service", "username", "link", "code", "address", "time", "lang", "subject", "paragraphs",
+    "service",
+    "username",
+    "link",
+    "code",
+    "address",
+    "time",
+    "lang",
+    "subject",
+    "paragraphs",
 ];
 
 /// Longest template of the operator, in bytes.
@@ -101,9 +109,11 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.add_global("service", service.to_owned());
         for (name, text) in ENGLISH.into_iter().chain(GERMAN).chain([FRAME]) {
-            let own = folder.map(|folder| read_own(&folder.join(name)));
-            let text = own.transpose()?.flatten();
-            let text = text.unwrap_or_else(|| text.to_owned());
+            let own = match folder {
+                Some(folder) => read_own(&folder.join(name))?,
+                None => None,
+            };
+            let text = own.unwrap_or_else(|| text.to_owned());
             let added = environment.add_template_owned(name, text);
             added.map_err(|source| wrong_template(name, source))?;
             refuse_unknown_variables(&environment, name)?;
@@ -229,7 +239,9 @@ impl<'a> TemplateValues<'a> {
             ("address", self.address.as_deref()),
             ("time", self.time.as_deref()),
         ];
-        let defined = texts.into_iter().filter_map(|(name, text)| Some((name, text?)));
+        let defined = texts
+            .into_iter()
+            .filter_map(|(name, text)| Some((name, text?)));
         let defined = defined.map(|(name, text)| (name, Value::from(text)));
         Value::from(defined.collect::<BTreeMap<&str, Value>>())
     }
@@ -284,7 +296,11 @@ fn escape_html(text: &str) -> String {
 /// Returns a user name that no mail program turns into a link: otherwise a registration could send one to any address.
 fn without_addresses(username: &str) -> &str {
     let is_plain = |c: char| c.is_alphanumeric() || "-_+".contains(c);
-    if username.chars().all(is_plain) { username } else { "" }
+    if username.chars().all(is_plain) {
+        username
+    } else {
+        ""
+    }
 }
 
 /// Returns a time for people, in minutes.
@@ -337,14 +353,20 @@ mod tests {
     fn every_mail_has_a_subject_a_text_and_html_in_each_language() {
         let templates = templates();
         for sample in samples() {
-            let [english, german] = Locale::ALL.map(|locale| templates.render(&sample, locale).unwrap());
+            let [english, german] =
+                Locale::ALL.map(|locale| templates.render(&sample, locale).unwrap());
 
             assert_ne!(english.subject, german.subject, "{sample:?}");
             for mail in [english, german] {
                 assert!(!mail.subject.is_empty() && mail.text.len() > 40, "{mail:?}");
                 assert!(mail.html.contains("<html lang="), "{mail:?}");
                 for text in mail.text.lines().filter(|line| line.contains("bGluaw")) {
-                    assert!(mail.html.contains(&format!("<a href=\"{text}\">{text}</a>")), "{}", mail.html);
+                    assert!(
+                        mail.html
+                            .contains(&format!("<a href=\"{text}\">{text}</a>")),
+                        "{}",
+                        mail.html
+                    );
                 }
             }
         }
@@ -355,7 +377,11 @@ mod tests {
         let mail = templates().render(&proof("ada"), Locale::English).unwrap();
 
         for line in ["https://auth.example.org/verify#bGluaw", "123456"] {
-            assert!(mail.text.contains(&format!("\n\n{line}\n\n")), "{}", mail.text);
+            assert!(
+                mail.text.contains(&format!("\n\n{line}\n\n")),
+                "{}",
+                mail.text
+            );
         }
         assert_eq!(mail.html.matches("<a href=").count(), 1, "{}", mail.html);
     }
@@ -365,7 +391,10 @@ mod tests {
         let templates = templates();
         for name in ["<b>ada</b>", "http://evil.example/", "evil.example", "a\"b"] {
             let mail = templates.render(&proof(name), Locale::English).unwrap();
-            assert!(!mail.text.contains(name) && !mail.html.contains(name), "{mail:?}");
+            assert!(
+                !mail.text.contains(name) && !mail.html.contains(name),
+                "{mail:?}"
+            );
         }
         let content = MailContent::PasswordChanged {
             username: "<b>&\"ada".to_owned(),
@@ -393,7 +422,10 @@ mod tests {
         for (text, wanted) in [
             ("Subject: Ours\n\n{{ username }}", "en/test.txt"),
             ("Subject: Ours\n\n{% if %}", "en/test.txt"),
-            ("Subject: Ours\n\n{% if false %}{{ usernam }}{% endif %}", "`usernam` in line 3"),
+            (
+                "Subject: Ours\n\n{% if false %}{{ usernam }}{% endif %}",
+                "`usernam` in line 3",
+            ),
             ("Hello", "does not begin"),
             ("Subject: two\nlines\n\nHello", "does not begin"),
         ] {

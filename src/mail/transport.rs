@@ -307,7 +307,11 @@ fn unwritten(error: &(dyn std::error::Error + 'static)) -> SendError {
 fn printable_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let chain = error_chain(error).join(": ");
     let words = chain.split_whitespace().map(|word| {
-        if word.contains('@') { "<address>" } else { word }
+        if word.contains('@') {
+            "<address>"
+        } else {
+            word
+        }
     });
     let line: String = words.collect::<Vec<_>>().join(" ");
     line.chars().take(LONGEST_CAUSE).collect()
@@ -326,7 +330,10 @@ mod tests {
 
         let cause = printable_cause(&error);
 
-        assert!(cause.starts_with("550 5.1.1 <address> no such user x"), "{cause}");
+        assert!(
+            cause.starts_with("550 5.1.1 <address> no such user x"),
+            "{cause}"
+        );
         assert_eq!(cause.chars().count(), LONGEST_CAUSE);
     }
 }

@@ -162,14 +162,20 @@ mod tests {
             ("ada@BÜCHER.example", "ada@bu\u{308}cher.example"),
             ("\u{ff41}da@example.org", "ada@example.org"),
             ("ada@\u{ff45}xample.org", "ada@example.org"),
-            ("j\u{e9}r\u{f4}me@example.org", "JE\u{301}RO\u{302}ME@example.org"),
+            (
+                "j\u{e9}r\u{f4}me@example.org",
+                "JE\u{301}RO\u{302}ME@example.org",
+            ),
             ("ﬁona@example.org", "fiona@example.org"),
             (" ada@example.org ", "ada@example.org"),
             ("ada@example\u{3002}org", "ada@example.org"),
         ] {
             assert_eq!(parse(one).key(), parse(other).key(), "{one}");
         }
-        assert_eq!(parse("ada@xn--bcher-kva.example").display(), "ada@bücher.example");
+        assert_eq!(
+            parse("ada@xn--bcher-kva.example").display(),
+            "ada@bücher.example"
+        );
     }
 
     #[test]
@@ -224,12 +230,18 @@ mod tests {
         let json = serde_json::to_string(&parse("Ada@example.org")).unwrap();
 
         assert_eq!(json, r#""Ada@example.org""#);
-        assert_eq!(serde_json::from_str::<EmailAddress>(&json).unwrap().key(), "ada@example.org");
+        assert_eq!(
+            serde_json::from_str::<EmailAddress>(&json).unwrap().key(),
+            "ada@example.org"
+        );
         assert!(serde_json::from_str::<EmailAddress>(r#""no address""#).is_err());
     }
 
     #[test]
     fn the_debug_form_names_the_domain_alone() {
-        assert_eq!(format!("{:?}", parse("ada@example.org")), "EmailAddress(…@example.org)");
+        assert_eq!(
+            format!("{:?}", parse("ada@example.org")),
+            "EmailAddress(…@example.org)"
+        );
     }
 }

@@ -10,9 +10,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set,
 };
 
-use super::{
-    NewDelivery, Store, StoreError, User, UserId, authorization, outbox, with_deadline,
-};
+use super::{NewDelivery, Store, StoreError, User, UserId, authorization, outbox, with_deadline};
 use crate::ids::EmailId;
 use latchet_guard::clock::Time;
 
@@ -204,10 +202,7 @@ pub(super) async fn check<C: ConnectionTrait>(
         return Ok(CodeCheck::Proven(proven));
     }
     Entity::update_many()
-        .col_expr(
-            Column::WrongGuesses,
-            Expr::col(Column::WrongGuesses).add(1),
-        )
+        .col_expr(Column::WrongGuesses, Expr::col(Column::WrongGuesses).add(1))
         .filter(Column::RequestHash.eq(row.request_hash))
         .exec(db)
         .await?;

@@ -2,7 +2,7 @@
 //!
 //! The access tokens of the user are denied until they have expired: the denial is no row of the user.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::security_events::{self, NewSecurityEvent};
 use super::{
@@ -60,9 +60,11 @@ async fn delete_rows<C: ConnectionTrait>(db: &C, id: &UserId) -> Result<(), Stor
         .filter(email::Column::UserId.eq(id))
         .exec(db)
         .await?;
-    let links = reset_link::Column::UserId.eq(id);
+    let links = Condition::any()
+        .add(reset_link::Column::UserId.eq(id))
+        .add(reset_link::Column::MadeBy.eq(id));
     reset_link::Entity::delete_many()
-        .filter(links.or(reset_link::Column::MadeBy.eq(id)))
+        .filter(links)
         .exec(db)
         .await?;
     session::Entity::delete_many()

@@ -98,9 +98,15 @@ impl Store {
             let user = users::insert(&transaction, new, now).await?;
             insert_claim(&transaction, &user.id, &email, now).await?;
             let owner = Some(user.id.clone());
-            let code = NewCode { user: owner.clone(), ..email.code };
+            let code = NewCode {
+                user: owner.clone(),
+                ..email.code
+            };
             codes::insert(&transaction, &code).await?;
-            let delivery = NewDelivery { user: owner, ..delivery };
+            let delivery = NewDelivery {
+                user: owner,
+                ..delivery
+            };
             outbox::insert(&transaction, &[delivery], now).await?;
             record(&transaction, EventKind::UserCreated, &user.id, (actor, now)).await?;
             transaction.commit().await?;
@@ -251,7 +257,13 @@ impl Store {
                 return Ok(());
             }
             set_primary(&transaction, user, id).await?;
-            record(&transaction, EventKind::PrimaryEmailChanged, user, (actor, now)).await?;
+            record(
+                &transaction,
+                EventKind::PrimaryEmailChanged,
+                user,
+                (actor, now),
+            )
+            .await?;
             outbox::insert(&transaction, deliveries, now).await?;
             transaction.commit().await?;
             self.outbox_signal().notify_one();

@@ -87,7 +87,8 @@ pub use service_credentials::{
     ConfiguredCredential, CredentialState, ReconciledCredentials, ServiceCredential,
 };
 pub use session_lists::{
-    InvalidSessionCursor, KeptSession, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,
+    InvalidSessionCursor, KeptSession, ListedSession, SessionCursor, SessionPageRequest,
+    SessionWithUsername,
 };
 pub use sessions::{FIRST_PARTY_CLIENT_ID, LoginDevice, Revocation, Session};
 pub use signing_keys::StoredSigningKey;

@@ -26,8 +26,16 @@ impl Throttle {
     ) -> Result<(), ApiError> {
         let (network, limits) = (network_of(ip), &self.limits);
         let budgets = [
-            (BudgetKind::MailsFromNetwork, network.as_str(), limits.mail_from_network),
-            (BudgetKind::MailsToAddress, address_key, limits.mail_to_address),
+            (
+                BudgetKind::MailsFromNetwork,
+                network.as_str(),
+                limits.mail_from_network,
+            ),
+            (
+                BudgetKind::MailsToAddress,
+                address_key,
+                limits.mail_to_address,
+            ),
         ];
         let budgets = budgets.map(|(kind, subject, rate)| {
             let mut budget = self.budget((kind, subject), rate);

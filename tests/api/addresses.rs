@@ -57,7 +57,9 @@ async fn verified(http: &Http, mailbox: &Mailbox, name: &str, email: &str) -> Pe
     let number = mailbox.mails_to(email).len() + 1;
     register(http, name, email).await.expect(202);
     let mail = mailbox.mail_to(email, number).await;
-    verify(http, json!({"link": mail.secret()})).await.expect(204);
+    verify(http, json!({"link": mail.secret()}))
+        .await
+        .expect(204);
     ada(http, name)
 }
 
@@ -87,7 +89,9 @@ async fn a_registration_with_an_address_is_verified_by_the_code_of_the_mail(back
     assert_eq!(emails[0]["address"], "Ada@example.org");
     assert_eq!(emails[0]["verified"], true);
     assert_eq!(emails[0]["primary"], true);
-    verify(http, proof).await.expect_problem(400, "invalid_code");
+    verify(http, proof)
+        .await
+        .expect_problem(400, "invalid_code");
 }
 
 async fn an_address_is_verified_by_the_link_of_the_mail_once(backend: Backend) {
@@ -96,14 +100,23 @@ async fn an_address_is_verified_by_the_link_of_the_mail_once(backend: Backend) {
     register(http, "ada", "ada@example.org").await.expect(202);
     let mail = mailbox.mail_to("ada@example.org", 1).await;
 
-    assert_eq!(mail.link(), format!("{}/verify#{}", http.base(), mail.secret()));
+    assert_eq!(
+        mail.link(),
+        format!("{}/verify#{}", http.base(), mail.secret())
+    );
     // A program that follows the links of a mail uses nothing up.
     http.get("/verify").send().await.expect(200);
     http.request("HEAD", "/verify").send().await.expect(200);
-    verify(http, json!({"link": "wrong"})).await.expect_problem(400, "invalid_code");
+    verify(http, json!({"link": "wrong"}))
+        .await
+        .expect_problem(400, "invalid_code");
     let both = json!({"link": mail.secret(), "code": mail.code()});
-    verify(http, both).await.expect_problem(400, "validation_failed");
-    verify(http, json!({"link": mail.secret()})).await.expect(204);
+    verify(http, both)
+        .await
+        .expect_problem(400, "validation_failed");
+    verify(http, json!({"link": mail.secret()}))
+        .await
+        .expect(204);
     let again = verify(http, json!({"link": mail.secret()})).await;
     again.expect_problem(400, "invalid_code");
 }
@@ -118,7 +131,9 @@ async fn only_a_verified_address_logs_in(backend: Backend) {
     refused.expect_problem(401, "invalid_credentials");
     ada(http, "ada").login().await;
     let mail = mailbox.mail_to("ada@example.org", 1).await;
-    verify(http, json!({"link": mail.secret()})).await.expect(204);
+    verify(http, json!({"link": mail.secret()}))
+        .await
+        .expect(204);
     by_address.login().await;
     let wrong = by_address.try_login("a long password of eve").await;
     wrong.expect_problem(401, "invalid_credentials");
@@ -147,13 +162,17 @@ async fn a_known_address_gets_the_same_response_and_its_owner_a_mail(backend: Ba
     assert!(!notice.text.contains("eve"), "{}", notice.text);
     assert!(!notice.text.contains('#'), "{}", notice.text);
     let guess = json!({"request": known.field("request"), "code": "000000"});
-    verify(http, guess).await.expect_problem(400, "invalid_code");
+    verify(http, guess)
+        .await
+        .expect_problem(400, "invalid_code");
 }
 
 async fn an_unverified_claim_blocks_no_one_and_ends_when_the_owner_verifies(backend: Backend) {
     let (server, mailbox) = start(&backend).await;
     let http = &server.http;
-    register(http, "squatter", "ada@example.org").await.expect(202);
+    register(http, "squatter", "ada@example.org")
+        .await
+        .expect(202);
     let squatted = mailbox.mail_to("ada@example.org", 1).await;
 
     verified(http, &mailbox, "ada", "ada@example.org").await;
@@ -174,13 +193,27 @@ async fn a_code_is_valid_with_its_own_request_and_for_five_guesses_in_all(backen
     let second = add_email(&session, "ada@example.org").await.expect(202);
     let newer = mailbox.mail_to("ada@example.org", 2).await;
     let guess = async |answer: &HttpResponse, code: &str| {
-        verify(http, json!({"request": answer.field("request"), "code": code})).await
+        verify(
+            http,
+            json!({"request": answer.field("request"), "code": code}),
+        )
+        .await
     };
-    let wrong = if mail.code() == "111111" { "222222" } else { "111111" };
-    let wrong = if newer.code() == wrong { "333333" } else { wrong };
+    let wrong = if mail.code() == "111111" {
+        "222222"
+    } else {
+        "111111"
+    };
+    let wrong = if newer.code() == wrong {
+        "333333"
+    } else {
+        wrong
+    };
 
     for request in [&first, &second, &first, &second, &first] {
-        guess(request, wrong).await.expect_problem(400, "invalid_code");
+        guess(request, wrong)
+            .await
+            .expect_problem(400, "invalid_code");
     }
 
     let right = guess(&first, &mail.code()).await;
@@ -192,7 +225,9 @@ async fn a_code_is_valid_with_its_own_request_and_for_five_guesses_in_all(backen
     let newest = mailbox.mail_to("ada@example.org", 3).await;
     let right = guess(&third, &newest.code()).await;
     right.expect_problem(400, "invalid_code");
-    verify(http, json!({"link": newest.secret()})).await.expect(204);
+    verify(http, json!({"link": newest.secret()}))
+        .await
+        .expect(204);
 }
 
 async fn the_primary_address_receives_notices(backend: Backend) {
@@ -203,13 +238,18 @@ async fn the_primary_address_receives_notices(backend: Backend) {
 
     add_email(&session, "new@example.org").await.expect(202);
     let mail = mailbox.mail_to("new@example.org", 1).await;
-    verify(http, json!({"link": mail.secret()})).await.expect(204);
+    verify(http, json!({"link": mail.secret()}))
+        .await
+        .expect(204);
 
     let added = mailbox.mail_to("old@example.org", 2).await;
     assert!(added.text.contains("new@example.org"), "{}", added.text);
     let emails = emails_of(&session).await;
     assert_eq!(emails[0]["primary"], true);
-    let path = format!("/v1/me/emails/{}/primary", emails[1]["id"].as_str().expect("an id"));
+    let path = format!(
+        "/v1/me/emails/{}/primary",
+        emails[1]["id"].as_str().expect("an id")
+    );
     let made = http.post(&path).bearer(&session.access).send().await;
     made.expect(204);
     let changed = mailbox.mail_to("old@example.org", 3).await;
@@ -228,7 +268,10 @@ async fn an_address_is_added_by_a_fresh_token_and_belongs_to_its_user(backend: B
     let session = ada.login().await;
     let bob = verified(http, &mailbox, "bob", "bob@example.org").await;
     let bob = bob.login().await;
-    let id = emails_of(&session).await[0]["id"].as_str().expect("an id").to_owned();
+    let id = emails_of(&session).await[0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
 
     let own = format!("/v1/me/emails/{id}");
     for path in [own.as_str(), "/v1/me/emails/none"] {
@@ -258,12 +301,23 @@ async fn a_removed_address_voids_its_mails(backend: Backend) {
     let session = verified(http, &mailbox, "ada", "ada@example.org").await;
     let session = session.login().await;
     let forgot = json!({"email": "ada@example.org"});
-    http.post("/v1/password/forgot").json(&forgot).send().await.expect(202);
+    http.post("/v1/password/forgot")
+        .json(&forgot)
+        .send()
+        .await
+        .expect(202);
     let reset = mailbox.mail_to("ada@example.org", 2).await;
 
-    let id = emails_of(&session).await[0]["id"].as_str().expect("an id").to_owned();
+    let id = emails_of(&session).await[0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
     let path = format!("/v1/me/emails/{id}");
-    http.delete(&path).bearer(&session.access).send().await.expect(204);
+    http.delete(&path)
+        .bearer(&session.access)
+        .send()
+        .await
+        .expect(204);
 
     let body = json!({"link": reset.secret(), "password": "another long pass phrase"});
     let late = http.post("/v1/password/reset").json(&body).send().await;
@@ -291,7 +345,12 @@ async fn mails_to_one_address_are_limited(backend: Backend) {
     let (server, mailbox) = start(&backend).await;
     let forgot = async |email: &str| {
         let body = json!({"email": email});
-        server.http.post("/v1/password/forgot").json(&body).send().await
+        server
+            .http
+            .post("/v1/password/forgot")
+            .json(&body)
+            .send()
+            .await
     };
 
     for _ in 0..3 {
@@ -313,10 +372,18 @@ async fn where_mail_is_off_the_routes_say_so(backend: Backend) {
     let body = json!({"email": "ada@example.org"});
     let forgot = http.post("/v1/password/forgot").json(&body).send().await;
     forgot.expect_problem(404, "not_found");
-    register(http, "ada", "ada@example.org").await.expect_problem(404, "not_found");
-    add_email(&bob, "bob@example.org").await.expect_problem(404, "not_found");
+    register(http, "ada", "ada@example.org")
+        .await
+        .expect_problem(404, "not_found");
+    add_email(&bob, "bob@example.org")
+        .await
+        .expect_problem(404, "not_found");
     let plain = json!({"username": "ada", "password": PASSWORD});
-    http.post("/v1/register").json(&plain).send().await.expect(201);
+    http.post("/v1/register")
+        .json(&plain)
+        .send()
+        .await
+        .expect(201);
     let options = http.get("/v1/sign-in-options").send().await.expect(200);
     assert_eq!(options.json(), json!({"registration": true, "mail": false}));
 }
@@ -349,12 +416,16 @@ async fn a_mail_waits_for_a_server_that_was_killed(backend: Backend) {
         .with("LATCHET_SMTP_URL", "smtp://127.0.0.1:9?tls=none")
         .with("LATCHET_MAIL_FROM", "latchet@example.org");
     let server = Replica::start(&backend).await;
-    register(&server.http, "ada", "ada@example.org").await.expect(202);
+    register(&server.http, "ada", "ada@example.org")
+        .await
+        .expect(202);
     server.kill();
 
     let backend = backend.with("LATCHET_MAIL", "log");
     let server = Replica::start(&backend).await;
 
     let mail = Mailbox::of(&backend).mail_to("ada@example.org", 1).await;
-    verify(&server.http, json!({"link": mail.secret()})).await.expect(204);
+    verify(&server.http, json!({"link": mail.secret()}))
+        .await
+        .expect(204);
 }

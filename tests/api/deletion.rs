@@ -24,10 +24,18 @@ const PASSWORD: &str = "a long password of ada";
 /// Registers an account with a verified address.
 async fn ada(http: &Http, mailbox: &Mailbox) -> Person {
     let body = json!({"username": "ada", "password": PASSWORD, "email": "ada.l@example.org"});
-    http.post("/v1/register").json(&body).send().await.expect(202);
+    http.post("/v1/register")
+        .json(&body)
+        .send()
+        .await
+        .expect(202);
     let mail = mailbox.mail_to("ada.l@example.org", 1).await;
     let proof = json!({"link": mail.secret()});
-    http.post("/v1/email/verify").json(&proof).send().await.expect(204);
+    http.post("/v1/email/verify")
+        .json(&proof)
+        .send()
+        .await
+        .expect(204);
     Person {
         http: http.clone(),
         name: "ada".to_owned(),
@@ -37,11 +45,19 @@ async fn ada(http: &Http, mailbox: &Mailbox) -> Person {
 
 async fn start(backend: &Backend) -> (InProcessServer, Mailbox) {
     let backend = backend.clone().with("LATCHET_REGISTRATION", "open");
-    (InProcessServer::start(&backend).await, Mailbox::of(&backend))
+    (
+        InProcessServer::start(&backend).await,
+        Mailbox::of(&backend),
+    )
 }
 
 async fn delete(session: &Session, path: &str) -> crate::support::http::HttpResponse {
-    session.http.delete(path).bearer(&session.access).send().await
+    session
+        .http
+        .delete(path)
+        .bearer(&session.access)
+        .send()
+        .await
 }
 
 /// Returns the tables in which a text occurs.
@@ -61,9 +77,17 @@ async fn tables_with(backend: &Backend, text: &str) -> Vec<&'static str> {
             .split(", ")
             .map(|column| format!("{column} LIKE '%{text}%'"))
             .collect();
-        let sql = format!("SELECT 1 AS n FROM {table} WHERE {} LIMIT 1", matches.join(" OR "));
+        let sql = format!(
+            "SELECT 1 AS n FROM {table} WHERE {} LIMIT 1",
+            matches.join(" OR ")
+        );
         let query = sea_orm::Statement::from_string(db.get_database_backend(), sql);
-        if db.query_one_raw(query).await.expect("the database answers").is_some() {
+        if db
+            .query_one_raw(query)
+            .await
+            .expect("the database answers")
+            .is_some()
+        {
             found.push(table);
         }
     }
@@ -76,7 +100,10 @@ async fn a_user_deletes_the_own_account_and_nothing_of_it_remains(backend: Backe
     let person = ada(http, &mailbox).await;
     let session = person.login().await;
     let add = json!({"email": "ada.second@example.org"});
-    let add = http.post("/v1/me/emails").bearer(&session.access).json(&add);
+    let add = http
+        .post("/v1/me/emails")
+        .bearer(&session.access)
+        .json(&add);
     add.send().await.expect(202);
     let id = session.user_id();
     assert!(!tables_with(&backend, &id).await.is_empty());
@@ -84,18 +111,34 @@ async fn a_user_deletes_the_own_account_and_nothing_of_it_remains(backend: Backe
     delete(&session, "/v1/me").await.expect(204);
 
     for text in ["ada.l@", "ada.second@", &id] {
-        assert_eq!(tables_with(&backend, text).await, Vec::<&str>::new(), "{text}");
+        assert_eq!(
+            tables_with(&backend, text).await,
+            Vec::<&str>::new(),
+            "{text}"
+        );
     }
-    person.try_login(PASSWORD).await.expect_problem(401, "invalid_credentials");
+    person
+        .try_login(PASSWORD)
+        .await
+        .expect_problem(401, "invalid_credentials");
     let notice = mailbox.mail_to("ada.l@example.org", 2).await;
     assert!(!notice.text.contains('#'), "{}", notice.text);
     // Name and address are free again.
     let again = json!({"username": "ada", "password": PASSWORD, "email": "ada.l@example.org"});
-    http.post("/v1/register").json(&again).send().await.expect(202);
+    http.post("/v1/register")
+        .json(&again)
+        .send()
+        .await
+        .expect(202);
     let fresh = person.login().await;
     assert_ne!(fresh.user_id(), id);
     let events = http.admin().login().await;
-    let events = http.get("/v1/events").bearer(&events.access).send().await.expect(200);
+    let events = http
+        .get("/v1/events")
+        .bearer(&events.access)
+        .send()
+        .await
+        .expect(200);
     assert!(events.text.contains("user_deleted"), "{}", events.text);
 }
 
@@ -109,7 +152,10 @@ async fn a_deletion_takes_effect_at_the_next_request(backend: Backend) {
     for session in [&here, &elsewhere] {
         let refused = session.check().await;
         assert_eq!(refused.status, 401, "{}", refused.text);
-        session.refresh().await.expect_problem(401, "session_expired");
+        session
+            .refresh()
+            .await
+            .expect_problem(401, "session_expired");
     }
 }
 
@@ -122,14 +168,22 @@ async fn an_administrator_deletes_users_but_not_the_last_administrator(backend: 
 
     let refused = delete(&user, &path(&admin)).await;
     assert_eq!(refused.status, 403, "{}", refused.text);
-    delete(&admin, &path(&admin)).await.expect_problem(409, "conflict");
-    delete(&admin, "/v1/me").await.expect_problem(409, "conflict");
+    delete(&admin, &path(&admin))
+        .await
+        .expect_problem(409, "conflict");
+    delete(&admin, "/v1/me")
+        .await
+        .expect_problem(409, "conflict");
     delete(&admin, &path(&user)).await.expect(204);
-    delete(&admin, &path(&user)).await.expect_problem(404, "not_found");
+    delete(&admin, &path(&user))
+        .await
+        .expect_problem(404, "not_found");
     let other = http.administrator("other").await.login().await;
     delete(&other, &path(&admin)).await.expect(204);
     assert_eq!(admin.check().await.status, 401);
-    delete(&other, "/v1/me").await.expect_problem(409, "conflict");
+    delete(&other, "/v1/me")
+        .await
+        .expect_problem(409, "conflict");
 }
 
 async fn a_deletion_needs_a_fresh_token(backend: Backend) {
@@ -137,7 +191,9 @@ async fn a_deletion_needs_a_fresh_token(backend: Backend) {
     let session = ada(&server.http, &mailbox).await.login().await;
     let refreshed = session.rotate().await;
 
-    delete(&refreshed, "/v1/me").await.expect_problem(401, "fresh_token_required");
+    delete(&refreshed, "/v1/me")
+        .await
+        .expect_problem(401, "fresh_token_required");
 
     refreshed.check().await.expect(200);
 }
@@ -145,15 +201,20 @@ async fn a_deletion_needs_a_fresh_token(backend: Backend) {
 async fn the_command_deletes_an_account(backend: Backend) {
     let server = InProcessServer::start(&backend).await;
     let person = server.http.person("ada").await;
-    let session = person.login().await;
     server.stop().await;
 
-    assert_eq!(run(&backend, &["user", "delete", "ada"]), "Deleted user ada.\n");
+    assert_eq!(
+        run(&backend, &["user", "delete", "ada"]),
+        "Deleted user ada.\n"
+    );
 
     let server = InProcessServer::start(&backend).await;
     let person = person.at(&server.http);
     let password = person.password.clone();
-    person.try_login(&password).await.expect_problem(401, "invalid_credentials");
+    person
+        .try_login(&password)
+        .await
+        .expect_problem(401, "invalid_credentials");
 }
 
 async fn an_export_contains_what_is_kept(backend: Backend) {
@@ -162,7 +223,11 @@ async fn an_export_contains_what_is_kept(backend: Backend) {
     let session = ada(http, &mailbox).await.login().await;
     let bob = http.person("bob").await.login().await;
 
-    let export = http.get("/v1/me/export").bearer(&session.access).send().await;
+    let export = http
+        .get("/v1/me/export")
+        .bearer(&session.access)
+        .send()
+        .await;
     let export = export.expect(200);
 
     let data = export.json();

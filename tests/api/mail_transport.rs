@@ -34,7 +34,10 @@ impl MailServer {
     fn encrypted(mode: &str, authority: &Authority, names: &str) -> Self {
         let certificate = authority.sign(names);
         let folder = scratch::folder();
-        for (name, content) in [("chain.pem", certificate.chain), ("key.pem", certificate.key)] {
+        for (name, content) in [
+            ("chain.pem", certificate.chain),
+            ("key.pem", certificate.key),
+        ] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
         Self::start(mode, port::free(), folder)
@@ -66,10 +69,17 @@ impl MailServer {
     fn mails(&self) -> Vec<Value> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.retain(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "json")
+        });
         files.sort();
-        let mails = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
-        mails.map(|text| serde_json::from_str(&text).unwrap()).collect()
+        let mails = files
+            .iter()
+            .map(|file| std::fs::read_to_string(file).unwrap());
+        mails
+            .map(|text| serde_json::from_str(&text).unwrap())
+            .collect()
     }
 
     async fn first_mail(&self) -> Value {
@@ -121,7 +131,10 @@ fn a_mail_is_sent_with_tls_and_a_login() {
 
         let said = text(&output.stdout) + &text(&output.stderr);
         assert!(output.status.success(), "{mode}: {said}");
-        assert!(said.contains("accepted the mail to ada@example.org"), "{said}");
+        assert!(
+            said.contains("accepted the mail to ada@example.org"),
+            "{said}"
+        );
         let mails = server.mails();
         assert_eq!(mails.len(), 1, "{mode}");
         assert_eq!(mails[0]["from"], "no-reply@example.org");
@@ -153,7 +166,11 @@ fn a_wrong_password_is_reported_with_a_fix() {
     assert_refused(
         &backend,
         "ada@example.org",
-        &["cannot sign in to the mail server", "535", "fix: check user and password"],
+        &[
+            "cannot sign in to the mail server",
+            "535",
+            "fix: check user and password",
+        ],
     );
     assert!(server.mails().is_empty());
 }
@@ -163,7 +180,10 @@ fn a_certificate_of_another_authority_or_for_another_name_is_refused() {
     let authority = Authority::new();
     let foreign = Authority::new();
     for (mode, scheme) in [("starttls", "smtp"), ("tls", "smtps")] {
-        for (names, trusted) in [("IP:127.0.0.1", &foreign), ("DNS:mail.example.org", &authority)] {
+        for (names, trusted) in [
+            ("IP:127.0.0.1", &foreign),
+            ("DNS:mail.example.org", &authority),
+        ] {
             let server = MailServer::encrypted(mode, &authority, names);
             let (port, ca) = (server.port, trusted.file());
             let url = format!("{scheme}://{LOGIN}@127.0.0.1:{port}?ca={}", ca.display());
@@ -186,7 +206,10 @@ fn a_server_without_starttls_gets_no_password_and_no_mail() {
     assert_refused(
         &with_url(&url),
         "ada@example.org",
-        &["cannot encrypt the connection", "fix: this port offers no STARTTLS"],
+        &[
+            "cannot encrypt the connection",
+            "fix: this port offers no STARTTLS",
+        ],
     );
     assert!(server.mails().is_empty());
 }
@@ -197,7 +220,10 @@ fn a_missing_server_and_a_refused_recipient_are_reported_with_a_fix() {
     assert_refused(
         &nobody,
         "ada@example.org",
-        &["cannot connect to the mail server", "fix: check host and port"],
+        &[
+            "cannot connect to the mail server",
+            "fix: check host and port",
+        ],
     );
 
     let server = MailServer::plain(port::free());
@@ -224,7 +250,11 @@ fn without_a_mail_server_mails_are_files_that_only_the_server_can_read() {
     assert_eq!(files[0].extension().unwrap(), "eml");
     assert_eq!((mode_of(&folder), mode_of(&files[0])), (0o700, 0o600));
     let off = backend.with("LATCHET_MAIL", "off");
-    assert_refused(&off, "ada@example.org", &["mail is off", "LATCHET_SMTP_URL"]);
+    assert_refused(
+        &off,
+        "ada@example.org",
+        &["mail is off", "LATCHET_SMTP_URL"],
+    );
 }
 
 #[test]
@@ -236,17 +266,33 @@ fn the_doctor_signs_in_to_the_mail_server_and_sends_a_mail_on_request() {
     let examine = |login: &str, arguments: &[&str]| {
         let backend = with_url(&url(login));
         let mut doctor = command(&backend);
-        text(&doctor.arg("doctor").args(arguments).output().unwrap().stdout)
+        text(
+            &doctor
+                .arg("doctor")
+                .args(arguments)
+                .output()
+                .unwrap()
+                .stdout,
+        )
     };
 
     let found = examine(LOGIN, &[]);
-    assert!(found.contains("ok    the mail server responds and accepts user"), "{found}");
+    assert!(
+        found.contains("ok    the mail server responds and accepts user"),
+        "{found}"
+    );
     assert!(server.mails().is_empty());
     let found = examine(LOGIN, &["--mail-to", "ada@example.org"]);
-    assert!(found.contains("accepted the mail to ada@example.org"), "{found}");
+    assert!(
+        found.contains("accepted the mail to ada@example.org"),
+        "{found}"
+    );
     assert_eq!(server.mails().len(), 1);
     let found = examine("latchet:wrong", &["--mail-to", "ada@example.org"]);
-    assert!(found.contains("FAIL  cannot sign in to the mail server"), "{found}");
+    assert!(
+        found.contains("FAIL  cannot sign in to the mail server"),
+        "{found}"
+    );
     assert_eq!(server.mails().len(), 1);
 }
 
@@ -258,11 +304,17 @@ fn a_wrong_template_is_reported_with_its_name() {
     std::fs::write(folder.join("de/test.txt"), "Subject: Test\n\n{{ user }}\n").unwrap();
     let backend = backend.with("LATCHET_MAIL_TEMPLATES", folder.to_str().unwrap());
 
-    let checked = command(&backend).args(["config", "check"]).output().unwrap();
+    let checked = command(&backend)
+        .args(["config", "check"])
+        .output()
+        .unwrap();
 
     let said = text(&checked.stderr);
     assert!(!checked.status.success(), "{said}");
-    assert!(said.contains("de/test.txt") && said.contains("`user` in line 3"), "{said}");
+    assert!(
+        said.contains("de/test.txt") && said.contains("`user` in line 3"),
+        "{said}"
+    );
 }
 
 async fn register(server: &Replica, name: &str) {
@@ -285,7 +337,10 @@ async fn mails_wait_for_a_mail_server_that_is_down() {
     let mail = mail_server.first_mail().await;
     assert_eq!(mail["to"], json!(["ada@example.org"]));
     register(&server, "eve").await;
-    poll::until_some("the second mail", async || mail_server.mails().into_iter().nth(1)).await;
+    poll::until_some("the second mail", async || {
+        mail_server.mails().into_iter().nth(1)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -300,5 +355,8 @@ async fn a_refused_recipient_delays_no_other_mail() {
     let mail = mail_server.first_mail().await;
     assert_eq!(mail["to"], json!(["ada@example.org"]));
     let line = server.log_line("a mail was not sent").await;
-    assert!(line.contains("550") && !line.contains("unknown@example.org"), "{line}");
+    assert!(
+        line.contains("550") && !line.contains("unknown@example.org"),
+        "{line}"
+    );
 }

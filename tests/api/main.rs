@@ -43,6 +43,7 @@ mod interop;
 mod listening;
 mod logs;
 mod lost_answers;
+mod mail_transport;
 mod metrics;
 mod monitoring;
 mod node_client;

@@ -63,7 +63,7 @@ await look(page, 'account-emails');
 await page.getByRole('row', { name: 'second@example.org' }).getByRole('button', { name: 'Make primary' }).click();
 await page.getByRole('dialog', { name: 'Confirm with your password' }).waitFor();
 await look(page, 'account-prove');
-await page.getByLabel('Your password').fill(PASSWORD);
+await page.getByLabel('Your password', { exact: true }).fill(PASSWORD);
 await page.keyboard.press('Enter');
 await says(page, 'second@example.org receives notices');
 await page.getByRole('row', { name: 'second@example.org' }).getByText('Primary').waitFor();

@@ -23,14 +23,15 @@ const read = (file) => {
   return { headers: `\n${message.slice(0, message.indexOf('\n\n'))}\n`, text: Buffer.from(bytes, 'latin1').toString('utf8') };
 };
 
-/** Waits for the text of the `number`th mail to an address, counted from 1. */
-export const mailTo = async (address, number) => {
+/** Waits for the text of the `number`th mail to an address that contains `part`, counted from 1. */
+export const mailTo = async (address, number, part = '') => {
   for (const end = Date.now() + DEADLINE_MS; Date.now() < end;) {
-    const found = filesOf().map(read).filter(({ headers }) => headers.includes(`\nTo: ${address}\n`));
+    const found = filesOf().map(read).filter(({ headers, text }) =>
+      headers.includes(`\nTo: ${address}\n`) && text.includes(part));
     if (found.length >= number) return found[number - 1].text;
     await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
-  throw new Error(`mail ${number} to ${address} is missing`);
+  throw new Error(`mail ${number} to ${address} is missing: ${part}`);
 };
 
 export const linkIn = (text) => text.match(/https?:\S+#\S+/)[0];

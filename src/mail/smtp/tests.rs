@@ -54,7 +54,12 @@ async fn serve(listener: TcpListener, responder: Responder, conversations: Conve
             conversations.push(Vec::new());
             conversations.len() - 1
         };
-        running.spawn(converse(stream, responder, Arc::clone(&conversations), number));
+        running.spawn(converse(
+            stream,
+            responder,
+            Arc::clone(&conversations),
+            number,
+        ));
     }
 }
 
@@ -69,7 +74,10 @@ async fn converse(
     let mut response = Some("220 mail.example.org");
     loop {
         if let Some(text) = response {
-            let sent = stream.get_mut().write_all(format!("{text}\r\n").as_bytes()).await;
+            let sent = stream
+                .get_mut()
+                .write_all(format!("{text}\r\n").as_bytes())
+                .await;
             if sent.is_err() || text.starts_with("221") || text.starts_with("421") {
                 return;
             }
@@ -86,7 +94,11 @@ async fn converse(
             conversations[number].len() - 1
         };
         let is_inside_message = is_message && line != ".";
-        response = if is_inside_message { None } else { responder(line, earlier) };
+        response = if is_inside_message {
+            None
+        } else {
+            responder(line, earlier)
+        };
     }
 }
 
@@ -119,13 +131,21 @@ async fn one_connection_is_used_for_several_mails() {
     let client = server.client();
 
     for number in 0..3 {
-        client.send(&message(&format!("ada{number}@example.org"))).await.unwrap();
+        client
+            .send(&message(&format!("ada{number}@example.org")))
+            .await
+            .unwrap();
     }
 
     let conversations = server.conversations();
     assert_eq!(conversations.len(), 1);
     assert_eq!(conversations[0][0], "EHLO auth.example.org");
-    for beginning in ["MAIL FROM:<latchet@example.org>", "RCPT TO:<ada", "DATA", "."] {
+    for beginning in [
+        "MAIL FROM:<latchet@example.org>",
+        "RCPT TO:<ada",
+        "DATA",
+        ".",
+    ] {
         assert_eq!(count(&conversations[0], beginning), 3, "{beginning}");
     }
 }
@@ -139,10 +159,16 @@ async fn a_refused_recipient_does_not_cost_the_connection() {
     .await;
     let client = server.client();
 
-    let fault = client.send(&message("nobody@example.org")).await.unwrap_err();
+    let fault = client
+        .send(&message("nobody@example.org"))
+        .await
+        .unwrap_err();
     client.send(&message("ada@example.org")).await.unwrap();
 
-    assert_eq!((fault.step, fault.kind), (SmtpStep::Recipient, FaultKind::Refused));
+    assert_eq!(
+        (fault.step, fault.kind),
+        (SmtpStep::Recipient, FaultKind::Refused)
+    );
     let conversations = server.conversations();
     assert_eq!(conversations.len(), 1);
     assert_eq!(count(&conversations[0], "RSET"), 1);
@@ -184,7 +210,10 @@ async fn a_silent_server_is_left_after_the_time_of_a_step() {
 
     let fault = client.send(&message("slow@example.org")).await.unwrap_err();
 
-    assert_eq!((fault.step, fault.kind), (SmtpStep::Recipient, FaultKind::Broken));
+    assert_eq!(
+        (fault.step, fault.kind),
+        (SmtpStep::Recipient, FaultKind::Broken)
+    );
     assert_eq!(SendError::from(fault).reach, FailureReach::AllMails);
 }
 
@@ -192,7 +221,11 @@ async fn a_silent_server_is_left_after_the_time_of_a_step() {
 async fn a_connection_that_the_server_has_ended_is_replaced() {
     let server = ScriptedServer::start(|line, earlier| {
         let is_refused = line.starts_with("MAIL") && earlier > 1;
-        Some(if is_refused { "421 4.4.2 idle for too long" } else { accept(line) })
+        Some(if is_refused {
+            "421 4.4.2 idle for too long"
+        } else {
+            accept(line)
+        })
     })
     .await;
     let client = server.client();
@@ -208,19 +241,43 @@ async fn a_connection_that_the_server_has_ended_is_replaced() {
 async fn a_refusal_gives_up_the_mail_only_when_it_is_about_the_recipient() {
     let table: [(Responder, FailureReach); 4] = [
         (
-            |line, _| Some(if line.starts_with("MAIL") { "550 5.7.1 sender not allowed" } else { accept(line) }),
+            |line, _| {
+                Some(if line.starts_with("MAIL") {
+                    "550 5.7.1 sender not allowed"
+                } else {
+                    accept(line)
+                })
+            },
             FailureReach::AllMails,
         ),
         (
-            |line, _| Some(if line.starts_with("RCPT") { "450 4.2.0 greylisted" } else { accept(line) }),
+            |line, _| {
+                Some(if line.starts_with("RCPT") {
+                    "450 4.2.0 greylisted"
+                } else {
+                    accept(line)
+                })
+            },
             FailureReach::ThisMail,
         ),
         (
-            |line, _| Some(if line.starts_with("RCPT") { "550 5.1.1 no such user" } else { accept(line) }),
+            |line, _| {
+                Some(if line.starts_with("RCPT") {
+                    "550 5.1.1 no such user"
+                } else {
+                    accept(line)
+                })
+            },
             FailureReach::ThisMailForGood,
         ),
         (
-            |line, _| Some(if line == "." { "554 5.7.1 looks like spam" } else { accept(line) }),
+            |line, _| {
+                Some(if line == "." {
+                    "554 5.7.1 looks like spam"
+                } else {
+                    accept(line)
+                })
+            },
             FailureReach::ThisMail,
         ),
     ];
@@ -228,7 +285,11 @@ async fn a_refusal_gives_up_the_mail_only_when_it_is_about_the_recipient() {
     for (responder, reach) in table {
         let server = ScriptedServer::start(responder).await;
 
-        let fault = server.client().send(&message("ada@example.org")).await.unwrap_err();
+        let fault = server
+            .client()
+            .send(&message("ada@example.org"))
+            .await
+            .unwrap_err();
 
         let error = SendError::from(fault);
         assert_eq!(error.reach, reach, "{error}");

@@ -20,7 +20,9 @@ fn code(name: &str, user: Option<&UserId>) -> NewCode {
 
 async fn record(test_store: &TestStore, name: &str, user: Option<&UserId>) {
     let transaction = test_store.store.begin().await.unwrap();
-    codes::insert(&transaction, &code(name, user)).await.unwrap();
+    codes::insert(&transaction, &code(name, user))
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
 }
 
@@ -71,7 +73,11 @@ async fn concurrent_guesses_are_all_counted() {
     record(&test_store, "b", Some(&alice.id)).await;
 
     let guesses = run_concurrently((0..5).map(|number| {
-        let store = if number % 2 == 0 { &test_store.store } else { &replica };
+        let store = if number % 2 == 0 {
+            &test_store.store
+        } else {
+            &replica
+        };
         let store = store.clone();
         let request = if number < 3 { "a" } else { "b" };
         async move { is_valid(&store, &digits(request, "wrong"), NOW).await }

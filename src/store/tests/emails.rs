@@ -1,6 +1,4 @@
-use super::super::{
-    CodeHashes, CodePurpose, Email, NewCode, NewEmail, PresentedCode, emails,
-};
+use super::super::{CodeHashes, CodePurpose, Email, NewCode, NewEmail, PresentedCode, emails};
 use super::*;
 use crate::ids::{EmailId, UserId};
 use crate::names::EmailAddress;
@@ -39,7 +37,8 @@ async fn verify(store: &Store, name: &str) -> Result<bool, StoreError> {
     let presented = PresentedCode::Link {
         link: format!("link {name}"),
     };
-    let verified = store.verify_email(&presented, &[], (&anonymous(), NOW));
+    let actor = anonymous();
+    let verified = store.verify_email(&presented, &[], (&actor, NOW));
     Ok(verified.await?.is_some())
 }
 
@@ -63,7 +62,9 @@ async fn one_of_two_users_that_prove_an_address_at_once_has_it() {
 
         let results = tokio::join!(verify(store, &first), verify(&replica, &second));
 
-        let won = [&results.0, &results.1].into_iter().filter(|result| matches!(result, Ok(true)));
+        let won = [&results.0, &results.1]
+            .into_iter()
+            .filter(|result| matches!(result, Ok(true)));
         assert_eq!(won.count(), 1, "{results:?}");
         let owners = [emails_of(store, &one).await, emails_of(store, &other).await].concat();
         let verified = owners.iter().filter(|email| email.verified_at.is_some());
@@ -79,7 +80,9 @@ async fn a_proof_deletes_the_claims_and_codes_of_others() {
     let (alice, eve) = (test_store.user("alice").await, test_store.user("eve").await);
     let store = &test_store.store;
     add(store, &eve, "alice@example.org", "eve").await.unwrap();
-    add(store, &alice, "Alice@Example.org", "alice").await.unwrap();
+    add(store, &alice, "Alice@Example.org", "alice")
+        .await
+        .unwrap();
 
     assert!(verify(store, "alice").await.unwrap());
 
@@ -96,7 +99,9 @@ async fn a_user_has_ten_addresses_at_most() {
     let store = &test_store.store;
     for number in 0..10 {
         let address = format!("a{number}@example.org");
-        add(store, &alice, &address, &format!("{number}")).await.unwrap();
+        add(store, &alice, &address, &format!("{number}"))
+            .await
+            .unwrap();
     }
 
     let eleventh = add(store, &alice, "more@example.org", "more").await;
@@ -117,7 +122,9 @@ async fn the_first_proved_address_is_primary_until_another_one_is_chosen() {
         add(store, &alice, &address, name).await.unwrap();
         assert!(verify(store, name).await.unwrap());
     }
-    add(store, &alice, "third@example.org", "third").await.unwrap();
+    add(store, &alice, "third@example.org", "third")
+        .await
+        .unwrap();
     let all = emails_of(store, &alice).await;
     let id = |name: &str| {
         let address = format!("{name}@example.org");
@@ -134,10 +141,11 @@ async fn the_first_proved_address_is_primary_until_another_one_is_chosen() {
         primary
     };
     let choose = async |id: &EmailId| {
-        store.make_email_primary(&alice.id, id, &[], (&actor, NOW)).await
+        store
+            .make_email_primary(&alice.id, id, &[], (&actor, NOW))
+            .await
     };
-    let remove =
-        async |id: &EmailId| store.remove_email(&alice.id, id, &[], (&actor, NOW)).await;
+    let remove = async |id: &EmailId| store.remove_email(&alice.id, id, &[], (&actor, NOW)).await;
 
     assert_eq!(primary().await, [id("first")]);
     let unverified = choose(&id("third")).await;
@@ -199,10 +207,12 @@ async fn an_end_of_everything_deletes_codes_and_messages() {
     add(store, &alice, "alice@example.org", "a").await.unwrap();
     let transaction = store.begin().await.unwrap();
     let claim = new_email("other@example.org", "b", &alice.id);
-    emails::insert_claim(&transaction, &alice.id, &claim, NOW).await.unwrap();
+    emails::insert_claim(&transaction, &alice.id, &claim, NOW)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
 
-    let end = super::end_everything::end();
+    let end = end_everything::end();
     store.end_everything(&end, |_| Vec::new()).await.unwrap();
 
     assert!(!verify(store, "a").await.unwrap());

@@ -15,7 +15,9 @@ fn delivery(id: &str) -> NewDelivery {
 async fn write(test_store: &TestStore, ids: &[&str], now: Time) {
     let transaction = test_store.store.begin().await.unwrap();
     let deliveries: Vec<NewDelivery> = ids.iter().copied().map(delivery).collect();
-    outbox::insert(&transaction, &deliveries, now).await.unwrap();
+    outbox::insert(&transaction, &deliveries, now)
+        .await
+        .unwrap();
     transaction.commit().await.unwrap();
 }
 
@@ -39,7 +41,11 @@ async fn a_message_is_claimed_by_one_of_several_servers() {
     let replica = test_store.replica().await;
 
     let claims = run_concurrently((0..8).map(|number| {
-        let store = if number % 2 == 0 { &test_store.store } else { &replica };
+        let store = if number % 2 == 0 {
+            &test_store.store
+        } else {
+            &replica
+        };
         let store = store.clone();
         async move { claim(&store, 10, NOW).await }
     }))
@@ -59,8 +65,15 @@ async fn a_message_of_a_server_that_ended_is_claimed_again_after_the_claim() {
     write(&test_store, &["a"], NOW).await;
     let first = claim(store, 10, NOW).await;
 
-    assert_eq!(store.next_delivery_at(Channel::Mail).await.unwrap(), Some(NOW + CLAIM_TIME));
-    assert!(claim(store, 10, NOW + CLAIM_TIME - Duration::from_millis(1)).await.is_empty());
+    assert_eq!(
+        store.next_delivery_at(Channel::Mail).await.unwrap(),
+        Some(NOW + CLAIM_TIME)
+    );
+    assert!(
+        claim(store, 10, NOW + CLAIM_TIME - Duration::from_millis(1))
+            .await
+            .is_empty()
+    );
     let second = claim(store, 10, NOW + CLAIM_TIME).await;
 
     assert_eq!(second[0].tries, 2);
@@ -86,7 +99,10 @@ async fn the_messages_that_have_waited_longest_are_claimed_first() {
     assert_eq!(ids(&claim(store, 2, NOW + MINUTE).await), ["b", "c"]);
     let later = NOW + MINUTE * 3;
     let postponed = claim(store, 1, later).await;
-    store.postpone_delivery(&postponed[0], later + MINUTE).await.unwrap();
+    store
+        .postpone_delivery(&postponed[0], later + MINUTE)
+        .await
+        .unwrap();
 
     let claimed = claim(store, 10, later).await;
     assert!(!ids(&claimed).contains(&postponed[0].id.as_str()));
@@ -105,7 +121,9 @@ async fn a_message_that_is_given_up_is_deleted_and_recorded_once() {
     }
 
     let events = test_store.events().await;
-    let failed = events.iter().filter(|event| event.kind == EventKind::MailFailed);
+    let failed = events
+        .iter()
+        .filter(|event| event.kind == EventKind::MailFailed);
     assert_eq!(failed.count(), 1);
     let level = store.outbox_level(Channel::Mail).await.unwrap();
     assert_eq!((level.waiting, level.oldest_created_at), (0, None));

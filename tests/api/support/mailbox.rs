@@ -87,7 +87,9 @@ impl ReceivedMail {
     /// Returns the six digits in the text.
     pub(crate) fn code(&self) -> String {
         let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
-        let words = self.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '#');
+        let words = self
+            .text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '#');
         let code = words.into_iter().find(is_code);
         code.unwrap_or_else(|| panic!("no code: {}", self.text))
             .to_owned()
@@ -101,7 +103,9 @@ fn decode_quoted_printable(text: &str) -> String {
     let mut rest = joined.as_str();
     while let Some((before, after)) = rest.split_once('=') {
         bytes.extend_from_slice(before.as_bytes());
-        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let byte = after
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         bytes.push(byte.expect("two digits follow an escape"));
         rest = &after[2..];
     }
