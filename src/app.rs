@@ -163,15 +163,7 @@ impl AppParts {
             mail_sender: installation.mail_sender()?,
             services: services(&installation, &revocations, &throttle, &issuer)?,
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
-            introspection: Introspection {
-                accepts_foreign_keys: !config.verification_keys.is_empty(),
-                store: store.clone(),
-                clock: clock.clone(),
-                grace: grace_period(config),
-                refresh_tokens: Arc::clone(&refresh_tokens),
-                verifier: Arc::clone(&verifier),
-                revocations: revocations.clone(),
-            },
+            introspection: introspection(&installation, &revocations, &refresh_tokens, &verifier),
             addresses: Addresses {
                 accounts: accounts.clone(),
                 throttle: Arc::clone(&throttle),
@@ -200,6 +192,24 @@ impl AppParts {
             clock,
             config: installation.config,
         })
+    }
+}
+
+fn introspection(
+    installation: &Installation,
+    revocations: &Revocations,
+    refresh_tokens: &Arc<RefreshTokenCodec>,
+    verifier: &Arc<Verifier>,
+) -> Introspection {
+    let config = &installation.config;
+    Introspection {
+        accepts_foreign_keys: !config.verification_keys.is_empty(),
+        store: installation.store.clone(),
+        clock: installation.clock.clone(),
+        grace: grace_period(config),
+        refresh_tokens: Arc::clone(refresh_tokens),
+        verifier: Arc::clone(verifier),
+        revocations: revocations.clone(),
     }
 }
 

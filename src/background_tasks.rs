@@ -50,6 +50,13 @@ impl App {
         tasks
     }
 
+    /// Waits a short time for the mails that are being sent, and begins no other one.
+    pub(super) async fn stop_mails(&self) {
+        if let Some(sender) = &self.mail_sender {
+            sender.stop().await;
+        }
+    }
+
     async fn delete_expired_rows(&self) {
         let every = self.config.collect_every;
         loop {

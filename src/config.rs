@@ -231,7 +231,7 @@ pub struct Config {
     /// Sender of mails, such as no-reply@example.org or `Example <no-reply@example.org>`
     #[arg(long, value_name = "ADDRESS", help_heading = MAIL)]
     pub mail_from: Option<String>,
-    /// Folder with mail templates that replace single ones of Latchet, by names like en/verify_address.txt
+    /// Folder with mail templates that replace single ones of Latchet, by names like `en/verify_address.txt`
     #[arg(long, value_name = "DIR", help_heading = MAIL)]
     pub mail_templates: Option<PathBuf>,
 

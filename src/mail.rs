@@ -150,6 +150,7 @@ impl Mail {
         let id = random_id();
         #[expect(
             clippy::expect_used,
+            clippy::missing_panics_doc,
             reason = "text and numbers always have a JSON form"
         )]
         let payload = serde_json::to_vec(&self).expect("it is text and numbers");

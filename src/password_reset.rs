@@ -203,8 +203,8 @@ impl PasswordResets {
             .revocation(RevokeReason::PasswordChanged, now)
             .await?;
         let by = Actor::Anonymous { ip };
-        let used = self.use_proof(proof, &password, (&by, &revocation)).await?;
-        let denial = used.ok_or(match proof {
+        let accepted = self.use_proof(proof, &password, (&by, &revocation)).await?;
+        let denial = accepted.ok_or(match proof {
             MailProof::Link(_) => NO_SUCH_LINK,
             MailProof::Code { .. } => ApiError::InvalidCode,
         })?;

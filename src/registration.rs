@@ -164,12 +164,11 @@ impl Registration {
         } = &self.accounts;
         let now = clock.now();
         let secrets = MailedSecrets::random();
-        let delivery = match store.verified_email(&address.key()).await? {
-            Some(owner) => mailer.address_in_use(owner.address, locale),
-            None => {
-                let recipient = (new.username.as_str(), locale);
-                mailer.proof_of_address(address.clone(), recipient, &secrets)
-            }
+        let delivery = if let Some(owner) = store.verified_email(&address.key()).await? {
+            mailer.address_in_use(owner.address, locale)
+        } else {
+            let recipient = (new.username.as_str(), locale);
+            mailer.proof_of_address(address.clone(), recipient, &secrets)
         };
         let email = new_email(address, None, &secrets, now + CODE_LIFETIME);
         store

@@ -32,6 +32,7 @@ impl SignInOptionsApi {
         operation_id = "readSignInOptions",
         tag = "Tag::Account"
     )]
+    #[expect(clippy::unused_async, reason = "handlers are async")]
     async fn read(&self) -> Json<SignInOptionsResponse> {
         Json(SignInOptionsResponse {
             registration: self.0.config.registration == RegistrationPolicy::Open,

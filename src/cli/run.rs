@@ -94,9 +94,7 @@ async fn run(config: Config) -> Result<(), CliError> {
         service_manager.stopping();
     };
     server.run(routes(&app, lifecycle), stopped).await;
-    if let Some(sender) = &app.mail_sender {
-        sender.stop().await;
-    }
+    app.stop_mails().await;
     drop(upkeep);
     tracing::info!("stopped");
     Ok(())

@@ -19,7 +19,7 @@ use latchet_guard::clock::{Clock, Time};
 const BATCH_SIZE: u32 = 32;
 
 /// Time for which a mail is claimed. No attempt begins that could end after it: another server may then send the mail.
-const CLAIM_TIME: Duration = Duration::from_secs(60);
+const CLAIM_TIME: Duration = Duration::from_mins(1);
 
 /// Longest time from the beginning of an attempt until its outcome is recorded.
 const LONGEST_ATTEMPT: Duration =

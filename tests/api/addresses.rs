@@ -173,11 +173,11 @@ async fn an_unverified_claim_blocks_no_one_and_ends_when_the_owner_verifies(back
     register(http, "squatter", "ada@example.org")
         .await
         .expect(202);
-    let squatted = mailbox.mail_to("ada@example.org", 1).await;
+    let earlier = mailbox.mail_to("ada@example.org", 1).await;
 
     verified(http, &mailbox, "ada", "ada@example.org").await;
 
-    let late = verify(http, json!({"link": squatted.secret()})).await;
+    let late = verify(http, json!({"link": earlier.secret()})).await;
     late.expect_problem(400, "invalid_code");
     let squatter = ada(http, "squatter").login().await;
     assert_eq!(emails_of(&squatter).await, json!([]));

@@ -1,7 +1,5 @@
 //! A forgotten password, reset by a mail to a verified address.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use crate::support::client::Person;
@@ -277,21 +275,15 @@ async fn a_weak_password_uses_nothing_up(backend: Backend) {
 async fn a_link_is_used_once_by_concurrent_requests(backend: Backend) {
     let fixture = Fixture::start(&backend).await;
     let (_, mail) = fixture.mailed(2).await;
-    let (http, secret) = (Arc::new(fixture.http().clone()), mail.secret());
+    let secret = mail.secret();
 
     let resets = (0..8).map(|number| {
-        let (http, secret) = (Arc::clone(&http), secret.clone());
-        tokio::spawn(async move {
-            let password = format!("the long password number {number}");
-            reset(&http, json!({"link": secret}), &password)
-                .await
-                .status
-        })
+        let link = json!({"link": secret});
+        let password = format!("the long password number {number}");
+        let http = fixture.http();
+        async move { reset(http, link, &password).await.status }
     });
-    let mut statuses = Vec::new();
-    for reset in resets.collect::<Vec<_>>() {
-        statuses.push(reset.await.expect("the request ends"));
-    }
+    let mut statuses = futures_util::future::join_all(resets).await;
 
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 404, 404, 404, 404, 404, 404, 404]);
