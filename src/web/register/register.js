@@ -18,9 +18,11 @@ signInOptions.then(({ registration, mail }) => {
   byId('closed').hidden = registration !== false;
   byId('email-field').hidden = !mail;
   register.elements.email.required = Boolean(mail);
+  // A password manager may fill in a hidden field; the server would refuse the address.
+  register.elements.email.disabled = !mail;
 });
 
-onSubmit(register, async ({ username, email, password }) => {
+onSubmit(register, async ({ username, email = '', password }) => {
   const address = email.trim();
   const answer = await sendRequest(fetch, 'POST', '/v1/register', { username, password, ...(address && { email: address }) });
   clearForm(register);
