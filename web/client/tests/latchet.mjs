@@ -38,7 +38,7 @@ export class Latchet {
     this.roles = ['editor'];
     /** Addresses of every user. */
     this.emails = [{ id: 'e1', address: 'alice@example.org', verified: true, primary: true }];
-    /** Whether access tokens are fresh. */
+    /** Freshness of the access tokens. */
     this.isFresh = true;
   }
 
