@@ -1,4 +1,4 @@
-//! What pages offer to people who are not signed in.
+//! Options of a sign-in page.
 
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};

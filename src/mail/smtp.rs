@@ -2,7 +2,7 @@
 //!
 //! A connection is kept for the next mail after a complete conversation alone. The pool of lettre would keep it also
 //! when a conversation was abandoned, for example after a timeout: its next commands, and the next mail, could then
-//! become the end of the mail before. Nor does lettre limit the time of a step after the connection is made.
+//! become the end of the mail before. Nor does lettre limit the time of a step once there is a connection.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};

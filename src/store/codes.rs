@@ -195,7 +195,7 @@ pub(super) async fn check<C: ConnectionTrait>(
     if wrong_guesses(db, &row, now).await? >= MAX_WRONG_GUESSES {
         return Ok(CodeCheck::Invalid);
     }
-    // Hashes of secrets with 256 bits: the time of the comparison tells nothing about the digits.
+    // Hashes of secrets with 256 bits: the time of the comparison reveals nothing about the digits.
     if row.code_hash == *code
         && let Some(proven) = proven(row.clone())
     {

@@ -34,6 +34,15 @@ async fn an_administrator_manages_users_sessions_and_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_create_accounts_in_english_and_german() {
+    let backend = Backend::sqlite().with("LATCHET_REGISTRATION", "open");
+    let server = Replica::start(&backend).await;
+    let mails = format!("{}/mails", backend.settings()["LATCHET_DATA_DIR"]);
+
+    assert_passes_alone(browser_script("accounts.mjs", server.http.base()).env("MAILS", mails));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_confirms_addresses_and_resets_a_forgotten_password() {
     let backend = Backend::sqlite();
     let server = Replica::start(&backend).await;
