@@ -7,12 +7,17 @@ use secrecy::SecretString;
 use super::config::Config;
 use super::error::ApiError;
 use super::ids::UserId;
+use super::locale::Locale;
+use super::mail::MailContent;
+use super::mailer::Mailer;
 use super::names::{ADMIN, UserRole, Username};
 use super::password::{PasswordHasher, PasswordPolicy};
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
 use super::sessions::Revocations;
-use super::store::{NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest};
+use super::store::{
+    NewPassword, NewUser, SessionWithOwner, Store, StoreError, User, UserPageRequest,
+};
 use super::text_file;
 use latchet_guard::clock::Clock;
 use latchet_guard::error::AuthError;
@@ -27,6 +32,8 @@ pub struct NewAccount {
     pub password: SecretString,
     /// Roles from the start.
     pub roles: Vec<UserRole>,
+    /// Language of mails, if it is known.
+    pub locale: Option<Locale>,
 }
 
 /// The accounts. Clones share them.
@@ -37,6 +44,7 @@ pub struct Accounts {
     pub(super) revocations: Revocations,
     pub(super) passwords: PasswordHasher,
     pub(super) policy: PasswordPolicy,
+    pub(super) mailer: Mailer,
 }
 
 impl Accounts {
@@ -136,6 +144,7 @@ impl Accounts {
             username,
             password,
             roles: vec![UserRole::admin()],
+            locale: None,
         };
         let new = self.hash_new_account(account).await?;
         let now = self.clock.now();
@@ -194,12 +203,16 @@ impl Accounts {
         by: &Actor,
     ) -> Result<Option<SessionWithOwner>, ApiError> {
         let hash = SecretString::from(self.passwords.hash(new).await?);
+        let password = self.new_password(hash, user).await?;
         let now = self.clock.now();
         let revocation = self
             .revocations
             .revocation(RevokeReason::PasswordChanged, now)
             .await?;
-        let set = self.store.set_password(user, &hash, by, &revocation).await;
+        let set = self
+            .store
+            .set_password(user, &password, by, &revocation)
+            .await;
         let (denial, kept) = set.map_err(|error| match error {
             StoreError::Conflict => PASSWORD_CHANGED,
             StoreError::NotFound => ApiError::SessionExpired,
@@ -208,6 +221,20 @@ impl Accounts {
         self.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password changed");
         Ok(kept)
+    }
+
+    /// Returns a new password of a user with the mail that reports it.
+    pub(super) async fn new_password(
+        &self,
+        hash: SecretString,
+        user: &User,
+    ) -> Result<NewPassword, ApiError> {
+        let content = MailContent::PasswordChanged {
+            username: user.username.clone(),
+            at: self.clock.now(),
+        };
+        let notices = self.mailer.notice(user, content).await?;
+        Ok(NewPassword { hash, notices })
     }
 
     /// Disables an account: no login, and every session ends at once.
@@ -245,6 +272,27 @@ impl Accounts {
         self.user(id).await
     }
 
+    /// Deletes an account with everything that is kept of it. All its sessions and access tokens end at once. Its
+    /// primary address receives a notice.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for the last administrator.
+    pub async fn delete_user(&self, id: &UserId, by: &Actor) -> Result<(), ApiError> {
+        let user = self.user(id).await?;
+        let now = self.clock.now();
+        let content = MailContent::AccountDeleted {
+            username: user.username.clone(),
+            at: now,
+        };
+        let notices = self.mailer.notice(&user, content).await?;
+        let period = self.revocations.token_lifetimes.denial_period(now).await?;
+        let deleted = self.store.delete_user(id, &notices, by, period).await;
+        let denial = deleted.map_err(no_such_user)?;
+        self.revocations.deny(&[denial], now).await?;
+        tracing::info!(user.id = %id, "user deleted");
+        Ok(())
+    }
+
     /// Replaces the roles of a user. Tokens with the old roles are refused from now on, and the next
     /// refresh issues one with the new roles.
     ///
@@ -268,6 +316,11 @@ impl Accounts {
         }
         tracing::info!(user.id = %id, ?roles, "roles set");
         self.user(id).await
+    }
+
+    /// Returns the writer of mails.
+    pub fn mailer(&self) -> &Mailer {
+        &self.mailer
     }
 
     /// Returns a user.
@@ -304,6 +357,7 @@ impl Accounts {
             username: account.username.into_string(),
             password_hash,
             roles: unique_role_names(&account.roles),
+            locale: account.locale,
         })
     }
 

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use super::accounts::Accounts;
+use super::addresses::Addresses;
 use super::clock_check::ClockCheck;
 use super::config::Config;
 use super::database_check::DatabaseCheck;
@@ -11,6 +12,7 @@ use super::derived_keys::DerivedKeys;
 use super::installation::{Installation, OpenError};
 use super::introspection::Introspection;
 use super::keyring::SigningKeys;
+use super::mail::MailSender;
 use super::metrics::Metrics;
 use super::password_reset::PasswordResets;
 use super::password_verification::PasswordVerification;
@@ -45,10 +47,14 @@ pub struct AppParts {
     pub accounts: Accounts,
     /// Open registration.
     pub registration: Registration,
-    /// Links that set a new password.
+    /// The e-mail addresses of users.
+    pub addresses: Addresses,
+    /// New passwords by links and mails.
     pub password_resets: PasswordResets,
     /// The signing keys.
     pub signing_keys: SigningKeys,
+    /// Sends mails, unless mail is off.
+    pub mail_sender: Option<Arc<MailSender>>,
     /// Tokens for third parties.
     pub third_party_tokens: ThirdPartyTokens,
     /// Programs that authenticate with a secret.
@@ -144,7 +150,7 @@ impl AppParts {
         let accounts = installation.accounts(revocations.clone())?;
         let (store, clock) = (installation.store.clone(), installation.clock.clone());
         let derived = Arc::clone(&installation.derived);
-        let throttle = Arc::new(Throttle::new(config, store.clone(), Arc::clone(&derived)));
+        let throttle = installation.throttle();
         let refresh_tokens = Arc::new(RefreshTokenCodec::new(Arc::clone(&derived), &config.issuer));
         let issuer = Arc::new(TokenIssuer::new(
             config,
@@ -154,17 +160,15 @@ impl AppParts {
         ));
         let verifier = Arc::clone(&signing_keys.verifier);
         Ok(Self {
+            mail_sender: installation.mail_sender()?,
             services: services(&installation, &revocations, &throttle, &issuer)?,
             sessions: sessions(&installation, &accounts, Arc::clone(&throttle), issuer),
-            introspection: Introspection {
-                accepts_foreign_keys: !config.verification_keys.is_empty(),
-                store: store.clone(),
-                clock: clock.clone(),
-                grace: grace_period(config),
-                refresh_tokens: Arc::clone(&refresh_tokens),
-                verifier: Arc::clone(&verifier),
-                revocations: revocations.clone(),
+            introspection: introspection(&installation, &revocations, &refresh_tokens, &verifier),
+            addresses: Addresses {
+                accounts: accounts.clone(),
+                throttle: Arc::clone(&throttle),
             },
+            password_resets: installation.password_resets(accounts.clone(), Arc::clone(&throttle)),
             registration: Registration {
                 accounts: accounts.clone(),
                 throttle,
@@ -173,7 +177,6 @@ impl AppParts {
                 profiles,
                 accounts: accounts.clone(),
             },
-            password_resets: installation.password_resets(accounts.clone()),
             guards: guards(config, &verifier, &revocations),
             database_check: DatabaseCheck::new(store.clone()),
             clock_check: ClockCheck::new(store.clone(), clock.clone()),
@@ -189,6 +192,24 @@ impl AppParts {
             clock,
             config: installation.config,
         })
+    }
+}
+
+fn introspection(
+    installation: &Installation,
+    revocations: &Revocations,
+    refresh_tokens: &Arc<RefreshTokenCodec>,
+    verifier: &Arc<Verifier>,
+) -> Introspection {
+    let config = &installation.config;
+    Introspection {
+        accepts_foreign_keys: !config.verification_keys.is_empty(),
+        store: installation.store.clone(),
+        clock: installation.clock.clone(),
+        grace: grace_period(config),
+        refresh_tokens: Arc::clone(refresh_tokens),
+        verifier: Arc::clone(verifier),
+        revocations: revocations.clone(),
     }
 }
 

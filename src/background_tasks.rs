@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::app::App;
 use super::clock_check::ClockState;
 use super::error::error_chain;
+use super::mail::delivery::MailDelivery;
 use super::password::PasswordHasher;
 use super::store::{Store, StoreError};
 
@@ -34,10 +35,26 @@ impl App {
             let _held_until_dropped = lock;
             std::future::pending::<()>().await;
         });
+        if let Some(sender) = &self.mail_sender {
+            let delivery = MailDelivery {
+                sender: Arc::clone(sender),
+                store: self.store.clone(),
+                derived: Arc::clone(&self.derived),
+                clock: self.clock.clone(),
+            };
+            tasks.spawn(async move { delivery.run().await });
+        }
         tasks.spawn(self.clock_check.clone().watch());
         let app = self.clone();
         tasks.spawn(async move { app.delete_expired_rows().await });
         tasks
+    }
+
+    /// Waits a short time for the mails that are being sent, and begins no other one.
+    pub(super) async fn stop_mails(&self) {
+        if let Some(sender) = &self.mail_sender {
+            sender.stop().await;
+        }
     }
 
     async fn delete_expired_rows(&self) {

@@ -21,6 +21,7 @@ mod event_feed;
 mod events_command;
 mod health;
 mod key_commands;
+mod mail_commands;
 mod password_prompt;
 mod restore;
 mod run;
@@ -33,7 +34,8 @@ mod tests;
 mod user_commands;
 
 use commands::{
-    Cli, Command, ConfigCommand, KeyCommand, SecretCommand, ServiceCommand, UserCommand,
+    Cli, Command, ConfigCommand, KeyCommand, MailCommand, SecretCommand, ServiceCommand,
+    UserCommand,
 };
 pub use error::CliError;
 use restore::RestoreMode;
@@ -59,10 +61,14 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
         Command::Openapi { json: false } => api::spec::document().yaml(),
         Command::Service(ServiceCommand::Secret) => service_commands::new_secret()?,
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
+        Command::Mail(MailCommand::Test { address }) => {
+            config.check()?;
+            mail_commands::send_test(&config, address).await?
+        }
         Command::Health => health::check(&config).await?,
-        Command::Doctor => {
+        Command::Doctor { mail_to } => {
             print_database(&config, OpenMode::ExistingOnly);
-            return doctor::diagnose(&config).await;
+            return doctor::diagnose(&config, mail_to).await;
         }
         command => {
             config.check()?;

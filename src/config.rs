@@ -27,6 +27,7 @@ pub mod profile_tables;
 mod resolution;
 mod root_secret;
 mod service_links;
+mod smtp_url;
 mod sources;
 mod sqlite_url;
 mod validation;
@@ -39,6 +40,7 @@ pub use load::{ConfigError, load, parse_leniently};
 pub use log_filter::LogFilter;
 pub use resolution::{PrintableValue, Resolution, ResolvedSetting, SettingSource, resolve};
 pub use root_secret::{RootSecret, RootSecretError, check_secret_strength};
+pub use smtp_url::{SmtpLogin, SmtpSecurity, SmtpUrl};
 pub(crate) use values::parse_duration;
 pub use values::{CookiePrefix, DatabaseKind, DatabaseUrl, RateLimit, WebOrigin};
 
@@ -51,6 +53,7 @@ const NETWORK: &str = "Network";
 const STORAGE: &str = "Storage";
 const TOKENS: &str = "Tokens and sessions";
 const ACCOUNTS: &str = "Accounts and passwords";
+const MAIL: &str = "Mail";
 const COMPAT: &str = "Moving over from Flask";
 const LIMITS: &str = "Limits";
 const LOGS: &str = "Logs";
@@ -62,6 +65,17 @@ pub enum RegistrationPolicy {
     Open,
     /// Administrators only.
     Closed,
+}
+
+/// Way in which mails leave the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MailMode {
+    /// Not at all: what needs mails does not exist.
+    Off,
+    /// To a mail server.
+    Smtp,
+    /// As files in the data folder, for development.
+    Log,
 }
 
 /// Format of log lines.
@@ -205,6 +219,22 @@ pub struct Config {
     #[arg(long, value_name = "FILE", help_heading = ACCOUNTS)]
     pub bootstrap_admin_password_file: Option<PathBuf>,
 
+    /// Transport of mails, such as smtp; with `log` they are files in the folder `mails` in --data-dir; with `off`
+    /// accounts have no addresses, and nobody can reset a password alone [default: smtp with --smtp-url,
+    /// otherwise log if --public-url is on this machine, otherwise off]
+    #[arg(long, value_name = "HOW", ignore_case = true, help_heading = MAIL)]
+    pub mail: Option<MailMode>,
+    /// Mail server, such as `smtps://user:password@mail.example.org`, or `smtp:` for STARTTLS; a private
+    /// authority by `?ca=FILE`
+    #[arg(long, value_name = "URL", value_parser = parse_secret, help_heading = MAIL)]
+    pub smtp_url: Option<SecretString>,
+    /// Sender of mails, such as no-reply@example.org or `Example <no-reply@example.org>`
+    #[arg(long, value_name = "ADDRESS", help_heading = MAIL)]
+    pub mail_from: Option<String>,
+    /// Folder with mail templates that replace single ones of Latchet, by names like `en/verify_address.txt`
+    #[arg(long, value_name = "DIR", help_heading = MAIL)]
+    pub mail_templates: Option<PathBuf>,
+
     /// Accept tokens of Flask-JWT-Extended, signed with a key in --verification-keys, and put `csrf`
     /// into our own, so that such apps accept them in cookies
     #[arg(long, value_name = "BOOL", default_value = "false", action = ArgAction::Set, value_parser = parse_boolean, help_heading = COMPAT)]
@@ -251,6 +281,12 @@ pub struct Config {
     /// Registrations from one client address, including those of names that are taken
     #[arg(long, value_name = "N/TIME", default_value = "20/1h", help_heading = LIMITS)]
     pub throttle_registration: RateLimit,
+    /// Mails to one address that people who are not signed in cause, and proofs of one address
+    #[arg(long, value_name = "N/TIME", default_value = "5/1h", help_heading = LIMITS)]
+    pub throttle_mail: RateLimit,
+    /// The same from one client address, to all addresses
+    #[arg(long, value_name = "N/TIME", default_value = "20/1h", help_heading = LIMITS)]
+    pub throttle_mail_ip: RateLimit,
 
     /// Format of log lines
     #[arg(long, value_name = "FORMAT", default_value = "auto", ignore_case = true, help_heading = LOGS)]
@@ -316,6 +352,22 @@ impl Config {
         Some(listen.address(&self.public_url))
     }
 
+    /// Returns the way in which mails leave the server.
+    pub fn mail_mode(&self) -> MailMode {
+        self.mail.unwrap_or(if self.smtp_url.is_some() {
+            MailMode::Smtp
+        } else if self.public_url.is_loopback() {
+            MailMode::Log
+        } else {
+            MailMode::Off
+        })
+    }
+
+    /// Returns the folder of mails that are written as files.
+    pub fn mail_folder(&self) -> PathBuf {
+        self.data_dir.join("mails")
+    }
+
     /// Returns whether clients on other machines use plain http.
     pub fn exposes_plain_http(&self) -> bool {
         let is_local = self.public_url.is_loopback() && self.listen_address().ip().is_loopback();
@@ -327,6 +379,9 @@ impl Config {
         let mut texts = Vec::new();
         if !self.compat_flask_jwt && self.compat_flask_jwt_identity != "identity" {
             texts.push("compat_flask_jwt_identity has no effect without compat_flask_jwt");
+        }
+        if self.smtp_url.is_some() && self.mail_mode() != MailMode::Smtp {
+            texts.push("smtp_url has no effect: mail is `off` or `log`");
         }
         if self.session_ttl < self.idle_ttl && self.idle_ttl != DEFAULT_IDLE_TTL {
             texts.push("idle_ttl has no effect: session_ttl is shorter");

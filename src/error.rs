@@ -51,6 +51,9 @@ pub enum ApiError {
     /// The session was ended by a logout or an administrator.
     #[error("the session was ended: log in again")]
     SessionRevoked,
+    /// A mailed link or code is wrong, was used or has expired, or too many wrong codes were entered.
+    #[error("this link or code is wrong, was used or has expired: ask for another mail")]
+    InvalidCode,
     /// The new password is not acceptable.
     #[error("the password {0}")]
     WeakPassword(Weakness),
@@ -184,6 +187,7 @@ impl ApiError {
             Self::RefreshReused => (StatusCode::UNAUTHORIZED, "refresh_reused"),
             Self::SessionExpired => (StatusCode::UNAUTHORIZED, "session_expired"),
             Self::SessionRevoked => (StatusCode::UNAUTHORIZED, "session_revoked"),
+            Self::InvalidCode => (StatusCode::BAD_REQUEST, "invalid_code"),
             Self::WeakPassword(_) => (StatusCode::BAD_REQUEST, "weak_password"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),

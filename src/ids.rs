@@ -55,3 +55,8 @@ id! {
     /// Id of a credential of a service: the `sid` of its tokens.
     CredentialId
 }
+
+id! {
+    /// Id of an e-mail address of a user.
+    EmailId
+}

@@ -19,6 +19,8 @@ use super::denylist::DenylistBackend;
 use super::derived_keys::DerivedKeys;
 use super::end_everything::{KeySource, end_everything};
 use super::keyring::{Keyring, KeyringError, KeyringSettings, SigningKeys};
+use super::mail::transport::{MailSender, MailSettingsError};
+use super::mailer::Mailer;
 use super::metrics::Metrics;
 use super::password::{HashCost, PasswordHasher, PasswordPolicy};
 use super::password_reset::PasswordResets;
@@ -26,6 +28,7 @@ use super::root_secret_rotation::{RootSecretRotation, VALUES_PER_TRANSACTION};
 use super::sessions::Revocations;
 use super::store::{DEFAULT_CONNECTIONS, EndCause, OpenMode, ServerLockError, Store, StoreError};
 use super::text_file;
+use super::throttle::Throttle;
 use super::token_lifetimes::TokenLifetimes;
 use latchet_guard::clock::Clock;
 use latchet_guard::denylist::redis::RedisUrlError;
@@ -65,6 +68,9 @@ pub enum OpenError {
     /// The key of a third party, or the secret of a service, cannot be used.
     #[error(transparent)]
     Profiles(#[from] SecretFileError),
+    /// The settings of mails cannot be used.
+    #[error("cannot send mails")]
+    Mail(#[from] MailSettingsError),
     /// The system provides no more threads.
     #[error("cannot start the threads that hash passwords")]
     Threads(#[source] std::io::Error),
@@ -175,13 +181,41 @@ impl Installation {
             passwords: start_password_hasher(&self.config).map_err(OpenError::Threads)?,
             policy: PasswordPolicy::new(self.config.min_password)
                 .with_service(self.config.public_url.host()),
+            mailer: self.mailer(),
         })
     }
 
-    /// Returns the links that reset passwords.
-    pub(super) fn password_resets(&self, accounts: Accounts) -> PasswordResets {
+    /// Opens the transport of mails; `None` where mail is off.
+    pub(super) fn mail_sender(&self) -> Result<Option<Arc<MailSender>>, OpenError> {
+        let sender = MailSender::open(&self.config, &self.clock)?;
+        Ok(sender.map(Arc::new))
+    }
+
+    /// Returns the writer of mails.
+    fn mailer(&self) -> Mailer {
+        Mailer {
+            mode: self.config.mail_mode(),
+            public_url: self.config.public_url.clone(),
+            derived: Arc::clone(&self.derived),
+            store: self.store.clone(),
+        }
+    }
+
+    /// Returns the throttle.
+    pub(super) fn throttle(&self) -> Arc<Throttle> {
+        let derived = Arc::clone(&self.derived);
+        Arc::new(Throttle::new(&self.config, self.store.clone(), derived))
+    }
+
+    /// Returns the ways to reset a password.
+    pub(super) fn password_resets(
+        &self,
+        accounts: Accounts,
+        throttle: Arc<Throttle>,
+    ) -> PasswordResets {
         PasswordResets {
             accounts,
+            throttle,
             public_url: self.config.public_url.clone(),
         }
     }

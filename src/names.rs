@@ -1,12 +1,14 @@
-//! Validated names: of users, of their roles, and of OAuth clients and scopes.
+//! Validated names: of users, of their addresses and roles, and of OAuth clients and scopes.
 
 use std::fmt;
 
 mod client;
+mod email_address;
 mod precis;
 mod username;
 
 pub use client::{ClientId, InvalidScopeList, is_scope, parse_scopes};
+pub use email_address::{EmailAddress, EmailFault};
 pub use username::{Username, fold_username, stored_forms};
 
 /// Claim with the user name (OpenID Connect Core 1.0, section 5.1). Names never change.

@@ -1,18 +1,29 @@
-//! Password reset links for users that forgot their password: an administrator creates one and passes it
-//! on. The holder of the link can set the password, so only its hash is stored.
+//! Password reset for users that forgot their password: by a mail to a verified address, or by a link that an
+//! administrator creates and passes on. The holder of the link can set the password, so only its hash is stored.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::accounts::{Accounts, link_hash, new_link_secret};
+use super::addresses::MailOrigin;
 use super::config::WebOrigin;
 use super::error::ApiError;
 use super::ids::UserId;
+use super::mailed_secrets::{MailProof, MailedSecrets};
+use super::mailer::{CODE_LIFETIME, MailChallenge};
+use super::names::EmailAddress;
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
-use super::store::{NewResetLink, OpenResetLink, ResetLinkPageRequest, StoreError, User};
+use super::store::{
+    CodePurpose, NewCode, NewDelivery, NewPassword, NewResetLink, OpenResetLink,
+    ResetLinkPageRequest, Revocation, StoreError, User,
+};
+use super::throttle::Throttle;
 use latchet_guard::clock::Time;
+use latchet_guard::denylist::Denial;
 
 /// Lifetime of a link.
 const LINK_LIFETIME: Duration = Duration::from_hours(24);
@@ -32,6 +43,7 @@ pub struct ResetLink {
 #[derive(Debug)]
 pub struct PasswordResets {
     pub(super) accounts: Accounts,
+    pub(super) throttle: Arc<Throttle>,
     pub(super) public_url: WebOrigin,
 }
 
@@ -92,49 +104,133 @@ impl PasswordResets {
         Ok(())
     }
 
-    /// Returns the user whose password a link sets.
+    /// Sends a mail with a link and a code that set a new password, if an account has verified the address. The
+    /// response and the work are the same if none has.
+    ///
+    /// # Errors
+    /// `not_found` where mail is off; `too_many_requests`.
+    pub async fn request_by_mail(
+        &self,
+        address: EmailAddress,
+        origin: MailOrigin,
+    ) -> Result<MailChallenge, ApiError> {
+        let Accounts {
+            store,
+            mailer,
+            clock,
+            ..
+        } = &self.accounts;
+        mailer.require_on()?;
+        let (now, key) = (clock.now(), address.key());
+        self.throttle
+            .charge_mail_request(&key, origin.ip, now)
+            .await?;
+        let email = store.verified_email(&key).await?;
+        let owner = match &email {
+            Some(email) => email.user.clone(),
+            None => UserId::random(),
+        };
+        let owner = store.user(&owner).await?.filter(|user| !user.is_disabled());
+        let secrets = MailedSecrets::random();
+        let user = owner.as_ref().map(|owner| owner.id.clone());
+        let delivery = match (email, &owner) {
+            // To the address as it was verified, not as it was typed.
+            (Some(email), Some(owner)) => {
+                let locale = owner.locale.unwrap_or(origin.locale);
+                let recipient = (owner.username.as_str(), locale);
+                mailer.password_reset(email.address, recipient, &secrets)
+            }
+            _ => mailer.decoy(address, origin.locale),
+        };
+        let code = NewCode {
+            purpose: CodePurpose::ResetPassword,
+            user: user.clone(),
+            email: None,
+            hashes: secrets.hashes(),
+            expires_at: now + CODE_LIFETIME,
+        };
+        let delivery = NewDelivery { user, ..delivery };
+        store.create_code(&code, delivery, now).await?;
+        Ok(MailChallenge::of(secrets))
+    }
+
+    /// Returns the user whose password a link sets, of a mail or of an administrator.
     ///
     /// # Errors
     /// `not_found` for a link that is wrong, used or expired.
-    pub async fn user_of_link(&self, link: &str) -> Result<User, ApiError> {
-        let token_hash = link_hash(link);
-        let found = self
-            .accounts
-            .store
-            .user_of_reset_link(&token_hash, self.accounts.clock.now());
-        found.await?.ok_or(NO_SUCH_LINK)
+    pub async fn user_of_link(&self, link: &SecretString) -> Result<User, ApiError> {
+        let store = &self.accounts.store;
+        let now = self.accounts.clock.now();
+        let token_hash = link_hash(link.expose_secret());
+        if let Some(user) = store.user_of_reset_link(&token_hash, now).await? {
+            return Ok(user);
+        }
+        let presented = MailProof::Link(link.clone()).hashed();
+        let purpose = CodePurpose::ResetPassword;
+        let owner = store.user_of_code(&presented, purpose, now).await?;
+        owner.map(|owner| owner.user).ok_or(NO_SUCH_LINK)
     }
 
-    /// Sets a password by a link; all sessions of the user end. For an invalid link no password is
-    /// hashed.
+    /// Sets a password by a link or by the code of a mail; all sessions of the user end, and every other link and
+    /// code of the account is void. It starts no session. For an invalid link no password is hashed.
     ///
     /// # Errors
-    /// `not_found` for a link that is wrong, used or expired; `weak_password`, after which the link
-    /// stays valid.
+    /// `not_found` for a link that is wrong, used or expired, `invalid_code` for such a code; `weak_password`, after
+    /// which both stay valid; `too_many_requests`.
     pub async fn reset_password(
         &self,
-        link: &str,
+        proof: &MailProof,
         new: SecretString,
-        by: &Actor,
+        ip: IpAddr,
     ) -> Result<(), ApiError> {
-        let token_hash = link_hash(link);
-        let user = self.user_of_link(link).await?;
-        self.accounts.check_new_password(&new, &user.username)?;
-        let hash = SecretString::from(self.accounts.passwords.hash(new).await?);
-        let now = self.accounts.clock.now();
-        let revocation = self
-            .accounts
+        let accounts = &self.accounts;
+        let user = match proof {
+            MailProof::Link(link) => self.user_of_link(link).await?,
+            MailProof::Code { .. } => {
+                let now = accounts.clock.now();
+                let presented = proof.hashed();
+                let purpose = CodePurpose::ResetPassword;
+                let owner = accounts.store.user_of_code(&presented, purpose, now);
+                self.throttle.count_wrong_code(ip, now, owner).await?.user
+            }
+        };
+        accounts.check_new_password(&new, &user.username)?;
+        let hash = SecretString::from(accounts.passwords.hash(new).await?);
+        let password = accounts.new_password(hash, &user).await?;
+        let now = accounts.clock.now();
+        let revocation = accounts
             .revocations
             .revocation(RevokeReason::PasswordChanged, now)
             .await?;
-        let denial = self
-            .accounts
-            .store
-            .use_reset_link(&token_hash, &hash, by, &revocation)
-            .await?
-            .ok_or(NO_SUCH_LINK)?;
-        self.accounts.revocations.deny(&[denial], now).await?;
+        let by = Actor::Anonymous { ip };
+        let accepted = self.use_proof(proof, &password, (&by, &revocation)).await?;
+        let denial = accepted.ok_or(match proof {
+            MailProof::Link(_) => NO_SUCH_LINK,
+            MailProof::Code { .. } => ApiError::InvalidCode,
+        })?;
+        accounts.revocations.deny(&[denial], now).await?;
         tracing::info!(user.id = %user.id, "password reset");
         Ok(())
+    }
+
+    /// Sets the password by the proof. A link is one of an administrator or of a mail.
+    async fn use_proof(
+        &self,
+        proof: &MailProof,
+        password: &NewPassword,
+        (by, revocation): (&Actor, &Revocation),
+    ) -> Result<Option<Denial>, StoreError> {
+        let store = &self.accounts.store;
+        if let MailProof::Link(link) = proof {
+            let token_hash = link_hash(link.expose_secret());
+            let used = store.use_reset_link(&token_hash, password, by, revocation);
+            if let Some(denial) = used.await? {
+                return Ok(Some(denial));
+            }
+        }
+        let presented = proof.hashed();
+        store
+            .use_reset_code(&presented, password, by, revocation)
+            .await
     }
 }

@@ -11,7 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::error::ApiError;
 use super::ids::UserId;
-use super::names::{fold_username, stored_forms};
+use super::names::{EmailAddress, fold_username, stored_forms};
 use super::password::{HashingPermit, HashingPriority, PasswordHasher, PasswordVerdict};
 use super::refused_attempts;
 use super::sessions::LoginAttempt;
@@ -209,6 +209,13 @@ impl PasswordVerification {
     ) -> Result<Option<UserWithHash>, StoreError> {
         match claimant {
             PasswordClaimant::Login { username, .. } => {
+                // A verified address wins over a user name of the same spelling: its owner has proved it.
+                if let Ok(address) = EmailAddress::parse(username) {
+                    let found = self.store.user_with_hash_by_address(&address.key()).await?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
                 for name in stored_forms(username) {
                     let found = self.store.user_with_hash_by_name(&name).await?;
                     if found.is_some() {

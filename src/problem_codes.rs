@@ -55,9 +55,15 @@ pub fn meaning(code: &str) -> Option<&'static str> {
 }
 
 /// All codes, by status.
-pub const PROBLEM_CODES: [ProblemCode; 33] = {
+pub const PROBLEM_CODES: [ProblemCode; 34] = {
     use ProblemSource::{Both, Guards, Server};
     [
+        problem(
+            StatusCode::BAD_REQUEST,
+            "invalid_code",
+            Server,
+            "The mailed link or code is wrong, was used or has expired, or too many wrong codes were entered. Ask for another mail; after too many wrong codes, open the link in it.",
+        ),
         problem(
             StatusCode::BAD_REQUEST,
             "invalid_grant",
@@ -284,6 +290,7 @@ pub(crate) fn error_sample(code: &str) -> Problem {
         "refresh_reused" => ApiError::RefreshReused.problem(),
         "session_expired" => ApiError::SessionExpired.problem(),
         "session_revoked" => ApiError::SessionRevoked.problem(),
+        "invalid_code" => ApiError::InvalidCode.problem(),
         "weak_password" => ApiError::WeakPassword(Weakness::Common).problem(),
         "conflict" => ApiError::Conflict("this user name is taken").problem(),
         "forbidden" => ApiError::Forbidden("this account is disabled").problem(),

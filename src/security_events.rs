@@ -20,7 +20,7 @@ pub enum EventKind {
     LoginThrottled,
     /// A password was set by its owner, or on the command line.
     PasswordChanged,
-    /// A password was set by a link.
+    /// A password was set by a link or a mailed code.
     PasswordReset,
     /// A link that sets a password was created.
     ResetLinkMade,
@@ -53,10 +53,20 @@ pub enum EventKind {
     /// A credential of a service ended: it was removed from the settings, or revoked on the command line. The
     /// session of the event is the `sid` of its tokens.
     ServiceCredentialEnded,
+    /// A user proved an e-mail address by a link or a code that was mailed to it.
+    EmailVerified,
+    /// A user removed a verified e-mail address.
+    EmailRemoved,
+    /// A user made another verified address the one that receives notices.
+    PrimaryEmailChanged,
+    /// An account was deleted, by its user, an administrator or the operator. Only its id is kept, in the events.
+    UserDeleted,
+    /// A mail could not be delivered for a day, or was refused, and was given up.
+    MailFailed,
 }
 
 impl EventKind {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::RefreshReused,
         Self::LoginThrottled,
         Self::PasswordChanged,
@@ -75,6 +85,11 @@ impl EventKind {
         Self::FirstAdministrator,
         Self::DatabaseRestored,
         Self::ServiceCredentialEnded,
+        Self::EmailVerified,
+        Self::EmailRemoved,
+        Self::PrimaryEmailChanged,
+        Self::UserDeleted,
+        Self::MailFailed,
     ];
 
     /// Returns the name of the kind in the database and in responses.
@@ -98,6 +113,11 @@ impl EventKind {
             Self::FirstAdministrator => "first_administrator",
             Self::DatabaseRestored => "database_restored",
             Self::ServiceCredentialEnded => "service_credential_ended",
+            Self::EmailVerified => "email_verified",
+            Self::EmailRemoved => "email_removed",
+            Self::PrimaryEmailChanged => "primary_email_changed",
+            Self::UserDeleted => "user_deleted",
+            Self::MailFailed => "mail_failed",
         }
     }
 }

@@ -22,6 +22,7 @@ use latchet_guard::clock::Time;
 
 mod budget_kind;
 mod known_device;
+mod mails;
 mod recent_networks;
 mod refusal_cache;
 mod refusal_pacer;
@@ -65,6 +66,10 @@ pub(super) struct ThrottleLimits {
     pub(super) network: RateLimit,
     /// Registrations by one network.
     pub(super) registration: RateLimit,
+    /// Mails to one address.
+    pub(super) mail_to_address: RateLimit,
+    /// Requests for mails by one network.
+    pub(super) mail_from_network: RateLimit,
 }
 
 /// The name under which this process remembers that a budget is used up.
@@ -137,6 +142,8 @@ impl Throttle {
                 account_in_network: config.throttle_account_ip,
                 network: config.throttle_ip,
                 registration: config.throttle_registration,
+                mail_to_address: config.throttle_mail,
+                mail_from_network: config.throttle_mail_ip,
             },
             refusals: RefusalCache::default(),
             failed_networks: RecentNetworks::new(FAILURE_REMEMBERED),
@@ -284,6 +291,16 @@ impl Throttle {
         now: Time,
     ) -> Result<(), ApiError> {
         self.failed_networks.add(&network_of(ip), Instant::now());
+        self.record_use(attempt, ip, now).await
+    }
+
+    /// Counts an attempt that is not refunded.
+    async fn record_use(
+        &self,
+        attempt: ThrottleTicket,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
         let recorded = self.store.record_failure(&attempt.counters, ip, now);
         match recorded.await {
             Err(StoreError::Conflict) => Err(ApiError::unavailable(AttemptTooSlow)),

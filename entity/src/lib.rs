@@ -2,10 +2,13 @@
 //!
 //! Times are unix milliseconds (`i64`), so that both databases compare them as numbers.
 
+pub mod code;
 pub mod denylist_epoch;
+pub mod email;
 pub mod event;
 pub mod installation;
 pub mod key;
+pub mod outbox;
 pub mod reset_link;
 pub mod revocation;
 pub mod service_credential;

@@ -33,6 +33,8 @@ pub struct Model {
     pub kept_session: Option<String>,
     /// Floor up to which rows of ended sessions are marked as revoked.
     pub floor_marked: i64,
+    /// Language of mails to the user; `None` while it is not known.
+    pub locale: Option<String>,
 }
 
 /// This table points at no other through sea-orm: joins are written in the store.

@@ -11,6 +11,7 @@ mod m0005_throttle_places;
 mod m0006_delegated_authority;
 mod m0007_issuer;
 mod m0008_service_credentials;
+mod m0009_addresses;
 
 /// Every migration, oldest first.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_delegated_authority::Migration),
             Box::new(m0007_issuer::Migration),
             Box::new(m0008_service_credentials::Migration),
+            Box::new(m0009_addresses::Migration),
         ]
     }
 }

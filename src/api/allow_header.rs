@@ -103,7 +103,7 @@ mod tests {
         };
 
         assert_eq!(allowed("/v1/users"), Some("GET, HEAD, POST"));
-        assert_eq!(allowed("/v1/users/x"), Some("GET, HEAD"));
+        assert_eq!(allowed("/v1/users/x"), Some("GET, HEAD, DELETE"));
         assert_eq!(allowed("/v1/users/x/roles"), Some("PUT"));
         assert_eq!(allowed("/v1/me/sessions/x"), Some("DELETE"));
         assert_eq!(allowed("/v1/users/x/y/z"), None);

@@ -5,15 +5,17 @@ use std::net::IpAddr;
 
 use poem::Request;
 use poem::http::HeaderValue;
-use poem::http::header::USER_AGENT;
+use poem::http::header::{ACCEPT_LANGUAGE, USER_AGENT};
 use secrecy::SecretString;
 
 use super::cookies::SessionCookies;
 use super::secret_field::SecretField;
 use crate::App;
+use crate::addresses::MailOrigin;
 use crate::client_address::{ClientAddress, ClientAddressResolver};
 use crate::config::Config;
 use crate::ids::{SessionId, UserId};
+use crate::locale::Locale;
 use crate::security_events::Actor;
 use crate::sessions::ClientInfo;
 use crate::throttle::{KnownDevice, MAX_TOKEN_LENGTH};
@@ -40,6 +42,16 @@ pub(super) fn client_ip(request: &Request, config: &Config) -> IpAddr {
     let found = known
         .unwrap_or_else(|| ClientAddressResolver::new(&config.trusted_proxies).resolve(request));
     found.0
+}
+
+/// Returns the language and the address of a client that causes a mail.
+pub(super) fn mail_origin(request: &Request, config: &Config) -> MailOrigin {
+    let languages = request.headers().get(ACCEPT_LANGUAGE);
+    let languages = languages.and_then(|value| value.to_str().ok());
+    MailOrigin {
+        locale: Locale::from_accept_language(languages.unwrap_or_default()),
+        ip: client_ip(request, config),
+    }
 }
 
 /// Returns the actor of a recorded event: the user of the access token.

@@ -7,7 +7,7 @@
 use crate::store::FIRST_PARTY_CLIENT_ID;
 use latchet_guard::error::AuthError;
 use latchet_guard::token::Claims;
-use latchet_guard::{Jwt, TokenPolicy};
+use latchet_guard::{Fresh, Jwt, TokenPolicy};
 
 /// Admits tokens that are not limited to some scopes: their login requested none, or all that the server
 /// grants. The token may belong to any program.
@@ -42,6 +42,10 @@ impl TokenPolicy for FirstParty {
 
 /// Guard of the routes for the caller's own account.
 pub(super) type OwnAccountGuard = Jwt<FirstParty>;
+
+/// Guard of operations that delete the account or change where mails about it are sent, with which the password can be
+/// set. A stolen token is not enough: the token must be fresh, from a recent check of the password.
+pub(super) type FreshOwnAccountGuard = Jwt<(Fresh, FirstParty)>;
 
 #[cfg(test)]
 mod tests {

@@ -2,12 +2,15 @@
 
 use poem::Request;
 use poem_openapi::payload::Json;
-use poem_openapi::{Enum, Object, OpenApi};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
 use serde_json::json;
 
 use super::Tag;
-use super::client::{DeviceToken, KnownDevices, anonymous_actor, client_details, client_ip};
+use super::client::{
+    DeviceToken, KnownDevices, anonymous_actor, client_details, client_ip, mail_origin,
+};
 use super::cookies::SessionCookies;
+use super::email_addresses::{MailChallengeResponse, mail_challenge_example, parse_address};
 use super::first_party::OwnAccountGuard;
 use super::input::JsonBody;
 use super::origin;
@@ -19,6 +22,7 @@ use crate::App;
 use crate::accounts::NewAccount;
 use crate::config::RegistrationPolicy;
 use crate::error::ApiError;
+use crate::registration::Registered;
 use crate::sessions::LoginAttempt;
 use latchet_guard::cookies::request_host;
 
@@ -76,6 +80,9 @@ struct RegisterRequest {
     /// User name: letters, digits and ASCII symbols (RFC 8265); unique regardless of case.
     #[oai(validator(min_length = 1, max_length = 254))]
     username: String,
+    /// E-mail address, which receives a link and a code that verify it.
+    #[oai(validator(min_length = 3, max_length = 254))]
+    email: Option<String>,
     /// Password: long, and not a common one.
     password: PasswordField,
 }
@@ -90,6 +97,17 @@ struct SetupRequest {
     username: String,
     /// Password: long, and not a common one.
     password: PasswordField,
+}
+
+/// Result of a registration.
+#[derive(ApiResponse)]
+enum RegisterResponse {
+    /// Created, without an e-mail address.
+    #[oai(status = 201)]
+    Created(Json<UserResponse>, #[oai(header = "Location")] String),
+    /// Accepted, with an e-mail address, to which a mail is on its way.
+    #[oai(status = 202)]
+    Accepted(Json<MailChallengeResponse>),
 }
 
 #[OpenApi]
@@ -176,6 +194,10 @@ impl LoginApi {
     /// Only if the server runs with `LATCHET_REGISTRATION=open`; otherwise the response is 404, and
     /// administrators create accounts. A name that is taken gets 409, so open registration reveals which
     /// names exist; the number of attempts from one address is limited.
+    ///
+    /// With an e-mail address, the response is 202 and the same whether another account has the address: then
+    /// its owner receives a mail about the attempt. The account can log in by its name at once, and by the
+    /// address when it is verified.
     #[oai(
         path = "/v1/register",
         method = "post",
@@ -186,24 +208,28 @@ impl LoginApi {
         &self,
         request: &Request,
         body: JsonBody<RegisterRequest>,
-    ) -> Result<CreatedResponse<UserResponse>, ApiError> {
+    ) -> Result<NoStore<RegisterResponse>, ApiError> {
         if self.0.config.registration == RegistrationPolicy::Closed {
             return Err(ApiError::NotFound(
                 "registration is closed: ask an administrator for an account",
             ));
         }
         let JsonBody(input) = body;
+        let origin = mail_origin(request, &self.0.config);
         let account = NewAccount {
             username: parse_username(&input.username)?,
             password: input.password.0,
             roles: Vec::new(),
+            locale: Some(origin.locale),
         };
-        let ip = client_ip(request, &self.0.config);
-        let user = self.0.registration.register(account, ip).await?;
-        Ok(CreatedResponse::Created(
-            Json(user.into()),
-            "/v1/me".to_owned(),
-        ))
+        let email = input.email.as_deref().map(parse_address).transpose()?;
+        let registered = self.0.registration.register(account, email, origin);
+        Ok(NoStore::new(match registered.await? {
+            Registered::Created(user) => {
+                RegisterResponse::Created(Json(user.into()), "/v1/me".to_owned())
+            }
+            Registered::MailSent(challenge) => RegisterResponse::Accepted(Json(challenge.into())),
+        }))
     }
 
     /// Create the first administrator
@@ -228,6 +254,7 @@ impl LoginApi {
             username: parse_username(&input.username)?,
             password: input.password.0,
             roles: Vec::new(),
+            locale: Some(mail_origin(request, &self.0.config).locale),
         };
         let by = anonymous_actor(request, &self.0.config);
         let link = input.link.0.expose_secret();
@@ -278,8 +305,19 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
                 "conflict",
                 "too_many_requests",
             ])
-            .request(account)
-            .response("201", examples::user()),
+            .requests(&[
+                ("name", "With a user name alone", account.clone()),
+                (
+                    "address",
+                    "With an e-mail address",
+                    json!({
+                        "username": "ada", "email": "ada@example.org",
+                        "password": examples::PASSWORD,
+                    }),
+                ),
+            ])
+            .response("201", examples::user())
+            .response("202", mail_challenge_example()),
         OperationSpec::new("setUp")
             .errors(&["weak_password", "not_found", "conflict"])
             .request(json!({

@@ -14,11 +14,13 @@ use crate::serve::Lifecycle;
 use crate::web::CHANGE_PASSWORD;
 use latchet_guard::Guards;
 
+mod account_export;
 mod allow_header;
 mod basic_auth;
 mod client;
 mod cookies;
 mod cors;
+mod email_addresses;
 mod first_party;
 mod flask_jwt_login;
 mod forward_auth;
@@ -37,6 +39,7 @@ mod secret_field;
 mod security_events;
 mod session_administration;
 mod sign_in_address;
+mod sign_in_options;
 mod signing_keys;
 pub mod spec;
 mod token_profiles;
@@ -89,6 +92,9 @@ resources! {
     refresh_logout::RefreshLogoutApi,
     forward_auth::ForwardAuthApi,
     own_account::OwnAccountApi,
+    email_addresses::EmailAddressesApi,
+    account_export::AccountExportApi,
+    sign_in_options::SignInOptionsApi,
     users::UsersApi,
     password_reset::PasswordResetApi,
     session_administration::SessionAdministrationApi,

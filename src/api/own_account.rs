@@ -7,14 +7,14 @@ use poem_openapi::{Object, OpenApi};
 use serde_json::json;
 
 use super::Tag;
-use super::client::client_ip;
+use super::client::{client_ip, user_actor};
 use super::cookies::SessionCookies;
-use super::first_party::OwnAccountGuard;
+use super::first_party::{FreshOwnAccountGuard, OwnAccountGuard};
 use super::input::JsonBody;
 use super::pagination::{default_user_page_size, parse_session_cursor, rows_to_query, split_page};
 use super::responses::{NoContent, NoStore, SessionTokensResponse};
 use super::secret_field::PasswordField;
-use super::spec::{OperationSpec, PASSWORD_CODES, examples};
+use super::spec::{FRESH_CODE, OperationSpec, PASSWORD_CODES, examples};
 use super::users::{UserResponse, has_id_form};
 use crate::App;
 use crate::error::ApiError;
@@ -128,6 +128,27 @@ impl OwnAccountApi {
             roles: claims.roles.clone(),
             scope: claims.scope.clone().unwrap_or_default(),
         })))
+    }
+
+    /// Delete my account
+    ///
+    /// Deletes the account with everything that is kept of it, for ever, and ends all its sessions at once. The last
+    /// administrator cannot be deleted. Requires a fresh token.
+    #[oai(
+        path = "/v1/me",
+        method = "delete",
+        operation_id = "deleteMe",
+        tag = "Tag::Account"
+    )]
+    async fn delete(
+        &self,
+        guard: FreshOwnAccountGuard,
+        request: &Request,
+    ) -> Result<NoStore<NoContent>, ApiError> {
+        let user = UserId::from(guard.claims.sub.as_str());
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        self.0.accounts.delete_user(&user, &by).await?;
+        Ok(NoStore::new(NoContent::Success))
     }
 
     /// Change the password
@@ -251,6 +272,7 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
                 "roles": ["editor"], "scope": "",
             }),
         ),
+        OperationSpec::new("deleteMe").errors(&[FRESH_CODE, "not_found", "conflict"]),
         OperationSpec::new("changePassword")
             .errors(PASSWORD_CODES)
             .errors(&["weak_password", "conflict", "session_expired"])

@@ -1,4 +1,4 @@
-//! Password reset with links that administrators create.
+//! Password reset, by mails and with links that administrators create.
 
 use poem::Request;
 use poem_openapi::param::{Path, Query};
@@ -8,7 +8,11 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::Tag;
-use super::client::{anonymous_actor, user_actor};
+use super::client::{client_ip, mail_origin, user_actor};
+use super::email_addresses::{
+    EmailRequest, MailAccepted, MailedSecretField, mail_challenge_example, mail_proof,
+    parse_address,
+};
 use super::input::JsonBody;
 use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
 use super::responses::{NoContent, NoStore};
@@ -80,12 +84,16 @@ enum ResetLinkCreated {
     Created(Json<ResetLinkResponse>),
 }
 
-/// A new password, and the secret of a reset link.
+/// A new password, and the proof: the secret of a link, or the code of a mail with the secret of the request for it.
 #[derive(Debug, Object)]
 #[oai(rename = "ResetRequest")]
 struct ResetPasswordRequest {
     /// The part of the link after `#`.
-    link: SecretField<128>,
+    link: Option<MailedSecretField>,
+    /// The `request` of the response that announced the mail.
+    request: Option<MailedSecretField>,
+    /// The six digits of the mail.
+    code: Option<SecretField<32>>,
     /// New password: long, and not a common one.
     password: PasswordField,
 }
@@ -196,9 +204,31 @@ impl PasswordResetApi {
         Ok(NoStore::new(Json(UnusedLinkListResponse { items, next })))
     }
 
-    /// Set a new password with a reset link
+    /// Ask for a mail that resets the password
     ///
-    /// Consumes the link and ends every session of the user.
+    /// Sends a link and a code to the address if an account has verified it. The response and its time are the same
+    /// if none has. The old password stays valid until a new one is set.
+    #[oai(
+        path = "/v1/password/forgot",
+        method = "post",
+        operation_id = "forgotPassword",
+        tag = "Tag::Account"
+    )]
+    async fn forgot(
+        &self,
+        request: &Request,
+        body: JsonBody<EmailRequest>,
+    ) -> Result<NoStore<MailAccepted>, ApiError> {
+        let address = parse_address(&body.0.email)?;
+        let origin = mail_origin(request, &self.0.config);
+        let challenge = self.0.password_resets.request_by_mail(address, origin);
+        Ok(NoStore::new(challenge.await?.into()))
+    }
+
+    /// Set a new password with a link or a code
+    ///
+    /// Uses up the link of a mail or of an administrator, or the code of a mail, voids every other link and code of
+    /// the account, and ends every session of the user. It starts no session: the user logs in afterwards.
     #[oai(
         path = "/v1/password/reset",
         method = "post",
@@ -211,11 +241,11 @@ impl PasswordResetApi {
         body: JsonBody<ResetPasswordRequest>,
     ) -> Result<NoStore<NoContent>, ApiError> {
         let JsonBody(input) = body;
-        let by = anonymous_actor(request, &self.0.config);
-        let link = input.link.0.expose_secret();
+        let proof = mail_proof(input.link, input.request, input.code)?;
+        let ip = client_ip(request, &self.0.config);
         self.0
             .password_resets
-            .reset_password(link, input.password.0, &by)
+            .reset_password(&proof, input.password.0, ip)
             .await?;
         Ok(NoStore::new(NoContent::Success))
     }
@@ -234,8 +264,9 @@ impl PasswordResetApi {
         &self,
         body: JsonBody<ResetLinkUserRequest>,
     ) -> Result<NoStore<Json<ResetLinkUserResponse>>, ApiError> {
-        let link = body.0.link.0.expose_secret();
-        let username = self.0.password_resets.user_of_link(link).await?.username;
+        let link = body.0.link.0;
+        let user = self.0.password_resets.user_of_link(&link).await?;
+        let username = user.username;
         Ok(NoStore::new(Json(ResetLinkUserResponse { username })))
     }
 }
@@ -261,8 +292,30 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         OperationSpec::new("listResetLinks")
             .response("200", json!({ "items": [open_link], "next": "ada" })),
         OperationSpec::new("resetPassword")
-            .errors(&["weak_password", "not_found"])
-            .request(json!({ "link": link, "password": examples::PASSWORD })),
+            .errors(&[
+                "weak_password",
+                "not_found",
+                "invalid_code",
+                "too_many_requests",
+            ])
+            .requests(&[
+                (
+                    "link",
+                    "By a link",
+                    json!({ "link": link, "password": examples::PASSWORD }),
+                ),
+                (
+                    "code",
+                    "By the code of a mail",
+                    json!({
+                        "request": link, "code": "123456", "password": examples::PASSWORD,
+                    }),
+                ),
+            ]),
+        OperationSpec::new("forgotPassword")
+            .errors(&["not_found", "too_many_requests"])
+            .request(json!({ "email": "ada@example.org" }))
+            .response("202", mail_challenge_example()),
         OperationSpec::new("readResetLinkUser")
             .errors(&["not_found"])
             .request(json!({ "link": link }))

@@ -23,7 +23,7 @@ pub(super) struct SecurityEventsApi(pub(super) App);
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 #[oai(rename = "EventAnswer")]
-struct EventResponse {
+pub(super) struct EventResponse {
     /// Id of the event; a later event has a higher number.
     id: i64,
     /// Time of the event.

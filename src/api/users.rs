@@ -11,7 +11,7 @@ use super::client::user_actor;
 use super::first_party::FirstParty;
 use super::input::JsonBody;
 use super::pagination::{default_page_size, rows_to_query, split_page, without_nul};
-use super::responses::{CreatedResponse, NoStore};
+use super::responses::{CreatedResponse, NoContent, NoStore};
 use super::secret_field::PasswordField;
 use super::spec::{FRESH_CODE, OperationSpec, examples};
 use crate::App;
@@ -42,6 +42,7 @@ pub(super) type FreshAdministratorGuard = Jwt<(Fresh, FirstParty, HasRole<AdminR
 
 /// An account.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 #[oai(rename = "UserAnswer")]
 pub(super) struct UserResponse {
     /// Id of the user, which never changes: the `sub` of the tokens.
@@ -56,6 +57,8 @@ pub(super) struct UserResponse {
     created_at: String,
     /// Time when the password was last set.
     password_changed_at: String,
+    /// Language of mails to the user; absent while it is not known.
+    locale: Option<String>,
 }
 
 impl From<User> for UserResponse {
@@ -67,6 +70,7 @@ impl From<User> for UserResponse {
             roles: user.roles,
             created_at: user.created_at.to_string(),
             password_changed_at: user.password_changed_at.to_string(),
+            locale: user.locale.map(|locale| locale.as_str().to_owned()),
         }
     }
 }
@@ -165,6 +169,7 @@ impl UsersApi {
             username: parse_username(&input.username)?,
             password: input.password.0,
             roles: parse_roles(&input.roles)?,
+            locale: None,
         };
         let by = user_actor(&guard.claims, request, &self.0.config);
         let user = self.0.accounts.create_user(account, &by).await?;
@@ -246,6 +251,29 @@ impl UsersApi {
         Ok(NoStore::new(Json(user.into())))
     }
 
+    /// Delete a user
+    ///
+    /// Deletes the account with everything that is kept of it, for ever, and ends all its sessions at once. The events
+    /// keep its id. The last administrator cannot be deleted. Requires a fresh token.
+    #[oai(
+        path = "/v1/users/:id",
+        method = "delete",
+        operation_id = "deleteUser",
+        tag = "Tag::Users"
+    )]
+    async fn delete(
+        &self,
+        guard: FreshAdministratorGuard,
+        request: &Request,
+        /// Id of the user.
+        id: Path<String>,
+    ) -> Result<NoStore<NoContent>, ApiError> {
+        let by = user_actor(&guard.claims, request, &self.0.config);
+        let id = parse_user_id(&id)?;
+        self.0.accounts.delete_user(&id, &by).await?;
+        Ok(NoStore::new(NoContent::Success))
+    }
+
     /// Set the roles of a user
     ///
     /// Replaces all roles of the user. Access tokens contain the new roles from the next refresh on.
@@ -295,6 +323,7 @@ pub(super) fn operation_specs() -> Vec<OperationSpec> {
         OperationSpec::new("enableUser")
             .errors(&[FRESH_CODE, "not_found"])
             .response("200", examples::user()),
+        OperationSpec::new("deleteUser").errors(&[FRESH_CODE, "not_found", "conflict"]),
         OperationSpec::new("setUserRoles")
             .errors(&[FRESH_CODE, "not_found", "conflict"])
             .request(json!({ "roles": ["admin", "editor"] }))

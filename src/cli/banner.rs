@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::{CliError, print};
 use crate::App;
-use crate::config::{LogFormat, WebOrigin};
+use crate::config::{LogFormat, MailMode, WebOrigin};
 use crate::logging;
 
 const NO_ADMINISTRATOR_HINT: &str = "there is no administrator yet: `latchet setup-link` prints a link that creates one, `latchet user add NAME --admin` creates one at once";
@@ -65,6 +65,13 @@ fn banner(app: &App, metrics: Option<SocketAddr>) -> String {
         env!("CARGO_PKG_VERSION"),
         config.listen
     );
+    if config.mail_mode() == MailMode::Log {
+        let _ = writeln!(
+            text,
+            "  Mails          files in {}",
+            config.mail_folder().display()
+        );
+    }
     if let Some(address) = metrics {
         let _ = writeln!(text, "  Metrics        http://{address}/metrics");
     }

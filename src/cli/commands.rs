@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::events_command::EventsArguments;
 use crate::config::Config;
-use crate::names::UserRole;
+use crate::names::{EmailAddress, UserRole};
 
 const EXAMPLES: &str = "\
 Every option is also a variable (--access-ttl is LATCHET_ACCESS_TTL, or LATCHET_ACCESS_TTL_FILE with
@@ -55,6 +55,9 @@ pub(super) enum Command {
     /// Manage the credentials of services: programs with a table `[token_services.NAME]` in the settings file
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Try the mail settings
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// Examine the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -66,7 +69,11 @@ pub(super) enum Command {
         command: Option<SecretCommand>,
     },
     /// Diagnose problems and suggest fixes
-    Doctor,
+    Doctor {
+        /// Send a mail to this address, too
+        #[arg(long, value_name = "ADDRESS", value_parser = email_address)]
+        mail_to: Option<EmailAddress>,
+    },
     /// Ask the running server whether it is ready; fails if it is not
     Health,
     /// Write a consistent copy of a SQLite database to a new file, also while a server runs; the root secret
@@ -85,6 +92,16 @@ pub(super) enum Command {
     },
     /// End every session and replace the signing keys after a restore by other means, such as `pg_restore`
     Restored,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MailCommand {
+    /// Send a mail at once, by the mail server or the folder of the settings, and report the outcome
+    Test {
+        /// Address of the recipient
+        #[arg(value_name = "ADDRESS", value_parser = email_address)]
+        address: EmailAddress,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +176,11 @@ pub(super) enum UserCommand {
         /// User name
         name: String,
     },
+    /// Delete an account with everything that is kept of it, for ever
+    Delete {
+        /// User name
+        name: String,
+    },
     /// End all sessions of an account
     SessionsEnd {
         /// User name
@@ -217,6 +239,10 @@ pub(super) enum ServiceCommand {
         /// Name of the service
         name: String,
     },
+}
+
+fn email_address(text: &str) -> Result<EmailAddress, String> {
+    EmailAddress::parse(text).map_err(|fault| format!("the address {fault}"))
 }
 
 fn role(text: &str) -> Result<UserRole, String> {

@@ -12,7 +12,9 @@ use crate::config::{
 };
 use crate::error::error_chain;
 use crate::installation::check_verification_keys;
+use crate::mail::MailSender;
 use crate::serve::TlsCertificate;
+use latchet_guard::clock::Clock;
 
 /// Widest column of values; longer values move the source of their line.
 const WIDEST_VALUE: usize = 50;
@@ -86,11 +88,15 @@ fn add_faults(config: &Config, faults: &mut Vec<String>) {
             faults.push(fault);
         }
     };
-    if let Err(error) = config.check() {
-        match error {
-            crate::config::ConfigError::Refused(refused) => refused.into_iter().for_each(&mut add),
-            error @ crate::config::ConfigError::Usage(_) => add(error.to_string()),
+    match config.check() {
+        // Templates, and certificates of a private authority.
+        Ok(()) => {
+            if let Err(error) = MailSender::open(config, &Clock::system()) {
+                add(error_chain(&error).join(": "));
+            }
         }
+        Err(crate::config::ConfigError::Refused(refused)) => refused.into_iter().for_each(&mut add),
+        Err(error @ crate::config::ConfigError::Usage(_)) => add(error.to_string()),
     }
     if let Err(error) = RootSecret::find(config) {
         add(error_chain(&error).join(": "));

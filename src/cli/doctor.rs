@@ -10,6 +10,7 @@ use super::run::RESERVED_DESCRIPTORS;
 use super::{CliError, Config, print};
 use crate::config::{ConfigError, RootSecret, RootSecretError};
 use crate::error::error_chain;
+use crate::names::EmailAddress;
 use crate::serve::TlsCertificate;
 use latchet_guard::clock::{Clock, Time};
 
@@ -19,6 +20,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const EARLIEST_PLAUSIBLE_TIME: Time = Time::from_secs(1_764_000_000);
 
 mod backends;
+mod mail;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +67,12 @@ impl fmt::Display for Finding {
 }
 
 /// Prints every finding; fails if one of them is bad.
-pub(super) async fn diagnose(config: &Config) -> Result<(), CliError> {
+///
+/// With `mail_to`, a mail is sent there.
+pub(super) async fn diagnose(
+    config: &Config,
+    mail_to: Option<EmailAddress>,
+) -> Result<(), CliError> {
     let clock = Clock::system();
     let mut findings = check_settings(config);
     findings.extend(check_proxies(config));
@@ -74,6 +81,7 @@ pub(super) async fn diagnose(config: &Config) -> Result<(), CliError> {
     findings.extend(check_descriptor_limit(config));
     findings.extend(backends::database(config, &clock).await);
     findings.extend(backends::redis(config, &clock).await);
+    findings.extend(mail::check(config, mail_to).await);
     findings.push(check_listener(config).await);
 
     let report: String = findings.iter().map(ToString::to_string).collect();

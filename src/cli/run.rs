@@ -94,6 +94,7 @@ async fn run(config: Config) -> Result<(), CliError> {
         service_manager.stopping();
     };
     server.run(routes(&app, lifecycle), stopped).await;
+    app.stop_mails().await;
     drop(upkeep);
     tracing::info!("stopped");
     Ok(())

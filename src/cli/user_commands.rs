@@ -36,11 +36,8 @@ pub(super) async fn run(
         UserCommand::List {
             search,
             limit,
-            json,
-        } => {
-            let format = if json { as_json } else { table };
-            Ok(format(&list_users(store, search, limit).await?))
-        }
+            json: is_json,
+        } => list(store, search, limit, is_json).await,
         UserCommand::Disable { name } => {
             let user = find_user(store, &name).await?;
             accounts()?.disable_user(&user.id, by).await?;
@@ -52,11 +49,12 @@ pub(super) async fn run(
             Ok(format!("Enabled user {name}.\n"))
         }
         UserCommand::Roles { name, roles, none } => {
-            let mut user = find_user(store, &name).await?;
-            if none || !roles.is_empty() {
-                user = accounts()?.set_roles(&user.id, &roles, by).await?;
+            let user = find_user(store, &name).await?;
+            if !none && roles.is_empty() {
+                return Ok(describe_roles(&user));
             }
-            Ok(describe_roles(&user))
+            let changed = accounts()?.set_roles(&user.id, &roles, by).await?;
+            Ok(describe_roles(&changed))
         }
         UserCommand::Password { name, password } => {
             let user = find_user(store, &name).await?;
@@ -68,17 +66,40 @@ pub(super) async fn run(
         }
         UserCommand::ResetLink { name } => {
             let user = find_user(store, &name).await?;
-            let links = installation.password_resets(accounts()?);
+            let links = installation.password_resets(accounts()?, installation.throttle());
             let link = links.create(&user.id, by).await?;
             Ok(describe_link(&name, &link))
         }
-        UserCommand::SessionsEnd { name } => {
+        UserCommand::Delete { name } => {
             let user = find_user(store, &name).await?;
-            let (revocations, reason) = (installation.revocations(None)?, RevokeReason::Admin);
-            revocations.end_all_sessions(&user.id, reason, by).await?;
-            Ok(format!("Ended all sessions of {name}.\n"))
+            accounts()?.delete_user(&user.id, by).await?;
+            Ok(format!("Deleted user {name}.\n"))
         }
+        UserCommand::SessionsEnd { name } => end_sessions(installation, &name).await,
     }
+}
+
+async fn list(
+    store: &Store,
+    search: Option<String>,
+    limit: Option<u64>,
+    is_json: bool,
+) -> Result<String, CliError> {
+    let users = list_users(store, search, limit).await?;
+    Ok(if is_json {
+        as_json(&users)
+    } else {
+        table(&users)
+    })
+}
+
+async fn end_sessions(installation: &Installation, name: &str) -> Result<String, CliError> {
+    let user = find_user(&installation.store, name).await?;
+    let (revocations, reason) = (installation.revocations(None)?, RevokeReason::Admin);
+    revocations
+        .end_all_sessions(&user.id, reason, &Actor::Operator)
+        .await?;
+    Ok(format!("Ended all sessions of {name}.\n"))
 }
 
 fn open_accounts(installation: &Installation) -> Result<Accounts, OpenError> {
@@ -96,6 +117,7 @@ async fn add_user(
         username: username.map_err(|why| CliError::Other(format!("the user name {why}")))?,
         password: read_password(password)?,
         roles,
+        locale: None,
     };
     let user = accounts.create_user(account, &Actor::Operator).await?;
     Ok(format!("Created user {}.\n", user.username))

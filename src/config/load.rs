@@ -216,6 +216,10 @@ pub(super) fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), Config
         && matches
             .get_one::<SecretString>("redis_url")
             .is_some_and(|url| redis_url_has_password(url.expose_secret()));
+    let smtp = is_flag("smtp_url")
+        && matches
+            .get_one::<SecretString>("smtp_url")
+            .is_some_and(|url| url.expose_secret().contains('@'));
     let faults = [
         (
             is_flag("root_secret"),
@@ -233,6 +237,7 @@ pub(super) fn refuse_secrets_as_flags(matches: &ArgMatches) -> Result<(), Config
             "LATCHET_DATABASE_URL",
         ),
         (redis, "the password in --redis-url", "LATCHET_REDIS_URL"),
+        (smtp, "the password in --smtp-url", "LATCHET_SMTP_URL"),
     ];
     let faults: Vec<String> = faults
         .into_iter()

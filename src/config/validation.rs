@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use super::{AllowedOrigin, Config, ConfigError, DatabaseKind, RootSecret, RootSecretError};
+use secrecy::ExposeSecret;
+
+use super::{
+    AllowedOrigin, Config, ConfigError, DatabaseKind, MailMode, RootSecret, RootSecretError,
+    SmtpUrl,
+};
 use crate::names::USERNAME_CLAIM;
 use latchet_guard::token::{Claims, NARROWED_CLAIM};
 
@@ -40,6 +45,7 @@ impl Config {
         self.check_sessions(&mut faults);
         self.check_storage(&mut faults);
         self.check_accounts(&mut faults);
+        self.check_mail(&mut faults);
         self.check_compat(&mut faults);
         self.tables.check(self.registration, &mut faults);
         if faults.is_empty() {
@@ -129,6 +135,37 @@ impl Config {
             RootSecret::load(self)
         {
             faults.push(error.to_string());
+        }
+    }
+
+    fn check_mail(&self, faults: &mut Vec<String>) {
+        let mut refuse = |text: String| faults.push(text);
+        if let Some(url) = &self.smtp_url
+            && let Err(fault) = SmtpUrl::parse(url.expose_secret())
+        {
+            refuse(format!("smtp_url cannot be used: {fault}"));
+        }
+        if let Some(from) = &self.mail_from
+            && from.parse::<lettre::message::Mailbox>().is_err()
+        {
+            refuse(format!(
+                "mail_from `{from}` is no sender: write it like `Example <no-reply@example.org>`"
+            ));
+        }
+        if self.mail_mode() != MailMode::Smtp {
+            return;
+        }
+        if self.smtp_url.is_none() {
+            refuse(
+                "mail is `smtp`, but there is no smtp_url: set LATCHET_SMTP_URL, or LATCHET_MAIL to `log` or `off`"
+                    .to_owned(),
+            );
+        }
+        if self.mail_from.is_none() {
+            refuse(
+                "mails need a sender: set LATCHET_MAIL_FROM, such as `Example <no-reply@example.org>`"
+                    .to_owned(),
+            );
         }
     }
 

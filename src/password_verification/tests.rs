@@ -37,6 +37,7 @@ async fn account(app: &App, name: &str) {
         username: name.to_owned(),
         password_hash: hash.unwrap().into(),
         roles: Vec::new(),
+        locale: None,
     };
     let made = app
         .store

@@ -96,6 +96,32 @@ pub(super) async fn authorize<C: ConnectionTrait>(
     Ok(users)
 }
 
+/// Locks the user for a change by the user, and checks the access token again. Must be the first step of a
+/// transaction.
+///
+/// # Errors
+/// [`StoreError::ActorRevoked`], also for a disabled account, and [`StoreError::ActorOutdated`].
+pub(super) async fn authorize_owner<C: ConnectionTrait>(
+    db: &C,
+    actor: &Actor,
+    user: &UserId,
+) -> Result<(), StoreError> {
+    let users = lock_users(db, with_ids(std::iter::once(user))).await?;
+    if users.get(user).is_none_or(UserAuthority::is_disabled) {
+        return Err(StoreError::ActorRevoked);
+    }
+    require_valid_token(db, actor).await
+}
+
+/// Returns whether there is such a user, and the account is enabled.
+pub(super) async fn is_enabled<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+) -> Result<bool, StoreError> {
+    let users = read_authorities(db, std::iter::once(user)).await?;
+    Ok(users.get(user).is_some_and(|user| !user.is_disabled()))
+}
+
 /// Like [`authorize`], for a change after which `removed` is not an enabled administrator. The operator may
 /// remove the last one: the command line can create another.
 ///
@@ -118,6 +144,33 @@ pub(super) async fn authorize_removal<C: ConnectionTrait>(
     users.require_administrator(actor)?;
     require_valid_token(db, actor).await?;
     users.require_another_administrator(removed)
+}
+
+/// Locks a user who is to be deleted, by an administrator, by the operator, or by that user.
+///
+/// # Errors
+/// As [`authorize_removal`]; [`StoreError::NotFound`] when there is no such user.
+pub(super) async fn authorize_deletion<C: ConnectionTrait>(
+    db: &C,
+    actor: &Actor,
+    deleted: &UserId,
+) -> Result<(), StoreError> {
+    let ids = std::iter::once(deleted).chain(actor.id());
+    let all = Condition::any()
+        .add(with_ids(ids))
+        .add(enabled_with_role(ADMIN));
+    let users = lock_users(db, all).await?;
+    if !actor.is_user(deleted) {
+        users.require_administrator(actor)?;
+    }
+    require_valid_token(db, actor).await?;
+    if users.get(deleted).is_none() {
+        return Err(StoreError::NotFound);
+    }
+    if *actor == Actor::Operator {
+        return Ok(());
+    }
+    users.require_another_administrator(deleted)
 }
 
 /// Checks the access token of the actor again, whose row is locked: since the first check, the request may have

@@ -285,5 +285,5 @@ const ACCOUNT_CHANGES: &str = "
     FROM events LEFT JOIN users ON users.id = events.user_id
     WHERE events.at > $1 AND events.kind IN ('password_changed', 'password_reset', 'user_created',
         'user_disabled', 'user_enabled', 'roles_changed', 'first_administrator',
-        'service_credential_ended')
+        'service_credential_ended', 'user_deleted')
     ORDER BY events.id LIMIT $2";

@@ -1,4 +1,4 @@
-//! End of all sessions, access tokens and links, after a restore or a leak of the root secret.
+//! End of all sessions, access tokens, links and mailed codes, after a restore or a leak of the root secret.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 
@@ -56,7 +56,7 @@ pub struct EndOfEverything {
 }
 
 impl Store {
-    /// Ends every session and denies every access token of every user, deletes all links, replaces the signing
+    /// Ends every session and denies every access token of every user, deletes all links, codes and messages, replaces the signing
     /// keys by those that `revise_keys` returns, begins an epoch of the denylist and records the event; all of
     /// it or nothing. Returns the number of users.
     ///
@@ -82,8 +82,9 @@ impl Store {
             transaction.execute_unprepared(&prepare).await?;
         }
         let users = end_all_sessions(&transaction, end).await?;
-        for links in ["reset_links", "setup_links"] {
-            let delete = format!("DELETE FROM {links}");
+        // Messages that were sent after the backup are in it as waiting ones.
+        for secrets in ["reset_links", "setup_links", "codes", "outbox"] {
+            let delete = format!("DELETE FROM {secrets}");
             transaction.execute_unprepared(&delete).await?;
         }
         let revised = revise_keys(&signing_keys::all_keys(&transaction).await?);

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// Another row has that name, or the row changed since it was read.
     #[error("the row conflicts with another")]
     Conflict,
+    /// The user has as many rows of the kind as a user may have.
+    #[error("the user has the most rows of this kind")]
+    TooMany,
     /// The actor is not an enabled administrator now.
     #[error("the actor is not an enabled administrator")]
     NotAdministrator,

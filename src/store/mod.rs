@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::DbErr;
+use tokio::sync::Notify;
 
 use crate::config::DatabaseUrl;
 use crate::ids::{SessionId, UserId};
@@ -19,9 +20,12 @@ mod authorization;
 mod backup;
 mod batch_connection;
 mod batch_queue;
+mod codes;
 mod connection;
 mod database;
 mod database_time;
+mod deletion;
+mod emails;
 mod end_everything;
 mod epoch;
 mod error;
@@ -29,6 +33,7 @@ mod inspection;
 mod issuer;
 mod logouts;
 mod new_sessions;
+mod outbox;
 mod password_costs;
 mod reset_link_lists;
 mod reset_links;
@@ -57,34 +62,39 @@ pub use backup::{
     AccountChange, BackupContent, BackupFault, CheckedBackup, account_changes_after, check_backup,
     complete_file, write_copy,
 };
+pub use codes::{CodeHashes, CodeOwner, CodePurpose, NewCode, PresentedCode};
 pub use connection::{
     DEFAULT_CONNECTIONS, OpenMode, PoolStatus, free_disk_bytes, require_writable, sqlite_file,
 };
+pub use emails::{Email, NewEmail};
 pub use end_everything::{EndCause, EndOfEverything};
 pub use epoch::DenylistEpoch;
 pub use error::StoreError;
 pub use inspection::{DatabaseInspection, inspect_database};
 pub use issuer::IssuerChange;
 pub use new_sessions::{NewSession, StartedSession};
+pub use outbox::{Channel, ClaimedDelivery, NewDelivery, OutboxLevel};
 pub use reset_link_lists::{OpenResetLink, ResetLinkPageRequest};
 pub use reset_links::NewResetLink;
 pub use revocations::{DenialPeriod, NumberedDenial};
 pub use rotate::{
     PresentedRefreshToken, RotationOutcome, RotationSettings, SessionOwner, SessionWithOwner,
 };
-pub use sealed_values::{ResealedValue, SealedColumn, SealedValue};
+pub use sealed_values::{ResealedValue, SealedColumn, SealedValue, message_context};
 pub use security_events::{EventFilter, EventPageRequest, SecurityEvent, UserReference};
 pub use server_lock::{ServerLock, ServerLockError};
 pub use service_credentials::{
     ConfiguredCredential, CredentialState, ReconciledCredentials, ServiceCredential,
 };
 pub use session_lists::{
-    InvalidSessionCursor, ListedSession, SessionCursor, SessionPageRequest, SessionWithUsername,
+    InvalidSessionCursor, KeptSession, ListedSession, SessionCursor, SessionPageRequest,
+    SessionWithUsername,
 };
 pub use sessions::{FIRST_PARTY_CLIENT_ID, LoginDevice, Revocation, Session};
 pub use signing_keys::StoredSigningKey;
 pub use suitability::UnsuitableDatabase;
 pub use throttle::{BudgetReservation, BudgetSubject, ChargeResult, FailureBudget};
+pub use user_changes::NewPassword;
 pub use users::{NewUser, User, UserPageRequest, UserWithHash};
 
 use crate::queue_level::QueueLevel;
@@ -108,6 +118,7 @@ struct StoreInner {
     throttle: BatchQueue<throttle::ThrottleRequest>,
     logins: BatchQueue<new_sessions::LoginRequest>,
     logouts: BatchQueue<logouts::LogoutRequest>,
+    outbox_signal: Notify,
 }
 
 impl StoreInner {
@@ -119,6 +130,7 @@ impl StoreInner {
             throttle: throttle::start(connections.clone()),
             logins: new_sessions::start(connections.clone()),
             logouts: logouts::start(connections.clone()),
+            outbox_signal: Notify::new(),
             connections,
         }
     }

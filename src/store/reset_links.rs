@@ -8,12 +8,12 @@ use entity::reset_link::{ActiveModel, Column, Entity, Model};
 use entity::user;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Set};
-use secrecy::SecretString;
 
 use super::authorization::{self, UserAuthorities};
+use super::codes::{self, CodeCheck, CodePurpose, PresentedCode, ProvenCode};
 use super::security_events::{self, NewSecurityEvent};
-use super::user_changes::password_update;
-use super::{Revocation, Store, StoreError, User, UserId, authority, with_deadline};
+use super::user_changes::{NewPassword, password_update, void_secrets};
+use super::{Revocation, Store, StoreError, User, UserId, authority, outbox, with_deadline};
 use crate::security_events::{Actor, EventKind};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;
@@ -113,14 +113,12 @@ impl Store {
     pub async fn use_reset_link(
         &self,
         token_hash: &str,
-        password_hash: &SecretString,
+        password: &NewPassword,
         actor: &Actor,
         revocation: &Revocation,
     ) -> Result<Option<Denial>, StoreError> {
         let found = Entity::find().filter(usable_link(token_hash, revocation.period.now));
         let delete = Entity::delete_many().filter(usable_link(token_hash, revocation.period.now));
-        let update = password_update(password_hash, revocation.period.now)
-            .filter(user::Column::DisabledAt.is_null());
         with_deadline(async {
             let transaction = self.begin().await?;
             let Some(link) = found.one(&transaction).await? else {
@@ -129,29 +127,72 @@ impl Store {
             let (user, creator) = owner_and_creator(&link);
             let involved: Vec<&UserId> = involved_users(&user, creator.as_ref()).collect();
             let users = authorization::authorize(&transaction, actor, &involved).await?;
-            if !is_creator_authorized(&link, &users) {
-                return Ok(None);
-            }
-            let update = update.filter(user::Column::Id.eq(user.as_str()));
-            // Of two concurrent requests, the second waits here for the row of the user, and then finds no link.
-            if update.exec(&transaction).await?.rows_affected == 0
+            // Of two concurrent requests, the second waits above for the row of the user, and then deletes no link.
+            if !is_creator_authorized(&link, &users)
                 || delete.exec(&transaction).await?.rows_affected == 0
             {
                 return Ok(None);
             }
-            delete_links_created_by(&transaction, &user).await?;
-            let (denial, _) =
-                authority::end_sessions(&transaction, &user, None, revocation).await?;
-            let reset = NewSecurityEvent {
-                user: Some(&user),
-                ..NewSecurityEvent::new(EventKind::PasswordReset, actor, revocation.period.now)
-            };
-            security_events::insert(&transaction, reset).await?;
-            transaction.commit().await?;
-            Ok(Some(denial))
+            let reset = reset_password(&transaction, &user, password, (actor, revocation)).await?;
+            if reset.is_some() {
+                transaction.commit().await?;
+                self.outbox_signal().notify_one();
+            }
+            Ok(reset)
         })
         .await
     }
+
+    /// Uses a mailed link or code to set the password of its user, and revokes all sessions. Returns `None` when it
+    /// is unknown, used or expired, or when the account is disabled.
+    pub async fn use_reset_code(
+        &self,
+        presented: &PresentedCode,
+        password: &NewPassword,
+        actor: &Actor,
+        revocation: &Revocation,
+    ) -> Result<Option<Denial>, StoreError> {
+        let (purpose, now) = (CodePurpose::ResetPassword, revocation.period.now);
+        with_deadline(async {
+            let transaction = self.begin().await?;
+            let reset = match codes::check(&transaction, presented, purpose, now).await? {
+                CodeCheck::Proven(ProvenCode { user, .. }) => {
+                    reset_password(&transaction, &user, password, (actor, revocation)).await?
+                }
+                CodeCheck::WrongGuess | CodeCheck::Invalid => None,
+            };
+            transaction.commit().await?;
+            self.outbox_signal().notify_one();
+            Ok(reset)
+        })
+        .await
+    }
+}
+
+/// Sets the password of an enabled user, voids every other secret of the account and ends its sessions. Returns
+/// `None` for a disabled account. Must run in a transaction that has locked the user.
+async fn reset_password<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+    password: &NewPassword,
+    (actor, revocation): (&Actor, &Revocation),
+) -> Result<Option<Denial>, StoreError> {
+    let now = revocation.period.now;
+    let update = password_update(&password.hash, now)
+        .filter(user::Column::Id.eq(user.as_str()))
+        .filter(user::Column::DisabledAt.is_null());
+    if update.exec(db).await?.rows_affected == 0 {
+        return Ok(None);
+    }
+    void_secrets(db, user).await?;
+    let (denial, _) = authority::end_sessions(db, user, None, revocation).await?;
+    let reset = NewSecurityEvent {
+        user: Some(user),
+        ..NewSecurityEvent::new(EventKind::PasswordReset, actor, now)
+    };
+    security_events::insert(db, reset).await?;
+    outbox::insert(db, &password.notices, now).await?;
+    Ok(Some(denial))
 }
 
 impl Store {

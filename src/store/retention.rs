@@ -18,10 +18,14 @@ const SESSION_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// Revoked ones are kept: the settings may contain them again.
 const CREDENTIAL_RETENTION: Duration = Duration::from_hours(90 * 24);
 
+/// Retention period of messages that no server tries to deliver, because mail is off. All others are delivered or
+/// given up in a shorter time.
+const OUTBOX_RETENTION: Duration = Duration::from_hours(7 * 24);
+
 /// Statements and retention periods. Each statement has two parameters: the time before which a row is deleted,
 /// and the maximum number of rows. A session that ended by its idle limit is deleted after its absolute end: an
 /// index on the time of rotation would cost every rotation more than these rows do.
-const DELETIONS: [(&str, Duration); 7] = [
+const DELETIONS: [(&str, Duration); 9] = [
     (
         "DELETE FROM sessions WHERE id IN
             (SELECT id FROM sessions WHERE expires_at < $1 LIMIT $2)",
@@ -53,6 +57,15 @@ const DELETIONS: [(&str, Duration); 7] = [
         "DELETE FROM reset_links WHERE user_id IN
             (SELECT user_id FROM reset_links WHERE expires_at < $1 LIMIT $2)",
         Duration::ZERO,
+    ),
+    (
+        "DELETE FROM codes WHERE request_hash IN
+            (SELECT request_hash FROM codes WHERE expires_at < $1 LIMIT $2)",
+        Duration::ZERO,
+    ),
+    (
+        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created_at < $1 LIMIT $2)",
+        OUTBOX_RETENTION,
     ),
     (
         "DELETE FROM service_credentials WHERE id IN

@@ -14,16 +14,19 @@ use latchet_guard::clock::Time;
 pub enum SealedColumn {
     /// Private parts of the signing keys.
     SigningKeys,
+    /// Messages that wait in the outbox.
+    Messages,
 }
 
 impl SealedColumn {
     /// Every column.
-    pub const ALL: [Self; 1] = [Self::SigningKeys];
+    pub const ALL: [Self; 2] = [Self::SigningKeys, Self::Messages];
 
     /// Returns the name of its values for people.
     pub const fn values(self) -> &'static str {
         match self {
             Self::SigningKeys => "signing keys",
+            Self::Messages => "messages",
         }
     }
 
@@ -31,6 +34,7 @@ impl SealedColumn {
     pub fn context(self, id: &str) -> String {
         match self {
             Self::SigningKeys => id.to_owned(),
+            Self::Messages => message_context(id),
         }
     }
 
@@ -41,6 +45,11 @@ impl SealedColumn {
                 "SELECT kid, sealed_private, CASE WHEN gone_from <= $2 THEN 0 ELSE 1 END
                 FROM keys WHERE kid > $1 AND sealed_private <> '' ORDER BY kid LIMIT $3"
             }
+            // `$2` has no meaning here, but a statement of PostgreSQL must use every parameter.
+            Self::Messages => {
+                "SELECT id, sealed_payload, CASE WHEN $2 < 0 THEN 0 ELSE 1 END
+                FROM outbox WHERE id > $1 ORDER BY id LIMIT $3"
+            }
         }
     }
 
@@ -50,8 +59,16 @@ impl SealedColumn {
             Self::SigningKeys => {
                 "UPDATE keys SET sealed_private = $3 WHERE kid = $1 AND sealed_private = $2"
             }
+            Self::Messages => {
+                "UPDATE outbox SET sealed_payload = $3 WHERE id = $1 AND sealed_payload = $2"
+            }
         }
     }
+}
+
+/// Returns the context under which a message in the outbox is sealed.
+pub fn message_context(id: &str) -> String {
+    format!("outbox:{id}")
 }
 
 /// A sealed value.

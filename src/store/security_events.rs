@@ -125,6 +125,21 @@ impl Store {
         self.events_from_rows(rows).await
     }
 
+    /// Returns the latest events about a user, oldest first.
+    pub async fn events_about(
+        &self,
+        user: &UserId,
+        limit: u64,
+    ) -> Result<Vec<SecurityEvent>, StoreError> {
+        let found = Entity::find()
+            .filter(Column::UserId.eq(user.as_str()))
+            .order_by_desc(Column::Id)
+            .limit(limit);
+        let mut rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
+        rows.reverse();
+        self.events_from_rows(rows).await
+    }
+
     /// Adds the user names.
     async fn events_from_rows(&self, rows: Vec<Model>) -> Result<Vec<SecurityEvent>, StoreError> {
         let mut ids = BTreeSet::new();

@@ -43,6 +43,15 @@ impl TryFrom<Model> for ListedSession {
     }
 }
 
+/// A session whose row is kept, also if it has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSession {
+    /// The session.
+    pub listed: ListedSession,
+    /// Time at which its row was marked as revoked.
+    pub revoked_at: Option<Time>,
+}
+
 /// A listed session and the name of its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionWithUsername {
@@ -113,6 +122,9 @@ impl FromStr for SessionCursor {
 /// Most users whose sessions are searched by their ids.
 const MAX_NAMED_USERS: u64 = 1_000;
 
+/// Most rows of sessions that one export contains.
+const MAX_KEPT: u64 = 10_000;
+
 /// Most login addresses that are read. A user has fewer live sessions; the others have ended.
 const MAX_ADDRESSES: u64 = 1_000;
 
@@ -133,6 +145,22 @@ impl Store {
             .limit(MAX_ADDRESSES)
             .into_tuple::<String>();
         with_deadline(async { Ok(addresses.all(self.reader()).await?) }).await
+    }
+
+    /// Returns the sessions of a user whose rows are kept, newest login first: live ones, and ended ones for some days.
+    pub async fn kept_sessions(&self, user: &UserId) -> Result<Vec<KeptSession>, StoreError> {
+        let found = Entity::find()
+            .filter(Column::UserId.eq(user.as_str()))
+            .order_by_desc(Column::CreatedAt)
+            .limit(MAX_KEPT);
+        let rows = with_deadline(async { Ok(found.all(self.reader()).await?) }).await?;
+        let kept = rows.into_iter().map(|row| {
+            Ok(KeptSession {
+                revoked_at: row.revoked_at.map(Time::from_millis),
+                listed: ListedSession::try_from(row)?,
+            })
+        });
+        kept.collect()
     }
 
     /// Returns one page of the live sessions.

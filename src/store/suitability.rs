@@ -80,7 +80,7 @@ impl UnsuitableDatabase {
 }
 
 /// The tables of the newest schema.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 16] = [
     "users",
     "sessions",
     "revocations",
@@ -93,6 +93,9 @@ const TABLES: [&str; 13] = [
     "access_lifetimes",
     "installation",
     "service_credentials",
+    "emails",
+    "codes",
+    "outbox",
     "seaql_migrations",
 ];
 

@@ -47,8 +47,8 @@ pub enum BudgetSubject {
     Account(UserId),
     /// Accounts that do not exist, or all accounts. An event is recorded when the budget is used up.
     Logins,
-    /// Registration of new accounts. No event is recorded.
-    Registration,
+    /// Requests that prove nothing: registrations and requests for mails. No event is recorded.
+    Unrecorded,
 }
 
 /// One unit of a budget that an attempt has reserved.

@@ -7,14 +7,23 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::security_events::{self, NewSecurityEvent};
 use super::{
-    DenialPeriod, Revocation, SessionOwner, SessionWithOwner, Store, StoreError, User, UserId,
-    UserWithHash, authority, authorization, reset_links, revocations, session_renewal,
-    with_deadline,
+    DenialPeriod, NewDelivery, Revocation, SessionOwner, SessionWithOwner, Store, StoreError, User,
+    UserId, UserWithHash, authority, authorization, codes, outbox, reset_links, revocations,
+    session_renewal, with_deadline,
 };
 use crate::names::ADMIN;
 use crate::security_events::{Actor, EventKind};
 use latchet_guard::clock::Time;
 use latchet_guard::denylist::Denial;
+
+/// A password to be stored, and the messages that report its change.
+#[derive(Clone, Debug)]
+pub struct NewPassword {
+    /// PHC string of argon2id.
+    pub hash: SecretString,
+    /// Messages to the user.
+    pub notices: Vec<NewDelivery>,
+}
 
 impl Store {
     /// Replaces the user's roles. Returns the denial of issued tokens, which carry the old roles: also when the
@@ -65,11 +74,11 @@ impl Store {
     pub async fn set_password(
         &self,
         verified: &User,
-        password_hash: &SecretString,
+        password: &NewPassword,
         actor: &Actor,
         revocation: &Revocation,
     ) -> Result<(Denial, Option<SessionWithOwner>), StoreError> {
-        let update = password_update(password_hash, revocation.period.now)
+        let update = password_update(&password.hash, revocation.period.now)
             .filter(Column::Id.eq(verified.id.as_str()))
             .filter(Column::PasswordChangedAt.eq(verified.password_changed_at.millis()));
         with_deadline(async {
@@ -77,7 +86,8 @@ impl Store {
             if update.exec(&transaction).await?.rows_affected == 0 {
                 return Err(StoreError::Conflict);
             }
-            reset_links::delete_links_involving(&transaction, &verified.id).await?;
+            void_secrets(&transaction, &verified.id).await?;
+            outbox::insert(&transaction, &password.notices, revocation.period.now).await?;
             let keep = actor.session();
             let now = revocation.period.now;
             // Before the other sessions end: a session that has ended is not renewed.
@@ -105,6 +115,7 @@ impl Store {
             };
             security_events::insert(&transaction, changed).await?;
             transaction.commit().await?;
+            self.outbox_signal().notify_one();
             Ok((denial, kept))
         })
         .await
@@ -151,7 +162,7 @@ impl Store {
             let transaction = self.begin().await?;
             authorization::authorize_removal(&transaction, actor, id).await?;
             apply_update(&transaction, id, update, event).await?;
-            reset_links::delete_links_involving(&transaction, id).await?;
+            void_secrets(&transaction, id).await?;
             let (denial, _) = authority::end_sessions(&transaction, id, None, revocation).await?;
             transaction.commit().await?;
             Ok(denial)
@@ -181,6 +192,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Deletes every secret that could still set a password of the user or prove an address, and the links that the user
+/// created. Must run in the transaction of a change that voids them.
+pub(super) async fn void_secrets<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+) -> Result<(), StoreError> {
+    reset_links::delete_links_involving(db, user).await?;
+    codes::delete_of_user(db, user).await
 }
 
 /// Changes a user and records the event if anything changed: a repeated request is no event. Must run in a

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::security_events::{self, NewSecurityEvent};
 use super::{Store, StoreError, UserId, authorization, with_deadline};
+use crate::locale::Locale;
 use crate::names::fold_username;
 use crate::security_events::{Actor, EventKind};
 use latchet_guard::clock::Time;
@@ -33,6 +34,8 @@ pub struct User {
     pub password_changed_at: Time,
     /// Authority version.
     pub authority_version: u64,
+    /// Language of mails, if it is known.
+    pub locale: Option<Locale>,
 }
 
 impl User {
@@ -60,6 +63,8 @@ pub struct NewUser {
     pub password_hash: SecretString,
     /// Names of roles, without spaces in them.
     pub roles: Vec<String>,
+    /// Language of mails, if it is known.
+    pub locale: Option<Locale>,
 }
 
 /// Request for a page of users, ordered by folded name.
@@ -212,6 +217,7 @@ pub(super) async fn insert<C: ConnectionTrait>(
         floor_reason: Set(None),
         kept_session: Set(None),
         floor_marked: Set(0),
+        locale: Set(new.locale.map(|locale| locale.as_str().to_owned())),
     };
     Ok(row.insert(db).await?.into())
 }
@@ -260,6 +266,7 @@ impl From<Model> for User {
             password_changed_at: Time::from_millis(row.password_changed_at),
             // No version is negative; a damaged one matches no condition of a statement.
             authority_version: u64::try_from(row.authority_version).unwrap_or(u64::MAX),
+            locale: row.locale.as_deref().and_then(Locale::parse),
         }
     }
 }

@@ -19,6 +19,10 @@ pub enum BudgetKind {
     ServiceInNetwork,
     /// Registrations from one network.
     Registration,
+    /// Requests for mails from one network.
+    MailsFromNetwork,
+    /// Requests for mails to one address.
+    MailsToAddress,
 }
 
 impl BudgetKind {
@@ -33,6 +37,8 @@ impl BudgetKind {
             Self::Session => "session",
             Self::ServiceInNetwork => "service-ip",
             Self::Registration => "registration-ip",
+            Self::MailsFromNetwork => "mail-ip",
+            Self::MailsToAddress => "mail",
         }
     }
 
@@ -45,6 +51,8 @@ impl BudgetKind {
             }
             Self::Account | Self::AllKnownDevices => "throttle_account",
             Self::Registration => "throttle_registration",
+            Self::MailsFromNetwork => "throttle_mail_ip",
+            Self::MailsToAddress => "throttle_mail",
         }
     }
 }

@@ -63,6 +63,7 @@ async fn responses_to_fuzzed_requests_conform_to_the_api_document(backend: Backe
         server.http.admin(),
         server.http.administrator("other").await,
     );
+    let third = server.http.administrator("third").await;
 
     // These end sessions or take away roles, which the rest would not survive.
     let ending = [
@@ -76,13 +77,19 @@ async fn responses_to_fuzzed_requests_conform_to_the_api_document(backend: Backe
         "/v1/sessions/{id}",
     ];
     let rest = ending.map(|path| ["--exclude-path", path]).concat();
-    let rest = [&rest[..], &["--exclude-path", KEY_ROTATION]].concat();
+    let deletions = DELETIONS.map(|id| ["--exclude-operation-id", id]).concat();
+    let rest = [&rest[..], &deletions, &["--exclude-path", KEY_ROTATION]].concat();
     fuzz(&admin.login().await, &backend, &rest);
     let ending = ending.map(|path| ["--include-path", path]).concat();
     fuzz(&other.login().await, &backend, &ending);
+    let deletions = DELETIONS.map(|id| ["--include-operation-id", id]).concat();
+    fuzz(&third.login().await, &backend, &deletions);
     let last = ["--include-path", KEY_ROTATION];
     fuzz(&admin.login().await, &backend, &last);
 }
+
+/// These delete the account of the token.
+const DELETIONS: [&str; 2] = ["deleteMe", "deleteUser"];
 
 /// Ends the token it is asked with, when a key is said to have leaked.
 const KEY_ROTATION: &str = "/v1/keys/rotate";

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod administration;
 mod ambiguous_requests;
 mod attacks;
@@ -22,6 +23,7 @@ mod conformance;
 mod cookies;
 mod cors;
 mod databases;
+mod deletion;
 mod denylist;
 mod docs_page;
 mod document;
@@ -41,6 +43,7 @@ mod interop;
 mod listening;
 mod logs;
 mod lost_answers;
+mod mail_transport;
 mod metrics;
 mod monitoring;
 mod node_client;
@@ -49,6 +52,7 @@ mod oauth_rules;
 mod one_server;
 mod operator_guides;
 mod pages;
+mod password_by_mail;
 mod process;
 mod python_client;
 mod readme;

@@ -1,4 +1,4 @@
-//! `/account`, `/admin`, `/setup` and `/reset` as users see them, in Chromium.
+//! The pages as users see them, in Chromium.
 //!
 //! With `SCREENSHOTS` naming a folder, each state of each page is drawn there at 320, 768 and 1280
 //! pixels in both colour schemes.
@@ -31,6 +31,24 @@ async fn an_administrator_manages_users_sessions_and_keys() {
     let server = Replica::start(&backend).await;
 
     assert_passes_alone(&mut browser_script("admin.mjs", server.http.base()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_create_accounts_in_english_and_german() {
+    let backend = Backend::sqlite().with("LATCHET_REGISTRATION", "open");
+    let server = Replica::start(&backend).await;
+    let mails = format!("{}/mails", backend.settings()["LATCHET_DATA_DIR"]);
+
+    assert_passes_alone(browser_script("accounts.mjs", server.http.base()).env("MAILS", mails));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_confirms_addresses_and_resets_a_forgotten_password() {
+    let backend = Backend::sqlite();
+    let server = Replica::start(&backend).await;
+    let mails = format!("{}/mails", backend.settings()["LATCHET_DATA_DIR"]);
+
+    assert_passes_alone(browser_script("addresses.mjs", server.http.base()).env("MAILS", mails));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -172,7 +172,7 @@ assert.equal(await page.locator('#status').innerText(), '', 'it is said once');
 
 // Too many attempts.
 while ((await program('somebody-else', PASSWORD)).status === 401);
-await page.getByLabel('User name', { exact: true }).fill('somebody-else');
+await page.locator('#username').fill('somebody-else');
 await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
 await page.getByRole('button', { name: 'Sign in' }).click();
 await page.locator('.problem').filter({ hasText: /Too many attempts\. Try again in \d+ (second|minute)s?\./ }).waitFor();

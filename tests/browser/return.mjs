@@ -31,7 +31,7 @@ const open = async (returnTo) => {
 };
 
 const signIn = async (page) => {
-  await page.getByLabel('User name', { exact: true }).fill(NAME);
+  await page.locator('#username').fill(NAME);
   await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
   await page.getByRole('button', { name: 'Sign in' }).click();
 };
@@ -52,7 +52,7 @@ assert.deepEqual(visits.filter((url) => url !== '/favicon.ico'), ['/things?page=
 
 // A wrong password leads nowhere.
 const wrong = (await open(`${SITE}/wrong`)).page;
-await wrong.getByLabel('User name', { exact: true }).fill(NAME);
+await wrong.locator('#username').fill(NAME);
 await wrong.getByLabel('Password', { exact: true }).fill('not the password, though long');
 await wrong.getByRole('button', { name: 'Sign in' }).click();
 await wrong.locator('#password-error').filter({ hasText: 'is wrong' }).waitFor();

@@ -5,6 +5,12 @@ import { NAME, PASSWORD, SETUP_LINK, base, finish, focused, focuses, look, open 
 const context = await open({ locale: 'de-DE', timezoneId: 'Europe/Berlin' });
 const page = await context.newPage();
 
+// The browser prefers German. The choice of English is kept.
+await page.goto(`${base}/setup`);
+await page.getByText('Öffnen Sie den ganzen Link').waitFor();
+await look(page, 'setup-german');
+await page.getByRole('button', { name: 'English' }).click();
+
 for (const [path, words] of [['/setup', 'the server or `latchet setup-link` printed'], ['/reset', 'you received'], ['/setup#main', 'the server or `latchet setup-link` printed']]) {
   await page.goto(base + path);
   await page.getByText(words).waitFor();

@@ -64,5 +64,6 @@ const bundle = async (entry, file) => {
 };
 
 await bundle('index.ts', 'latchet.js');
+await bundle('emails.ts', 'emails.js');
 await bundle('native.ts', 'native.js');
 await bundle('react.ts', 'react.js');

@@ -145,6 +145,7 @@ async fn fill(url: &DatabaseUrl) -> Vec<String> {
         username: "alice".to_owned(),
         password_hash: "none".into(),
         roles: vec!["reader".to_owned()],
+        locale: None,
     };
     let user = store
         .create_user(user, &Actor::Operator, now)

@@ -52,6 +52,8 @@ async fn the_command_line_waits_for_the_server_but_the_server_does_not_wait() {
 
     assert!(poll!(pin!(server.denylist.deny(&denials, now))).is_ready());
     assert!(poll!(pin!(open_command_line.denylist.deny(&denials, now))).is_pending());
+    // A process that has nothing to deny waits for no one, such as a server at its start.
+    assert!(poll!(pin!(open_command_line.denylist.deny(&[], now))).is_ready());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::super::{DenylistEpoch, EndCause, EndOfEverything, StoredSigningKey};
 use super::*;
 use crate::rotation::SessionEnd;
 
-fn end() -> EndOfEverything {
+pub(super) fn end() -> EndOfEverything {
     EndOfEverything {
         cause: EndCause::Restored,
         period: period(NOW),

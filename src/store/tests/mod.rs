@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::batch_connection::BatchConnection;
 use super::{
-    DenialPeriod, EventPageRequest, ListedSession, LoginDevice, NewSession, NewUser,
+    DenialPeriod, EventPageRequest, ListedSession, LoginDevice, NewPassword, NewSession, NewUser,
     PresentedRefreshToken, Revocation, RotationOutcome, RotationSettings, SecurityEvent, Session,
     SessionId, SessionPageRequest, Store, StoreError, User,
 };
@@ -24,8 +24,11 @@ mod announced_lifetimes;
 mod authority;
 mod authorization;
 mod clock;
+mod codes;
 mod connections;
+mod emails;
 mod end_everything;
+mod outbox;
 mod reset_links;
 mod revocations;
 mod rotations;
@@ -92,6 +95,7 @@ impl TestStore {
     async fn administrator(&self, name: &str) -> User {
         let new = NewUser {
             roles: vec!["admin".to_owned()],
+            locale: None,
             ..new_user(name)
         };
         let created = self.store.create_user(new, &Actor::Operator, NOW);
@@ -219,11 +223,19 @@ async fn present_token(
     store.rotate(token, now, ROTATION_SETTINGS).await.unwrap()
 }
 
+fn new_password(hash: &str) -> NewPassword {
+    NewPassword {
+        hash: hash.into(),
+        notices: Vec::new(),
+    }
+}
+
 fn new_user(name: &str) -> NewUser {
     NewUser {
         username: name.to_owned(),
         password_hash: SecretString::from("first"),
         roles: vec!["reader".to_owned()],
+        locale: None,
     }
 }
 

@@ -18,7 +18,7 @@ async fn create(store: &Store, user: &UserId, token_hash: &str) -> Result<(), St
 }
 
 async fn use_link(store: &Store, token_hash: &str, now: Time) -> bool {
-    let password = SecretString::from("second");
+    let password = new_password("second");
     let changing = revocation_for(RevokeReason::PasswordChanged, now);
     let stranger = Actor::Anonymous { ip: IP };
     let used = store.use_reset_link(token_hash, &password, &stranger, &changing);

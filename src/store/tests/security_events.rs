@@ -106,7 +106,7 @@ async fn a_refused_change_is_no_event() {
     let alice = test_store.user("alice").await;
     let store = &test_store.store;
     let actor = &Actor::Operator;
-    let password = SecretString::from("second");
+    let password = new_password("second");
     let changing = revocation_for(RevokeReason::PasswordChanged, NOW + MINUTE);
     let set = store.set_password(&alice, &password, actor, &changing);
     set.await.unwrap();
@@ -189,7 +189,7 @@ async fn a_used_up_budget_is_recorded_once_per_window() {
         flood(of_alice.clone(), now).await;
     }
     flood(budget("nobody", BudgetSubject::Logins), NOW).await;
-    flood(budget("registration", BudgetSubject::Registration), NOW).await;
+    flood(budget("registration", BudgetSubject::Unrecorded), NOW).await;
 
     let mut found = test_store.events().await;
     found.retain(|event| event.kind == EventKind::LoginThrottled);

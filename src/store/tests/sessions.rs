@@ -51,7 +51,7 @@ async fn no_session_is_created_for_an_account_that_changed_since_its_password_wa
         .await
         .unwrap();
     let changing = revocation_for(RevokeReason::PasswordChanged, NOW + MINUTE);
-    let password = SecretString::from("second");
+    let password = new_password("second");
     let set = store.set_password(&changed, &password, &Actor::Operator, &changing);
     set.await.unwrap();
 

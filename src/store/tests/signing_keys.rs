@@ -120,6 +120,7 @@ async fn a_setup_link_is_invalid_while_there_is_an_administrator() {
     store.create_setup_link("link", NOW + MINUTE).await.unwrap();
     let administrator = NewUser {
         roles: vec![ADMIN.to_owned()],
+        locale: None,
         ..new_user("root")
     };
     let root = store

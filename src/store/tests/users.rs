@@ -143,7 +143,7 @@ async fn a_new_password_ends_the_other_sessions() {
     let here = test_store.log_in(&alice).await;
     let elsewhere = test_store.log_in(&alice).await;
     let changing = revocation_for(RevokeReason::PasswordChanged, NOW + MINUTE);
-    let password = SecretString::from("second");
+    let password = new_password("second");
 
     let store = &test_store.store;
     let actor = as_actor(&alice, Some(&here));
@@ -182,7 +182,7 @@ async fn a_session_that_has_ended_is_not_revived_by_its_own_change_of_password()
     let alice = test_store.user("alice").await;
     let here = test_store.log_in(&alice).await;
     let changing = revocation_for(RevokeReason::PasswordChanged, NOW + MINUTE);
-    let password = SecretString::from("second");
+    let password = new_password("second");
     let store = &test_store.store;
 
     // The change was requested before the logout, but hashing the password took longer.
@@ -205,7 +205,7 @@ async fn a_password_is_not_set_after_the_verified_one_was_changed() {
     let alice = test_store.user("alice").await;
     let store = &test_store.store;
     let set = |text: &str, now| {
-        let (alice, password) = (alice.clone(), SecretString::from(text));
+        let (alice, password) = (alice.clone(), new_password(text));
         async move {
             let changing = revocation_for(RevokeReason::PasswordChanged, now);
             store
@@ -335,7 +335,7 @@ async fn a_password_change_during_a_refresh_leaves_one_chain_of_generations() {
         let here = test_store.log_in(&user).await;
         let actor = as_actor(&user, Some(&here));
         let changing = revocation_for(RevokeReason::PasswordChanged, NOW);
-        let password = SecretString::from("second");
+        let password = new_password("second");
 
         let (outcome, set) = tokio::join!(
             test_store.present_token(&here, 0, NOW),
@@ -365,7 +365,7 @@ async fn a_password_is_not_changed_in_a_session_that_has_ended() {
     let ended = test_store.log_in(&alice).await;
     test_store.log_out(&ended, NOW).await;
     let changing = revocation_for(RevokeReason::PasswordChanged, NOW);
-    let (password, actor) = (SecretString::from("second"), as_actor(&alice, Some(&ended)));
+    let (password, actor) = (new_password("second"), as_actor(&alice, Some(&ended)));
 
     let set = test_store
         .store

@@ -335,7 +335,7 @@ async fn record_used_up<C: ConnectionTrait>(
         let user: Option<&UserId> = match subject {
             BudgetSubject::Account(user) => Some(user),
             BudgetSubject::Logins => None,
-            BudgetSubject::Registration => continue,
+            BudgetSubject::Unrecorded => continue,
         };
         let actor = Actor::Anonymous { ip };
         let event = NewSecurityEvent {

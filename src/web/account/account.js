@@ -1,17 +1,30 @@
-// The account page: profile, devices, password, and a command with a token.
+// The account page: profile, devices, addresses, password, and a command with a token.
 import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, element, cancelLoads, confirmAction, load, showStatus, onSubmit } from '/pages/pages.js';
+import { onLanguageChange, t } from '/pages/language.js';
+import { signInOptions } from '/pages/options.js';
 import { api, auth, returnTo, startPage } from '/pages/session.js';
+import { enterEmails, leaveEmails } from '/account/emails.js';
 
 const [devices, changePassword, curl] = ['devices', 'change-password', 'curl-whole'].map(byId);
 const table = devices.querySelector('table');
 const url = new URL('/v1/me', location);
 const command = (token) => `curl -fsS '${url}' -H 'Authorization: Bearer ${token}'`;
 
+signInOptions.then(({ registration, mail }) => {
+  byId('to-forgot').hidden = !mail;
+  byId('to-register').hidden = !registration;
+  byId('links').hidden = !mail && !registration;
+  if (mail) byId('username-label').textContent = t('User name or e-mail address');
+});
+
+let account;
 let sessions = [];
 
-const showMe = ({ user }) => {
+const showMe = (me) => {
+  account = me;
+  const { user } = me;
   byId('me-username').textContent = user.username;
-  byId('me-roles').textContent = user.roles.join(', ') || 'none';
+  byId('me-roles').textContent = user.roles.join(', ') || t('none');
   byId('me-created').replaceChildren(timeElement(user.created_at));
   byId('me-password').replaceChildren(timeElement(user.password_changed_at));
   changePassword.elements.username.value = user.username;
@@ -25,8 +38,8 @@ const showDevices = (items) => {
     addRow(table, [
       ...cells,
       session.current
-        ? element('span', { className: 'badge' }, 'This device')
-        : button('Sign out', 'small danger', () => endOne(session, cells[0].textContent)),
+        ? element('span', { className: 'badge' }, t('This device'))
+        : button(t('Sign out'), 'small danger', () => endOne(session, cells[0].textContent)),
     ]);
   }
   byId('end-others').hidden = items.length < 2;
@@ -51,20 +64,20 @@ const end = async (ended, done) => {
 };
 
 const endOne = async (session, device) => {
-  if (!await confirmAction(`Sign out ${device}?`, 'The person on that device must sign in again.', 'Sign out')) return;
-  await end([session], `${device} is signed out.`);
+  if (!await confirmAction(t('Sign out {device}?', { device }), t('The person on that device must sign in again.'), t('Sign out'))) return;
+  await end([session], t('{device} is signed out.', { device }));
 };
 
 byId('end-others').addEventListener('click', async () => {
-  if (!await confirmAction('Sign out all other devices?', 'You stay signed in here.', 'Sign out others')) return;
-  await end(sessions.filter(({ current }) => !current), 'All other devices are signed out.');
+  if (!await confirmAction(t('Sign out all other devices?'), t('You stay signed in here.'), t('Sign out others'))) return;
+  await end(sessions.filter(({ current }) => !current), t('All other devices are signed out.'));
 });
 
 byId('end-all').addEventListener('click', async () => {
-  if (!await confirmAction('Sign out everywhere?', 'This device is signed out too.', 'Sign out everywhere')) return;
+  if (!await confirmAction(t('Sign out everywhere?'), t('This device is signed out too.'), t('Sign out everywhere'))) return;
   await runAction(async () => {
     await auth.logout({ everywhere: true });
-    return 'You are signed out everywhere.';
+    return t('You are signed out everywhere.');
   });
 });
 
@@ -73,7 +86,7 @@ onSubmit(changePassword, async ({ current_password: currentPassword, new_passwor
   const { value } = changePassword.elements.username;
   clearForm(changePassword);
   changePassword.elements.username.value = value;
-  showStatus('Your password is changed, and all other devices are signed out.');
+  showStatus(t('Your password is changed, and all other devices are signed out.'));
   load(devices, () => Promise.all([api('GET', '/v1/me'), auth.sessions()]), ([me, items]) => {
     showMe(me);
     showDevices(items);
@@ -85,9 +98,15 @@ byId('copy-curl').addEventListener('click', () => runAction(async () => {
   // The session ended in another tab: the page shows that itself.
   if (!token) return '';
   const claims = JSON.parse(atob(token.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')));
-  byId('curl-until').replaceChildren('Valid until ', timeElement(new Date(claims.exp * 1000).toISOString()), '.');
-  return copyText(command(token), curl, 'The command is copied.');
+  byId('curl-until').replaceChildren(t('Valid until'), ' ', timeElement(new Date(claims.exp * 1000).toISOString()));
+  return copyText(command(token), curl, t('The command is copied.'));
 }));
+
+onLanguageChange(() => {
+  if (!account) return;
+  showMe(account);
+  showDevices(sessions);
+});
 
 startPage((me) => {
   showMe(me);
@@ -98,8 +117,13 @@ startPage((me) => {
     byId('continue-to').textContent = returnTo;
   }
   loadDevices();
+  signInOptions.then(({ mail }) => {
+    if (account) enterEmails(mail);
+  });
 }, () => {
   cancelLoads(devices);
+  leaveEmails();
+  account = undefined;
   sessions = [];
   table.tBodies[0].replaceChildren();
   clearForm(changePassword);

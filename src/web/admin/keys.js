@@ -1,7 +1,7 @@
 // The keys that sign access tokens.
 import { runAction, addRow, timeElement, byId, element, cancelLoads, confirmAction, load, relativeTime } from '/pages/pages.js';
 import { api } from '/pages/session.js';
-import { sendChange } from './changes.js';
+import { sendChange } from '/pages/changes.js';
 
 const section = byId('keys');
 const table = section.querySelector('table');

@@ -1,6 +1,6 @@
 // Unused reset links.
 import { runAction, timeElement, button, byId, confirmAction } from '/pages/pages.js';
-import { sendChange } from './changes.js';
+import { sendChange } from '/pages/changes.js';
 import { pagedList } from './table.js';
 import { userLink } from './users.js';
 

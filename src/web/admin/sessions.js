@@ -1,6 +1,6 @@
 // Active sessions of all users, newest first.
 import { runAction, button, byId, sessionCells, confirmAction } from '/pages/pages.js';
-import { sendChange } from './changes.js';
+import { sendChange } from '/pages/changes.js';
 import { pagedList } from './table.js';
 import { userLink } from './users.js';
 

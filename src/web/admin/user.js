@@ -1,7 +1,7 @@
 // One user: state, roles, sessions, and a reset link.
 import { runAction, addRow, timeElement, button, byId, sessionCells, clearForm, copyText, cancelLoads, confirmAction, load, showStatus, onSubmit } from '/pages/pages.js';
 import { api } from '/pages/session.js';
-import { sendChange } from './changes.js';
+import { sendChange } from '/pages/changes.js';
 import { stateBadge, splitRoles } from './users.js';
 
 const [section, sessions, form, link] = ['user', 'user-sessions', 'roles', 'link'].map(byId);

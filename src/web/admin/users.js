@@ -1,6 +1,6 @@
 // Users: search and add. Each row links to the user's own section.
 import { timeElement, byId, clearForm, element, showStatus, onSubmit } from '/pages/pages.js';
-import { sendChange } from './changes.js';
+import { sendChange } from '/pages/changes.js';
 import { pagedList } from './table.js';
 
 /** Splits the text of a roles field into roles. */

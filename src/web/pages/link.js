@@ -3,23 +3,22 @@
 import { byId } from '/pages/pages.js';
 
 /**
- * Shows a form if the page was opened with a link, and the text `missing` otherwise. Calls `opened` with the
- * secret. Returns a function for the current secret: another link may be opened in the same tab.
+ * Shows a form if the page was opened with a link, and `no-link` otherwise. Calls `opened` with the secret.
+ * Returns a function for the current secret: another link may be opened in the same tab.
  */
-export const openOneTimeLink = (id, missing, opened = () => {}) => {
+export const openOneTimeLink = (id, opened = () => {}) => {
   let secret = '';
-  const lead = byId('lead');
-  const text = lead.textContent;
 
   const take = () => {
     // Anchors of the page itself are shorter.
     const [, found] = location.hash.match(/^#([\w-]{20,128})$/) ?? [];
+    if (!found && secret) return;
     if (found) {
       secret = found;
       history.replaceState(null, '', location.pathname);
     }
-    byId(id).hidden = !secret;
-    lead.textContent = secret ? text : missing;
+    byId(id).hidden = byId('lead').hidden = !secret;
+    byId('no-link').hidden = Boolean(secret);
     if (found) {
       byId('done').hidden = true;
       opened(found);

@@ -2,6 +2,7 @@
 //
 // Names, labels and user agents are untrusted: they become text nodes, never markup.
 import { AuthError } from '/client/latchet.js';
+import { language, languageHeaders, onLanguageChange, t, timeLocale } from '/pages/language.js';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Pauses between retries while the server cannot be reached. */
@@ -25,8 +26,9 @@ export const button = (text, className, onclick) =>
 
 /** Sends a request with `send`, and returns the body of the response; rejected with an `AuthError`. */
 export const sendRequest = async (send, method, path, body) => {
-  const json = body && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) };
-  const response = await send(path, { method, ...json, signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
+  const headers = { ...languageHeaders(), ...(body && { 'Content-Type': 'application/json' }) };
+  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+  const response = await send(path, { method, headers, body: body && JSON.stringify(body), signal })
     .catch((error) => { throw error instanceof AuthError ? error : new AuthError('network', error.message); });
   const answer = await response.json().catch(() => null);
   if (response.ok && (answer || response.status === 204)) return answer;
@@ -40,22 +42,28 @@ const asSentence = (text) => {
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 };
 
+/** Returns a text of the server as a sentence in the language of the page. A number in it may vary. */
+const serverText = (text) => {
+  const [number] = text.match(/(?<![\d,])\d+(?![\d,])/) ?? [];
+  return t(asSentence(number ? text.replace(number, '{number}') : text), { number });
+};
+
 const waitingTime = (seconds) => {
   const [count, unit] = seconds < 100 ? [Math.ceil(seconds), 'second'] : [Math.ceil(seconds / 60), 'minute'];
-  return new Intl.RelativeTimeFormat('en').format(count, unit);
+  return new Intl.RelativeTimeFormat(language).format(count, unit);
 };
 
 /** Returns the text for an `AuthError` that people read; other errors are bugs of the page. */
 export const errorText = (error) => {
   if (!(error instanceof AuthError)) throw error;
   const { code, message, retryAfter } = error;
-  if (code === 'network') return 'The server cannot be reached.';
-  if (code === 'unexpected_answer') return 'The response is not from this server.';
-  if (code === 'unavailable') return 'The server is temporarily unavailable.';
+  if (code === 'network') return t('The server cannot be reached.');
+  if (code === 'unexpected_answer') return t('The response is not from this server.');
+  if (code === 'unavailable') return t('The server is temporarily unavailable.');
   // The session has ended, and the sign-in form shows that.
   if (/_token$|^token_/.test(code)) return '';
-  if (retryAfter) return `${asSentence(message).split(':')[0]}. Try again ${waitingTime(retryAfter)}.`;
-  return asSentence(message);
+  if (retryAfter) return `${serverText(message.split(':')[0])} ${t('Try again {when}.', { when: waitingTime(retryAfter) })}`;
+  return serverText(message);
 };
 
 const isTemporary = ({ code, status }) => code === 'network' || status >= 500;
@@ -84,7 +92,7 @@ export const load = async (region, get, show) => {
     const [result, error] = await get().then((value) => [value], (reason) => [null, reason]);
     if (loadCounts.get(region) !== turn) return;
     const again = error && isTemporary(error);
-    notice.textContent = error ? `${errorText(error)}${again ? ' Trying again …' : ''}` : '';
+    notice.textContent = error ? `${errorText(error)}${again ? ` ${t('Trying again …')}` : ''}` : '';
     if (!again) {
       region.ariaBusy = 'false';
       if (!error) show(result);
@@ -114,7 +122,7 @@ const setFieldError = (field, text) => {
 
 const showErrors = (form, error, fieldOfCode) => {
   const text = errorText(error);
-  const faults = (error.fields ?? []).map(({ field, detail }) => [field.split(/[.[]/)[0], asSentence(detail)]);
+  const faults = (error.fields ?? []).map(({ field, detail }) => [field.split(/[.[]/)[0], serverText(detail)]);
   if (!faults.length && fieldOfCode[error.code]) faults.push([fieldOfCode[error.code], text]);
   const known = faults.filter(([name]) => byId(`${form.elements[name]?.id}-error`));
   for (const [name, fault] of known) setFieldError(form.elements[name], fault);
@@ -122,10 +130,16 @@ const showErrors = (form, error, fieldOfCode) => {
   (known.length ? form.elements[known[0][0]] : form.querySelector('[type=submit]')).focus();
 };
 
+/** Returns the fault of a field. The page may have another language than the browser's own messages. */
+const faultOf = ({ validity, title, validationMessage }) => {
+  if (validity.valueMissing) return t('Please fill in this field.');
+  // The title of a field describes its pattern.
+  return validity.patternMismatch ? title : validationMessage;
+};
+
 const isValid = (form) => {
   const wrong = [...form.elements].filter((field) => field.willValidate && !field.checkValidity());
-  // The browser's message is in the user's language.
-  for (const field of wrong) setFieldError(field, field.validationMessage);
+  for (const field of wrong) setFieldError(field, faultOf(field));
   wrong[0]?.focus();
   return !wrong.length;
 };
@@ -224,7 +238,7 @@ export const copyText = async (text, place, done) => {
     place.hidden = false;
     place.value = text;
     place.select();
-    return 'Your browser does not allow pages to copy. Copy the selected text.';
+    return t('Your browser does not allow pages to copy. Copy the selected text.');
   }
 };
 
@@ -243,20 +257,28 @@ export const addRow = (table, cells) => {
   return row;
 };
 
-const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'long' });
 const DAY = { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' };
-const thisYear = new Intl.DateTimeFormat(undefined, DAY);
-const anyYear = new Intl.DateTimeFormat(undefined, { ...DAY, year: 'numeric' });
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' });
 const UNITS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
-const timeAs = (text, time) => element('time', { dateTime: time, title: fullFormat.format(new Date(time)) }, text);
+const createFormats = () => {
+  const locale = timeLocale();
+  return {
+    full: new Intl.DateTimeFormat(locale, { dateStyle: 'full', timeStyle: 'long' }),
+    thisYear: new Intl.DateTimeFormat(locale, DAY),
+    anyYear: new Intl.DateTimeFormat(locale, { ...DAY, year: 'numeric' }),
+    relative: new Intl.RelativeTimeFormat(locale, { numeric: 'auto' }),
+  };
+};
+let formats = createFormats();
+onLanguageChange(() => { formats = createFormats(); });
+
+const timeAs = (text, time) => element('time', { dateTime: time, title: formats.full.format(new Date(time)) }, text);
 
 /** Returns a time in the user's format, without the year if it is the current one. */
 export const timeElement = (time) => {
   const date = new Date(time);
-  const format = date.getFullYear() === new Date().getFullYear() ? thisYear : anyYear;
-  return timeAs(format.format(date), time);
+  const isThisYear = date.getFullYear() === new Date().getFullYear();
+  return timeAs(formats[isThisYear ? 'thisYear' : 'anyYear'].format(date), time);
 };
 
 /** Returns the time that has passed since `time`. */
@@ -264,7 +286,7 @@ export const relativeTime = (time) => {
   // The server's clock may be ahead.
   const seconds = Math.min((new Date(time) - Date.now()) / 1000, 0);
   const [unit, length] = UNITS.find(([, size]) => -seconds >= size) ?? UNITS.at(-1);
-  return timeAs(relative.format(Math.trunc(seconds / length), unit), time);
+  return timeAs(formats.relative.format(Math.trunc(seconds / length), unit), time);
 };
 
 const BROWSERS = [
@@ -280,14 +302,14 @@ const SYSTEMS = [
 export const browserName = (agent) => {
   const first = (names) => names.find(([, pattern]) => pattern.test(agent))?.[0];
   const [browser, system] = [first(BROWSERS), first(SYSTEMS)];
-  if (!browser) return agent.split(' ')[0] || 'Unknown program';
-  return system ? `${browser} on ${system}` : browser;
+  if (!browser) return agent.split(' ')[0] || t('Unknown program');
+  return system ? t('{browser} on {system}', { browser, system }) : browser;
 };
 
 /** Returns the device of a session: its label, if it has one, and its browser. */
 const deviceElement = ({ label, user_agent: agent }) => {
   const browser = browserName(agent);
-  return element('span', { title: agent }, label ? `${label} (${browser})` : browser);
+  return element('span', { title: agent, translate: false }, label ? `${label} (${browser})` : browser);
 };
 
 /** Returns the four cells of a session: device, IP address, login and last use. */

@@ -1,5 +1,6 @@
 // The session of a page: the signed-in user, the sign-in form, and the bar at the top.
 import { createAuth } from '/client/latchet.js';
+import { englishOf, t } from '/pages/language.js';
 import { sendRequest, byId, clearForm, errorText, cancelLoads, load, showStatus, onSubmit } from '/pages/pages.js';
 
 export const auth = createAuth({ baseUrl: '/' });
@@ -7,24 +8,26 @@ export const auth = createAuth({ baseUrl: '/' });
 /** Sends a request as the signed-in user. */
 export const api = (method, path, body) => sendRequest(auth.fetch, method, path, body);
 
-const ENDS = {
-  logout: 'You are signed out.',
-  session_expired: 'Your session has expired.',
-  session_revoked: 'Your session was ended on another device or by an administrator.',
-  csrf_failed: 'Please sign in again: another program has changed a cookie of this server.',
-  refresh_reused: 'Your session was ended because an old copy of it was used. If you do not know why, change your password.',
-};
+/** Returns the reason for the end of a session. */
+const endText = (reason) => ({
+  logout: t('You are signed out.'),
+  session_expired: t('Your session has expired.'),
+  session_revoked: t('Your session was ended on another device or by an administrator.'),
+  csrf_failed: t('Please sign in again: another program has changed a cookie of this server.'),
+  refresh_reused: t('Your session was ended because an old copy of it was used. If you do not know why, change your password.'),
+})[reason] ?? '';
 
 const [title, waiting, signIn, signedIn, bar] =
   ['title', 'waiting', 'sign-in', 'signed-in', 'bar'].map(byId);
-const name = title.textContent;
+/** Name of the page, in English. */
+const name = englishOf(title.textContent);
 
 /** Address to continue at after the sign-in. The server has checked it; the URL of this page is not read. */
 export const { returnTo } = document.body.dataset;
 
-const setTitle = (text) => {
-  title.textContent = text;
-  document.title = `${text} · Latchet`;
+const setTitle = (english) => {
+  title.textContent = t(english);
+  document.title = `${t(english)} · Latchet`;
 };
 
 const showOnly = (shown) => {
@@ -63,7 +66,7 @@ export const startPage = (enter, leave) => {
     cancelLoads(waiting);
     if (state.status === 'signed-out') {
       setTitle('Sign in');
-      byId('ended').textContent = ENDS[state.reason] ?? '';
+      byId('ended').textContent = endText(state.reason);
       showOnly(signIn);
       byId('username').focus();
       return;
@@ -71,7 +74,7 @@ export const startPage = (enter, leave) => {
     showOnly(waiting);
     if (state.status === 'signed-in') load(waiting, () => api('GET', '/v1/me'), showAccount);
     // The client retries by itself; this only shows the reason for the delay.
-    if (state.error) waiting.querySelector('.notice').textContent = `${errorText(state.error)} Trying again …`;
+    if (state.error) waiting.querySelector('.notice').textContent = `${errorText(state.error)} ${t('Trying again …')}`;
   };
 
   onSubmit(signIn.querySelector('form'), async ({ username, password }) => {

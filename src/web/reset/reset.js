@@ -1,4 +1,4 @@
-// Sets a new password with a reset link.
+// Sets a new password with a reset link, of an administrator or of a mail.
 import { sendRequest, byId, onSubmit } from '/pages/pages.js';
 import { openOneTimeLink } from '/pages/link.js';
 
@@ -10,7 +10,7 @@ const fillUsername = async (secret) => {
   if (link() === secret) form.elements.username.value = answer?.username ?? '';
 };
 
-const link = openOneTimeLink('reset', 'Open the complete link that you received: it contains a secret after #.', (secret) => {
+const link = openOneTimeLink('reset', (secret) => {
   // Later, because `link` is not assigned yet.
   queueMicrotask(() => fillUsername(secret));
 });

@@ -5,7 +5,7 @@ import { openOneTimeLink } from '/pages/link.js';
 
 const form = byId('set-up').querySelector('form');
 
-const link = openOneTimeLink('set-up', 'Open the complete link that the server or `latchet setup-link` printed: it contains a secret after #.');
+const link = openOneTimeLink('set-up');
 
 onSubmit(form, async ({ username, password }) => {
   await sendRequest(fetch, 'POST', '/v1/setup', { link: link(), username, password });

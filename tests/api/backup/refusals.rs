@@ -129,15 +129,18 @@ async fn another_schema_is_refused_and_the_program_for_it_is_named() {
     };
     copy(
         older,
-        "DELETE FROM seaql_migrations WHERE version = 'm0008_service_credentials';
-        DROP TABLE service_credentials;",
+        "DELETE FROM seaql_migrations WHERE version = 'm0009_addresses';
+        DROP TABLE emails;
+        DROP TABLE codes;
+        DROP TABLE outbox;
+        ALTER TABLE users DROP COLUMN locale;",
     );
     copy(
         newer,
         "INSERT INTO seaql_migrations VALUES ('m9999_later', 0)",
     );
 
-    installation.assert_refused(older, "an older version of Latchet wrote older.db (its schema is that of step m0007_issuer): restore it with that version");
+    installation.assert_refused(older, "an older version of Latchet wrote older.db (its schema is that of step m0008_service_credentials): restore it with that version");
     installation.assert_refused(newer, "a newer version of Latchet wrote it (schema step m9999_later is unknown to this program): use that version");
 }
 

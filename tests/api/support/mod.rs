@@ -8,6 +8,7 @@ pub(crate) mod flask;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod local;
+pub(crate) mod mailbox;
 pub(crate) mod operator;
 pub(crate) mod pgbouncer;
 pub(crate) mod server;

@@ -14,7 +14,7 @@ use crate::support::{Backend, poll};
 /// First migration of a later version: columns, an index, a table, and its record.
 const NEXT_MIGRATION: &str = "
     ALTER TABLE sessions ADD COLUMN origin text NOT NULL DEFAULT '';
-    ALTER TABLE users ADD COLUMN locale text;
+    ALTER TABLE users ADD COLUMN region text;
     CREATE TABLE later (id integer NOT NULL PRIMARY KEY);
     CREATE INDEX sessions_origin ON sessions (origin);
     INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0);";

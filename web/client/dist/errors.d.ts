@@ -1,6 +1,6 @@
 import type { Scope } from './scope.js';
 /** Codes of the server, and those that this client adds. */
-export type ErrorCode = 'missing_token' | 'malformed_token' | 'invalid_token' | 'token_expired' | 'wrong_token_type' | 'token_revoked' | 'token_outdated' | 'fresh_token_required' | 'insufficient_scope' | 'csrf_failed' | 'invalid_credentials' | 'refresh_reused' | 'session_expired' | 'session_revoked' | 'weak_password' | 'conflict' | 'not_found' | 'validation_failed' | 'too_many_requests' | 'unavailable' | 'internal' | 'network' | 'unexpected_answer' | 'inert' | 'storage' | (string & {});
+export type ErrorCode = 'missing_token' | 'malformed_token' | 'invalid_token' | 'token_expired' | 'wrong_token_type' | 'token_revoked' | 'token_outdated' | 'fresh_token_required' | 'insufficient_scope' | 'csrf_failed' | 'invalid_credentials' | 'refresh_reused' | 'session_expired' | 'session_revoked' | 'weak_password' | 'conflict' | 'not_found' | 'validation_failed' | 'invalid_code' | 'too_many_requests' | 'unavailable' | 'internal' | 'network' | 'unexpected_answer' | 'inert' | 'storage' | (string & {});
 /** The error that every promise of this client is rejected with. */
 export declare class AuthError extends Error {
     /** Stable code of the reason. */

@@ -1,7 +1,7 @@
 import type { Auth, Options as PageOptions } from './api.js';
 import type { Scope } from './scope.js';
 import { type Storage } from './storage.js';
-export type { Account, Auth, Credentials, Session, State, User } from './api.js';
+export type { Account, Auth, Credentials, MailChallenge, MailProof, Session, State, User } from './api.js';
 export { AuthError, type ErrorCode } from './errors.js';
 export type { Storage } from './storage.js';
 /** Address of the server, the targets of the token, and the parts of the device that the client uses. */

@@ -42,7 +42,22 @@ export interface Account extends User {
   readonly disabled: boolean;
   readonly created_at: string;
   readonly password_changed_at: string;
+  /** Language of mails to the user; absent while it is not known. */
+  readonly locale?: string;
 }
+
+/** A mail that is on its way. It is the same whether an account has the address. */
+export interface MailChallenge {
+  /** Secret that is sent with the code of the mail: the code alone is not valid. Keep it in memory. */
+  readonly request: string;
+  /** Seconds for which the link and the code of the mail are valid. */
+  readonly expires_in: number;
+}
+
+/** Proof that a mail was received: the secret after `#` in its link, or its code with the `request`. */
+export type MailProof =
+  | { link: string; request?: undefined; code?: undefined }
+  | { request: string; code: string; link?: undefined };
 
 /** Sign-in state of the page. The same object until it changes. */
 export type State =
@@ -70,12 +85,21 @@ export interface Auth {
   /** Starts a session. Rejected with `invalid_credentials`, `too_many_requests` and other codes. */
   login(credentials: Credentials): Promise<void>;
   /**
-   * Creates an account, and starts no session. Rejected with `not_found` if the server has no open
-   * registration, with `conflict` if the name is taken, and with `weak_password`.
+   * Creates an account whose address is to be proved by a mail, and starts no session. Rejected with `not_found`
+   * if the server has no open registration or sends no mails, with `conflict` if the name is taken, and with
+   * `weak_password`.
    */
-  register(account: { username: string; password: string }): Promise<Account>;
-  /** Sets a new password with the secret of a reset link, and ends all sessions of the user. */
-  resetPassword(reset: { link: string; password: string }): Promise<void>;
+  register(account: { username: string; password: string; email: string }): Promise<MailChallenge>;
+  /** Creates an account without an address. */
+  register(account: { username: string; password: string; email?: undefined }): Promise<Account>;
+  /** Creates an account, with an address if there is one. */
+  register(account: { username: string; password: string; email?: string | undefined }): Promise<Account | MailChallenge>;
+  /**
+   * Sets a new password with the secret of a link or the code of a mail, and ends all sessions of the user.
+   * Rejected with `not_found` or `invalid_code` if the proof is wrong, was used or has expired, and with
+   * `weak_password`.
+   */
+  resetPassword(reset: MailProof & { password: string }): Promise<void>;
   /** Ends the session, or all sessions of the user. Rejected if the server was not reached: then none has ended. */
   logout(options?: { everywhere?: boolean }): Promise<void>;
   /** Returns a valid access token, renewed if necessary; `null` if signed out. */
@@ -87,6 +111,11 @@ export interface Auth {
    * `AuthError` for every other response.
    */
   json<Body = any>(input: RequestInfo | URL, init?: RequestInit): Promise<Body>;
+  /**
+   * Sends a request to the server itself, with the access token: `call('GET', 'v1/me')`. Returns the JSON body of
+   * the response; `undefined` for 204.
+   */
+  call<Body = any>(method: string, path: string, body?: object): Promise<Body>;
   /** Returns the sign-in state. */
   state(): State;
   /** Calls `listener` after each change of `state()`; returns a function that unsubscribes. */

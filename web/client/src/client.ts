@@ -32,12 +32,13 @@ export const createClient = (scope: Scope, server: Server, base: URL, attachTo: 
 
   return {
     login,
-    register: (account) => server.post('v1/register', account),
+    register: (account: object) => server.post('v1/register', account),
     resetPassword: (reset) => server.post('v1/password/reset', reset),
     logout,
     token,
     fetch,
     json: (input, init) => jsonBodyOf(scope, fetch(input, init)),
+    call,
     state,
     subscribe,
     sessions: () => listSessions(''),

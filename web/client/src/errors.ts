@@ -9,7 +9,7 @@ export type ErrorCode =
   | 'token_outdated'
   | 'fresh_token_required' | 'insufficient_scope' | 'csrf_failed' | 'invalid_credentials' | 'refresh_reused'
   | 'session_expired' | 'session_revoked' | 'weak_password' | 'conflict' | 'not_found' | 'validation_failed'
-  | 'too_many_requests' | 'unavailable' | 'internal'
+  | 'invalid_code' | 'too_many_requests' | 'unavailable' | 'internal'
   // The server could not be reached, or did not respond in time.
   | 'network'
   // The response has no problem with a code: it is from another service, a proxy or a captive portal.

@@ -10,7 +10,9 @@ import { AuthError, jsonBodyOf } from './errors.js';
 import type { Scope } from './scope.js';
 import { UNKNOWN_STATE } from './session.js';
 
-export type { Account, Auth, Credentials, Options, Session, State, User } from './api.js';
+export type {
+  Account, Auth, Credentials, MailChallenge, MailProof, Options, Session, State, User,
+} from './api.js';
 export { AuthError, type ErrorCode } from './errors.js';
 
 /** Returns the state during server-side rendering, and in the browser until the server has responded. */
@@ -33,6 +35,7 @@ const inert = (scope: Scope): Auth => {
     token: async () => null,
     fetch: (input, init) => scope.fetch(input, init),
     json: (input, init) => jsonBodyOf(scope, scope.fetch(input, init)),
+    call: refuse,
     state: serverState,
     subscribe: () => () => {},
     sessions: refuse,

@@ -7,7 +7,7 @@ import { createClient } from './client.js';
 import type { Scope } from './scope.js';
 import { connectByStorage, type Storage } from './storage.js';
 
-export type { Account, Auth, Credentials, Session, State, User } from './api.js';
+export type { Account, Auth, Credentials, MailChallenge, MailProof, Session, State, User } from './api.js';
 export { AuthError, type ErrorCode } from './errors.js';
 export type { Storage } from './storage.js';
 

@@ -36,6 +36,10 @@ export class Latchet {
     this.now = now;
     /** Roles of every user. */
     this.roles = ['editor'];
+    /** Addresses of every user. */
+    this.emails = [{ id: 'e1', address: 'alice@example.org', verified: true, primary: true }];
+    /** Freshness of the access tokens. */
+    this.isFresh = true;
   }
 
   endSessions() {
@@ -57,6 +61,8 @@ export class Latchet {
       case '/v1/login': return this.#login(JSON.parse(entry.body));
       case '/v1/register': return this.#register(JSON.parse(entry.body));
       case '/v1/password/reset': return this.#reset(JSON.parse(entry.body));
+      case '/v1/password/forgot': return this.#sendMail();
+      case '/v1/email/verify': return this.#verify(JSON.parse(entry.body));
       case '/v1/refresh': return this.#refresh(entry);
       case '/v1/logout': return this.#logout(entry);
       default: return this.#api(entry);
@@ -72,14 +78,34 @@ export class Latchet {
     return this.#grant(sid, this.isInBody && { device_token: `device of ${username}` });
   }
 
-  #register({ username }) {
+  #register({ username, email }) {
     if (username === 'alice') return problem(409, 'conflict');
+    if (email) return this.#sendMail();
     return json(201, { id: `id of ${username}`, username, roles: [] });
   }
 
-  #reset({ link }) {
-    if (link !== 'right') return problem(404, 'not_found');
+  /** The mail has the link `right` and the code 123456. */
+  #sendMail() {
+    return json(202, { request: 'secret', expires_in: 3600 });
+  }
+
+  #hasProof({ link, request, code }) {
+    return link === 'right' || (request === 'secret' && code === '123456');
+  }
+
+  #verify(proof) {
+    return this.#hasProof(proof) ? done() : problem(400, 'invalid_code');
+  }
+
+  #reset(proof) {
+    if (!this.#hasProof(proof)) return proof.code ? problem(400, 'invalid_code') : problem(404, 'not_found');
     this.endSessions();
+    return done();
+  }
+
+  #changeEmails(method, path) {
+    if (!this.isFresh) return problem(401, 'fresh_token_required', challenge('insufficient_user_authentication'));
+    if (method === 'POST' && path === '/v1/me/emails') return this.#sendMail();
     return done();
   }
 
@@ -149,6 +175,7 @@ export class Latchet {
     if (path === '/v1/me/sessions') return json(200, { items: [{ id: shown.sid, current: true }] });
     if (path === '/v1/reauthenticate') {
       if (JSON.parse(body).password !== 'right') return problem(401, 'invalid_credentials', challenge(''));
+      this.isFresh = true;
       return json(200, { access_token: this.#access(shown.sid), expires_in: this.life, session_id: shown.sid });
     }
     if (path === '/v1/logout/all') {
@@ -162,6 +189,8 @@ export class Latchet {
       session.csrf = `csrf-${shown.sid}-${session.generation}`;
       return this.#grant(shown.sid);
     }
+    if (path === '/v1/me/emails' && method === 'GET') return json(200, { items: this.emails });
+    if (path.startsWith('/v1/me/emails')) return this.#changeEmails(method, path);
     if (method === 'DELETE') return done();
     return new Response(body);
   }

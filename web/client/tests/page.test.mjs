@@ -192,7 +192,7 @@ test('without a browser the client is inert', async () => {
   for (const attempt of [
     auth.login({ username: 'a', password: 'b' }), auth.logout(), auth.sessions(), auth.revoke('x'),
     auth.changePassword({ currentPassword: 'a', newPassword: 'b' }),
-    auth.reauthenticate('right'),
+    auth.reauthenticate('right'), auth.call('GET', 'v1/me'),
   ]) await assert.rejects(attempt, { code: 'inert' });
   auth.dispose();
   assert.equal(sent.length, 1);

@@ -105,7 +105,7 @@ const load = async (name, auth, { isHydrated = false, isBrowser = false } = {}) 
 };
 
 test('every example compiles, with an API client generated from openapi.yaml', () => {
-  assert.equal(snippets.length, 9);
+  assert.equal(snippets.length, 11);
   const generator = join(require.resolve('openapi-typescript/package.json'), '../bin/cli.js');
   run(generator, join(client, '../../openapi.yaml'), '-o', join(folder, 'latchet.ts'));
   writeFileSync(join(folder, 'device.d.ts'), DEVICE_TYPES);
@@ -113,7 +113,7 @@ test('every example compiles, with an API client generated from openapi.yaml', (
     compilerOptions: {
       strict: true, noEmit: true, skipLibCheck: true, target: 'es2022', module: 'es2022', moduleResolution: 'bundler',
       lib: ['es2022', 'dom', 'dom.iterable'], types: [], jsx: 'react-jsx',
-      paths: Object.fromEntries(['index', 'react', 'native'].map((name) =>
+      paths: Object.fromEntries(['index', 'emails', 'react', 'native'].map((name) =>
         [name === 'index' ? 'latchet-client' : `latchet-client/${name}`, [join(client, `dist/${name}.d.ts`)]])),
     },
     include: ['*.ts', '*.tsx'],

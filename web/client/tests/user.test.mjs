@@ -155,6 +155,17 @@ test('`register` creates an account and starts no session', async () => {
   assert.deepEqual([auth.state().user.id, auth.state().user.username], [account.id, 'carol']);
 });
 
+test('`register` with an address announces a mail', async () => {
+  const world = new World();
+  const auth = world.tab().auth();
+
+  const mail = await auth.register({ username: 'carol', password: 'right', email: 'carol@example.org' });
+
+  assert.deepEqual(mail, { request: 'secret', expires_in: 3600 });
+  assert.deepEqual(JSON.parse(world.log[0].body), { username: 'carol', password: 'right', email: 'carol@example.org' });
+  assert.equal(auth.state().status, 'signed-out');
+});
+
 test('`resetPassword` sends the link and the new password, and no token', async () => {
   const { world, auth } = await signedIn();
 
@@ -167,4 +178,26 @@ test('`resetPassword` sends the link and the new password, and no token', async 
   // The server has ended all sessions of the user, and the next request notices it.
   await auth.json(`${APP}/api/things`).catch(() => {});
   assert.deepEqual(auth.state(), { status: 'signed-out', reason: 'session_revoked' });
+});
+
+test('`resetPassword` sends a code with its request', async () => {
+  const world = new World();
+  const auth = world.tab().auth();
+  const proof = { request: 'secret', code: '123456' };
+
+  await assert.rejects(auth.resetPassword({ ...proof, code: '000000', password: 'new' }), { code: 'invalid_code', status: 400 });
+  await auth.resetPassword({ ...proof, password: 'new' });
+
+  assert.deepEqual(JSON.parse(world.log.at(-1).body), { ...proof, password: 'new' });
+});
+
+test('`call` sends requests to the server, with the token, also if `attachTo` does not name it', async () => {
+  const { world, auth } = await signedIn();
+
+  assert.deepEqual(await auth.call('POST', 'v1/things', { name: 'Ada' }), { name: 'Ada' });
+  const sent = world.log.at(-1);
+  assert.deepEqual([sent.url, sent.method, sent.token], [`${APP}/v1/things`, 'POST', await auth.token()]);
+  assert.equal(await auth.call('DELETE', 'v1/things'), undefined);
+  world.once('/v1/things', () => problem(409, 'conflict'));
+  await assert.rejects(auth.call('GET', 'v1/things'), { name: 'AuthError', code: 'conflict' });
 });

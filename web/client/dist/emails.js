@@ -1,0 +1,1 @@
+var a=({call:a})=>{let e="v1/me/emails",m=a=>e+"/"+encodeURIComponent(a);return{verifyEmail:e=>a("POST","v1/email/verify",e),forgotPassword:e=>a("POST","v1/password/forgot",{email:e}),emails:async()=>(await a("GET",e)).items,addEmail:m=>a("POST",e,{email:m}),removeEmail:e=>a("DELETE",m(e)),makeEmailPrimary:e=>a("POST",m(e)+"/primary")}};export{a as createEmails};
