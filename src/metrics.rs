@@ -22,7 +22,7 @@ use super::error::ApiError;
 use super::middleware::BodyBudget;
 use super::readiness::Readiness;
 use super::serve::{Lifecycle, TlsCertificate};
-use super::store::RotationOutcome;
+use super::store::{Channel, RotationOutcome};
 use super::token_issuer::IssuedTokens;
 
 mod exposition_format;
@@ -198,6 +198,10 @@ impl Metrics {
         let readiness = tokio::time::timeout(READINESS_DEADLINE, readiness).await;
         let families = &self.0;
         families.gauges.update(app, readiness.as_ref().ok());
+        let level = app.store.outbox_level(Channel::Mail);
+        let level = tokio::time::timeout(READINESS_DEADLINE, level).await;
+        let waiting = level.ok().and_then(Result::ok).map(|level| level.waiting);
+        families.gauges.update_mails(app, waiting);
         families.process.update();
         let format = ExpositionFormat::accepted(headers);
         let mut text = String::new();

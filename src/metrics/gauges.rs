@@ -42,6 +42,8 @@ pub(super) struct Gauges {
     log_queue_bytes: LabelledGauge,
     log_queue_bytes_max: LabelledGauge,
     log_lines_lost: Counter,
+    mails_waiting: LabelledGauge,
+    mails: Family<Vec<(&'static str, String)>, Counter>,
     certificate_expiry: LabelledGauge,
     body_budget: OnceLock<BodyBudget>,
     certificate: OnceLock<TlsCertificate>,
@@ -121,10 +123,15 @@ impl Gauges {
                 "log_queue_bytes_max",
                 "Maximum size of the log lines that wait; more are lost",
             ),
+            mails_waiting: gauge(
+                "mails_waiting",
+                "Mails in the outbox, of all servers; absent while the database does not respond, and without mail",
+            ),
             certificate_expiry: gauge(
                 "tls_certificate_expiry_timestamp_seconds",
                 "Time at which the first certificate of a served chain expires, in unix seconds",
             ),
+            mails: Family::default(),
             passwords_refused: Counter::default(),
             log_lines_lost: Counter::default(),
             body_budget: OnceLock::new(),
@@ -134,6 +141,11 @@ impl Gauges {
             "passwords_refused",
             "Passwords that were refused with 503, because too many were waiting",
             gauges.passwords_refused.clone(),
+        );
+        registry.register(
+            "mails",
+            "Mails of this server: sent, postponed after a failed attempt, or given up",
+            gauges.mails.clone(),
         );
         registry.register(
             "log_lines_lost",
@@ -197,6 +209,26 @@ impl Gauges {
         }
         if let Some(bytes) = free_disk_bytes(&app.config.database_url) {
             set(&self.database_disk_free, &[], bytes);
+        }
+    }
+
+    /// Sets the number of mails that wait.
+    pub(super) fn update_mails(&self, app: &App, waiting: Option<u64>) {
+        let Some(sender) = &app.mail_sender else {
+            return;
+        };
+        match waiting {
+            Some(waiting) => set(&self.mails_waiting, &[], waiting),
+            None => self.mails_waiting.clear(),
+        }
+        let counters = sender.counters();
+        for (outcome, counter) in [
+            ("sent", &counters.sent),
+            ("postponed", &counters.postponed),
+            ("given_up", &counters.given_up),
+        ] {
+            let shown = self.mails.get_or_create(&vec![("outcome", outcome.to_owned())]);
+            shown.inner().store(counter.get(), Ordering::Relaxed);
         }
     }
 
