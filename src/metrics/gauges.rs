@@ -227,7 +227,9 @@ impl Gauges {
             ("postponed", &counters.postponed),
             ("given_up", &counters.given_up),
         ] {
-            let shown = self.mails.get_or_create(&vec![("outcome", outcome.to_owned())]);
+            let shown = self
+                .mails
+                .get_or_create(&vec![("outcome", outcome.to_owned())]);
             shown.inner().store(counter.get(), Ordering::Relaxed);
         }
     }

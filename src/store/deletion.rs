@@ -2,7 +2,7 @@
 //!
 //! The access tokens of the user are denied until they have expired: the denial is no row of the user.
 
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
 
 use super::security_events::{self, NewSecurityEvent};
 use super::{
@@ -39,9 +39,26 @@ impl Store {
             outbox::insert(&transaction, notices, period.now).await?;
             transaction.commit().await?;
             self.outbox_signal().notify_one();
+            self.empty_journal().await;
             Ok(denial)
         })
         .await
+    }
+}
+
+impl Store {
+    /// Moves the journal of SQLite into the database and empties it, unless somebody reads from it now: it has copies
+    /// of pages from before a deletion. Later changes overwrite what remains.
+    async fn empty_journal(&self) {
+        let db = self.writer();
+        if db.get_database_backend() == DbBackend::Sqlite {
+            let emptied = db
+                .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
+                .await;
+            if let Err(error) = emptied {
+                tracing::debug!(%error, "cannot empty the journal now");
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::support::client::{Person, Session};
 use crate::support::http::Http;
 use crate::support::local::InProcessServer;
 use crate::support::mailbox::Mailbox;
+use crate::support::poll;
 use crate::support::server::run;
 use crate::support::{Backend, on_both};
 
@@ -17,6 +18,43 @@ on_both! {
     a_deletion_needs_a_fresh_token,
     the_command_deletes_an_account,
     an_export_contains_what_is_kept,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_of_sqlite_contain_nothing_of_a_deleted_account() {
+    let backend = Backend::sqlite();
+    let (server, mailbox) = start(&backend).await;
+    let session = ada(&server.http, &mailbox).await.login().await;
+    let folder = std::path::PathBuf::from(&backend.settings()["LATCHET_DATA_DIR"]);
+    let files_with = |text: &str| {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&folder).expect("the folder is ours") {
+            let path = entry.expect("the folder is ours").path();
+            let Ok(bytes) = std::fs::read(&path) else {
+                continue;
+            };
+            if bytes
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+            {
+                found.push(path);
+            }
+        }
+        found
+    };
+    assert!(!files_with("ada.l@example.org").is_empty());
+
+    delete(&session, "/v1/me").await.expect(204);
+
+    poll::until_some("the journal to be empty", async || {
+        files_with("ada.l@example.org").is_empty().then_some(())
+    })
+    .await;
+    mailbox.mail_to("ada.l@example.org", 2).await;
+    assert_eq!(
+        files_with("ada.l@example.org"),
+        Vec::<std::path::PathBuf>::new()
+    );
 }
 
 const PASSWORD: &str = "a long password of ada";

@@ -62,6 +62,8 @@ pub(super) async fn open(url: &str) -> Result<StoreConnections, StoreError> {
         .synchronous(SqliteSynchronous::Full)
         // Frees the disk space that a burst of writes used.
         .pragma("journal_size_limit", "67108864")
+        // Overwrites what is deleted: nothing of a deleted account remains in the file.
+        .pragma("secure_delete", "on")
         .disable_statement_logging();
     let writer = sqlite_writer(&options).await?;
     let options = options.pragma("query_only", "on");
