@@ -1,11 +1,14 @@
 //! The message of a mail (RFC 5322), with text and HTML.
 
+use std::time::UNIX_EPOCH;
+
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 
 use super::templates::RenderedMail;
 use crate::names::EmailAddress;
+use latchet_guard::clock::{Clock, Time};
 
 /// Headers of a mail that a program has sent: no program answers it (RFC 3834, section 5).
 const AUTOMATIC: [(&str, &str); 2] = [
@@ -30,6 +33,8 @@ pub(super) struct MessageFrame {
     pub(super) from: Mailbox,
     /// Host of the public URL, in the ids of messages.
     pub(super) host: String,
+    /// Source of the dates.
+    pub(super) clock: Clock,
 }
 
 impl MessageFrame {
@@ -42,12 +47,13 @@ impl MessageFrame {
     ) -> Result<Message, MessageError> {
         let (local, domain) = to.as_str().split_once('@').unwrap_or((to.as_str(), ""));
         let recipient = Mailbox::new(None, Address::new(local, domain)?);
+        let since_epoch = self.clock.now().since(Time::from_secs(0));
         let mut builder = Message::builder()
             .from(self.from.clone())
             .to(recipient)
             .subject(mail.subject)
             .message_id(Some(format!("<{id}@{}>", self.host)))
-            .date_now();
+            .date(UNIX_EPOCH + since_epoch);
         for (name, value) in AUTOMATIC {
             let name = HeaderName::new_from_ascii_str(name);
             builder = builder.raw_header(HeaderValue::new(name, value.to_owned()));
@@ -65,6 +71,7 @@ mod tests {
         let frame = MessageFrame {
             from: "Latchet <latchet@example.org>".parse().unwrap(),
             host: "auth.example.org".to_owned(),
+            clock: Clock::system(),
         };
         let mail = RenderedMail {
             subject: subject.to_owned(),

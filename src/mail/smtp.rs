@@ -18,11 +18,15 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use secrecy::ExposeSecret;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::rustls;
 
 use crate::config::{SmtpSecurity, SmtpUrl};
 use crate::error::Cause;
+use starttls::StartTlsStream;
+
+mod starttls;
 
 /// Longest wait for one step of a conversation.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -109,6 +113,14 @@ impl SmtpFault {
         Self {
             step,
             kind,
+            source: error.into(),
+        }
+    }
+
+    fn not_connected(error: io::Error) -> Self {
+        Self {
+            step: SmtpStep::Connect,
+            kind: FaultKind::Broken,
             source: error.into(),
         }
     }
@@ -241,32 +253,55 @@ impl SmtpClient {
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpFault> {
-        let url = &self.url;
-        let (implicit, starttls) = match url.security {
-            SmtpSecurity::Tls => (self.tls.clone(), None),
-            SmtpSecurity::StartTls => (None, self.tls.clone()),
-            SmtpSecurity::None => (None, None),
+        let mut connection = match self.url.security {
+            SmtpSecurity::StartTls => self.connect_by_starttls().await?,
+            SmtpSecurity::Tls | SmtpSecurity::None => self.connect_at_once().await?,
         };
-        let address = (url.host.as_str(), url.port);
-        let connecting = AsyncSmtpConnection::connect_tokio1(
-            address,
-            Some(self.step_timeout),
-            &self.own_name,
-            implicit,
-            None,
-        );
-        let mut connection = self.step(SmtpStep::Connect, connecting).await?;
-        if let Some(tls) = starttls {
-            let encrypting = connection.starttls(tls, &self.own_name);
-            self.step(SmtpStep::StartTls, encrypting).await?;
-        }
-        if let Some(login) = &url.login {
+        if let Some(login) = &self.url.login {
             let password = login.password.expose_secret().to_owned();
             let credentials = Credentials::new(login.user.clone(), password);
             let signing_in = connection.auth(DEFAULT_MECHANISMS, &credentials);
             self.step(SmtpStep::Login, signing_in).await?;
         }
         Ok(connection)
+    }
+
+    /// Connects with TLS from the start, or without TLS.
+    async fn connect_at_once(&self) -> Result<AsyncSmtpConnection, SmtpFault> {
+        let connecting = AsyncSmtpConnection::connect_tokio1(
+            self.address(),
+            Some(self.step_timeout),
+            &self.own_name,
+            self.tls.clone(),
+            None,
+        );
+        self.step(SmtpStep::Connect, connecting).await
+    }
+
+    /// Connects without TLS, and then begins it.
+    async fn connect_by_starttls(&self) -> Result<AsyncSmtpConnection, SmtpFault> {
+        let Some(tls) = self.tls.clone() else {
+            return Err(SmtpFault {
+                step: SmtpStep::StartTls,
+                kind: FaultKind::Tls,
+                source: "TLS is not set up".into(),
+            });
+        };
+        let connecting = TcpStream::connect(self.address());
+        let tcp = match timeout(self.step_timeout, connecting).await {
+            Ok(connected) => connected.map_err(SmtpFault::not_connected)?,
+            Err(_) => return Err(SmtpFault::timed_out(SmtpStep::Connect)),
+        };
+        let stream = Box::new(StartTlsStream::new(tcp));
+        let greeting = AsyncSmtpConnection::connect_with_transport(stream, &self.own_name);
+        let mut connection = self.step(SmtpStep::Connect, greeting).await?;
+        let encrypting = connection.starttls(tls, &self.own_name);
+        self.step(SmtpStep::StartTls, encrypting).await?;
+        Ok(connection)
+    }
+
+    fn address(&self) -> (&str, u16) {
+        (self.url.host.as_str(), self.url.port)
     }
 
     async fn name_sender(

@@ -177,7 +177,11 @@ impl MailSender {
         };
         Ok(Some(Self {
             templates: Templates::open(config.mail_templates.as_deref(), &host)?,
-            frame: MessageFrame { from, host },
+            frame: MessageFrame {
+                from,
+                host,
+                clock: clock.clone(),
+            },
             transport,
             counters: MailCounters::default(),
             stopping: CancellationToken::new(),

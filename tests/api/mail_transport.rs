@@ -30,7 +30,8 @@ impl MailServer {
         Self::start("plain", port, scratch::folder())
     }
 
-    /// Starts a server with a login, in the mode `starttls` or `tls`, and a certificate for `names`.
+    /// Starts a server with a certificate for `names`: with a login in the mode `starttls` or `tls`, and in the mode
+    /// `injecting` without one, on a network path on which somebody adds responses to the one to STARTTLS.
     fn encrypted(mode: &str, authority: &Authority, names: &str) -> Self {
         let certificate = authority.sign(names);
         let folder = scratch::folder();
@@ -210,6 +211,21 @@ fn a_server_without_starttls_gets_no_password_and_no_mail() {
             "cannot encrypt the connection",
             "fix: this port offers no STARTTLS",
         ],
+    );
+    assert!(server.mails().is_empty());
+}
+
+#[test]
+fn responses_that_were_added_before_tls_do_not_count() {
+    let authority = Authority::new();
+    let server = MailServer::encrypted("injecting", &authority, "IP:127.0.0.1");
+    let (port, ca) = (server.port, authority.file());
+    let url = format!("smtp://127.0.0.1:{port}?ca={}", ca.display());
+
+    assert_refused(
+        &with_url(&url),
+        "ada@example.org",
+        &["cannot encrypt the connection"],
     );
     assert!(server.mails().is_empty());
 }

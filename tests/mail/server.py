@@ -12,6 +12,16 @@ FOLDER = Path(os.environ["FOLDER"])
 LOGIN = LoginPassword(b"latchet", "p@ss/wörd".encode())
 
 
+class InjectingSMTP(SMTP):
+    """Adds responses in plain text to the one to STARTTLS, as anyone on the network path could."""
+
+    async def push(self, status):
+        if status == "220 Ready to start TLS":
+            added = ["250 mail.test", "250 OK", "250 OK", "354 go on", "250 accepted"]
+            status = "\r\n".join([status, *added])
+        await super().push(status)
+
+
 class Handler:
     """Receives mails."""
 
@@ -53,10 +63,12 @@ async def main():
         "plain": {},
         "starttls": {"tls_context": context, "require_starttls": True, **login},
         "tls": {"auth_require_tls": False, **login},
+        "injecting": {"tls_context": context, "require_starttls": True},
     }[mode]
+    protocol = InjectingSMTP if mode == "injecting" else SMTP
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SMTP(Handler(), hostname="mail.test", loop=loop, **options),
+        lambda: protocol(Handler(), hostname="mail.test", loop=loop, **options),
         "127.0.0.1",
         int(os.environ["PORT"]),
         ssl=context if mode == "tls" else None,
