@@ -146,10 +146,10 @@ impl Config {
             refuse(format!("smtp_url cannot be used: {fault}"));
         }
         if let Some(from) = &self.mail_from
-            && from.parse::<lettre::message::Mailbox>().is_err()
+            && !is_sender(from)
         {
             refuse(format!(
-                "mail_from `{from}` is no sender: write it like `Example <no-reply@example.org>`"
+                "mail_from {from:?} is no sender: write it like `Example <no-reply@example.org>`, with the domain in ASCII"
             ));
         }
         if self.mail_mode() != MailMode::Smtp {
@@ -317,4 +317,10 @@ impl Config {
             refuse("body_limit must be between 1KiB and 16MiB".to_owned());
         }
     }
+}
+
+/// Returns whether mails can have this sender, also at mail servers that accept addresses in ASCII alone.
+fn is_sender(text: &str) -> bool {
+    let sender = text.parse::<lettre::message::Mailbox>();
+    sender.is_ok_and(|sender| AsRef::<str>::as_ref(&sender.email).is_ascii())
 }

@@ -153,7 +153,7 @@ impl MailDelivery {
         }
         let has_time = delivery.claimed_until.since(now) >= LONGEST_ATTEMPT;
         if is_failing.load(Ordering::Relaxed) || self.sender.is_stopping() || !has_time {
-            return self.store.postpone_delivery(delivery, now).await;
+            return self.store.return_delivery(delivery, now).await;
         }
         match self.attempt(delivery).await {
             Ok(()) => self.store.delete_delivery(delivery).await,

@@ -127,10 +127,30 @@ impl Store {
         failed: &ClaimedDelivery,
         next_try_at: Time,
     ) -> Result<(), StoreError> {
+        self.end_claim(failed, next_try_at, failed.tries).await
+    }
+
+    /// Returns a message that was not attempted: the claim counts for nothing.
+    pub async fn return_delivery(
+        &self,
+        untried: &ClaimedDelivery,
+        next_try_at: Time,
+    ) -> Result<(), StoreError> {
+        let tries = untried.tries.saturating_sub(1);
+        self.end_claim(untried, next_try_at, tries).await
+    }
+
+    async fn end_claim(
+        &self,
+        claimed: &ClaimedDelivery,
+        next_try_at: Time,
+        tries: u32,
+    ) -> Result<(), StoreError> {
         let update = Entity::update_many()
             .col_expr(Column::NextTryAt, Expr::val(next_try_at.millis()))
-            .filter(Column::Id.eq(failed.id.as_str()))
-            .filter(Column::NextTryAt.eq(failed.claimed_until.millis()));
+            .col_expr(Column::Tries, Expr::val(i64::from(tries)))
+            .filter(Column::Id.eq(claimed.id.as_str()))
+            .filter(Column::NextTryAt.eq(claimed.claimed_until.millis()));
         with_deadline(async {
             update.exec(self.writer()).await?;
             Ok(())

@@ -87,6 +87,23 @@ async fn a_message_of_a_server_that_ended_is_claimed_again_after_the_claim() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_returned_was_not_tried() {
+    let test_store = TestStore::start().await;
+    let store = &test_store.store;
+    write(&test_store, &["a"], NOW).await;
+    for _ in 0..3 {
+        let claimed = claim(store, 10, NOW).await;
+        assert_eq!(claimed[0].tries, 1);
+        store.return_delivery(&claimed[0], NOW).await.unwrap();
+    }
+    let claimed = claim(store, 10, NOW).await;
+
+    store.postpone_delivery(&claimed[0], NOW).await.unwrap();
+
+    assert_eq!(claim(store, 10, NOW).await[0].tries, 2);
+}
+
+#[tokio::test]
 async fn the_messages_that_have_waited_longest_are_claimed_first() {
     let test_store = TestStore::start().await;
     let store = &test_store.store;
