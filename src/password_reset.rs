@@ -11,15 +11,15 @@ use super::accounts::{Accounts, link_hash, new_link_secret};
 use super::addresses::MailOrigin;
 use super::config::WebOrigin;
 use super::error::ApiError;
-use super::ids::UserId;
+use super::ids::{EmailId, UserId};
 use super::mailed_secrets::{MailProof, MailedSecrets};
 use super::mailer::{CODE_LIFETIME, MailChallenge};
 use super::names::EmailAddress;
 use super::rotation::RevokeReason;
 use super::security_events::Actor;
 use super::store::{
-    CodePurpose, NewCode, NewDelivery, NewPassword, NewResetLink, OpenResetLink,
-    ResetLinkPageRequest, Revocation, StoreError, User,
+    CodePurpose, NewDelivery, NewPassword, NewResetLink, OpenResetLink, ResetLinkPageRequest,
+    ResetRequest, Revocation, StoreError, User,
 };
 use super::throttle::Throttle;
 use latchet_guard::clock::Time;
@@ -125,32 +125,29 @@ impl PasswordResets {
         self.throttle
             .charge_mail_request(&key, origin.ip, now)
             .await?;
-        let email = store.verified_email(&key).await?;
-        let owner = match &email {
-            Some(email) => email.user.clone(),
-            None => UserId::random(),
-        };
-        let owner = store.user(&owner).await?.filter(|user| !user.is_disabled());
-        let secrets = MailedSecrets::random();
-        let user = owner.as_ref().map(|owner| owner.id.clone());
-        let delivery = match (email, &owner) {
+        let (user, email, to) = match store.verified_email(&key).await? {
             // To the address as it was verified, not as it was typed.
-            (Some(email), Some(owner)) => {
-                let locale = owner.locale.unwrap_or(origin.locale);
-                let recipient = (owner.username.as_str(), locale);
-                mailer.password_reset(email.address, recipient, &secrets)
-            }
-            _ => mailer.decoy(address, origin.locale),
+            Some(email) => (email.user, email.id, email.address),
+            None => (UserId::random(), EmailId::random(), address),
         };
-        let code = NewCode {
-            purpose: CodePurpose::ResetPassword,
-            user: user.clone(),
-            email: None,
+        let owner = store.user(&user).await?;
+        let locale = owner.as_ref().and_then(|owner| owner.locale);
+        let locale = locale.unwrap_or(origin.locale);
+        let name = owner.map_or_else(String::new, |owner| owner.username);
+        let secrets = MailedSecrets::random();
+        let delivery = NewDelivery {
+            user: Some(user.clone()),
+            ..mailer.password_reset(to.clone(), (&name, locale), &secrets)
+        };
+        let request = ResetRequest {
+            user,
+            email,
             hashes: secrets.hashes(),
             expires_at: now + CODE_LIFETIME,
+            delivery,
+            decoy: mailer.decoy(to, locale),
         };
-        let delivery = NewDelivery { user, ..delivery };
-        store.create_code(&code, delivery, now).await?;
+        store.create_reset_code(&request, now).await?;
         Ok(MailChallenge::of(secrets))
     }
 

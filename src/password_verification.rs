@@ -373,13 +373,16 @@ impl PasswordVerification {
     ) -> Vec<NamedBudget> {
         let network = from.network;
         let name = folded_username(username);
+        let is_address = EmailAddress::parse(username).is_ok();
         let budget = |kind, subject: &str, rate| {
             // Under the name as typed: an attempt is refused before the account is looked up.
             let named = budget_subject(subject, &name);
             let cache_name = self.throttle.cache_name(kind, &named);
-            let budget = match user {
-                Some(user) => self.throttle.account_budget((kind, subject), rate, user),
-                None => self.throttle.budget((kind, &named), rate),
+            let budget = match (user, is_address) {
+                (Some(user), false) => self.throttle.account_budget((kind, subject), rate, user),
+                // One for each address: that of the account would show which name and which address belong together.
+                (Some(user), true) => self.throttle.account_budget((kind, &named), rate, user),
+                (None, _) => self.throttle.budget((kind, &named), rate),
             };
             NamedBudget {
                 cache_name,
@@ -432,8 +435,12 @@ fn is_service(user: &User) -> bool {
     user.roles == [INTROSPECT_ROLE]
 }
 
-/// Returns the form in which names are compared, so that one account has one budget.
+/// Returns the form in which names and addresses are compared, so that all spellings of one have one budget, whether or
+/// not an account has it.
 fn folded_username(username: &str) -> String {
+    if let Ok(address) = EmailAddress::parse(username) {
+        return address.key();
+    }
     let name: String = username.nfkc().collect();
     fold_username(&name).nfc().collect()
 }

@@ -8,6 +8,15 @@ use std::net::IpAddr;
 use super::error::ApiError;
 use super::ids::UserId;
 use super::logging::UntrustedText;
+use super::names::EmailAddress;
+
+/// Returns a name as it is logged: of an e-mail address, which belongs to a person, the domain alone.
+fn printable_name(username: &str) -> String {
+    match EmailAddress::parse(username) {
+        Ok(address) => format!("…@{}", address.domain()),
+        Err(_) => username.to_owned(),
+    }
+}
 
 /// Logs the refusal of a login, unless it is a fault of the server.
 pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
@@ -16,7 +25,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
             // Unknown user, wrong password or disabled account, at `/v1/login`, `/oauth/token` or `/auth`.
             event = "login_failed",
             client.address = %ip,
-            user.name = %UntrustedText(username),
+            user.name = %UntrustedText(&printable_name(username)),
             "login failed"
         ),
         ApiError::TooManyRequests {
@@ -26,7 +35,7 @@ pub(super) fn log_login(username: &str, ip: IpAddr, error: &ApiError) {
             // A login was refused before its password was checked.
             event = "login_throttled",
             client.address = %ip,
-            user.name = %UntrustedText(username),
+            user.name = %UntrustedText(&printable_name(username)),
             budget = budget.as_str(),
             setting = budget.setting(),
             retry_after_s = retry_after.as_secs(),

@@ -1,5 +1,6 @@
 //! Open registration: counted per network before anything is hashed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -16,6 +17,7 @@ use super::refused_attempts;
 use super::security_events::Actor;
 use super::store::{BudgetSubject, NewUser, StoreError, User};
 use super::throttle::{AdmissionResult, BudgetKind, Throttle, ThrottleTicket, network_of};
+use latchet_guard::clock::Time;
 
 /// The registrations of this network that are in flight may use up its budget.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +71,15 @@ impl Registration {
         self.accounts
             .check_new_password(&account.password, account.username.as_str())?;
         let now = self.accounts.clock.now();
-        if let Some(email) = &email {
-            self.accounts.mailer.require_on()?;
-            self.throttle
-                .charge_mail_request(&email.key(), ip, now)
-                .await?;
-        }
+        let mail = match &email {
+            None => None,
+            Some(email) => {
+                self.accounts.mailer.require_on()?;
+                let key = email.key();
+                let reserved = self.throttle.reserve_mail_request(&key, ip, now);
+                Some(reserved.await?)
+            }
+        };
         let network = network_of(ip);
         let rate = self.throttle.limits.registration;
         let mut budget = self
@@ -113,7 +118,25 @@ impl Registration {
             }
             Err(_) => self.throttle.refund_attempt(attempt).await,
         }
+        if let Some(mail) = mail {
+            self.settle_mail(mail, created.is_ok(), (ip, now)).await?;
+        }
         created
+    }
+
+    /// Counts a mail that was written. One that was not written must not use up the budget of its address: its owner
+    /// would get none.
+    async fn settle_mail(
+        &self,
+        mail: ThrottleTicket,
+        was_written: bool,
+        (ip, now): (IpAddr, Time),
+    ) -> Result<(), ApiError> {
+        if was_written {
+            return self.throttle.record_mail_request(mail, ip, now).await;
+        }
+        self.throttle.refund_attempt(mail).await;
+        Ok(())
     }
 
     async fn create_registered_user(

@@ -14,7 +14,7 @@ use super::users::UserResponse;
 use crate::App;
 use crate::error::ApiError;
 use crate::ids::UserId;
-use crate::store::KeptSession;
+use crate::store::{KeptSession, SecurityEvent};
 
 /// Most events of an export, the latest ones.
 const MAX_EVENTS: u64 = 10_000;
@@ -34,7 +34,7 @@ struct ExportResponse {
     emails: Vec<EmailResponse>,
     /// Sessions, newest first: active ones, and ended ones for some days.
     sessions: Vec<ExportedSessionResponse>,
-    /// Security events about the user, oldest first.
+    /// Security events about the user, oldest first; without the name and the address of others who caused them.
     events: Vec<EventResponse>,
 }
 
@@ -108,9 +108,26 @@ impl AccountExportApi {
                 .into_iter()
                 .map(ExportedSessionResponse::from)
                 .collect(),
-            events: events.into_iter().map(EventResponse::from).collect(),
+            events: events
+                .into_iter()
+                .map(|event| own_event(event, &id))
+                .collect(),
         })))
     }
+}
+
+/// Returns an event without the name and the address of another user who caused it.
+fn own_event(event: SecurityEvent, user: &UserId) -> EventResponse {
+    let is_of_other = event.actor.as_ref().is_some_and(|actor| actor.id != *user);
+    EventResponse::from(if is_of_other {
+        SecurityEvent {
+            actor: None,
+            ip: None,
+            ..event
+        }
+    } else {
+        event
+    })
 }
 
 /// Returns the additions to the document.

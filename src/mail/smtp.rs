@@ -17,6 +17,7 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::{Response, Severity};
 use secrecy::ExposeSecret;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -83,7 +84,7 @@ pub(super) struct SmtpFault {
     /// Kind of the failure.
     pub(super) kind: FaultKind,
     #[source]
-    source: Cause,
+    pub(super) source: Cause,
 }
 
 /// Kind of the failure of a step.
@@ -138,6 +139,18 @@ impl SmtpFault {
     fn is_answer(&self) -> bool {
         matches!(self.kind, FaultKind::Postponed | FaultKind::Refused)
     }
+}
+
+/// Refuses a response of the wrong kind to a part of DATA (RFC 5321, section 4.3.2): the message may be lost.
+fn require_severity(response: &Response, wanted: Severity) -> Result<(), SmtpFault> {
+    if response.code().severity == wanted {
+        return Ok(());
+    }
+    Err(SmtpFault {
+        step: SmtpStep::Content,
+        kind: FaultKind::Broken,
+        source: "the mail server responded in the wrong order".into(),
+    })
 }
 
 /// Returns whether TLS is the cause. lettre reports such errors as failed connections.
@@ -311,6 +324,7 @@ impl SmtpClient {
         message: &[u8],
     ) -> Result<(), SmtpFault> {
         let mut parameters = Vec::new();
+        let mut step = SmtpStep::Sender;
         if envelope
             .to()
             .iter()
@@ -327,14 +341,15 @@ impl SmtpClient {
                 });
             }
             parameters.push(MailParameter::SmtpUtfEight);
+            // A server that offers SMTPUTF8 and refuses it refuses this recipient.
+            step = SmtpStep::Recipient;
         }
         // Only the address itself can be outside ASCII: texts are encoded.
         if !message.is_ascii() {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         let command = MailFrom::new(envelope.from().cloned(), parameters);
-        self.step(SmtpStep::Sender, connection.command(command))
-            .await?;
+        self.step(step, connection.command(command)).await?;
         Ok(())
     }
 
@@ -349,12 +364,14 @@ impl SmtpClient {
             self.step(SmtpStep::Recipient, connection.command(command))
                 .await?;
         }
-        self.step(SmtpStep::Content, connection.command(Data))
+        let begun = self
+            .step(SmtpStep::Content, connection.command(Data))
             .await?;
+        require_severity(&begun, Severity::PositiveIntermediate)?;
         // The server may examine the message before it answers, so this step is limited by the conversation alone.
         let answer = connection.message(message).await;
-        answer.map_err(|error| SmtpFault::new(SmtpStep::Content, error))?;
-        Ok(())
+        let accepted = answer.map_err(|error| SmtpFault::new(SmtpStep::Content, error))?;
+        require_severity(&accepted, Severity::PositiveCompletion)
     }
 
     /// Abandons the mail of a conversation, and returns whether the connection can be used again.

@@ -1,6 +1,7 @@
 //! Texts of mails. A template of text is one mail: a line with the subject, an empty line, and paragraphs. The HTML
 //! is made of the same paragraphs, so that both say the same.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -167,7 +168,7 @@ impl Templates {
 /// Variables of the templates. A variable that a mail does not have is undefined, which is an error.
 #[derive(Debug, Default)]
 struct TemplateValues<'a> {
-    username: Option<&'a str>,
+    username: Option<Cow<'a, str>>,
     link: Option<&'a str>,
     code: Option<&'a str>,
     address: Option<String>,
@@ -183,7 +184,7 @@ impl<'a> TemplateValues<'a> {
                 code,
             } => Self {
                 // A stranger may have chosen the name and the recipient.
-                username: Some(without_addresses(username)),
+                username: Some(Cow::Owned(without_links(username))),
                 link: Some(link),
                 code: Some(code),
                 ..Self::default()
@@ -193,14 +194,14 @@ impl<'a> TemplateValues<'a> {
                 link,
                 code,
             } => Self {
-                username: Some(username),
+                username: Some(Cow::Borrowed(username)),
                 link: Some(link),
                 code: Some(code),
                 ..Self::default()
             },
             MailContent::PasswordChanged { username, at }
             | MailContent::AccountDeleted { username, at } => Self {
-                username: Some(username),
+                username: Some(Cow::Borrowed(username)),
                 time: Some(minute_of(*at)),
                 ..Self::default()
             },
@@ -219,7 +220,7 @@ impl<'a> TemplateValues<'a> {
                 address,
                 at,
             } => Self {
-                username: Some(username),
+                username: Some(Cow::Borrowed(username)),
                 address: Some(EmailAddress::display(address)),
                 time: Some(minute_of(*at)),
                 ..Self::default()
@@ -233,7 +234,7 @@ impl<'a> TemplateValues<'a> {
     /// Returns the variables for a template.
     fn to_value(&self) -> Value {
         let texts = [
-            ("username", self.username),
+            ("username", self.username.as_deref()),
             ("link", self.link),
             ("code", self.code),
             ("address", self.address.as_deref()),
@@ -293,14 +294,18 @@ fn escape_html(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-/// Returns a user name that no mail program turns into a link: otherwise a registration could send one to any address.
-fn without_addresses(username: &str) -> &str {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_+".contains(c);
-    if username.chars().all(is_plain) {
-        username
-    } else {
-        ""
+/// Returns a user name in a form that no mail program turns into a link: otherwise a registration could send one to any
+/// address. The reader must see which account the mail is about.
+fn without_links(username: &str) -> String {
+    let mut plain = String::new();
+    for c in username.chars() {
+        if c.is_alphanumeric() || "-_+".contains(c) {
+            plain.push(c);
+        } else {
+            plain.extend(['[', c, ']']);
+        }
     }
+    plain
 }
 
 /// Returns a time for people, in minutes.

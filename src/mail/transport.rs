@@ -89,10 +89,8 @@ impl From<SmtpFault> for SendError {
     fn from(fault: SmtpFault) -> Self {
         let reach = match (fault.step, fault.kind) {
             (SmtpStep::Recipient, FaultKind::Refused) => FailureReach::ThisMailForGood,
-            (
-                SmtpStep::Recipient | SmtpStep::Content,
-                FaultKind::Refused | FaultKind::Postponed,
-            ) => FailureReach::ThisMail,
+            // Also a broken conversation: a server that is down is noticed when the next mail connects.
+            (SmtpStep::Recipient | SmtpStep::Content, _) => FailureReach::ThisMail,
             _ => FailureReach::AllMails,
         };
         Self {
@@ -339,5 +337,31 @@ mod tests {
             "{cause}"
         );
         assert_eq!(cause.chars().count(), LONGEST_CAUSE);
+    }
+
+    #[test]
+    fn a_conversation_that_breaks_at_a_recipient_delays_no_other_mail() {
+        for (step, kind, reach) in [
+            (
+                SmtpStep::Recipient,
+                FaultKind::Broken,
+                FailureReach::ThisMail,
+            ),
+            (SmtpStep::Content, FaultKind::Broken, FailureReach::ThisMail),
+            (
+                SmtpStep::Recipient,
+                FaultKind::Refused,
+                FailureReach::ThisMailForGood,
+            ),
+            (SmtpStep::Connect, FaultKind::Broken, FailureReach::AllMails),
+            (SmtpStep::Sender, FaultKind::Refused, FailureReach::AllMails),
+        ] {
+            let fault = SmtpFault {
+                step,
+                kind,
+                source: "a fault".into(),
+            };
+            assert_eq!(SendError::from(fault).reach, reach);
+        }
     }
 }

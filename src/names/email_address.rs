@@ -75,8 +75,14 @@ impl EmailAddress {
     /// Returns the form in which addresses are compared: two addresses with the same form are one address.
     pub fn key(&self) -> String {
         let (local, domain) = self.parts();
-        let lower: String = local.to_lowercase().nfkc().collect();
+        // A sigma has another small letter at the end of a word, and capitals show no difference.
+        let lower: String = local.to_lowercase().replace('ς', "σ").nfkc().collect();
         format!("{lower}@{domain}")
+    }
+
+    /// Returns the domain in ASCII.
+    pub fn domain(&self) -> &str {
+        self.parts().1
     }
 
     fn parts(&self) -> (&str, &str) {
@@ -134,8 +140,14 @@ fn check_local_part(local: &str) -> Result<(), EmailFault> {
 fn ascii_domain(domain: &str) -> Result<String, EmailFault> {
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| DOMAIN)?;
     let last = ascii.rsplit_once('.').map(|(_, last)| last);
-    let is_name = last.is_some_and(|last| !last.bytes().all(|byte| byte.is_ascii_digit()));
-    if is_name { Ok(ascii) } else { Err(DOMAIN) }
+    let is_top_level = |last: &str| {
+        last.starts_with("xn--") || last.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    if last.is_some_and(is_top_level) {
+        Ok(ascii)
+    } else {
+        Err(DOMAIN)
+    }
 }
 
 #[cfg(test)]
@@ -169,6 +181,7 @@ mod tests {
             ("ﬁona@example.org", "fiona@example.org"),
             (" ada@example.org ", "ada@example.org"),
             ("ada@example\u{3002}org", "ada@example.org"),
+            ("ΟΔΟΣ@example.org", "οδοσ@example.org"),
         ] {
             assert_eq!(parse(one).key(), parse(other).key(), "{one}");
         }
@@ -191,6 +204,8 @@ mod tests {
             "@example.org",
             "ada@localhost",
             "ada@192.0.2.1",
+            "ada@1.2.3.0x4",
+            "ada@example.o1",
             "ada@[192.0.2.1]",
             "ada@@example.org",
             "ada@example.org@example.net",

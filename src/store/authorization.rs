@@ -202,6 +202,15 @@ async fn require_valid_token<C: ConnectionTrait>(db: &C, actor: &Actor) -> Resul
     }
 }
 
+/// Locks a user until the end of the transaction, and returns whether there is one and the account is enabled.
+pub(super) async fn lock_if_enabled<C: ConnectionTrait>(
+    db: &C,
+    id: &UserId,
+) -> Result<bool, StoreError> {
+    let users = lock_users(db, with_ids(std::iter::once(id))).await?;
+    Ok(users.get(id).is_some_and(|user| !user.is_disabled()))
+}
+
 /// Locks a user until the end of the transaction.
 pub(super) async fn lock_user<C: ConnectionTrait>(db: &C, id: &UserId) -> Result<(), StoreError> {
     lock_users(db, with_ids(std::iter::once(id))).await?;

@@ -10,7 +10,9 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set,
 };
 
-use super::{NewDelivery, Store, StoreError, User, UserId, authorization, outbox, with_deadline};
+use super::{
+    NewDelivery, Store, StoreError, User, UserId, authorization, emails, outbox, with_deadline,
+};
 use crate::ids::EmailId;
 use latchet_guard::clock::Time;
 
@@ -48,6 +50,23 @@ pub struct NewCode {
     pub hashes: CodeHashes,
     /// Time of expiry.
     pub expires_at: Time,
+}
+
+/// A request for a mail that resets a password.
+#[derive(Clone, Debug)]
+pub struct ResetRequest {
+    /// User of the address; any id that no user has for an unknown address.
+    pub user: UserId,
+    /// The address; any id that no address has for an unknown one.
+    pub email: EmailId,
+    /// Hashes of the secrets.
+    pub hashes: CodeHashes,
+    /// Time of expiry.
+    pub expires_at: Time,
+    /// The message with the link and the code.
+    pub delivery: NewDelivery,
+    /// A message that is not delivered.
+    pub decoy: NewDelivery,
 }
 
 /// Hashes of the secrets of a code.
@@ -106,17 +125,33 @@ pub(super) enum CodeCheck {
 }
 
 impl Store {
-    /// Records a code and the message that carries it. A request about an unknown address writes the same.
-    pub async fn create_code(
+    /// Records the code of a request for a mail to an address, and the message that carries it. If the account does not
+    /// exist, is disabled, or has not verified the address, it writes as much: a code without a user, and the decoy.
+    pub async fn create_reset_code(
         &self,
-        code: &NewCode,
-        delivery: NewDelivery,
+        request: &ResetRequest,
         now: Time,
     ) -> Result<(), StoreError> {
         with_deadline(async {
             let transaction = self.begin().await?;
-            insert(&transaction, code).await?;
-            outbox::insert(&transaction, &[delivery], now).await?;
+            // Until the commit, the account is not deleted, and the address is not removed.
+            let user = &request.user;
+            let is_enabled = authorization::lock_if_enabled(&transaction, user).await?;
+            let has_address = emails::has_verified(&transaction, user, &request.email).await?;
+            let (user, delivery) = if is_enabled && has_address {
+                (Some(user.clone()), &request.delivery)
+            } else {
+                (None, &request.decoy)
+            };
+            let code = NewCode {
+                purpose: CodePurpose::ResetPassword,
+                user,
+                email: None,
+                hashes: request.hashes.clone(),
+                expires_at: request.expires_at,
+            };
+            insert(&transaction, &code).await?;
+            outbox::insert(&transaction, std::slice::from_ref(delivery), now).await?;
             transaction.commit().await?;
             self.outbox_signal().notify_one();
             Ok(())
@@ -209,12 +244,16 @@ pub(super) async fn check<C: ConnectionTrait>(
     Ok(CodeCheck::WrongGuess)
 }
 
-/// Deletes every code of a user. Must run in the transaction of a change that voids them.
-pub(super) async fn delete_of_user<C: ConnectionTrait>(
+/// Voids every code of a user. The rows remain until they expire: the wrong guesses in them still count. Must run in the
+/// transaction of a change that voids them.
+pub(super) async fn void_of_user<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
 ) -> Result<(), StoreError> {
-    Entity::delete_many()
+    Entity::update_many()
+        // No hash contains a space.
+        .col_expr(Column::LinkHash, Expr::cust("'void ' || request_hash"))
+        .col_expr(Column::CodeHash, Expr::val(""))
         .filter(Column::UserId.eq(user.as_str()))
         .exec(db)
         .await?;

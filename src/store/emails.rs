@@ -5,10 +5,10 @@
 
 use entity::email::{ActiveModel, Column, Entity, Model};
 use entity::user;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, LockType};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select, Set,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Select, Set,
 };
 
 use super::codes::{self, CodeCheck, CodePurpose, NewCode, PresentedCode};
@@ -221,7 +221,7 @@ impl Store {
                 return Err(StoreError::Conflict);
             }
             // Also those that set a password: the mails with them are in the mailbox of the address.
-            codes::delete_of_user(&transaction, user).await?;
+            codes::void_of_user(&transaction, user).await?;
             Entity::delete_by_id(id.as_str()).exec(&transaction).await?;
             if removed.verified_at.is_some() {
                 record(&transaction, EventKind::EmailRemoved, user, (actor, now)).await?;
@@ -293,6 +293,18 @@ pub(super) async fn insert_claim<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Returns whether a user has verified an address.
+pub(super) async fn has_verified<C: ConnectionTrait>(
+    db: &C,
+    user: &UserId,
+    email: &EmailId,
+) -> Result<bool, StoreError> {
+    let found = Entity::find_by_id(email.as_str())
+        .filter(Column::UserId.eq(user.as_str()))
+        .filter(Column::VerifiedAt.is_not_null());
+    Ok(found.one(db).await?.is_some())
+}
+
 /// Marks an address as verified and deletes the claims of others. Returns false when the address was removed
 /// meanwhile.
 async fn mark_verified<C: ConnectionTrait>(
@@ -305,7 +317,16 @@ async fn mark_verified<C: ConnectionTrait>(
     let Some(row) = found.one(db).await? else {
         return Ok(false);
     };
-    // The unique index decides between two users that prove the same address at once.
+    let claims = lock_claims(db, &row.address_key).await?;
+    if claims.iter().all(|claim| claim.id != row.id) {
+        return Ok(false);
+    }
+    if claims
+        .iter()
+        .any(|claim| claim.verified_at.is_some() && claim.id != row.id)
+    {
+        return Err(StoreError::Conflict);
+    }
     Entity::update_many()
         .col_expr(Column::VerifiedAt, Expr::val(now.millis()))
         .filter(Column::Id.eq(email.as_str()))
@@ -315,15 +336,27 @@ async fn mark_verified<C: ConnectionTrait>(
     if primary.one(db).await?.is_none() {
         set_primary(db, user, email).await?;
     }
-    let others = Condition::all()
-        .add(Column::AddressKey.eq(row.address_key.as_str()))
-        .add(Column::VerifiedAt.is_null());
-    let claims = Entity::find().filter(others.clone()).all(db).await?;
-    let mut ids: Vec<EmailId> = claims.into_iter().map(|row| row.id.into()).collect();
-    ids.push(email.clone());
+    let ids: Vec<EmailId> = claims.into_iter().map(|row| row.id.into()).collect();
     codes::delete_of_emails(db, &ids).await?;
-    Entity::delete_many().filter(others).exec(db).await?;
+    let others = ids.iter().filter(|id| *id != email).map(EmailId::as_str);
+    Entity::delete_many()
+        .filter(Column::Id.is_in(others))
+        .exec(db)
+        .await?;
     Ok(true)
+}
+
+/// Locks all claims to an address, in the order of their ids: of two users that prove it at once, the second one waits
+/// for the first, and then finds no claim of its own.
+async fn lock_claims<C: ConnectionTrait>(db: &C, key: &str) -> Result<Vec<Model>, StoreError> {
+    let mut claims = Entity::find()
+        .filter(Column::AddressKey.eq(key))
+        .order_by_asc(Column::Id);
+    // On SQLite there is only one writing transaction at a time.
+    if db.get_database_backend() == DbBackend::Postgres {
+        claims = claims.lock(LockType::Update);
+    }
+    Ok(claims.all(db).await?)
 }
 
 async fn set_primary<C: ConnectionTrait>(

@@ -62,7 +62,7 @@ pub use backup::{
     AccountChange, BackupContent, BackupFault, CheckedBackup, account_changes_after, check_backup,
     complete_file, write_copy,
 };
-pub use codes::{CodeHashes, CodeOwner, CodePurpose, NewCode, PresentedCode};
+pub use codes::{CodeHashes, CodeOwner, CodePurpose, NewCode, PresentedCode, ResetRequest};
 pub use connection::{
     DEFAULT_CONNECTIONS, OpenMode, PoolStatus, free_disk_bytes, require_writable, sqlite_file,
 };

@@ -194,14 +194,14 @@ impl Store {
     }
 }
 
-/// Deletes every secret that could still set a password of the user or prove an address, and the links that the user
+/// Voids every secret that could still set a password of the user or prove an address, and the links that the user
 /// created. Must run in the transaction of a change that voids them.
 pub(super) async fn void_secrets<C: ConnectionTrait>(
     db: &C,
     user: &UserId,
 ) -> Result<(), StoreError> {
     reset_links::delete_links_involving(db, user).await?;
-    codes::delete_of_user(db, user).await
+    codes::void_of_user(db, user).await
 }
 
 /// Changes a user and records the event if anything changed: a repeated request is no event. Must run in a

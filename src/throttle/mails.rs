@@ -24,6 +24,20 @@ impl Throttle {
         ip: IpAddr,
         now: Time,
     ) -> Result<(), ApiError> {
+        let attempt = self.reserve_mail_request(address_key, ip, now).await?;
+        self.record_mail_request(attempt, ip, now).await
+    }
+
+    /// Reserves a request for a mail, to be recorded or refunded.
+    ///
+    /// # Errors
+    /// `too_many_requests`; `unavailable`.
+    pub(crate) async fn reserve_mail_request(
+        &self,
+        address_key: &str,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<ThrottleTicket, ApiError> {
         let (network, limits) = (network_of(ip), &self.limits);
         let budgets = [
             (
@@ -42,8 +56,20 @@ impl Throttle {
             budget.stored.subject = BudgetSubject::Unrecorded;
             budget
         });
-        let attempt = self.charge_now(&budgets, now).await?;
-        self.record_use(attempt, ip, now).await
+        self.charge_now(&budgets, now).await
+    }
+
+    /// Counts a request for a mail.
+    ///
+    /// # Errors
+    /// `unavailable`.
+    pub(crate) async fn record_mail_request(
+        &self,
+        reserved: ThrottleTicket,
+        ip: IpAddr,
+        now: Time,
+    ) -> Result<(), ApiError> {
+        self.record_use(reserved, ip, now).await
     }
 
     /// Awaits the check of a mailed link or code, and counts it for its network if it is wrong.

@@ -21,6 +21,10 @@ on_both! {
     a_removed_address_voids_its_mails,
     a_verified_address_wins_over_a_user_name_of_the_same_spelling,
     mails_to_one_address_are_limited,
+    a_registration_that_fails_uses_up_no_mail_of_the_address,
+    the_throttle_does_not_show_which_account_has_an_address,
+    the_mail_names_the_account_and_links_nothing_else,
+    a_failed_login_by_an_address_logs_the_domain_alone,
     where_mail_is_off_the_routes_say_so,
     links_start_with_the_public_url,
     a_mail_waits_for_a_server_that_was_killed,
@@ -361,6 +365,84 @@ async fn mails_to_one_address_are_limited(backend: Backend) {
     refused.expect_problem(429, "too_many_requests");
     forgot("other@example.org").await.expect(202);
     assert!(mailbox.mails_to("nobody@example.org").is_empty());
+}
+
+async fn a_registration_that_fails_uses_up_no_mail_of_the_address(backend: Backend) {
+    let backend = backend.with("LATCHET_THROTTLE_MAIL", "3/1h");
+    let (server, mailbox) = start(&backend).await;
+    let http = &server.http;
+    verified(http, &mailbox, "ada", "ada@example.org").await;
+
+    for _ in 0..4 {
+        let taken = register(http, "ada", "ada@example.org").await;
+        taken.expect_problem(409, "conflict");
+    }
+
+    let body = json!({"email": "ada@example.org"});
+    let forgot = http.post("/v1/password/forgot").json(&body).send().await;
+    forgot.expect(202);
+    mailbox.mail_to("ada@example.org", 2).await;
+}
+
+async fn the_throttle_does_not_show_which_account_has_an_address(backend: Backend) {
+    let backend = backend.with("LATCHET_THROTTLE_ACCOUNT_IP", "3/15m");
+    let (server, mailbox) = start(&backend).await;
+    let http = &server.http;
+    verified(http, &mailbox, "bob", "bob@example.org").await;
+    verified(http, &mailbox, "ada", "ada@example.org").await;
+    let guess = async |name: &str| {
+        ada(http, name)
+            .try_login("a wrong long password")
+            .await
+            .status
+    };
+
+    // Whether an account has the address makes no difference for another spelling of it.
+    for address in ["ada@example.org", "nobody@example.org"] {
+        for _ in 0..3 {
+            assert_eq!(guess(address).await, 401, "{address}");
+        }
+        let shouted = address.to_uppercase();
+        for spelling in [format!(" {address}"), shouted] {
+            assert_eq!(guess(&spelling).await, 429, "{spelling}");
+        }
+    }
+    // Nor does a name that is throttled.
+    for _ in 0..3 {
+        assert_eq!(guess("bob").await, 401);
+    }
+    assert_eq!(guess("bob").await, 429);
+    assert_eq!(guess("bob@example.org").await, 401);
+}
+
+async fn the_mail_names_the_account_and_links_nothing_else(backend: Backend) {
+    let (server, mailbox) = start(&backend).await;
+
+    let name = "http://evil.example/x";
+    register(&server.http, name, "ada@example.org")
+        .await
+        .expect(202);
+
+    let mail = mailbox.mail_to("ada@example.org", 1).await;
+    assert!(!mail.text.contains(name), "{}", mail.text);
+    assert!(
+        mail.text.contains("http[:][/][/]evil[.]example[/]x"),
+        "{}",
+        mail.text
+    );
+}
+
+async fn a_failed_login_by_an_address_logs_the_domain_alone(backend: Backend) {
+    let server = Replica::start(&backend).await;
+
+    let refused = ada(&server.http, "zara.unique@example.org")
+        .try_login(PASSWORD)
+        .await;
+    refused.expect_problem(401, "invalid_credentials");
+
+    let log = server.log().await;
+    assert!(!log.contains("zara.unique"), "{log}");
+    assert!(log.contains("@example.org"), "{log}");
 }
 
 async fn where_mail_is_off_the_routes_say_so(backend: Backend) {

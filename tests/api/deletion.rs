@@ -261,6 +261,11 @@ async fn an_export_contains_what_is_kept(backend: Backend) {
     let session = ada(http, &mailbox).await.login().await;
     let bob = http.person("bob").await.login().await;
 
+    let admin = http.admin().login().await;
+    let link = format!("/v1/users/{}/reset-link", session.user_id());
+    let made = http.post(&link).bearer(&admin.access).send().await;
+    made.expect(201);
+
     let export = http
         .get("/v1/me/export")
         .bearer(&session.access)
@@ -279,7 +284,10 @@ async fn an_export_contains_what_is_kept(backend: Backend) {
         .iter()
         .filter_map(|event| event["kind"].as_str())
         .collect();
-    assert_eq!(kinds, ["user_created", "email_verified"]);
+    assert_eq!(kinds, ["user_created", "email_verified", "reset_link_made"]);
+    // The administrator is another person.
+    assert_eq!(data["events"][2].get("by"), None, "{}", export.text);
+    assert_eq!(data["events"][2].get("ip"), None, "{}", export.text);
     for foreign in [&bob.id, &bob.user_id()] {
         assert!(!export.text.contains(foreign.as_str()), "{}", export.text);
     }

@@ -129,6 +129,26 @@ async fn a_request_about_an_unknown_address_has_no_valid_code() {
 }
 
 #[tokio::test]
+async fn voided_codes_are_invalid_and_their_wrong_guesses_still_count() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let store = &test_store.store;
+    record(&test_store, "a", Some(&alice.id)).await;
+    for _ in 0..5 {
+        assert!(!is_valid(store, &digits("a", "wrong"), NOW).await);
+    }
+    let transaction = store.begin().await.unwrap();
+    codes::void_of_user(&transaction, &alice.id).await.unwrap();
+    transaction.commit().await.unwrap();
+    record(&test_store, "b", Some(&alice.id)).await;
+
+    for presented in [link("a"), digits("a", "a"), digits("b", "b")] {
+        assert!(!is_valid(store, &presented, NOW).await);
+    }
+    assert!(is_valid(store, &link("b"), NOW).await);
+}
+
+#[tokio::test]
 async fn expired_codes_are_deleted() {
     let test_store = TestStore::start().await;
     let store = &test_store.store;

@@ -1,4 +1,7 @@
-use super::super::{CodeHashes, CodePurpose, Email, NewCode, NewEmail, PresentedCode, emails};
+use super::super::{
+    Channel, CodeHashes, CodePurpose, Email, NewCode, NewDelivery, NewEmail, PresentedCode,
+    ResetRequest, emails,
+};
 use super::*;
 use crate::ids::{EmailId, UserId};
 use crate::names::EmailAddress;
@@ -181,6 +184,70 @@ async fn a_user_is_found_by_a_verified_address_alone() {
     assert_eq!(find().await, None);
     assert!(verify(store, "a").await.unwrap());
     assert_eq!(find().await, Some(alice.id));
+}
+
+/// Returns the request of a client that asks for a reset, which read the account a moment ago.
+fn reset_request(user: &User, email: &EmailId, name: &str) -> ResetRequest {
+    let delivery = |id: String| NewDelivery {
+        id,
+        channel: Channel::Mail,
+        user: Some(user.id.clone()),
+        sealed_payload: String::new(),
+    };
+    ResetRequest {
+        user: user.id.clone(),
+        email: email.clone(),
+        hashes: CodeHashes {
+            request: format!("request {name}"),
+            link: format!("link {name}"),
+            code: format!("code {name}"),
+        },
+        expires_at: NOW + Duration::from_hours(1),
+        delivery: delivery(format!("mail {name}")),
+        decoy: delivery(format!("decoy {name}")),
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_mailed_only_while_the_account_is_enabled_and_has_the_address() {
+    let test_store = TestStore::start().await;
+    let alice = test_store.user("alice").await;
+    let (store, actor) = (&test_store.store, as_actor(&alice, None));
+    add(store, &alice, "alice@example.org", "a").await.unwrap();
+    let email = emails_of(store, &alice).await[0].id.clone();
+    let is_mailed = async |name: &str| {
+        let request = reset_request(&alice, &email, name);
+        store.create_reset_code(&request, NOW).await.unwrap();
+        let claimed = store.claim_deliveries(Channel::Mail, 10, NOW, MINUTE);
+        let ids: Vec<String> = claimed
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| one.id)
+            .collect();
+        let presented = PresentedCode::Link {
+            link: format!("link {name}"),
+        };
+        let owner = store.user_of_code(&presented, CodePurpose::ResetPassword, NOW);
+        let is_valid = owner.await.unwrap().is_some();
+        let expected = if is_valid { "mail" } else { "decoy" };
+        assert_eq!(ids, [format!("{expected} {name}")]);
+        is_valid
+    };
+
+    assert!(!is_mailed("unverified").await);
+    assert!(verify(store, "a").await.unwrap());
+    assert!(is_mailed("verified").await);
+    store
+        .remove_email(&alice.id, &email, &[], (&actor, NOW))
+        .await
+        .unwrap();
+    assert!(!is_mailed("removed").await);
+    store
+        .delete_user(&alice.id, &[], &Actor::Operator, period(NOW))
+        .await
+        .unwrap();
+    assert!(!is_mailed("deleted").await);
 }
 
 #[tokio::test]
