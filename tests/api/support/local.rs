@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use latchet::config::Config;
 use latchet::serve::{ConnectionLimits, HttpServer, Lifecycle};
-use latchet::{App, routes};
+use latchet::{App, OpenError, routes};
 use latchet_guard::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -38,9 +38,14 @@ impl InProcessServer {
         let arguments = ["latchet".to_owned(), format!("--listen={address}")];
         let config = Config::load(arguments, backend.settings().clone())
             .unwrap_or_else(|error| panic!("the settings are refused: {error}"));
-        let app = App::open(config, Clock::system())
-            .await
-            .expect("the server opens");
+        // The tasks of a server that was dropped end a moment later, and hold the lock of its file until then.
+        let app = poll::until_some("the server to open", async || {
+            match App::open(config.clone(), Clock::system()).await {
+                Err(OpenError::Lock(_)) => None,
+                opened => Some(opened.expect("the server opens")),
+            }
+        })
+        .await;
         app.accounts
             .create_configured_administrator(&app.config)
             .await
