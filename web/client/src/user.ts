@@ -7,7 +7,8 @@ export const userOf = (token: string): User | undefined => {
   try {
     const bytes = atob(token.split('.')[1]!.replace(/-/g, '+').replace(/_/g, '/'));
     // `escape` writes each byte as `%XX`, which is then read as UTF-8. A `TextDecoder` needs more code.
-    const { sub, preferred_username, roles } = JSON.parse(decodeURIComponent(escape(bytes)));
+    // A token of a user without roles has no such claim.
+    const { sub, preferred_username, roles = [] } = JSON.parse(decodeURIComponent(escape(bytes)));
     return { id: sub, username: preferred_username, roles };
   } catch {
     // Another text.

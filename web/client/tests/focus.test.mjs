@@ -36,6 +36,16 @@ test('a session that lives is not refreshed by the check', async () => {
   assert.equal(auth.state(), state);
 });
 
+test('a user without roles has an empty list of them', async () => {
+  const { world, tab, auth } = await signedIn();
+  await world.pass(MINUTE);
+  world.server.roles = [];
+
+  await tab.focus();
+
+  assert.deepEqual(auth.state().user.roles, []);
+});
+
 test('the check reads changed roles', async () => {
   const { world, tab, auth } = await signedIn();
   await world.pass(MINUTE);

@@ -117,7 +117,7 @@ export class Latchet {
   #access(sid) {
     this.#count += 1;
     const { username = 'alice' } = this.#session(sid);
-    const claims = { sub: `id of ${username}`, preferred_username: username, roles: this.roles, sid, jti: this.#count };
+    const claims = { sub: `id of ${username}`, preferred_username: username, ...(this.roles.length && { roles: this.roles }), sid, jti: this.#count };
     const token = accessToken(claims);
     this.#live.set(token, { sid, roles: this.roles, until: this.now() + this.life * 1000 });
     return token;
