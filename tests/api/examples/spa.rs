@@ -97,6 +97,7 @@ fn a_service_that_does_not_start_ends_the_command() {
     ] {
         let backend = Backend::sqlite()
             .with("LATCHET_GRACE", "an hour")
+            .with("LATCHET_LISTEN", &format!("127.0.0.1:{}", port::free()))
             .with("PORT", &port::free().to_string());
         let mut command = start(&backend, variable, program);
 
@@ -117,6 +118,7 @@ async fn a_port_that_is_in_use_is_reported_with_another_choice() {
         ("PORT", taken.port().to_string()),
     ] {
         let backend = Backend::sqlite()
+            .with("LATCHET_LISTEN", &format!("127.0.0.1:{}", port::free()))
             .with("PORT", &port::free().to_string())
             .with(name, &value);
         let mut command = start(&backend, "LATCHET", BINARY);
