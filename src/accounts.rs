@@ -289,6 +289,7 @@ impl Accounts {
         let deleted = self.store.delete_user(id, &notices, by, period).await;
         let denial = deleted.map_err(no_such_user)?;
         self.revocations.deny(&[denial], now).await?;
+        self.store.empty_journal().await;
         tracing::info!(user.id = %id, "user deleted");
         Ok(())
     }

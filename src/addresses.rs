@@ -16,6 +16,7 @@ use super::store::{
     CodeOwner, CodePurpose, Email, NewCode, NewDelivery, NewEmail, StoreError, User,
 };
 use super::throttle::Throttle;
+use latchet_guard::clock::Time;
 
 const NO_SUCH_ADDRESS: ApiError = ApiError::NotFound("you have no such address");
 const ALREADY_VERIFIED: ApiError =
@@ -70,12 +71,23 @@ impl Addresses {
         let user = accounts.user(user).await?;
         let now = accounts.clock.now();
         let key = address.key();
+        let adding = self.add_unverified(user, address, (by, now), origin);
         self.throttle
-            .charge_mail_request(&key, origin.ip, now)
-            .await?;
+            .count_mail(&key, (origin.ip, now), adding)
+            .await
+    }
+
+    async fn add_unverified(
+        &self,
+        user: User,
+        address: EmailAddress,
+        (by, now): (&Actor, Time),
+        origin: MailOrigin,
+    ) -> Result<MailChallenge, ApiError> {
+        let accounts = &self.accounts;
         let locale = user.locale.unwrap_or(origin.locale);
         let secrets = MailedSecrets::random();
-        let delivery = match accounts.store.verified_email(&key).await? {
+        let delivery = match accounts.store.verified_email(&address.key()).await? {
             Some(email) if email.user == user.id => return Err(ALREADY_VERIFIED),
             Some(email) => accounts.mailer.address_in_use(email.address, locale),
             None => {
@@ -225,7 +237,7 @@ pub(super) fn new_email(
     address: EmailAddress,
     user: Option<UserId>,
     secrets: &MailedSecrets,
-    expires_at: latchet_guard::clock::Time,
+    expires_at: Time,
 ) -> NewEmail {
     let id = EmailId::random();
     NewEmail {

@@ -63,7 +63,7 @@ pub async fn run(args: Vec<OsString>, env: Vec<(OsString, OsString)>) -> Result<
         Command::Key(KeyCommand::Generate) => key_commands::generate_key(config.algorithm)?,
         Command::Mail(MailCommand::Test { address }) => {
             config.check()?;
-            mail_commands::send_test(&config, address).await?
+            mail_commands::run(&config, address).await?
         }
         Command::Health => health::check(&config).await?,
         Command::Doctor { mail_to } => {

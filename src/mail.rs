@@ -23,7 +23,7 @@ mod smtp;
 mod templates;
 pub(crate) mod transport;
 
-pub(crate) use transport::MailSender;
+pub(crate) use transport::{MailSender, SendError};
 
 /// A mail that waits for its delivery. It is sealed in the outbox, because it contains secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]

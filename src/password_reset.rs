@@ -12,6 +12,7 @@ use super::addresses::MailOrigin;
 use super::config::WebOrigin;
 use super::error::ApiError;
 use super::ids::{EmailId, UserId};
+use super::locale::Locale;
 use super::mailed_secrets::{MailProof, MailedSecrets};
 use super::mailer::{CODE_LIFETIME, MailChallenge};
 use super::names::EmailAddress;
@@ -114,25 +115,30 @@ impl PasswordResets {
         address: EmailAddress,
         origin: MailOrigin,
     ) -> Result<MailChallenge, ApiError> {
-        let Accounts {
-            store,
-            mailer,
-            clock,
-            ..
-        } = &self.accounts;
-        mailer.require_on()?;
-        let (now, key) = (clock.now(), address.key());
+        let accounts = &self.accounts;
+        accounts.mailer.require_on()?;
+        let (now, key) = (accounts.clock.now(), address.key());
+        let writing = self.write_reset_mail(address, origin.locale, now);
         self.throttle
-            .charge_mail_request(&key, origin.ip, now)
-            .await?;
-        let (user, email, to) = match store.verified_email(&key).await? {
+            .count_mail(&key, (origin.ip, now), writing)
+            .await
+    }
+
+    async fn write_reset_mail(
+        &self,
+        address: EmailAddress,
+        preferred: Locale,
+        now: Time,
+    ) -> Result<MailChallenge, ApiError> {
+        let Accounts { store, mailer, .. } = &self.accounts;
+        let (user, email, to) = match store.verified_email(&address.key()).await? {
             // To the address as it was verified, not as it was typed.
             Some(email) => (email.user, email.id, email.address),
             None => (UserId::random(), EmailId::random(), address),
         };
         let owner = store.user(&user).await?;
         let locale = owner.as_ref().and_then(|owner| owner.locale);
-        let locale = locale.unwrap_or(origin.locale);
+        let locale = locale.unwrap_or(preferred);
         let name = owner.map_or_else(String::new, |owner| owner.username);
         let secrets = MailedSecrets::random();
         let delivery = NewDelivery {

@@ -1,5 +1,5 @@
-//! Verification of passwords under the throttle: the order in which an attempt is refused, admitted and
-//! decided, and the budgets that it is charged to.
+//! Verification of passwords under the throttle: the order in which an attempt is refused, admitted and decided. The
+//! budgets that it is charged to are in [`budgets`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,33 +7,29 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
-use unicode_normalization::UnicodeNormalization;
 
 use super::error::ApiError;
 use super::ids::UserId;
-use super::names::{EmailAddress, fold_username, stored_forms};
+use super::names::{EmailAddress, stored_forms};
 use super::password::{HashingPermit, HashingPriority, PasswordHasher, PasswordVerdict};
 use super::refused_attempts;
 use super::sessions::LoginAttempt;
 use super::store::{Store, StoreError, User, UserWithHash};
-use super::throttle::{
-    AdmissionResult, BudgetKind, BudgetName, KnownDevice, NamedBudget, Throttle, ThrottleTicket,
-    network_of,
-};
+use super::throttle::{AdmissionResult, KnownDevice, Throttle, ThrottleTicket, network_of};
 use latchet_guard::clock::Time;
 use latchet_guard::token::Claims;
 
+mod budgets;
 #[cfg(test)]
 mod tests;
+
+use budgets::AttemptNetwork;
 
 /// Longest wait of an attempt for the attempts in flight, if together they may use up a budget.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Time between two checks of such a budget.
 const RETRY_INTERVAL: Duration = Duration::from_millis(25);
-
-/// The role of services that may introspect tokens.
-const INTROSPECT_ROLE: &str = "introspect";
 
 /// A user whose password was right, and the attempt, whose charge is to be refunded.
 #[derive(Debug)]
@@ -60,14 +56,6 @@ enum PasswordClaimant<'a> {
     },
     /// A user that is signed in.
     Session { user: &'a UserId, session: &'a str },
-}
-
-/// Network that an attempt comes from.
-#[derive(Clone, Copy, Debug)]
-struct AttemptNetwork<'a> {
-    network: &'a str,
-    /// True if an earlier login to the account came from there.
-    is_known: bool,
 }
 
 /// Attempts in flight on this budget did not end in time.
@@ -209,20 +197,20 @@ impl PasswordVerification {
     ) -> Result<Option<UserWithHash>, StoreError> {
         match claimant {
             PasswordClaimant::Login { username, .. } => {
-                // A verified address wins over a user name of the same spelling: its owner has proved it.
-                if let Ok(address) = EmailAddress::parse(username) {
-                    let found = self.store.user_with_hash_by_address(&address.key()).await?;
-                    if found.is_some() {
-                        return Ok(found);
-                    }
-                }
+                let owner = match EmailAddress::parse(username) {
+                    Ok(address) => self.store.user_with_hash_by_address(&address.key()).await?,
+                    Err(_) => None,
+                };
+                let mut named = None;
                 for name in stored_forms(username) {
-                    let found = self.store.user_with_hash_by_name(&name).await?;
-                    if found.is_some() {
-                        return Ok(found);
+                    named = self.store.user_with_hash_by_name(&name).await?;
+                    if named.is_some() {
+                        break;
                     }
                 }
-                Ok(None)
+                // A verified address wins over a user name of the same spelling: its owner has proved it. Both are
+                // looked up, so that the time does not show whether an account has the address.
+                Ok(owner.or(named))
             }
             PasswordClaimant::Session { user, .. } => self.store.user_with_hash(user).await,
         }
@@ -283,123 +271,6 @@ impl PasswordVerification {
         }
         Ok(verdict)
     }
-
-    /// Returns the names under which this process may remember a refusal before it has looked the
-    /// account up.
-    fn budget_names_before_lookup(
-        &self,
-        claimant: &PasswordClaimant<'_>,
-        network: &str,
-    ) -> Vec<BudgetName> {
-        match claimant {
-            // Which budgets apply depends on the owner of the device, which is not known yet.
-            PasswordClaimant::Login { devices, .. } if !devices.is_empty() => Vec::new(),
-            PasswordClaimant::Login { username, .. } => {
-                let in_network = self.network_budget_name(username, network);
-                let is_unknown_network = self.throttle.is_unknown_network(&in_network);
-                let mut names = vec![self.throttle.network_budget(network).cache_name, in_network];
-                // Attempts from a network known to the account do not count against the budget of all strangers.
-                if is_unknown_network {
-                    names.push(self.throttle.cache_name(
-                        BudgetKind::Account,
-                        &budget_subject("", &folded_username(username)),
-                    ));
-                }
-                names
-            }
-            PasswordClaimant::Session { .. } => Vec::new(),
-        }
-    }
-
-    fn network_budget_name(&self, username: &str, network: &str) -> BudgetName {
-        let named = budget_subject(network, &folded_username(username));
-        self.throttle
-            .cache_name(BudgetKind::AccountInNetwork, &named)
-    }
-
-    /// Returns whether an attempt was refused for the budget that strangers of all networks share, but
-    /// comes from a network that is known to the account.
-    async fn is_known_network(
-        &self,
-        claimant: &PasswordClaimant<'_>,
-        found: Option<&UserWithHash>,
-        network: &str,
-        refusal: &ApiError,
-    ) -> Result<bool, ApiError> {
-        let (
-            PasswordClaimant::Login { username, .. },
-            ApiError::TooManyRequests {
-                budget: BudgetKind::Account,
-                ..
-            },
-        ) = (claimant, refusal)
-        else {
-            return Ok(false);
-        };
-        let name = self.network_budget_name(username, network);
-        self.throttle.is_known_network(&name, found, network).await
-    }
-
-    /// Returns the budgets that an attempt is charged to, in the fixed order of their kinds.
-    fn budgets(
-        &self,
-        claimant: &PasswordClaimant<'_>,
-        found: Option<&UserWithHash>,
-        from: &AttemptNetwork<'_>,
-    ) -> Vec<NamedBudget> {
-        let user = found.map(|found| &found.user);
-        match claimant {
-            PasswordClaimant::Session { user, session } => {
-                vec![self.throttle.session_budget(user, session)]
-            }
-            PasswordClaimant::Login { username, devices } => {
-                match (user, user.and_then(|user| find_known_device(user, devices))) {
-                    // Failures of others in the same network do not affect a known device of the account.
-                    (Some(user), Some(device)) => self.throttle.device_budgets(device, user).into(),
-                    _ => self.stranger_budgets(username, user, from),
-                }
-            }
-        }
-    }
-
-    /// Returns the budgets of a client that is not known to the account: one for its network at all
-    /// accounts, one for its network at this account, and one that all such clients share. The last does
-    /// not apply to networks that are known to the account: strangers elsewhere lock no user out there.
-    fn stranger_budgets(
-        &self,
-        username: &str,
-        user: Option<&User>,
-        from: &AttemptNetwork<'_>,
-    ) -> Vec<NamedBudget> {
-        let network = from.network;
-        let name = folded_username(username);
-        let is_address = EmailAddress::parse(username).is_ok();
-        let budget = |kind, subject: &str, rate| {
-            // Under the name as typed: an attempt is refused before the account is looked up.
-            let named = budget_subject(subject, &name);
-            let cache_name = self.throttle.cache_name(kind, &named);
-            let budget = match (user, is_address) {
-                (Some(user), false) => self.throttle.account_budget((kind, subject), rate, user),
-                // One for each address: that of the account would show which name and which address belong together.
-                (Some(user), true) => self.throttle.account_budget((kind, &named), rate, user),
-                (None, _) => self.throttle.budget((kind, &named), rate),
-            };
-            NamedBudget {
-                cache_name,
-                ..budget
-            }
-        };
-        let in_network = self.throttle.limits.account_in_network;
-        let mut budgets = vec![
-            self.throttle.network_budget(network),
-            budget(BudgetKind::AccountInNetwork, network, in_network),
-        ];
-        if !from.is_known && !user.is_some_and(is_service) {
-            let rate = self.throttle.limits.account;
-            budgets.push(budget(BudgetKind::Account, "", rate));
-        }
-        budgets
-    }
 }
 
 impl PasswordClaimant<'_> {
@@ -427,25 +298,4 @@ impl PasswordClaimant<'_> {
 
 fn find_known_device<'a>(user: &User, devices: &'a [KnownDevice]) -> Option<&'a KnownDevice> {
     devices.iter().find(|known| known.belongs_to(&user.id))
-}
-
-/// Returns whether this is the account of a service. It has no budget that all networks share:
-/// strangers would use it up, and a service has no browser that keeps the proof of a known device.
-fn is_service(user: &User) -> bool {
-    user.roles == [INTROSPECT_ROLE]
-}
-
-/// Returns the form in which names and addresses are compared, so that all spellings of one have one budget, whether or
-/// not an account has it.
-fn folded_username(username: &str) -> String {
-    if let Ok(address) = EmailAddress::parse(username) {
-        return address.key();
-    }
-    let name: String = username.nfkc().collect();
-    fold_username(&name).nfc().collect()
-}
-
-/// Returns the key of a name in one network, or, with an empty `network`, in all of them.
-fn budget_subject(network: &str, name: &str) -> String {
-    format!("{network} {name}")
 }

@@ -1,6 +1,5 @@
 //! Open registration: counted per network before anything is hashed.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -17,7 +16,6 @@ use super::refused_attempts;
 use super::security_events::Actor;
 use super::store::{BudgetSubject, NewUser, StoreError, User};
 use super::throttle::{AdmissionResult, BudgetKind, Throttle, ThrottleTicket, network_of};
-use latchet_guard::clock::Time;
 
 /// The registrations of this network that are in flight may use up its budget.
 #[derive(Debug, thiserror::Error)]
@@ -71,15 +69,9 @@ impl Registration {
         self.accounts
             .check_new_password(&account.password, account.username.as_str())?;
         let now = self.accounts.clock.now();
-        let mail = match &email {
-            None => None,
-            Some(email) => {
-                self.accounts.mailer.require_on()?;
-                let key = email.key();
-                let reserved = self.throttle.reserve_mail_request(&key, ip, now);
-                Some(reserved.await?)
-            }
-        };
+        if email.is_some() {
+            self.accounts.mailer.require_on()?;
+        }
         let network = network_of(ip);
         let rate = self.throttle.limits.registration;
         let mut budget = self
@@ -107,9 +99,12 @@ impl Registration {
                 return Err(self.throttle.pace_refusal(refusal).await);
             }
         };
-        let created = self
-            .create_registered_user(account, email, &permit, origin)
-            .await;
+        let mailed_to = email.as_ref().map(EmailAddress::key);
+        let creating = self.create_registered_user(account, email, &permit, origin);
+        let created = match mailed_to {
+            None => creating.await,
+            Some(key) => self.throttle.count_mail(&key, (ip, now), creating).await,
+        };
         let permit = Some(permit);
         let attempt = ThrottleTicket { counters, permit };
         match created {
@@ -118,25 +113,7 @@ impl Registration {
             }
             Err(_) => self.throttle.refund_attempt(attempt).await,
         }
-        if let Some(mail) = mail {
-            self.settle_mail(mail, created.is_ok(), (ip, now)).await?;
-        }
         created
-    }
-
-    /// Counts a mail that was written. One that was not written must not use up the budget of its address: its owner
-    /// would get none.
-    async fn settle_mail(
-        &self,
-        mail: ThrottleTicket,
-        was_written: bool,
-        (ip, now): (IpAddr, Time),
-    ) -> Result<(), ApiError> {
-        if was_written {
-            return self.throttle.record_mail_request(mail, ip, now).await;
-        }
-        self.throttle.refund_attempt(mail).await;
-        Ok(())
     }
 
     async fn create_registered_user(

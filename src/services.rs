@@ -21,10 +21,7 @@ use super::refused_attempts;
 use super::sessions::{Revocations, resolve_scopes};
 use super::store::{ConfiguredCredential, StoreError};
 use super::third_party_tokens::refuse_root_secret;
-use super::throttle::{
-    AdmissionResult, BudgetKind, CheckedBudgets, Throttle, ThrottleOverloaded, ThrottleTicket,
-    network_of,
-};
+use super::throttle::{BudgetKind, Throttle, network_of};
 use super::token_issuer::{IssuedServiceToken, TokenIssuer};
 use latchet_guard::clock::Time;
 
@@ -261,22 +258,7 @@ impl Services {
                 self.throttle.limits.account_in_network,
             ),
         ];
-        match self
-            .throttle
-            .charge(&budgets, &CheckedBudgets::none(), now)
-            .await
-        {
-            Ok(AdmissionResult::Charged(counters)) => {
-                let permit = None;
-                self.throttle
-                    .record_failure(ThrottleTicket { counters, permit }, ip, now)
-                    .await
-            }
-            Ok(AdmissionResult::Pending) => Err(self
-                .throttle
-                .pace_refusal(ApiError::unavailable(ThrottleOverloaded))
-                .await),
-            Err(refusal) => Err(self.throttle.pace_refusal(refusal).await),
-        }
+        let attempt = self.throttle.charge_now(&budgets, now).await?;
+        self.throttle.record_failure(attempt, ip, now).await
     }
 }

@@ -283,6 +283,28 @@ impl Throttle {
         }
     }
 
+    /// Charges an attempt that does not wait for those in flight, and has no permit.
+    ///
+    /// # Errors
+    /// `too_many_requests`; `unavailable`, also while those in flight may use a budget up.
+    pub(super) async fn charge_now(
+        &self,
+        budgets: &[NamedBudget],
+        now: Time,
+    ) -> Result<ThrottleTicket, ApiError> {
+        match self.charge(budgets, &CheckedBudgets::none(), now).await {
+            Ok(AdmissionResult::Charged(counters)) => Ok(ThrottleTicket {
+                counters,
+                permit: None,
+            }),
+            Ok(AdmissionResult::Pending) => {
+                let overloaded = ApiError::unavailable(ThrottleOverloaded);
+                Err(self.pace_refusal(overloaded).await)
+            }
+            Err(refusal) => Err(self.pace_refusal(refusal).await),
+        }
+    }
+
     /// Counts a failure. Only then may the response be sent.
     pub(super) async fn record_failure(
         &self,

@@ -1,5 +1,5 @@
 //! Texts of mails. A template of text is one mail: a line with the subject, an empty line, and paragraphs. The HTML
-//! is made of the same paragraphs, so that both say the same.
+//! consists of the same paragraphs, so that both say the same.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -103,8 +103,8 @@ pub(super) struct RenderedMail {
 }
 
 impl Templates {
-    /// Returns the templates of this program, with those of the operator's folder in place of single ones. Every mail
-    /// is rendered once, so that a wrong template is found now.
+    /// Returns the templates of this program, with those of the operator's folder in place of single ones. With such a
+    /// folder every mail is rendered once, so that a wrong template is found now.
     pub(super) fn open(folder: Option<&Path>, service: &str) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -120,9 +120,11 @@ impl Templates {
             refuse_unknown_variables(&environment, name)?;
         }
         let templates = Self(environment);
-        for locale in Locale::ALL {
-            for sample in samples() {
-                templates.render(&sample, locale)?;
+        if folder.is_some() {
+            for locale in Locale::ALL {
+                for sample in samples() {
+                    templates.render(&sample, locale)?;
+                }
             }
         }
         Ok(templates)

@@ -106,20 +106,10 @@ pub(super) async fn authorize_owner<C: ConnectionTrait>(
     actor: &Actor,
     user: &UserId,
 ) -> Result<(), StoreError> {
-    let users = lock_users(db, with_ids(std::iter::once(user))).await?;
-    if users.get(user).is_none_or(UserAuthority::is_disabled) {
+    if !lock_if_enabled(db, user).await? {
         return Err(StoreError::ActorRevoked);
     }
     require_valid_token(db, actor).await
-}
-
-/// Returns whether there is such a user, and the account is enabled.
-pub(super) async fn is_enabled<C: ConnectionTrait>(
-    db: &C,
-    user: &UserId,
-) -> Result<bool, StoreError> {
-    let users = read_authorities(db, std::iter::once(user)).await?;
-    Ok(users.get(user).is_some_and(|user| !user.is_disabled()))
 }
 
 /// Like [`authorize`], for a change after which `removed` is not an enabled administrator. The operator may

@@ -22,7 +22,9 @@ mod status;
 pub(super) use pool::{ConnectionClass, PostgresPool};
 pub(super) use pooled::PooledConnection;
 pub(super) use postgres::is_conflict;
-pub(super) use sqlite::{reading_options, require_private_file, sqlite_options};
+pub(super) use sqlite::{
+    SQLITE_BUSY_TIMEOUT, reading_options, require_private_file, sqlite_options,
+};
 pub use sqlite::{require_writable, sqlite_file};
 pub use status::{PoolStatus, free_disk_bytes};
 

@@ -2,8 +2,11 @@
 //!
 //! The access tokens of the user are denied until they have expired: the denial is no row of the user.
 
+use std::time::Duration;
+
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
 
+use super::connection::{SQLITE_BUSY_TIMEOUT, sqlite_file};
 use super::security_events::{self, NewSecurityEvent};
 use super::{
     DenialPeriod, NewDelivery, Store, StoreError, UserId, authority, authorization, outbox,
@@ -39,25 +42,44 @@ impl Store {
             outbox::insert(&transaction, notices, period.now).await?;
             transaction.commit().await?;
             self.outbox_signal().notify_one();
-            self.empty_journal().await;
             Ok(denial)
         })
         .await
     }
 }
 
+/// Most attempts to empty the journal of SQLite, and the time between two of them.
+const JOURNAL_TRIES: usize = 20;
+const JOURNAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// Moves the journal into the database and empties it, without waiting for those who read from it: they would keep
+/// all others from writing meanwhile.
+const EMPTY_JOURNAL: &str = "
+    PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = {busy};";
+
 impl Store {
-    /// Moves the journal of SQLite into the database and empties it, unless somebody reads from it now: it has copies
-    /// of pages from before a deletion. Later changes overwrite what remains.
-    async fn empty_journal(&self) {
+    /// Empties the journal of SQLite, which has copies of pages from before a deletion, unless others read from it for
+    /// a second. Later changes overwrite what remains then.
+    pub async fn empty_journal(&self) {
         let db = self.writer();
-        if db.get_database_backend() == DbBackend::Sqlite {
-            let emptied = db
-                .execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)")
-                .await;
-            if let Err(error) = emptied {
+        if db.get_database_backend() != DbBackend::Sqlite {
+            return;
+        }
+        let Ok(file) = sqlite_file(self.0.url.expose()) else {
+            return;
+        };
+        let mut journal = file.into_os_string();
+        journal.push("-wal");
+        let busy = SQLITE_BUSY_TIMEOUT.as_millis().to_string();
+        let sql = EMPTY_JOURNAL.replace("{busy}", &busy);
+        for _ in 0..JOURNAL_TRIES {
+            if let Err(error) = db.execute_unprepared(&sql).await {
                 tracing::debug!(%error, "cannot empty the journal now");
             }
+            if std::fs::metadata(&journal).map_or(true, |journal| journal.len() == 0) {
+                return;
+            }
+            tokio::time::sleep(JOURNAL_PAUSE).await;
         }
     }
 }

@@ -178,7 +178,7 @@ impl Store {
                 CodeCheck::Invalid => return Ok(None),
             };
             let user = proven.user;
-            let is_enabled = authorization::is_enabled(&transaction, &user).await?;
+            let is_enabled = authorization::lock_if_enabled(&transaction, &user).await?;
             let Some(email) = proven.email.filter(|_| is_enabled) else {
                 return Ok(None);
             };

@@ -2,42 +2,24 @@
 
 use std::net::IpAddr;
 
-use super::{AdmissionResult, BudgetKind, NamedBudget, Throttle, ThrottleTicket, network_of};
+use super::{BudgetKind, Throttle, network_of};
 use crate::error::ApiError;
 use crate::store::{BudgetSubject, StoreError};
 use latchet_guard::clock::Time;
 
-/// The attempts on this budget that are in flight may use it up.
-#[derive(Debug, thiserror::Error)]
-#[error("other attempts on this budget are still being decided")]
-struct AttemptsPending;
-
 impl Throttle {
-    /// Counts a request for a mail, for the address and for the network that it comes from. Whether an account has
-    /// the address makes no difference.
+    /// Does work that writes a mail, and counts the mail for its address and for the network that the request comes
+    /// from; whether an account has the address makes no difference. A mail that was not written is not counted: its
+    /// address would get none.
     ///
     /// # Errors
-    /// `too_many_requests`; `unavailable`.
-    pub(crate) async fn charge_mail_request(
+    /// `too_many_requests`; `unavailable`; those of the work.
+    pub(crate) async fn count_mail<T>(
         &self,
         address_key: &str,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<(), ApiError> {
-        let attempt = self.reserve_mail_request(address_key, ip, now).await?;
-        self.record_mail_request(attempt, ip, now).await
-    }
-
-    /// Reserves a request for a mail, to be recorded or refunded.
-    ///
-    /// # Errors
-    /// `too_many_requests`; `unavailable`.
-    pub(crate) async fn reserve_mail_request(
-        &self,
-        address_key: &str,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<ThrottleTicket, ApiError> {
+        (ip, now): (IpAddr, Time),
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         let (network, limits) = (network_of(ip), &self.limits);
         let budgets = [
             (
@@ -56,20 +38,13 @@ impl Throttle {
             budget.stored.subject = BudgetSubject::Unrecorded;
             budget
         });
-        self.charge_now(&budgets, now).await
-    }
-
-    /// Counts a request for a mail.
-    ///
-    /// # Errors
-    /// `unavailable`.
-    pub(crate) async fn record_mail_request(
-        &self,
-        reserved: ThrottleTicket,
-        ip: IpAddr,
-        now: Time,
-    ) -> Result<(), ApiError> {
-        self.record_use(reserved, ip, now).await
+        let attempt = self.charge_now(&budgets, now).await?;
+        let done = work.await;
+        match &done {
+            Ok(_) => self.record_use(attempt, ip, now).await?,
+            Err(_) => self.refund_attempt(attempt).await,
+        }
+        done
     }
 
     /// Awaits the check of a mailed link or code, and counts it for its network if it is wrong.
@@ -97,24 +72,6 @@ impl Throttle {
                 self.refund_attempt(attempt).await;
                 Err(fault.into())
             }
-        }
-    }
-
-    /// Charges an attempt that does not wait for those in flight.
-    async fn charge_now(
-        &self,
-        budgets: &[NamedBudget],
-        now: Time,
-    ) -> Result<ThrottleTicket, ApiError> {
-        let names = budgets.iter().map(|budget| budget.cache_name.clone());
-        let checked = self.refuse_if_cached(names.collect(), now).await?;
-        match self.charge(budgets, &checked, now).await {
-            Ok(AdmissionResult::Charged(counters)) => Ok(ThrottleTicket {
-                counters,
-                permit: None,
-            }),
-            Ok(AdmissionResult::Pending) => Err(ApiError::unavailable(AttemptsPending)),
-            Err(refusal) => Err(self.pace_refusal(refusal).await),
         }
     }
 }

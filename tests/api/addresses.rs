@@ -22,6 +22,7 @@ on_both! {
     a_verified_address_wins_over_a_user_name_of_the_same_spelling,
     mails_to_one_address_are_limited,
     a_registration_that_fails_uses_up_no_mail_of_the_address,
+    an_address_that_is_not_added_uses_up_no_mail_of_its_owner,
     the_throttle_does_not_show_which_account_has_an_address,
     the_mail_names_the_account_and_links_nothing_else,
     a_failed_login_by_an_address_logs_the_domain_alone,
@@ -382,6 +383,29 @@ async fn a_registration_that_fails_uses_up_no_mail_of_the_address(backend: Backe
     let forgot = http.post("/v1/password/forgot").json(&body).send().await;
     forgot.expect(202);
     mailbox.mail_to("ada@example.org", 2).await;
+}
+
+async fn an_address_that_is_not_added_uses_up_no_mail_of_its_owner(backend: Backend) {
+    let backend = backend
+        .with("LATCHET_THROTTLE_MAIL", "3/1h")
+        .with("LATCHET_THROTTLE_MAIL_IP", "100/1h");
+    let (server, mailbox) = start(&backend).await;
+    let http = &server.http;
+    verified(http, &mailbox, "ada", "ada@example.org").await;
+    let eve = http.person("eve").await.login().await;
+    for number in 0..10 {
+        let address = format!("eve{number}@example.org");
+        add_email(&eve, &address).await.expect(202);
+    }
+
+    for _ in 0..4 {
+        let eleventh = add_email(&eve, "ada@example.org").await;
+        eleventh.expect_problem(409, "conflict");
+    }
+
+    let body = json!({"email": "ada@example.org"});
+    let forgot = http.post("/v1/password/forgot").json(&body).send().await;
+    forgot.expect(202);
 }
 
 async fn the_throttle_does_not_show_which_account_has_an_address(backend: Backend) {

@@ -5,7 +5,6 @@ use secrecy::ExposeSecret;
 use super::{Config, Finding};
 use crate::cli::mail_commands::send_test;
 use crate::config::MailMode;
-use crate::error::error_chain;
 use crate::mail::MailSender;
 use crate::names::EmailAddress;
 use latchet_guard::clock::Clock;
@@ -21,27 +20,33 @@ pub(super) async fn check(config: &Config, to: Option<EmailAddress>) -> Vec<Find
         Ok(sender) => sender,
         Err(error) => return vec![Finding::of(&error, "correct that setting")],
     };
-    let mut findings = match (mode, sender) {
-        (MailMode::Log, Some(_)) => vec![Finding::passed(format!(
-            "mails are files in {}, and none is sent",
-            config.mail_folder().display()
-        ))],
-        (MailMode::Smtp, Some(sender)) => match sender.test_connection().await {
-            Ok(()) => vec![Finding::passed(if has_login(config) {
-                "the mail server responds and accepts user and password"
-            } else {
-                "the mail server responds"
-            })],
-            Err(error) => return vec![Finding::failed(error.cause, error.hint)],
-        },
-        _ => vec![Finding::passed(
+    let Some(sender) = sender else {
+        return vec![Finding::passed(
             "mail is off: users have no addresses, and nobody can reset a password alone",
-        )],
+        )];
     };
+    let mut findings = vec![if mode == MailMode::Log {
+        let folder = config.mail_folder();
+        Finding::passed(format!(
+            "mails are files in {}, and none is sent",
+            folder.display()
+        ))
+    } else {
+        match sender.test_connection().await {
+            Ok(()) if has_login(config) => {
+                Finding::passed("the mail server responds and accepts user and password")
+            }
+            Ok(()) => Finding::passed("the mail server responds"),
+            Err(error) => return vec![Finding::failed(error.cause, error.hint)],
+        }
+    }];
     if let Some(to) = to {
-        findings.push(match send_test(config, to).await {
+        findings.push(match send_test(config, &sender, to).await {
             Ok(report) => Finding::passed(report.trim_end()),
-            Err(error) => failed_mail(&error_chain(&error).join(": ")),
+            Err(error) => Finding::failed(
+                format!("the mail was not sent: {}", error.cause),
+                error.hint,
+            ),
         });
     }
     findings
@@ -50,11 +55,4 @@ pub(super) async fn check(config: &Config, to: Option<EmailAddress>) -> Vec<Find
 fn has_login(config: &Config) -> bool {
     let url = config.smtp_url.as_ref();
     url.is_some_and(|url| url.expose_secret().contains('@'))
-}
-
-fn failed_mail(text: &str) -> Finding {
-    match text.split_once("\n  fix: ") {
-        Some((problem, fix)) => Finding::failed(problem, fix),
-        None => Finding::failed(text, "correct the mail settings"),
-    }
 }

@@ -19,7 +19,7 @@ use super::{ACQUIRE_TIMEOUT, StoreConnections, connection_error};
 
 /// Time for which SQLite waits until another process, such as the command line, has finished writing. Shorter
 /// than the time limit of a statement, so that the error names the cause.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
+pub(in crate::store) const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Number of read connections besides the only writer; each is a thread.
 const SQLITE_READERS: u32 = 4;
